@@ -1,0 +1,28 @@
+"""Descent's engine: everything but the screen. Importing it loads neither torch nor pydantic.
+
+The public names are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.preset import Preset as Preset
+    from engine.preset import load_preset as load_preset
+
+_HOMES = {"Preset": "engine.preset", "load_preset": "engine.preset"}
+
+__all__ = ["Preset", "load_preset"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,130 @@
+"""The metrics of a run on disk: what each column is, and one row of float32 for every step.
+
+`metrics.json` names columns, members and layers. `metrics/G-S.f32` holds the rows of generation G, which begins
+at step S: little-endian float32, [row, member, column]. A resume or a rewind opens a new generation; its rows
+void the earlier ones from S on. Nothing is ever rewritten, so a reader can't be surprised.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the numbers of a row mean.
+
+    columns: names, in the order of a row. members: one dict each, with `member`, `seed` and `values`.
+    layers: one dict each, with `name` and `kind` ("linear 784 × 128").
+    """
+
+    columns: tuple[str, ...]
+    members: tuple[dict[str, Any], ...]
+    layers: tuple[dict[str, str], ...]
+
+    @classmethod
+    def of(cls, *, accuracy: bool, members: tuple[dict[str, Any], ...], layers: tuple[dict[str, str], ...]) -> "Layout":
+        """`accuracy` says whether there are classes to be right about."""
+        columns = ["loss", *(["accuracy"] if accuracy else []), "lr", "time", "grad_norm", "clipped_norm"]
+        columns += [f"layer.{layer['name']}.{statistic}" for layer in layers for statistic in LAYER_STATISTICS]
+        return cls(tuple(columns), members, layers)
+
+    def save(self, run: Path) -> None:
+        text = json.dumps({"columns": self.columns, "members": self.members, "layers": self.layers}, indent=1)
+        write_atomically(run / "metrics.json", text.encode())
+
+    @classmethod
+    def load(cls, run: Path) -> "Layout | None":
+        """None for a run that has not got so far."""
+        try:
+            stored = json.loads((run / "metrics.json").read_text())
+        except FileNotFoundError:
+            return None
+        return cls(tuple(stored["columns"]), tuple(stored["members"]), tuple(stored["layers"]))
+
+
+def _generations(run: Path) -> list[tuple[int, int, Path]]:
+    """(generation, first step, file) of each file of rows, oldest first."""
+    found = []
+    for file in (run / "metrics").glob("*-*.f32"):
+        generation, _, start = file.stem.partition("-")
+        if generation.isdigit() and start.isdigit():
+            found.append((int(generation), int(start), file))
+    return sorted(found)
+
+
+class MetricsWriter:
+    """Appends rows to a new generation that begins at step `start`."""
+
+    def __init__(self, run: Path, start: int) -> None:
+        folder = run / "metrics"
+        folder.mkdir(exist_ok=True)
+        generation = max((number for number, _, _ in _generations(run)), default=-1) + 1
+        self.generation = generation
+        self.path = folder / f"{generation}-{start}.f32"
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def append(self, rows: "NDArray[np.float32]") -> None:
+        """rows: (n, M, columns) float32. OSError where the disk is full; a torn row is dropped by readers."""
+        data = memoryview(rows.astype("<f4", copy=False).tobytes())
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def sync(self) -> None:
+        """Return when the rows are on the disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class Metrics:
+    """The rows of a run as they are now."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.layout = Layout.load(run)
+
+    def rows(self) -> "NDArray[np.float32]":
+        """(steps, M, columns) float32: row i is update i, each from the last generation that has it."""
+        import numpy as np
+
+        if self.layout is None:
+            return np.empty((0, 1, 0), np.float32)
+        shape = (len(self.layout.members), len(self.layout.columns))
+        row_bytes = 4 * shape[0] * shape[1]
+        pieces: list[NDArray[np.float32]] = []
+        end: int | None = None  # the first step that a later generation has voided
+        for _, start, file in reversed(_generations(self.run)):
+            if end is not None and start >= end:
+                continue
+            data = file.read_bytes()
+            rows = np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4").reshape(-1, *shape)
+            if end is not None:
+                rows = rows[: end - start]
+                if len(rows) < end - start:  # never by our own hand: rows are synced before a checkpoint
+                    lost = np.full((end - start - len(rows), *shape), np.nan, np.float32)
+                    rows = np.concatenate([rows, lost])
+            pieces.append(rows)
+            end = start
+        if not pieces:
+            return np.empty((0, *shape), np.float32)
+        return np.concatenate(pieces[::-1])
+
+    def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":
+        """(steps,) float32 of one column; empty where the run has no such column."""
+        import numpy as np
+
+        if self.layout is None or name not in self.layout.columns:
+            return np.empty(0, np.float32)
+        return self.rows()[:, member, self.layout.columns.index(name)]

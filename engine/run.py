@@ -1,0 +1,229 @@
+"""The run folder: what each file in it is, and what can be read from it without asking the worker."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import DescentError
+from engine.files import JsonLines, read_json_lines
+from engine.metrics import Metrics
+
+State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
+ALIVE = ("starting", "running", "paused")
+STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder, and its only truth."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def preset(self) -> Path:
+        return self.path / "preset.toml"
+
+    @property
+    def output(self) -> Path:
+        return self.path / "output.log"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoint_folder / f"step-{step}.pt"
+
+    def checkpoints(self) -> list[int]:
+        """Steps of the checkpoints that are there, ascending."""
+        steps = (file.stem.removeprefix("step-") for file in self.checkpoint_folder.glob("step-*.pt"))
+        return sorted(int(step) for step in steps if step.isdigit())
+
+    def facts(self) -> dict[str, Any]:
+        """run.json; empty for a run that has not got so far."""
+        try:
+            stored: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return stored
+
+    def events(self) -> list[dict[str, Any]]:
+        """All that happened, less what a later resume or rewind has voided."""
+        events: list[dict[str, Any]] = []
+        for event in read_json_lines(self.path / "events.jsonl"):
+            if event.get("event") in ("resumed", "rewound"):
+                to = int(event["to"])
+                events = [e for e in events if e.get("event") == "state" or int(e.get("step", 0)) <= to]
+            events.append(event)
+        return events
+
+    def state(self) -> State:
+        """The last state written, unless the worker that wrote it is gone."""
+        states = [event for event in read_json_lines(self.path / "events.jsonl") if event.get("event") == "state"]
+        state: State = states[-1]["state"] if states else "starting"
+        if state not in ALIVE or self.host() != socket.gethostname() or worker_pid(self.path) is not None:
+            return state
+        since = states[-1]["time"] if states else self.path.stat().st_mtime
+        return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+
+    def host(self) -> str:
+        """The machine the run was started on; this one's name until it is known."""
+        return str(self.facts().get("host", socket.gethostname()))
+
+    def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
+        """The latest event of a kind."""
+        for entry in reversed(self.events()):
+            if entry.get("event") == event and all(entry.get(key) == value for key, value in wanted.items()):
+                return entry
+        return None
+
+
+def create(runs: Path, run_id: str, preset_toml: str, code: Mapping[str, bytes]) -> RunFolder:
+    """A new run folder, readable by its owner alone, with the preset and the user's `code` files by name.
+
+    DescentError where there is one of that id.
+    """
+    path = runs / run_id
+    unfinished = runs / f".{run_id}.{os.getpid()}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
+        (unfinished / "checkpoints").mkdir()
+        (unfinished / "preset.toml").write_text(preset_toml, encoding="utf-8")
+        if code:
+            (unfinished / "code").mkdir()
+        for name, content in code.items():
+            (unfinished / "code" / name).write_bytes(content)
+        unfinished.rename(path)  # a crash before this line leaves no run, one after it a whole one
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise DescentError(
+                f"--id {run_id}: there is such a run in {runs}; choose another id, "
+                f"or go on with that one: descent resume {run_id} (in a batch job: --resume-if-exists)"
+            ) from None
+        raise DescentError(
+            f"can't make the run folder {path}: {error.strerror}; choose another place with --runs-dir"
+        ) from None
+    return RunFolder(path)
+
+
+class Events:
+    """The worker's hand on events.jsonl."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._lines = JsonLines(run.path / "events.jsonl")
+
+    def write(self, event: str, **values: Any) -> None:
+        """One line. Floats that JSON can't hold (NaN, infinity) become null."""
+        entry = {"time": round(time.time(), 3), "event": event, **values}
+        self._lines.append({key: _plain(value) for key, value in entry.items()})
+
+    def state(self, state: State, **values: Any) -> None:
+        self.write("state", state=state, **values)
+        self._lines.sync()
+
+    def sync(self) -> None:
+        self._lines.sync()
+
+    def close(self) -> None:
+        self._lines.close()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+# --- the lock that tells a live worker from a dead one ---------------------------------------------------
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
+
+
+class WorkerLock:
+    """Held by the worker as long as it lives; the kernel lets go of it however the worker ends.
+
+    lockf, not flock: a forked child inherits an flock and would keep it after the worker's death. The price: the
+    process that holds it must not open and close the file again, for that drops the lock.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._file = os.open(run.path / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise DescentError(
+                f"{run.id} is training already, in process {worker_pid(run.path)}; nothing was changed"
+            ) from None
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+def worker_pid(run: Path) -> int | None:
+    """The process that holds the run's lock, or None. Never takes the lock. Not for the worker itself."""
+    try:
+        file = os.open(run / "worker.lock", os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(file)
+    kind, _, _, _, pid = _FLOCK.unpack(answer)
+    return None if kind == fcntl.F_UNLCK else pid
+
+
+# --- what a run has come to ------------------------------------------------------------------------------
+
+
+def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
+    """The object that `descent run --json` prints. `state` where the caller is the worker itself."""
+    import numpy as np
+
+    facts, metrics = run.facts(), Metrics(run.path)
+    rows = metrics.rows()
+    layout = metrics.layout
+    step = len(rows)
+    reached: dict[str, float | None] = {}
+    seconds = 0.0
+    epoch = 0
+    if layout is not None and step:
+        end = run.last("epoch")
+        epoch = int(end["epoch"]) if end else 0
+        first = max(0, step - int(facts["steps_per_epoch"]))
+        reached["train_loss"] = _plain(float(np.mean(rows[first:, :, layout.columns.index("loss")], dtype=np.float64)))
+        seconds = float(rows[-1, 0, layout.columns.index("time")])
+    for split, short in (("validation", "val"), ("test", "test")):
+        evaluation = run.last("evaluation", split=split)
+        for key in ("loss", "accuracy"):
+            if evaluation is not None and key in evaluation:
+                reached[f"{short}_{key}"] = evaluation[key]
+    return {
+        "run": run.id,
+        "dir": str(run.path),
+        "state": state or run.state(),
+        "step": step,
+        "epoch": epoch,
+        "seconds": round(seconds, 4),
+        "metrics": reached,
+        "device": facts.get("device"),
+        "threads": facts.get("threads"),
+    }
+
+

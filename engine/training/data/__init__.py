@@ -1,0 +1,7 @@
+"""Data sets as tensors on the device: made, bundled, downloaded, or the user's own."""
+
+from engine.training.data.dataset import Dataset, Split
+from engine.training.data.downloads import fetch
+from engine.training.data.loading import CodeLoader, load
+
+__all__ = ["CodeLoader", "Dataset", "Split", "fetch", "load"]

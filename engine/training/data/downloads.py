@@ -1,0 +1,169 @@
+"""Downloading a data set with torchvision's own code, checksums included.
+
+A set is fetched into a private folder beside its place and moved there when all of it has been verified, so
+that neither an interruption nor a damaged file can leave something that looks like a good set.
+"""
+
+import errno
+import gzip
+import http.client
+import os
+import shutil
+import socket
+import tarfile
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine import datasets
+from engine.errors import CannotGoOnError, DataMissingError
+from engine.training.data import torchvision_sets
+
+Progress = Callable[[int, int], None]
+
+_SILENCE = 30.0  # seconds without a byte before a download counts as failed; torchvision would wait for ever
+_one_at_a_time = threading.Lock()
+_FAILURES = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    http.client.HTTPException,
+)
+
+
+def fetch(name: str, root: Path, progress: Progress) -> Path:
+    """Download a set below `root`, unless a good one is there; the folder of its files.
+
+    progress(done, total): bytes of the download. $DESCENT_MIRROR names a base URL that is asked instead of
+    the original place: for BASE/NAME/FILE, then for BASE/FILE, with the original file names.
+    Raises DataMissingError when the download fails, CannotGoOnError when it can't be written.
+    """
+    known = datasets.entry(name)
+    folder = root / known.folder
+    if _is_good(name, root):
+        return folder
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        staging = Path(tempfile.mkdtemp(prefix=f".fetching-{name}-", dir=root))
+    except OSError as error:
+        raise CannotGoOnError(
+            f"{name} can't be stored in {root}: {error.strerror}. Name another folder with --data-root or "
+            "$DESCENT_DATA."
+        ) from error
+    try:
+        with _reporting(progress, known.download_bytes):
+            _download(name, staging)
+        if not _is_good(name, staging):
+            raise RuntimeError("what came is not the whole set")
+        _move(known, staging, root)
+        progress(known.download_bytes, known.download_bytes)
+    except _FAILURES as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise CannotGoOnError(f"{name} can't be stored in {root}: {error.strerror}.") from error
+        raise DataMissingError(
+            f"{name} could not be fetched: {_one_line(error)}. Try again, or name a mirror in "
+            "$DESCENT_MIRROR; nothing of it was kept."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _is_good(name: str, root: Path) -> bool:
+    """All files there and, where torchvision knows checksums of them, unchanged."""
+    if not datasets.is_there(name, root):
+        return False
+    try:
+        torchvision_sets.dataset_class(name)(root=root, train=False, download=False)
+    except (RuntimeError, ValueError, TypeError, AssertionError, OSError):
+        return False
+    return True
+
+
+def _download(name: str, staging: Path) -> None:
+    original = torchvision_sets.dataset_class(name)
+    mirror = os.environ.get("DESCENT_MIRROR", "").rstrip("/")
+    if not mirror:
+        original(root=staging, train=False, download=True)
+        return
+    bases = [f"{mirror}/{name}/", f"{mirror}/"]
+    if hasattr(original, "mirrors"):
+        # torchvision names the folder after the class, so the class with other mirrors keeps its name.
+        mirrored = type(original.__name__, (original,), {"mirrors": bases})
+        mirrored(root=staging, train=False, download=True)
+        return
+    for base in bases:
+        mirrored = type(original.__name__, (original,), {"url": base + original.filename})
+        try:
+            mirrored(root=staging, train=False, download=True)
+        except _FAILURES:
+            if base == bases[-1]:
+                raise
+        else:
+            return
+
+
+def _move(known: datasets.Downloadable, staging: Path, root: Path) -> None:
+    """The unpacked files, not the archives; each takes its place at once, over a damaged one too."""
+    (root / known.folder).mkdir(parents=True, exist_ok=True)
+    for file in known.files:
+        (staging / known.folder / file).replace(root / known.folder / file)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what downloads that were killed left behind, a day after: a younger one may be running."""
+    for left in root.glob(".fetching-*"):
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _reporting(progress: Progress, total: int) -> Iterator[None]:
+    """torchvision draws a bar of tqdm's on stderr, over our screen; `progress` gets the bytes instead."""
+    from torchvision.datasets import utils
+
+    done = 0
+
+    class Bar:
+        """As much of tqdm as torchvision uses."""
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        ) -> None: ...
+
+        def update(self, count: int) -> None:
+            nonlocal done
+            done += count
+            progress(min(done, total), total)
+
+    with _one_at_a_time:
+        bar, silence = utils.tqdm, socket.getdefaulttimeout()
+        utils.tqdm = Bar
+        socket.setdefaulttimeout(_SILENCE)
+        try:
+            yield
+        finally:
+            utils.tqdm = bar
+            socket.setdefaulttimeout(silence)
+
+
+def _one_line(error: BaseException) -> str:
+    """torchvision's errors have a line for each mirror."""
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
+    return text.replace(":; ", ": ").replace("got:; ", "got: ").rstrip(".")

@@ -1,0 +1,47 @@
+"""Loss and accuracy of a model on a split it does not learn from."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from engine.training import losses
+from engine.training.batches import in_order
+from engine.training.data import Split
+
+BATCH = 1024  # samples at a time: what memory allows on small GPUs, and large enough to be quick
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    loss: float
+    accuracy: float | None  # None for regression
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    split: Split,
+    precision: AbstractContextManager[None],
+) -> Evaluation:
+    """Mean loss and share of right answers over `split`. Draws no random number: the run goes on as if it had
+    not been looked at."""
+    counts_right = not split.targets.is_floating_point()
+    total = torch.zeros(2, device=split.inputs.device, dtype=torch.float64)
+    training = model.training
+    model.eval()
+    try:
+        for batch in in_order(split, BATCH):
+            with precision:
+                outputs = model(batch.inputs)
+                loss = criterion(outputs, batch.targets)
+            total[0] += loss.double() * len(batch.targets)
+            if counts_right:
+                total[1] += losses.correct(outputs, batch.targets).double() * len(batch.targets)
+    finally:
+        model.train(training)
+    loss_sum, right = (total / len(split.inputs)).tolist()
+    return Evaluation(loss_sum, right if counts_right else None)

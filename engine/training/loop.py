@@ -1,0 +1,73 @@
+"""The training loop, in the order a course teaches it."""
+
+from contextlib import nullcontext
+from typing import NamedTuple
+
+from torch import Tensor
+
+from engine.training import losses
+from engine.training.batches import Batch
+from engine.training.session import Session
+from engine.training.setup import Training
+
+
+class Learned(NamedTuple):
+    """What one step showed. All of it stays on the device."""
+
+    loss: Tensor  # mean over the batch, before the update; scalar
+    accuracy: Tensor | None
+    norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
+    layers: Tensor | None  # (layers, statistics)
+
+
+def train(run: Training, session: Session) -> None:
+    """Train from where `run` stands to its last step, or until the session is asked to stop."""
+    settings, every = run.preset.train, run.statistics_every
+    while run.step < run.total_steps and not session.stopping():
+        batch = run.batches.next()
+        lr = run.learning_rate()
+        learned = train_step(run, batch, lr, measured=run.step % every == 0)
+        session.record(learned.loss, learned.accuracy, lr, learned.norms, learned.layers)
+        run.step += 1
+        epoch_is_over = run.batches.epoch_is_over()
+        if run.is_due(settings.evaluate_every, epoch_is_over):
+            session.evaluate()
+        if epoch_is_over:
+            session.end_epoch()
+        if session.checkpoint_is_due(epoch_is_over):
+            session.save()
+
+
+def train_step(run: Training, batch: Batch, lr: float, *, measured: bool) -> Learned:
+    """One update of the weights from one batch. `measured`: with gradient norms and layer statistics."""
+    update, parts = run.update, [batch]
+    if run.preset.train.accumulate > 1:
+        parts = batch.parts(run.preset.train.accumulate)
+    loss = accuracy = None
+    update.zero()
+    with run.statistics.watch() if measured else nullcontext():
+        for part in parts:
+            share = len(part.targets) / len(batch.targets)
+            with run.precision:
+                outputs = run.forward(part.inputs)
+                part_loss = run.criterion(outputs, part.targets)
+                penalty = run.penalty()
+            objective = part_loss if penalty is None else part_loss + penalty
+            update.backward(objective if share == 1 else objective * share)
+            loss = _add(loss, part_loss.detach(), share)
+            if run.classifies:
+                accuracy = _add(accuracy, losses.correct(outputs.detach(), part.targets), share)
+    assert loss is not None
+
+    norms = update.finish_gradients(measured)  # scaled back and clipped
+    if measured:
+        run.statistics.before_update()
+    update.apply(lr)
+    return Learned(loss, accuracy, norms, run.statistics.row() if measured else None)
+
+
+def _add(total: Tensor | None, value: Tensor, share: float) -> Tensor:
+    """The running mean of a batch's parts."""
+    if share != 1:
+        value = value * share
+    return value if total is None else total + value

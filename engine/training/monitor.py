@@ -1,0 +1,85 @@
+"""Looks at rows as they reach the host: how far the run is, and whether its numbers are still numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.metrics import Layout
+from engine.training.recorder import Rows
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """The first step whose numbers are not finite, and what it was."""
+
+    step: int
+    what: str  # "loss", or "gradient of layer NAME"
+
+
+class Monitor:
+    """Fed by the recorder; read by the loop and, from another thread, by the display."""
+
+    def __init__(self, layout: Layout, *, gradients_may_overflow: bool) -> None:
+        """gradients_may_overflow: fp16 skips such updates by itself, so they are no trouble."""
+        names = layout.columns
+        self._loss = names.index("loss")
+        self._accuracy = names.index("accuracy") if "accuracy" in names else None
+        self._flags = [] if gradients_may_overflow else [i for i, n in enumerate(names) if n.endswith(".non_finite")]
+        self._names = names
+        self._norm = names.index("grad_norm")
+        self.non_finite: NonFinite | None = None
+        self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
+        self.steps_per_second: float | None = None
+        self._sum, self._rows = 0.0, 0
+        self._seen: tuple[float, float] | None = None  # step and time where the window begins
+        self._rate_before: float | None = None
+        self._time = names.index("time")
+
+    def rows(self, first: int, rows: Rows) -> None:
+        """rows: (n, M, columns) float32, of steps `first` on."""
+        losses = rows[:, :, self._loss]
+        bad = ~np.isfinite(losses).all(axis=1)
+        flagged = np.nan_to_num(rows[:, :, self._flags]).any(axis=(1, 2))
+        if self.non_finite is None and (bad.any() or flagged.any()):
+            row = int(np.argmax(bad | flagged))
+            self.non_finite = NonFinite(first + row, self._what(rows[row], bool(bad[row])))
+        self._sum += float(losses.sum(dtype=np.float64)) / losses.shape[1]
+        self._rows += len(rows)
+        self.last = {
+            "loss": float(losses[-1].mean()),
+            "accuracy": None if self._accuracy is None else float(rows[-1, :, self._accuracy].mean()),
+            "grad_norm": self._latest_norm(rows),
+        }
+        if self._seen is None:
+            self._seen = float(first), float(rows[0, 0, self._time])
+        self._rate(first + len(rows), float(rows[-1, 0, self._time]))
+
+    def _what(self, row: Rows, loss: bool) -> str:
+        """row: (M, columns) of the first step in trouble."""
+        flagged = [self._names[i] for i in self._flags if (row[:, i] == 1).any()]
+        if loss or not flagged:
+            return "loss"
+        # Backward runs from the last layer to the first, so the last one that is flagged was the first to go.
+        return f"gradient of layer {flagged[-1].removeprefix('layer.').removesuffix('.non_finite')}"
+
+    def _latest_norm(self, rows: Rows) -> float | None:
+        norms = rows[:, :, self._norm].mean(axis=1)
+        measured = norms[~np.isnan(norms)]
+        return float(measured[-1]) if len(measured) else self.last["grad_norm"]
+
+    def _rate(self, step: int, seconds: float) -> None:
+        """Steps a second of training time, over half a second and the half second before."""
+        assert self._seen is not None
+        then, when = self._seen
+        if seconds <= when:
+            return
+        rate = (step - then) / (seconds - when)
+        self.steps_per_second = rate if self._rate_before is None else 0.5 * (rate + self._rate_before)
+        if seconds - when >= 0.5:
+            self._seen, self._rate_before = (float(step), seconds), rate
+
+    def mean_loss(self) -> float:
+        """Mean loss of the rows since this was last asked."""
+        mean = self._sum / self._rows if self._rows else float("nan")
+        self._sum, self._rows = 0.0, 0
+        return mean

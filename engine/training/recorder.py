@@ -1,0 +1,117 @@
+"""Numbers of every step, from the device to the run folder, without waiting for the device at any step.
+
+Each step writes one row of a ring on the device. About ten times a second the rows go to the host in one
+asynchronous copy, and what the copy before brought is appended to the metrics.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.metrics import Layout, MetricsWriter
+
+CAPACITY = 2048  # rows of the ring: 0.1 s of the fastest loops
+INTERVAL = 0.1  # seconds between copies
+
+Rows = NDArray[np.float32]
+
+
+class Recorder:
+    """Keeps `loss`, `accuracy`, `grad_norm` … of each step; lr and time are known on the host already.
+
+    `on_rows(first_step, rows)` is called with each block of rows ((n, M, columns) float32) once it is on disk.
+    """
+
+    def __init__(
+        self,
+        writer: MetricsWriter,
+        layout: Layout,
+        device: torch.device,
+        step: int,
+        on_rows: Callable[[int, Rows], None],
+    ) -> None:
+        self._writer = writer
+        self._on_rows = on_rows
+        self._members = len(layout.members)
+        self._device = device
+        names = layout.columns
+        self._width = len(names)
+        self._ring = torch.full((CAPACITY, self._members, self._width), float("nan"), device=device)
+        # A view for each slot, made once: indexing a tensor costs more than the copy itself.
+        self._losses = self._slots(names.index("loss"))
+        self._accuracies = self._slots(names.index("accuracy")) if "accuracy" in names else []
+        first = names.index("grad_norm")
+        self._norms = self._ring[:, :, first : first + 2]
+        self._layers = self._ring[:, :, first + 2 :].view(CAPACITY, self._members, -1)
+        self._lr, self._time = names.index("lr"), names.index("time")
+        self._host = np.empty((CAPACITY, 2), np.float32)  # lr and time
+        self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
+        self._copied: torch.cuda.Event | None = None
+        self._pending: tuple[int, NDArray[np.float32]] | None = None  # rows under way, their lr and time
+        self._filled = 0
+        self._first = step  # the step of the first row that is not on disk yet
+        self._next_copy = time.perf_counter() + INTERVAL
+
+    def _slots(self, column: int) -> list[Tensor]:
+        return list(self._ring[:, :, column].unbind(0))
+
+    def record(self, loss: Tensor, accuracy: Tensor | None, lr: float, seconds: float) -> None:
+        """One row. loss and accuracy: scalars or (M,) on the device. lr; seconds of training so far."""
+        slot = self._filled
+        self._losses[slot].copy_(loss)
+        if accuracy is not None:
+            self._accuracies[slot].copy_(accuracy)
+        self._host[slot] = lr, seconds
+        self._filled = slot + 1
+        if self._filled == CAPACITY or time.perf_counter() >= self._next_copy:
+            self.drain()
+
+    def norms(self, before: Tensor, after: Tensor) -> None:
+        """Gradient norms of the step about to be recorded. Scalars or (M,)."""
+        slot = self._norms[self._filled]
+        slot[:, 0] = before
+        slot[:, 1] = after
+
+    def layers(self, statistics: Tensor) -> None:
+        """Layer statistics of the step about to be recorded. (layers, statistics) or (M, layers, statistics)."""
+        self._layers[self._filled] = statistics.view(-1, self._layers.shape[-1])
+
+    def drain(self) -> None:
+        """Send the rows on their way; append those that have arrived."""
+        self._arrive()
+        count, self._filled = self._filled, 0
+        if count:
+            self._staging[:count].copy_(self._ring[:count], non_blocking=True)
+            # In the same stream, so the copy reads the rows before they are wiped.
+            self._ring[:count].fill_(float("nan"))
+            if self._device.type == "cuda":
+                self._copied = torch.cuda.Event()
+                self._copied.record()
+            self._pending = count, self._host[:count].copy()
+        self._next_copy = time.perf_counter() + INTERVAL
+        if self._device.type == "cpu":
+            self._arrive()  # the copy is done already
+
+    def _arrive(self) -> None:
+        if self._pending is None:
+            return
+        if self._copied is not None:
+            self._copied.synchronize()  # begun a tenth of a second ago, so over by now
+        count, host = self._pending
+        self._pending = None
+        rows = self._staging[:count].numpy()
+        rows[:, :, self._lr] = host[:, :1]
+        rows[:, :, self._time] = host[:, 1:]
+        self._writer.append(rows)
+        first, self._first = self._first, self._first + count
+        self._on_rows(first, rows.copy())
+
+    def flush(self) -> None:
+        """Return when every row is on the disk."""
+        self.drain()
+        self._arrive()
+        self._writer.sync()

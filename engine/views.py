@@ -1,0 +1,121 @@
+"""What the commands print: plain tables that can be piped, and JSON as one last line."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.texts import clean
+
+if TYPE_CHECKING:
+    from engine.doctor import Check
+    from engine.library import Entry
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns under a head: folded to the terminal's width, or whole, for grep, where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in head:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        # Text, not str: a title such as "[red]" is no markup.
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    console = Console(width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def presets(entries: "Sequence[Entry]", *, as_json: bool) -> None:
+    """The presets that were found; the broken ones last, with the first line of what is wrong."""
+    if as_json:
+        print_json({"presets": [_entry(entry) for entry in entries]})
+        return
+    if not entries:
+        print("No preset matches.")
+        return
+    whole = [entry for entry in entries if not entry.broken]
+    if whole:
+        rows = [(e.name, e.topic, e.title, e.reaches, e.origin) for e in whole]
+        print_table(("NAME", "TOPIC", "TITLE", "REACHES", "FROM"), rows)
+    for entry in entries:
+        if entry.broken:
+            print(f"{clean(entry.name)}: broken: {entry.broken.splitlines()[0]}")
+
+
+def _entry(entry: "Entry") -> dict[str, Any]:
+    fields = ("name", "topic", "title", "reaches", "origin")
+    found: dict[str, Any] = {field: getattr(entry, field) for field in fields}
+    return {**found, "path": str(entry.path), "error": entry.broken or None}
+
+
+def data_sets(root: Path, *, as_json: bool) -> None:
+    """The data sets that can be downloaded, and which of them lie below `root`."""
+    from engine import datasets
+
+    there = {known.name: datasets.is_there(known.name, root) for known in datasets.catalogue()}
+    if as_json:
+        found = [
+            {
+                "name": known.name,
+                "title": known.title,
+                "there": there[known.name],
+                "megabytes": known.megabytes,
+            }
+            for known in datasets.catalogue()
+        ]
+        print_json({"root": str(root), "data": found})
+        return
+    print(f"Data folder: {clean(str(root))}")
+    rows = [
+        (known.name, known.title, "yes" if there[known.name] else f"no ({known.megabytes} MB to download)")
+        for known in datasets.catalogue()
+    ]
+    print_table(("NAME", "TITLE", "HERE"), rows)
+
+
+def checks(found: "Sequence[Check]") -> None:
+    """The doctor's report: a mark, the subject, what is so, and what to do about it below."""
+    marks = {"ok": "ok", "note": "--", "broken": "!!"}
+    for check in found:
+        print(f"{marks[check.state]}  {check.subject:<14} {check.text}")
+        if check.todo:
+            print(f"    {'':<14} -> {check.todo}")
+
+
+def fetch(name: str, root: Path) -> None:
+    """Download a data set, with a bar where somebody can see it."""
+    from engine import datasets
+
+    known = datasets.entry(name)
+    if datasets.is_there(name, root):
+        print(f"{name} is in {clean(str(root))} already")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from engine.training.data.downloads import fetch as fetch_files
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=known.download_bytes)
+        folder = fetch_files(name, root, lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"{name} is in {clean(str(folder))}")

@@ -1,0 +1,34 @@
+"""Fixtures of all tests: an isolated home, the real data sets, small presets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own state, data or runs."""
+    for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))
+
+
+def _shared_data() -> Path | None:
+    """The real MNIST and CIFAR-10 beside the checkout, or where $DESCENT_TEST_DATA says."""
+    named = os.environ.get("DESCENT_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets: `MNIST/raw/*` and `cifar10-jpeg.zip`."""
+    folder = _shared_data()
+    if folder is None:
+        pytest.skip("real MNIST and CIFAR-10 not at hand: name their folder in $DESCENT_TEST_DATA")
+    return folder

@@ -1,0 +1,56 @@
+"""One import in the wrong place, and `descent --help` or a screen takes seconds for torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; "
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    return set(python(f"{code}; import sys; print(*sys.modules)").split())
+
+
+ENGINE = (
+    "import engine, engine.cli, engine.preset, engine.library, engine.doctor, engine.views, engine.copying"
+)
+
+
+@pytest.mark.parametrize("code", ["import engine", "import engine.cli", "import tui", ENGINE])
+def test_no_torch_but_in_the_worker(code: str) -> None:
+    """Every command and screen would wait for torch."""
+    assert not {"torch", "numpy", "sklearn"} & loaded_by(code)
+
+
+def test_the_engine_knows_no_screen() -> None:
+    """A batch job would load the screen's library."""
+    assert not {"textual", "tui"} & loaded_by(ENGINE)
+
+
+def test_the_command_line_starts_light() -> None:
+    """`descent --help` would wait for libraries that it does not use."""
+    assert not {"pydantic", "rich", "tui", "engine.schema"} & loaded_by("import engine, engine.cli")
+
+
+def test_help_works_without_torch() -> None:
+    """Someone with a broken torch could not even ask what to do, nor call the doctor."""
+    help_text = python(WITHOUT_TORCH + "from engine.cli import main; sys.exit(main(['--help']))")
+    assert "doctor" in help_text
+    python(WITHOUT_TORCH + "from engine.cli import main; sys.exit(main(['presets', 'list']))")
+
+
+def test_the_public_names() -> None:
+    """The documented Python API would not be there."""
+    import engine
+
+    assert [name for name in engine.__all__ if not hasattr(engine, name)] == []
+    assert set(engine.__all__) <= set(dir(engine))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        engine.nothing  # noqa: B018

@@ -1,0 +1,165 @@
+"""A preset, a run or an agreement that is not found is lost to the user, though its file is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine import library
+from engine.errors import DescentError, ExitCode, PresetError
+
+PRESET = (library.shipped_presets() / "linear-regression.toml").read_text()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def make_run(runs: Path, name: str, started: float = 0.0) -> Path:
+    run = runs / name
+    run.mkdir(parents=True)
+    (run / "preset.toml").write_text(PRESET)
+    os.utime(run / "preset.toml", (started, started))
+    return run
+
+
+def test_every_shipped_preset_loads() -> None:
+    """A shipped preset would be broken for everybody."""
+    entries = library.presets()
+    assert {"digits-mlp", "linear-regression"} <= {entry.name for entry in entries}
+    assert [entry for entry in entries if entry.broken or entry.origin != "shipped"] == []
+
+
+def test_shipped_presets_name_their_schema() -> None:
+    """An editor would not help with them."""
+    for entry in library.presets():
+        assert entry.path.read_text().splitlines()[0] == "#:schema preset.schema.json"
+
+
+def test_the_nearest_preset_wins(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that a user has changed would not be the one that runs."""
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv("DESCENT_PRESETS", str(own))
+    assert library.find_preset("digits-mlp").parent == library.shipped_presets()
+    (own / "digits-mlp.toml").write_text(PRESET)
+    assert library.find_preset("digits-mlp").parent == own
+    (here / "digits-mlp.toml").write_text(PRESET)
+    assert library.find_preset("digits-mlp").parent == here
+
+
+def test_an_unknown_name_gets_the_likely_one() -> None:
+    """A typo would end without a hint."""
+    with pytest.raises(PresetError, match="did you mean digits-mlp"):
+        library.find_preset("digits_mpl")
+    with pytest.raises(PresetError, match=r"there are: .*digits-mlp, .*linear-regression"):
+        library.find_preset("zzz")
+
+
+def test_a_broken_preset_is_listed_as_broken(here: Path) -> None:
+    """One bad file would hide all presets."""
+    (here / "bad.toml").write_text("[data]\nname = 3\n")
+    (here / "torn.toml").write_text("[train]\nname = = 3\n")
+    (here / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    broken = {entry.name: entry.broken for entry in library.presets() if entry.broken}
+    assert set(broken) == {"bad", "torn"}
+    assert "data.name = 3" in broken["bad"]
+
+
+def test_presets_are_filtered_by_topic_and_title() -> None:
+    """`descent presets list regression` would list everything or nothing."""
+    names = {entry.name for entry in library.presets("REGRESSION")}
+    assert "linear-regression" in names
+    assert "digits-mlp" not in names
+
+
+def test_the_runs_directory(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs would land in a folder that nobody named."""
+    assert library.runs_dir(None) == here / "runs"
+    monkeypatch.setenv("DESCENT_RUNS", "~/r")
+    assert library.runs_dir(None) == Path.home() / "r"
+    assert library.runs_dir(Path("x")) == here / "x"
+
+
+def test_runs_are_known_once_and_the_latest_first(here: Path, tmp_path: Path) -> None:
+    """`last` would be another run, or a run elsewhere would be forgotten."""
+    runs = here / "runs"
+    old, new = make_run(runs, "old-abcd", 100.0), make_run(runs, "new-efgh", 200.0)
+    far = make_run(tmp_path / "far", "far-ijkl")
+    gone = make_run(tmp_path / "far", "gone")
+    (runs / "no-run").mkdir()
+    library.note_start(far)
+    library.note_start(gone)
+    (gone / "preset.toml").unlink()
+    assert library.known_runs(runs) == [far, new, old]
+    library.note_start(old)
+    assert library.known_runs(runs) == [old, far, new]
+    assert library.find_run("last", runs) == old
+
+
+def test_a_broken_note_does_not_hide_the_others(here: Path) -> None:
+    """One torn line in the user's state would lose every run."""
+    run = make_run(here / "runs", "a")
+    library.note_start(run)
+    with (library.state_dir() / "runs.jsonl").open("a") as file:
+        file.write('{"dir": 3}\n[]\n{"time": "x", "dir": "/"}\n{"ti')
+    library.note_start(run)
+    assert library.known_runs(here / "none") == [run]
+
+
+def test_a_state_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    """A full or read-only home would stop a run."""
+    (here / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "file"))
+    library.note_start(make_run(here / "runs", "a"))
+    assert library.known_runs(here / "runs") == [here / "runs" / "a"]
+
+
+def test_a_run_is_found_by_what_people_type(here: Path, tmp_path: Path) -> None:
+    """A run would only be found by its full id."""
+    runs = here / "runs"
+    a, b = make_run(runs, "mlp-240101-1200-abcd"), make_run(runs, "mlp-240102-1200-efgh")
+    other = make_run(tmp_path / "far", b.name)
+    library.note_start(other)
+    for word in (a.name, "mlp-240101", "abcd", str(a), "runs/" + a.name, "./runs/" + a.name):
+        assert library.find_run(word, runs) == a
+    assert library.find_run(b.name, runs) == b  # the one in the runs directory, of two of the same name
+    with pytest.raises(DescentError, match="more than one") as caught:
+        library.find_run("mlp", runs)
+    assert str(a) in str(caught.value)
+    assert str(other) in str(caught.value)
+    with pytest.raises(DescentError, match=r"no such run.*abcd"):
+        library.find_run("zzzz", runs)
+    with pytest.raises(DescentError, match="is not the folder of a run"):
+        library.find_run("runs/none", runs)
+
+
+def test_the_first_run_is_still_to_come(here: Path) -> None:
+    """`descent resume last` would be a traceback on the first day."""
+    with pytest.raises(DescentError, match="no such run; there is none in"):
+        library.find_run("last", here / "runs")
+
+
+def test_own_code_runs_only_after_consent(here: Path) -> None:
+    """A preset from the web could run its code unasked, or changed code could run on an old consent."""
+    file = here / "net.py"
+    spec = f"{file}:Net"
+    file.write_text("one")
+    with pytest.raises(DescentError, match="--allow-code") as caught:
+        library.check_consent(spec, allow=False)
+    assert caught.value.exit_code == ExitCode.WRONG_USE
+    sha256 = library.check_consent(spec, allow=True)
+    assert str(file) in str(caught.value)
+    assert sha256[:12] in str(caught.value)
+    assert library.agreed(sha256)
+    assert library.check_consent(spec, allow=False) == sha256
+    file.write_text("two")
+    with pytest.raises(DescentError, match="not agreed"):
+        library.check_consent(spec, allow=False)
+    file.unlink()
+    with pytest.raises(PresetError, match=r"model\.code"):
+        library.check_consent(spec, allow=True)

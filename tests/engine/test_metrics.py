@@ -1,0 +1,80 @@
+"""A person must see each step once, from the last time it was trained, whatever killed or resumed the run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.metrics import Layout, Metrics, MetricsWriter
+
+
+def _layout(run: Path, members: int = 1) -> Layout:
+    layout = Layout.of(
+        accuracy=True,
+        members=tuple({"member": m, "seed": m, "values": {}} for m in range(members)),
+        layers=({"name": "hidden", "kind": "linear 2 × 3"},),
+    )
+    layout.save(run)
+    return layout
+
+
+def _rows(layout: Layout, steps: range, value: float) -> np.ndarray:
+    rows = np.full((len(steps), len(layout.members), len(layout.columns)), value, np.float32)
+    rows[:, :, 0] = np.arange(steps.start, steps.stop)[:, None]
+    return rows
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    layout = _layout(tmp_path, members=2)
+    writer = MetricsWriter(tmp_path, 0)
+    writer.append(_rows(layout, range(3), 1.0))
+    writer.append(_rows(layout, range(3, 5), 2.0))
+    rows = Metrics(tmp_path).rows()
+    assert rows.shape == (5, 2, len(layout.columns))
+    assert rows[:, 1, 0].tolist() == [0, 1, 2, 3, 4]
+    assert Metrics(tmp_path).column("accuracy", member=1).tolist() == [1, 1, 1, 2, 2]
+
+
+def test_a_later_generation_voids_rows_from_its_first_step_on(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(10), 1.0))
+    MetricsWriter(tmp_path, 4).append(_rows(layout, range(4, 6), 2.0))
+    assert Metrics(tmp_path).column("accuracy").tolist() == [1, 1, 1, 1, 2, 2]
+    MetricsWriter(tmp_path, 2).append(_rows(layout, range(2, 3), 3.0))
+    assert Metrics(tmp_path).column("accuracy").tolist() == [1, 1, 3]
+
+
+def test_going_back_shows_at_once_even_before_the_first_new_row(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(10), 1.0))
+    MetricsWriter(tmp_path, 4)
+    assert len(Metrics(tmp_path).rows()) == 4
+
+
+def test_a_torn_last_row_is_left_out(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    writer = MetricsWriter(tmp_path, 0)
+    writer.append(_rows(layout, range(3), 1.0))
+    with writer.path.open("r+b") as file:
+        file.truncate(writer.path.stat().st_size - 5)
+    assert len(Metrics(tmp_path).rows()) == 2
+
+
+def test_rows_that_a_disk_lost_are_gaps_and_move_no_other_row(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(2), 1.0))
+    MetricsWriter(tmp_path, 4).append(_rows(layout, range(4, 6), 2.0))
+    loss = Metrics(tmp_path).column("loss")
+    assert loss[[0, 1, 4, 5]].tolist() == [0, 1, 4, 5]
+    assert np.isnan(loss[2:4]).all()
+
+
+def test_a_run_that_has_not_begun_has_no_rows(tmp_path: Path) -> None:
+    assert len(Metrics(tmp_path).rows()) == 0
+    assert len(Metrics(tmp_path).column("loss")) == 0
+
+
+def test_foreign_files_in_the_folder_are_passed_over(tmp_path: Path) -> None:
+    layout = _layout(tmp_path)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(2), 1.0))
+    (tmp_path / "metrics" / "notes-x.f32").write_text("mine")
+    assert len(Metrics(tmp_path).rows()) == 2

@@ -1,0 +1,236 @@
+"""Without this, a folder of photographs could not be trained on, or would be with wrong labels."""
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import platformdirs
+import pytest
+import torch
+from PIL import Image
+
+from engine.errors import DataError, DataMissingError
+from engine.training.data import images as images_module
+
+
+def picture(value, size=(6, 4), mode="RGB", kind="png"):
+    colour = value if mode != "RGB" else (value, 0, 255 - value)
+    written = io.BytesIO()
+    Image.new(mode, size, colour).save(written, kind)
+    return written.getvalue()
+
+
+def plain(count=4, prefix=""):
+    files = {}
+    for label, name in enumerate(("cat", "dog")):
+        for i in range(count):
+            files[f"{prefix}{name}/{i}.png"] = picture(100 * label + i)
+    return files
+
+
+def with_test(prefix=""):
+    return {**plain(4, f"{prefix}train/"), **plain(2, f"{prefix}test/")}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def pack(request, tmp_path):
+    """pack(files) writes them as a folder or as a zip file."""
+
+    def pack(files):
+        path = tmp_path / "pets"
+        if request.param == "folder":
+            shutil.rmtree(path, ignore_errors=True)
+            for name, data in files.items():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).write_bytes(data)
+            return str(path)
+        path = path.with_suffix(".zip")
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return str(path)
+
+    return pack
+
+
+def load(read, path, **section):
+    return read(name="images", path=path, **{"validation": 0.0, **section})
+
+
+def test_classes_from_folders(pack, read):
+    """Labels would not be the folders' names, or pixels not be in [0, 1] with colours first."""
+    files = {**plain(), "readme.txt": b"", "cat/.hidden.png": b"", "__MACOSX/cat/._0.png": b""}
+    data = load(read, pack(files), test=0.0)
+    assert data.classes == ("cat", "dog")
+    assert data.input_shape == (3, 4, 6)
+    assert data.train.targets.tolist() == [0] * 4 + [1] * 4
+    reds = data.train.inputs[:, 0, 0, 0] * 255
+    assert reds.round().int().tolist() == [0, 1, 2, 3, 100, 101, 102, 103]
+
+
+@pytest.mark.parametrize("prefix", ["", "top/", "a/b/"])
+def test_train_and_test_folders(pack, read, prefix):
+    """train and test would be taken for classes, or a folder above them get in the way."""
+    data = load(read, pack(with_test(prefix)))
+    assert data.classes == ("cat", "dog")
+    assert len(data.train.inputs) == 8
+    assert len(data.test.inputs) == 4
+    assert data.test.targets.tolist() == [0, 0, 1, 1]
+
+
+def test_notes(pack, read):
+    """A folder that is left out, or a share that does nothing, would go unsaid."""
+    data = load(read, pack({**with_test(), **plain(1, "val/")}), test=0.1)
+    assert any("'val'" in note for note in data.notes)
+    assert any("data.test is not used" in note for note in data.notes)
+
+
+def test_a_single_folder_above(pack, read):
+    """Classes below one folder would be taken for a single class."""
+    assert load(read, pack(plain(prefix="train/"))).classes == ("cat", "dog")
+
+
+def test_grey_and_size(pack, read):
+    """data.channels and data.image_size would be ignored."""
+    data = load(read, pack(plain()), channels=1, image_size=3)
+    assert data.input_shape == (1, 3, 3)
+
+
+def test_modes(pack, read):
+    """Images with transparency, palettes or 16 bits would be refused or come out wrong."""
+    deep = io.BytesIO()
+    Image.fromarray(np.full((4, 6), 32768, np.uint16)).save(deep, "png")
+    files = {
+        "a/deep.png": deep.getvalue(),
+        "a/grey.png": picture(128, mode="L"),
+        "b/bits.png": picture(1, mode="1"),
+        "b/palette.gif": picture(0, mode="P", kind="gif"),
+        "b/photo.jpg": picture(128, mode="L", kind="jpeg"),
+    }
+    data = load(read, pack(files), test=0.0)
+    values = data.train.inputs.amax((1, 2, 3)) * 255
+    assert values.round().int().tolist() == [128, 128, 255, 0, 128]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dog/1.png": picture(0, (9, 9))}, r"dog/1\.png is 9 × 9, and 6 × 4 is expected.*data\.image_size"),
+        ({"dog/1.png": b"not an image"}, r"dog/1\.png can't be read: not an image"),
+        ({"cat/0.png": b"not an image"}, r"cat/0\.png can't be read: not an image"),
+        ({"dog/1.png": picture(0)[:60]}, r"dog/1\.png can't be read"),
+        ({"1.png": picture(0)}, r"1\.png lies in no class's folder\. Expected is a folder"),
+    ],
+)
+def test_what_cannot_be(pack, read, change, message):
+    """One bad file among thousands would not be named."""
+    with pytest.raises(DataError, match=message):
+        load(read, pack({**plain(), **change}))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"readme.txt": b""}, "no images but 1 other files"),
+        ({"cat/1.png": picture(0)}, "images of one class only, 'cat'"),
+        ({**with_test(), "test/cow/1.png": picture(0)}, "test images of 'cow', but no training images"),
+    ],
+)
+def test_layouts_that_cannot_be(pack, read, files, message):
+    """A wrong layout would end in a traceback."""
+    with pytest.raises(DataError, match=message):
+        load(read, pack(files))
+
+
+def test_differing_sizes_with_image_size(pack, read):
+    """image_size, which the message advises, would not help."""
+    data = load(read, pack({**plain(), "dog/1.png": picture(0, (9, 9))}), image_size=8)
+    assert data.input_shape == (3, 8, 8)
+
+
+def test_not_a_zip(tmp_path, read):
+    """A file of another kind would end in a traceback."""
+    (tmp_path / "pets.zip").write_bytes(b"hello")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        load(read, str(tmp_path / "pets.zip"))
+    with pytest.raises(DataMissingError, match=r"Did you mean 'pets\.zip'"):
+        load(read, str(tmp_path / "pet.zip"))
+
+
+def test_damaged_zip(tmp_path, read):
+    """An image whose bytes changed in the zip file would be trained on."""
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in plain().items():
+            archive.writestr(name, data)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"cat/0\.png can't be read: Bad CRC"):
+        load(read, str(path))
+
+
+def cache():
+    folder = platformdirs.user_cache_path("descent") / "images"
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def test_cache(pack, read, monkeypatch):
+    """60,000 images would be decoded for every run."""
+    path = pack(with_test())
+    first = load(read, path, channels=1)
+    assert len(cache()) == 2
+    monkeypatch.setattr(images_module.Images, "_decode", lambda *_: pytest.fail("decoded again"))
+    second = load(read, path, channels=1)
+    assert torch.equal(first.train.inputs, second.train.inputs)
+    assert torch.equal(first.test.inputs, second.test.inputs)
+
+
+def test_cache_follows_changes(pack, read):
+    """A changed image, or other settings, would give the old pixels; or old pixels would pile up."""
+    load(read, pack(plain()), test=0.0)
+    changed = load(read, pack({**plain(), "cat/0.png": picture(77), "dog/9.png": picture(5)}), test=0.0)
+    assert round(float(changed.train.inputs[0, 0, 0, 0]) * 255) == 77
+    assert len(cache()) == 1
+    small = load(read, pack({**plain(), "cat/0.png": picture(77)}), image_size=2, test=0.0)
+    assert small.input_shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda p: p.write_bytes(b"x"), lambda p: p.write_bytes(p.read_bytes()[:-9])]
+)
+def test_damaged_cache(pack, read, damage):
+    """A cache that was cut short by a full disk would stop every run."""
+    path = pack(plain())
+    first = load(read, path, test=0.0)
+    damage(cache()[0])
+    assert torch.equal(load(read, path, test=0.0).train.inputs, first.train.inputs)
+
+
+def test_no_cache_folder(pack, read, tmp_path, monkeypatch):
+    """A home that can't be written would stop every run."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(load(read, pack(plain()), test=0.0).train.inputs) == 8
+
+
+def test_memory(pack, read, monkeypatch):
+    """Images beyond the memory would get the worker killed instead of a word on what to set."""
+    path = pack(with_test())
+    one = 5 * 3 * 4 * 6
+    monkeypatch.setattr(images_module, "free_memory", lambda _: 2 * 5 * one)
+    message = r"8 images of 6 × 4 take .* Set data\.image_size to 3 or less, or data\.size to 5 or fewer"
+    with pytest.raises(DataError, match=message):
+        load(read, path)
+    assert len(load(read, path, size=5).train.inputs) == 5
+    assert len(load(read, path, image_size=3).train.inputs) == 8
+
+
+def test_real_cifar10(real_data, read):
+    """A real zip of train and test folders below one folder would not load."""
+    path = real_data / "cifar10-jpeg.zip"
+    listing = images_module.list_images(path)
+    assert len(listing.train) == 50_000
+    assert len(listing.test) == 10_000
+    assert len(listing.classes) == 10

@@ -1,0 +1,134 @@
+"""If these fail, a learner's mistake in their own file ends in a traceback, or is blamed on Descent."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import DataError, PresetError
+from engine.training.code import call_user_code, load_object, user_code
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write `mine.py` and return its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_an_object_is_loaded_from_its_file(write: Write) -> None:
+    """Own code would not run at all."""
+    file = write("class Net:\n    value = 3\n\ndef load():\n    return Net()\n")
+    assert load_object(f"{file}:Net").value == 3
+    assert isinstance(load_object(f"{file}:load")(), load_object(f"{file}:Net"))
+
+
+def test_an_edited_file_is_loaded_anew(write: Write) -> None:
+    """A learner would edit the file and see the old version run."""
+    assert load_object(f"{write('value = 1')}:value") == 1
+    assert load_object(f"{write('value = 2')}:value") == 2
+
+
+def test_neighbours_and_names_of_the_standard_library_are_not_shadowed(tmp_path: Path) -> None:
+    """A student's random.py would be imported by torch, or a file would run that nobody agreed to."""
+    (tmp_path / "random.py").write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "tools.py").write_text("raise RuntimeError('ran')")
+    (tmp_path / "mine.py").write_text("import random\nvalue = random.random()\n")
+    path = list(sys.path)
+    assert 0 <= load_object(f"{tmp_path / 'mine.py'}:value") < 1
+    (tmp_path / "mine.py").write_text("x = 1\nimport tools\n")
+    with pytest.raises(PresetError, match=r"mine\.py, line 2: .*only this one file.*tools\.py"):
+        load_object(f"{tmp_path / 'mine.py'}:value")
+    assert sys.path == path
+
+
+def test_missing_file_and_missing_name_suggest_what_is_there(write: Write) -> None:
+    """A typing error would be hard to find."""
+    file = write("import os\nclass Network: pass\n")
+    with pytest.raises(PresetError, match=r'mine\.py has no "Netwerk": did you mean "Network"\?'):
+        load_object(f"{file}:Netwerk")
+    with pytest.raises(PresetError, match=r'has no "x"; it has Network$'):
+        load_object(f"{file}:x")
+    with pytest.raises(PresetError, match=r'mihe\.py: no such file: did you mean "mine\.py"\?'):
+        load_object(f"{file.replace('mine', 'mihe')}:Network")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nclass Net\n", "mine.py, line 2: SyntaxError: expected ':'"),
+        ("x = 1\n\ny = x / 0\n", "mine.py, line 3: ZeroDivisionError: division by zero"),
+        ("import torch\ntorch.zeros(2) + torch.zeros(3)\n", "mine.py, line 2: RuntimeError: The size"),
+        ("import sys\nsys.exit(0)\n", "mine.py, line 2: the code called exit()"),
+        ("assert False\n", "mine.py, line 1: AssertionError"),
+        ("x = '\0'", "mine.py: SyntaxError: source code"),
+    ],
+)
+def test_what_goes_wrong_while_loading_names_the_line(write: Write, text: str, message: str) -> None:
+    """The learner would not learn which line of theirs was wrong, or the worker would exit with code 0."""
+    file = write(text)
+    for _ in range(2):  # a failed module must not be found half-made the second time
+        with pytest.raises(PresetError) as caught:
+            load_object(f"{file}:Net")
+        assert message in str(caught.value)
+
+
+def test_what_the_code_prints_stays_out_of_stdout(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """`descent run --json` would no longer print exactly one JSON object."""
+    file = write("print('loading')\ndef function():\n    print('running')\n    return 4\n")
+    assert call_user_code(f"{file}:function", load_object(f"{file}:function")) == 4
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "loading" in seen.err
+    assert "running" in seen.err
+
+
+def test_what_goes_wrong_while_running_names_the_line(write: Write) -> None:
+    """An error deep inside torch would hide the learner's line that led to it."""
+    file = write(
+        "import torch, sys\n"
+        "def function(kind):\n"
+        "    if kind == 'exit':\n"
+        "        sys.exit(3)\n"
+        "    torch.nn.Linear(2, 3)(torch.zeros(1, 5))\n"
+    )
+    spec = f"{file}:function"
+    function = load_object(spec)
+    with pytest.raises(PresetError, match=r"mine\.py, line 5: RuntimeError: .*mat1 and mat2"):
+        call_user_code(spec, function, "forward")
+    with pytest.raises(PresetError, match=r"mine\.py, line 4: the code called exit\(\)"):
+        call_user_code(spec, function, "exit")
+    with pytest.raises(PresetError, match=r"mine\.py, line 2: TypeError: .*missing 1 required"):
+        call_user_code(spec, function)
+    with pytest.raises(PresetError, match=r"mine\.py, line 5"), user_code(spec):
+        function("forward")
+
+
+def test_errors_of_others_are_not_blamed_on_the_user(write: Write) -> None:
+    """A bug of ours would be shown as a mistake in the learner's preset."""
+    file = write("def call(function):\n    function()\n")
+    spec = f"{file}:call"
+    call = load_object(spec)
+    with pytest.raises(KeyError), user_code(spec):
+        raise KeyError("ours")
+
+    def raiser(error: BaseException) -> Callable[[], None]:
+        def function() -> None:
+            raise error
+
+        return function
+
+    for error in (DataError("theirs already"), torch.OutOfMemoryError("full"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            call_user_code(spec, call, raiser(error))
+        with pytest.raises(type(error)), user_code(spec):
+            call(raiser(error))

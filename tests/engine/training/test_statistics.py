@@ -1,0 +1,86 @@
+"""A student reads the gradient table to find out why a net does not learn: each figure must be what its heading
+says, to the digit."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.metrics import LAYER_STATISTICS
+from engine.training.statistics import LayerStatistics, dead_share
+
+
+def _measure(model: nn.Sequential, optimizer: torch.optim.Optimizer, inputs: Tensor) -> dict[str, Tensor]:
+    layers = [(name, m) for name, m in model.named_modules() if list(m.parameters(recurse=False))]
+    statistics = LayerStatistics(model, layers)
+    optimizer.zero_grad()
+    with statistics.watch():
+        model(inputs).square().mean().backward()
+    statistics.before_update()
+    optimizer.step()
+    return dict(zip(LAYER_STATISTICS, statistics.row().T, strict=True))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_norms_are_those_of_the_layer_and_the_ratio_is_of_the_update_really_made(
+    optimizer: type[torch.optim.Optimizer],
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    old = [torch.cat([p.detach().flatten().clone() for p in layer.parameters()]) for layer in (model[0], model[2])]
+    row = _measure(model, optimizer(model.parameters(), lr=0.1), torch.randn(8, 3))
+    for index, layer in enumerate((model[0], model[2])):
+        new = torch.cat([p.detach().flatten() for p in layer.parameters()])
+        gradient = torch.cat([p.grad.flatten() for p in layer.parameters() if p.grad is not None])
+        assert row["grad_norm"][index] == pytest.approx(gradient.norm().item(), rel=1e-5)
+        assert row["weight_norm"][index] == pytest.approx(new.norm().item(), rel=1e-5)
+        ratio = ((new - old[index]).norm() / new.norm()).item()
+        assert row["update_ratio"][index] == pytest.approx(ratio, rel=1e-4)
+        assert row["zero_grads"][index] == pytest.approx((gradient == 0).float().mean().item())
+        assert row["non_finite"][index] == 0
+
+
+def test_dead_units_are_counted_for_the_layer_before_the_activation() -> None:
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]))
+        model[0].bias.copy_(torch.tensor([0.0, 0.0, -1.0, -1.0]))  # the last two never fire
+    row = _measure(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.rand(16, 2) + 0.1)
+    assert row["dead"][0] == 0.5
+    assert torch.isnan(row["dead"][1])  # no activation follows the last layer
+    assert row["zero_grads"][0] >= 0.5
+
+
+def test_a_channel_is_dead_only_if_it_is_silent_everywhere() -> None:
+    output = torch.zeros(2, 3, 4, 4)
+    output[1, 0, 2, 3] = 1.0
+    assert dead_share(nn.ReLU(), output).item() == pytest.approx(2 / 3)
+
+
+def test_saturated_sigmoid_and_tanh_outputs_are_counted() -> None:
+    output = torch.tensor([[0.5, 0.999], [0.001, 0.6]])
+    assert dead_share(nn.Sigmoid(), output) == 0.5
+    assert dead_share(nn.Tanh(), torch.tensor([[0.0, -0.999], [0.5, 0.9]])) == 0.25
+
+
+def test_an_overflowed_gradient_is_flagged_in_its_layer() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    inputs = torch.tensor([[1.0, float("inf")]])
+    row = _measure(model, torch.optim.SGD(model.parameters(), lr=0.1), inputs)
+    assert row["non_finite"].tolist() == [1, 1]
+
+
+def test_looking_changes_neither_the_weights_nor_the_random_numbers() -> None:
+    results = []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            if watched:
+                _measure(model, optimizer, torch.ones(8, 3))
+            else:
+                optimizer.zero_grad()
+                model(torch.ones(8, 3)).square().mean().backward()
+                optimizer.step()
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*results)
