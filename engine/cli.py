@@ -15,9 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-presets_app = typer.Typer(
-    help="What can be trained: list, show, copy and check presets.", no_args_is_help=True
-)
+presets_app = typer.Typer(help="What can be trained: list, show, copy and check presets.", no_args_is_help=True)
 data_app = typer.Typer(help="The data sets that can be downloaded.", no_args_is_help=True)
 app.add_typer(presets_app, name="presets", rich_help_panel=None)
 app.add_typer(data_app, name="data", rich_help_panel=None)
@@ -36,9 +34,7 @@ AllowCode = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.lr=0.1; repeatable."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.lr=0.1; repeatable."),
 ]
 
 
@@ -79,9 +75,7 @@ def run(
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch the data where they are missing.")
-    ] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data where they are missing.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -137,9 +131,7 @@ def doctor(runs_dir: RunsDir = None, data_root: DataRoot = None, as_json: Json =
 
 @presets_app.command("list")
 def presets_list(
-    containing: Annotated[
-        str, typer.Argument(metavar="[FILTER]", help="A part of name, topic or title.")
-    ] = "",
+    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help="A part of name, topic or title.")] = "",
     as_json: Json = False,
 ) -> None:
     """List the presets: the shipped ones, your own, those of the current folder."""

@@ -52,30 +52,22 @@ def is_broken(checks: list[Check]) -> bool:
 
 def _torch(found: dict[str, Any]) -> Iterator[Check]:
     if "trouble" in found:
-        yield Check(
-            "PyTorch", "broken", clean(found["trouble"]), "install torch into this Python's environment"
-        )
+        yield Check("PyTorch", "broken", clean(found["trouble"]), "install torch into this Python's environment")
         return
     build = f"for CUDA {found['cuda']}" if found["cuda"] else "for CPUs only"
-    yield Check(
-        "PyTorch", "ok", f"{found['torch']}, built {build}, {found['threads']} CPU threads by default"
-    )
+    yield Check("PyTorch", "ok", f"{found['torch']}, built {build}, {found['threads']} CPU threads by default")
     for number, gpu in enumerate(found["gpus"]):
         subject, name = f"GPU {number}", clean(gpu["name"])
         size = f"{gpu['bytes'] / 2**30:.0f} GiB"
         if gpu["trouble"]:
-            todo = (
-                "see whether nvidia-smi shows it free; train on the CPU with --device cpu, or on another GPU"
-            )
+            todo = "see whether nvidia-smi shows it free; train on the CPU with --device cpu, or on another GPU"
             yield Check(subject, "note", f"{name}, {size}, does not work: {clean(gpu['trouble'])}", todo)
         else:
             yield Check(subject, "ok", f"{name}, {size}, {gpu['free'] / 2**30:.0f} GiB of it free")
     if found["gpus"]:
         return
     if machine.has_nvidia_device() and not found["cuda"]:
-        yield Check(
-            "GPU", "note", "there is one, but this PyTorch can't use it", "install a CUDA build of torch"
-        )
+        yield Check("GPU", "note", "there is one, but this PyTorch can't use it", "install a CUDA build of torch")
     elif machine.has_nvidia_device():
         why = clean("; ".join(found["warnings"])) or "no reason given"
         yield Check("GPU", "note", f"there is one, but PyTorch finds none: {why}", "update the NVIDIA driver")
@@ -100,9 +92,7 @@ def _terminal() -> Iterator[Check]:
         todo = "export LANG=C.UTF-8"
         yield Check("encoding", "note", f"{encoding or 'unknown'}, so that × and ≥ can't be shown", todo)
     if not sys.stdout.isatty():
-        yield Check(
-            "terminal", "ok", "standard output is none; every command works without one, but the console"
-        )
+        yield Check("terminal", "ok", "standard output is none; every command works without one, but the console")
         return
     columns, lines = shutil.get_terminal_size()
     kind = os.environ.get("TERM", "")

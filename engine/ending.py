@@ -22,9 +22,7 @@ def end(command: Callable[[], Any], *, as_json: bool) -> int:
     With `as_json`, a failure also prints one JSON object on stdout: {"error": text, "exit_code": n}.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # a terminal without UTF-8 shows \xd7 for ×, and does not end a run
+        if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows \xd7 for ×, and does not end a run
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(command, as_json=as_json)

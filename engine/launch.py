@@ -17,8 +17,8 @@ from engine import library
 from engine.errors import DescentError, ExitCode
 from engine.preset import Preset, load_preset
 from engine.progress import Display, duration, number
-from engine.signals import Signals
 from engine.run import ALIVE, RunFolder, create, summary, worker_pid
+from engine.signals import Signals
 
 
 def run(
@@ -40,7 +40,14 @@ def run(
     if resume_if_exists and run_id is None:
         raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
     if run_id is not None and resume_if_exists and (runs / run_id / "preset.toml").exists():
-        return resume(run_id, runs_dir=runs_dir, data_root=data_root, allow_code=allow_code, as_json=as_json, quiet=quiet)
+        return resume(
+            run_id,
+            runs_dir=runs_dir,
+            data_root=data_root,
+            allow_code=allow_code,
+            as_json=as_json,
+            quiet=quiet,
+        )
     refuse_several_processes()
     preset = load_preset(source, [*overrides, *([f"train.device={device}"] if device else [])])
     root = _data_root(data_root)
@@ -87,7 +94,9 @@ def refuse_several_processes() -> None:
     """One process, one device: torchrun's copies would all write one run."""
     size = os.environ.get("WORLD_SIZE", "1")
     if size.isdigit() and int(size) > 1:
-        raise DescentError(f"WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun")
+        raise DescentError(
+            f"WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun"
+        )
 
 
 def _data_root(given: Path | None, before: Path | None = None) -> Path:
@@ -109,7 +118,9 @@ def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
 
 def _create(preset: Preset, runs: Path, run_id: str | None, *, allow_code: bool) -> RunFolder:
     """The run's folder, with its preset and a copy of the user's code that it names."""
-    if run_id is not None and (not run_id.strip() or "/" in run_id or run_id.startswith((".", "-")) or not run_id.isprintable()):
+    if run_id is not None and (
+        not run_id.strip() or "/" in run_id or run_id.startswith((".", "-")) or not run_id.isprintable()
+    ):
         raise DescentError(f"--id {run_id!r}: an id is a folder's name, without '/', not beginning with '.' or '-'")
     settings, contents = preset.settings, dict[str, bytes]()
     for section, spec in _code_of(preset).items():
@@ -195,7 +206,8 @@ def _print_result(folder: RunFolder, ending: Any, *, as_json: bool, quiet: bool)
             print(json.dumps(result), flush=True)
         elif not quiet or result["state"] != "finished":
             reached = "  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items())
-            print(f"{result['state']} at step {result['step']:,} after {duration(result['seconds'])} of training   {reached}")
+            trained = f"{result['state']} at step {result['step']:,} after {duration(result['seconds'])} of training"
+            print(f"{trained}   {reached}")
             if ending is not None and ending.receipt is not None:
                 print(f"checkpoint {ending.receipt}")
             if result["state"] in ("stopped", "failed"):

@@ -91,9 +91,7 @@ def _entry(name: str, path: Path, origin: str) -> Entry:
 def _preset_files() -> dict[str, tuple[Path, str]]:
     """Every preset's file and origin, by name."""
     own = Path(platformdirs.user_config_dir("descent")) / "presets"
-    named = [
-        Path(part).expanduser() for part in os.environ.get("DESCENT_PRESETS", "").split(os.pathsep) if part
-    ]
+    named = [Path(part).expanduser() for part in os.environ.get("DESCENT_PRESETS", "").split(os.pathsep) if part]
     folders = [
         (shipped_presets(), "shipped"),
         (own, "yours"),
@@ -105,9 +103,7 @@ def _preset_files() -> dict[str, tuple[Path, str]]:
     if Path("presets").resolve() == shipped:  # in a checkout of Descent itself
         found |= {path.stem: (path, "shipped") for path in _toml_files(shipped)}
     # The current folder may hold a pyproject.toml, which is nobody's preset.
-    return found | {
-        path.stem: (path, "current folder") for path in _toml_files(Path()) if _looks_like_preset(path)
-    }
+    return found | {path.stem: (path, "current folder") for path in _toml_files(Path()) if _looks_like_preset(path)}
 
 
 def _toml_files(folder: Path) -> Iterator[Path]:

@@ -33,7 +33,9 @@ class Layout:
     layers: tuple[dict[str, str], ...]
 
     @classmethod
-    def of(cls, *, accuracy: bool, members: tuple[dict[str, Any], ...], layers: tuple[dict[str, str], ...]) -> "Layout":
+    def of(
+        cls, *, accuracy: bool, members: tuple[dict[str, Any], ...], layers: tuple[dict[str, str], ...]
+    ) -> "Layout":
         """`accuracy` says whether there are classes to be right about."""
         columns = ["loss", *(["accuracy"] if accuracy else []), "lr", "time", "grad_norm", "clipped_norm"]
         columns += [f"layer.{layer['name']}.{statistic}" for layer in layers for statistic in LAYER_STATISTICS]

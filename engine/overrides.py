@@ -66,9 +66,7 @@ def _value(text: str) -> Any:
 
 def apply(settings: dict[str, Any], overrides: Sequence[Override]) -> list[str]:
     """Lay `overrides` over `settings`, in place. Returns notes on what of the file no longer applies."""
-    notes = [
-        note for section, name in _new_names(overrides).items() for note in _rename(settings, section, name)
-    ]
+    notes = [note for section, name in _new_names(overrides).items() for note in _rename(settings, section, name)]
     given = {override.path for override in overrides}
     train = settings.get("train")
     for length, other in (("epochs", "steps"), ("steps", "epochs")):

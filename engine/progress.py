@@ -4,6 +4,7 @@ A thread draws at most twice a second, on a duplicate of the terminal: a dead or
 display, never the training.
 """
 
+import math
 import os
 import queue
 import threading
@@ -129,7 +130,11 @@ def _frame(name: str, progress: Progress | None, elapsed: float) -> "RenderableT
         f"{progress.step / max(1, progress.total_steps):.0%}",
         f"{number(progress.steps_per_second)} step/s  ETA {duration(progress.eta)}",
     )
-    cells = [("loss", number(progress.loss)), ("lr", number(progress.lr)), ("|grad|", number(progress.grad_norm))]
+    cells = [
+        ("loss", number(progress.loss)),
+        ("lr", number(progress.lr)),
+        ("|grad|", number(progress.grad_norm)),
+    ]
     if progress.accuracy is not None:
         cells.insert(1, ("accuracy", f"{progress.accuracy:.1%}"))
     if progress.val_loss is not None:
@@ -144,7 +149,7 @@ def number(value: float | None) -> str:
     """Three significant digits; an en dash where there is none yet."""
     if value is None:
         return "–"
-    if abs(value) >= 1000 and value == value and abs(value) != float("inf"):
+    if math.isfinite(value) and abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import socket
@@ -85,10 +86,8 @@ class RunFolder:
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """The latest event of a kind."""
-        for entry in reversed(self.events()):
-            if entry.get("event") == event and all(entry.get(key) == value for key, value in wanted.items()):
-                return entry
-        return None
+        fitting = (e for e in reversed(self.events()) if {**e, **wanted, "event": event} == e)
+        return next(fitting, None)
 
 
 def create(runs: Path, run_id: str, preset_toml: str, code: Mapping[str, bytes]) -> RunFolder:
@@ -144,9 +143,7 @@ class Events:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # --- the lock that tells a live worker from a dead one ---------------------------------------------------
@@ -207,7 +204,9 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
         end = run.last("epoch")
         epoch = int(end["epoch"]) if end else 0
         first = max(0, step - int(facts["steps_per_epoch"]))
-        reached["train_loss"] = _plain(float(np.mean(rows[first:, :, layout.columns.index("loss")], dtype=np.float64)))
+        reached["train_loss"] = _plain(
+            float(np.mean(rows[first:, :, layout.columns.index("loss")], dtype=np.float64))
+        )
         seconds = float(rows[-1, 0, layout.columns.index("time")])
     for split, short in (("validation", "val"), ("test", "test")):
         evaluation = run.last("evaluation", split=split)
@@ -225,5 +224,3 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
         "device": facts.get("device"),
         "threads": facts.get("threads"),
     }
-
-

@@ -528,7 +528,8 @@ class Train(Section):
     )
     keep: Count = Field(3, description="How many of the latest checkpoints to keep, besides the first and best.")
     statistics_every: Count | Literal["auto"] = Field(
-        "auto", description="Steps between gradient and layer statistics; auto measures: 2% of a step at most."
+        "auto",
+        description="Steps between gradient and layer statistics; auto measures: 2% of a step at most.",
     )
     on_nan: Literal["stop", "continue"] = Field("stop", description="What to do when the loss is not finite.")
 

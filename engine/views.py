@@ -100,9 +100,6 @@ def fetch(name: str, root: Path) -> None:
     from engine import datasets
 
     known = datasets.entry(name)
-    if datasets.is_there(name, root):
-        print(f"{name} is in {clean(str(root))} already")
-        return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

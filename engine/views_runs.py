@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-=+*#@"  # where the terminal has no block characters
-SIGNS = {"starting": "▷", "running": "▶", "paused": "‖", "finished": "✓", "stopped": "■", "failed": "✗", "lost": "?"}
+SIGNS = {
+    "starting": "▷",
+    "running": "▶",
+    "paused": "‖",
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✗",
+    "lost": "?",
+}
 
 
 def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool) -> None:
@@ -39,11 +47,22 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, right in (("run", 0), ("state", 0), ("step", 1), ("train loss", 1), ("validation", 1), ("test", 1)):
+    for heading, right in (
+        ("run", 0),
+        ("state", 0),
+        ("step", 1),
+        ("train loss", 1),
+        ("validation", 1),
+        ("test", 1),
+    ):
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for entry in entries:
         reached = entry.get("metrics", {})
-        cells = [clean(entry["run"]), f"{_sign(entry['state'])} {entry['state']}", f"{entry.get('step', 0):,}"]
+        cells = [
+            clean(entry["run"]),
+            f"{_sign(entry['state'])} {entry['state']}",
+            f"{entry.get('step', 0):,}",
+        ]
         cells += [number(reached.get("train_loss")), _split(reached, "val"), _split(reached, "test")]
         table.add_row(*(Text(cell) for cell in cells))
     Console(highlight=False).print(table)
@@ -53,7 +72,12 @@ def _listed(folder: Path) -> dict[str, Any]:
     try:
         return summary(RunFolder(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"run": folder.name, "dir": str(folder), "state": "damaged", "error": f"{type(error).__name__}: {error}"}
+        return {
+            "run": folder.name,
+            "dir": str(folder),
+            "state": "damaged",
+            "error": f"{type(error).__name__}: {error}",
+        }
 
 
 def show(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
@@ -66,13 +90,23 @@ def show(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     states = [event for event in folder.events() if event["event"] == "state"]
     reason = states[-1].get("reason") if states else None
     if as_json:
-        details = {"preset": facts.get("preset"), "checkpoints": folder.checkpoints(), "reason": reason, "facts": facts}
+        details = {
+            "preset": facts.get("preset"),
+            "checkpoints": folder.checkpoints(),
+            "reason": reason,
+            "facts": facts,
+        }
         print(json.dumps({**result, **details}))
         return
     lines = [("state", f"{_sign(result['state'])} {result['state']}" + (f": {reason}" if reason else ""))]
     if facts:
         lines += _facts(result, facts)
-    for name, label in (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm")):
+    for name, label in (
+        ("loss", "loss"),
+        ("accuracy", "accuracy"),
+        ("lr", "lr"),
+        ("grad_norm", "gradient norm"),
+    ):
         line = _curve(metrics.column(name), percent=name == "accuracy")
         if line:
             lines.append((label, line))
@@ -87,7 +121,9 @@ def show(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
 def _facts(result: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, str]]:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.get("started", 0)))
     threads = facts["threads"]
-    device = facts["device_name"] + (f", {threads} thread{'s' if threads > 1 else ''}" if facts["device"] == "cpu" else "")
+    device = facts["device_name"] + (
+        f", {threads} thread{'s' if threads > 1 else ''}" if facts["device"] == "cpu" else ""
+    )
     pace = f"{result['step'] / result['seconds']:,.0f} step/s" if result["seconds"] else "–"
     return [
         ("preset", str(facts["preset"])),

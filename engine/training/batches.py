@@ -47,7 +47,7 @@ class Batches:
         else:
             if self._order is None:
                 order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)
-                self._order = order.split(self._size)
+                self._order = torch.split(order, self._size)
             chosen = self._order[self.index]
             inputs, targets = self._split.inputs[chosen], self._split.targets[chosen]
         self.index += 1
@@ -70,7 +70,7 @@ class Batches:
 
 def in_order(split: Split, size: int) -> Iterator[Batch]:
     """All samples once, `size` at a time, as they lie."""
-    for inputs, targets in zip(split.inputs.split(size), split.targets.split(size), strict=True):
+    for inputs, targets in zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True):
         yield Batch(inputs, targets)
 
 

@@ -6,7 +6,7 @@ import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ State = dict[str, Any]  # tensors and plain containers alone, so that weights_on
 
 def random_state(device: torch.device) -> State:
     """The state of every generator that a training step may draw from."""
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -77,7 +77,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> State:
 
 def latest(run: RunFolder) -> tuple[State | None, list[str]]:
     """The last whole checkpoint, and a line on each later one that is not. None where there is none."""
-    complaints = []
+    complaints: list[str] = []
     for step in reversed(run.checkpoints()):
         try:
             return read(run.checkpoint(step)), complaints

@@ -117,8 +117,7 @@ def _check(section: schema.AnyLoss, task: Task, num_classes: int) -> None:
         )
     if section.name in ONE_OUTPUT and num_classes != 2:
         raise PresetError(
-            f"{given} is for exactly 2 classes, and the data have {num_classes}: "
-            'did you mean "cross-entropy"?'
+            f'{given} is for exactly 2 classes, and the data have {num_classes}: did you mean "cross-entropy"?'
         )
 
 

@@ -38,7 +38,7 @@ class Monitor:
     def rows(self, first: int, rows: Rows) -> None:
         """rows: (n, M, columns) float32, of steps `first` on."""
         losses = rows[:, :, self._loss]
-        bad = ~np.isfinite(losses).all(axis=1)
+        bad = np.asarray(~np.isfinite(losses).all(axis=1))
         flagged = np.nan_to_num(rows[:, :, self._flags]).any(axis=(1, 2))
         if self.non_finite is None and (bad.any() or flagged.any()):
             row = int(np.argmax(bad | flagged))

@@ -89,7 +89,7 @@ class Recorder:
             # In the same stream, so the copy reads the rows before they are wiped.
             self._ring[:count].fill_(float("nan"))
             if self._device.type == "cuda":
-                self._copied = torch.cuda.Event()
+                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 self._copied.record()
             self._pending = count, self._host[:count].copy()
         self._next_copy = time.perf_counter() + INTERVAL

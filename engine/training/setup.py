@@ -206,4 +206,3 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
             raise PresetError("; ".join([f"model.from = {source}: that run has no checkpoint", *complaints]))
     assert state is not None
     return f"weights from {source}: {transfer.start_from(model, state['model'])}"
-

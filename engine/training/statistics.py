@@ -1,4 +1,4 @@
-"""What each layer is doing: norms of gradients, weights and updates, and the share of units that are dead.
+"""What each layer does: norms of gradients, weights and updates, and the share of units that are dead.
 
 All of it stays on the device. A measured step costs a few small kernels; `measure.py` chooses how often.
 """
@@ -116,7 +116,7 @@ def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
 def _activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:
     """Each activation module, with the index of the layer whose output it bends: the last one before it."""
     index_of = {module: index for index, (_, module) in enumerate(layers)}
-    owners = []
+    owners: list[tuple[nn.Module, int]] = []
     latest = None
     for module in model.modules():
         if module in index_of:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import PresetError
+from engine.training.optimizers import bare_step
 
 
 class Update:
@@ -24,6 +25,7 @@ class Update:
         device: torch.device,
     ) -> None:
         self.optimizer = optimizer
+        self._step = bare_step(optimizer)
         self.parameters = list(parameters)
         self.clip_norm = clip_norm
         # fp16 gradients underflow, so the loss is scaled up and the gradients down again.
@@ -37,7 +39,7 @@ class Update:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`, a scalar, to what the batch's earlier parts left."""
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
 
     def finish_gradients(self, measure: bool) -> tuple[Tensor, Tensor] | None:
         """Bring the gradients to their own scale and clip them.
@@ -61,7 +63,7 @@ class Update:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if self.scaler is None:
-            self.optimizer.step()
+            self._step()
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()

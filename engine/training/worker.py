@@ -16,8 +16,8 @@ import torch
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.files import write_json
 from engine.metrics import Layout, Metrics
-from engine.preset import Preset, load_preset
 from engine.places import version
+from engine.preset import Preset, load_preset
 from engine.progress import Display
 from engine.run import Events, RunFolder, State, WorkerLock
 from engine.signals import Signals
@@ -73,6 +73,8 @@ def _train(
     folder: RunFolder, name: str, data_root: Path, display: Display, signals: Signals, events: Events
 ) -> Ending:
     preset = dataclasses.replace(load_preset(folder.preset), name=name)
+    if not preset.train.compile:
+        optimizers.leave_compiler_out()
     facts = folder.facts()
     state, complaints = checkpoint.latest(folder)
     for complaint in complaints:
@@ -123,17 +125,14 @@ def _train(
 
 def _choose(run: Training, preset: Preset, data_root: Path) -> dict[str, Any]:
     """Measure what is left open, and say all that a resume, or a reader, needs to know: run.json."""
-    train, trial = preset.train, None
-    threads, every = train.threads, train.statistics_every
-    if "auto" in (threads, every):
-        trial = _trial(run, preset)
+    threads, every = preset.train.threads, preset.train.statistics_every
     with measure.undisturbed(run.device):
+        trial = _trial(run, preset)
         if threads == "auto":
-            on_cpu = run.device.type == "cpu" and trial is not None
+            on_cpu = run.device.type == "cpu"
             threads = measure.choose_threads(trial) if on_cpu else torch.get_num_threads()
         torch.set_num_threads(threads)
         if every == "auto":
-            assert trial is not None
             every = measure.choose_cadence(trial, run.device)
     data = run.dataset
     splits = {"train": data.train, "validation": data.validation, "test": data.test}

@@ -18,9 +18,7 @@ def loaded_by(code: str) -> set[str]:
     return set(python(f"{code}; import sys; print(*sys.modules)").split())
 
 
-ENGINE = (
-    "import engine, engine.cli, engine.preset, engine.library, engine.doctor, engine.views, engine.copying"
-)
+ENGINE = "import engine, engine.cli, engine.preset, engine.library, engine.doctor, engine.views, engine.copying"
 
 
 @pytest.mark.parametrize("code", ["import engine", "import engine.cli", "import tui", ENGINE])

@@ -98,9 +98,7 @@ def test_the_written_preset_loads_as_the_same(good: Path, tmp_path: Path, overri
         ("data.augment={shift = 2}", ("data", "augment"), schema.Augment(shift=2)),
     ],
 )
-def test_an_override_changes_one_setting(
-    good: Path, text: str, where: tuple[str, str], value: object
-) -> None:
+def test_an_override_changes_one_setting(good: Path, text: str, where: tuple[str, str], value: object) -> None:
     """--set would be ignored, or read as something else."""
     preset = load_preset(good, [text])
     assert getattr(getattr(preset, where[0]), where[1]) == value
@@ -122,9 +120,7 @@ def test_another_kind_leaves_out_what_it_does_not_have_and_says_so(good: Path) -
 def test_another_kind_does_not_hide_a_typo(tmp_path: Path) -> None:
     """A misspelt key would vanish with a note as soon as the kind is changed."""
     file = written(tmp_path, GOOD.replace("momentum", "momentun"))
-    assert any(
-        "optimizer.momentun: unknown key of adam" in line for line in problems(file, "optimizer.name=adam")
-    )
+    assert any("optimizer.momentun: unknown key of adam" in line for line in problems(file, "optimizer.name=adam"))
 
 
 def test_steps_and_epochs_replace_each_other(good: Path) -> None:
@@ -167,25 +163,18 @@ def test_paths_are_relative_to_who_says_them(tmp_path: Path, monkeypatch: pytest
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person would mend a preset one error at a time."""
     monkeypatch.chdir(tmp_path)
-    text = (
-        GOOD.replace('"mlp"', '"mlp"\nwidht = 3')
-        .replace('"sgd"', '"sdg"')
-        .replace("epochs = 3", "epochs = 0")
-    )
+    text = GOOD.replace('"mlp"', '"mlp"\nwidht = 3').replace('"sgd"', '"sdg"').replace("epochs = 3", "epochs = 0")
     said = problems(written(tmp_path, text + 'batch_size = "ful"\n[stuff]\n'), "train.threads=none", "oops")
     for line in (
         '--set "oops": must have the form section.key=value',
-        'p.toml: optimizer.name = "sdg": must be one of sgd, adagrad, rmsprop, adam, adamw'
-        "; did you mean sgd?",
+        'p.toml: optimizer.name = "sdg": must be one of sgd, adagrad, rmsprop, adam, adamw; did you mean sgd?',
         "p.toml: train.epochs = 0: must be a whole number ≥ 1",
         'p.toml: train.batch_size = "ful": must be a whole number ≥ 1 or "full"; did you mean full?',
         '--set: train.threads = "none": must be a whole number ≥ 1 or "auto"',
     ):
         assert line in said
     assert any(line.startswith("p.toml: model.widht: unknown key of mlp; allowed: name, ") for line in said)
-    assert any(
-        line.startswith("p.toml: model.widht") and line.endswith("did you mean widths?") for line in said
-    )
+    assert any(line.startswith("p.toml: model.widht") and line.endswith("did you mean widths?") for line in said)
     assert any(line.startswith("p.toml: stuff: unknown key; allowed: title, ") for line in said)
     assert len(said) == 7
 
@@ -263,9 +252,7 @@ def test_a_section_that_is_no_table(tmp_path: Path) -> None:
         (b"#" * (1 << 21), "p.toml: is larger than 1 MiB"),
     ],
 )
-def test_a_file_that_is_no_preset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, text: str
-) -> None:
+def test_a_file_that_is_no_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, text: str) -> None:
     """A broken file would end in a traceback, or without the place to look at."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p.toml").write_bytes(content)
@@ -277,9 +264,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     """A wrong path would be a traceback."""
     assert "is a folder" in problems(tmp_path)[0]
     assert "no such file" in problems(tmp_path / "none.toml")[0]
-    assert (
-        "no such file; the preset digits-mlp is run by its name" in problems(tmp_path / "digits-mlp.toml")[0]
-    )
+    assert "no such file; the preset digits-mlp is run by its name" in problems(tmp_path / "digits-mlp.toml")[0]
     assert "can't be read" in problems(Path("a\0b.toml"))[0]
 
 

@@ -101,9 +101,7 @@ def test_inverse_time_halves_when_decay_times_step_is_one() -> None:
     assert got[40] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(
-    "name", ["constant", "step", "exponential", "linear", "cosine", "inverse-time", "plateau"]
-)
+@pytest.mark.parametrize("name", ["constant", "step", "exponential", "linear", "cosine", "inverse-time", "plateau"])
 def test_warm_up_grows_in_equal_steps_to_the_schedules_first_value(name: str) -> None:
     """A rate that diverges from the start is tamed by warm-up only if it does start near 0."""
     got = ours({"name": name, "warmup": 10})
@@ -134,9 +132,7 @@ def test_plateau_falls_when_torchs_does(patience: int) -> None:
     losses = [3.0, 2.0, 2.0, 2.1, 1.5, 1.6, 1.7, 1.5, 1.8, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.3, 1.3]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     # torch waits for more than `patience` evaluations, Descent for `patience`.
-    torchs = lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=patience - 1, threshold=0.0, min_lr=0.2
-    )
+    torchs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience - 1, threshold=0.0, min_lr=0.2)
     plateau = schedules.Plateau(plateau_section(factor=0.5, patience=patience, floor=0.2))
     for loss in losses:
         torchs.step(loss)

@@ -81,8 +81,7 @@ def as_targets(where: str, array: Array, task: str, classes: int | None = None) 
             return _from_labels(where, array.argmax(axis=1), classes or array.shape[1], (note,))
         if task == "classification":
             raise DataError(
-                f"{where} have the shape {array.shape}; labels are one whole number a sample, or "
-                "one-hot rows."
+                f"{where} have the shape {array.shape}; labels are one whole number a sample, or one-hot rows."
             )
         return Targets(_two_axes(array), ())
     labels = array.reshape(len(array)).astype(np.int64)

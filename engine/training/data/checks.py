@@ -40,9 +40,7 @@ def check_samples(samples: Samples) -> None:
 def _check(samples: Samples, inputs: Inputs, targets: Array, split: str) -> None:
     where = samples.where + split
     if inputs.shape[0] != len(targets):
-        raise DataError(
-            f"{where}: {inputs.shape[0]} inputs but {len(targets)} targets; each needs the other."
-        )
+        raise DataError(f"{where}: {inputs.shape[0]} inputs but {len(targets)} targets; each needs the other.")
     if len(targets) == 0:
         raise DataError(f"{where} holds no samples.")
     if 0 in inputs.shape[1:]:

@@ -11,9 +11,7 @@ from engine.errors import DataError
 from engine.training.data.files import listed
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-_LAYOUT = (
-    "Expected is a folder for each class, as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/1.jpg."
-)
+_LAYOUT = "Expected is a folder for each class, as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/1.jpg."
 
 
 class Labelled(NamedTuple):

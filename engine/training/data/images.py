@@ -73,9 +73,7 @@ class Images:
         self._device = device
         width, height = (size, size) if isinstance(size, int) else size
         self.shape: tuple[int, ...] = (len(files), section.channels, height, width)
-        self._cache = image_cache.place(
-            listing.path, (part, section.image_size, section.channels), listing.state
-        )
+        self._cache = image_cache.place(listing.path, (part, section.image_size, section.channels), listing.state)
 
     def __getitem__(self, rows: Rows) -> Array:
         """All of them are decoded for the cache where memory allows, else the wanted ones alone."""

@@ -55,9 +55,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: {len(row)} values under {len(header)} columns."
-                    )
+                    raise DataError(f"{path}, line {reader.line_num}: {len(row)} values under {len(header)} columns.")
                 rows.append(row)
                 lines.append(reader.line_num)
     except UnicodeDecodeError as error:
@@ -90,9 +88,7 @@ def _check_header(header: list[str], path: Path) -> None:
 
 def _find(name: str, header: list[str], key: str, path: Path) -> int:
     if name not in header:
-        raise DataError(
-            f"{path} has no column {name!r} ({key}); it has {listed(header)}.{likely(name, header)}"
-        )
+        raise DataError(f"{path} has no column {name!r} ({key}); it has {listed(header)}.{likely(name, header)}")
     return header.index(name)
 
 

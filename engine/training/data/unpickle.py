@@ -134,6 +134,13 @@ def _encode(text: object, encoding: object = "latin1", *_: object) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: object) -> bytes:
+    """How Python 3 writes b"" for protocol 2."""
+    if arguments:
+        raise _RefusedError("bytes with arguments")
+    return b""
+
+
 def _storage(data: object) -> Any:
     """torch's own reducer would call torch.load(weights_only=False) here."""
     if not isinstance(data, bytes):
@@ -162,7 +169,12 @@ _KNOWN: dict[tuple[str, str], Any] = {
     **{
         (module, name): builtin
         for module in ("builtins", "__builtin__")
-        for name, builtin in {"set": set, "frozenset": frozenset, "complex": complex}.items()
+        for name, builtin in {
+            "bytes": _no_bytes,
+            "set": set,
+            "frozenset": frozenset,
+            "complex": complex,
+        }.items()
     },
     **{
         (f"numpy.{core}.{module}", name): function

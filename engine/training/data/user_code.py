@@ -14,8 +14,7 @@ def read(section: schema.CodeData, code: Callable[[str], Any] | None) -> Samples
     """What `load(**arguments) -> (inputs, targets)` returns."""
     if code is None:
         raise PresetError(
-            f"data.code = {section.code!r} is code of your own, which nobody has agreed to run: "
-            "use --allow-code."
+            f"data.code = {section.code!r} is code of your own, which nobody has agreed to run: use --allow-code."
         )
     function = code(section.code)
     try:
@@ -30,7 +29,6 @@ def read(section: schema.CodeData, code: Callable[[str], Any] | None) -> Samples
         ) from error
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise DataError(
-            f"data.code = {section.code!r} must return (inputs, targets); it returned "
-            f"{type(returned).__name__}."
+            f"data.code = {section.code!r} must return (inputs, targets); it returned {type(returned).__name__}."
         )
     return arrays.as_samples(section.code, returned[0], returned[1], section.task)

@@ -33,9 +33,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build(
-    section: schema.AnyModel, *, input_shape: Shape, outputs: int, code: CodeLoader | None
-) -> nn.Module:
+def build(section: schema.AnyModel, *, input_shape: Shape, outputs: int, code: CodeLoader | None) -> nn.Module:
     """The model that `section` asks for, on the CPU, initialised from the global random generator.
 
     input_shape: of one sample, without the batch. PresetError where the model does not take such inputs.

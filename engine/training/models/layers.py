@@ -29,9 +29,7 @@ def describe(module: nn.Module) -> str:
             return f"conv {module.in_channels} → {module.out_channels}, {_times(module.kernel_size)}"
         case nn.RNNBase():
             stack = f", {module.num_layers} layers" if module.num_layers > 1 else ""
-            return (
-                f"{module.mode.partition('_')[0].lower()} {module.input_size} → {module.hidden_size}{stack}"
-            )
+            return f"{module.mode.partition('_')[0].lower()} {module.input_size} → {module.hidden_size}{stack}"
         case nn.MultiheadAttention():
             return f"attention {module.embed_dim}, {module.num_heads} heads"
     return _by_name(module)

@@ -17,9 +17,7 @@ from engine.training.models.layers import layers, refuse, shape_text
 from engine.training.models.transfer import start_from
 
 
-def torchvision_model(
-    section: schema.TorchvisionModel, input_shape: tuple[int, ...], outputs: int
-) -> nn.Module:
+def torchvision_model(section: schema.TorchvisionModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     """The architecture with `outputs` outputs and a first convolution for the images' channels."""
     from torchvision import models  # takes a second to import
 
@@ -119,8 +117,4 @@ def _check_size(model: nn.Module, name: str, input_shape: tuple[int, ...]) -> No
 
 def _likely(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.5)
-    return (
-        f": did you mean {', '.join(close)}?"
-        if close
-        else f"; for example {', '.join(known[:1] + known[-2:])}"
-    )
+    return f": did you mean {', '.join(close)}?" if close else f"; for example {', '.join(known[:1] + known[-2:])}"

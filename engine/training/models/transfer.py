@@ -56,9 +56,7 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> TransferReport:
                 own[key].copy_(tensor)
     if not loaded and not adapted:
         theirs = ", ".join(sorted({key.rpartition(".")[0] or key for key in state})[:8]) or "none"
-        raise DescentError(
-            f"model.from: no layer fits; this model has {_names(model)}, the weights are of {theirs}"
-        )
+        raise DescentError(f"model.from: no layer fits; this model has {_names(model)}, the weights are of {theirs}")
     return TransferReport(tuple(loaded), tuple(adapted), tuple(skipped))
 
 

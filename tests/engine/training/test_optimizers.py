@@ -1,6 +1,8 @@
 """If these fail, an optimizer does not do what its name says."""
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -115,3 +117,28 @@ def test_every_optimizer_steps_on_a_gpu(name: str) -> None:
     model(torch.ones(2, 6, device=device)).square().mean().backward()
     optimizer.step()
     assert not torch.equal(before, model.weight)
+
+
+WITHOUT_COMPILER = """
+import sys, torch
+from engine import schema
+from engine.training import optimizers
+from engine.training.update import Update
+
+optimizers.leave_compiler_out()
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = optimizers.build(schema.Adam(name="adam", lr=0.1), [weight], torch.device("cpu"))
+update = Update(optimizer, [weight], device=torch.device("cpu"))
+for _ in range(3):
+    update.zero()
+    update.backward(weight.square().sum())
+    update.apply(0.1)
+optimizer.load_state_dict(optimizer.state_dict())
+assert weight.tolist() != [1, 1]
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_does_not_wait_for_a_compiler_that_it_does_not_use() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

@@ -21,7 +21,12 @@ from engine.training import checkpoint, worker  # noqa: F401 - imported once her
 
 SETTINGS = {
     "sgd-momentum": ["optimizer.momentum=0.9", "train.batch_size=100"],
-    "adamw-dropout": ["optimizer.name=adamw", "optimizer.lr=0.003", "model.dropout=0.3", "train.batch_size=100"],
+    "adamw-dropout": [
+        "optimizer.name=adamw",
+        "optimizer.lr=0.003",
+        "model.dropout=0.3",
+        "train.batch_size=100",
+    ],
     "augmentation": ["data.augment={shift=1, rotation=10.0, flip=true}", "model.batch_norm=true"],
     "plateau-early-stopping": [
         "schedule.name=plateau",
@@ -93,7 +98,8 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
             assert value is None or torch.equal(value, moments[1][index][name])
     assert torch.equal(states[0]["random"]["torch"], states[1]["random"]["torch"])
     evaluations = [
-        [(e["step"], e["split"], e["loss"]) for e in run.events() if e["event"] == "evaluation"] for run in (left, right)
+        [(e["step"], e["split"], e["loss"]) for e in run.events() if e["event"] == "evaluation"]
+        for run in (left, right)
     ]
     assert evaluations[0] == evaluations[1]
 

@@ -51,7 +51,7 @@ def serve(tmp_path, monkeypatch):
         (tmp_path / "served").mkdir(exist_ok=True)
         handler = functools.partial(handler, directory=str(tmp_path / "served"))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         monkeypatch.setenv("DESCENT_MIRROR", f"http://127.0.0.1:{server.server_port}/")
         for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

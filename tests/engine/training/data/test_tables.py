@@ -12,9 +12,7 @@ def table(tmp_path, read):
     def load(text, **section):
         path = tmp_path / "t.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read(
-            name="csv", path=str(path), **{"target": "kind", "validation": 0.0, "test": 0.0, **section}
-        )
+        return read(name="csv", path=str(path), **{"target": "kind", "validation": 0.0, "test": 0.0, **section})
 
     return load
 

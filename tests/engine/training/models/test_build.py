@@ -103,9 +103,7 @@ def test_the_seed_decides_the_weights(keys: dict[str, Any], shape: tuple[int, ..
         ({"name": "lstm", "hidden": 64}, GREY, 10, 4 * (28 * 64 + 64 * 64 + 2 * 64) + 650),
     ],
 )
-def test_number_of_parameters(
-    keys: dict[str, Any], shape: tuple[int, ...], outputs: int, parameters: int
-) -> None:
+def test_number_of_parameters(keys: dict[str, Any], shape: tuple[int, ...], outputs: int, parameters: int) -> None:
     """The model would not be the one of the course or the paper."""
     assert size(make(shape, outputs, **keys)) == parameters
 

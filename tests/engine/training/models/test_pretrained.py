@@ -53,9 +53,7 @@ def test_any_number_of_channels_and_classes(architecture: str, shape: tuple[int,
         ("alexnet", (3, 28, 28), '"alexnet" does not take images of 28 × 28'),
     ],
 )
-def test_what_can_not_be_is_said_before_training(
-    architecture: str, shape: tuple[int, ...], message: str
-) -> None:
+def test_what_can_not_be_is_said_before_training(architecture: str, shape: tuple[int, ...], message: str) -> None:
     """The user would see an assertion of torchvision's at the first step."""
     with pytest.raises(PresetError, match=message):
         make(architecture, shape)
