@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.training import losses
-from engine.training.batches import in_order
 from engine.training.data import Split
+from engine.training.data.batches import in_order
 
 BATCH = 1024  # samples at a time: what memory allows on small GPUs, and large enough to be quick
 

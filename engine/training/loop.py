@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from engine.training import losses
-from engine.training.batches import Batch
+from engine.training.data.batches import Batch
 from engine.training.session import Session
 from engine.training.setup import Training
 

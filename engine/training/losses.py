@@ -73,17 +73,12 @@ SIMPLE: dict[str, Criterion] = {
 }
 
 
-def penalty(model: nn.Module, section: schema.AnyLoss) -> Tensor | None:
-    """l1·Σ|w| + l2·Σw² over the trainable weights of `model`; None where both are 0."""
-    return penalty_of(penalised(model), section)
-
-
 def penalised(model: nn.Module) -> list[nn.Parameter]:
     """The weights that penalties count: biases and the parameters of norms, all vectors, are left out."""
     return [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
 
 
-def penalty_of(weights: Iterable[Tensor], section: schema.AnyLoss) -> Tensor | None:
+def penalty(weights: Iterable[Tensor], section: schema.AnyLoss) -> Tensor | None:
     """l1·Σ|w| + l2·Σw² over `weights`, a scalar; None where both are 0 or there are no weights."""
     weights = list(weights)
     terms = []

@@ -15,13 +15,13 @@ from engine.errors import PresetError
 from engine.library import find_run
 from engine.preset import Preset
 from engine.run import RunFolder
-from engine.schema import Augment, EverySteps
+from engine.schema import EverySteps
 from engine.training import checkpoint, losses, models, optimizers
-from engine.training.batches import Batches
 from engine.training.checkpoint import State
 from engine.training.code import load_object
 from engine.training.data import Dataset, load
-from engine.training.data.augment import augment
+from engine.training.data.augment import augment, is_on
+from engine.training.data.batches import Batches
 from engine.training.models import transfer
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
@@ -42,6 +42,7 @@ class Training:
     batches: Batches
     statistics: LayerStatistics
     precision: AbstractContextManager[None]
+    penalised: list[nn.Parameter]  # by loss.l1 and loss.l2
     total_steps: int
     best: Best
     plateau: schedules.Plateau | None
@@ -62,7 +63,8 @@ class Training:
         return self.preset.optimizer.lr * scale
 
     def penalty(self) -> Tensor | None:
-        return losses.penalty(self.model, self.preset.loss)
+        """What loss.l1 and loss.l2 add to the loss; None where there is nothing to add."""
+        return losses.penalty(self.penalised, self.preset.loss) if self.penalised else None
 
     def is_due(self, every: int | EverySteps, epoch_is_over: bool) -> bool:
         """Whether a cadence of N epochs or N steps falls on the step just made."""
@@ -93,7 +95,11 @@ class Training:
         self.step, self.total_steps = state["step"], state["total_steps"]
         self.batches.seek(state["epoch"], state["batch"])
         self.model.load_state_dict(state["model"])
-        self.update.optimizer.load_state_dict(state["optimizer"])
+        optimizer = self.update.optimizer
+        forms = [(group["fused"], group["foreach"]) for group in optimizer.param_groups]
+        optimizer.load_state_dict(state["optimizer"])
+        for group, (fused, foreach) in zip(optimizer.param_groups, forms, strict=True):
+            group["fused"], group["foreach"] = fused, foreach  # this device's, not those of the one that saved
         if self.update.scaler is not None:
             self.update.scaler.load_state_dict(state["scaler"])
         if self.plateau is not None:
@@ -140,11 +146,16 @@ def build(preset: Preset, run: RunFolder, data_root: Path, device: torch.device,
     fp16 = train.precision == "fp16"
     if fp16 and device.type != "cuda":
         raise PresetError('train.precision = "fp16" needs a CUDA GPU; on the CPU use "fp32" or "bf16"')
+    samples = len(dataset.train.inputs)
+    one_is_too_few = size is not None and size > 1 and samples % size == 1 and _has_batch_norm(model)
+    if one_is_too_few:
+        notes.append(f"{samples} samples leave a last batch of one, which batch norm can't take: it is left out")
     batches = Batches(
         dataset.train,
         size,
         train.seed,
-        partial(augment, settings=preset.data.augment) if preset.data.augment != Augment() else None,
+        augment=partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None,
+        leave_out_single=one_is_too_few,
     )
     total_steps = train.steps if train.steps is not None else (train.epochs or 0) * batches.per_epoch
     return Training(
@@ -164,6 +175,7 @@ def build(preset: Preset, run: RunFolder, data_root: Path, device: torch.device,
         batches=batches,
         statistics=LayerStatistics(model, models.layers(model)),
         precision=_precision(train.precision, device),
+        penalised=losses.penalised(model) if preset.loss.l1 or preset.loss.l2 else [],
         total_steps=total_steps,
         best=Best(train.early_stopping),
         plateau=schedules.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
@@ -184,6 +196,11 @@ def batch_size(preset: Preset, samples: int) -> int | None:
     if preset.train.accumulate > size:
         raise PresetError(f"train.accumulate = {preset.train.accumulate} can't split a batch of {size}")
     return size
+
+
+def _has_batch_norm(model: nn.Module) -> bool:
+    """Batch norm has no variance to divide by where there is one sample."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:

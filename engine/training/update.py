@@ -35,7 +35,8 @@ class Update:
             raise PresetError('train.precision = "fp16" works with optimizer.name = sgd, adam or adamw')
 
     def zero(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None  # optimizer.zero_grad does the same, and a profiler's mark that costs 10 µs more
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`, a scalar, to what the batch's earlier parts left."""

@@ -21,8 +21,8 @@ from engine.preset import Preset, load_preset
 from engine.progress import Display
 from engine.run import Events, RunFolder, State, WorkerLock
 from engine.signals import Signals
-from engine.training import checkpoint, loop, measure, models, optimizers
-from engine.training.batches import throw_away
+from engine.training import checkpoint, loop, losses, measure, models, optimizers
+from engine.training.data.batches import throw_away
 from engine.training.session import Session
 from engine.training.setup import Training, batch_size, build, choose_device
 from engine.training.statistics import LayerStatistics
@@ -162,7 +162,10 @@ def _trial(run: Training, preset: Preset) -> measure.Step:
     optimizer = optimizers.build(preset.optimizer, trained, run.device)
     update = Update(optimizer, trained, clip_norm=run.update.clip_norm, device=run.device)
     statistics = LayerStatistics(model, models.layers(model))
-    copied = dataclasses.replace(run, model=model, forward=model, update=update, statistics=statistics)
+    penalised = losses.penalised(model) if run.penalised else []
+    copied = dataclasses.replace(
+        run, model=model, forward=model, update=update, statistics=statistics, penalised=penalised
+    )
     batch = throw_away(run.dataset.train, batch_size(preset, len(run.dataset.train.inputs)))
 
     def step(measured: bool) -> None:

@@ -1,9 +1,88 @@
-"""The order in which an epoch visits the samples."""
+"""Batches of the training split, in an order that seed and epoch alone decide."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from engine.training.data.dataset import Split
+
+
+class Batch(NamedTuple):
+    inputs: Tensor  # (B, *features) float32
+    targets: Tensor  # (B,) int64 or (B, T) float32
+
+    def parts(self, count: int) -> "list[Batch]":
+        """At most `count` parts of nearly equal size."""
+        return [Batch(*pair) for pair in zip(self.inputs.chunk(count), self.targets.chunk(count), strict=True)]
+
+
+class Batches:
+    """Walks the split without end, epoch after epoch; `epoch` and `index` say where it stands.
+
+    The data lie on the device already, so a batch is one gather. `augment` is applied to the inputs of each.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        size: int | None,
+        seed: int,
+        *,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        leave_out_single: bool = False,
+    ) -> None:
+        """size: samples a batch; None for all of them, unshuffled. leave_out_single: no last batch of one sample."""
+        self._split, self._seed, self._augment = split, seed, augment
+        self._size = size
+        samples = len(split.inputs)
+        self.per_epoch = 1
+        if size is not None:
+            self.per_epoch = -(-samples // size) - (leave_out_single and samples % size == 1)
+        self.epoch = 0  # epochs completed
+        self.index = 0  # batches taken of the epoch under way
+        self._order: tuple[Tensor, ...] | None = None
+
+    def next(self) -> Batch:
+        if self._size is None:
+            inputs, targets = self._split
+        else:
+            if self._order is None:
+                order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)
+                self._order = torch.split(order, self._size)
+            chosen = self._order[self.index]
+            inputs, targets = self._split.inputs[chosen], self._split.targets[chosen]
+        self.index += 1
+        if self._augment is not None:
+            inputs = self._augment(inputs)
+        return Batch(inputs, targets)
+
+    def epoch_is_over(self) -> bool:
+        """True once after the last batch of an epoch; the next epoch begins."""
+        if self.index < self.per_epoch:
+            return False
+        self.epoch += 1
+        self.index = 0
+        self._order = None
+        return True
+
+    def seek(self, epoch: int, index: int) -> None:
+        self.epoch, self.index, self._order = epoch, index, None
+
+
+def in_order(split: Split, size: int) -> Iterator[Batch]:
+    """All samples once, `size` at a time, as they lie."""
+    for inputs, targets in zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True):
+        yield Batch(inputs, targets)
+
+
+def throw_away(split: Split, size: int | None) -> Batch:
+    """A batch to measure on, which takes nothing from the order of the real ones."""
+    count = len(split.inputs) if size is None else size
+    with torch.no_grad():
+        return Batch(split.inputs[:count].clone(), split.targets[:count].clone())
 
 
 def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:

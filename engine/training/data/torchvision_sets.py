@@ -12,9 +12,7 @@ from engine.training.data.samples import Array, HeldOut, Samples
 
 def read(name: str, root: Path) -> Samples:
     """(N, C, H, W) uint8 images and their labels, the test split apart; DataMissingError without them."""
-    unusable = datasets.unusable_files(name, root)
-    if unusable:
-        raise DataMissingError(_missing(name, root, unusable))
+    datasets.require(name, root)
     try:
         train = dataset_class(name)(root=root, train=True, download=False)
         test = dataset_class(name)(root=root, train=False, download=False)
@@ -60,16 +58,3 @@ def _class_names(name: str, found: Any) -> tuple[str, ...]:
     if name == "mnist":  # torchvision calls them "0 - zero" …
         return tuple(str(digit) for digit in range(10))
     return tuple(str(label) for label in found.classes)
-
-
-def _missing(name: str, root: Path, unusable: tuple[str, ...]) -> str:
-    known = datasets.entry(name)
-    folder = root / known.folder
-    if len(unusable) == len(known.files):
-        state = f"{name} is not here: looked in {folder}."
-    else:
-        state = f"{name} is incomplete: missing or cut short in {folder}: {', '.join(unusable)}."
-    return (
-        f"{state} Fetch it with `descent data fetch {name}` ({known.megabytes} MB), or name the folder that "
-        "holds it with --data-root or $DESCENT_DATA."
-    )

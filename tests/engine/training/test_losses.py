@@ -137,8 +137,8 @@ def test_penalties_count_trainable_weights_and_nothing_else() -> None:
     linear, final = nn.Linear(3, 4), nn.Linear(4, 2)
     model = nn.Sequential(linear, nn.BatchNorm1d(4), final)
     first, last = linear.weight, final.weight
-    assert losses.penalty(model, section(name="mse")) is None
-    both = losses.penalty(model, section(name="mse", l1=0.1, l2=0.01))
+    assert losses.penalty(losses.penalised(model), section(name="mse")) is None
+    both = losses.penalty(losses.penalised(model), section(name="mse", l1=0.1, l2=0.01))
     assert both is not None
     expected = 0.1 * (first.abs().sum() + last.abs().sum())
     expected = expected + 0.01 * (first.square().sum() + last.square().sum())
@@ -147,7 +147,7 @@ def test_penalties_count_trainable_weights_and_nothing_else() -> None:
     assert linear.bias.grad is None
     torch.testing.assert_close(first.grad, 0.1 * first.sign() + 0.02 * first)
     first.requires_grad_(False)
-    frozen = losses.penalty(model, section(name="mse", l1=1.0))
+    frozen = losses.penalty(losses.penalised(model), section(name="mse", l1=1.0))
     torch.testing.assert_close(frozen, last.abs().sum())
 
 

@@ -1,0 +1,37 @@
+"""A way to train a preset inside the test's own process, through the same worker as `descent run`."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.preset import load_preset
+from engine.progress import Display
+from engine.run import RunFolder, create
+from engine.signals import Signals
+
+Train = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Train]:
+    """train("digits-mlp", "train.steps=10", root=…) -> its run folder; DescentError's text as AssertionError."""
+    from engine.training import worker
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    count = 0
+
+    def run(preset: str, *overrides: str, root: Path = Path("nowhere")) -> RunFolder:
+        nonlocal count
+        count += 1
+        settings = load_preset(preset, ["train.threads=1", "train.statistics_every=5", *overrides])
+        folder = create(tmp_path / "runs", f"run-{count}", settings.to_toml(), {})
+        ending = worker.work(folder, preset, root, Display(preset, None), Signals())
+        assert ending.error is None, ending.error
+        assert ending.state == "finished"
+        return folder
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""An epoch must show each training sample once, in an order that only seed and epoch decide."""
+
+import pytest
+import torch
+
+from engine.training.data import Split
+from engine.training.data.batches import Batches, in_order
+
+
+def _split(samples: int) -> Split:
+    return Split(torch.arange(float(samples))[:, None], torch.arange(samples))
+
+
+def _epoch(batches: Batches) -> list[list[int]]:
+    seen = [batches.next().targets.tolist()]
+    while not batches.epoch_is_over():
+        seen.append(batches.next().targets.tolist())
+    return seen
+
+
+@pytest.mark.parametrize(("samples", "size", "per_epoch"), [(10, 3, 4), (9, 3, 3), (7, 7, 1), (5, 1, 5)])
+def test_an_epoch_shows_each_sample_once(samples: int, size: int, per_epoch: int) -> None:
+    batches = Batches(_split(samples), size, seed=1)
+    epoch = _epoch(batches)
+    assert len(epoch) == batches.per_epoch == per_epoch
+    assert sorted(i for batch in epoch for i in batch) == list(range(samples))
+    assert batches.epoch == 1
+
+
+def test_epochs_differ_and_seeds_differ_but_the_same_seed_and_epoch_do_not() -> None:
+    batches = Batches(_split(50), 10, seed=1)
+    first, second = _epoch(batches), _epoch(batches)
+    assert first != second
+    assert _epoch(Batches(_split(50), 10, seed=2)) != first
+    again = Batches(_split(50), 10, seed=1)
+    again.seek(1, 0)
+    assert _epoch(again) == second
+
+
+def test_seeking_into_an_epoch_goes_on_where_it_was() -> None:
+    whole = _epoch(Batches(_split(50), 10, seed=1))
+    batches = Batches(_split(50), 10, seed=1)
+    batches.seek(0, 3)
+    assert [batches.next().targets.tolist(), batches.next().targets.tolist()] == whole[3:]
+    assert batches.epoch_is_over()
+
+
+def test_full_batch_is_the_split_as_it_lies() -> None:
+    batches = Batches(_split(5), None, seed=1)
+    assert _epoch(batches) == [[0, 1, 2, 3, 4]]
+    assert batches.per_epoch == 1
+
+
+@pytest.mark.parametrize(("samples", "per_epoch"), [(10, 3), (11, 4), (9, 3)])
+def test_a_last_batch_of_one_sample_can_be_left_out(samples: int, per_epoch: int) -> None:
+    batches = Batches(_split(samples), 3, seed=1, leave_out_single=True)
+    epoch = _epoch(batches)
+    assert len(epoch) == batches.per_epoch == per_epoch
+    assert all(len(batch) > 1 for batch in epoch)
+
+
+def test_parts_of_a_batch_hold_all_of_it() -> None:
+    batch = Batches(_split(10), 10, seed=1).next()
+    parts = batch.parts(3)
+    assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+    assert len(parts) == 3
+
+
+def test_evaluation_sees_every_sample_in_order() -> None:
+    assert [batch.targets.tolist() for batch in in_order(_split(5), 2)] == [[0, 1], [2, 3], [4]]

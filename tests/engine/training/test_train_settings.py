@@ -1,0 +1,196 @@
+"""Each setting of [train] must change the run as it says, and nothing else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.metrics import Metrics
+from engine.run import RunFolder, summary
+from engine.training import checkpoint
+from tests.engine.training.conftest import Train
+
+FEW = ("data.size=300", "train.batch_size=50")
+SMALL = (*FEW, "train.epochs=4")
+
+
+def _loss(run: RunFolder) -> np.ndarray:
+    return Metrics(run.path).column("loss")
+
+
+def _final(run: RunFolder) -> checkpoint.State:
+    state, complaints = checkpoint.latest(run)
+    assert state is not None
+    assert not complaints
+    return state
+
+
+def test_epochs_and_steps_count_updates(train: Train) -> None:
+    assert len(_loss(train("digits-mlp", *SMALL))) == 24
+    assert len(_loss(train("digits-mlp", *FEW, "train.steps=10"))) == 10
+
+
+def test_a_full_batch_makes_one_update_an_epoch(train: Train) -> None:
+    run = train("digits-mlp", "data.size=300", "train.epochs=4", 'train.batch_size="full"')
+    assert len(_loss(run)) == 4
+    assert summary(run)["epoch"] == 4
+
+
+def test_the_seed_decides_everything_and_another_seed_something_else(train: Train) -> None:
+    first, again = train("digits-mlp", *SMALL, "model.dropout=0.2"), train("digits-mlp", *SMALL, "model.dropout=0.2")
+    other = train("digits-mlp", *SMALL, "model.dropout=0.2", "train.seed=1")
+    assert _loss(first).tobytes() == _loss(again).tobytes()
+    assert _loss(first).tobytes() != _loss(other).tobytes()
+
+
+def test_accumulation_makes_the_same_updates_from_smaller_parts(train: Train) -> None:
+    whole, parts = train("digits-mlp", *SMALL), train("digits-mlp", *SMALL, "train.accumulate=3")
+    assert _loss(parts) == pytest.approx(_loss(whole), rel=1e-4, abs=1e-5)
+    assert Metrics(parts.path).column("accuracy") == pytest.approx(Metrics(whole.path).column("accuracy"), abs=1e-6)
+
+
+def test_clipping_holds_every_gradient_under_the_limit(train: Train) -> None:
+    run = train("digits-mlp", *SMALL, "train.clip_norm=0.1")
+    metrics = Metrics(run.path)
+    assert (metrics.column("clipped_norm") <= 0.1 + 1e-6).all()
+    assert (metrics.column("grad_norm") > 0.1).any()
+    assert _loss(run).tobytes() != _loss(train("digits-mlp", *SMALL)).tobytes()
+
+
+def test_statistics_come_at_their_cadence_and_change_nothing(train: Train) -> None:
+    often, seldom = (train("digits-mlp", *SMALL, f"train.statistics_every={n}") for n in (2, 7))
+    assert _loss(often).tobytes() == _loss(seldom).tobytes()
+    for run, every in ((often, 2), (seldom, 7)):
+        norms = Metrics(run.path).column("grad_norm")
+        assert np.flatnonzero(np.isfinite(norms)).tolist() == list(range(0, 24, every))
+
+
+def test_what_is_left_open_is_measured_kept_and_changes_no_number(train: Train) -> None:
+    fixed, measured = (
+        train(
+            "digits-mlp", *SMALL, "model.dropout=0.3", f"train.statistics_every={value}", f"train.threads={threads}"
+        )
+        for value, threads in ((5, 1), ("auto", "auto"))
+    )
+    assert _loss(fixed).tobytes() == _loss(measured).tobytes()
+    assert measured.facts()["statistics_every"] >= 1
+    assert measured.facts()["threads"] == 1  # OMP_NUM_THREADS is the user's word
+
+
+def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> None:
+    run = train(
+        "digits-mlp", "data.size=200", "train.epochs=300", "train.early_stopping={patience=3}", "optimizer.lr=0.3"
+    )
+    evaluations = [e for e in run.events() if e["event"] == "evaluation" and e["split"] == "validation"]
+    losses = [e["loss"] for e in evaluations]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 4
+    assert len(_loss(run)) < 300 * run.facts()["steps_per_epoch"]
+    tested = run.last("evaluation", split="test")
+    assert tested is not None
+    assert tested["step"] == evaluations[best]["step"]
+    assert evaluations[best]["step"] in run.checkpoints()
+    assert _final(run)["step"] == len(_loss(run))
+
+
+def test_evaluations_and_checkpoints_come_when_asked_for(train: Train) -> None:
+    run = train(
+        "digits-mlp",
+        *SMALL,
+        "train.evaluate_every.steps=7",
+        "train.checkpoint_every.steps=5",
+        "train.keep=2",
+    )
+    steps = [e["step"] for e in run.events() if e["event"] == "evaluation" and e["split"] == "validation"]
+    assert steps == [7, 14, 21, 24]
+    best = _final(run)["best"]["step"]
+    assert run.checkpoints() == sorted({0, 20, 24, best})
+    readable = json.loads(run.checkpoint(24).with_suffix(".json").read_text())
+    assert readable["metrics"]["test_accuracy"] == summary(run)["metrics"]["test_accuracy"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precision_trains(train: Train, precision: str) -> None:
+    run = train("digits-mlp", *SMALL, f"train.precision={precision}")
+    assert _loss(run)[-1] < _loss(run)[0]
+    assert all(tensor.dtype == torch.float32 for tensor in _final(run)["model"].values())
+
+
+def test_fp16_without_a_gpu_is_refused(train: Train) -> None:
+    with pytest.raises(AssertionError, match="needs a CUDA GPU"):
+        train("digits-mlp", *SMALL, "train.precision=fp16", "train.device=cpu")
+
+
+def test_a_device_that_is_not_there_is_refused(train: Train) -> None:
+    with pytest.raises(AssertionError, match="no such GPU here"):
+        train("digits-mlp", *SMALL, "train.device=cuda:77")
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(train: Train) -> None:
+    plain = train("digits-mlp", *FEW, "train.steps=6")
+    compiled = train("digits-mlp", *FEW, "train.steps=6", "train.compile=true")
+    assert _loss(compiled) == pytest.approx(_loss(plain), rel=1e-3)
+
+
+def test_penalties_pull_the_weights_in_and_stay_out_of_the_loss(train: Train) -> None:
+    runs = [train("digits-mlp", *SMALL, f"loss.l2={l2}") for l2 in (0.0, 0.1)]
+    norms = [float(sum(t.square().sum() for n, t in _final(run)["model"].items() if "weight" in n)) for run in runs]
+    assert norms[1] < norms[0]
+    assert _loss(runs[0])[0] == _loss(runs[1])[0]  # of the same first weights and batch
+
+
+def test_each_schedule_is_the_rate_that_was_used(train: Train) -> None:
+    run = train("digits-mlp", *SMALL, "schedule.name=cosine", "schedule.warmup=4", "optimizer.lr=0.08")
+    lr = Metrics(run.path).column("lr")
+    assert lr[:4] == pytest.approx([0.02, 0.04, 0.06, 0.08])
+    assert lr[-1] == pytest.approx(0, abs=1e-7)
+    assert (np.diff(lr[4:]) < 0).all()
+
+
+def test_a_rate_that_waits_for_a_plateau_falls_on_one(train: Train) -> None:
+    run = train("digits-mlp", "schedule.name=plateau", "schedule.patience=1", "train.epochs=40", "data.size=100")
+    rates = np.unique(Metrics(run.path).column("lr"))
+    assert len(rates) > 1
+    assert rates[-2] == pytest.approx(rates[-1] * 0.1)
+
+
+def test_weights_of_another_run_are_a_start_and_frozen_layers_stay(train: Train, tmp_path: Path) -> None:
+    first = train("digits-mlp", *SMALL)
+    tuned = train("digits-mlp", *SMALL, f'model.from="{first.id}"', "model.freeze=1", "train.seed=5")
+    before, after = _final(first)["model"], _final(tuned)["model"]
+    frozen, trained = [name for name in before if "hidden1" in name], [name for name in before if "head" in name]
+    assert frozen
+    assert trained
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert not any(torch.equal(before[name], after[name]) for name in trained)
+    assert _loss(tuned)[0] < _loss(first)[0]
+    by_path = train("digits-mlp", *SMALL, f'model.from="{first.checkpoint(24)}"', "model.freeze=1", "train.seed=5")
+    assert _loss(by_path).tobytes() == _loss(tuned).tobytes()
+
+
+def test_a_last_batch_of_one_is_left_out_for_batch_norm(train: Train) -> None:
+    run = train("digits-mlp", "data.size=301", "train.batch_size=50", "train.epochs=2", "model.batch_norm=true")
+    assert run.facts()["steps_per_epoch"] == 6
+    assert any("batch of one" in e["message"] for e in run.events() if e["event"] == "warning")
+
+
+def test_regression_has_no_accuracy(train: Train) -> None:
+    run = train("linear-regression", "train.steps=20")
+    layout = Metrics(run.path).layout
+    assert layout is not None
+    assert "accuracy" not in layout.columns
+    assert "test_accuracy" not in summary(run)["metrics"]
+    assert summary(run)["metrics"]["test_loss"] > 0
+
+
+def test_the_table_of_layers_names_each_layer_and_its_shape(train: Train) -> None:
+    run = train("digits-mlp", *SMALL)
+    layout = Metrics(run.path).layout
+    assert layout is not None
+    assert [layer["name"] for layer in layout.layers][-1] == "head"
+    assert "64" in layout.layers[0]["kind"]
+    dead = Metrics(run.path).column(f"layer.{layout.layers[0]['name']}.dead")
+    assert np.isfinite(dead[::5]).all()
