@@ -32,6 +32,7 @@ DataRoot = Annotated[
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Agree to run the code file that the preset names, as it is now.")
 ]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique beginning of it, a path, or `last`.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.lr=0.1; repeatable."),
@@ -100,7 +101,7 @@ def run(
 
 @app.command()
 def resume(
-    run: Annotated[str, typer.Argument(help="An id, a unique part of it, a path, or `last`.")],
+    run: Run,
     *,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
@@ -114,6 +115,38 @@ def resume(
     return launch.resume(
         run, runs_dir=runs_dir, data_root=data_root, allow_code=allow_code, as_json=as_json, quiet=quiet
     )
+
+
+@app.command()
+def runs(
+    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help="A part of an id or of a state.")] = "",
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """List the runs, the latest first."""
+    from engine import views_runs
+
+    views_runs.list_runs(containing, runs_dir, as_json=as_json)
+
+
+@app.command()
+def show(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Say what a run is, how far it got and what it reached."""
+    from engine import views_runs
+
+    views_runs.show_run(run, runs_dir, as_json=as_json)
+
+
+@app.command()
+def rm(
+    run: Run,
+    runs_dir: RunsDir = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+) -> None:
+    """Delete a run, with its checkpoints."""
+    from engine import views_runs
+
+    views_runs.remove(run, runs_dir, yes=yes)
 
 
 @app.command()

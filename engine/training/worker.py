@@ -22,6 +22,7 @@ from engine.progress import Display
 from engine.run import Events, RunFolder, State, WorkerLock
 from engine.signals import Signals
 from engine.training import checkpoint, loop, losses, measure, models, optimizers
+from engine.training.code import user_code
 from engine.training.data.batches import throw_away
 from engine.training.session import Session
 from engine.training.setup import Training, batch_size, build, choose_device
@@ -50,7 +51,8 @@ def work(folder: RunFolder, name: str, data_root: Path, display: Display, signal
     events = Events(folder)
     events.state("starting", pid=os.getpid(), host=socket.gethostname())
     try:
-        ending = _train(folder, name, data_root, display, signals, events)
+        with user_code(str(folder.path / "code")):  # an error in it names its line, and is no bug of ours
+            ending = _train(folder, name, data_root, display, signals, events)
     except DescentError as error:
         ending = Ending(error.exit_code, "failed", error=str(error))
     except Exception as error:
@@ -116,7 +118,6 @@ def _train(
             loop.train(run, session)
         if signals.received is not None and run.step < run.total_steps:
             receipt = session.save()
-            display.say(f"stopped at step {run.step:,}")
             return Ending(128 + signals.received, "stopped", receipt)
         return Ending(ExitCode.DONE, "finished", session.finish())
     finally:
