@@ -39,6 +39,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+POSITION = "at_byte"  # of a line in its file
+
+
 def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -56,6 +59,9 @@ class JsonLines:
         # One write: lines of two threads never mix.
         os.write(self._file, (json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
+    def size(self) -> int:
+        return os.fstat(self._file).st_size
+
     def sync(self) -> None:
         os.fsync(self._file)
 
@@ -63,18 +69,23 @@ class JsonLines:
         os.close(self._file)
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file; a torn one is left out. Empty where there is no file."""
+def read_json_lines(path: Path, *, positions: bool = False) -> list[dict[str, Any]]:
+    """The whole lines of the file; a torn one is left out. Empty where there is no file.
+
+    positions: each object also has, under POSITION, the byte its line begins at.
+    """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     entries = []
+    begin = 0
     for line in lines:
+        position, begin = begin, begin + len(line) + 1
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict):
-            entries.append(entry)
+            entries.append({**entry, POSITION: position} if positions else entry)
     return entries
