@@ -268,6 +268,22 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     return understood(run, command, answer)
 
 
+async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
+    """The same as `send`, without blocking the event loop and without a limit of time."""
+    line = json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
+    try:
+        with _reachable(socket_of(run)) as address:
+            reader, writer = await asyncio.open_unix_connection(address)
+        try:
+            writer.write(line)
+            answer = await reader.readline()
+        finally:
+            writer.close()
+    except OSError as error:
+        raise CannotGoOnError(f"{run.name}: no worker listens ({error.strerror}); see `descent runs`") from None
+    return understood(run, command, answer)
+
+
 def understood(run: Path, command: str, line: bytes) -> Answer:
     """The answer in a line from the worker; RefusedError where it is a refusal."""
     if not line.endswith(b"\n"):

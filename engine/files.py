@@ -39,9 +39,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-POSITION = "at_byte"  # of a line in its file
-
-
 def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -69,23 +66,37 @@ class JsonLines:
         os.close(self._file)
 
 
-def read_json_lines(path: Path, *, positions: bool = False) -> list[dict[str, Any]]:
-    """The whole lines of the file; a torn one is left out. Empty where there is no file.
+class JsonLinesReader:
+    """Reads a file of JSON lines as it grows. A line that is not whole yet waits for the next look."""
 
-    positions: each object also has, under POSITION, the byte its line begins at.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    entries = []
-    begin = 0
-    for line in lines:
-        position, begin = begin, begin + len(line) + 1
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The objects that have come since the last look; lines that are none are left out."""
+        return [entry for _, entry in self.read_with_positions()]
+
+    def read_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
+        """The same, each with the byte that its line begins at."""
         try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            entries.append({**entry, POSITION: position} if positions else entry)
-    return entries
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            begin, self._position = self._position, self._position + len(line) + 1
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                entries.append((begin, entry))
+        return entries
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of the file; a torn one is left out. Empty where there is no file."""
+    return JsonLinesReader(path).read()
