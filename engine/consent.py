@@ -27,14 +27,20 @@ def check_consent(spec: str, allow: bool, *, key: str = "model.code") -> str:
 
     Raises PresetError where there is no such file, DescentError where nobody has agreed to it.
     """
+    return hashlib.sha256(agreed_content(spec, allow, key=key)).hexdigest()
+
+
+def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:
+    """As `check_consent`, but the very bytes that were agreed to: the file may change a moment later."""
     path = Path(spec.rpartition(":")[0])
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise PresetError(f"{key} = {show(spec)}: {clean(str(path))} can't be read: {reason}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
     if agreed(sha256):
-        return sha256
+        return content
     if not allow:
         raise DescentError(
             f"{key}: this preset runs your own code, {clean(str(path))} (SHA-256 {sha256[:12]}…), "
@@ -42,4 +48,4 @@ def check_consent(spec: str, allow: bool, *, key: str = "model.code") -> str:
         )
     with contextlib.suppress(OSError):  # the next run asks again, this one goes on
         agree(path, sha256)
-    return sha256
+    return content

@@ -15,6 +15,7 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,11 +24,13 @@ from typing import Any
 
 from engine.errors import CannotGoOnError, DescentError
 from engine.files import write_json
+from engine.run import RunFolder
 
 LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
 MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
 LONGEST_PATH = 107  # bytes of a Unix socket's address
 SOCKET = "control.sock"
+_RETRY = 0.05  # seconds
 ELSEWHERE = "control.json"  # names the socket where the run's file system knows none
 
 Answer = dict[str, Any]
@@ -247,7 +250,7 @@ def socket_of(run: Path) -> Path:
 # --- the client's side -----------------------------------------------------------------------------------
 
 
-def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float = 60.0) -> Answer:
+def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float | None = 60.0) -> Answer:
     """Give a command to the worker of `run`, and return its answer once the command has taken effect.
 
     RefusedError with the worker's reason; CannotGoOnError where there is no worker, or none that answers.
@@ -256,13 +259,20 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
-            with _reachable(socket_of(run)) as address:
-                connection.connect(address)
+            while True:
+                try:
+                    with _reachable(socket_of(run)) as address:
+                        connection.connect(address)
+                    break
+                except (FileNotFoundError, ConnectionRefusedError):
+                    if RunFolder(run).state() != "starting":
+                        raise
+                    time.sleep(_RETRY)  # a new worker loads torch first
             connection.sendall(line)
             with connection.makefile("rb") as answers:
                 answer = answers.readline()
         except TimeoutError:
-            raise CannotGoOnError(f"{run.name}: no answer to {command} within {timeout:.0f} s") from None
+            raise CannotGoOnError(f"{run.name}: no answer to {command} within {timeout} s") from None
         except OSError as error:
             raise CannotGoOnError(f"{run.name}: no worker listens ({error.strerror}); see `descent runs`") from None
     return understood(run, command, answer)
@@ -272,8 +282,15 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
     """The same as `send`, without blocking the event loop and without a limit of time."""
     line = json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
     try:
-        with _reachable(socket_of(run)) as address:
-            reader, writer = await asyncio.open_unix_connection(address)
+        while True:
+            try:
+                with _reachable(socket_of(run)) as address:
+                    reader, writer = await asyncio.open_unix_connection(address)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if RunFolder(run).state() != "starting":
+                    raise
+                await asyncio.sleep(_RETRY)
         try:
             writer.write(line)
             answer = await reader.readline()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from engine.errors import DataError
+from engine.errors import DataError, DataMissingError
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -101,6 +101,23 @@ def unusable_files(name: str, root: Path) -> tuple[str, ...]:
     known = entry(name)
     whole = _whole_idx if known.files == _IDX_FILES else _whole_pickle
     return tuple(file for file in known.files if not whole(root / known.folder / file))
+
+
+def require(name: str, root: Path) -> None:
+    """DataMissingError, with how to get them, where the files of the set are not all below `root`."""
+    unusable = unusable_files(name, root)
+    if not unusable:
+        return
+    known = entry(name)
+    folder = root / known.folder
+    if len(unusable) == len(known.files):
+        state = f"{name} is not here: looked in {folder}."
+    else:
+        state = f"{name} is incomplete: missing or cut short in {folder}: {', '.join(unusable)}."
+    raise DataMissingError(
+        f"{state} Fetch it with `descent data fetch {name}` ({known.megabytes} MB), or name the folder that "
+        "holds it with --data-root or $DESCENT_DATA."
+    )
 
 
 def _whole_idx(path: Path) -> bool:

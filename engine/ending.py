@@ -1,6 +1,8 @@
 """How a command ends: from whatever was raised to one clean message and an exit code."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 import sys
@@ -9,11 +11,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from engine import output
 from engine.errors import DescentError, ExitCode
-from engine.texts import clean
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_READER_GONE = 1  # as for any tool whose output nobody reads to the end: `descent presets list | head -1`
 
 
 def end(command: Callable[[], Any], *, as_json: bool) -> int:
@@ -21,17 +22,39 @@ def end(command: Callable[[], Any], *, as_json: bool) -> int:
 
     With `as_json`, a failure also prints one JSON object on stdout: {"error": text, "exit_code": n}.
     """
+    _open_streams()
+    return _flushed(_run(command, as_json=as_json))
+
+
+def _open_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) an empty one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows \xd7 for ×, and does not end a run
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows \xd7 for ×, and does not end a run
             stream.reconfigure(errors="backslashreplace")
-    try:
-        code = _run(command, as_json=as_json)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes stdout once more as it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _READER_GONE
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all output is on its way; Python's own flush, later, would end in a complaint."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError as error:
+            _discard(descriptor)
+            if error.errno in _DISK_FULL and code == ExitCode.DONE:
+                code = _failed("no space left for the output", ExitCode.CANNOT_GO_ON, as_json=False)
     return code
+
+
+def _discard(descriptor: int) -> None:
+    """Let what is still waiting to be written, by whatever stream, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _run(command: Callable[[], Any], *, as_json: bool) -> int:
@@ -39,11 +62,11 @@ def _run(command: Callable[[], Any], *, as_json: bool) -> int:
 
     try:
         code = command()
-        return code if isinstance(code, int) else ExitCode.DONE
     except BrokenPipeError:
-        raise
+        code = _reader_gone()
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else ExitCode.DONE
+        # Typer's own answer to a reader that is gone is exit code 1.
+        code = _reader_gone() if isinstance(error.__context__, BrokenPipeError) else error.code
     except (KeyboardInterrupt, Abort):
         return _failed("interrupted", ExitCode.INTERRUPTED, as_json)
     except Exception as error:
@@ -51,6 +74,13 @@ def _run(command: Callable[[], Any], *, as_json: bool) -> int:
         if isinstance(error, BadParameter.__base__ or BadParameter):
             return _wrong_use(error, as_json)
         return _failed(*_verdict(error), as_json)
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _reader_gone() -> int:
+    """Nobody reads to the end, as in `descent presets list | head -1`: that is no failure."""
+    _discard(1)
+    return ExitCode.DONE
 
 
 def _verdict(error: Exception) -> tuple[str, ExitCode]:
@@ -67,18 +97,18 @@ def _verdict(error: Exception) -> tuple[str, ExitCode]:
 
 
 def _failed(text: str, code: ExitCode, as_json: bool) -> int:
-    text = "\n".join(clean(line) for line in text.splitlines())
-    print(f"descent: {text}", file=sys.stderr)
+    output.complain(text)
     if as_json:
-        print(json.dumps({"error": text, "exit_code": int(code)}))
+        output.say(json.dumps({"error": output.lines(text), "exit_code": int(code)}))
     return code
 
 
 def _wrong_use(error: Any, as_json: bool) -> int:
     """Typer's own words: usage, the wrong option, the likely meant one."""
-    error.show()
+    with contextlib.suppress(OSError):
+        error.show()
     if as_json:
-        print(json.dumps({"error": error.format_message(), "exit_code": int(ExitCode.WRONG_USE)}))
+        output.say(json.dumps({"error": error.format_message(), "exit_code": int(ExitCode.WRONG_USE)}))
     return ExitCode.WRONG_USE
 
 

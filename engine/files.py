@@ -1,6 +1,7 @@
 """Writing files so that a crash, a full disk or another process never finds half of one."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -49,12 +50,19 @@ class JsonLines:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # a writer died in the middle of a line: keep it apart from ours
+        # A writer died in the middle of a line, or its disk was full: keep that line apart from ours.
+        self._torn = bool(size) and os.pread(self._file, 1, size - 1) != b"\n"
 
     def append(self, entry: dict[str, Any]) -> None:
-        # One write: lines of two threads never mix.
-        os.write(self._file, (json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        """Add a line. OSError where the disk takes no more, or only a part of it."""
+        text = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
+        line = text.encode(errors="backslashreplace")  # a file's name may hold what is no UTF-8
+        if self._torn:
+            line = b"\n" + line
+        written = os.write(self._file, line)  # one write: lines of two threads never mix
+        self._torn = written < len(line)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def size(self) -> int:
         return os.fstat(self._file).st_size

@@ -1,24 +1,32 @@
 """Starting and resuming runs in the foreground: from the words of a command line to an exit code."""
 
-import contextlib
 import json
 import os
-import random
+import shlex
 import shutil
-import string
+import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine import library
-from engine.errors import DescentError, ExitCode
+from engine import commands, consent, datasets, library, output
+from engine.errors import CannotGoOnError, DescentError, ExitCode
+from engine.ids import check_id, new_id
 from engine.preset import Preset, load_preset
-from engine.progress import Display, duration, number
+from engine.progress import Display, number, time_taken
 from engine.run import ALIVE, RunFolder, create, summary, worker_pid
 from engine.signals import Signals
+from engine.texts import clean
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from engine.training.worker import Ending
+
+_started: list["subprocess.Popen[bytes]"] = []
+_LOG_LINES = 20  # of the user's own code's last words, where its run is removed
 
 
 def run(
@@ -39,23 +47,51 @@ def run(
     runs = library.runs_dir(runs_dir)
     if resume_if_exists and run_id is None:
         raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
-    if run_id is not None and resume_if_exists and (runs / run_id / "preset.toml").exists():
-        return resume(
-            run_id,
-            runs_dir=runs_dir,
-            data_root=data_root,
-            allow_code=allow_code,
-            as_json=as_json,
-            quiet=quiet,
-        )
+    if run_id is not None:
+        check_id(run_id)
+    if run_id is not None and resume_if_exists and library.is_run(runs / run_id):
+        return _resume(RunFolder(runs / run_id), data_root, allow_code, as_json=as_json, quiet=quiet)
     refuse_several_processes()
     preset = load_preset(source, [*overrides, *([f"train.device={device}"] if device else [])])
     root = _data_root(data_root)
     _have_data(preset, root, download=download)
-    folder = _create(preset, runs, run_id, allow_code=allow_code)
     for note in preset.notes:
-        print(f"descent: {note}", file=sys.stderr)
-    return _foreground(folder, preset.name, root, as_json=as_json, quiet=quiet, fresh=True)
+        _tell(f"descent: {note}", quiet=quiet)
+    # Before there is a folder, and before torch is loaded: Ctrl-C then means already to save and stop.
+    with Signals() as signals:
+        folder, code = _create(preset, runs, run_id, allow_code=allow_code)
+        return _foreground(folder, preset.name, root, signals, as_json=as_json, quiet=quiet, fresh=True, code=code)
+
+
+def detach(
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    run_id: str | None = None,
+    runs_dir: Path | None = None,
+    data_root: Path | None = None,
+    allow_code: bool = False,
+) -> RunFolder:
+    """Train a preset in a process of its own, which outlives this one; its folder. DescentError where it can't start.
+
+    What goes wrong later is in the run's events: follow its state.
+    """
+    if run_id is not None:
+        check_id(run_id)
+    refuse_several_processes()
+    preset = load_preset(source, overrides)
+    root = _data_root(data_root)
+    _have_data(preset, root, download=False)
+    folder, _ = _create(preset, library.runs_dir(runs_dir), run_id, allow_code=allow_code)
+    # Not asyncio's subprocesses: on Python 3.12 and 3.13 they kill the child when their event loop closes. -P: a
+    # random.py in the current folder is not the one that the worker means.
+    command = [sys.executable, "-P", "-m", "engine.training.worker", str(folder.path), preset.name, str(root)]
+    with open(folder.output, "ab") as log:
+        started = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+        )
+    _started.append(started)  # a Popen that is forgotten while its child lives warns; this one is meant to
+    return folder
 
 
 def resume(
@@ -68,26 +104,42 @@ def resume(
     quiet: bool,
 ) -> int:
     """Go on with a run from its last checkpoint, in this process; the exit code."""
-    refuse_several_processes()
     folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)))
+    return _resume(folder, data_root, allow_code, as_json=as_json, quiet=quiet)
+
+
+def _resume(folder: RunFolder, data_root: Path | None, allow_code: bool, *, as_json: bool, quiet: bool) -> int:
+    refuse_several_processes()
     state = folder.state()
     pid = worker_pid(folder.path)
+    if pid is not None and state == "paused":
+        return commands.follow(folder, "resume", {}, as_json=as_json)
     if pid is not None:
         raise DescentError(f"{folder.id} is {state} already, in process {pid}; nothing was changed")
     if state in ALIVE and state != "starting":
         raise DescentError(f"{folder.id} is {state} on host {folder.host()}; resume it there, or stop it first")
     if state == "finished":
-        _say(f"{folder.id} is finished; nothing is left to train", quiet=quiet, as_json=as_json)
+        _tell(f"{folder.id} is finished; nothing is left to train", quiet=quiet)
         _print_result(folder, None, as_json=as_json, quiet=quiet)
         return ExitCode.DONE
     preset = load_preset(folder.preset)
     for section, spec in _code_of(preset).items():
-        library.check_consent(spec, allow_code, key=f"{section}.code")
+        consent.check_consent(spec, allow_code, key=f"{section}.code")
     facts = folder.facts()
     root = _data_root(data_root, Path(facts["data_root"]) if "data_root" in facts else None)
+    _have_data(preset, root, download=False)
     library.note_start(folder.path)
     name = str(facts.get("preset", folder.id))
-    return _foreground(folder, name, root, as_json=as_json, quiet=quiet, fresh=False)
+    with Signals() as signals:
+        return _foreground(folder, name, root, signals, as_json=as_json, quiet=quiet)
+
+
+def print_started(folder: RunFolder, *, as_json: bool) -> None:
+    """The id of a run that was sent to the background."""
+    if as_json:
+        output.say(json.dumps({"run": folder.id, "dir": str(folder.path)}))
+    else:
+        output.say(folder.id)
 
 
 def refuse_several_processes() -> None:
@@ -100,47 +152,37 @@ def refuse_several_processes() -> None:
 
 
 def _data_root(given: Path | None, before: Path | None = None) -> Path:
-    from engine import datasets
-
     return datasets.data_root(given if given is not None else before).resolve()
 
 
 def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
-    """Fetch a downloadable set where that was asked for."""
-    from engine import datasets
-
+    """DataMissingError, before torch is loaded, where a downloadable set is not here; or fetch it, if asked to."""
     name = preset.data.name
-    if download and any(known.name == name for known in datasets.catalogue()):
-        from engine.views import fetch
+    if all(known.name != name for known in datasets.catalogue()):
+        return
+    if download and not datasets.is_there(name, root):
+        from engine.views import download as fetch
 
         fetch(name, root)
+    datasets.require(name, root)
 
 
-def _create(preset: Preset, runs: Path, run_id: str | None, *, allow_code: bool) -> RunFolder:
-    """The run's folder, with its preset and a copy of the user's code that it names."""
-    if run_id is not None and (
-        not run_id.strip() or "/" in run_id or run_id.startswith((".", "-")) or not run_id.isprintable()
-    ):
-        raise DescentError(f"--id {run_id!r}: an id is a folder's name, without '/', not beginning with '.' or '-'")
-    settings, contents = preset.settings, dict[str, bytes]()
+def _create(preset: Preset, runs: Path, run_id: str | None, *, allow_code: bool) -> tuple[RunFolder, dict[str, str]]:
+    """The run's folder, with its preset and a copy of the user's code that it names; and where that came from."""
+    settings, contents, originals = preset.settings, dict[str, bytes](), dict[str, str]()
     for section, spec in _code_of(preset).items():
-        library.check_consent(spec, allow_code, key=f"{section}.code")
+        content = consent.agreed_content(spec, allow_code, key=f"{section}.code")
         file, _, name = spec.rpartition(":")
-        content = Path(file).read_bytes()
+        kept = f"code/{Path(file).name}"
         if contents.setdefault(Path(file).name, content) != content:
             raise DescentError(f"{section}.code: two different files are called {Path(file).name}; rename one")
         # The run keeps the code it was started with: a later edit of the file changes no run.
-        kept = getattr(settings, section).model_copy(update={"code": f"code/{Path(file).name}:{name}"})
-        settings = settings.model_copy(update={section: kept})
+        changed = getattr(settings, section).model_copy(update={"code": f"{kept}:{name}"})
+        settings = settings.model_copy(update={section: changed})
+        originals[kept] = file
     folder = create(runs, run_id or new_id(preset.name), replace(preset, settings=settings).to_toml(), contents)
     library.note_start(folder.path)
-    return folder
-
-
-def new_id(preset_name: str) -> str:
-    """<preset>-<yymmdd>-<hhmmss>-<4 letters>"""
-    letters = "".join(random.SystemRandom().choices(string.ascii_lowercase, k=4))
-    return f"{preset_name}-{time.strftime('%y%m%d-%H%M%S')}-{letters}"
+    return folder, {str(folder.path / kept): file for kept, file in originals.items()}
 
 
 def _code_of(preset: Preset) -> dict[str, str]:
@@ -149,83 +191,93 @@ def _code_of(preset: Preset) -> dict[str, str]:
     return {key: section.code for key, section in sections.items() if section.name == "code"}
 
 
-def _foreground(folder: RunFolder, name: str, root: Path, *, as_json: bool, quiet: bool, fresh: bool) -> int:
-    signals = Signals()  # before torch is loaded: Ctrl-C then already means: save and stop
-    with _output_to(folder.output) as (out, err):
+def _foreground(
+    folder: RunFolder,
+    name: str,
+    root: Path,
+    signals: Signals,
+    *,
+    as_json: bool,
+    quiet: bool,
+    fresh: bool = False,
+    code: Mapping[str, str] | None = None,
+) -> int:
+    """Train in this process, under a display; the exit code. code: where the run's copies of code came from."""
+    with output.sent_to(folder.output) as (out, err):
         display = Display(name, None if quiet else (err if as_json else out))
+        signals.on_first = display.say_stopping
+        signals.on_second = display.give_terminal_back
         display.say(f"run {folder.id}")
         display.start()
         try:
-            from engine.training import worker  # torch: a second or more, with the display already up
-
-            ending = worker.work(folder, name, root, display, signals)
+            worker = _worker()  # torch: a second or more, with the display already up
+            ending: Ending = worker.work(folder, name, root, display, signals)
+        except CannotGoOnError:
+            if fresh:
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
         finally:
-            display.finish()
-    if ending.error is not None:
-        if fresh and not folder.checkpoints():
-            shutil.rmtree(folder.path, ignore_errors=True)  # it never began: leave the id free for the next try
-            _fail(ending.error, ending.exit_code, as_json=as_json)
-            return ending.exit_code
-        _complain(ending.error)
-    _print_result(folder, ending, as_json=as_json, quiet=quiet)
+            is_read = display.finish()
+            signals.give_back()
+    error = ending.error
+    if error is not None:
+        # An error in the user's code names the run's copy; the file that the user wrote is elsewhere.
+        for copied, original in (code or {}).items():
+            error = error.replace(copied, original)
+        if fresh and _remove_unbegun(folder, code=bool(code)):
+            failed = DescentError(error)
+            failed.exit_code = ExitCode(ending.exit_code)
+            raise failed
+        output.complain(error, patient=is_read)
+    ending = replace(ending, error=error)
+    _print_result(folder, ending, as_json=as_json, quiet=quiet or not (as_json or is_read))
     return ending.exit_code
 
 
-@contextlib.contextmanager
-def _output_to(log: Path) -> Iterator[tuple[int, int]]:
-    """Send descriptors 1 and 2 to `log` for the time inside; yields duplicates of what they were.
-
-    Whatever libraries and user code print is kept there, and can neither tear the display nor block on it.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
+def _worker() -> "ModuleType":
     try:
-        yield kept
-    finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        os.close(kept[0])
-        os.close(kept[1])
+        from engine.training import worker
+    except ImportError as error:
+        raise CannotGoOnError(f"PyTorch can't be loaded: {error}; `descent doctor` says more") from None
+    return worker
 
 
-def _print_result(folder: RunFolder, ending: Any, *, as_json: bool, quiet: bool) -> None:
-    """The receipt, or the one JSON object. A terminal that is gone changes nothing."""
+def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
+    """Remove a run that failed before its first step was kept, so that its id is free for the next try."""
+    if summary(folder, "failed")["step"]:
+        return False
+    if code:  # what the user's code printed is wanted, and its log goes with the folder
+        printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in printed[-_LOG_LINES:]:
+            output.say(f"  | {clean(line)}", sys.stderr)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    return True
+
+
+def _print_result(folder: RunFolder, ending: "Ending | None", *, as_json: bool, quiet: bool) -> None:
+    """The receipt, or the one JSON object."""
     result = summary(folder, ending.state if ending is not None else None)
     if ending is not None and ending.error is not None:
         result["error"] = ending.error
-    with contextlib.suppress(OSError):
-        if as_json:
-            print(json.dumps(result), flush=True)
-        elif not quiet or result["state"] != "finished":
-            reached = "  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items())
-            trained = f"{result['state']} at step {result['step']:,} after {duration(result['seconds'])} of training"
-            print(f"{trained}   {reached}")
-            if ending is not None and ending.receipt is not None:
-                print(f"checkpoint {ending.receipt}")
-            if result["state"] in ("stopped", "failed"):
-                print(f"go on with: descent resume {folder.id}")
-            sys.stdout.flush()
-
-
-def _fail(error: str, exit_code: int, *, as_json: bool) -> None:
-    _complain(error)
     if as_json:
-        print(json.dumps({"error": error, "exit_code": int(exit_code)}), flush=True)
+        output.say(json.dumps(result))
+    elif not quiet:
+        for line in _receipt(folder, result, ending):
+            output.say(line)
 
 
-def _complain(error: str) -> None:
-    with contextlib.suppress(OSError):
-        print(f"descent: {error}", file=sys.stderr, flush=True)
+def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None") -> list[str]:
+    lines = [f"{result['state']} at step {result['step']:,} after {time_taken(result['seconds'])} of training"]
+    if result["metrics"]:
+        lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
+    if ending is not None and ending.receipt is not None:
+        lines.append(f"checkpoint {clean(str(ending.receipt))}")
+    if result["state"] in ("stopped", "failed"):
+        lines.append(f"go on with: descent resume {shlex.quote(folder.id)}")
+    return lines
 
 
-def _say(line: str, *, quiet: bool, as_json: bool) -> None:
+def _tell(line: str, *, quiet: bool) -> None:
+    """What is worth knowing and no result: never on stdout, which may be carrying JSON."""
     if not quiet:
-        print(line, file=sys.stderr if as_json else sys.stdout)
+        output.say(line, sys.stderr)

@@ -75,12 +75,19 @@ class MetricsWriter:
         self.generation = generation
         self.path = folder / f"{generation}-{start}.f32"
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._error: OSError | None = None
 
     def append(self, rows: "NDArray[np.float32]") -> None:
         """rows: (n, M, columns) float32. OSError where the disk is full; a torn row is dropped by readers."""
+        if self._error is not None:
+            raise self._error  # rows behind a torn one would be read as others than they are
         data = memoryview(rows.astype("<f4", copy=False).tobytes())
-        while data:
-            data = data[os.write(self._file, data) :]
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            self._error = error
+            raise
 
     def sync(self) -> None:
         """Return when the rows are on the disk."""
@@ -97,31 +104,52 @@ class Metrics:
         self.run = run
         self.layout = Layout.load(run)
 
-    def rows(self) -> "NDArray[np.float32]":
-        """(steps, M, columns) float32: row i is update i, each from the last generation that has it."""
+    def __len__(self) -> int:
+        """Steps that have a row."""
+        generations = _generations(self.run)
+        if self.layout is None or not generations:
+            return 0
+        _, start, file = generations[-1]  # the last one has voided all others from its first step on
+        return start + file.stat().st_size // self._row_bytes()
+
+    def rows(self, first: int = 0) -> "NDArray[np.float32]":
+        """(steps - first, M, columns) float32: row i is update first + i, from the last generation that has it."""
         import numpy as np
 
         if self.layout is None:
             return np.empty((0, 1, 0), np.float32)
         shape = (len(self.layout.members), len(self.layout.columns))
-        row_bytes = 4 * shape[0] * shape[1]
         pieces: list[NDArray[np.float32]] = []
         end: int | None = None  # the first step that a later generation has voided
         for _, start, file in reversed(_generations(self.run)):
-            if end is not None and start >= end:
+            begin = max(start, first)
+            if end is not None and begin >= end:
                 continue
-            data = file.read_bytes()
-            rows = np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4").reshape(-1, *shape)
+            rows = self._read(file, begin - start).reshape(-1, *shape)
             if end is not None:
-                rows = rows[: end - start]
-                if len(rows) < end - start:  # never by our own hand: rows are synced before a checkpoint
-                    lost = np.full((end - start - len(rows), *shape), np.nan, np.float32)
+                rows = rows[: end - begin]
+                if len(rows) < end - begin:  # never by our own hand: rows are synced before a checkpoint
+                    lost = np.full((end - begin - len(rows), *shape), np.nan, np.float32)
                     rows = np.concatenate([rows, lost])
             pieces.append(rows)
-            end = start
+            end = begin
         if not pieces:
             return np.empty((0, *shape), np.float32)
         return np.concatenate(pieces[::-1])
+
+    def _row_bytes(self) -> int:
+        assert self.layout is not None
+        return 4 * len(self.layout.members) * len(self.layout.columns)
+
+    def _read(self, file: Path, skipped: int) -> "NDArray[np.float32]":
+        """The whole rows of a file, flat, without its first ones."""
+        import numpy as np
+
+        row_bytes = self._row_bytes()
+        with file.open("rb") as opened:
+            opened.seek(skipped * row_bytes)
+            data = opened.read()
+        return np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4")
 
     def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":
         """(steps,) float32 of one column; empty where the run has no such column."""

@@ -207,19 +207,15 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
     import numpy as np
 
     facts, metrics = run.facts(), Metrics(run.path)
-    rows = metrics.rows()
-    layout = metrics.layout
-    step = len(rows)
+    layout, step = metrics.layout, len(metrics)
     reached: dict[str, float | None] = {}
     seconds = 0.0
     epoch = 0
     if layout is not None and step:
         end = run.last("epoch")
         epoch = int(end["epoch"]) if end else 0
-        first = max(0, step - int(facts["steps_per_epoch"]))
-        reached["train_loss"] = _plain(
-            float(np.mean(rows[first:, :, layout.columns.index("loss")], dtype=np.float64))
-        )
+        rows = metrics.rows(max(0, step - max(1, int(facts["steps_per_epoch"]))))  # of the last epoch
+        reached["train_loss"] = _plain(float(np.mean(rows[:, :, layout.columns.index("loss")], dtype=np.float64)))
         seconds = float(rows[-1, 0, layout.columns.index("time")])
     for split, short in (("validation", "val"), ("test", "test")):
         evaluation = run.last("evaluation", split=split)

@@ -3,13 +3,16 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from engine.output import plain
 from engine.texts import clean
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from engine.doctor import Check
     from engine.library import Entry
 
@@ -19,23 +22,52 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns under a head: folded to the terminal's width, or whole, for grep, where there is none."""
-    from rich.console import Console
+def width() -> int:
+    """Columns to fill: the terminal's, or any number, for grep, where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def print_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), whole: Collection[str] = ()
+) -> None:
+    """Columns under a head, folded to the terminal's width.
+
+    right: heads of the columns of numbers. whole: heads of those that are folded last.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in head:
-        table.add_column(Text(name), overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(Text(name), overflow="fold", justify=justify, no_wrap=name in whole)
     for row in rows:
         # Text, not str: a title such as "[red]" is no markup.
         table.add_row(*(Text(clean(cell)) for cell in row))
-    console = Console(width=width, highlight=False)
+    _print(table)
+
+
+def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
+    """A title, and below it a value beside each label."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for label, value in fields:
+        table.add_row(Text(label, style="dim", no_wrap=True), Text(clean(value), overflow="fold"))
+    _print(Group(Text(clean(title), style="bold", overflow="fold"), table))
+
+
+def _print(renderable: "RenderableType") -> None:
+    from rich.console import Console
+
+    console = Console(width=width(), highlight=False)
     with console.capture() as captured:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        console.print(renderable)
+    # Rich fills each line with blanks up to its width.
+    text = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    print(plain(text, sys.stdout.encoding))
 
 
 def presets(entries: "Sequence[Entry]", *, as_json: bool) -> None:
@@ -96,7 +128,12 @@ def checks(found: "Sequence[Check]") -> None:
 
 
 def fetch(name: str, root: Path) -> None:
-    """Download a data set, with a bar where somebody can see it."""
+    """Download a data set, and say where it is."""
+    print(f"{name} is in {clean(str(download(name, root)))}")
+
+
+def download(name: str, root: Path) -> Path:
+    """Download a data set, with a bar on stderr where somebody can see it; its folder."""
     from engine import datasets
 
     known = datasets.entry(name)
@@ -114,5 +151,4 @@ def fetch(name: str, root: Path) -> None:
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=known.download_bytes)
-        folder = fetch_files(name, root, lambda done, total: bar.update(task, completed=done, total=total))
-    print(f"{name} is in {clean(str(folder))}")
+        return fetch_files(name, root, lambda done, total: bar.update(task, completed=done, total=total))

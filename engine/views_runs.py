@@ -1,18 +1,19 @@
 """Runs on the terminal: the table of all, one in detail, and removing one."""
 
-import json
 import shutil
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import library
+from engine import library, views
 from engine.errors import DescentError
 from engine.metrics import Metrics
-from engine.progress import duration, number
-from engine.run import RunFolder, summary, worker_pid
-from engine.texts import clean
+from engine.output import has_unicode
+from engine.progress import number, time_taken
+from engine.run import ALIVE, RunFolder, summary, worker_pid
+from engine.texts import clean, shorten, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,181 +30,216 @@ SIGNS = {
     "failed": "✗",
     "lost": "?",
 }
+HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
+NARROW = 92  # columns of a terminal that has no room for when a run was started
+CURVES = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm"))
+# All that Descent itself writes into a run's folder.
+_OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
+        "output.log", "pictures", "preset.toml", "run.json", "worker.lock"}  # fmt: skip
+
+
+# --- all ---
 
 
 def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool) -> None:
-    """One line a run, the latest first. A run whose files can't be read is listed as damaged."""
-    entries = [_listed(folder) for folder in library.known_runs(library.runs_dir(runs_dir))]
-    entries = [entry for entry in entries if containing.casefold() in f"{entry['run']} {entry['state']}".casefold()]
+    """One line a run, the latest first: those of `runs_dir`, or where none is given all that are known.
+
+    A run whose files can't be read is listed as damaged.
+    """
+    folders = library.known_runs(library.runs_dir(runs_dir))
+    if runs_dir is not None:
+        here = library.runs_dir(runs_dir).resolve()
+        folders = [folder for folder in folders if folder.parent == here]
+    listed = [_listed(folder) for folder in folders]
+    word = containing.casefold()
+    chosen = [(entry, row) for entry, row in listed if word in f"{entry['run']} {entry['state']}".casefold()]
     if as_json:
-        print(json.dumps({"runs": entries}))
+        views.print_json({"runs": [entry for entry, _ in chosen]})
         return
-    if not entries:
-        what = f" whose id or state contains {containing!r}" if containing else " yet: descent run digits-mlp"
+    if not chosen:
+        what = (
+            f" whose id or state contains {show(containing)}" if containing else "; start one: descent run digits-mlp"
+        )
         print(f"no runs{what}")
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, right in (
-        ("run", 0),
-        ("state", 0),
-        ("step", 1),
-        ("train loss", 1),
-        ("validation", 1),
-        ("test", 1),
-    ):
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-    for entry in entries:
-        reached = entry.get("metrics", {})
-        cells = [
-            clean(entry["run"]),
-            f"{_sign(entry['state'])} {entry['state']}",
-            f"{entry.get('step', 0):,}",
-        ]
-        cells += [number(reached.get("train_loss")), _split(reached, "val"), _split(reached, "test")]
-        table.add_row(*(Text(cell) for cell in cells))
-    Console(highlight=False).print(table)
+    head = HEAD if views.width() >= NARROW else HEAD[:-1]
+    rows = [row[: len(head)] for _, row in chosen]
+    views.print_table(head, rows, right=("STEP", "LOSS", "VAL", "TEST"), whole=HEAD[1:])
+    for entry, _ in chosen:
+        if "error" in entry:
+            print(f"{clean(entry['run'])}: damaged: {shorten(clean(entry['error']), 200)}")
 
 
-def _listed(folder: Path) -> dict[str, Any]:
+def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A run as a JSON object and as a row of the table."""
+    run = RunFolder(folder)
     try:
-        return summary(RunFolder(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return {
-            "run": folder.name,
-            "dir": str(folder),
-            "state": "damaged",
-            "error": f"{type(error).__name__}: {error}",
-        }
+        entry = summary(run)
+        facts = run.facts()
+        entry |= {"preset": facts.get("preset"), "started": facts.get("started")}
+        return entry, _row(run, entry)
+    except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+        why = f"{type(error).__name__}: {error}"
+        damaged = {"run": folder.name, "dir": str(folder), "state": "damaged", "error": why}
+        return damaged, (folder.name, _state("damaged"), *[""] * (len(HEAD) - 2))
 
 
-def show(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
-    """All that matters of one run, with its curves as sparklines."""
-    folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)))
+def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
+    reached, started = entry["metrics"], entry["started"]
+    return (
+        run.id,
+        _state(entry["state"], run.host()),
+        f"{entry['step']:,}",
+        number(reached.get("train_loss")),
+        _best_number(reached, "val"),
+        _best_number(reached, "test"),
+        "" if started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
+    )
+
+
+def _state(state: str, host: str = "") -> str:
+    """✓ finished, or of a live run of another machine: ▶ running on HOST."""
+    elsewhere = f" on {host}" if state in ALIVE and host != socket.gethostname() else ""
+    sign = SIGNS.get(state, "!") + " " if has_unicode(sys.stdout.encoding) else ""
+    return f"{sign}{state}{elsewhere}"
+
+
+def _best_number(reached: dict[str, Any], short: str) -> str:
+    """The accuracy on a split, or the loss where there are no classes to be right about."""
+    accuracy = reached.get(f"{short}_accuracy")
+    return f"{accuracy:.1%}" if accuracy is not None else number(reached.get(f"{short}_loss"))
+
+
+# --- one ---
+
+
+def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
+    """All that matters of one run, with its curves as sparklines. DescentError where its files are damaged."""
+    run = RunFolder(library.find_run(word, library.runs_dir(runs_dir)))
     try:
-        result, facts, metrics = summary(folder), folder.facts(), Metrics(folder.path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DescentError(f"{folder.path}: a file of this run is damaged: {error}") from None
-    states = [event for event in folder.events() if event["event"] == "state"]
-    reason = states[-1].get("reason") if states else None
+        result, fields = _details(run)
+    except Exception as error:  # the files may hold anything
+        why = f"{type(error).__name__}: {shorten(clean(str(error)), 200)}"
+        raise DescentError(f"{clean(str(run.path))}: the files of this run are damaged: {why}") from None
     if as_json:
-        details = {
-            "preset": facts.get("preset"),
-            "checkpoints": folder.checkpoints(),
-            "reason": reason,
-            "facts": facts,
-        }
-        print(json.dumps({**result, **details}))
-        return
-    lines = [("state", f"{_sign(result['state'])} {result['state']}" + (f": {reason}" if reason else ""))]
+        views.print_json(result)
+    else:
+        views.print_fields(run.id, fields)
+
+
+def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    result, facts, metrics = summary(run), run.facts(), Metrics(run.path)
+    states = [event for event in run.events() if event["event"] == "state"]
+    reason = states[-1].get("reason") if states else None
+    checkpoints = run.checkpoints()
+    state = _state(result["state"], run.host())
+    fields = [("state", f"{state}: {reason}" if reason else state)]
     if facts:
-        lines += _facts(result, facts)
-    for name, label in (
-        ("loss", "loss"),
-        ("accuracy", "accuracy"),
-        ("lr", "lr"),
-        ("grad_norm", "gradient norm"),
-    ):
-        line = _curve(metrics.column(name), percent=name == "accuracy")
+        fields += _facts(result, facts)
+    rows, names = metrics.rows(), metrics.layout.columns if metrics.layout else ()
+    for name, label in CURVES:
+        line = _curve(rows[:, 0, names.index(name)], percent=name == "accuracy") if name in names else ""
         if line:
-            lines.append((label, line))
+            fields.append((label, line))
     for short, label in (("val", "validation"), ("test", "test")):
         if f"{short}_loss" in result["metrics"]:
-            lines.append((label, _split(result["metrics"], short)))
-    lines.append(("checkpoints", _steps(folder.checkpoints())))
-    lines.append(("folder", str(folder.path)))
-    _print_lines(folder.id, lines)
+            fields.append((label, _split(result["metrics"], short)))
+    fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
+    fields.append(("folder", str(run.path)))
+    details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
+    return {**result, **details}, fields
 
 
 def _facts(result: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, str]]:
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.get("started", 0)))
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts["started"]))
     threads = facts["threads"]
-    device = facts["device_name"] + (
-        f", {threads} thread{'s' if threads > 1 else ''}" if facts["device"] == "cpu" else ""
-    )
-    pace = f"{result['step'] / result['seconds']:,.0f} step/s" if result["seconds"] else "–"
+    device = str(facts["device_name"])
+    if facts["device"] == "cpu":
+        device += f", {threads} thread{'s' if threads > 1 else ''}"
+    pace = f", {result['step'] / result['seconds']:,.0f} step/s" if result["seconds"] else ""
     return [
         ("preset", str(facts["preset"])),
         ("started", f"{started} on {facts['host']}"),
         ("device", device),
         ("step", f"{result['step']:,} of {facts['total_steps']:,}, epoch {result['epoch']}"),
-        ("training time", f"{duration(result['seconds'])}, {pace}"),
+        ("training time", f"{time_taken(result['seconds'])}{pace}"),
         ("parameters", f"{facts['parameters']:,}"),
     ]
 
 
-def _print_lines(title: str, lines: list[tuple[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for label, value in lines:
-        table.add_row(Text(label, style="dim"), Text(clean(value), overflow="fold"))
-    console = Console(highlight=False)
-    console.print(Text(clean(title), style="bold"))
-    console.print(table)
+def _split(reached: dict[str, Any], short: str) -> str:
+    accuracy = reached.get(f"{short}_accuracy")
+    return f"loss {number(reached[f'{short}_loss'])}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
 
 
 def _curve(values: "NDArray[np.float32]", *, percent: bool) -> str:
-    """A sparkline and its two ends; empty where nothing was measured."""
+    """(n,) A sparkline and its two ends; empty where nothing was measured."""
     import numpy as np
 
     measured = values[np.isfinite(values)]
     if not len(measured):
         return ""
     first, last = (f"{v:.1%}" if percent else number(float(v)) for v in (measured[0], measured[-1]))
-    return f"{sparkline(measured)}  {first} → {last}"
+    if (measured == measured[0]).all():
+        return first
+    room = min(40, max(8, views.width() - 40))  # beside the label and the two ends
+    return f"{sparkline(measured, room)}  {first} → {last}"
 
 
-def sparkline(values: "NDArray[np.float32]", width: int = 40) -> str:
+def sparkline(values: "NDArray[np.float32]", width: int) -> str:
     """(n,) finite values as at most `width` bars, each the mean of its share."""
     import numpy as np
 
-    means = np.array([float(part.mean(dtype=np.float64)) for part in np.array_split(values, min(width, len(values)))])
+    parts = np.array_split(values, min(width, len(values)))
+    means = np.array([float(part.mean(dtype=np.float64)) for part in parts])
     low, high = means.min(), means.max()
     scaled = np.zeros(len(means)) if high == low else (means - low) / (high - low)
-    bars = BARS if _has_blocks() else ASCII_BARS
+    bars = BARS if has_unicode(sys.stdout.encoding) else ASCII_BARS
     return "".join(bars[round(float(share) * (len(bars) - 1))] for share in scaled)
 
 
-def _has_blocks() -> bool:
-    return "utf" in (sys.stdout.encoding or "").lower()
-
-
-def _sign(state: str) -> str:
-    return SIGNS.get(state, "!") if _has_blocks() else "-"
-
-
-def _split(reached: dict[str, Any], short: str) -> str:
-    if f"{short}_loss" not in reached:
-        return "–" if _has_blocks() else "-"
-    accuracy = reached.get(f"{short}_accuracy")
-    return number(reached[f"{short}_loss"]) + (f", {accuracy:.1%}" if accuracy is not None else "")
-
-
-def _steps(steps: list[int]) -> str:
-    return ", ".join(f"{step:,}" for step in steps) or "none"
+# --- removing ---
 
 
 def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
-    """Delete a run's folder, once the user has agreed. Never a live run's."""
-    folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)))
-    pid = worker_pid(folder.path)
-    if pid is not None:
-        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first (kill {pid} saves and stops)")
+    """Delete a run's folder, once the user has agreed. Never a live run's, and never what others put there."""
+    folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)).resolve())
+    path = clean(str(folder.path))
+    _refuse_alive(folder)
+    foreign = _foreign(folder.path)
+    if foreign:
+        names = ", ".join(clean(name) for name in foreign[:5]) + (" …" if len(foreign) > 5 else "")
+        raise DescentError(f"{path} holds what Descent did not write: {names}; nothing was deleted")
     if not yes:
         if not sys.stdin.isatty():
-            raise DescentError(f"{folder.path} would be deleted with its checkpoints; say so with --yes")
-        answer = input(f"delete {folder.path} with {len(folder.checkpoints())} checkpoints? [y/N] ")
+            raise DescentError(f"{path} would be deleted with its checkpoints; say so with --yes")
+        answer = input(f"delete {path} with {len(folder.checkpoints())} checkpoints? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             print("kept")
             return
+        _refuse_alive(folder)  # the answer may have taken a while
     try:
         shutil.rmtree(folder.path)
     except OSError as error:
-        raise DescentError(f"{folder.path} can't be deleted whole: {error.strerror}") from None
-    print(f"deleted {folder.path}")
+        raise DescentError(f"{path} can't be deleted whole: {error.strerror}") from None
+    print(f"deleted {path}")
+
+
+def _refuse_alive(folder: RunFolder) -> None:
+    pid = worker_pid(folder.path)
+    if pid is not None:
+        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first (kill {pid} saves and stops)")
+    try:
+        state, host = folder.state(), folder.host()
+    except Exception:  # damaged beyond reading: nothing can be training it
+        return
+    if state == "starting":
+        raise DescentError(f"{folder.id} is starting; stop it first")
+    if state in ALIVE:
+        raise DescentError(f"{folder.id} is {state} on host {clean(host)}; stop it there first")
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What is in the folder and is no part of a run: `rm .` in a folder of presets would take it along."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    return [name for name in names if name not in _OWN and not (name.startswith(".") and name.endswith(".tmp"))]

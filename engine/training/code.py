@@ -63,11 +63,11 @@ def user_code(spec: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DescentError, torch.OutOfMemoryError):
+    except (DescentError, torch.OutOfMemoryError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
         place = _place(error)
-        if place is None:
+        if place is None or "can't allocate memory" in str(error):  # the latter: torch, on the CPU
             raise
         raise _explain(error, place) from error
 

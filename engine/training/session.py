@@ -130,12 +130,12 @@ class Session:
             self._recorder.flush()
         loss = self._monitor.mean_loss()
         self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
-        words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"loss {number(loss)}"]
+        words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"loss {number(loss):<7}"]
         if "val_loss" in run.reached:
-            words.append(f"validation {described(run.reached, 'val')}")
+            words.append(f"val {described(run.reached, 'val')}")
         words.append(f"lr {number(self._lr)}")
         words.append(f"{number(self._monitor.steps_per_second)} step/s")
-        self._display.say("   ".join(words))
+        self._display.say("  ".join(words))  # within 80 columns, but for runs of very many steps
 
     def evaluate(self) -> None:
         """Loss and accuracy on the validation split; keep the model where it is the best so far."""

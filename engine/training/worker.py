@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from engine.progress import Display
 from engine.run import Events, RunFolder, State, WorkerLock
 from engine.signals import Signals
 from engine.training import checkpoint, loop, losses, measure, models, optimizers, steering
+from engine.training.code import user_code
 from engine.training.data.batches import throw_away
 from engine.training.session import Session
 from engine.training.setup import Training, batch_size, build, choose_device
@@ -54,7 +56,8 @@ def work(folder: RunFolder, name: str, data_root: Path, display: Display, signal
     server = Server(folder.path, queue)
     try:
         server.start()
-        ending = _train(folder, name, data_root, display, signals, events, queue)
+        with user_code(str(folder.path / "code")):  # an error in it names its line, and is no bug of ours
+            ending = _train(folder, name, data_root, display, signals, events, queue)
     except DescentError as error:
         ending = Ending(error.exit_code, "failed", error=str(error))
     except Exception as error:
@@ -215,6 +218,12 @@ def _warn(events: Events, display: Display, message: str) -> None:
     display.say(message)
 
 
+def main(folder: str, name: str, data_root: str) -> int:
+    """A detached worker: no terminal, its output in the run's log already."""
+    with Signals() as signals:
+        return work(RunFolder(Path(folder)), name, Path(data_root), Display(name, None), signals).exit_code
+
+
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """The machine's limits, as errors that say what to do; None for a bug of ours."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -227,3 +236,7 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
             f"halve it, or keep it and set train.accumulate = {2 * train.accumulate}"
         )
     return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,5 +1,6 @@
 """A crash or a full disk must never leave half a file under a name that a reader trusts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,17 @@ def test_lines_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
     path.write_bytes(b'\n3\n\xff\xfe\n{"event": "good"}\n')
     assert [e["event"] for e in read_json_lines(path)] == ["good"]
     assert read_json_lines(tmp_path / "nothing") == []
+
+
+def test_a_line_that_the_disk_took_in_part_is_told_and_kept_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk would swallow an event without a word, and the next one with it."""
+    path = tmp_path / "events.jsonl"
+    lines, write = JsonLines(path), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[:7]))
+        with pytest.raises(OSError, match="No space left"):
+            lines.append({"event": "lost"})
+    lines.append({"event": "after", "name": "\udcff"})
+    assert read_json_lines(path) == [{"event": "after", "name": "\udcff"}]

@@ -1,8 +1,11 @@
 """A person must see each step once, from the last time it was trained, whatever killed or resumed the run."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from engine.metrics import Layout, Metrics, MetricsWriter
 
@@ -78,3 +81,35 @@ def test_foreign_files_in_the_folder_are_passed_over(tmp_path: Path) -> None:
     MetricsWriter(tmp_path, 0).append(_rows(layout, range(2), 1.0))
     (tmp_path / "metrics" / "notes-x.f32").write_text("mine")
     assert len(Metrics(tmp_path).rows()) == 2
+
+
+def test_the_last_rows_alone_are_those_of_the_whole(tmp_path: Path) -> None:
+    """A list of runs would show another loss than the run itself."""
+    layout = _layout(tmp_path, members=2)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(10), 1.0))
+    MetricsWriter(tmp_path, 6).append(_rows(layout, range(6, 9), 2.0))
+    MetricsWriter(tmp_path, 4).append(_rows(layout, range(4, 7), 3.0))
+    metrics = Metrics(tmp_path)
+    whole = metrics.rows()
+    assert len(metrics) == len(whole) == 7
+    for first in range(9):
+        assert metrics.rows(first).tobytes() == whole[first:].tobytes()
+
+
+def test_after_a_full_disk_no_row_takes_another_s_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows written behind a torn one would be read as those of other steps."""
+    layout = _layout(tmp_path)
+    writer, write = MetricsWriter(tmp_path, 0), os.write
+
+    def full(file: int, data: memoryview) -> int:
+        if len(data) < 100:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:-50])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            writer.append(_rows(layout, range(5), 1.0))
+    with pytest.raises(OSError, match="No space left"):
+        writer.append(_rows(layout, range(5, 6), 1.0))
+    assert Metrics(tmp_path).column("loss").tolist() == [0, 1, 2, 3]

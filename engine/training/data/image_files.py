@@ -4,6 +4,7 @@ import hashlib
 import os
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -59,20 +60,22 @@ def list_images(path: Path) -> Listing:
         raise DataError(f"{path} can't be read: {error.strerror}.") from error
     images = sorted(name for name in names if _is_image(name))
     if not images:
-        found = f"{len(names)} other files" if names else "nothing"
+        others = sum(not name.endswith("/") for name in names)
+        found = f"{others} other files" if others else "nothing"
         raise DataError(f"{path} holds no images but {found}. {_LAYOUT}")
     by_parts = [(name, name.split("/")) for name in images]
     by_parts = _without_top_folders(by_parts)
     folders = {parts[0] for _, parts in by_parts if len(parts) > 1}
+    empty = [name.rstrip("/") for name in names if name.endswith("/") and not _is_hidden(name)]
     notes: tuple[str, ...] = ()
     if {"train", "test"} <= folders:
-        train = _by_class(path, by_parts, "train")
-        test = _by_class(path, by_parts, "test")
+        train = _by_class(path, by_parts, "train", empty)
+        test = _by_class(path, by_parts, "test", empty)
         unused = sorted(folders - {"train", "test"})
         if unused:
             notes = (f"not used beside train and test: {listed(unused)}",)
     else:
-        train, test = _by_class(path, by_parts, None), []
+        train, test = _by_class(path, by_parts, None, empty), []
     classes = sorted({label for _, label in train})
     if len(classes) < 2:
         raise DataError(f"{path} holds images of one class only, {classes[0]!r}. {_LAYOUT}")
@@ -92,6 +95,7 @@ def list_images(path: Path) -> Listing:
 
 
 def _in_zip(path: Path) -> tuple[list[str], str, Source]:
+    """Its files, and its empty folders as names that end in "/"; what changes with them; what reads them."""
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is neither a folder nor a zip file. {_LAYOUT}")
     try:
@@ -100,25 +104,32 @@ def _in_zip(path: Path) -> tuple[list[str], str, Source]:
     except zipfile.BadZipFile as error:
         raise DataError(f"{path} is a damaged zip file: {error}.") from error
     about = path.stat()
-    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    names = sorted(entry.filename for entry in archive.infolist())
+    # In order, what lies in a folder comes right after the folder.
+    names = [name for name, after in pairwise([*names, ""]) if not (name.endswith("/") and after.startswith(name))]
     return names, f"{about.st_mtime_ns} {about.st_size}", archive
 
 
 def _in_folder(path: Path) -> tuple[list[str], str, Source]:
     entries = []
-    for folder, _, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, followlinks=True):
         for file in files:
             found = Path(folder, file)
             about = found.stat()
             entries.append((found.relative_to(path).as_posix(), about.st_mtime_ns, about.st_size))
+        if not files and not folders:
+            entries.append((Path(folder).relative_to(path).as_posix() + "/", 0, 0))
     entries.sort()
     return [name for name, _, _ in entries], hashlib.sha256(repr(entries).encode()).hexdigest(), _Folder(path)
 
 
 def _is_image(name: str) -> bool:
-    """Not hidden, not macOS's shadow of a file."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not hidden and name.lower().endswith(_SUFFIXES)
+    return not _is_hidden(name) and name.lower().endswith(_SUFFIXES)
+
+
+def _is_hidden(name: str) -> bool:
+    """Or macOS's shadow of a file."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def _without_top_folders(images: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
@@ -128,9 +139,12 @@ def _without_top_folders(images: list[tuple[str, list[str]]]) -> list[tuple[str,
     return images
 
 
-def _by_class(path: Path, images: list[tuple[str, list[str]]], folder: str | None) -> list[tuple[str, str]]:
-    """(path, class) of the images below `folder`; the class is the first folder below it."""
+def _by_class(
+    path: Path, images: list[tuple[str, list[str]]], folder: str | None, empty: list[str]
+) -> list[tuple[str, str]]:
+    """(path, class) of the images below `folder`; the class is the first folder below it, and none is empty."""
     found = []
+    above = set()  # where the classes' folders lie
     for name, parts in images:
         if folder is None:
             below = parts
@@ -141,4 +155,8 @@ def _by_class(path: Path, images: list[tuple[str, list[str]]], folder: str | Non
         if len(below) < 2:
             raise DataError(f"{path}: {name} lies in no class's folder. {_LAYOUT}")
         found.append((name, below[0]))
+        above.add(name.removesuffix("/".join(below)).rstrip("/"))
+    without = [name for name in empty if name.rpartition("/")[0] in above]
+    if without:
+        raise DataError(f"{path}: no images in {listed(without)}. Add the missing ones, or remove the folder.")
     return found
