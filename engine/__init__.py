@@ -6,12 +6,21 @@ The public names are loaded when they are first used.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.handle import Run as Run
+    from engine.handle import attach as attach
+    from engine.handle import start as start
     from engine.preset import Preset as Preset
     from engine.preset import load_preset as load_preset
 
-_HOMES = {"Preset": "engine.preset", "load_preset": "engine.preset"}
+_HOMES = {
+    "Preset": "engine.preset",
+    "Run": "engine.handle",
+    "attach": "engine.handle",
+    "load_preset": "engine.preset",
+    "start": "engine.handle",
+}
 
-__all__ = ["Preset", "load_preset"]
+__all__ = ["Preset", "Run", "attach", "load_preset", "start"]
 
 
 def __getattr__(name: str) -> object:

@@ -64,6 +64,9 @@ class JsonLines:
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def size(self) -> int:
+        return os.fstat(self._file).st_size
+
     def sync(self) -> None:
         os.fsync(self._file)
 
@@ -71,18 +74,37 @@ class JsonLines:
         os.close(self._file)
 
 
+class JsonLinesReader:
+    """Reads a file of JSON lines as it grows. A line that is not whole yet waits for the next look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The objects that have come since the last look; lines that are none are left out."""
+        return [entry for _, entry in self.read_with_positions()]
+
+    def read_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
+        """The same, each with the byte that its line begins at."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            begin, self._position = self._position, self._position + len(line) + 1
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                entries.append((begin, entry))
+        return entries
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of the file; a torn one is left out. Empty where there is no file."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    entries = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            entries.append(entry)
-    return entries
+    return JsonLinesReader(path).read()

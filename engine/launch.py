@@ -4,13 +4,14 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import consent, datasets, library, output
+from engine import commands, consent, datasets, library, output
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.ids import check_id, new_id
 from engine.preset import Preset, load_preset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from engine.training.worker import Ending
 
+_started: list["subprocess.Popen[bytes]"] = []
 _LOG_LINES = 20  # of the user's own code's last words, where its run is removed
 
 
@@ -61,6 +63,37 @@ def run(
         return _foreground(folder, preset.name, root, signals, as_json=as_json, quiet=quiet, fresh=True, code=code)
 
 
+def detach(
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    run_id: str | None = None,
+    runs_dir: Path | None = None,
+    data_root: Path | None = None,
+    allow_code: bool = False,
+) -> RunFolder:
+    """Train a preset in a process of its own, which outlives this one; its folder. DescentError where it can't start.
+
+    What goes wrong later is in the run's events: follow its state.
+    """
+    if run_id is not None:
+        check_id(run_id)
+    refuse_several_processes()
+    preset = load_preset(source, overrides)
+    root = _data_root(data_root)
+    _have_data(preset, root, download=False)
+    folder, _ = _create(preset, library.runs_dir(runs_dir), run_id, allow_code=allow_code)
+    # Not asyncio's subprocesses: on Python 3.12 and 3.13 they kill the child when their event loop closes. -P: a
+    # random.py in the current folder is not the one that the worker means.
+    command = [sys.executable, "-P", "-m", "engine.training.worker", str(folder.path), preset.name, str(root)]
+    with open(folder.output, "ab") as log:
+        started = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+        )
+    _started.append(started)  # a Popen that is forgotten while its child lives warns; this one is meant to
+    return folder
+
+
 def resume(
     word: str,
     *,
@@ -79,6 +112,8 @@ def _resume(folder: RunFolder, data_root: Path | None, allow_code: bool, *, as_j
     refuse_several_processes()
     state = folder.state()
     pid = worker_pid(folder.path)
+    if pid is not None and state == "paused":
+        return commands.follow(folder, "resume", {}, as_json=as_json)
     if pid is not None:
         raise DescentError(f"{folder.id} is {state} already, in process {pid}; nothing was changed")
     if state in ALIVE and state != "starting":
@@ -97,6 +132,14 @@ def _resume(folder: RunFolder, data_root: Path | None, allow_code: bool, *, as_j
     name = str(facts.get("preset", folder.id))
     with Signals() as signals:
         return _foreground(folder, name, root, signals, as_json=as_json, quiet=quiet)
+
+
+def print_started(folder: RunFolder, *, as_json: bool) -> None:
+    """The id of a run that was sent to the background."""
+    if as_json:
+        output.say(json.dumps({"run": folder.id, "dir": str(folder.path)}))
+    else:
+        output.say(folder.id)
 
 
 def refuse_several_processes() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import DescentError
-from engine.files import JsonLines, read_json_lines
+from engine.files import JsonLines, JsonLinesReader, read_json_lines
 from engine.metrics import Metrics
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
@@ -63,13 +63,13 @@ class RunFolder:
 
     def events(self) -> list[dict[str, Any]]:
         """All that happened, less what a later resume or rewind has voided."""
-        events: list[dict[str, Any]] = []
-        for event in read_json_lines(self.path / "events.jsonl"):
+        events: list[tuple[int, dict[str, Any]]] = []
+        for position, event in JsonLinesReader(self.path / "events.jsonl").read_with_positions():
             if event.get("event") in ("resumed", "rewound"):
-                to = int(event["to"])
-                events = [e for e in events if e.get("event") == "state" or int(e.get("step", 0)) <= to]
-            events.append(event)
-        return events
+                to, log = int(event["to"]), event.get("log")
+                events = [(at, e) for at, e in events if _stays(e, at, to=to, log=log)]
+            events.append((position, event))
+        return [event for _, event in events]
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
@@ -120,6 +120,15 @@ def create(runs: Path, run_id: str, preset_toml: str, code: Mapping[str, bytes])
     return RunFolder(path)
 
 
+def _stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
+    """Whether an event still counts after the run went back to step `to`, where its log ended at byte `log`."""
+    if event.get("event") == "state":
+        return True
+    if event.get("event") in ("command", "evaluation") and log is not None:
+        return at < log  # two commands of one step may lie before and behind a checkpoint
+    return int(event.get("step", 0)) <= to
+
+
 class Events:
     """The worker's hand on events.jsonl."""
 
@@ -134,6 +143,10 @@ class Events:
     def state(self, state: State, **values: Any) -> None:
         self.write("state", state=state, **values)
         self._lines.sync()
+
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._lines.size()
 
     def sync(self) -> None:
         self._lines.sync()

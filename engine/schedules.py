@@ -11,8 +11,9 @@ from typing import Any
 from engine import schema
 
 
-def scale(section: schema.AnySchedule, step: int, total_steps: int, steps_per_epoch: int) -> float:
-    """The factor on the base learning rate for update number `step`, counted from 0.
+def scale(section: schema.AnySchedule, step: float, total_steps: int, steps_per_epoch: int) -> float:
+    """The factor on the base learning rate for update number `step`, counted from 0; between steps, what lies
+    between.
 
     Warm-up comes first: (step + 1) / warmup times the schedule's own first value. The schedule proper runs
     over the total_steps − warmup steps that remain. For a plateau this is its warm-up alone.
@@ -65,7 +66,7 @@ class Plateau:
         self.scale, self._best, self._waited = state["scale"], state["best"], state["waited"]
 
 
-def _proper(section: schema.AnySchedule, step: int, length: int, steps_per_epoch: int) -> float:
+def _proper(section: schema.AnySchedule, step: float, length: int, steps_per_epoch: int) -> float:
     """The schedule without its warm-up, for step 0 … length − 1 and, level, beyond."""
     match section:
         case schema.StepSchedule():
@@ -83,7 +84,7 @@ def _proper(section: schema.AnySchedule, step: int, length: int, steps_per_epoch
             return 1.0
 
 
-def _one_cycle(section: schema.OneCycleSchedule, step: int, length: int) -> float:
+def _one_cycle(section: schema.OneCycleSchedule, step: float, length: int) -> float:
     """The top lies at step peak · length − 1, as in torch.optim.lr_scheduler.OneCycleLR."""
     top = max(0.0, section.peak * length - 1)
     if step < top:
@@ -91,7 +92,7 @@ def _one_cycle(section: schema.OneCycleSchedule, step: int, length: int) -> floa
     return _half_cosine(1.0, section.final, _progress(step, top, length - 1))
 
 
-def _progress(step: int, first: float, last: float) -> float:
+def _progress(step: float, first: float, last: float) -> float:
     """0 at `first`, 1 at `last` and beyond. A stretch of one step stays at its beginning: a training of one
     step with a rate of 0 would learn nothing."""
     return min(1.0, (step - first) / (last - first)) if last > first else 0.0

@@ -18,6 +18,12 @@ class Clock:
     def seconds(self) -> float:
         return self._seconds if self._since is None else self._seconds + time.perf_counter() - self._since
 
+    def set(self, seconds: float) -> None:
+        """Count from `seconds` on."""
+        self._seconds = seconds
+        if self._since is not None:
+            self._since = time.perf_counter()
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count what happens inside."""

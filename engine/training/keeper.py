@@ -43,6 +43,10 @@ class Keeper:
         else:
             self._held = copy.deepcopy(state)
 
+    def forget(self) -> None:
+        """Drop what is held: the run went back to before it."""
+        self._held = None
+
     def best(self, step: int) -> State:
         """The state of step `step`, which was held or saved. ValueError where it is lost."""
         if self._held is not None and self._held["step"] == step:

@@ -22,11 +22,11 @@ class Learned(NamedTuple):
 
 def train(run: Training, session: Session) -> None:
     """Train from where `run` stands to its last step, or until the session is asked to stop."""
-    settings, every = run.preset.train, run.statistics_every
-    while run.step < run.total_steps and not session.stopping():
+    settings = run.preset.train
+    while session.goes_on():  # commands take effect here, between two steps
         batch = run.batches.next()
         lr = run.learning_rate()
-        learned = train_step(run, batch, lr, measured=run.step % every == 0)
+        learned = train_step(run, batch, lr, measured=run.step % run.statistics_every == 0)
         session.record(learned.loss, learned.accuracy, lr, learned.norms, learned.layers)
         run.step += 1
         epoch_is_over = run.batches.epoch_is_over()

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from engine.errors import NonFiniteError
+from engine.control import Queue
+from engine.errors import DescentError, NonFiniteError
 from engine.metrics import Layout, MetricsWriter
 from engine.progress import Display, Progress, number
 from engine.run import Events, RunFolder
+from engine.training import checkpoint, steering
+from engine.training.checkpoint import State
 from engine.training.clock import Clock
 from engine.training.data import Split
+from engine.training.desk import Desk
 from engine.training.evaluation import Evaluation, evaluate
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
@@ -33,22 +37,43 @@ class Session:
         display: Display,
         *,
         seconds: float,
+        queue: Queue,
         stop_wanted: Callable[[], bool],
     ) -> None:
-        """seconds: of training so far. stop_wanted: asked after every step."""
+        """seconds: of training so far. queue: commands. stop_wanted: whether a signal asks for the end."""
         self._run, self._folder, self._events, self._display = run, folder, events, display
+        self._layout = layout
         self._stop_wanted = stop_wanted
-        self._writer = MetricsWriter(folder.path, run.step)
-        self._monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
-        self._recorder = Recorder(self._writer, layout, run.device, run.step, self._monitor.rows)
-        self._keeper = Keeper(folder, events, self._recorder.flush, run.preset.train.keep)
+        self._open_rows()
+        self._keeper = Keeper(folder, events, self.drain, run.preset.train.keep)
+        self.desk = Desk(run, self, queue, events)
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._said_at = -1
 
-    def stopping(self) -> bool:
-        """Whether training ends before its last step."""
-        return self._stop_wanted() or self._run.best.patience_is_over()
+    @property
+    def id(self) -> str:
+        return self._folder.id
+
+    def _open_rows(self) -> None:
+        """A new generation of rows, from the run's step on."""
+        run = self._run
+        self._writer = MetricsWriter(self._folder.path, run.step)
+        self._monitor = Monitor(self._layout, gradients_may_overflow=run.preset.train.precision == "fp16")
+        self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._monitor.rows)
+
+    def goes_on(self) -> bool:
+        """Follow the commands that wait, between two steps; False where training ends here."""
+        self.desk.attend(self._stop_wanted)
+        return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
+
+    def is_stopped(self) -> bool:
+        """Whether a client, or early stopping, has ended the training."""
+        return self.desk.stop in ("now", "discard") or self._run.best.patience_is_over()
+
+    def drain(self) -> None:
+        """Return when the rows of all steps so far are on the disk."""
+        self._recorder.flush()
 
     # --- every step ---
 
@@ -86,8 +111,12 @@ class Session:
     # --- now and then ---
 
     def end_epoch(self) -> None:
-        """Say how the epoch went; of a great many epochs, every n-th."""
+        """Say how the epoch went; of a great many epochs, every n-th. What waited for its end takes effect."""
         run = self._run
+        size = steering.begin_epoch(run)
+        if size is not None:
+            self._events.write("batch_size", step=run.step, size=size, total_steps=run.total_steps)
+        self.desk.end_epoch()
         epochs = run.total_steps / run.batches.per_epoch
         if run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0:
             self._say_epoch()
@@ -120,7 +149,41 @@ class Session:
             if run.best.observe(loss, run.step):
                 self._recorder.flush()
                 self._not_finite()
-                self._keeper.hold(run.capture(self.clock.seconds()))
+                self._keeper.hold(self._capture())
+
+    def look(self) -> dict[str, float]:
+        """Evaluate because somebody wants to know: neither early stopping nor the best model takes note."""
+        run = self._run
+        if run.dataset.validation is None:
+            raise DescentError("this run has no validation split; data.validation = 0.1 would make one")
+        with self.clock.stopped():
+            self._evaluate("validation", "val", run.dataset.validation, run.step)
+        return {name: value for name, value in run.reached.items() if name.startswith("val_")}
+
+    def _capture(self) -> State:
+        # What the log says beyond this place is void for whoever goes on from here.
+        return self._run.capture(self.clock.seconds()) | {"log": self._events.size()}
+
+    def rewind(self, to: object) -> int:
+        """Go back to the checkpoint of step `to`, or to the last one before this step. Nothing is destroyed."""
+        steps = self._folder.checkpoints()
+        if to is None:
+            to = max((step for step in steps if step < self._run.step), default=None)
+        if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
+            there = ", ".join(str(step) for step in steps if step <= self._run.step)
+            raise DescentError(f"rewind to {to!r}: there is no such checkpoint; there are those of steps {there}")
+        try:
+            state = checkpoint.read(self._folder.checkpoint(to))
+        except ValueError as error:
+            raise DescentError(f"rewind to {to}: {error}") from None
+        self.drain()
+        self._writer.close()
+        steering.restore(self._run, state["edits"])
+        self.clock.set(self._run.restore(state))
+        self._keeper.forget()
+        self._events.write("rewound", to=to, log=state["log"])
+        self._open_rows()
+        return to
 
     def _evaluate(self, split: str, short: str, samples: Split, step: int) -> Evaluation:
         run = self._run
@@ -144,7 +207,7 @@ class Session:
         with self.clock.stopped():
             self._recorder.flush()
             self._not_finite()
-            return self._keeper.save(self._run.capture(self.clock.seconds()))
+            return self._keeper.save(self._capture())
 
     # --- the end ---
 

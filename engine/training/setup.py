@@ -23,6 +23,7 @@ from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
 from engine.training.data.batches import Batches
 from engine.training.models import transfer
+from engine.training.pace import Pace
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
 from engine.training.update import Update
@@ -44,11 +45,16 @@ class Training:
     precision: AbstractContextManager[None]
     penalised: list[nn.Parameter]  # by loss.l1 and loss.l2
     total_steps: int
+    pace: Pace
+    augmentation: Callable[[Tensor], Tensor] | None  # the preset's; `batches.augment` is what is done with it now
     best: Best
     plateau: schedules.Plateau | None
     notes: list[str] = field(default_factory=list)
     statistics_every: int = 1
     step: int = 0  # updates completed
+    lr_scale: float = 1.0  # the hand on the dial
+    measured: dict[str, int] = field(default_factory=dict)  # threads and statistics_every, as the run began
+    edits: list[str] = field(default_factory=list)  # every live edit so far, as "key=value"
     reached: dict[str, float] = field(default_factory=dict)  # the latest evaluations: val_loss, test_accuracy …
     evaluated: dict[str, int] = field(default_factory=dict)  # at which step each split was evaluated last
 
@@ -57,7 +63,7 @@ class Training:
         return self.dataset.task == "classification"
 
     def learning_rate(self) -> float:
-        scale = schedules.scale(self.preset.schedule, self.step, self.total_steps, self.batches.per_epoch)
+        scale = self.pace.scale(self.preset.schedule, self.step) * self.lr_scale
         if self.plateau is not None:
             scale *= self.plateau.scale
         return self.preset.optimizer.lr * scale
@@ -80,6 +86,10 @@ class Training:
             "batch": self.batches.index,
             "seconds": seconds,
             "total_steps": self.total_steps,
+            "pace": self.pace.state(),
+            "batch_size": self.batches.size,
+            "lr_scale": self.lr_scale,
+            "edits": list(self.edits),
             "model": self.model.state_dict(),
             "optimizer": self.update.optimizer.state_dict(),
             "scaler": None if self.update.scaler is None else self.update.scaler.state_dict(),
@@ -93,6 +103,8 @@ class Training:
     def restore(self, state: State) -> float:
         """Stand where `state` was captured; returns the seconds trained until then."""
         self.step, self.total_steps = state["step"], state["total_steps"]
+        self.pace = Pace.restore(state["pace"])
+        self.batches.resize(state["batch_size"])
         self.batches.seek(state["epoch"], state["batch"])
         self.model.load_state_dict(state["model"])
         optimizer = self.update.optimizer
@@ -150,11 +162,12 @@ def build(preset: Preset, run: RunFolder, data_root: Path, device: torch.device,
     one_is_too_few = size is not None and size > 1 and samples % size == 1 and _has_batch_norm(model)
     if one_is_too_few:
         notes.append(f"{samples} samples leave a last batch of one, which batch norm can't take: it is left out")
+    augmentation = partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None
     batches = Batches(
         dataset.train,
         size,
         train.seed,
-        augment=partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None,
+        augment=augmentation,
         leave_out_single=one_is_too_few,
     )
     total_steps = train.steps if train.steps is not None else (train.epochs or 0) * batches.per_epoch
@@ -177,6 +190,8 @@ def build(preset: Preset, run: RunFolder, data_root: Path, device: torch.device,
         precision=_precision(train.precision, device),
         penalised=losses.penalised(model) if preset.loss.l1 or preset.loss.l2 else [],
         total_steps=total_steps,
+        pace=Pace(total_steps, batches.per_epoch),
+        augmentation=augmentation,
         best=Best(train.early_stopping),
         plateau=schedules.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         notes=notes,

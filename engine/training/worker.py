@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from engine.control import Queue, Server
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.files import write_json
 from engine.metrics import Layout, Metrics
@@ -21,7 +23,7 @@ from engine.preset import Preset, load_preset
 from engine.progress import Display
 from engine.run import Events, RunFolder, State, WorkerLock
 from engine.signals import Signals
-from engine.training import checkpoint, loop, losses, measure, models, optimizers
+from engine.training import checkpoint, loop, losses, measure, models, optimizers, steering
 from engine.training.code import user_code
 from engine.training.data.batches import throw_away
 from engine.training.session import Session
@@ -50,14 +52,18 @@ def work(folder: RunFolder, name: str, data_root: Path, display: Display, signal
     lock = WorkerLock(folder)
     events = Events(folder)
     events.state("starting", pid=os.getpid(), host=socket.gethostname())
+    queue = Queue()
+    server = Server(folder.path, queue)
     try:
+        server.start()
         with user_code(str(folder.path / "code")):  # an error in it names its line, and is no bug of ours
-            ending = _train(folder, name, data_root, display, signals, events)
+            ending = _train(folder, name, data_root, display, signals, events, queue)
     except DescentError as error:
         ending = Ending(error.exit_code, "failed", error=str(error))
     except Exception as error:
         known = _known(error, folder)
         if known is None:
+            server.stop()
             events.state("failed", reason=f"a bug of Descent: {type(error).__name__}: {error}")
             raise
         ending = Ending(known.exit_code, "failed", error=str(known))
@@ -66,13 +72,14 @@ def work(folder: RunFolder, name: str, data_root: Path, display: Display, signal
         events.state(ending.state, **reason)
     except OSError:
         pass  # a full disk; the lock's end says what the line can't
+    server.stop()  # after the state: who asks next finds it in the file
     events.close()
     lock.release()
     return ending
 
 
 def _train(
-    folder: RunFolder, name: str, data_root: Path, display: Display, signals: Signals, events: Events
+    folder: RunFolder, name: str, data_root: Path, display: Display, signals: Signals, events: Events, queue: Queue
 ) -> Ending:
     preset = dataclasses.replace(load_preset(folder.preset), name=name)
     if not preset.train.compile:
@@ -93,6 +100,7 @@ def _train(
     if not facts:
         facts = _choose(run, preset, data_root)
         write_json(folder.path / "run.json", facts)
+    run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     torch.set_num_threads(facts["threads"])
     run.statistics_every = facts["statistics_every"]
     display.say(_headline(run, facts))
@@ -103,12 +111,13 @@ def _train(
         layout.save(folder.path)
     seconds = 0.0
     if state is not None:
+        steering.restore(run, state["edits"])
         seconds = run.restore(state)
         display.say(f"resumed at step {run.step:,} of {run.total_steps:,}")
     if state is not None or len(Metrics(folder.path).rows()):
-        events.write("resumed", to=run.step)
+        events.write("resumed", to=run.step, log=state["log"] if state is not None else 0)
 
-    session = Session(run, folder, layout, events, display, seconds=seconds, stop_wanted=signals.wanted)
+    session = Session(run, folder, layout, events, display, seconds=seconds, queue=queue, stop_wanted=signals.wanted)
     try:
         if state is None:
             session.save()  # step 0: what a run began with is always there to go back to
@@ -116,12 +125,22 @@ def _train(
         display.watch(session.progress)
         with session.clock.running():
             loop.train(run, session)
-        if signals.received is not None and run.step < run.total_steps:
-            receipt = session.save()
-            return Ending(128 + signals.received, "stopped", receipt)
-        return Ending(ExitCode.DONE, "finished", session.finish())
+        ending = _end(run, session, signals)
+        session.desk.say_stopped(str(ending.receipt) if ending.receipt else None)
+        return ending
     finally:
         session.close()
+
+
+def _end(run: Training, session: Session, signals: Signals) -> Ending:
+    """Stopped before its last step, with a receipt, or finished."""
+    interrupted = signals.received is not None and run.step < run.total_steps
+    if interrupted or session.desk.stop == "now":
+        code = 128 + signals.received if signals.received is not None else ExitCode.DONE
+        return Ending(code, "stopped", session.save())
+    if session.desk.stop == "discard":
+        return Ending(ExitCode.DONE, "stopped")
+    return Ending(ExitCode.DONE, "finished", session.finish())
 
 
 def _choose(run: Training, preset: Preset, data_root: Path) -> dict[str, Any]:
@@ -199,6 +218,12 @@ def _warn(events: Events, display: Display, message: str) -> None:
     display.say(message)
 
 
+def main(folder: str, name: str, data_root: str) -> int:
+    """A detached worker: no terminal, its output in the run's log already."""
+    with Signals() as signals:
+        return work(RunFolder(Path(folder)), name, Path(data_root), Display(name, None), signals).exit_code
+
+
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """The machine's limits, as errors that say what to do; None for a bug of ours."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -211,3 +236,7 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
             f"halve it, or keep it and set train.accumulate = {2 * train.accumulate}"
         )
     return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -35,28 +35,34 @@ class Batches:
         leave_out_single: bool = False,
     ) -> None:
         """size: samples a batch; None for all of them, unshuffled. leave_out_single: no last batch of one sample."""
-        self._split, self._seed, self._augment = split, seed, augment
-        self._size = size
-        samples = len(split.inputs)
-        self.per_epoch = 1
-        if size is not None:
-            self.per_epoch = -(-samples // size) - (leave_out_single and samples % size == 1)
+        self._split, self._seed = split, seed
+        self._leave_out_single = leave_out_single
+        self.augment = augment
         self.epoch = 0  # epochs completed
         self.index = 0  # batches taken of the epoch under way
         self._order: tuple[Tensor, ...] | None = None
+        self.resize(size)
+
+    def resize(self, size: int | None) -> None:
+        """Batches of `size` samples from now on. For the beginning of an epoch."""
+        samples = len(self._split.inputs)
+        self.size, self._order = size, None
+        self.per_epoch = 1
+        if size is not None:
+            self.per_epoch = -(-samples // size) - (self._leave_out_single and samples % size == 1)
 
     def next(self) -> Batch:
-        if self._size is None:
+        if self.size is None:
             inputs, targets = self._split
         else:
             if self._order is None:
                 order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)
-                self._order = torch.split(order, self._size)
+                self._order = torch.split(order, self.size)
             chosen = self._order[self.index]
             inputs, targets = self._split.inputs[chosen], self._split.targets[chosen]
         self.index += 1
-        if self._augment is not None:
-            inputs = self._augment(inputs)
+        if self.augment is not None:
+            inputs = self.augment(inputs)
         return Batch(inputs, targets)
 
     def epoch_is_over(self) -> bool:

@@ -1,0 +1,135 @@
+"""The async handle of a run: start one, attach to one, steer it, follow what happens.
+
+    run = await engine.start("digits-mlp", ["train.epochs=100"])
+    async for event in run.events():
+        if event["event"] == "evaluation" and event["loss"] > 1:
+            await run.set("optimizer.lr=0.01")
+    print(await run.wait())
+
+Everything is read from the run folder; the worker is asked for nothing but to follow commands, and ends neither with
+the handle nor with the program that holds it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import control, library
+from engine.control import Answer
+from engine.files import JsonLinesReader
+from engine.metrics import Metrics
+from engine.run import ALIVE, RunFolder, State, summary
+
+LOOK_EVERY = 0.1  # seconds between looks at the files
+
+
+class Run:
+    """A run, live or ended. Commands return the worker's answer, with the `step` at which they took effect.
+
+    Each raises RefusedError, with the reason, where the worker can't follow, and CannotGoOnError where none listens.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    @property
+    def id(self) -> str:
+        return self.folder.id
+
+    @property
+    def state(self) -> State:
+        return self.folder.state()
+
+    def metrics(self) -> Metrics:
+        """The rows as they are now."""
+        return Metrics(self.folder.path)
+
+    def summary(self) -> dict[str, Any]:
+        """What `descent show --json` says."""
+        return summary(self.folder)
+
+    async def command(self, command: str, **arguments: Any) -> Answer:
+        """Any command of the wire, by its name."""
+        return await control.ask(self.folder.path, command, arguments)
+
+    async def pause(self) -> Answer:
+        return await self.command("pause")
+
+    async def resume(self) -> Answer:
+        """Go on with a paused run."""
+        return await self.command("resume")
+
+    async def step(self, steps: int = 1) -> Answer:
+        """Train a paused run for so many steps; answered when they are done."""
+        return await self.command("step", steps=steps)
+
+    async def set(self, *edits: str) -> Answer:
+        """Change live settings, each as "optimizer.lr=0.01"."""
+        return await self.command("set", edits=list(edits))
+
+    async def checkpoint(self) -> Answer:
+        """Save now; the answer's `checkpoint` is the path."""
+        return await self.command("checkpoint")
+
+    async def evaluate(self) -> Answer:
+        """Loss and accuracy on the validation split, now: `val_loss`, `val_accuracy`."""
+        return await self.command("evaluate")
+
+    async def extend(self, *, epochs: int = 0, steps: int = 0) -> Answer:
+        """Train that much longer."""
+        return await self.command("extend", epochs=epochs, steps=steps)
+
+    async def rewind(self, to: int | None = None) -> Answer:
+        """Go back to the checkpoint of step `to`, or to the last one before this step."""
+        return await self.command("rewind", to=to)
+
+    async def stop(self, how: str = "now") -> Answer:
+        """End the run: `now` (saved), at the end of the `epoch` (saved), or `discard` (unsaved)."""
+        return await self.command("stop", how=how)
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """All that happened so far, then what happens, until the run has ended."""
+        reader = JsonLinesReader(self.folder.path / "events.jsonl")
+        while True:
+            ended = self.state not in ALIVE  # asked first: what was written before the end is read once more
+            for event in reader.read():
+                yield event
+            if ended:
+                return
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def wait(self) -> State:
+        """The state the run has ended in."""
+        while (state := self.state) in ALIVE:
+            await asyncio.sleep(LOOK_EVERY)
+        return state
+
+
+async def start(
+    preset: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    run_id: str | None = None,
+    runs_dir: Path | None = None,
+    data_root: Path | None = None,
+    allow_code: bool = False,
+) -> Run:
+    """Start a run in a process of its own. DescentError where the preset is wrong or data are missing."""
+    from engine import launch
+
+    folder = await asyncio.to_thread(
+        launch.detach,
+        str(preset),
+        overrides,
+        run_id=run_id,
+        runs_dir=runs_dir,
+        data_root=data_root,
+        allow_code=allow_code,
+    )
+    return Run(folder)
+
+
+async def attach(word: str, runs_dir: Path | None = None) -> Run:
+    """The handle of a run that is there: an id, a unique part of one, a path, or `last`."""
+    return Run(RunFolder(library.find_run(word, library.runs_dir(runs_dir))))

@@ -1,0 +1,80 @@
+"""A script must be able to start a run, follow it, steer it and leave it, without ever blocking."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine
+from engine.control import RefusedError
+from engine.errors import DescentError
+
+LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
+
+
+def descent(*words: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", *words, "--json"], capture_output=True, text=True, check=False
+    )
+    return {"code": done.returncode, "err": done.stderr, **json.loads(done.stdout.splitlines()[-1])}
+
+
+async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
+    run = await engine.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    seen: list[str] = []
+
+    async def follow() -> None:
+        seen.extend([event.get("state", event["event"]) async for event in run.events()])
+
+    following = asyncio.create_task(follow())
+    paused = await run.pause()
+    assert run.state == "paused"
+    assert len(run.metrics()) == paused["step"]
+    assert (await run.step(5))["step"] == paused["step"] + 5
+    with pytest.raises(RefusedError, match="can't be changed in a live run"):
+        await run.set("model.widths=[3]")
+    await run.set("optimizer.lr=0.01")
+
+    same = await engine.attach("mine", tmp_path)
+    assert (await same.checkpoint())["step"] == paused["step"] + 5
+    await same.resume()
+    stopped = await run.stop()
+    assert await run.wait() == "stopped"
+    await asyncio.wait_for(following, 30)
+    assert stopped["step"] == len(run.metrics())
+    assert [word for word in seen if word in ("starting", "running", "paused", "stopped")] == [
+        "starting", "running", "paused", "running", "stopped",
+    ]  # fmt: skip
+
+
+async def test_what_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DescentError, match="no preset of this name"):
+        await engine.start("digits-mpl", runs_dir=tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name != "home"]
+
+
+def test_the_same_from_a_shell(tmp_path: Path) -> None:
+    """One person starts a run in the background; another shell steers it and gets a receipt."""
+    where = ("--runs-dir", str(tmp_path))
+    started = descent("run", "digits-mlp", *(f"--set={text}" for text in LONG), "--detach", "--id", "bg", *where)
+    assert started["run"] == "bg"
+    paused = descent("pause", "bg", *where)
+    assert paused["ok"]
+    assert descent("show", "bg", *where)["state"] == "paused"
+    assert descent("show", "bg", *where)["step"] == paused["step"]
+    assert descent("step", "bg", "2", *where)["step"] == paused["step"] + 2
+    assert descent("set", "bg", "lr_scale=0.5", *where)["set"] == {"lr_scale": 0.5}
+    refused = descent("set", "bg", "data.name=wine", *where)
+    assert refused["code"] == 2
+    assert "can't be changed in a live run" in refused["error"]
+    assert descent("resume", "bg", *where)["ok"]
+    receipt = descent("stop", "bg", *where)
+    assert Path(receipt["checkpoint"]).exists()
+    assert descent("show", "bg", *where)["state"] == "stopped"
+    late = descent("pause", "bg", *where)
+    assert late["code"] == 5
+    assert "no worker listens" in late["error"]

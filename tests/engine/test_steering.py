@@ -1,0 +1,248 @@
+"""A person at another terminal must be able to pause, change, rewind and stop a run, and be told what happened."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import control, launch
+from engine.control import RefusedError, send
+from engine.metrics import Metrics
+from engine.run import RunFolder
+from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+
+DEADLINE = 60.0
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of `condition`; fails after a minute."""
+    deadline = time.monotonic() + DEADLINE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        os.sched_yield()
+    return value
+
+
+def start(runs: Path, *settings: str, preset: str = "digits-mlp") -> tuple[int, RunFolder]:
+    """A worker in a process of its own, training for longer than any test."""
+    common = ["train.threads=1", "train.statistics_every=10", "data.size=400", *settings]
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            code = launch.run(
+                preset, common, run_id="live", resume_if_exists=False, runs_dir=runs, device="cpu", download=False,
+                data_root=None, allow_code=False, as_json=False, quiet=True,
+            )  # fmt: skip
+            os._exit(code)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(99)
+    folder = RunFolder(runs / "live")
+    wait_for(lambda: (folder.path / "events.jsonl").exists() and folder.state() == "running", "the run")
+    return pid, folder
+
+
+def ends_with(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
+    pid, folder = start(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.dropout=0.1")
+    yield pid, folder
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def test_a_paused_run_stands_still_and_goes_on_where_it_was(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    paused = send(folder.path, "pause")
+    assert paused["ok"]
+    assert folder.state() == "paused"
+    assert len(Metrics(folder.path).rows()) == paused["step"]
+    assert send(folder.path, "pause")["step"] == paused["step"]
+    assert send(folder.path, "step", {"steps": 3})["step"] == paused["step"] + 3
+    assert send(folder.path, "step")["step"] == paused["step"] + 4
+    assert len(Metrics(folder.path).rows()) == paused["step"] + 4
+    assert send(folder.path, "resume")["step"] == paused["step"] + 4
+    assert folder.state() == "running"
+    wait_for(lambda: len(Metrics(folder.path).rows()) > paused["step"] + 100, "more steps")
+
+
+def test_a_new_rate_holds_from_the_step_that_is_told(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    at = send(folder.path, "set", {"edits": ["optimizer.lr=0.02", "lr_scale=0.5"]})["step"]
+    wait_for(lambda: len(Metrics(folder.path).rows()) > at + 10, "more steps")
+    lr = Metrics(folder.path).column("lr")
+    assert np.unique(lr[:at]).tolist() == [np.float32(0.1)]
+    assert np.unique(lr[at:]).tolist() == [np.float32(0.01)]
+    event = folder.last("command", command="set")
+    assert event is not None
+    assert event["step"] == at
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "reason"),
+    [
+        ("set", {"edits": ["optimizer.lr=-1"]}, "optimizer.lr"),
+        ("set", {"edits": ["optimizer.lr=0.5", "model.widths=[3]"]}, "fork"),
+        ("set", {"edits": ["optimizer.moment=0.5"]}, "optimizer.momentum"),
+        ("set", {"edits": ["data.augment=true"]}, "no augmentation"),
+        ("set", {"edits": []}, "at least one"),
+        ("set", {"edits": ["train.batch_size=999999"]}, "larger than the training split"),
+        ("resume", {}, "not paused"),
+        ("step", {}, "pause the run first"),
+        ("rewind", {"to": 12345678}, "no such checkpoint"),
+        ("extend", {}, "by how much"),
+        ("extend", {"epochs": -1}, "whole number"),
+        ("stop", {"how": "gently"}, "one of now, epoch, discard"),
+        ("dance", {}, "unknown command"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason_and_changes_nothing(
+    live: tuple[int, RunFolder], command: str, arguments: dict[str, Any], reason: str
+) -> None:
+    _, folder = live
+    with pytest.raises(RefusedError, match=reason):
+        send(folder.path, command, arguments)
+    assert folder.last("command") is None
+    at = send(folder.path, "pause")["step"]
+    assert np.unique(Metrics(folder.path).column("lr")[:at]).tolist() == [np.float32(0.1)]
+
+
+def test_rewinding_opens_a_new_history_and_undoes_edits(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    send(folder.path, "pause")
+    at = send(folder.path, "checkpoint")["step"]
+    send(folder.path, "set", {"edits": ["optimizer.lr=0.5"]})
+    send(folder.path, "step", {"steps": 7})
+    first = Metrics(folder.path).column("loss")[at : at + 7]
+    assert send(folder.path, "rewind", {"to": at})["step"] == at
+    assert len(Metrics(folder.path).rows()) == at
+    send(folder.path, "step", {"steps": 7})
+    metrics = Metrics(folder.path)
+    assert np.unique(metrics.column("lr")[at:]).tolist() == [np.float32(0.1)]
+    assert metrics.column("loss")[at] == first[0]
+    assert not np.array_equal(metrics.column("loss")[at : at + 7], first)
+    assert [e["arguments"] for e in folder.events() if e["event"] == "command" and e["command"] == "set"] == []
+
+
+def test_evaluating_by_hand_is_looked_at_and_nothing_more(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    send(folder.path, "pause")
+    answer = send(folder.path, "evaluate")
+    assert 0 <= answer["val_accuracy"] <= 1
+    event = folder.last("evaluation")
+    assert event is not None
+    assert (event["step"], event["accuracy"]) == (answer["step"], answer["val_accuracy"])
+
+
+def test_stopping_saves_and_the_receipt_says_where(live: tuple[int, RunFolder]) -> None:
+    pid, folder = live
+    answer = send(folder.path, "stop")
+    assert ends_with(pid) == 0
+    assert Path(answer["checkpoint"]).name == f"step-{answer['step']}.pt"
+    assert Path(answer["checkpoint"]).exists()
+    assert folder.state() == "stopped"
+    assert not (folder.path / "control.sock").exists()
+    with pytest.raises(control.CannotGoOnError, match="no worker listens"):
+        send(folder.path, "pause")
+
+
+def test_a_run_can_be_told_to_finish_its_epoch_first(live: tuple[int, RunFolder]) -> None:
+    pid, folder = live
+    send(folder.path, "pause")
+    send(folder.path, "stop", {"how": "epoch"})
+    assert ends_with(pid) == 0
+    assert len(Metrics(folder.path).rows()) % folder.facts()["steps_per_epoch"] == 0
+
+
+def test_a_run_can_be_given_up_without_saving(tmp_path: Path) -> None:
+    pid, folder = start(tmp_path, "train.steps=200000", "train.evaluate_every=100000")
+    send(folder.path, "pause")
+    at = send(folder.path, "stop", {"how": "discard"})["step"]
+    assert ends_with(pid) == 0
+    assert at < 200000
+    assert folder.state() == "stopped"
+    assert folder.checkpoints() == [0]
+
+
+def test_a_larger_batch_begins_with_the_next_epoch(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    at = send(folder.path, "set", {"edits": ["train.batch_size=200"]})["step"]
+    event = wait_for(lambda: folder.last("batch_size"), "the next epoch")
+    assert event["size"] == 200
+    assert 0 <= event["step"] - at <= folder.facts()["steps_per_epoch"]
+
+
+def test_edits_survive_a_kill(live: tuple[int, RunFolder]) -> None:
+    pid, folder = live
+    send(folder.path, "set", {"edits": ["optimizer.lr=0.02", "model.dropout=0.4", "train.clip_norm=1.0"]})
+    send(folder.path, "pause")
+    send(folder.path, "checkpoint")
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert folder.state() == "lost"
+    state, _ = checkpoint.latest(folder)
+    assert state is not None
+    assert state["edits"] == ["optimizer.lr=0.02", "model.dropout=0.4", "train.clip_norm=1.0"]
+
+
+def test_malformed_lines_cost_the_training_nothing(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    for line in (
+        b"\x00\xff\xfe\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"command": 3}\n',
+        b'{"command": "set", "arguments": 1}\n',
+        b"\n",
+    ):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder.path / "control.sock"))
+            client.sendall(line)
+            assert json.loads(client.makefile().readline())["ok"] is False
+    endless = socket.socket(socket.AF_UNIX)
+    endless.connect(str(folder.path / "control.sock"))
+    endless.settimeout(10)
+    try:
+        endless.sendall(b"x" * (control.LONGEST_LINE * 2))
+        assert b"long" in endless.recv(4096)
+    except ConnectionError:
+        pass  # turned away in the middle of it
+    half = socket.socket(socket.AF_UNIX)
+    half.connect(str(folder.path / "control.sock"))
+    half.sendall(b'{"command": "pa')
+    assert send(folder.path, "pause")["ok"]
+    half.close()
+    endless.close()
+
+
+def test_a_hundred_clients_at_once_are_all_answered_and_no_step_is_lost(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+
+    def client(number: int) -> list[int]:
+        return [send(folder.path, "set", {"edits": [f"lr_scale={1 + number / 1000}"]})["step"] for _ in range(5)]
+
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(client, range(100)))
+    assert all(steps == sorted(steps) for steps in answers)
+    at = send(folder.path, "pause")["step"]
+    loss = Metrics(folder.path).column("loss")
+    assert len(loss) == at
+    assert np.isfinite(loss).all()
+    assert sum(e["event"] == "command" and e["command"] == "set" for e in folder.events()) == 500

@@ -1,0 +1,51 @@
+"""A live run that is made longer, or given another batch size, must not see its learning rate jump."""
+
+import pytest
+
+from engine import schema
+from engine.training.pace import Pace
+
+LINEAR = schema.FallingSchedule(name="linear")
+
+
+def _rates(pace: Pace, section: schema.AnySchedule, steps: range) -> list[float]:
+    return [pace.scale(section, step) for step in steps]
+
+
+def test_a_schedule_with_an_end_stretches_to_the_new_one() -> None:
+    pace = Pace(total=101, per_epoch=10)
+    before = pace.scale(LINEAR, 50)
+    pace.extend(LINEAR, 50, left_before=51, left_now=151)
+    rates = _rates(pace, LINEAR, range(50, 201))
+    assert rates[0] == before == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    assert rates == sorted(rates, reverse=True)
+    assert pace.scale(LINEAR, 125) == pytest.approx(0.25)
+
+
+def test_a_schedule_without_an_end_goes_on_as_it_was() -> None:
+    section = schema.InverseTimeSchedule(name="inverse-time")
+    pace, untouched = Pace(100, 10), Pace(100, 10)
+    pace.extend(section, 50, left_before=50, left_now=500)
+    assert _rates(pace, section, range(50, 90)) == _rates(untouched, section, range(50, 90))
+
+
+def test_another_batch_size_keeps_the_place_in_the_epochs() -> None:
+    section = schema.StepSchedule(name="step", every=2, gamma=0.5)
+    pace = Pace(total=100, per_epoch=10)
+    pace.change(10, 10 / 5)  # after one epoch: batches twice as large
+    assert [pace.scale(section, step) for step in (10, 14, 15, 24, 25)] == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+def test_it_comes_back_from_a_checkpoint() -> None:
+    pace = Pace(100, 10)
+    pace.change(10, 3)
+    assert Pace.restore(pace.state()) == pace
+
+
+def test_untouched_it_is_the_schedule_itself_to_the_bit() -> None:
+    from engine import schedules
+
+    section = schema.OneCycleSchedule(name="one-cycle")
+    pace = Pace(1000, 10)
+    assert _rates(pace, section, range(1000)) == [schedules.scale(section, s, 1000, 10) for s in range(1000)]
