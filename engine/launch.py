@@ -272,7 +272,9 @@ def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None")
         lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
     if ending is not None and ending.receipt is not None:
         lines.append(f"checkpoint {clean(str(ending.receipt))}")
-    if result["state"] in ("stopped", "failed"):
+    if result["state"] == "failed" and ending is not None and ending.exit_code == ExitCode.NON_FINITE:
+        lines.append("a resumed run would come to the same step; start one with a lower rate: --set optimizer.lr=…")
+    elif result["state"] in ("stopped", "failed"):
         lines.append(f"go on with: descent resume {shlex.quote(folder.id)}")
     return lines
 

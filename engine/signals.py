@@ -14,7 +14,8 @@ class Signals:
         self.on_first: Callable[[], None] = _nothing  # called in the handler: it must not wait for anything
         self.on_second: Callable[[], None] = _nothing
         self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped SSH link costs the training nothing
+        # A dropped SSH link costs the training nothing.
+        self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
@@ -33,7 +34,7 @@ class Signals:
         self.give_back()
 
     def give_back(self) -> None:
-        """From here on SIGINT and SIGTERM mean what they meant before: nothing is left to save."""
+        """From here on the signals mean what they meant before: nothing is left to save."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -145,6 +145,13 @@ def build(preset: Preset, run: RunFolder, data_root: Path, device: torch.device,
     size = batch_size(preset, len(dataset.train.inputs))
     torch.manual_seed(train.seed)
 
+    for key, wanted in (
+        ("train.early_stopping", train.early_stopping is not None),
+        ('schedule.name = "plateau"', preset.schedule.name == "plateau"),
+    ):
+        if wanted and dataset.validation is None:
+            raise PresetError(f"{key} goes by the validation loss, and data.validation = 0 leaves no such split")
+
     outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
     criterion = losses.build(preset.loss, task=dataset.task, num_classes=dataset.num_classes, code=load_object)
     model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)

@@ -204,7 +204,7 @@ def _headline(run: Training, facts: dict[str, Any]) -> str:
     threads = f", {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}" if run.device.type == "cpu" else ""
     return (
         f"{facts['device_name']}{threads}; {facts['parameters']:,} parameters; "
-        f"{facts['samples']['train']:,} training samples, {run.batches.per_epoch:,} steps an epoch; "
+        f"{facts['samples']['train']:,} training samples, {run.batches.per_epoch:,} step{'s' if run.batches.per_epoch > 1 else ''} an epoch; "
         f"statistics every {facts['statistics_every']} steps"
     )
 

@@ -194,3 +194,16 @@ def test_the_table_of_layers_names_each_layer_and_its_shape(train: Train) -> Non
     assert "64" in layout.layers[0]["kind"]
     dead = Metrics(run.path).column(f"layer.{layout.layers[0]['name']}.dead")
     assert np.isfinite(dead[::5]).all()
+
+
+@pytest.mark.parametrize("setting", ["train.early_stopping={patience=2}", "schedule.name=plateau"])
+def test_what_goes_by_the_validation_loss_wants_a_validation_split(train: Train, setting: str) -> None:
+    with pytest.raises(AssertionError, match="no such split"):
+        train("digits-mlp", *SMALL, "data.validation=0.0", setting)
+
+
+def test_an_accuracy_is_a_count_of_right_answers(train: Train) -> None:
+    run = train("digits-mlp", *SMALL)
+    accuracy = summary(run)["metrics"]["val_accuracy"]
+    samples = run.facts()["samples"]["validation"]
+    assert accuracy == round(accuracy * samples) / samples
