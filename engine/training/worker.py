@@ -201,12 +201,16 @@ def _layout(run: Training) -> Layout:
 
 
 def _headline(run: Training, facts: dict[str, Any]) -> str:
-    threads = f", {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}" if run.device.type == "cpu" else ""
+    threads = f", {_counted(facts['threads'], 'thread')}" if run.device.type == "cpu" else ""
     return (
         f"{facts['device_name']}{threads}; {facts['parameters']:,} parameters; "
-        f"{facts['samples']['train']:,} training samples, {run.batches.per_epoch:,} step{'s' if run.batches.per_epoch > 1 else ''} an epoch; "
-        f"statistics every {facts['statistics_every']} steps"
+        f"{facts['samples']['train']:,} training samples, {_counted(run.batches.per_epoch, 'step')} an epoch; "
+        f"statistics every {_counted(facts['statistics_every'], 'step')}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _device_name(device: torch.device) -> str:
