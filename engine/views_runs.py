@@ -228,7 +228,7 @@ def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
 def _refuse_alive(folder: RunFolder) -> None:
     pid = worker_pid(folder.path)
     if pid is not None:
-        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first (kill {pid} saves and stops)")
+        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first: descent stop {folder.id}")
     try:
         state, host = folder.state(), folder.host()
     except Exception:  # damaged beyond reading: nothing can be training it

@@ -1,6 +1,7 @@
 """Fixtures of all tests: an isolated home, the real data sets, small presets."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,25 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture(autouse=True)
-def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own state, data or runs."""
+def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
         monkeypatch.delenv(variable, raising=False)
     for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))
+        monkeypatch.setenv(variable, str(home / variable.lower()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of a whole module are made outside any test; they too leave the user's own folders alone."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _isolate(tmp_path_factory.mktemp("home"), monkeypatch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own state, data or runs."""
+    _isolate(tmp_path / "home", monkeypatch)
 
 
 def _shared_data() -> Path | None:
