@@ -215,10 +215,7 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
         end = run.last("epoch")
         epoch = int(end["epoch"]) if end else 0
         rows = metrics.rows(max(0, step - max(1, int(facts["steps_per_epoch"]))))  # of the last epoch
-        for column in ("loss", "accuracy"):
-            if column in layout.columns:
-                mean = np.mean(rows[:, :, layout.columns.index(column)], dtype=np.float64)
-                reached[f"train_{column}"] = _plain(float(mean))
+        reached["train_loss"] = _plain(float(np.mean(rows[:, :, layout.columns.index("loss")], dtype=np.float64)))
         seconds = float(rows[-1, 0, layout.columns.index("time")])
     for split, short in (("validation", "val"), ("test", "test")):
         evaluation = run.last("evaluation", split=split)
