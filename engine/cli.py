@@ -10,7 +10,7 @@ import typer
 # Plain help: Rich would take a third of the time that `descent --help` has.
 app = typer.Typer(
     name="descent",
-    help="A training console for PyTorch in the terminal. Without a command, it opens the console.",
+    help="A training console for PyTorch in the terminal. Begin with: descent run digits-mlp",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -133,7 +133,7 @@ def runs(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """List the runs, the latest first."""
+    """List your runs, the latest first, wherever they were started."""
     from engine import views_runs
 
     views_runs.list_runs(containing, runs_dir, as_json=as_json)

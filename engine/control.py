@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.errors import CannotGoOnError, DescentError
 from engine.files import write_json
-from engine.run import RunFolder
+from engine.run import ALIVE, RunFolder
 
 LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
 MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
@@ -40,6 +40,10 @@ COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "extend"
 
 class RefusedError(DescentError):
     """The worker's answer to a command that it can't follow; the text says why."""
+
+
+class NotRunningError(DescentError):
+    """A command to a run that nobody is training."""
 
 
 @dataclass(eq=False)
@@ -253,7 +257,7 @@ def socket_of(run: Path) -> Path:
 def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float | None = 60.0) -> Answer:
     """Give a command to the worker of `run`, and return its answer once the command has taken effect.
 
-    RefusedError with the worker's reason; CannotGoOnError where there is no worker, or none that answers.
+    RefusedError with the worker's reason; NotRunningError where there is no worker; CannotGoOnError where it dies.
     """
     line = json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -274,7 +278,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
         except TimeoutError:
             raise CannotGoOnError(f"{run.name}: no answer to {command} within {timeout} s") from None
         except OSError as error:
-            raise CannotGoOnError(f"{run.name}: no worker listens ({error.strerror}); see `descent runs`") from None
+            raise _not_running(run, error) from None
     return understood(run, command, answer)
 
 
@@ -297,8 +301,18 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
         finally:
             writer.close()
     except OSError as error:
-        raise CannotGoOnError(f"{run.name}: no worker listens ({error.strerror}); see `descent runs`") from None
+        raise _not_running(run, error) from None
     return understood(run, command, answer)
+
+
+def _not_running(run: Path, error: OSError) -> NotRunningError:
+    folder = RunFolder(run)
+    state = folder.state()
+    if state in ALIVE:
+        where = f"{run.name} is {state} on host {folder.host()}"
+        return NotRunningError(f"{where}, but does not listen here: {error.strerror}")
+    advice = "" if state == "finished" else f"; go on with: descent resume {run.name}"
+    return NotRunningError(f"{run.name} is {state}{advice}")
 
 
 def understood(run: Path, command: str, line: bytes) -> Answer:

@@ -27,7 +27,7 @@ LOOK_EVERY = 0.1  # seconds between looks at the files
 class Run:
     """A run, live or ended. Commands return the worker's answer, with the `step` at which they took effect.
 
-    Each raises RefusedError, with the reason, where the worker can't follow, and CannotGoOnError where none listens.
+    Each raises RefusedError, with the reason, where the worker can't follow, and NotRunningError where there is none.
     """
 
     def __init__(self, folder: RunFolder) -> None:

@@ -212,8 +212,7 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
     seconds = 0.0
     epoch = 0
     if layout is not None and step:
-        end = run.last("epoch")
-        epoch = int(end["epoch"]) if end else 0
+        epoch = _epochs(run, step, int(facts["steps_per_epoch"]))
         rows = metrics.rows(max(0, step - max(1, int(facts["steps_per_epoch"]))))  # of the last epoch
         reached["train_loss"] = _plain(float(np.mean(rows[:, :, layout.columns.index("loss")], dtype=np.float64)))
         seconds = float(rows[-1, 0, layout.columns.index("time")])
@@ -233,3 +232,11 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
         "device": facts.get("device"),
         "threads": facts.get("threads"),
     }
+
+
+def _epochs(run: RunFolder, step: int, per_epoch: int) -> int:
+    """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
+    told = [event for event in run.events() if event["event"] in ("epoch", "batch_size")]
+    epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
+    resized = [event for event in told if event["event"] == "batch_size"]
+    return epoch + max(0, step - since) // (int(resized[-1]["per_epoch"]) if resized else per_epoch)

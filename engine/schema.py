@@ -524,7 +524,7 @@ class Train(Section):
     evaluate_every: Count | EverySteps = Field(1, description="Epochs, or { steps = N }, between evaluations.")
     early_stopping: EarlyStopping | None = None
     checkpoint_every: Count | EverySteps | Literal["auto"] = Field(
-        "auto", description="Epochs, or { steps = N }; auto: at epochs' ends, at most every ten seconds."
+        "auto", description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds."
     )
     keep: Count = Field(3, description="How many of the latest checkpoints to keep, besides the first and best.")
     statistics_every: Count | Literal["auto"] = Field(

@@ -115,7 +115,14 @@ class Session:
         run = self._run
         size = steering.begin_epoch(run)
         if size is not None:
-            self._events.write("batch_size", step=run.step, size=size, total_steps=run.total_steps)
+            self._events.write(
+                "batch_size",
+                step=run.step,
+                epoch=run.batches.epoch,
+                size=size,
+                per_epoch=run.batches.per_epoch,
+                total_steps=run.total_steps,
+            )
         self.desk.end_epoch()
         epochs = run.total_steps / run.batches.per_epoch
         if run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0:

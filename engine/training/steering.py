@@ -10,6 +10,7 @@ from torch import nn
 from engine import overrides
 from engine.errors import DescentError, PresetError
 from engine.preset import Preset, load_preset
+from engine.texts import did_you_mean
 from engine.training import optimizers
 from engine.training.setup import Training, batch_size
 
@@ -40,7 +41,10 @@ def edit(run: Training, texts: list[str]) -> dict[str, Any]:
     edits = {".".join(override.path): override.value for override in given}
     for key in edits:
         if key not in LIVE:
-            raise DescentError(f"{key} can't be changed in a live run. What can: {', '.join(LIVE)}. Else: fork")
+            raise DescentError(
+                f"{key} can't be changed in a live run{did_you_mean(key, LIVE) or '.'} What can: {', '.join(LIVE)}"
+                + ("; to train longer: descent extend" if key in ("train.epochs", "train.steps") else "")
+            )
     scale, augments = _switches(run, edits)
     preset = _edited(run, [text for key, text in zip(edits, texts, strict=True) if key not in SWITCHES])
     _check(run, preset)
@@ -97,7 +101,7 @@ def _check(run: Training, preset: Preset) -> None:
             raise DescentError("auto is measured before a run's first step; give a number")
     dropout = getattr(preset.model, "dropout", 0.0)
     if dropout != getattr(run.preset.model, "dropout", 0.0) and not _dropouts(run.model):
-        raise DescentError("model.dropout: this model was built without dropout; fork with --set model.dropout")
+        raise DescentError("model.dropout: this model was built without dropout; start another run with it")
     batch_size(preset, len(run.dataset.train.inputs))
 
 

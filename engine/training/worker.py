@@ -113,7 +113,9 @@ def _train(
     if state is not None:
         steering.restore(run, state["edits"])
         seconds = run.restore(state)
-        display.say(f"resumed at step {run.step:,} of {run.total_steps:,}")
+        reached = len(Metrics(folder.path))
+        again = f"; the steps up to {reached:,} are trained again, to the same end" if reached > run.step else ""
+        display.say(f"resumed at step {run.step:,} of {run.total_steps:,}{again}")
     if state is not None or len(Metrics(folder.path).rows()):
         events.write("resumed", to=run.step, log=state["log"] if state is not None else 0)
 

@@ -76,5 +76,5 @@ def test_the_same_from_a_shell(tmp_path: Path) -> None:
     assert Path(receipt["checkpoint"]).exists()
     assert descent("show", "bg", *where)["state"] == "stopped"
     late = descent("pause", "bg", *where)
-    assert late["code"] == 5
-    assert "no worker listens" in late["error"]
+    assert late["code"] == 2
+    assert "bg is stopped; go on with: descent resume bg" in late["error"]

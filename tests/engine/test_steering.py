@@ -18,7 +18,7 @@ import pytest
 from engine import control, launch
 from engine.control import RefusedError, send
 from engine.metrics import Metrics
-from engine.run import RunFolder
+from engine.run import RunFolder, summary
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 
 DEADLINE = 60.0
@@ -99,7 +99,7 @@ def test_a_new_rate_holds_from_the_step_that_is_told(live: tuple[int, RunFolder]
     ("command", "arguments", "reason"),
     [
         ("set", {"edits": ["optimizer.lr=-1"]}, "optimizer.lr"),
-        ("set", {"edits": ["optimizer.lr=0.5", "model.widths=[3]"]}, "fork"),
+        ("set", {"edits": ["optimizer.lr=0.5", "model.widths=[3]"]}, "can't be changed"),
         ("set", {"edits": ["optimizer.moment=0.5"]}, "optimizer.momentum"),
         ("set", {"edits": ["data.augment=true"]}, "no augmentation"),
         ("set", {"edits": []}, "at least one"),
@@ -158,8 +158,9 @@ def test_stopping_saves_and_the_receipt_says_where(live: tuple[int, RunFolder]) 
     assert Path(answer["checkpoint"]).name == f"step-{answer['step']}.pt"
     assert Path(answer["checkpoint"]).exists()
     assert folder.state() == "stopped"
+    assert summary(folder)["epoch"] == answer["step"] // folder.facts()["steps_per_epoch"]
     assert not (folder.path / "control.sock").exists()
-    with pytest.raises(control.CannotGoOnError, match="no worker listens"):
+    with pytest.raises(control.NotRunningError, match="is stopped; go on with: descent resume live"):
         send(folder.path, "pause")
 
 
