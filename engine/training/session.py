@@ -150,6 +150,8 @@ class Session:
         if run.dataset.validation is None:
             return
         with self.clock.stopped():
+            self._recorder.drain()
+            self._not_finite()  # rather than evaluate a broken model
             loss = self._evaluate("validation", "val", run.dataset.validation, run.step).loss
             if run.plateau is not None:
                 run.plateau.observe(loss)
