@@ -247,3 +247,49 @@ def test_a_hundred_clients_at_once_are_all_answered_and_no_step_is_lost(live: tu
     assert len(loss) == at
     assert np.isfinite(loss).all()
     assert sum(e["event"] == "command" and e["command"] == "set" for e in folder.events()) == 500
+
+
+def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Edits in force, and one that waits for the next epoch, are part of a checkpoint, to the bit."""
+    ended = []
+    for kill in (False, True):
+        runs = tmp_path / ("killed" if kill else "whole")
+        pid, folder = start(
+            runs,
+            "train.steps=3000",
+            "train.evaluate_every=1000",
+            "model.dropout=0.1",
+            "train.batch_size=50",
+            "schedule.name=cosine",
+        )
+        send(folder.path, "pause")
+        send(folder.path, "rewind", {"to": 0})
+        send(folder.path, "step", {"steps": 10})
+        send(folder.path, "set", {"edits": ["optimizer.lr=0.05", "model.dropout=0.3", "train.clip_norm=0.5"]})
+        send(folder.path, "step", {"steps": 9})
+        send(folder.path, "set", {"edits": ["train.batch_size=80", "lr_scale=0.5"]})
+        send(folder.path, "extend", {"steps": 40})
+        send(folder.path, "checkpoint")
+        if kill:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pid = os.fork()
+            if pid == 0:
+                os._exit(
+                    launch.resume("live", runs_dir=runs, data_root=None, allow_code=False, as_json=False, quiet=True)
+                )
+        else:
+            send(folder.path, "resume")
+        assert ends_with(pid) == 0
+        ended.append(folder)
+    layouts = [Metrics(folder.path).layout for folder in ended]
+    assert layouts[0] is not None
+    kept = [i for i, name in enumerate(layouts[0].columns) if name != "time"]
+    rows = [Metrics(folder.path).rows()[:, :, kept] for folder in ended]
+    assert rows[0].shape == rows[1].shape == (3040, 1, len(kept))
+    assert rows[0].tobytes() == rows[1].tobytes()
+    states = [checkpoint.latest(folder)[0] for folder in ended]
+    assert states[0] is not None
+    assert states[1] is not None
+    assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
+    assert states[0]["batch_size"] == states[1]["batch_size"] == 80
