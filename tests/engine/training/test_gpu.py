@@ -70,8 +70,8 @@ def test_no_step_copies_anything_to_the_host(train: Train) -> None:
     assert copies(850) - copies(50) < 80
 
 
-def test_a_gpu_run_resumes_where_it_stopped(train: Train) -> None:
-    """The generator of the device is part of a checkpoint: dropout goes on with the same draws."""
+def test_a_checkpoint_holds_the_generator_of_the_device(train: Train) -> None:
+    """Without it, a resumed run would drop other units than the one that was stopped."""
     settings = ("train.device=cuda", "model.dropout=0.5", "train.checkpoint_every.steps=20", "train.keep=9")
     whole = train("digits-mlp", *settings, "train.steps=60")
     state = torch.load(whole.checkpoint(40), weights_only=True)
