@@ -112,7 +112,9 @@ class Desk:
         edits = arguments.get("edits")
         if not isinstance(edits, list) or not all(isinstance(text, str) for text in edits):
             raise DescentError('"edits" is a list of "key=value"')
-        return {"set": steering.edit(self._run, edits)}
+        changed = steering.edit(self._run, edits)
+        self._session.note_plan()
+        return {"set": changed}
 
     def _checkpoint(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"checkpoint": str(self._session.save())}
@@ -122,7 +124,9 @@ class Desk:
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         allowed = {key: value for key, value in arguments.items() if key in ("epochs", "steps")}
-        return {"total_steps": steering.extend(self._run, **allowed)}
+        total_steps = steering.extend(self._run, **allowed)
+        self._session.note_plan()
+        return {"total_steps": total_steps}
 
     def _rewind(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"to": self._session.rewind(arguments.get("to"))}

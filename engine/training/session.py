@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -50,6 +51,7 @@ class Session:
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._said_at = -1
+        self._planned: dict[str, Any] = {}
 
     @property
     def id(self) -> str:
@@ -61,6 +63,13 @@ class Session:
         self._writer = MetricsWriter(self._folder.path, run.step)
         self._monitor = Monitor(self._layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._monitor.rows)
+
+    def note_plan(self) -> None:
+        """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
+        plan = self._run.plan().state()
+        if plan != self._planned:
+            self._planned = plan
+            self._events.write("plan", step=self._run.step, **plan)
 
     def goes_on(self) -> bool:
         """Follow the commands that wait, between two steps; False where training ends here."""
@@ -123,6 +132,7 @@ class Session:
                 per_epoch=run.batches.per_epoch,
                 total_steps=run.total_steps,
             )
+            self.note_plan()
         self.desk.end_epoch()
         epochs = run.total_steps / run.batches.per_epoch
         if run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0:
@@ -153,8 +163,8 @@ class Session:
             self._recorder.drain()
             self._not_finite()  # rather than evaluate a broken model
             loss = self._evaluate("validation", "val", run.dataset.validation, run.step).loss
-            if run.plateau is not None:
-                run.plateau.observe(loss)
+            if run.plateau is not None and run.plateau.observe(loss):
+                self.note_plan()
             if run.best.observe(loss, run.step):
                 self._recorder.flush()
                 self._not_finite()
@@ -191,6 +201,8 @@ class Session:
         self.clock.set(self._run.restore(state))
         self._keeper.forget()
         self._events.write("rewound", to=to, log=state["log"])
+        self._planned = {}
+        self.note_plan()
         self._open_rows()
         return to
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from engine import schedules
 from engine.errors import PresetError
 from engine.library import find_run
+from engine.plan import Pace, Plan, learning_rate
 from engine.preset import Preset
 from engine.run import RunFolder
 from engine.schema import EverySteps
@@ -23,7 +24,6 @@ from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
 from engine.training.data.batches import Batches
 from engine.training.models import transfer
-from engine.training.pace import Pace
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
 from engine.training.update import Update
@@ -63,10 +63,20 @@ class Training:
         return self.dataset.task == "classification"
 
     def learning_rate(self) -> float:
-        scale = self.pace.scale(self.preset.schedule, self.step) * self.lr_scale
-        if self.plateau is not None:
-            scale *= self.plateau.scale
-        return self.preset.optimizer.lr * scale
+        return learning_rate(
+            self.preset.schedule,
+            self.pace,
+            self.step,
+            base=self.preset.optimizer.lr,
+            hand=self.lr_scale,
+            plateau=1.0 if self.plateau is None else self.plateau.scale,
+        )
+
+    def plan(self) -> Plan:
+        """What is intended from here on, for those who draw it."""
+        plateau = 1.0 if self.plateau is None else self.plateau.scale
+        base = self.preset.optimizer.lr
+        return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
 
     def penalty(self) -> Tensor | None:
         """What loss.l1 and loss.l2 add to the loss; None where there is nothing to add."""

@@ -123,6 +123,7 @@ def _train(
     try:
         if state is None:
             session.save()  # step 0: what a run began with is always there to go back to
+        session.note_plan()
         events.state("running", step=run.step)
         display.watch(session.progress)
         with session.clock.running():

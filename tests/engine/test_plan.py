@@ -1,9 +1,12 @@
 """A live run that is made longer, or given another batch size, must not see its learning rate jump."""
 
+import json
+
 import pytest
 
 from engine import schema
-from engine.training.pace import Pace
+from engine.plan import Pace, Plan, learning_rate, planned
+from engine.preset import load_preset
 
 LINEAR = schema.FallingSchedule(name="linear")
 
@@ -49,3 +52,25 @@ def test_untouched_it_is_the_schedule_itself_to_the_bit() -> None:
     section = schema.OneCycleSchedule(name="one-cycle")
     pace = Pace(1000, 10)
     assert _rates(pace, section, range(1000)) == [schedules.scale(section, s, 1000, 10) for s in range(1000)]
+
+
+def test_a_client_draws_the_rates_that_the_worker_trains_with() -> None:
+    preset = load_preset("digits-mlp", ["schedule.name=linear", "schedule.warmup=3"])
+    pace = Pace(total=100, per_epoch=10)
+    pace.extend(preset.schedule, 40, left_before=60, left_now=110)
+    plan = Plan(preset.schedule, pace, base=0.2, hand=0.5, plateau=1.0, total_steps=150)
+    events = [
+        {"event": "plan", "step": 0, "lr": 9.0},
+        {"event": "plan", "step": 40, **json.loads(json.dumps(plan.state()))},
+    ]
+
+    drawn = planned(preset, [*events, {"event": "state", "state": "running"}])
+
+    assert drawn is not None
+    trained = [learning_rate(preset.schedule, pace, step, base=0.2, hand=0.5, plateau=1.0) for step in range(150)]
+    assert [drawn.rate(step) for step in range(150)] == trained
+    assert trained[-1] == 0
+
+
+def test_a_run_that_has_not_begun_has_no_plan() -> None:
+    assert planned(load_preset("digits-mlp"), []) is None
