@@ -76,6 +76,22 @@ class Run:
         """Loss and accuracy on the validation split, now: `val_loss`, `val_accuracy`."""
         return await self.command("evaluate")
 
+    async def picture(self, kind: str, **options: Any) -> Answer:
+        """Draw the model as it is now; the answer's `picture` is the file. Kinds: engine.pictures.KINDS."""
+        return await self.command("picture", kind=kind, options=options)
+
+    async def fork(self, at: int | None = None, overrides: Sequence[str] = (), run_id: str | None = None) -> "Run":
+        """Start a new run from the checkpoint of step `at` (the last, for None), with other settings."""
+        from engine import launch
+
+        return Run(await asyncio.to_thread(launch.detach_fork, self.folder, at, overrides, run_id=run_id))
+
+    async def revive(self, *, allow_code: bool = False) -> None:
+        """Go on with a run that was stopped, has failed or was lost, from its last checkpoint."""
+        from engine import launch
+
+        await asyncio.to_thread(launch.detach_resume, self.folder, allow_code=allow_code)
+
     async def extend(self, *, epochs: int = 0, steps: int = 0) -> Answer:
         """Train that much longer."""
         return await self.command("extend", epochs=epochs, steps=steps)
@@ -114,8 +130,12 @@ async def start(
     runs_dir: Path | None = None,
     data_root: Path | None = None,
     allow_code: bool = False,
+    watched: bool = False,
 ) -> Run:
-    """Start a run in a process of its own. DescentError where the preset is wrong or data are missing."""
+    """Start a run in a process of its own. DescentError where the preset is wrong or data are missing.
+
+    watched: somebody looks on, so that a loss that is not finite pauses the run where the preset does not say.
+    """
     from engine import launch
 
     folder = await asyncio.to_thread(
@@ -126,6 +146,7 @@ async def start(
         runs_dir=runs_dir,
         data_root=data_root,
         allow_code=allow_code,
+        watched=watched,
     )
     return Run(folder)
 

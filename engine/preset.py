@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,12 @@ class Preset:
     @property
     def train(self) -> schema.Train:
         return self.settings.train
+
+    def changed(self, texts: Sequence[str]) -> "Preset":
+        """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""
+        assert self.path is not None
+        settings = self.settings.model_dump(by_alias=True, exclude_none=True)
+        return replace(_checked(settings, self.path, texts), name=self.name)
 
     def to_toml(self) -> str:
         """The preset with every default written out; loading it gives the same settings again."""

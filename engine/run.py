@@ -9,7 +9,7 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,15 +61,31 @@ class RunFolder:
             return {}
         return stored
 
+    def origin(self) -> dict[str, Any] | None:
+        """parent.json of a fork: `run`, `dir` and `step` of its parent, `changed` keys, what was `measured`."""
+        try:
+            stored: dict[str, Any] = json.loads((self.path / "parent.json").read_text())
+        except FileNotFoundError:
+            return None
+        return stored
+
     def events(self) -> list[dict[str, Any]]:
         """All that happened, less what a later resume or rewind has voided."""
+        return [event for _, event in self.events_with_positions()]
+
+    def events_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
+        """The same, each with the byte of events.jsonl that its line begins at."""
         events: list[tuple[int, dict[str, Any]]] = []
         for position, event in JsonLinesReader(self.path / "events.jsonl").read_with_positions():
             if event.get("event") in ("resumed", "rewound"):
                 to, log = int(event["to"]), event.get("log")
                 events = [(at, e) for at, e in events if _stays(e, at, to=to, log=log)]
             events.append((position, event))
-        return [event for _, event in events]
+        return events
+
+    def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
+        """What would still count if the run went back to step `step`, where its log ended at byte `log`."""
+        return [event for at, event in self.events_with_positions() if _stays(event, at, to=step, log=log)]
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
@@ -90,10 +106,16 @@ class RunFolder:
         return next(fitting, None)
 
 
-def create(runs: Path, run_id: str, preset_toml: str, code: Mapping[str, bytes]) -> RunFolder:
+def create(
+    runs: Path,
+    run_id: str,
+    preset_toml: str,
+    code: Mapping[str, bytes],
+    fill: Callable[[Path], None] | None = None,
+) -> RunFolder:
     """A new run folder, readable by its owner alone, with the preset and the user's `code` files by name.
 
-    DescentError where there is one of that id.
+    fill: puts more into it before anybody can see it. DescentError where there is one of that id.
     """
     path = runs / run_id
     unfinished = runs / f".{run_id}.{os.getpid()}"
@@ -106,7 +128,12 @@ def create(runs: Path, run_id: str, preset_toml: str, code: Mapping[str, bytes])
             (unfinished / "code").mkdir()
         for name, content in code.items():
             (unfinished / "code" / name).write_bytes(content)
+        if fill is not None:
+            fill(unfinished)
         unfinished.rename(path)  # a crash before this line leaves no run, one after it a whole one
+    except DescentError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):

@@ -531,7 +531,9 @@ class Train(Section):
         "auto",
         description="Steps between gradient and layer statistics; auto measures: 2% of a step at most.",
     )
-    on_nan: Literal["stop", "continue"] = Field("stop", description="What to do when the loss is not finite.")
+    on_nan: Literal["stop", "pause", "continue"] = Field(
+        "stop", description="When loss or gradient is not finite; a run started in the console pauses by default."
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":

@@ -35,7 +35,8 @@ NARROW = 92  # columns of a terminal that has no room for when a run was started
 CURVES = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm"))
 # All that Descent itself writes into a run's folder.
 _OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
-        "output.log", "pictures", "preset.toml", "run.json", "worker.lock"}  # fmt: skip
+        "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
+        "worker.lock"}  # fmt: skip
 
 
 # --- all ---
@@ -205,11 +206,7 @@ def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
     """Delete a run's folder, once the user has agreed. Never a live run's, and never what others put there."""
     folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)).resolve())
     path = clean(str(folder.path))
-    _refuse_alive(folder)
-    foreign = _foreign(folder.path)
-    if foreign:
-        names = ", ".join(clean(name) for name in foreign[:5]) + (" …" if len(foreign) > 5 else "")
-        raise DescentError(f"{path} holds what Descent did not write: {names}; nothing was deleted")
+    refuse_delete(folder)
     if not yes:
         if not sys.stdin.isatty():
             raise DescentError(f"{path} would be deleted with its checkpoints; say so with --yes")
@@ -217,12 +214,28 @@ def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
         if answer.strip().lower() not in ("y", "yes"):
             print("kept")
             return
-        _refuse_alive(folder)  # the answer may have taken a while
+    delete(folder)
+    print(f"deleted {path}")
+
+
+def refuse_delete(folder: RunFolder) -> None:
+    """DescentError, with the reason, where this folder is not to be deleted: a live run, or foreign files in it."""
+    _refuse_alive(folder)
+    foreign = _foreign(folder.path)
+    if foreign:
+        names = ", ".join(clean(name) for name in foreign[:5]) + (" …" if len(foreign) > 5 else "")
+        raise DescentError(
+            f"{clean(str(folder.path))} holds what Descent did not write: {names}; nothing was deleted"
+        )
+
+
+def delete(folder: RunFolder) -> None:
+    """Delete a run's folder. DescentError where that must not or can't be done."""
+    refuse_delete(folder)
     try:
         shutil.rmtree(folder.path)
     except OSError as error:
-        raise DescentError(f"{path} can't be deleted whole: {error.strerror}") from None
-    print(f"deleted {path}")
+        raise DescentError(f"{clean(str(folder.path))} can't be deleted whole: {error.strerror}") from None
 
 
 def _refuse_alive(folder: RunFolder) -> None:

@@ -53,7 +53,7 @@ def write(run: RunFolder, state: State) -> Path:
     path = run.checkpoint(state["step"])
     with replacing(path) as file:
         torch.save({"format": FORMAT, **state}, file)
-    readable = {"step": state["step"], "epoch": state["epoch"], "metrics": state["metrics"]}
+    readable = {key: state[key] for key in ("step", "epoch", "metrics", "edits", "log")}
     write_atomically(path.with_suffix(".json"), json.dumps(readable, indent=1).encode())
     return path
 
@@ -91,7 +91,7 @@ def remove_old(run: RunFolder, keep: int, spare: set[int], newest: int) -> None:
 
     Checkpoints beyond `newest` belong to a future that a resume or rewind left behind; they stay.
     """
-    steps = [step for step in run.checkpoints() if 0 < step <= newest]
+    steps = [step for step in run.checkpoints()[1:] if step <= newest]
     for step in steps[:-keep]:
         if step not in spare:
             run.checkpoint(step).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Where commands meet the training: between two steps, in the order they came."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.control import Queue, Request
@@ -15,21 +16,44 @@ if TYPE_CHECKING:
 PATIENCE = 0.2  # seconds between looks at the signals while paused
 
 
+class Scripted:
+    """A command of a replay, which nobody waits for."""
+
+    def __init__(self, command: str, arguments: dict[str, Any]) -> None:
+        self.command, self.arguments = command, arguments
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        if not answer["ok"]:
+            raise DescentError(f"the replay can't follow {self.command} at step {answer['step']}: {answer['error']}")
+
+
 class Desk:
     """Follows the commands of a run's clients. Each is answered once it has taken effect and its line is written."""
 
-    def __init__(self, run: Training, session: "Session", queue: Queue, events: Events) -> None:
+    def __init__(
+        self,
+        run: Training,
+        session: "Session",
+        queue: Queue,
+        events: Events,
+        script: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """script: of a replay, the commands still to be given, each with its `step`."""
         self._run, self._session, self._queue, self._events = run, session, queue, events
+        self._script = deque(script)
         self.paused = False
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
-        self._stopping: list[Request] = []
-        self._steps: tuple[int, Request] | None = None  # while stepping: the step to pause at, and who waits
+        self._stopping: list[Request | Scripted] = []
+        self._steps: tuple[int, Request | Scripted] | None = (
+            None  # while stepping: the step to pause at, and who waits
+        )
         self._follow: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "pause": self._pause,
             "resume": self._resume,
             "set": self._set,
             "checkpoint": self._checkpoint,
             "evaluate": self._evaluate,
+            "picture": self._picture,
             "extend": self._extend,
             "rewind": self._rewind,
         }
@@ -38,7 +62,9 @@ class Desk:
         """Follow what waits; stay here while paused. `interrupted`: a signal wants the worker to end."""
         if self._steps is not None and self._run.step >= self._steps[0]:
             self._end_steps()
-        requests = self._queue.take_all()
+        requests: Sequence[Request | Scripted] = self._queue.take_all()
+        if self._script:
+            requests = [*self._due(), *requests]
         if not requests and not self._idle():
             return
         with self._session.clock.stopped():
@@ -51,10 +77,18 @@ class Desk:
                 self._queue.wait(PATIENCE)
                 requests = self._queue.take_all()
 
+    def _due(self) -> list[Scripted]:
+        """What the replayed run was told before this step."""
+        due = []
+        while self._script and self._script[0]["step"] <= self._run.step:
+            entry = self._script.popleft()
+            due.append(Scripted(entry["command"], entry["arguments"]))
+        return due
+
     def _idle(self) -> bool:
         return self.paused and self._steps is None
 
-    def _take(self, request: Request) -> None:
+    def _take(self, request: Request | Scripted) -> None:
         try:
             if request.command == "stop":
                 self._ask_to_stop(request)
@@ -65,11 +99,14 @@ class Desk:
         except DescentError as error:
             request.answer(self._frame(request) | {"ok": False, "error": str(error)})
 
-    def _frame(self, request: Request) -> dict[str, Any]:
+    def _frame(self, request: Request | Scripted) -> dict[str, Any]:
         return {"run": self._session.id, "command": request.command, "step": self._run.step}
 
-    def _answer(self, request: Request, result: dict[str, Any]) -> None:
-        self._events.write("command", step=self._run.step, command=request.command, arguments=request.arguments)
+    def _answer(self, request: Request | Scripted, result: dict[str, Any]) -> None:
+        again = {"replayed": True} if isinstance(request, Scripted) else {}
+        self._events.write(
+            "command", step=self._run.step, command=request.command, arguments=request.arguments, **again
+        )
         request.answer(self._frame(request) | {"ok": True, "error": None} | result)
 
     # --- one for each command ---
@@ -82,16 +119,25 @@ class Desk:
             self._events.state("paused", step=self._run.step)
         return {}
 
+    def hold(self, reason: str | None) -> None:
+        """Pause because the run itself wants a person to look."""
+        if self._steps is not None:
+            self._end_steps()
+        if not self.paused:
+            self.paused = True
+            self._events.state("paused", step=self._run.step, reason=reason)
+
     def _resume(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self._steps is not None:
             self._end_steps()
         if not self.paused:
             raise DescentError("the run is not paused")
+        self._session.accept_trouble()
         self.paused = False
         self._events.state("running", step=self._run.step)
         return {}
 
-    def _begin_steps(self, request: Request) -> None:
+    def _begin_steps(self, request: Request | Scripted) -> None:
         count = request.arguments.get("steps", 1)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise DescentError(f"steps = {count!r}: must be a whole number ≥ 1")
@@ -99,6 +145,7 @@ class Desk:
             raise DescentError("pause the run first: a step is one of a paused run")
         if self._steps is not None:
             raise DescentError("still stepping; wait for it, or pause")
+        self._session.accept_trouble()
         self._steps = self._run.step + count, request
 
     def _end_steps(self) -> None:
@@ -117,10 +164,19 @@ class Desk:
         return {"set": changed}
 
     def _checkpoint(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return {"checkpoint": str(self._session.save())}
+        saved = self._session.save()
+        if saved is None:
+            raise DescentError("nothing was saved: a number is not finite; rewind, or resume to go on as it is")
+        return {"checkpoint": str(saved)}
 
     def _evaluate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return self._session.look()
+
+    def _picture(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        kind, options = arguments.get("kind"), arguments.get("options", {})
+        if not isinstance(kind, str) or not isinstance(options, dict):
+            raise DescentError('a picture has a "kind", and "options" that are an object')
+        return {"picture": str(self._session.picture(kind, options))}
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         allowed = {key: value for key, value in arguments.items() if key in ("epochs", "steps")}
@@ -133,7 +189,7 @@ class Desk:
 
     # --- stopping ---
 
-    def _ask_to_stop(self, request: Request) -> None:
+    def _ask_to_stop(self, request: Request | Scripted) -> None:
         how = request.arguments.get("how", "now")
         if how not in ("now", "epoch", "discard"):
             raise DescentError(f"how = {how!r}: is one of now, epoch, discard")

@@ -13,7 +13,7 @@ class NonFinite:
     """The first step whose numbers are not finite, and what it was."""
 
     step: int
-    what: str  # "loss", or "gradient of layer NAME"
+    what: str  # "loss", "update", or "gradient of layer NAME"
 
 
 class Monitor:
@@ -53,6 +53,11 @@ class Monitor:
         if self._seen is None:
             self._seen = float(first), float(rows[0, 0, self._time])
         self._rate(first + len(rows), float(rows[-1, 0, self._time]))
+
+    def report(self, step: int, what: str) -> None:
+        """Something else than a row has shown trouble."""
+        if self.non_finite is None:
+            self.non_finite = NonFinite(step, what)
 
     def _what(self, row: Rows, loss: bool) -> str:
         """row: (M, columns) of the first step in trouble."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from engine import forking, pictures
 from engine.control import Queue
-from engine.errors import DescentError, NonFiniteError
+from engine.errors import DescentError
 from engine.metrics import Layout, MetricsWriter
 from engine.progress import Display, Progress, number
 from engine.run import Events, RunFolder
@@ -20,8 +21,10 @@ from engine.training.desk import Desk
 from engine.training.evaluation import Evaluation, evaluate
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
-from engine.training.recorder import Recorder
+from engine.training.recorder import Recorder, Rows
 from engine.training.setup import Training
+from engine.training.spikes import LossWatch
+from engine.training.trouble import Trouble
 
 MOST_LINES = 100  # a run of more epochs says a line for several at once
 
@@ -47,7 +50,7 @@ class Session:
         self._stop_wanted = stop_wanted
         self._open_rows()
         self._keeper = Keeper(folder, events, self.drain, run.preset.train.keep)
-        self.desk = Desk(run, self, queue, events)
+        self.desk = Desk(run, self, queue, events, forking.script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._said_at = -1
@@ -62,7 +65,14 @@ class Session:
         run = self._run
         self._writer = MetricsWriter(self._folder.path, run.step)
         self._monitor = Monitor(self._layout, gradients_may_overflow=run.preset.train.precision == "fp16")
-        self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._monitor.rows)
+        self._watch = LossWatch(self._layout, run.step, self._events.write)
+        self._trouble = Trouble(run, self._folder, self._events, self._stop_wanted)
+        self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._look_at)
+
+    def _look_at(self, first: int, rows: Rows) -> None:
+        """Rows that have come to the host."""
+        self._monitor.rows(first, rows)
+        self._watch.rows(rows)
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
@@ -72,7 +82,14 @@ class Session:
             self._events.write("plan", step=self._run.step, **plan)
 
     def goes_on(self) -> bool:
-        """Follow the commands that wait, between two steps; False where training ends here."""
+        """Follow the commands that wait, between two steps; False where training ends here.
+
+        NonFiniteError, a few steps late, where a number of a step was not finite and nobody is to be asked.
+        """
+        if self._run.step >= self._run.total_steps:
+            self.drain()  # the last steps may be those that went wrong
+        if self._monitor.non_finite is not None and self._in_trouble():
+            self.desk.hold(self._trouble.reason)
         self.desk.attend(self._stop_wanted)
         return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
 
@@ -94,28 +111,21 @@ class Session:
         norms: tuple[Tensor, Tensor] | None,
         layers: Tensor | None,
     ) -> None:
-        """Note the step just made. NonFiniteError, a few steps late, where its numbers are not finite."""
+        """Note the step just made."""
         if norms is not None:
             self._recorder.norms(*norms)
         if layers is not None:
             self._recorder.layers(layers)
         self._lr = lr
         self._recorder.record(loss, accuracy, lr, self.clock.seconds())
-        if self._monitor.non_finite is not None:
-            self._not_finite()
 
-    def _not_finite(self) -> None:
-        trouble = self._monitor.non_finite
-        if trouble is None or self._run.preset.train.on_nan == "continue":
-            return
-        self._events.write("anomaly", step=trouble.step, what=trouble.what)
-        saved = [step for step in self._folder.checkpoints() if step <= trouble.step]
-        raise NonFiniteError(
-            f"the {trouble.what} became NaN or infinite at step {trouble.step:,} (lr {number(self._lr)}). "
-            + (f"The checkpoint of step {saved[-1]:,} is from before. " if saved else "")
-            + "A lower optimizer.lr, or train.clip_norm = 1.0, often helps; "
-            'train.on_nan = "continue" trains on regardless'
-        )
+    def _in_trouble(self) -> bool:
+        """Whether a number was not finite, and a person is to say what then. NonFiniteError where nobody is asked."""
+        return self._trouble.holds(self._monitor.non_finite)
+
+    def accept_trouble(self) -> None:
+        """Go on with numbers that are not finite."""
+        self._trouble.accept()
 
     # --- now and then ---
 
@@ -161,14 +171,15 @@ class Session:
             return
         with self.clock.stopped():
             self._recorder.drain()
-            self._not_finite()  # rather than evaluate a broken model
+            if self._in_trouble():
+                return  # rather than evaluate a broken model
             loss = self._evaluate("validation", "val", run.dataset.validation, run.step).loss
             if run.plateau is not None and run.plateau.observe(loss):
                 self.note_plan()
             if run.best.observe(loss, run.step):
                 self._recorder.flush()
-                self._not_finite()
-                self._keeper.hold(self._capture())
+                if not self._in_trouble():
+                    self._keeper.hold(self._capture())
 
     def look(self) -> dict[str, float]:
         """Evaluate because somebody wants to know: neither early stopping nor the best model takes note."""
@@ -179,9 +190,20 @@ class Session:
             self._evaluate("validation", "val", run.dataset.validation, run.step)
         return {name: value for name, value in run.reached.items() if name.startswith("val_")}
 
+    def picture(self, kind: str, options: dict[str, Any]) -> Path:
+        """Draw the model as it is now into a file. DescentError where that can't be done; the run goes on."""
+        from engine.training.pictures import make
+
+        with self.clock.stopped():
+            arrays = make(self._run, kind, options, self._folder)
+            try:
+                return pictures.write(self._folder.path, kind, self._run.step, arrays)
+            except OSError as error:
+                raise DescentError(f"picture {kind}: can't be written: {error.strerror}") from None
+
     def _capture(self) -> State:
         # What the log says beyond this place is void for whoever goes on from here.
-        return self._run.capture(self.clock.seconds()) | {"log": self._events.size()}
+        return self._run.capture(self.clock.seconds()) | {"run": self.id, "log": self._events.size()}
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or to the last one before this step. Nothing is destroyed."""
@@ -223,21 +245,28 @@ class Session:
             return epoch_is_over and self._keeper.rested()
         return self._run.is_due(every, epoch_is_over)
 
-    def save(self) -> Path:
-        """Write a checkpoint of this moment. NonFiniteError rather than one of broken weights."""
+    def save(self) -> Path | None:
+        """Write a checkpoint of this moment; None, or NonFiniteError, rather than one of broken weights."""
         with self.clock.stopped():
             self._recorder.flush()
-            self._not_finite()
+            if not self._run.weights_are_finite():
+                self._monitor.report(self._run.step - 1, "update")
+            if self._in_trouble():
+                return None
             return self._keeper.save(self._capture())
+
+    def last_receipt(self) -> Path | None:
+        """The last checkpoint on the way to here."""
+        steps = forking.checkpoints(self._folder)
+        return self._folder.checkpoint(steps[-1]) if steps else None
 
     # --- the end ---
 
-    def finish(self) -> Path:
+    def finish(self) -> Path | None:
         """After the last step: evaluate, test, and write the checkpoint that holds it all."""
         run = self._run
         with self.clock.stopped():
             self._recorder.flush()
-            self._not_finite()
             # A worker that was killed in here has left a checkpoint that knows what was done already.
             if run.evaluated.get("validation") != run.step:
                 self.evaluate()

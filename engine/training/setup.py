@@ -88,6 +88,11 @@ class Training:
             return self.step % every.steps == 0
         return epoch_is_over and self.batches.epoch % every == 0
 
+    def weights_are_finite(self) -> bool:
+        """Waits for the device."""
+        norms = torch._foreach_norm([p.detach() for p in self.model.parameters()])
+        return bool(torch.isfinite(torch.stack(norms)).all())
+
     def capture(self, seconds: float) -> State:
         """All that the next step depends on. The tensors are the live ones: copy or write before training on."""
         return {

@@ -9,12 +9,12 @@ from torch import nn
 
 from engine import overrides
 from engine.errors import DescentError, PresetError
+from engine.forking import SWITCHES
 from engine.preset import Preset, load_preset
 from engine.texts import did_you_mean
 from engine.training import optimizers
 from engine.training.setup import Training, batch_size
 
-SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
 LIVE = (
     "optimizer.lr",
     "optimizer.momentum",

@@ -60,6 +60,7 @@ def ends_with(pid: int) -> int:
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
     pid, folder = start(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.dropout=0.1")
+    wait_for(lambda: len(Metrics(folder.path).rows()), "the first rows")
     yield pid, folder
     try:
         os.kill(pid, signal.SIGKILL)

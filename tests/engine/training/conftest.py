@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.claim import Claim
 from engine.preset import load_preset
 from engine.progress import Display
 from engine.run import RunFolder, create
@@ -27,7 +28,7 @@ def train(tmp_path: Path) -> Iterator[Train]:
         count += 1
         settings = load_preset(preset, ["train.threads=1", "train.statistics_every=5", *overrides])
         folder = create(tmp_path / "runs", f"run-{count}", settings.to_toml(), {})
-        ending = worker.work(folder, preset, root, Display(preset, None), Signals())
+        ending = worker.work(Claim(folder), preset, root, Display(preset, None), Signals())
         assert ending.error is None, ending.error
         assert ending.state == "finished"
         return folder

@@ -1,0 +1,204 @@
+"""A new run that begins where another stood: with its checkpoint, the rows that lead to it, and other settings.
+
+    parent   0 ───── N ───── …          rows 0 … N − 1 are the same in both, so that their curves can be compared
+    fork             └────── …
+
+A replay is a fork from the very first checkpoint that is given every command of its parent again, at its step.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import DescentError
+from engine.files import JsonLines, read_json_lines, write_json
+from engine.metrics import Layout, Metrics, MetricsWriter
+from engine.preset import Preset, load_preset
+from engine.run import RunFolder
+from engine.texts import clean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
+SCRIPT = "replay.jsonl"
+_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # of the past that both runs share
+_STEERING = ("set", "extend")  # commands that change what a run computes
+_MEASURED = ("threads", "statistics_every", "device")  # kept by a fork: another choice would round otherwise
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a new run takes over from its parent. `script`: the commands to give it, for a replay."""
+
+    parent: RunFolder
+    step: int
+    preset: Preset
+    changed: tuple[str, ...]  # the keys that differ from the parent's settings at that step
+    script: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        return self.script is not None
+
+    def fill(self, folder: Path) -> None:
+        """Put the shared past into the new run's folder. DescentError where the parent has lost a part of it."""
+        parent, step = self.parent, self.step
+        layout, rows = Layout.load(parent.path), Metrics(parent.path).rows()[:step]
+        if layout is None or len(rows) < step:
+            raise DescentError(f"{parent.id} has rows of {len(rows)} steps only; fork it at an earlier checkpoint")
+        shutil.copy(parent.checkpoint(step), folder / "checkpoints")
+        shutil.copy(parent.checkpoint(step).with_suffix(".json"), folder / "checkpoints")
+        layout.save(folder)
+        if step:
+            writer = MetricsWriter(folder, 0)
+            writer.append(rows)
+            writer.sync()
+            writer.close()
+        _write_lines(folder / "events.jsonl", _shared_events(parent, step))
+        if self.script is not None:
+            _write_lines(folder / SCRIPT, self.script)
+        facts = parent.facts()
+        write_json(
+            folder / "parent.json",
+            {
+                "run": parent.id,
+                "dir": str(parent.path.absolute()),
+                "step": step,
+                "changed": self.changed,
+                "measured": {key: facts[key] for key in _MEASURED if key in facts},
+            },
+        )
+
+
+def branch(parent: RunFolder, at: int | None, texts: Sequence[str]) -> Branch:
+    """A fork from the checkpoint of step `at` (the last one, for None) with settings changed by "key=value" texts.
+
+    DescentError that lists the checkpoints where there is none at that step; PresetError where a text is wrong.
+    """
+    there = checkpoints(parent)
+    if not there:
+        raise DescentError(f"{parent.id} has no checkpoint yet to fork from")
+    step = there[-1] if at is None else at
+    if step not in there:
+        listed = ", ".join(f"{n:,}" for n in there)
+        raise DescentError(f"--at {at}: {parent.id} has no checkpoint of that step; it has those of steps {listed}")
+    before = _settings_at(parent, step)
+    after = before.changed(texts) if texts else before
+    changed = tuple(key for key in _flat(after) | _flat(before) if _flat(after).get(key) != _flat(before).get(key))
+    return Branch(parent, step, after, changed)
+
+
+def branch_to_replay(parent: RunFolder) -> Branch:
+    """The same run once more, from its first checkpoint to the step it has come to."""
+    there = checkpoints(parent)
+    if not there:
+        raise DescentError(f"{parent.id} has no checkpoint to replay it from")
+    step = there[0]
+    log = _readable(parent, step).get("log", 0)
+    script = [
+        {"step": event["step"], "command": event["command"], "arguments": event["arguments"]}
+        for at, event in parent.events_with_positions()
+        if event["event"] == "command" and event["command"] in _STEERING and at >= log
+    ]
+    if parent.state() != "finished":
+        script.append({"step": len(Metrics(parent.path)), "command": "stop", "arguments": {"how": "now"}})
+    preset = _settings_at(parent, step)
+    if preset.train.on_nan == "pause":  # whoever answered is not here
+        preset = preset.changed(['train.on_nan="continue"'])
+    return Branch(parent, step, preset, (), tuple(script))
+
+
+def checkpoints(run: RunFolder) -> list[int]:
+    """Steps of the checkpoints on the way to where the run stands: not those of a future that it went back from."""
+    written = {event["step"] for event in run.events() if event["event"] == "checkpoint"}
+    origin = run.origin()
+    if origin is not None:
+        written.add(origin["step"])
+    return [step for step in run.checkpoints() if step in written]
+
+
+def script_of(run: RunFolder) -> list[dict[str, Any]]:
+    """The commands that a replay is still to be given, by step; empty for any other run."""
+    script = read_json_lines(run.path / SCRIPT)
+    given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
+    return script[given:]
+
+
+def first_difference(one: RunFolder, other: RunFolder) -> int | None:
+    """The first step whose rows are not bit for bit the same, but for the time they took; None where all are."""
+    import numpy as np
+
+    layouts = [Layout.load(run.path) for run in (one, other)]
+    if layouts[0] is None or layouts[0] != layouts[1]:
+        return 0
+    kept = [index for index, name in enumerate(layouts[0].columns) if name != "time"]
+    rows = [_bits(Metrics(run.path).rows()[:, :, kept]) for run in (one, other)]
+    shared = min(len(r) for r in rows)
+    differs = (rows[0][:shared] != rows[1][:shared]).any(axis=(1, 2))
+    if differs.any():
+        return int(np.argmax(differs))
+    return None if len(rows[0]) == len(rows[1]) else shared
+
+
+def said_of(parent: RunFolder, differs_at: int | None) -> str:
+    """What came of a replay, for people."""
+    if differs_at is None:
+        return f"the same as {clean(parent.id)}, bit for bit"
+    return f"differs from {clean(parent.id)} from step {differs_at:,} on"
+
+
+def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":
+    import numpy as np
+
+    return np.ascontiguousarray(rows).view(np.uint32)  # NaN is equal to NaN
+
+
+def _settings_at(run: RunFolder, step: int) -> Preset:
+    """The run's preset with the live edits that were in force at a checkpoint."""
+    texts = [text for text in _readable(run, step).get("edits", []) if text.partition("=")[0].strip() not in SWITCHES]
+    latest = {text.partition("=")[0].strip(): text for text in texts}
+    preset = load_preset(run.preset, list(latest.values()))
+    return replace(preset, name=str(run.facts().get("preset", run.id)))
+
+
+def _readable(run: RunFolder, step: int) -> dict[str, Any]:
+    """What stands beside a checkpoint for people, and for programs without torch."""
+    file = run.checkpoint(step).with_suffix(".json")
+    try:
+        stored: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DescentError(f"{clean(str(file))}: can't be read ({error}); fork at another checkpoint") from None
+    return stored
+
+
+def _shared_events(run: RunFolder, step: int) -> list[dict[str, Any]]:
+    log = _readable(run, step).get("log")
+    return [event for event in run.events_until(step, log) if event["event"] in _KEPT_EVENTS]
+
+
+def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    lines = JsonLines(path)
+    for entry in entries:
+        lines.append(entry)
+    lines.sync()
+    lines.close()
+
+
+def _flat(preset: Preset) -> dict[str, Any]:
+    """Every setting by its dotted key."""
+    flat: dict[str, Any] = {}
+
+    def walk(value: Any, path: tuple[str, ...]) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, (*path, key))
+        else:
+            flat[".".join(path)] = value
+
+    walk(preset.settings.model_dump(by_alias=True, exclude_none=True), ())
+    return flat

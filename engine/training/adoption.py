@@ -1,0 +1,103 @@
+"""How a fork takes over its parent's checkpoint, where its own settings are not those of the parent."""
+
+import math
+from typing import Any
+
+import torch
+
+from engine import schedules
+from engine.errors import PresetError
+from engine.forking import SWITCHES
+from engine.plan import Pace
+from engine.texts import shorten
+from engine.training import checkpoint, optimizers, steering
+from engine.training.checkpoint import State
+from engine.training.setup import Training
+
+_LENGTH = ("train.epochs", "train.steps")
+
+
+def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, list[str]]:
+    """Stand where the parent stood, with the fork's own settings from here on.
+
+    state: the parent's checkpoint. origin: parent.json. Returns the seconds trained until then, and what to tell the
+    user. PresetError where the checkpoint and the settings don't go together.
+    """
+    changed = set(origin["changed"])
+    _check_weights(run, state, origin)
+    notes = []
+    state = dict(state)
+    steering.restore(run, [text for text in state["edits"] if text.partition("=")[0].strip() in SWITCHES])
+
+    fresh = run.update.optimizer.state_dict()
+    if "optimizer.name" in changed or _shapes(fresh) != _shapes(state["optimizer"]):
+        state["optimizer"] = fresh
+        notes.append("the optimizer begins anew: the parent's momentum does not fit it")
+    else:
+        state["optimizer"] = _with_scalars(run, state["optimizer"])
+    if "schedule.name" in changed and run.plateau is not None:
+        state["plateau"] = schedules.Plateau(run.plateau.section).state()
+    if run.update.scaler is not None and state["scaler"] is None:
+        state["scaler"] = run.update.scaler.state_dict()
+    if "train.seed" in changed:
+        state["random"] = checkpoint.random_state(run.device)  # as `build` has just seeded it
+
+    seconds = run.restore(state)
+    if run.batches.index == 0:
+        steering.begin_epoch(run)  # another batch size; in the middle of an epoch it waits for the end
+    length = not changed.isdisjoint(_LENGTH)
+    if length or any(key.startswith("schedule.") for key in changed):
+        _plan_anew(run, length=length)
+    return seconds, notes
+
+
+def _check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
+    """The first weight that does not fit, in words."""
+    mine, theirs = run.model.state_dict(), state["model"]
+    for name in [*mine, *theirs]:
+        wanted = tuple(mine[name].shape) if name in mine else None
+        given = tuple(theirs[name].shape) if name in theirs else None
+        if wanted != given:
+            changed = shorten(", ".join(key for key in origin["changed"] if key.startswith(("model.", "data."))), 80)
+            raise PresetError(
+                f"the checkpoint of {origin['run']} does not fit this model: {name} is {given or 'not there'}, "
+                f"wanted is {wanted or 'none'} (changed: {changed or 'nothing of it'}). A fork keeps the shape: "
+                "another can start from these weights by model.from"
+            )
+
+
+def _shapes(state: dict[str, Any]) -> list[int]:
+    """How many parameters each group of an optimizer has."""
+    return [len(group["params"]) for group in state["param_groups"]]
+
+
+def _with_scalars(run: Training, stored: dict[str, Any]) -> dict[str, Any]:
+    """The stored momentum of each weight, under the scalars of the fork's own settings."""
+    _, values = optimizers.recipe(run.preset.optimizer)
+    groups = [{**group, **{k: v for k, v in values.items() if k != "lr"}} for group in stored["param_groups"]]
+    return {"state": stored["state"], "param_groups": groups}
+
+
+def _plan_anew(run: Training, *, length: bool) -> None:
+    """The schedule, and the `length`, of the settings, as if they had been so from the run's first step."""
+    train, per_epoch = run.preset.train, run.batches.per_epoch
+    if length and train.steps is not None:
+        run.total_steps = train.steps
+    elif length:
+        behind = run.batches.epoch + run.batches.index / per_epoch  # in epochs: batches may have had another size
+        run.total_steps = run.step + math.ceil(((train.epochs or 0) - behind) * per_epoch)
+    if run.total_steps <= run.step:
+        key = "train.steps" if train.steps is not None else "train.epochs"
+        raise PresetError(
+            f"{key} = {train.steps or train.epochs} is reached already at step {run.step:,}, where this fork begins: "
+            "give more, or fork at an earlier checkpoint"
+        )
+    run.pace = Pace(run.total_steps, per_epoch)
+
+
+def measured_before(origin: dict[str, Any], device: torch.device) -> dict[str, int]:
+    """The measured choices of the parent that still hold: on another kind of device they are made again."""
+    measured = origin["measured"]
+    if measured.get("device") != str(device):
+        return {}
+    return {key: measured[key] for key in ("threads", "statistics_every") if key in measured}

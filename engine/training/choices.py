@@ -1,0 +1,95 @@
+"""What a run chooses by measuring, before its first step, and what a resume or a reader needs to know: run.json."""
+
+import copy
+import dataclasses
+import platform
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.places import version
+from engine.preset import Preset
+from engine.training import loop, losses, measure, models, optimizers
+from engine.training.adoption import measured_before
+from engine.training.data.batches import throw_away
+from engine.training.setup import Training, batch_size
+from engine.training.statistics import LayerStatistics
+from engine.training.update import Update
+
+
+def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
+    """Measure what the preset leaves open; the content of run.json.
+
+    origin: parent.json of a fork, which keeps what its parent measured.
+    """
+    before = measured_before(origin, run.device) if origin is not None else {}
+    threads, every = preset.train.threads, preset.train.statistics_every
+    threads = before.get("threads", threads) if threads == "auto" else threads
+    every = before.get("statistics_every", every) if every == "auto" else every
+    with measure.undisturbed(run.device):
+        trial = _trial(run, preset)
+        if threads == "auto":
+            on_cpu = run.device.type == "cpu"
+            threads = measure.choose_threads(trial) if on_cpu else torch.get_num_threads()
+        torch.set_num_threads(threads)
+        if every == "auto":
+            every = measure.choose_cadence(trial, run.device)
+    data = run.dataset
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "preset": preset.name,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "descent": version()},
+        "started": round(time.time(), 3),
+        "host": socket.gethostname(),
+        "device": str(run.device),
+        "device_name": _device_name(run.device),
+        "threads": threads,
+        "statistics_every": every,
+        "data_root": str(data_root),
+        "samples": {name: len(split.inputs) for name, split in splits.items() if split is not None},
+        "task": data.task,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "steps_per_epoch": run.batches.per_epoch,
+        "total_steps": run.total_steps,
+        "parent": None if origin is None else {key: origin[key] for key in ("run", "dir", "step")},
+    }
+
+
+def _trial(run: Training, preset: Preset) -> measure.Step:
+    """A training step on a copy of the model, for measuring. Learning rate 0: its weights stay in range."""
+    model = copy.deepcopy(run.model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = optimizers.build(preset.optimizer, trained, run.device)
+    update = Update(optimizer, trained, clip_norm=run.update.clip_norm, device=run.device)
+    statistics = LayerStatistics(model, models.layers(model))
+    penalised = losses.penalised(model) if run.penalised else []
+    copied = dataclasses.replace(
+        run, model=model, forward=model, update=update, statistics=statistics, penalised=penalised
+    )
+    batch = throw_away(run.dataset.train, batch_size(preset, len(run.dataset.train.inputs)))
+
+    def step(measured: bool) -> None:
+        loop.train_step(copied, batch, 0.0, measured=measured)
+
+    return step
+
+
+def headline(run: Training, facts: dict[str, Any]) -> str:
+    """The run and its machine in one line."""
+    threads = f", {_counted(facts['threads'], 'thread')}" if run.device.type == "cpu" else ""
+    return (
+        f"{facts['device_name']}{threads}; {facts['parameters']:,} parameters; "
+        f"{facts['samples']['train']:,} training samples, {_counted(run.batches.per_epoch, 'step')} an epoch; "
+        f"statistics every {_counted(facts['statistics_every'], 'step')}"
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,0 +1,82 @@
+"""Pictures of the live model: small arrays that show what numbers hide, made without changing the run.
+
+Every kind looks at a copy of the model, with the random generators put back afterwards, so that a run that was looked
+at ends bit-equal to one that was not. Samples, places and bars are capped by the options of the kind.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine import pictures
+from engine.errors import DescentError
+from engine.pictures import Traits
+from engine.run import RunFolder
+from engine.training import models
+from engine.training.pictures import filters, histograms, plane, right_and_wrong, surface
+from engine.training.pictures.look import Arrays, Look
+from engine.training.setup import Training
+
+__all__ = ["make", "traits"]
+
+# Each: (look, options) -> arrays by name. DescentError where the run does not allow it after all.
+MAKERS: dict[str, Callable[[Look, dict[str, Any]], Arrays]] = {
+    "boundary": plane.boundary,
+    "fit": plane.fit,
+    "surface": surface.surface,
+    "confusion": right_and_wrong.confusion,
+    "mistakes": right_and_wrong.mistakes,
+    "filters": filters.filters,
+    "activations": histograms.activations,
+    "weights": histograms.weights,
+    "gradients": histograms.gradients,
+}
+
+
+def make(
+    run: Training, kind: str, options: Mapping[str, object] | None = None, folder: RunFolder | None = None
+) -> dict[str, NDArray[Any]]:
+    """A picture of the model as it is now: arrays of numbers and words, all on the host.
+
+    options: those of `engine.pictures.KINDS[kind]`; what is left out has its default. folder: where the past of the
+    run is, for the path on a loss surface. `seconds` among the arrays is what making it took.
+    DescentError where the kind does not fit the run, with why and which do; where memory is short; and, since no
+    picture is worth a run, where a bug of ours is in the way, with the traceback on stderr.
+    """
+    chosen = pictures.settings(kind, options or {})
+    known = traits(run)
+    complaint = pictures.KINDS[kind].complaint(known)
+    if complaint is not None:
+        raise pictures.refusal(kind, complaint, known)
+    began = time.perf_counter()
+    try:
+        with Look.at(run, folder) as look:
+            arrays = MAKERS[kind](look, chosen)
+    except DescentError as error:
+        raise pictures.refusal(kind, str(error), known) from None
+    except (torch.OutOfMemoryError, MemoryError):
+        raise DescentError(
+            f"no memory is left for the picture {kind}; fewer samples may do: --set samples=100"
+        ) from None
+    except Exception as error:
+        traceback.print_exc()
+        raise DescentError(
+            f"the picture {kind} failed, and the run goes on: {type(error).__name__}: {error}; "
+            "the run's output.log has the details"
+        ) from error
+    return arrays | {"seconds": np.array(time.perf_counter() - began)}
+
+
+def traits(run: Training) -> Traits:
+    """What decides which pictures fit, from the live run."""
+    return Traits(
+        task=run.dataset.task,
+        input_shape=run.dataset.input_shape,
+        trained=sum(p.numel() for p in run.model.parameters() if p.requires_grad),
+        layers=tuple(models.describe(module) for _, module in models.layers(run.model)),
+    )

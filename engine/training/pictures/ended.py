@@ -1,0 +1,69 @@
+"""Pictures of a run that nobody trains: from its last checkpoint, in a process of their own.
+
+    python -m engine.training.pictures.ended FOLDER DATA_ROOT '{"kind": "boundary", "options": {}}' …
+
+prints one JSON object a picture on stdout, each on a line of its own: {"picture": path} or {"error": why}.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import pictures
+from engine.errors import DescentError
+from engine.preset import load_preset
+from engine.run import RunFolder
+from engine.training import checkpoint, steering
+from engine.training.code import user_code
+from engine.training.pictures import make
+from engine.training.setup import Training, build, choose_device
+
+
+def last_state(folder: RunFolder, data_root: Path) -> Training:
+    """The run as it stood at its last checkpoint, to be looked at. Writes nothing. DescentError without one."""
+    preset = load_preset(folder.preset)
+    state, complaints = checkpoint.latest(folder)
+    if state is None:
+        raise DescentError("; ".join([f"{folder.id} has no checkpoint to draw from", *complaints]))
+    facts = folder.facts()
+    torch.set_num_threads(int(facts["threads"]))
+    run = build(preset, folder, data_root, choose_device(preset.train.device), fresh=False)
+    run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
+    run.statistics_every = facts["statistics_every"]
+    steering.restore(run, state["edits"])
+    run.restore(state)
+    return run
+
+
+def main(folder_path: str, data_root: str, *asked: str) -> int:
+    """Draw what is asked for; each answer as soon as it is there."""
+    folder = RunFolder(Path(folder_path))
+    try:
+        with user_code(str(folder.path / "code")):
+            run = last_state(folder, Path(data_root))
+            for text in asked:
+                _answer(_drawn(run, folder, **json.loads(text)))
+    except DescentError as error:
+        _answer({"error": str(error)})
+    return 0
+
+
+def _drawn(run: Training, folder: RunFolder, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        path = pictures.write(folder.path, kind, run.step, make(run, kind, options, folder))
+    except DescentError as error:
+        return {"kind": kind, "error": str(error)}
+    except OSError as error:
+        return {"kind": kind, "error": f"picture {kind}: can't be written: {error.strerror}"}
+    return {"kind": kind, "step": run.step, "picture": str(path)}
+
+
+def _answer(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

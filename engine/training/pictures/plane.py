@@ -1,0 +1,88 @@
+"""What a model says for every input, where inputs are one or two numbers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.errors import DescentError
+from engine.training import losses
+from engine.training.pictures.look import Arrays, Look, host, words
+
+MARGIN = 0.08  # of the data's range, on each side
+
+
+def boundary(look: Look, options: dict[str, Any]) -> Arrays:
+    """Two inputs, classes.
+
+    x: (W,), y: (H,) the places, in the data's units; probability: (H, W, classes) float32, y upwards.
+    points: (P, 2); labels, predicted: (P,) int64; validation: (P,) bool. classes, inputs: names.
+    """
+    classes = look.classes()
+    x, y, places = _grid(look, options["resolution"])
+    probability = look.probabilities(places).reshape(len(y), len(x), -1)
+    points = look.points(options["samples"])
+    return {
+        "x": host(x),
+        "y": host(y),
+        "probability": host(probability),
+        "points": host(look.original(points.inputs)),
+        "labels": host(points.targets),
+        "predicted": host(losses.predictions(look.outputs(points.inputs))),
+        "validation": points.validation,
+        "classes": words(classes),
+        "inputs": words(look.input_names()),
+    }
+
+
+def fit(look: Look, options: dict[str, Any]) -> Arrays:
+    """One input: x: (R,), y: (R, T) what the model says; points: (P, 1), targets: (P, T).
+
+    Two inputs: x: (W,), y: (H,), value: (H, W) the first output; points: (P, 2), targets: (P, T).
+    Both: validation: (P,) bool; inputs: names. With two classes the output is the probability of the second, and
+    classes has their names.
+    """
+    points = look.points(options["samples"])
+    common: Arrays = {
+        "points": host(look.original(points.inputs)),
+        "targets": host(points.targets.reshape(len(points.targets), -1).float()),
+        "validation": points.validation,
+        "inputs": words(look.input_names()),
+    }
+    if look.run.classifies:
+        if len(look.classes()) != 2:
+            raise DescentError("a curve tells two classes apart, and there are more")
+        common["classes"] = words(look.classes())
+    if look.run.dataset.input_shape == (2,):
+        x, y, places = _grid(look, options["resolution"])
+        return common | {"x": host(x), "y": host(y), "value": host(_said(look, places)[:, 0].reshape(len(y), len(x)))}
+    ((low, high),) = _ranges(look)
+    x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=look.run.device)
+    return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))}
+
+
+def _said(look: Look, inputs: Tensor) -> Tensor:
+    return look.probabilities(inputs)[:, 1:] if look.run.classifies else look.outputs(inputs)
+
+
+def _grid(look: Look, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(W,) and (H,) in the data's units, and (H · W, 2) as the model takes them."""
+    axes = [
+        torch.linspace(low, high, resolution, dtype=torch.float64, device=look.run.device)
+        for low, high in _ranges(look)
+    ]
+    x, y = axes
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return x, y, look.scaled(torch.stack([columns.flatten(), rows.flatten()], dim=1))
+
+
+def _ranges(look: Look) -> list[tuple[float, float]]:
+    """Of each input over the training and validation samples, and a little more."""
+    data = look.run.dataset
+    splits = [data.train] if data.validation is None else [data.train, data.validation]
+    lows = torch.stack([split.inputs.amin(dim=0) for split in splits]).amin(dim=0)
+    highs = torch.stack([split.inputs.amax(dim=0) for split in splits]).amax(dim=0)
+    low, high = host(look.original(torch.stack([lows, highs])))
+    wide = np.where(high > low, high - low, 1.0)  # a feature that never changes has a plane too
+    return list(zip((low - MARGIN * wide).tolist(), (high + MARGIN * wide).tolist(), strict=True))

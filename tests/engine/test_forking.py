@@ -1,0 +1,288 @@
+"""A fork must have the other run's past and nothing else of it; a replay must end bit for bit the same."""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import forking, launch
+from engine.control import send
+from engine.errors import DescentError
+from engine.metrics import Metrics
+from engine.preset import load_preset
+from engine.run import RunFolder, summary
+from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from tests.engine.test_steering import ends_with, start, wait_for
+
+QUIET: dict[str, Any] = {
+    "runs_dir": None,
+    "data_root": None,
+    "allow_code": False,
+    "as_json": False,
+    "quiet": True,
+}
+COMMON = ["data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
+
+
+def child(action: Callable[[], int]) -> int:
+    """The exit code of `action` in a forked process."""
+    return ends_with(begin(action))
+
+
+def begin(action: Callable[[], int]) -> int:
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = action()
+        except DescentError as error:
+            print(error, file=sys.stderr)
+            code = error.exit_code
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return pid
+
+
+def run(runs: Path, run_id: str, *settings: str) -> RunFolder:
+    """A whole digits run."""
+    words = QUIET | {
+        "runs_dir": runs,
+        "run_id": run_id,
+        "resume_if_exists": False,
+        "device": "cpu",
+        "download": False,
+    }
+    code = child(lambda: launch.run("digits-mlp", [*COMMON, *settings], **words))
+    assert code == 0
+    return RunFolder(runs / run_id)
+
+
+def fork(parent: RunFolder, at: int | None, run_id: str, *settings: str, code: int = 0) -> RunFolder:
+    assert child(lambda: launch.fork(str(parent.path), at, settings, run_id=run_id, **QUIET)) == code
+    return RunFolder(parent.path.parent / run_id)
+
+
+def replay(parent: RunFolder, run_id: str) -> int:
+    return child(lambda: launch.replay(str(parent.path), run_id=run_id, **QUIET))
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run of 60 steps, with checkpoints at 0, 20, 40 and 60 among others. Not to be changed."""
+    return run(
+        tmp_path_factory.mktemp("parent"),
+        "parent",
+        "train.steps=60",
+        "train.checkpoint_every.steps=20",
+        "train.keep=9",
+        "optimizer.momentum=0.9",
+        "model.dropout=0.2",
+        "schedule.name=cosine",
+    )
+
+
+def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFolder) -> None:
+    same = fork(parent, 20, "same")
+    assert forking.first_difference(parent, same) is None
+    mine, theirs = (checkpoint.read(folder.checkpoint(60)) for folder in (same, parent))
+    assert all(mine["model"][name].equal(theirs["model"][name]) for name in mine["model"])
+    assert summary(same)["metrics"] == summary(parent)["metrics"]
+
+
+def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> None:
+    other = fork(parent, 40, "slower", "optimizer.lr=0.001", "optimizer.momentum=0.5")
+    assert forking.first_difference(parent, other) == 40
+    assert other.facts()["parent"] == {"run": "parent", "dir": str(parent.path), "step": 40}
+    assert other.facts()["threads"] == parent.facts()["threads"]
+    origin = other.origin()
+    assert origin is not None
+    assert origin["changed"] == ["optimizer.lr", "optimizer.momentum"]
+    before = [(e["step"], e["loss"]) for e in parent.events() if e["event"] == "evaluation" and e["step"] <= 40]
+    assert [(e["step"], e["loss"]) for e in other.events() if e["event"] == "evaluation"][: len(before)] == before
+    group = checkpoint.read(other.checkpoint(60))["optimizer"]["param_groups"][0]
+    assert group["momentum"] == 0.5
+    assert other.checkpoints()[0] == 40
+
+
+def test_a_fork_can_be_longer_with_the_schedule_of_its_new_length(parent: RunFolder) -> None:
+    longer = fork(parent, 20, "longer", "train.steps=100")
+    rows = Metrics(longer.path).column("lr")
+    assert len(rows) == 100
+    assert rows[19] == Metrics(parent.path).column("lr")[19]
+    assert rows[20] > Metrics(parent.path).column("lr")[20]
+    assert rows[-1] == 0
+
+
+def test_a_fork_with_another_optimizer_says_that_it_begins_anew(parent: RunFolder) -> None:
+    adam = fork(parent, 40, "adam", "optimizer.name=adam", "optimizer.lr=0.001")
+    assert summary(adam)["state"] == "finished"
+    warnings = [event["message"] for event in adam.events() if event["event"] == "warning"]
+    assert any("the optimizer begins anew" in message for message in warnings)
+
+
+def test_a_larger_batch_in_a_fork_waits_for_the_epochs_end(parent: RunFolder) -> None:
+    larger = fork(parent, 20, "larger", "train.batch_size=50", "train.steps=60")
+    sizes = [event for event in larger.events() if event["event"] == "batch_size"]
+    per_epoch = parent.facts()["steps_per_epoch"]
+    assert sizes[0]["step"] % per_epoch == 0
+    assert sizes[0]["size"] == 50
+
+
+def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
+    with pytest.raises(DescentError, match=r"it has those of steps 0, .*20, .*40, .*60"):
+        forking.branch(parent, 30, ())
+
+
+def test_a_fork_of_another_shape_is_refused_and_leaves_nothing(
+    parent: RunFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = fork(parent, 20, "wide", "model.widths=[8]", code=2)
+    assert not folder.path.exists()
+    said = capfd.readouterr().err
+    assert "does not fit this model" in said
+    assert "model.widths" in said
+
+
+def test_a_fork_with_nothing_left_to_train_is_refused(parent: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = fork(parent, 40, "short", "train.steps=30", code=2)
+    assert not folder.path.exists()
+    assert "train.steps = 30 is reached already at step 40" in capfd.readouterr().err
+
+
+def test_a_fork_that_was_killed_at_its_beginning_is_resumed_as_a_fork(parent: RunFolder) -> None:
+    """It must not take the parent's checkpoint for one under its own settings."""
+    folder = RunFolder(parent.path.parent / "killed")
+
+    def die() -> int:
+        from engine.training import session
+
+        session.Session.save = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+        return launch.fork(str(parent.path), 20, ["optimizer.lr=0.001"], run_id="killed", **QUIET)
+
+    assert child(die) == -signal.SIGKILL
+    assert child(lambda: launch.resume(str(folder.path), **QUIET)) == 0
+    whole = fork(parent, 20, "not-killed", "optimizer.lr=0.001")
+    assert forking.first_difference(folder, whole) is None
+
+
+def steered(runs: Path) -> tuple[int, RunFolder]:
+    """A paused run that a person has changed, rewound, and changed again."""
+    pid, folder = start(runs, "train.steps=100000", "train.evaluate_every=1000", "model.dropout=0.1")
+    send(folder.path, "pause")
+    send(folder.path, "rewind", {"to": 0})
+    for command, arguments in (
+        ("step", {"steps": 12}),
+        ("set", {"edits": ["optimizer.lr=0.05", "train.batch_size=50"]}),
+        ("checkpoint", {}),
+        ("step", {"steps": 20}),
+        ("set", {"edits": ["model.dropout=0.4", "lr_scale=0.5"]}),
+        ("extend", {"steps": 7}),
+        ("step", {"steps": 5}),
+        ("evaluate", {}),
+        ("rewind", {"to": 12}),
+        ("set", {"edits": ["optimizer.momentum=0.8"]}),
+        ("step", {"steps": 40}),
+        ("set", {"edits": ["lr_scale=2.0"]}),
+        ("step", {"steps": 8}),
+    ):
+        send(folder.path, command, arguments)
+    return pid, folder
+
+
+@pytest.fixture(scope="module")
+def steered_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Such a run, stopped at step 60. Not to be changed."""
+    pid, folder = steered(tmp_path_factory.mktemp("steered") / "runs")
+    send(folder.path, "stop")
+    assert ends_with(pid) == 0
+    return folder
+
+
+def test_a_replay_follows_the_surviving_commands_to_the_same_bits(steered_run: RunFolder) -> None:
+    assert replay(steered_run, "again") == 0
+    again = RunFolder(steered_run.path.parent / "again")
+    assert summary(again)["step"] == summary(steered_run)["step"] == 60
+    states = [checkpoint.read(folder.checkpoint(60)) for folder in (again, steered_run)]
+    assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
+    assert states[0]["edits"] == states[1]["edits"]
+
+
+def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steered_run: RunFolder) -> None:
+    folder = RunFolder(steered_run.path.parent / "interrupted")
+
+    def die() -> int:
+        from engine.training.desk import Desk
+
+        attend = Desk.attend
+
+        def attend_until_40(desk: Desk, interrupted: Callable[[], bool]) -> None:
+            if desk._run.step == 40:
+                desk._session.save()
+            if desk._run.step == 45:
+                os.kill(os.getpid(), signal.SIGKILL)
+            attend(desk, interrupted)
+
+        Desk.attend = attend_until_40  # type: ignore[method-assign]
+        return launch.replay(str(steered_run.path), run_id="interrupted", **QUIET)
+
+    assert child(die) == -signal.SIGKILL
+    assert child(lambda: launch.resume(str(folder.path), **QUIET)) == 0
+    assert forking.first_difference(steered_run, folder) is None
+
+
+def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
+    steered_run: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    shutil.copytree(steered_run.path, tmp_path / "runs" / "altered")
+    altered = RunFolder(tmp_path / "runs" / "altered")
+    file = sorted((altered.path / "metrics").glob("*.f32"))[-1]
+    content = bytearray(file.read_bytes())
+    content[-4 * 8] ^= 1
+    file.write_bytes(content)
+    words = QUIET | {"quiet": False, "as_json": True}
+    assert child(lambda: launch.replay(str(altered.path), run_id="other", **words)) == 1
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["differs_at"] == 59
+
+
+def test_a_fork_of_a_steered_run_has_the_edits_of_that_step_in_its_preset(steered_run: RunFolder) -> None:
+    at_12 = forking.branch(steered_run, 12, ())
+    assert at_12.preset.optimizer.lr == 0.05
+    assert at_12.preset.train.batch_size == 50
+    child_run = fork(steered_run, 60, "child", "train.steps=70")
+    assert load_preset(child_run.preset).optimizer.momentum == 0.8  # type: ignore[union-attr]
+    assert checkpoint.read(child_run.checkpoint(70))["lr_scale"] == 2.0
+    lr = Metrics(child_run.path).column("lr")
+    assert lr[59] == lr[65]
+
+
+def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -> None:
+    pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
+    send(folder.path, "pause")
+    left = send(folder.path, "checkpoint")["step"]
+    send(folder.path, "rewind", {"to": 0})
+    assert folder.checkpoint(left).exists()
+    assert forking.checkpoints(folder) == [0]
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0
+
+
+def test_a_fork_runs_in_the_background_beside_its_live_parent(tmp_path: Path) -> None:
+    pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
+    at = send(folder.path, "checkpoint")["step"]
+    other = launch.detach_fork(folder, at, ["optimizer.lr=0.01"], run_id="beside")
+    wait_for(lambda: other.state() == "running", "the fork")
+    assert folder.state() == "running"
+    assert send(other.path, "stop")["step"] >= at
+    assert send(folder.path, "stop")["ok"]
+    assert ends_with(pid) == 0
