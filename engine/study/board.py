@@ -1,0 +1,86 @@
+"""What a queue of jobs says of itself: a line for each job that ended, and on a terminal a bar below them."""
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from engine.output import plain
+from engine.progress import Display, duration, number
+from engine.study.results import Outcome
+from engine.study.vary import label
+from engine.texts import shorten
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_LONGEST_REASON = 160
+
+
+class Board(Display):
+    """A display whose frame shows the jobs: a dead or blocked terminal costs the queue nothing."""
+
+    def __init__(self, name: str, terminal: int | None, total: int) -> None:
+        super().__init__(name, terminal)
+        self._total = total
+        self._states: Counter[str] = Counter()
+        self._at_start = 0
+        self._began = self._looked = time.monotonic()  # at the first count; at the last job's end
+
+    def count(self, states: Counter[str]) -> None:
+        """The jobs' states now."""
+        if not self._states:
+            self._at_start, self._began = _ended(states), time.monotonic()
+        if _ended(states) != _ended(self._states):
+            self._looked = time.monotonic()
+        self._states = states
+
+    def say_stopping(self) -> None:
+        self.say("stopping: each job finishes its step and saves; once more ends them at once, unsaved")
+
+    def say_job(self, outcome: Outcome) -> None:
+        """One job, as it ended."""
+        job = outcome.job
+        words = [f"job {job.index:>{len(str(self._total - 1))}}", label(job.values), f"seed={job.seed}"]
+        words.append(f"{outcome.state} at step {outcome.step:,}" if outcome.state != "finished" else "")
+        if outcome.reason:
+            words.append(shorten(outcome.reason.split(". ")[0], _LONGEST_REASON))
+        elif outcome.state == "finished":
+            words += [_reached(outcome), f"{number(outcome.seconds)} s"]
+        self.say("  ".join(word for word in words if word))
+
+    def _frame(self, width: int, elapsed: float) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        ended = _ended(self._states)
+        failed = f", {self._states['failed']} failed" if self._states["failed"] else ""
+        counts = f"{ended}/{self._total}{failed}, {self._states['running']} running"
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for column in range(4):
+            line.add_column(ratio=1 if column == 1 else None, no_wrap=True)
+        bar = ProgressBar(total=max(1, self._total), completed=ended, complete_style="cyan", finished_style="cyan")
+        eta = plain(f"ETA {duration(self._seconds_left())}", self._encoding)
+        line.add_row(Text(self._name, style="bold"), bar, counts, eta)
+        return line
+
+    def _seconds_left(self) -> float | None:
+        """From the pace of the jobs that ended here; it falls between two of them."""
+        ended = _ended(self._states)
+        if ended == self._at_start:
+            return None
+        pace = (self._looked - self._began) / (ended - self._at_start)
+        return max(0.0, pace * (self._total - ended) - (time.monotonic() - self._looked))
+
+
+def _ended(states: Counter[str]) -> int:
+    return states["finished"] + states["failed"]
+
+
+def _reached(outcome: Outcome) -> str:
+    """The results on the split that says most, in a few words."""
+    for split in ("test", "val", "train"):
+        loss, accuracy = outcome.metrics.get(f"{split}_loss"), outcome.metrics.get(f"{split}_accuracy")
+        if loss is not None:
+            return f"{split} loss {number(loss)}" + (f", {accuracy:.1%}" if accuracy is not None else "")
+    return ""

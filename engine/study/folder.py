@@ -1,0 +1,249 @@
+"""A study's folder: what was planned, where each job's run is, and finding studies by a word.
+
+studies/NAME/
+    study.json          the plan: what varies, and each job with the words of its command; written once
+    preset/PRESET.toml  the preset's text as it was when the study was planned
+    code/HASH/FILE.py   the user's own code that it names
+    runs/NAME-0007/     the jobs' runs: all that is known of a job's results is read here
+    jobs/NAME-0007/     what the job's process printed (log), and the lock that it holds
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import library
+from engine.errors import DescentError
+from engine.files import write_atomically
+from engine.places import note, notes
+from engine.run import RunFolder
+from engine.study.vary import Axis
+from engine.texts import clean, did_you_mean, show
+
+_VERSION = 1
+_LONGEST_CHOICE = 12
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study.
+
+    settings: words of --set. threads: of the preset, None where it leaves them open.
+    """
+
+    index: int
+    id: str
+    point: int
+    repeat: int
+    seed: int
+    values: dict[str, Any]
+    settings: tuple[str, ...]
+    threads: int | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is planned. What has come of it is in the folders of its runs."""
+
+    folder: Path
+    preset: str  # the name of its file
+    overrides: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    repeats: int
+    data_root: str | None
+    jobs: tuple[Job, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def preset_file(self) -> Path:
+        return self.folder / "preset" / self.preset
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    def run(self, job: Job) -> RunFolder:
+        return RunFolder(self.runs / job.id)
+
+    def process(self, job: Job) -> Path:
+        """The folder of the job's log, and of the lock that its process holds."""
+        return self.folder / "jobs" / job.id
+
+    def log(self, job: Job) -> Path:
+        return self.process(job) / "log"
+
+    def words(self, job: Job, threads: int | None = None) -> list[str]:
+        """The words after `descent` that train this job.
+
+        threads: its share of the machine, where its preset leaves that open.
+        """
+        share = [f"train.threads={threads}"] if threads is not None and job.threads is None else []
+        words = ["run", str(self.preset_file)]
+        for setting in (*job.settings, *share):
+            words += ["--set", setting]
+        words += ["--id", job.id, "--resume-if-exists", "--runs-dir", str(self.runs)]
+        if self.data_root is not None:
+            words += ["--data-root", self.data_root]
+        return [*words, "--quiet", "--json"]
+
+
+# --- the file ---
+
+
+def save(study: Study, folder: Path) -> None:
+    """Write study.json into `folder`, which is not yet where the study says that it is."""
+    jobs = [
+        {
+            "index": job.index,
+            "id": job.id,
+            "point": job.point,
+            "repeat": job.repeat,
+            "seed": job.seed,
+            "values": job.values,
+            "set": job.settings,
+            "threads": job.threads,
+            "device": job.device,
+            "command": ["descent", *study.words(job)],
+        }
+        for job in study.jobs
+    ]
+    plan = {
+        "version": _VERSION,
+        "study": study.name,
+        "preset": study.preset,
+        "set": study.overrides,
+        "vary": {axis.key: axis.values for axis in study.axes},
+        "repeats": study.repeats,
+        "data_root": study.data_root,
+        "created": round(time.time(), 3),
+        "jobs": jobs,
+    }
+    write_atomically(folder / "study.json", _one_job_a_line(plan).encode(errors="backslashreplace"))
+
+
+def _one_job_a_line(plan: dict[str, Any]) -> str:
+    """JSON that people can read, and grep for a job."""
+    parts = {key: json.dumps(value, ensure_ascii=False) for key, value in plan.items() if key != "jobs"}
+    parts["jobs"] = "[\n  " + ",\n  ".join(json.dumps(job, ensure_ascii=False) for job in plan["jobs"]) + "\n ]"
+    return "{\n" + ",\n".join(f' "{key}": {text}' for key, text in parts.items()) + "\n}\n"
+
+
+def load(folder: Path) -> Study:
+    """The study in `folder`. DescentError where its plan can't be read."""
+    folder = folder.absolute()
+    file = folder / "study.json"
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+        if plan["version"] != _VERSION:
+            raise DescentError(
+                f"{clean(str(file))}: is of version {show(plan['version'])}; this Descent reads {_VERSION}"
+            )
+        return _read(plan, folder)
+    except OSError as error:
+        raise DescentError(f"{clean(str(file))}: can't be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DescentError(f"{clean(str(file))}: is damaged: {type(error).__name__}: {clean(str(error))}") from None
+
+
+def _read(plan: dict[str, Any], folder: Path) -> Study:
+    jobs = [
+        Job(
+            index=int(job["index"]),
+            id=f"{folder.name}-{int(job['index']):04}",
+            point=int(job["point"]),
+            repeat=int(job["repeat"]),
+            seed=int(job["seed"]),
+            values=dict(job["values"]),
+            settings=tuple(job["set"]),
+            threads=job["threads"],
+            device=str(job["device"]),
+        )
+        for job in plan["jobs"]
+    ]
+    axes = tuple(Axis(key, tuple(values)) for key, values in plan["vary"].items())
+    preset, data_root = Path(plan["preset"]).name, plan["data_root"]
+    return Study(folder, preset, tuple(plan["set"]), axes, int(plan["repeats"]), data_root, tuple(jobs))
+
+
+# --- finding ---
+
+
+def studies_dir(given: Path | None, runs_dir: Path | None) -> Path:
+    """The folder of all studies: as given, else `studies` beside the runs directory; absolute."""
+    if given is not None:
+        return given.expanduser().absolute()
+    return library.runs_dir(runs_dir).parent / "studies"
+
+
+def is_study(folder: Path) -> bool:
+    try:
+        return (folder / "study.json").is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def note_study(folder: Path) -> None:
+    """Note in the user's state that this study exists, so that it is found from any folder."""
+    # A full or read-only home must not stop a study.
+    with contextlib.suppress(OSError, ValueError):
+        note("studies.jsonl", {"time": time.time(), "dir": str(folder)})
+
+
+def known(studies: Path) -> list[Path]:
+    """The studies in that folder, and those noted elsewhere; the latest first."""
+    found: dict[Path, float] = {}
+    for folder in (*_inside(studies), *_noted()):
+        with contextlib.suppress(OSError):
+            if is_study(folder):
+                found[folder.resolve()] = (folder / "study.json").stat().st_mtime
+    return sorted(found, key=lambda folder: (found[folder], folder.name), reverse=True)
+
+
+def find(word: str, studies: Path) -> Study:
+    """A study by its name, a unique beginning of it, its last four letters, its path, or `last`."""
+    if os.sep in word or word.startswith(("~", ".")):
+        folder = Path(word).expanduser().absolute()
+        if is_study(folder):
+            return load(folder)
+        raise DescentError(f"{show(word)}: is not the folder of a study (it has no study.json)")
+    there = known(studies)
+    if word == "last" and there:
+        return load(there[0])
+    exact = [folder for folder in there if folder.name == word]
+    inside = [folder for folder in exact if folder.parent == studies.resolve()]
+    short = [folder for folder in there if word and (folder.name.startswith(word) or folder.name[-5:] == f"-{word}")]
+    for candidates in (inside, exact, short):
+        if len(candidates) == 1:
+            return load(candidates[0])
+    if exact or short:
+        choices = "\n".join(f"  {clean(str(folder))}" for folder in (exact or short)[:_LONGEST_CHOICE])
+        raise DescentError(f"{show(word)}: more than one study is called so:\n{choices}")
+    raise DescentError(_no_study(word, studies, [folder.name for folder in there]))
+
+
+def _no_study(word: str, studies: Path, names: list[str]) -> str:
+    new = "a new one is planned from a preset, with --vary KEY=[…] or --repeats N"
+    if not names:
+        return f"{show(word)}: no such study; there is none in {clean(str(studies))}; {new}"
+    listed = ", ".join(clean(name) for name in names[:_LONGEST_CHOICE])
+    return f"{show(word)}: no such study{did_you_mean(word, names)}; the latest are {listed}; {new}"
+
+
+def _inside(studies: Path) -> list[Path]:
+    try:
+        return list(studies.iterdir())
+    except OSError:
+        return []
+
+
+def _noted() -> Iterable[Path]:
+    return (Path(entry["dir"]) for entry in notes("studies.jsonl") if isinstance(entry.get("dir"), str))

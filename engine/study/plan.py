@@ -1,0 +1,214 @@
+"""Planning a study: every point of the grid checked, every job's command fixed, before anything trains."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import consent, datasets, library, overrides
+from engine.errors import DescentError, PresetError
+from engine.ids import LONGEST_ID, check_id, new_id
+from engine.preset import Preset, find, load_preset, read_text
+from engine.study import folder as folders
+from engine.study.folder import Job, Study
+from engine.study.vary import Axis, axes, grid, label, settings, toml
+from engine.texts import clean
+
+MOST_JOBS = 10_000
+_NUMBER = "-0000"
+_COMPLAINTS = 5  # of points, before the rest is only counted
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command line asks of a new study."""
+
+    source: str
+    overrides: Sequence[str] = ()
+    vary: Sequence[str] = ()
+    repeats: int = 1
+    name: str | None = None
+    runs_dir: Path | None = None
+    data_root: Path | None = None
+    allow_code: bool = False
+
+
+def plan(wanted: Wanted, studies: Path) -> Study:
+    """The new study's folder, written; or the one that is there already, where it is the same.
+
+    DescentError, and nothing is written, where a single point of it could not be trained.
+    """
+    varied = axes(wanted.vary)
+    _check(wanted, varied)
+    text = read_text(find(wanted.source))
+    values = grid(varied)
+    presets = _load(wanted, values)
+    name = wanted.name or new_id(presets[0].name)
+    place = studies / name
+    if wanted.name is not None and folders.is_study(place):
+        return _same_or_refuse(wanted, varied, folders.load(place), text)
+    root = datasets.data_root(wanted.data_root).resolve()
+    for data_set in {preset.data.name for preset in presets} & {known.name for known in datasets.catalogue()}:
+        datasets.require(data_set, root)
+    code: dict[Path, bytes] = {}
+    details = [_details(preset, place, code, wanted) for preset in presets]
+    # Repeats are the outer loop: a study that is looked at early shows its whole curve.
+    jobs = [
+        _job(name, len(values) * repeat + point, point, repeat, values[point], wanted, presets[point], details[point])
+        for repeat in range(wanted.repeats)
+        for point in range(len(values))
+    ]
+    data_root = str(root) if wanted.data_root is not None else None
+    file = f"{presets[0].name}.toml"
+    study = Study(place, file, tuple(wanted.overrides), varied, wanted.repeats, data_root, tuple(jobs))
+    _write(study, text, code)
+    folders.note_study(place)
+    return study
+
+
+def existing(word: str, studies: Path, given: Mapping[str, object]) -> Study:
+    """The study called `word`, to go on with. DescentError where options in `given` ask for another one."""
+    study = folders.find(word, studies)
+    for option, value in given.items():
+        if value:
+            raise DescentError(
+                f"{option}: {study.name} goes on as it was planned; a new study needs --vary KEY=[…] or --repeats N"
+            )
+    return study
+
+
+def _check(wanted: Wanted, varied: Sequence[Axis]) -> None:
+    """DescentError where the words contradict one another."""
+    if wanted.name is not None:
+        check_id(wanted.name)
+        if len(wanted.name) > LONGEST_ID - len(_NUMBER):
+            raise DescentError(f"--id: a study's name has at most {LONGEST_ID - len(_NUMBER)} characters")
+    if wanted.repeats < 1:
+        raise DescentError(f"--repeats {wanted.repeats}: must be 1 or more")
+    keys = {axis.key for axis in varied}
+    for override in overrides.parse(wanted.overrides)[0]:
+        key = ".".join(override.path)
+        if key in keys:
+            raise DescentError(f"{key} is given with --set and with --vary; keep one of the two")
+    if "train.seed" in keys and wanted.repeats > 1:
+        raise DescentError("--repeats counts train.seed up by itself; keep --repeats, or --vary train.seed=[…]")
+    runs = wanted.repeats
+    for axis in varied:
+        runs *= len(axis.values)
+    if runs > MOST_JOBS:
+        raise DescentError(f"this study would be {runs:,} runs; a study has at most {MOST_JOBS:,}")
+
+
+def _load(wanted: Wanted, points: Sequence[dict[str, Any]]) -> list[Preset]:
+    """The preset at each point. PresetError with what is wrong at any of them."""
+    presets: list[Preset] = []
+    problems: dict[str, list[str]] = {}  # what is wrong with all the points is said once
+    for values in points:
+        try:
+            presets.append(load_preset(wanted.source, [*wanted.overrides, *settings(values)]))
+        except PresetError as error:
+            text = str(error)
+            for key in values:  # the user gave it with another option
+                text = text.replace(f"--set: {key}", f"--vary: {key}")
+            problems.setdefault(text, []).append(label(values))
+    if not problems:
+        return presets
+    said = [
+        text if len(where) == len(points) else f"at {', '.join(where[:_COMPLAINTS])}: {text}"
+        for text, where in list(problems.items())[:_COMPLAINTS]
+    ]
+    more = len(problems) - len(said)
+    raise PresetError("\n".join([*said, *([f"… and {more} more"] if more else [])]))
+
+
+def _same_or_refuse(wanted: Wanted, varied: tuple[Axis, ...], there: Study, text: str) -> Study:
+    """The study that is there, where the same command made it: a batch job's, given again after a requeue."""
+    asked = (text, tuple(wanted.overrides), varied, wanted.repeats)
+    try:
+        before = there.preset_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DescentError(f"{clean(str(there.preset_file))} can't be read: {error.strerror}") from None
+    if asked == (before, there.overrides, there.axes, there.repeats):
+        return there
+    raise DescentError(
+        f"--id {there.name}: there is such a study in {clean(str(there.folder.parent))}, of another preset or other "
+        f"values; choose another id, or go on with that one: descent study run {there.name}"
+    )
+
+
+def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wanted) -> list[str]:
+    """Words of --set that fix what depends on where the study was planned, and when: paths, code, other runs."""
+    tables = preset.settings.model_dump(by_alias=True, exclude_none=True)
+    fixed: list[str] = []
+    for section in overrides.CODE_SECTIONS:
+        if tables[section]["name"] != "code":
+            continue
+        key, spec = f"{section}.code", tables[section]["code"]
+        content = consent.agreed_content(spec, wanted.allow_code, key=key)
+        file, _, name = spec.rpartition(":")
+        # The study keeps the code it was planned with: a later edit of the file changes no job.
+        kept = Path("code", hashlib.sha256(content).hexdigest()[:12], Path(file).name)
+        code[kept] = content
+        fixed.append(f"{key}={toml(f'{place / kept}:{name}')}")
+    for section, key in (("data", "path"), ("model", "weights"), ("model", "from")):
+        text = tables[section].get(key)
+        if not text:
+            continue
+        if key == "from" and not Path(text).is_absolute():
+            text = str(
+                library.find_run(text, library.runs_dir(wanted.runs_dir))
+            )  # `last` is soon one of the study's own
+        fixed.append(f"{section}.{key}={toml(text)}")
+    # A paused job would keep the others waiting for somebody to look at it.
+    return [*fixed, 'train.on_nan="stop"'] if str(preset.train.on_nan) == "pause" else fixed
+
+
+def _job(
+    name: str,
+    index: int,
+    point: int,
+    repeat: int,
+    values: dict[str, Any],
+    wanted: Wanted,
+    preset: Preset,
+    fixed: Sequence[str],
+) -> Job:
+    seed = preset.train.seed + repeat
+    seeded = [f"train.seed={seed}"] if wanted.repeats > 1 else []
+    threads = preset.train.threads
+    return Job(
+        index=index,
+        id=f"{name}-{index:04}",
+        point=point,
+        repeat=repeat,
+        seed=seed,
+        values=values,
+        settings=(*wanted.overrides, *settings(values), *seeded, *fixed),
+        threads=None if threads == "auto" else threads,
+        device=preset.train.device,
+    )
+
+
+def _write(study: Study, text: str, code: dict[Path, bytes]) -> None:
+    """The study's folder, whole or not at all."""
+    place = study.folder
+    unfinished = place.parent / f".{place.name}.tmp"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        for part in ("preset", "runs", "jobs"):
+            (unfinished / part).mkdir()
+        (unfinished / "preset" / study.preset).write_text(text, encoding="utf-8")
+        for file, content in code.items():
+            (unfinished / file).parent.mkdir(parents=True, exist_ok=True)
+            (unfinished / file).write_bytes(content)
+        folders.save(study, unfinished)
+        unfinished.rename(place)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise DescentError(
+            f"can't make the study's folder {clean(str(place))}: {error.strerror}; choose another with --studies-dir"
+        ) from None

@@ -1,0 +1,160 @@
+"""What has come of a study so far, read from the run folders: each job's state and numbers, each point's means."""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.library import is_run
+from engine.metrics import Metrics
+from engine.run import ALIVE, RunFolder, summary, worker_pid
+from engine.study.folder import Job, Study
+from engine.texts import clean, shorten
+
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job: waiting, in one of a run's states, or damaged. metrics: those of `METRICS` that it has."""
+
+    job: Job
+    state: str
+    reason: str | None = None
+    step: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    parameters: int | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    diverged: bool = False  # to try again would end the same
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing would come of training it again."""
+        return self.state == "finished" or self.diverged
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over the n repeats of a point; None of one repeat."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the grid. metrics: over its finished repeats alone."""
+
+    index: int
+    values: dict[str, Any]
+    states: Counter[str]
+    parameters: int | None
+    metrics: dict[str, Spread]
+
+
+def outcomes(study: Study) -> list[Outcome]:
+    return [outcome(study, job) for job in study.jobs]
+
+
+def outcome(study: Study, job: Job) -> Outcome:
+    """What one job has come to."""
+    run = study.run(job)
+    if not is_run(run.path):
+        return _without_run(study, job)
+    try:
+        return _of_run(study, job, run)
+    except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+        return Outcome(job, "damaged", f"{type(error).__name__}: {shorten(clean(str(error)), 200)}")
+
+
+def _without_run(study: Study, job: Job) -> Outcome:
+    if worker_pid(study.process(job)) is not None:
+        return Outcome(job, "starting")
+    # A run that fails before its first step leaves no folder, so that its id is free.
+    error = complaint(study, job)
+    return Outcome(job, "failed", error) if error else Outcome(job, "waiting")
+
+
+def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
+    found, facts = summary(run), run.facts()
+    state = found["state"]
+    reason = None
+    if state == "failed":
+        states = [event for event in run.events() if event.get("event") == "state"]
+        reason = states[-1].get("reason") if states else None
+    elif state not in (*ALIVE, "finished"):
+        error = complaint(study, job)
+        state, reason = ("failed", error) if error else (state, None)
+    metrics = {key: value for key, value in found["metrics"].items() if key in METRICS}
+    if "train_accuracy" not in metrics:
+        metrics |= _train_accuracy(run, int(facts.get("steps_per_epoch", 1)))
+    return Outcome(
+        job,
+        state,
+        reason,
+        step=found["step"],
+        epoch=found["epoch"],
+        seconds=found["seconds"],
+        parameters=facts.get("parameters"),
+        metrics=metrics,
+        diverged=state == "failed" and run.last("anomaly") is not None,
+    )
+
+
+def _train_accuracy(run: RunFolder, per_epoch: int) -> dict[str, float | None]:
+    """The mean of the last epoch's rows, as `train_loss` is."""
+    import numpy as np
+
+    metrics = Metrics(run.path)
+    if metrics.layout is None or "accuracy" not in metrics.layout.columns or not len(metrics):
+        return {}
+    rows = metrics.rows(max(0, len(metrics) - max(1, per_epoch)))
+    mean = float(np.mean(rows[:, :, metrics.layout.columns.index("accuracy")], dtype=np.float64))
+    return {"train_accuracy": mean if np.isfinite(mean) else None}
+
+
+def complaint(study: Study, job: Job) -> str | None:
+    """The error that the job's process ended with, of the JSON on the last line of its log."""
+    try:
+        lines = study.log(job).read_text(encoding="utf-8", errors="replace").splitlines()
+        found = json.loads(lines[-1])
+    except (OSError, ValueError, IndexError):
+        return None
+    error = found.get("error") if isinstance(found, dict) else None
+    return str(error) if error else None
+
+
+# --- points ---
+
+
+def points(found: Sequence[Outcome]) -> list[Point]:
+    """The points of the grid, each with the means over its finished repeats."""
+    by_point: dict[int, list[Outcome]] = {}
+    for one in found:
+        by_point.setdefault(one.job.point, []).append(one)
+    return [_point(index, repeats) for index, repeats in sorted(by_point.items())]
+
+
+def _point(index: int, repeats: list[Outcome]) -> Point:
+    finished = [one for one in repeats if one.state == "finished"]
+    spreads = {name: _spread([one.metrics.get(name) for one in finished]) for name in METRICS}
+    sizes = [one.parameters for one in repeats if one.parameters is not None]
+    return Point(
+        index,
+        repeats[0].job.values,
+        Counter(one.state for one in repeats),
+        sizes[0] if sizes else None,
+        {name: spread for name, spread in spreads.items() if spread is not None},
+    )
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    measured = [value for value in values if value is not None]
+    if not measured:
+        return None
+    std = statistics.stdev(measured) if len(measured) > 1 else None
+    return Spread(statistics.fmean(measured), std, len(measured))

@@ -1,0 +1,128 @@
+"""A plan fixes every job before anything trains: what is wrong is said at once, what is planned stays as it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import cli, load_preset
+from engine.study.folder import Study, find, load
+
+PLAN = ("study", "plan")
+WIDTHS = ("--vary", "model.widths=[[16],[64]]")
+NET = """
+from torch import nn
+class Net(nn.Linear):
+    def __init__(self, input_shape, outputs):
+        super().__init__(64, outputs)
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(capsys: pytest.CaptureFixture[str], *words: str) -> Study:
+    assert cli.main([*PLAN, *words, "--json"]) == 0
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return load(Path(answer["dir"]))
+
+
+def settings_of(study: Study, index: int) -> Any:
+    """What the job's command would train, read as `descent run` reads it."""
+    words = study.words(study.jobs[index])
+    return load_preset(words[1], [words[at + 1] for at, word in enumerate(words) if word == "--set"]).settings
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--vary", "model.width=[[16]]"), "--vary: model.width: unknown key of mlp; allowed: name,"),
+        (("--vary", "optimizer.lr=[0.1, -1]"), "at lr=-1: --vary: optimizer.lr = -1: must be a number > 0"),
+        (("--vary", "model.widths=[16, 64]"), "at widths=16: --vary: model.widths = 16: must be a list"),
+        ((*WIDTHS, "--set", "model.widths=[8]"), "model.widths is given with --set and with --vary"),
+        (("--vary", "train.seed=[1, 2]", "--repeats", "2"), "--repeats counts train.seed up by itself"),
+        (("--repeats", "0"), "--repeats 0: must be 1 or more"),
+        (("--repeats", "10001"), "would be 10,001 runs; a study has at most 10,000"),
+        ((*WIDTHS, "--id", "last"), "choose another id"),
+    ],
+)
+def test_a_wrong_study_is_refused_whole(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    """A typo would be found after a night's training, by the one job that has it."""
+    assert cli.main([*PLAN, "digits-mlp", *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not (here / "studies").exists()
+
+
+def test_missing_data_are_said_once(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    """Every job would fail for itself."""
+    assert cli.main([*PLAN, "mnist-mlp", *WIDTHS]) == 4
+    assert "descent data fetch mnist" in capsys.readouterr().err
+    assert not (here / "studies").exists()
+
+
+def test_a_job_is_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table would say one thing and the runs be another."""
+    words = ("--repeats", "2", "--set", "train.epochs=3")
+    study = planned(capsys, "digits-mlp", "--vary", 'optimizer.name=["sgd", "adam"]', *WIDTHS, *words, "--id", "mine")
+    assert [job.id for job in study.jobs] == [f"mine-{index:04}" for index in range(8)]
+    assert [job.seed for job in study.jobs] == [0] * 4 + [1] * 4
+    asked = ["train.epochs=3", 'optimizer.name="adam"', "model.widths=[64]", "train.seed=1"]
+    assert study.jobs[7].values == {"optimizer.name": "adam", "model.widths": [64]}
+    assert settings_of(study, 7) == load_preset("digits-mlp", asked).settings
+    plan = json.loads((study.folder / "study.json").read_text())
+    assert plan["jobs"][7]["command"] == ["descent", *study.words(study.jobs[7])]
+
+
+def test_later_edits_change_no_job(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a study would train something else, or nothing, once its preset or its code is edited or it is started
+    from another folder."""
+    (here / "net.py").write_text(NET)
+    cli.main(["presets", "copy", "digits-mlp", "own.toml"])
+    capsys.readouterr()
+    words = ("--vary", "optimizer.lr=[0.1, 0.2]", "--set", "model.code=net.py:Net", "--allow-code", "--id", "mine")
+    study = planned(capsys, "own.toml", *words)
+    (here / "net.py").write_text("nonsense")
+    (here / "own.toml").write_text("nonsense")
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    file, _, name = settings_of(study, 1).model.code.rpartition(":")
+    assert (Path(file).read_text(), name) == (NET, "Net")
+    assert study.preset_file.name == "own.toml"
+    assert find("mine", here / "elsewhere" / "studies") == study  # noted, so found from any folder
+
+
+def test_the_same_command_again_is_the_same_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """A batch job that is queued again would be refused, or begin from the start; another study would be mixed in."""
+    words = ("digits-mlp", *WIDTHS, "--id", "mine")
+    assert planned(capsys, *words) == planned(capsys, *words)
+    assert cli.main([*PLAN, *words, "--repeats", "2"]) == 2
+    assert "there is such a study" in capsys.readouterr().err
+
+
+def test_a_word_that_is_no_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """Someone who mistyped a study's name, or forgot --vary, would not be told which it was."""
+    planned(capsys, "digits-mlp", *WIDTHS, "--id", "widths")
+    assert cli.main(["study", "run", "widhts"]) == 2
+    assert "no such study; did you mean widths?" in capsys.readouterr().err
+    assert cli.main(["study", "run", "widths", "--set", "train.epochs=1"]) == 2
+    assert "--set: widths goes on as it was planned" in capsys.readouterr().err
+    assert cli.main(["study", "job", "widths", "2"]) == 2
+    assert "widths has the jobs 0 to 1" in capsys.readouterr().err
+
+
+def test_a_damaged_plan(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One broken file would end `study list` in a traceback."""
+    study = planned(capsys, "digits-mlp", *WIDTHS, "--id", "widths")
+    (study.folder / "study.json").write_text("{")
+    assert cli.main(["study", "show", "widths"]) == 2
+    assert "study.json: is damaged" in capsys.readouterr().err
+    assert cli.main(["study", "list"]) == 0
+    assert "damaged" in capsys.readouterr().out

@@ -1,0 +1,194 @@
+"""A study over real processes: whatever happens to the queue or to one job, no job is lost or trained twice."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.metrics import Metrics
+from engine.run import RunFolder, worker_pid
+from tests.processes import DESCENT, Child, Done, Held, process, until
+
+Descent = Callable[..., Child]
+SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs", "1", "--id", "mine")
+
+TELLING = """
+import os, torch
+class Net(torch.nn.Linear):
+    def __init__(self, input_shape, outputs):
+        super().__init__(input_shape[0], outputs)
+        print("threads", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
+"""
+
+
+@pytest.fixture(autouse=True)
+def released(tmp_path: Path) -> Iterator[None]:
+    """A test that fails leaves no job standing still for ever."""
+    yield
+    (tmp_path / "gate").unlink(missing_ok=True)
+
+
+# --- to its end, with a job that fails -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """A study of two points, one of which diverges; and the folder it was started in. To be read only."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "net.py").write_text(TELLING)
+    words = ["study", "run", "linear-regression", "--vary", "optimizer.lr=[1e20, 0.1]", "--id", "mine", "--json"]
+    code = ["--set", "model.code=net.py:Net", "--allow-code", "--set", "train.epochs=200", "--jobs", "2"]
+    home = {name: str(folder / "home") for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    return process([*words, *code], cwd=folder, env={**os.environ, **home, "OMP_NUM_THREADS": "9"}), folder
+
+
+def test_a_failed_job_is_marked_and_the_others_go_on(ended: tuple[Done, Path]) -> None:
+    """One learning rate that is too high would cost the rest of the night."""
+    done, folder = ended
+    assert done.code == 1, done
+    failed, finished = done.json["jobs"]
+    assert (failed["state"], finished["state"]) == ("failed", "finished"), done
+    assert "NaN or infinite" in failed["reason"] or "not finite" in failed["reason"]
+    assert finished["metrics"]["test_loss"] < 0.1
+    assert done.json["points"][1]["metrics"]["test_loss"] == {
+        "mean": finished["metrics"]["test_loss"], "std": None, "n": 1,
+    }  # fmt: skip
+    assert "job 1  lr=0.1  seed=0  test loss" in done.err
+    assert RunFolder(folder / "studies/mine/runs/mine-0001").state() == "finished"
+
+
+def test_each_job_has_its_share_of_the_cores(ended: tuple[Done, Path]) -> None:
+    """Every process would start a thread for every core of the machine."""
+    from engine.study.budget import cores
+
+    _, folder = ended
+    share = max(1, cores() // min(2, cores()))
+    run = RunFolder(folder / "studies/mine/runs/mine-0001")
+    assert run.facts()["threads"] == share
+    assert f"threads {share} " in run.output.read_text()
+
+
+def test_what_is_over_is_not_trained_again(ended: tuple[Done, Path], descent: Descent) -> None:
+    """A study that is started again would waste a night, and hide that a job had failed."""
+    _, folder = ended
+    finished = RunFolder(folder / "studies/mine/runs/mine-0001")
+    before = finished.events()
+    done = descent("study", "run", str(folder / "studies/mine")).end()
+    assert done.code == 1, done
+    assert "study mine: 2 jobs" in done.out
+    assert "1 finished before" in done.out
+    assert "mine-0000 (lr=1e+20 seed=0) failed" in done.out
+    assert finished.events() == before
+
+
+def test_csv_has_one_row_a_run(ended: tuple[Done, Path], descent: Descent, tmp_path: Path) -> None:
+    """The numbers could not be taken into a notebook."""
+    _, folder = ended
+    study = str(folder / "studies/mine")
+    printed = descent("study", "show", study, "--csv", "-").end()
+    assert printed.code == 0, printed
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert [(row["run"], row["optimizer.lr"], row["state"]) for row in rows] == [
+        ("mine-0000", "1e+20", "failed"),
+        ("mine-0001", "0.1", "finished"),
+    ]
+    assert float(rows[1]["test_loss"]) < 0.1
+    assert descent("study", "show", study, "--csv", "table.csv").end().code == 0
+    assert (tmp_path / "table.csv").read_text() == printed.out
+
+
+# --- killed and told to end ------------------------------------------------------------------------------
+
+
+def _has_said(child: Child, words: str) -> bool:
+    return (child.folder / "out").exists() and words in child.printed()
+
+
+def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent, held: Held, tmp_path: Path) -> None:
+    """A node that runs out of memory would cost the jobs under way, or train them beside their own copies."""
+    started = subprocess.Popen([*DESCENT, *SEEDS], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    held.wait()
+    started.kill()
+    started.wait()
+    first, second = (RunFolder(tmp_path / f"studies/mine/runs/mine-000{index}") for index in range(2))
+    # The first job was told to save, and can't yet: its step is held. The new queue has to wait for it.
+    again = descent("study", "run", "mine", "--jobs", "1")
+    until(lambda: _has_said(again, "2 jobs"), "the second queue")
+    assert not second.path.exists()
+    held.release()
+    done = again.end()
+    assert done.code == 0, done
+    for run in (first, second):
+        assert run.state() == "finished"
+        assert len(Metrics(run.path)) == 130
+    states = [event["state"] for event in first.events() if event["event"] == "state"]
+    assert states == ["starting", "running", "stopped", "starting", "running", "finished"]
+    assert [event["to"] for event in first.events() if event["event"] == "resumed"] == [25]
+
+
+def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
+    descent: Descent, held: Held, tmp_path: Path
+) -> None:
+    """Ctrl-C would cost the steps under way; SLURM and Ray could not drive what `study run` began."""
+    queue = descent(*SEEDS, "--json")
+    held.wait()
+    queue.send(signal.SIGTERM)
+    until(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
+    other = descent("study", "run", "mine").end()
+    assert other.code == 2
+    assert f"in process {queue.pid}" in other.err
+    held.release()
+    done = queue.end()
+    assert done.code == 143, done
+    assert done.json["states"] == {"stopped": 1, "waiting": 1}
+    assert done.json["jobs"][0]["step"] == 25
+
+    answer = descent("study", "job", "mine", "0", "--json").end()
+    assert answer.code == 0, answer
+    assert (answer.json["run"], answer.json["step"], answer.json["threads"]) == ("mine-0000", 130, 1)
+    assert descent("study", "job", "mine", "1", "--quiet").end() == Done(0, "", "")
+    shown = json.loads(descent("study", "show", "mine", "--json").end().out)
+    assert shown["states"] == {"finished": 2}
+    assert [job["seed"] for job in shown["jobs"]] == [0, 1]
+    assert shown["points"][0]["metrics"]["test_accuracy"]["n"] == 2
+
+
+def test_a_job_array_saves_before_its_time_is_up_and_asks_to_be_queued_again(
+    descent: Descent, held: Held, tmp_path: Path
+) -> None:
+    """SLURM would kill the job in the middle, and not start it again."""
+    planned = descent("study", "plan", *SEEDS[2:4], "--repeats", "1", "--id", "mine").end()
+    assert planned.code == 0, planned
+    script = descent("study", "slurm", "mine", "--at-once", "4").end().out
+    assert "#SBATCH --array=0-0%4\n" in script
+    (tmp_path / "job.sh").write_text(script)
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    for name, text in (("scontrol", f'echo "$@" > {tmp_path}/asked'), ("srun", 'shift; exec "$@"')):
+        (bin_ / name).write_text(f"#!/bin/sh\n{text}\n")
+        (bin_ / name).chmod(0o755)
+    batch = {
+        "SLURM_ARRAY_JOB_ID": "17",
+        "SLURM_ARRAY_TASK_ID": "0",
+        "SLURM_CPUS_PER_TASK": "1",
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+    }
+    run = RunFolder(tmp_path / "studies/mine/runs/mine-0000")
+    with (
+        open(tmp_path / "said", "wb") as said,
+        subprocess.Popen(["bash", "job.sh"], cwd=tmp_path, env={**os.environ, **batch}, stderr=said) as started,
+    ):
+        held.wait()
+        os.kill(worker_pid(run.path) or 0, signal.SIGUSR1)
+        until(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
+        held.release()
+    assert started.returncode == 138
+    assert (tmp_path / "asked").read_text() == "requeue 17_0\n"
+    assert run.state() == "stopped"
+    assert run.checkpoints()[-1] == 25

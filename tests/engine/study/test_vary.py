@@ -1,0 +1,55 @@
+"""What varies is read as it is meant, or the user is told what is wrong with it before anything trains."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from engine.errors import DescentError
+from engine.study.vary import axes, grid, label, toml
+
+
+def test_the_grid_has_every_combination() -> None:
+    """A point of the study would be missing, or be there twice."""
+    varied = axes(["model.widths=[[16], [64, 64]]", "optimizer.lr=[0.1, 1e-3]"])
+    assert grid(varied) == [
+        {"model.widths": [16], "optimizer.lr": 0.1},
+        {"model.widths": [16], "optimizer.lr": 0.001},
+        {"model.widths": [64, 64], "optimizer.lr": 0.1},
+        {"model.widths": [64, 64], "optimizer.lr": 0.001},
+    ]
+    assert label(grid(varied)[2]) == "widths=[64, 64] lr=0.1"
+    assert label({"data.seed": 1, "train.seed": 2}) == "data.seed=1 train.seed=2"
+    assert grid([]) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model.widths", "must have the form section.key=[value, value …]"),
+        ("optimizer.lr=0.1", "--vary optimizer.lr: must be a list of TOML values, as in [0.1, 0.01]"),
+        ("model.activation=[relu, tanh]", 'or ["relu", "tanh"]; given "[relu, tanh]"'),
+        ("optimizer.lr=[]", "is an empty list"),
+        ("optimizer.lr=[0.1, 0.1]", "has 0.1 twice; for several seeds of each point give --repeats"),
+    ],
+)
+def test_what_is_no_list_of_values(text: str, says: str) -> None:
+    """Someone who forgot the brackets would get a grid that was not meant."""
+    with pytest.raises(DescentError) as caught:
+        axes([text])
+    assert says in str(caught.value)
+
+
+def test_a_key_that_is_given_twice() -> None:
+    """The second list would silently replace the first."""
+    with pytest.raises(DescentError, match="given twice; put all its values into one list"):
+        axes(["optimizer.lr=[0.1]", "optimizer.lr=[0.01]"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.1, 1e-30, 10**20, True, 'a "b" \\ \n 한', [[16], [64, 64]], {"a b": [1.5, "x"]}, float("inf"), [], "\x7f"],
+)
+def test_a_value_reaches_the_run_unchanged(value: Any) -> None:
+    """A job would train with another value than the table says."""
+    assert tomllib.loads(f"value = {toml(value)}") == {"value": value}
