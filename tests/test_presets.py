@@ -151,7 +151,7 @@ def test_a_checkpoint_rebuilds_the_model_that_was_tested(mnist_mlp: RunFolder, r
     """A student could not hand in a checkpoint: it would lack something, or reload to another accuracy."""
     file = mnist_mlp.checkpoint(mnist_mlp.checkpoints()[-1])
     saved = torch.load(file, weights_only=True)
-    assert saved["optimizer"]["state"]
+    assert saved["update"]["optimizer"]["state"]
     assert saved["metrics"]["test_accuracy"] == reached(mnist_mlp)["test_accuracy"]
 
     preset = load_preset(mnist_mlp.preset)

@@ -10,7 +10,7 @@ from engine.errors import PresetError
 from engine.forking import SWITCHES
 from engine.plan import Pace
 from engine.texts import shorten
-from engine.training import checkpoint, optimizers, steering
+from engine.training import checkpoint, steering
 from engine.training.checkpoint import State
 from engine.training.setup import Training
 
@@ -29,20 +29,17 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     state = dict(state)
     steering.restore(run, [text for text in state["edits"] if text.partition("=")[0].strip() in SWITCHES])
 
-    fresh = run.update.optimizer.state_dict()
-    if "optimizer.name" in changed or _shapes(fresh) != _shapes(state["optimizer"]):
-        state["optimizer"] = fresh
+    fresh, stored = run.update.state(), state["update"]
+    if "optimizer.name" in changed or _shapes(fresh) != _shapes(stored):
+        state["update"] = fresh
         notes.append("the optimizer begins anew: the parent's momentum does not fit it")
-    else:
-        state["optimizer"] = _with_scalars(run, state["optimizer"])
     if "schedule.name" in changed and run.plateau is not None:
         state["plateau"] = schedules.Plateau(run.plateau.section).state()
-    if run.update.scaler is not None and state["scaler"] is None:
-        state["scaler"] = run.update.scaler.state_dict()
     if "train.seed" in changed:
         state["random"] = checkpoint.random_state(run.device)  # as `build` has just seeded it
 
     seconds = run.restore(state)
+    run.update.set(run.preset.optimizer, run.preset.train.clip_norm)  # the checkpoint brought the parent's
     if run.batches.index == 0:
         steering.begin_epoch(run)  # another batch size; in the middle of an epoch it waits for the end
     length = not changed.isdisjoint(_LENGTH)
@@ -68,14 +65,7 @@ def _check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
 
 def _shapes(state: dict[str, Any]) -> list[int]:
     """How many parameters each group of an optimizer has."""
-    return [len(group["params"]) for group in state["param_groups"]]
-
-
-def _with_scalars(run: Training, stored: dict[str, Any]) -> dict[str, Any]:
-    """The stored momentum of each weight, under the scalars of the fork's own settings."""
-    _, values = optimizers.recipe(run.preset.optimizer)
-    groups = [{**group, **{k: v for k, v in values.items() if k != "lr"}} for group in stored["param_groups"]]
-    return {"state": stored["state"], "param_groups": groups}
+    return [len(group["params"]) for group in state["optimizer"]["param_groups"]]
 
 
 def _plan_anew(run: Training, *, length: bool) -> None:

@@ -15,7 +15,7 @@ from engine.errors import CannotGoOnError
 from engine.files import replacing, write_atomically
 from engine.run import RunFolder
 
-FORMAT = 1
+FORMAT = 2
 
 State = dict[str, Any]  # tensors and plain containers alone, so that weights_only=True reads it
 

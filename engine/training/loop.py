@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from engine.training import losses
 from engine.training.data.batches import Batch
 from engine.training.session import Session
 from engine.training.setup import Training
@@ -47,16 +46,16 @@ def train_step(run: Training, batch: Batch, lr: float, *, measured: bool) -> Lea
     update.zero()
     with run.statistics.watch() if measured else nullcontext():
         for part in parts:
-            share = len(part.targets) / len(batch.targets)
+            share = part.samples / batch.samples
             with run.precision:
                 outputs = run.forward(part.inputs)
-                part_loss = run.criterion(outputs, part.targets)
+                part_loss = run.loss(outputs, part)
                 penalty = run.penalty()
             objective = part_loss if penalty is None else part_loss + penalty
             update.backward(objective if share == 1 else objective * share)
             loss = _add(loss, part_loss.detach(), share)
             if run.classifies:
-                accuracy = _add(accuracy, losses.correct(outputs.detach(), part.targets), share)
+                accuracy = _add(accuracy, run.correct(outputs.detach(), part), share)
     assert loss is not None
 
     norms = update.finish_gradients(measured)  # scaled back and clipped

@@ -18,7 +18,7 @@ from engine.training.checkpoint import State
 from engine.training.clock import Clock
 from engine.training.data import Split
 from engine.training.desk import Desk
-from engine.training.evaluation import Evaluation, evaluate
+from engine.training.evaluation import Evaluation
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
 from engine.training.recorder import Recorder, Rows
@@ -230,7 +230,7 @@ class Session:
 
     def _evaluate(self, split: str, short: str, samples: Split, step: int) -> Evaluation:
         run = self._run
-        result = evaluate(run.model, run.criterion, samples, run.precision)
+        result = run.evaluate(samples)[0]
         values = {"loss": result.loss}
         if result.accuracy is not None:
             values["accuracy"] = result.accuracy

@@ -20,9 +20,10 @@ from engine.schema import EverySteps
 from engine.training import checkpoint, losses, models, optimizers
 from engine.training.checkpoint import State
 from engine.training.code import load_object
-from engine.training.data import Dataset, load
+from engine.training.data import Dataset, Split, load
 from engine.training.data.augment import augment, is_on
-from engine.training.data.batches import Batches
+from engine.training.data.batches import Batch, Batches
+from engine.training.evaluation import Evaluation, evaluate
 from engine.training.models import transfer
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
@@ -78,6 +79,18 @@ class Training:
         base = self.preset.optimizer.lr
         return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
 
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean over the batch, without penalties; scalar."""
+        return self.criterion(outputs, batch.targets)
+
+    def correct(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Share of right predictions; scalar on the device."""
+        return losses.correct(outputs, batch.targets)
+
+    def evaluate(self, split: Split) -> list[Evaluation]:
+        """Of each member; draws no random number."""
+        return [evaluate(self.model, self.criterion, split, self.precision)]
+
     def penalty(self) -> Tensor | None:
         """What loss.l1 and loss.l2 add to the loss; None where there is nothing to add."""
         return losses.penalty(self.penalised, self.preset.loss) if self.penalised else None
@@ -106,8 +119,7 @@ class Training:
             "lr_scale": self.lr_scale,
             "edits": list(self.edits),
             "model": self.model.state_dict(),
-            "optimizer": self.update.optimizer.state_dict(),
-            "scaler": None if self.update.scaler is None else self.update.scaler.state_dict(),
+            "update": self.update.state(),
             "plateau": None if self.plateau is None else self.plateau.state(),
             "best": self.best.state(),
             "metrics": dict(self.reached),
@@ -122,13 +134,7 @@ class Training:
         self.batches.resize(state["batch_size"])
         self.batches.seek(state["epoch"], state["batch"])
         self.model.load_state_dict(state["model"])
-        optimizer = self.update.optimizer
-        forms = [(group["fused"], group["foreach"]) for group in optimizer.param_groups]
-        optimizer.load_state_dict(state["optimizer"])
-        for group, (fused, foreach) in zip(optimizer.param_groups, forms, strict=True):
-            group["fused"], group["foreach"] = fused, foreach  # this device's, not those of the one that saved
-        if self.update.scaler is not None:
-            self.update.scaler.load_state_dict(state["scaler"])
+        self.update.restore(state["update"])
         if self.plateau is not None:
             self.plateau.restore(state["plateau"])
         self.best.restore(state["best"])

@@ -12,7 +12,6 @@ from engine.errors import DescentError, PresetError
 from engine.forking import SWITCHES
 from engine.preset import Preset, load_preset
 from engine.texts import did_you_mean
-from engine.training import optimizers
 from engine.training.setup import Training, batch_size
 
 LIVE = (
@@ -110,10 +109,7 @@ def _dropouts(model: nn.Module) -> list[nn.Module]:
 
 
 def _apply(run: Training, preset: Preset) -> None:
-    _, values = optimizers.recipe(preset.optimizer)
-    for group in run.update.optimizer.param_groups:
-        group.update({key: value for key, value in values.items() if key != "lr"})
-    run.update.clip_norm = preset.train.clip_norm
+    run.update.set(preset.optimizer, preset.train.clip_norm)
     dropout = getattr(preset.model, "dropout", None)
     if dropout is not None:
         for module in _dropouts(run.model):

@@ -1,11 +1,14 @@
 """Backward, scaling, clipping and the optimizer's step: all that stands between a loss and new weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine import schema
 from engine.errors import PresetError
+from engine.training import optimizers
 from engine.training.optimizers import bare_step
 
 
@@ -68,3 +71,24 @@ class Update:
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """What the next update depends on besides the weights, for a checkpoint. The tensors are the live ones."""
+        scaler = None if self.scaler is None else self.scaler.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "scaler": scaler}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken, here or on another device."""
+        forms = [(group["fused"], group["foreach"]) for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, (fused, foreach) in zip(self.optimizer.param_groups, forms, strict=True):
+            group["fused"], group["foreach"] = fused, foreach  # this device's, not those of the one that saved
+        if self.scaler is not None and state["scaler"] is not None:
+            self.scaler.load_state_dict(state["scaler"])
+
+    def set(self, section: schema.AnyOptimizer, clip_norm: float | None) -> None:
+        """Use other scalars from now on."""
+        _, values = optimizers.recipe(section)
+        for group in self.optimizer.param_groups:
+            group.update({key: value for key, value in values.items() if key != "lr"})
+        self.clip_norm = clip_norm

@@ -108,7 +108,7 @@ def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> No
     assert origin["changed"] == ["optimizer.lr", "optimizer.momentum"]
     before = [(e["step"], e["loss"]) for e in parent.events() if e["event"] == "evaluation" and e["step"] <= 40]
     assert [(e["step"], e["loss"]) for e in other.events() if e["event"] == "evaluation"][: len(before)] == before
-    group = checkpoint.read(other.checkpoint(60))["optimizer"]["param_groups"][0]
+    group = checkpoint.read(other.checkpoint(60))["update"]["optimizer"]["param_groups"][0]
     assert group["momentum"] == 0.5
     assert other.checkpoints()[0] == 40
 

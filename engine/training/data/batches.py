@@ -14,6 +14,10 @@ class Batch(NamedTuple):
     inputs: Tensor  # (B, *features) float32
     targets: Tensor  # (B,) int64 or (B, T) float32
 
+    @property
+    def samples(self) -> int:
+        return len(self.targets)
+
     def parts(self, count: int) -> "list[Batch]":
         """At most `count` parts of nearly equal size."""
         return [Batch(*pair) for pair in zip(self.inputs.chunk(count), self.targets.chunk(count), strict=True)]

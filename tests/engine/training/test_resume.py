@@ -92,7 +92,7 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
     assert states[0]["model"].keys() == states[1]["model"].keys()
     for name, tensor in states[0]["model"].items():
         assert torch.equal(tensor, states[1]["model"][name]), name
-    moments = [state["optimizer"]["state"] for state in states]
+    moments = [state["update"]["optimizer"]["state"] for state in states]
     for index, values in moments[0].items():
         for name, value in values.items():
             assert value is None or torch.equal(value, moments[1][index][name])
