@@ -9,7 +9,7 @@ from engine import allowed
 from engine.overrides import Override
 from engine.texts import clean, did_you_mean, show
 
-RESERVED = ("members", "lab")
+RESERVED = ("lab",)
 _NOTHING = object()
 Path = tuple[str, ...]
 
@@ -26,13 +26,14 @@ class Complaints:
         """Say `text` about the key at `path`, unless something was said about it before."""
         key = ".".join(clean(part) for part in path)
         given = "" if value is _NOTHING else f" = {show(value)}"
-        self._lines.setdefault(path, f"{self._origin(origin or path)}: {key}{given}: {text}")
+        self._lines.setdefault(path, f"{self.origin(origin or path)}: {key}{given}: {text}")
 
     def lines(self) -> list[str]:
         """All lines, in the order of the schema."""
         return list(self._lines.values())
 
-    def _origin(self, path: Path) -> str:
+    def origin(self, path: Path) -> str:
+        """Where the value at `path` came from: --set, or the file."""
         for override in self._overrides:
             # A value may hold the key (model={…}), or be a part of what the line is about.
             shared = min(len(path), len(override.path))
@@ -144,6 +145,9 @@ def _locate(
             if part not in node["properties"]:
                 return tuple(path), None, table, table_name if len(path) == 2 else ""
             node = allowed.resolved(node["properties"][part])
+        elif isinstance(node.get("additionalProperties"), dict):  # a table whose keys are the user's choice
+            path.append(part)
+            node = allowed.resolved(node["additionalProperties"])
         elif "anyOf" in node and isinstance(_value_at(settings, tuple(path)), dict):
             tables = [c for c in map(allowed.resolved, node["anyOf"]) if c.get("type") == "object"]
             if tables and tables[0].get("title") != part:

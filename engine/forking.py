@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
+MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
 SCRIPT = "replay.jsonl"
 _KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # of the past that both runs share
 _STEERING = ("set", "extend")  # commands that change what a run computes
@@ -80,7 +81,7 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str]) -> Branch:
 
     DescentError that lists the checkpoints where there is none at that step; PresetError where a text is wrong.
     """
-    there = checkpoints(parent)
+    there = parent.checkpoints()
     if not there:
         raise DescentError(f"{parent.id} has no checkpoint yet to fork from")
     step = there[-1] if at is None else at
@@ -95,7 +96,7 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str]) -> Branch:
 
 def branch_to_replay(parent: RunFolder) -> Branch:
     """The same run once more, from its first checkpoint to the step it has come to."""
-    there = checkpoints(parent)
+    there = parent.checkpoints()
     if not there:
         raise DescentError(f"{parent.id} has no checkpoint to replay it from")
     step = there[0]
@@ -113,20 +114,16 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     return Branch(parent, step, preset, (), tuple(script))
 
 
-def checkpoints(run: RunFolder) -> list[int]:
-    """Steps of the checkpoints on the way to where the run stands: not those of a future that it went back from."""
-    written = {event["step"] for event in run.events() if event["event"] == "checkpoint"}
-    origin = run.origin()
-    if origin is not None:
-        written.add(origin["step"])
-    return [step for step in run.checkpoints() if step in written]
-
-
 def script_of(run: RunFolder) -> list[dict[str, Any]]:
     """The commands that a replay is still to be given, by step; empty for any other run."""
     script = read_json_lines(run.path / SCRIPT)
     given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
     return script[given:]
+
+
+def is_of_presets(edit: str) -> bool:
+    """Whether a preset can hold what a live edit says."""
+    return not edit.startswith(MARK) and edit.partition("=")[0].strip() not in SWITCHES
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:
@@ -160,7 +157,7 @@ def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":
 
 def _settings_at(run: RunFolder, step: int) -> Preset:
     """The run's preset with the live edits that were in force at a checkpoint."""
-    texts = [text for text in _readable(run, step).get("edits", []) if text.partition("=")[0].strip() not in SWITCHES]
+    texts = [text for text in _readable(run, step).get("edits", []) if is_of_presets(text)]
     latest = {text.partition("=")[0].strip(): text for text in texts}
     preset = load_preset(run.preset, list(latest.values()))
     return replace(preset, name=str(run.facts().get("preset", run.id)))

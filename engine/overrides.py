@@ -12,6 +12,7 @@ from engine.texts import clean, show
 # TOML wants digits on both sides of the point; people type .1 and 1. all the same.
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 CODE_SECTIONS = ("data", "model", "loss")
+_EITHER = (("train", "epochs", "steps"), ("members", "repeats", "folds"))  # of which a preset has one
 
 
 class Override(NamedTuple):
@@ -33,8 +34,15 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
         elif any("\ud800" <= c <= "\udfff" for c in text):
             problems.append(f"--set {show(text)}: is not valid UTF-8")
         else:
-            found.append(Override(path, _value(value.strip())))
+            found.append(Override(_sweep_path(path), _value(value.strip())))
     return found, problems
+
+
+def _sweep_path(path: tuple[str, ...]) -> tuple[str, ...]:
+    """members.sweep.optimizer.lr is members.sweep."optimizer.lr": the keys of a sweep are dotted themselves."""
+    if path[:2] == ("members", "sweep") and len(path) > 3 and "." not in path[2]:
+        return (*path[:2], ".".join(path[2:4]), *path[4:])
+    return path
 
 
 def _path(key: str) -> tuple[str, ...] | None:
@@ -68,10 +76,11 @@ def apply(settings: dict[str, Any], overrides: Sequence[Override]) -> list[str]:
     """Lay `overrides` over `settings`, in place. Returns notes on what of the file no longer applies."""
     notes = [note for section, name in _new_names(overrides).items() for note in _rename(settings, section, name)]
     given = {override.path for override in overrides}
-    train = settings.get("train")
-    for length, other in (("epochs", "steps"), ("steps", "epochs")):
-        if isinstance(train, dict) and ("train", length) in given:
-            train.pop(other, None)
+    for section, one, other in _EITHER:
+        for key, gives_way in ((one, other), (other, one)):
+            table = settings.get(section)
+            if isinstance(table, dict) and (section, key) in given:
+                table.pop(gives_way, None)
     for override in overrides:
         _put(settings, override)
     return notes

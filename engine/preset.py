@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from engine import allowed, library, overrides, schema
+from engine import allowed, library, members, overrides, schema
 from engine.complaints import Complaints
 from engine.errors import PresetError
 from engine.texts import clean
@@ -55,6 +55,10 @@ class Preset:
     def train(self) -> schema.Train:
         return self.settings.train
 
+    @property
+    def members(self) -> schema.Members:
+        return self.settings.members
+
     def changed(self, texts: Sequence[str]) -> "Preset":
         """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""
         assert self.path is not None
@@ -64,6 +68,10 @@ class Preset:
     def to_toml(self) -> str:
         """The preset with every default written out; loading it gives the same settings again."""
         settings = self.settings.model_dump(by_alias=True, exclude_none=True)
+        if self.members == schema.Members():
+            del settings["members"]
+        elif not self.members.sweep:
+            del settings["members"]["sweep"]
         return _short_lists(tomli_w.dumps({key: _name_first(value) for key, value in settings.items()}))
 
 
@@ -93,9 +101,12 @@ def _checked(settings: dict[str, Any], path: Path, texts: Sequence[str]) -> Pres
     complaints.storable((), settings)
     complaints.tables(settings)
     _imply_names(settings)
+    _join_sweep_keys(settings)
     _make_paths_absolute(settings, path.absolute().parent, given)
     try:
         model = schema.PresetModel.model_validate(settings, by_alias=True, by_name=False)
+        model, wrong = members.checked(model, complaints)
+        problems += wrong
     except ValidationError as error:
         complaints.schema(error, settings)
     problems += complaints.lines()
@@ -171,6 +182,21 @@ def _imply_names(settings: dict[str, Any]) -> None:
             table["name"] = node["default"]["name"]
     for section in allowed.json_schema()["required"]:
         settings.setdefault(section, {})  # so that the error says which of its keys are needed
+
+
+def _join_sweep_keys(settings: dict[str, Any]) -> None:
+    """sweep.optimizer.lr = […], which TOML reads as tables in tables, is sweep."optimizer.lr" = […]."""
+    table = settings.get("members")
+    sweep = table.get("sweep") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(sweep, dict):
+        return
+    joined: dict[str, Any] = {}
+    for key, value in sweep.items():
+        if key in allowed.sections() and isinstance(value, dict):
+            joined.update({f"{key}.{inner}": choice for inner, choice in value.items()})
+        else:
+            joined[key] = value
+    table["sweep"] = joined
 
 
 def _make_paths_absolute(settings: dict[str, Any], folder: Path, given: Sequence[overrides.Override]) -> None:

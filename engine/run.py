@@ -49,9 +49,16 @@ class RunFolder:
         return self.checkpoint_folder / f"step-{step}.pt"
 
     def checkpoints(self) -> list[int]:
-        """Steps of the checkpoints that are there, ascending."""
-        steps = (file.stem.removeprefix("step-") for file in self.checkpoint_folder.glob("step-*.pt"))
-        return sorted(int(step) for step in steps if step.isdigit())
+        """Steps of the checkpoints on the way to where the run stands, ascending.
+
+        Those of a future that it went back from are on the disk as well, and do not count.
+        """
+        written = {event["step"] for event in self.events() if event["event"] == "checkpoint"}
+        origin = self.origin()
+        if origin is not None:
+            written.add(origin["step"])
+        files = (file.stem.removeprefix("step-") for file in self.checkpoint_folder.glob("step-*.pt"))
+        return sorted(int(step) for step in files if step.isdigit() and int(step) in written)
 
     def facts(self) -> dict[str, Any]:
         """run.json; empty for a run that has not got so far."""

@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
-from engine import schedules
 from engine.errors import PresetError
-from engine.forking import SWITCHES
+from engine.forking import is_of_presets
 from engine.plan import Pace
 from engine.texts import shorten
 from engine.training import checkpoint, steering
 from engine.training.checkpoint import State
-from engine.training.setup import Training
+from engine.training.training import Training
 
 _LENGTH = ("train.epochs", "train.steps")
 
@@ -27,19 +26,18 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     _check_weights(run, state, origin)
     notes = []
     state = dict(state)
-    steering.restore(run, [text for text in state["edits"] if text.partition("=")[0].strip() in SWITCHES])
+    steering.restore(run, [text for text in state["edits"] if not is_of_presets(text)])
 
-    fresh, stored = run.update.state(), state["update"]
-    if "optimizer.name" in changed or _shapes(fresh) != _shapes(stored):
-        state["update"] = fresh
+    if "optimizer.name" in changed or not run.update.fits(state["update"]):
+        state["update"] = run.update.state()
         notes.append("the optimizer begins anew: the parent's momentum does not fit it")
-    if "schedule.name" in changed and run.plateau is not None:
-        state["plateau"] = schedules.Plateau(run.plateau.section).state()
+    if "schedule.name" in changed:
+        state |= run.fresh_plateaus()
     if "train.seed" in changed:
         state["random"] = checkpoint.random_state(run.device)  # as `build` has just seeded it
 
     seconds = run.restore(state)
-    run.update.set(run.preset.optimizer, run.preset.train.clip_norm)  # the checkpoint brought the parent's
+    steering.restore(run, run.edits)  # once more: the checkpoint brought the parent's scalars
     if run.batches.index == 0:
         steering.begin_epoch(run)  # another batch size; in the middle of an epoch it waits for the end
     length = not changed.isdisjoint(_LENGTH)
@@ -50,22 +48,17 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
 
 def _check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
     """The first weight that does not fit, in words."""
-    mine, theirs = run.model.state_dict(), state["model"]
+    mine, theirs = run.weights(), state["model"]
     for name in [*mine, *theirs]:
         wanted = tuple(mine[name].shape) if name in mine else None
         given = tuple(theirs[name].shape) if name in theirs else None
         if wanted != given:
-            changed = shorten(", ".join(key for key in origin["changed"] if key.startswith(("model.", "data."))), 80)
+            changed = shorten(", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80)
             raise PresetError(
                 f"the checkpoint of {origin['run']} does not fit this model: {name} is {given or 'not there'}, "
                 f"wanted is {wanted or 'none'} (changed: {changed or 'nothing of it'}). A fork keeps the shape: "
                 "another can start from these weights by model.from"
             )
-
-
-def _shapes(state: dict[str, Any]) -> list[int]:
-    """How many parameters each group of an optimizer has."""
-    return [len(group["params"]) for group in state["optimizer"]["param_groups"]]
 
 
 def _plan_anew(run: Training, *, length: bool) -> None:

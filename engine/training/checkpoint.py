@@ -86,16 +86,10 @@ def latest(run: RunFolder) -> tuple[State | None, list[str]]:
     return None, complaints
 
 
-def remove_old(run: RunFolder, keep: int, spare: set[int], newest: int) -> None:
-    """Remove all but the first checkpoint, those in `spare` and the `keep` latest up to `newest`.
-
-    Checkpoints beyond `newest` belong to a future that a resume or rewind left behind; they stay.
-    """
-    steps = [step for step in run.checkpoints()[1:] if step <= newest]
-    for step in steps[:-keep]:
-        if step not in spare:
-            run.checkpoint(step).unlink(missing_ok=True)
-            run.checkpoint(step).with_suffix(".json").unlink(missing_ok=True)
+def remove(run: RunFolder, step: int) -> None:
+    """Remove a checkpoint that is no longer wanted."""
+    run.checkpoint(step).unlink(missing_ok=True)
+    run.checkpoint(step).with_suffix(".json").unlink(missing_ok=True)
 
 
 def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:

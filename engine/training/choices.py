@@ -1,7 +1,5 @@
 """What a run chooses by measuring, before its first step, and what a resume or a reader needs to know: run.json."""
 
-import copy
-import dataclasses
 import platform
 import socket
 import time
@@ -12,12 +10,10 @@ import torch
 
 from engine.places import version
 from engine.preset import Preset
-from engine.training import loop, losses, measure, models, optimizers
+from engine.training import loop, measure
 from engine.training.adoption import measured_before
-from engine.training.data.batches import throw_away
-from engine.training.setup import Training, batch_size
-from engine.training.statistics import LayerStatistics
-from engine.training.update import Update
+from engine.training.members.training import MemberTraining
+from engine.training.training import Training
 
 
 def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
@@ -30,7 +26,7 @@ def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any
     threads = before.get("threads", threads) if threads == "auto" else threads
     every = before.get("statistics_every", every) if every == "auto" else every
     with measure.undisturbed(run.device):
-        trial = _trial(run, preset)
+        trial = _trial(run)
         if threads == "auto":
             on_cpu = run.device.type == "cpu"
             threads = measure.choose_threads(trial) if on_cpu else torch.get_num_threads()
@@ -51,25 +47,18 @@ def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any
         "data_root": str(data_root),
         "samples": {name: len(split.inputs) for name, split in splits.items() if split is not None},
         "task": data.task,
+        "input_shape": list(data.input_shape),
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "steps_per_epoch": run.batches.per_epoch,
         "total_steps": run.total_steps,
+        **({"way": run.stack.path} if isinstance(run, MemberTraining) else {}),
         "parent": None if origin is None else {key: origin[key] for key in ("run", "dir", "step")},
     }
 
 
-def _trial(run: Training, preset: Preset) -> measure.Step:
+def _trial(run: Training) -> measure.Step:
     """A training step on a copy of the model, for measuring. Learning rate 0: its weights stay in range."""
-    model = copy.deepcopy(run.model)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = optimizers.build(preset.optimizer, trained, run.device)
-    update = Update(optimizer, trained, clip_norm=run.update.clip_norm, device=run.device)
-    statistics = LayerStatistics(model, models.layers(model))
-    penalised = losses.penalised(model) if run.penalised else []
-    copied = dataclasses.replace(
-        run, model=model, forward=model, update=update, statistics=statistics, penalised=penalised
-    )
-    batch = throw_away(run.dataset.train, batch_size(preset, len(run.dataset.train.inputs)))
+    copied, batch = run.trial(), run.throw_away_batch()
 
     def step(measured: bool) -> None:
         loop.train_step(copied, batch, 0.0, measured=measured)

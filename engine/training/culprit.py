@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.metrics import LAYER_STATISTICS
 from engine.run import RunFolder
 from engine.training import checkpoint, loop, models, steering
-from engine.training.setup import Training
+from engine.training.training import Training
 
 BUDGET = 20.0  # seconds; whoever waits for an answer does not wait for a whole epoch of a large model
 _RATIO = LAYER_STATISTICS.index("update_ratio")
@@ -43,7 +43,7 @@ def find(run: Training, folder: RunFolder, until: int, interrupted: Callable[[],
     it again, or where that takes longer than the budget.
     """
     saved = [step for step in folder.checkpoints() if step <= until]
-    if not saved:
+    if not saved or len(run.members) > 1:  # a member that diverges is frozen before it is broken
         return None
     try:
         start = checkpoint.read(folder.checkpoint(saved[-1]))
@@ -82,7 +82,7 @@ def _replay(
             what, index = found
             name, module = layers[index] if index is not None else (None, None)
             kind = models.describe(module) if module is not None else None
-            return Culprit(run.step, what, name, kind, lr, ratio)
+            return Culprit(run.step, what, name, kind, float(lr), ratio)
         ratio = float(statistics[:, _RATIO].max())
         run.step += 1
         epoch_is_over = run.batches.epoch_is_over()

@@ -8,7 +8,7 @@ from engine.control import Queue, Request
 from engine.errors import DescentError
 from engine.run import Events
 from engine.training import steering
-from engine.training.setup import Training
+from engine.training.training import Training
 
 if TYPE_CHECKING:
     from engine.training.session import Session

@@ -24,6 +24,7 @@ class Keeper:
         """flush: returns when all rows are on the disk."""
         self._run, self._events, self._flush, self._keep = run, events, flush, keep
         self._held: State | None = None
+        self._steps = run.checkpoints()
         self._last_write = time.monotonic()
 
     def rested(self) -> bool:
@@ -43,9 +44,14 @@ class Keeper:
         else:
             self._held = copy.deepcopy(state)
 
-    def forget(self) -> None:
-        """Drop what is held: the run went back to before it."""
+    def steps(self) -> list[int]:
+        """Of the checkpoints on the way to here, ascending."""
+        return list(self._steps)
+
+    def forget_beyond(self, step: int) -> None:
+        """The run went back to `step`: what it saved later is of a future that is left, and stays on the disk."""
         self._held = None
+        self._steps = [saved for saved in self._steps if saved <= step]
 
     def best(self, step: int) -> State:
         """The state of step `step`, which was held or saved. ValueError where it is lost."""
@@ -61,7 +67,14 @@ class Keeper:
             self._events.sync()
         except OSError as error:
             raise checkpoint.cannot_write(error, self._run, f"the checkpoint of step {state['step']}") from None
-        best = state["best"]["step"]
-        checkpoint.remove_old(self._run, self._keep, {best} if best is not None else set(), state["step"])
+        self._steps = sorted({*self._steps, state["step"]})
+        self._remove_old(state["best"]["step"])
         self._last_write = time.monotonic()
         return path
+
+    def _remove_old(self, best: int | None) -> None:
+        """All but the first checkpoint, the best one, and the latest ones."""
+        for step in self._steps[1 : -self._keep]:
+            if step != best:
+                checkpoint.remove(self._run, step)
+                self._steps.remove(step)

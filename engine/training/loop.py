@@ -5,18 +5,18 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from engine.training.data.batches import Batch
+from engine.training.parts import AnyBatch
 from engine.training.session import Session
-from engine.training.setup import Training
+from engine.training.training import Training
 
 
 class Learned(NamedTuple):
     """What one step showed. All of it stays on the device."""
 
-    loss: Tensor  # mean over the batch, before the update; scalar
+    loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
     accuracy: Tensor | None
     norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
-    layers: Tensor | None  # (layers, statistics)
+    layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
 
 
 def train(run: Training, session: Session) -> None:
@@ -37,7 +37,7 @@ def train(run: Training, session: Session) -> None:
             session.save()
 
 
-def train_step(run: Training, batch: Batch, lr: float, *, measured: bool) -> Learned:
+def train_step(run: Training, batch: AnyBatch, lr: float | Tensor, *, measured: bool) -> Learned:
     """One update of the weights from one batch. `measured`: with gradient norms and layer statistics."""
     update, parts = run.update, [batch]
     if run.preset.train.accumulate > 1:
@@ -62,7 +62,9 @@ def train_step(run: Training, batch: Batch, lr: float, *, measured: bool) -> Lea
     if measured:
         run.statistics.before_update()
     update.apply(lr)
-    return Learned(loss, accuracy, norms, run.statistics.row() if measured else None)
+    if accuracy is not None:
+        accuracy = update.marked(accuracy)
+    return Learned(update.marked(loss), accuracy, norms, run.statistics.row() if measured else None)
 
 
 def _add(total: Tensor | None, value: Tensor, share: float) -> Tensor:

@@ -28,6 +28,8 @@ class Monitor:
         self._names = names
         self._norm = names.index("grad_norm")
         self.non_finite: NonFinite | None = None
+        self.known_ended: set[int] = set()  # members of which no number is expected any more
+        self.diverged: list[tuple[int, int]] = []  # members that went non-finite, and at which step; to be taken
         self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
         self.steps_per_second: float | None = None
         self._sum, self._rows = 0.0, 0
@@ -38,21 +40,36 @@ class Monitor:
     def rows(self, first: int, rows: Rows) -> None:
         """rows: (n, M, columns) float32, of steps `first` on."""
         losses = rows[:, :, self._loss]
-        bad = np.asarray(~np.isfinite(losses).all(axis=1))
-        flagged = np.nan_to_num(rows[:, :, self._flags]).any(axis=(1, 2))
-        if self.non_finite is None and (bad.any() or flagged.any()):
-            row = int(np.argmax(bad | flagged))
-            self.non_finite = NonFinite(first + row, self._what(rows[row], bool(bad[row])))
-        self._sum += float(losses.sum(dtype=np.float64)) / losses.shape[1]
+        if losses.shape[1] == 1:
+            self._look_for_trouble(first, rows)
+        else:
+            self._look_for_diverged(first, losses)
+        means = mean_of_known(losses)
+        self._sum += float(means.sum(dtype=np.float64))
         self._rows += len(rows)
         self.last = {
-            "loss": float(losses[-1].mean()),
-            "accuracy": None if self._accuracy is None else float(rows[-1, :, self._accuracy].mean()),
+            "loss": float(means[-1]),
+            "accuracy": None if self._accuracy is None else float(mean_of_known(rows[-1:, :, self._accuracy])[0]),
             "grad_norm": self._latest_norm(rows),
         }
         if self._seen is None:
             self._seen = float(first), float(rows[0, 0, self._time])
         self._rate(first + len(rows), float(rows[-1, 0, self._time]))
+
+    def _look_for_trouble(self, first: int, rows: Rows) -> None:
+        bad = ~np.isfinite(rows[:, 0, self._loss])
+        flagged = np.nan_to_num(rows[:, 0, self._flags]).any(axis=1)
+        if self.non_finite is None and (bad.any() or flagged.any()):
+            row = int(np.argmax(bad | flagged))
+            self.non_finite = NonFinite(first + row, self._what(rows[row], bool(bad[row])))
+
+    def _look_for_diverged(self, first: int, losses: Rows) -> None:
+        """losses: (n, M). A member that no longer trains has NaN from then on."""
+        bad = ~np.isfinite(losses)
+        for member in np.flatnonzero(bad.any(axis=0)).tolist():
+            if member not in self.known_ended:
+                self.known_ended.add(member)
+                self.diverged.append((member, first + int(np.argmax(bad[:, member]))))
 
     def report(self, step: int, what: str) -> None:
         """Something else than a row has shown trouble."""
@@ -68,7 +85,7 @@ class Monitor:
         return f"gradient of layer {flagged[-1].removeprefix('layer.').removesuffix('.non_finite')}"
 
     def _latest_norm(self, rows: Rows) -> float | None:
-        norms = rows[:, :, self._norm].mean(axis=1)
+        norms = mean_of_known(rows[:, :, self._norm])
         measured = norms[~np.isnan(norms)]
         return float(measured[-1]) if len(measured) else self.last["grad_norm"]
 
@@ -88,3 +105,13 @@ class Monitor:
         mean = self._sum / self._rows if self._rows else float("nan")
         self._sum, self._rows = 0.0, 0
         return mean
+
+
+def mean_of_known(values: Rows) -> Rows:
+    """(n, M) -> (n,): the mean over the members that still have a number; NaN where none has."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

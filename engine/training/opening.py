@@ -16,7 +16,8 @@ from engine.run import Events, RunFolder
 from engine.texts import clean
 from engine.training import checkpoint, choices, models, optimizers, steering
 from engine.training.adoption import adopt
-from engine.training.setup import Training, build, choose_device
+from engine.training.setup import build, choose_device
+from engine.training.training import Training
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     if facts and preset.train.device == "auto" and facts["device"] != str(device):
         _warn(events, display, f"trained on {facts['device']} until now, from here on {device}: not bit-equal")
     events.write("stage", stage="data")
-    run = build(preset, folder, data_root, device, fresh=state is None)
+    run = build(preset, folder, data_root, device, fresh=state is None, way=facts.get("way"))
     for note in run.notes:
         _warn(events, display, note)
     if not facts:
@@ -87,8 +88,11 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
 def _layout(run: Training, folder: RunFolder) -> Layout:
     """The run's columns, written before its first row. PresetError where a fork's are not those of its parent."""
     layers = tuple({"name": name, "kind": models.describe(module)} for name, module in models.layers(run.model))
-    member = {"member": 0, "seed": run.preset.train.seed, "values": {}}
-    layout = Layout.of(accuracy=run.classifies, members=(member,), layers=layers)
+    members = tuple(
+        {"member": m.member, "seed": m.seed, "values": m.values} | ({} if m.fold is None else {"fold": m.fold})
+        for m in run.members
+    )
+    layout = Layout.of(accuracy=run.classifies, members=members, layers=layers)
     stored = Layout.load(folder.path)
     if stored is None:
         layout.save(folder.path)

@@ -48,6 +48,7 @@ class Recorder:
         self._norms = self._ring[:, :, first : first + 2]
         self._layers = self._ring[:, :, first + 2 :].view(CAPACITY, self._members, -1)
         self._lr, self._time = names.index("lr"), names.index("time")
+        self._rates = self._slots(self._lr)
         self._host = np.empty((CAPACITY, 2), np.float32)  # lr and time
         self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
         self._copied: torch.cuda.Event | None = None
@@ -59,9 +60,12 @@ class Recorder:
     def _slots(self, column: int) -> list[Tensor]:
         return list(self._ring[:, :, column].unbind(0))
 
-    def record(self, loss: Tensor, accuracy: Tensor | None, lr: float, seconds: float) -> None:
-        """One row. loss and accuracy: scalars or (M,) on the device. lr; seconds of training so far."""
+    def record(self, loss: Tensor, accuracy: Tensor | None, lr: float | Tensor, seconds: float) -> None:
+        """One row. loss and accuracy: scalars or (M,) on the device. lr: one, or (M,). seconds of training so far."""
         slot = self._filled
+        if isinstance(lr, Tensor):
+            self._rates[slot].copy_(lr)
+            lr = float("nan")  # on the host nothing is known of it
         self._losses[slot].copy_(loss)
         if accuracy is not None:
             self._accuracies[slot].copy_(accuracy)
@@ -104,7 +108,8 @@ class Recorder:
         count, host = self._pending
         self._pending = None
         rows = self._staging[:count].numpy()
-        rows[:, :, self._lr] = host[:, :1]
+        known = ~np.isnan(host[:, 0])
+        rows[known, :, self._lr] = host[known, :1]
         rows[:, :, self._time] = host[:, 1:]
         self._writer.append(rows)
         first, self._first = self._first, self._first + count

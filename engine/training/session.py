@@ -1,7 +1,7 @@
 """What surrounds the steps of a run: rows, epochs, evaluations, checkpoints, and trouble."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ from engine.errors import DescentError
 from engine.metrics import Layout, MetricsWriter
 from engine.progress import Display, Progress, number
 from engine.run import Events, RunFolder
-from engine.training import checkpoint, steering
+from engine.training import checkpoint, selection, steering
 from engine.training.checkpoint import State
 from engine.training.clock import Clock
-from engine.training.data import Split
 from engine.training.desk import Desk
 from engine.training.evaluation import Evaluation
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
 from engine.training.recorder import Recorder, Rows
-from engine.training.setup import Training
 from engine.training.spikes import LossWatch
+from engine.training.training import Training
 from engine.training.trouble import Trouble
 
 MOST_LINES = 100  # a run of more epochs says a line for several at once
@@ -65,6 +64,7 @@ class Session:
         run = self._run
         self._writer = MetricsWriter(self._folder.path, run.step)
         self._monitor = Monitor(self._layout, gradients_may_overflow=run.preset.train.precision == "fp16")
+        self._monitor.known_ended = set(run.ended())
         self._watch = LossWatch(self._layout, run.step, self._events.write)
         self._trouble = Trouble(run, self._folder, self._events, self._stop_wanted)
         self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._look_at)
@@ -73,6 +73,12 @@ class Session:
         """Rows that have come to the host."""
         self._monitor.rows(first, rows)
         self._watch.rows(rows)
+        for member, step in self._monitor.diverged:
+            self._run.end(member, "diverged")
+            self._say_ended(member, "diverged", step)
+        if self._monitor.diverged and len(self._run.ended()) == len(self._run.members):
+            self._monitor.report(self._monitor.diverged[-1][1], "loss of every member that still trained")
+        self._monitor.diverged = []
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
@@ -95,7 +101,7 @@ class Session:
 
     def is_stopped(self) -> bool:
         """Whether a client, or early stopping, has ended the training."""
-        return self.desk.stop in ("now", "discard") or self._run.best.patience_is_over()
+        return self.desk.stop in ("now", "discard") or self._run.is_over()
 
     def drain(self) -> None:
         """Return when the rows of all steps so far are on the disk."""
@@ -107,7 +113,7 @@ class Session:
         self,
         loss: Tensor,
         accuracy: Tensor | None,
-        lr: float,
+        lr: float | Tensor,
         norms: tuple[Tensor, Tensor] | None,
         layers: Tensor | None,
     ) -> None:
@@ -116,7 +122,7 @@ class Session:
             self._recorder.norms(*norms)
         if layers is not None:
             self._recorder.layers(layers)
-        self._lr = lr
+        self._lr = lr if isinstance(lr, float) else None  # the members' own are in the rows
         self._recorder.record(loss, accuracy, lr, self.clock.seconds())
 
     def _in_trouble(self) -> bool:
@@ -173,10 +179,12 @@ class Session:
             self._recorder.drain()
             if self._in_trouble():
                 return  # rather than evaluate a broken model
-            loss = self._evaluate("validation", "val", run.dataset.validation, run.step).loss
-            if run.plateau is not None and run.plateau.observe(loss):
-                self.note_plan()
-            if run.best.observe(loss, run.step):
+            ended = run.ended()
+            is_best = run.observe(self._evaluate("validation", run.step))
+            for member in run.ended().keys() - ended.keys():
+                self._say_ended(member, run.ended()[member], run.step)
+            self.note_plan()  # a plateau may have lowered the rate
+            if is_best:
                 self._recorder.flush()
                 if not self._in_trouble():
                     self._keeper.hold(self._capture())
@@ -187,7 +195,7 @@ class Session:
         if run.dataset.validation is None:
             raise DescentError("this run has no validation split; data.validation = 0.1 would make one")
         with self.clock.stopped():
-            self._evaluate("validation", "val", run.dataset.validation, run.step)
+            self._evaluate("validation", run.step)
         return {name: value for name, value in run.reached.items() if name.startswith("val_")}
 
     def picture(self, kind: str, options: dict[str, Any]) -> Path:
@@ -195,7 +203,11 @@ class Session:
         from engine.training.pictures import make
 
         with self.clock.stopped():
-            arrays = make(self._run, kind, options, self._folder)
+            options = dict(options)
+            member = options.pop("member", 0)
+            if isinstance(member, bool) or not isinstance(member, int):
+                raise DescentError(f"picture {kind}: member = {member!r}: must be a whole number")
+            arrays = make(self._run.alone(member), kind, options, self._folder)
             try:
                 return pictures.write(self._folder.path, kind, self._run.step, arrays)
             except OSError as error:
@@ -207,7 +219,7 @@ class Session:
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or to the last one before this step. Nothing is destroyed."""
-        steps = self._folder.checkpoints()
+        steps = self._keeper.steps()
         if to is None:
             to = max((step for step in steps if step < self._run.step), default=None)
         if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
@@ -221,23 +233,38 @@ class Session:
         self._writer.close()
         steering.restore(self._run, state["edits"])
         self.clock.set(self._run.restore(state))
-        self._keeper.forget()
+        self._keeper.forget_beyond(to)
         self._events.write("rewound", to=to, log=state["log"])
         self._planned = {}
         self.note_plan()
         self._open_rows()
         return to
 
-    def _evaluate(self, split: str, short: str, samples: Split, step: int) -> Evaluation:
+    def _evaluate(self, split: str, step: int, members: Sequence[int] | None = None) -> list[Evaluation]:
+        """Evaluate every member, and tell of those that have not ended badly, or of `members` alone.
+
+        step: that of the models that are looked at.
+        """
         run = self._run
-        result = run.evaluate(samples)[0]
-        values = {"loss": result.loss}
-        if result.accuracy is not None:
-            values["accuracy"] = result.accuracy
-        run.reached.update({f"{short}_{name}": value for name, value in values.items()})
+        results = run.evaluate(split)
+        lost = [member for member, why in run.ended().items() if why == "diverged"]
+        shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
+        for member in shown:
+            self._events.write("evaluation", step=step, split=split, member=member, **_values(results[member]))
+        short = "val" if split == "validation" else split
+        means = {
+            f"{short}_{name}": sum(_values(results[member])[name] for member in shown) / len(shown)
+            for name in _values(results[0])
+            if shown
+        }
+        run.reached.update(means)
         run.evaluated[split] = run.step
-        self._events.write("evaluation", step=step, split=split, member=0, **values)
-        return result
+        return results
+
+    def _say_ended(self, member: int, why: str, step: int) -> None:
+        self._monitor.known_ended.add(member)
+        self._events.write("member", member=member, state=why, step=step)
+        self._display.say(f"member {member} {why} at step {step:,}")
 
     def checkpoint_is_due(self, epoch_is_over: bool) -> bool:
         every = self._run.preset.train.checkpoint_every
@@ -257,7 +284,7 @@ class Session:
 
     def last_receipt(self) -> Path | None:
         """The last checkpoint on the way to here."""
-        steps = forking.checkpoints(self._folder)
+        steps = self._keeper.steps()
         return self._folder.checkpoint(steps[-1]) if steps else None
 
     # --- the end ---
@@ -271,22 +298,25 @@ class Session:
             if run.evaluated.get("validation") != run.step:
                 self.evaluate()
             self._say_epoch()
-            if run.dataset.test is not None:
-                if run.evaluated.get("test") != run.step:
-                    self._test(run.dataset.test)
+            if run.evaluated.get("test") != run.step:
+                self._test()
+            if "test_loss" in run.reached:
                 self._display.say(f"test {described(run.reached, 'test')}")
         return self.save()
 
-    def _test(self, samples: Split) -> None:
+    def _test(self) -> None:
         """With early stopping it is the best model that is tested: the last one is only where patience ended."""
-        run, best = self._run, self._run.best.step
-        if run.best.settings is None or best is None or best == run.step:
-            self._evaluate("test", "test", samples, run.step)
-            return
-        last = {name: value.clone() for name, value in run.model.state_dict().items()}
-        run.model.load_state_dict(self._keeper.best(best)["model"])
-        self._evaluate("test", "test", samples, best)
-        run.model.load_state_dict(last)
+        run = self._run
+        with run.at_best(self._keeper.best) as step:
+            winner = selection.winner(run)
+            if winner is not None:
+                self._events.write("winner", step=step, **winner)
+            if run.dataset.test is None:
+                return
+            self._evaluate("test", step, None if winner is None else winner["members"])
+            together = selection.ensemble(run)
+            if together is not None:
+                self._events.write("ensemble", step=step, split="test", **_values(together))
 
     def close(self) -> None:
         """Leave the rows on the disk, however the run ended."""
@@ -311,6 +341,12 @@ class Session:
             val_loss=run.reached.get("val_loss"),
             val_accuracy=run.reached.get("val_accuracy"),
         )
+
+
+def _values(result: Evaluation) -> dict[str, float]:
+    """What an event of an evaluation holds."""
+    values = {"loss": result.loss}
+    return values if result.accuracy is None else values | {"accuracy": result.accuracy}
 
 
 def described(reached: dict[str, float], split: str) -> str:

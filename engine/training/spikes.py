@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.metrics import Layout
+from engine.training.monitor import mean_of_known
 from engine.training.recorder import Rows
 
 BLOCK = 10  # steps to an average
@@ -40,7 +41,7 @@ class LossWatch:
 
     def rows(self, rows: Rows) -> None:
         """rows: (n, M, columns) float32, the next ones. Members are averaged."""
-        losses = np.concatenate([self._rest, rows[:, :, self._loss].mean(axis=1, dtype=np.float64)])
+        losses = np.concatenate([self._rest, mean_of_known(rows[:, :, self._loss]).astype(np.float64)])
         blocks = len(losses) // BLOCK
         self._rest = losses[blocks * BLOCK :]
         for average in losses[: blocks * BLOCK].reshape(-1, BLOCK).mean(axis=1).tolist():

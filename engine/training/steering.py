@@ -1,18 +1,17 @@
 """Changing a run between two of its steps: live edits, a longer run, another batch size."""
 
-import dataclasses
 import math
 from typing import Any
 
 import torch
-from torch import nn
 
 from engine import overrides
 from engine.errors import DescentError, PresetError
-from engine.forking import SWITCHES
-from engine.preset import Preset, load_preset
+from engine.forking import MARK, SWITCHES
+from engine.preset import Preset
 from engine.texts import did_you_mean
-from engine.training.setup import Training, batch_size
+from engine.training.setup import batch_size
+from engine.training.training import Training
 
 LIVE = (
     "optimizer.lr",
@@ -26,98 +25,121 @@ LIVE = (
     "train.statistics_every",
     *SWITCHES,
 )
+OF_ONE_MEMBER = (
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.weight_decay",
+    "model.dropout",
+    "lr_scale",
+)
 
 
 def edit(run: Training, texts: list[str]) -> dict[str, Any]:
     """Change live settings: all of `texts` ("key=value"), or none where one is wrong. The values now in force.
 
-    lr_scale multiplies the scheduled rate; data.augment is a switch; train.batch_size waits for the next epoch.
+    lr_scale multiplies the scheduled rate; data.augment is a switch; train.batch_size waits for the next epoch. With
+    "member=3" among the texts, the others are for that member alone.
     DescentError that says what can't be, and what can.
     """
     given, problems = overrides.parse(texts)
     if problems or not given:
         raise DescentError("\n".join(problems) or "give at least one key=value")
     edits = {".".join(override.path): override.value for override in given}
+    member = _member(run, edits)
     for key in edits:
         if key not in LIVE:
             raise DescentError(
                 f"{key} can't be changed in a live run{did_you_mean(key, LIVE) or '.'} What can: {', '.join(LIVE)}"
                 + ("; to train longer: descent extend" if key in ("train.epochs", "train.steps") else "")
             )
-    scale, augments = _switches(run, edits)
-    preset = _edited(run, [text for key, text in zip(edits, texts, strict=True) if key not in SWITCHES])
-    _check(run, preset)
-
-    run.preset = preset
-    run.lr_scale = scale
-    run.batches.augment = run.augmentation if augments else None
-    run.edits += texts
-    _apply(run, preset)
+        if member is not None and key not in OF_ONE_MEMBER:
+            raise DescentError(f"{key} is one for all members; of one alone: {', '.join(OF_ONE_MEMBER)}")
+    mark = "" if member is None else f"{MARK}{member} "
+    _take(run, [*run.edits, *(mark + text for text in texts if _key(text) != "member")])
     return edits
 
 
 def restore(run: Training, texts: list[str]) -> None:
     """Put the settings back to those of a checkpoint, which knows the edits made until then."""
-    assert run.preset.path is not None
-    run.preset = dataclasses.replace(load_preset(run.preset.path), name=run.preset.name)
-    run.edits, run.lr_scale = [], 1.0
-    run.batches.augment = run.augmentation
     torch.set_num_threads(run.measured["threads"])
     run.statistics_every = run.measured["statistics_every"]
-    _apply(run, run.preset)
-    for text in texts:
-        edit(run, [text])
+    _take(run, list(texts), checked=False)
 
 
-def _switches(run: Training, edits: dict[str, Any]) -> tuple[float, bool]:
-    scale = edits.get("lr_scale", run.lr_scale)
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale < math.inf:
-        raise DescentError(f"lr_scale = {scale!r}: must be a number ≥ 0")
-    augments = edits.get("data.augment", run.batches.augment is not None)
+def _member(run: Training, edits: dict[str, Any]) -> int | None:
+    """The member that the edits are for, taken out of them; None for all."""
+    if "member" not in edits:
+        return None
+    member = edits.pop("member")
+    count = len(run.members)
+    if isinstance(member, bool) or not isinstance(member, int) or not 0 <= member < count:
+        raise DescentError(f"member = {member!r}: this run has the members 0 to {count - 1}")
+    if not edits:
+        raise DescentError(f"member={member}: say what of it is to change, as in member={member} optimizer.lr=0.01")
+    return member
+
+
+def _take(run: Training, edits: list[str], *, checked: bool = True) -> None:
+    """Train under these edits, and no others, from now on; those that no longer hold are forgotten."""
+    settings = [_under(run, edits, member) for member in range(len(run.members))]
+    hands = [_switch(edits, "lr_scale", 1.0, member) for member in range(len(run.members))]
+    for hand in hands:
+        if isinstance(hand, bool) or not isinstance(hand, int | float) or not 0 <= hand < math.inf:
+            raise DescentError(f"lr_scale = {hand!r}: must be a number ≥ 0")
+    augments = _switch(edits, "data.augment", run.augmentation is not None, 0)
     if not isinstance(augments, bool):
         raise DescentError(f"data.augment = {augments!r}: true or false, in a live run")
     if augments and run.augmentation is None:
         raise DescentError("data.augment = true: the preset names no augmentation to switch on")
-    return float(scale), augments
+    train = settings[0].train
+    if checked:
+        _check(run, settings)
+    run.settle(settings, [float(hand) for hand in hands])
+    run.edits = edits
+    run.batches.augment = run.augmentation if augments else None
+    if train.threads != "auto":
+        torch.set_num_threads(train.threads)
+    if train.statistics_every != "auto":
+        run.statistics_every = train.statistics_every
 
 
-def _edited(run: Training, texts: list[str]) -> Preset:
-    """The preset with these changes laid over the earlier ones; checked as a whole, as when it is loaded."""
-    assert run.preset.path is not None
-    before = [text for text in run.edits if text.partition("=")[0].strip() not in SWITCHES]
-    latest = {text.partition("=")[0].strip(): text for text in [*before, *texts]}
+def _under(run: Training, edits: list[str], member: int) -> Preset:
+    """A member's preset with its edits laid over it; checked as a whole, as when it is loaded."""
+    latest = {_key(text): text for text in _of(edits, member) if _key(text) not in SWITCHES}
+    preset = run.members[member].preset
     try:
-        preset = load_preset(run.preset.path, list(latest.values()))
+        return preset.changed(list(latest.values())) if latest else preset
     except PresetError as error:
         raise DescentError(str(error).replace("--set: ", "")) from None
-    return dataclasses.replace(preset, name=run.preset.name)
 
 
-def _check(run: Training, preset: Preset) -> None:
-    if "auto" in (preset.train.threads, preset.train.statistics_every) and preset.train != run.preset.train:
-        old = run.preset.train
-        if (old.threads, old.statistics_every) != (preset.train.threads, preset.train.statistics_every):
-            raise DescentError("auto is measured before a run's first step; give a number")
-    dropout = getattr(preset.model, "dropout", 0.0)
-    if dropout != getattr(run.preset.model, "dropout", 0.0) and not _dropouts(run.model):
+def _switch(edits: list[str], key: str, otherwise: Any, member: int) -> Any:
+    """The latest value of a live setting that no preset has."""
+    given, _ = overrides.parse([text for text in _of(edits, member) if _key(text) == key])
+    return given[-1].value if given else otherwise
+
+
+def _of(edits: list[str], member: int) -> list[str]:
+    """The edits that hold for a member, without the mark of those that are for it alone."""
+    mine = f"{MARK}{member} "
+    return [text.removeprefix(mine) for text in edits if not text.startswith(MARK) or text.startswith(mine)]
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].strip()
+
+
+def _check(run: Training, settings: list[Preset]) -> None:
+    old, new = run.preset.train, settings[0].train
+    chosen = (new.threads, new.statistics_every)
+    if "auto" in chosen and chosen != (old.threads, old.statistics_every):
+        raise DescentError("auto is measured before a run's first step; give a number")
+    before = [getattr(_under(run, run.edits, m).model, "dropout", 0.0) for m in range(len(settings))]
+    shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
+    if shares != before and not run.has_dropout():
         raise DescentError("model.dropout: this model was built without dropout; start another run with it")
-    batch_size(preset, len(run.dataset.train.inputs))
-
-
-def _dropouts(model: nn.Module) -> list[nn.Module]:
-    return [m for m in model.modules() if isinstance(m, nn.Dropout) or isinstance(getattr(m, "dropout", None), float)]
-
-
-def _apply(run: Training, preset: Preset) -> None:
-    run.update.set(preset.optimizer, preset.train.clip_norm)
-    dropout = getattr(preset.model, "dropout", None)
-    if dropout is not None:
-        for module in _dropouts(run.model):
-            setattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", dropout)
-    if preset.train.threads != "auto":
-        torch.set_num_threads(preset.train.threads)
-    if preset.train.statistics_every != "auto":
-        run.statistics_every = preset.train.statistics_every
+    batch_size(settings[0], run.batches.samples)
 
 
 def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
@@ -136,7 +158,7 @@ def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
 
 def begin_epoch(run: Training) -> int | None:
     """Take over a batch size that was set in the epoch before; the new size in samples, or None."""
-    samples = len(run.dataset.train.inputs)
+    samples = run.batches.samples
     size = batch_size(run.preset, samples)
     if size == run.batches.size:
         return None

@@ -9,7 +9,7 @@ from engine.run import Events, RunFolder
 from engine.training import culprit
 from engine.training.culprit import Culprit
 from engine.training.monitor import NonFinite
-from engine.training.setup import Training
+from engine.training.training import Training
 
 _USUAL_RATIO = 1e-3  # of an update to its weights, in a training that goes well
 
@@ -50,7 +50,7 @@ class Trouble:
         first = culprit.find(self._run, self._folder, found.step, self._interrupted)
         step = first.step if first is not None else found.step
         saved = max((n for n in self._folder.checkpoints() if n <= step), default=None)
-        lr = first.lr if first is not None else self._run.learning_rate()
+        lr = first.lr if first is not None else self._run.plan().rate(step)
         what = "gradient" if found.what.startswith("gradient") else found.what
         values: dict[str, Any] = {"step": step, "what": what, "lr": lr, "checkpoint": saved}
         words = [f"the {found.what} became NaN or infinite at step {found.step:,} (lr {number(lr)})."]

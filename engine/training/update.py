@@ -62,7 +62,7 @@ class Update:
         torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
         return norm, norm.clamp(max=self.clip_norm)
 
-    def apply(self, lr: float) -> None:
+    def apply(self, lr: float | Tensor) -> None:
         """Move the weights, at learning rate `lr`."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -72,6 +72,10 @@ class Update:
             self.scaler.step(self.optimizer)
             self.scaler.update()
 
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
+
     def state(self) -> dict[str, Any]:
         """What the next update depends on besides the weights, for a checkpoint. The tensors are the live ones."""
         scaler = None if self.scaler is None else self.scaler.state_dict()
@@ -79,12 +83,23 @@ class Update:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken, here or on another device."""
-        forms = [(group["fused"], group["foreach"]) for group in self.optimizer.param_groups]
+        forms: list[dict[str, Any]] = [
+            {key: group[key] for key in ("fused", "foreach") if key in group} for group in self._groups
+        ]
         self.optimizer.load_state_dict(state["optimizer"])
-        for group, (fused, foreach) in zip(self.optimizer.param_groups, forms, strict=True):
-            group["fused"], group["foreach"] = fused, foreach  # this device's, not those of the one that saved
+        for group, form in zip(self._groups, forms, strict=True):
+            group.update(form)  # this device's, not that of the one that saved
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether `state` is of as many parameters as this."""
+        stored = [len(group["params"]) for group in state["optimizer"]["param_groups"]]
+        return stored == [len(group["params"]) for group in self._groups]
+
+    def marked(self, values: Tensor) -> Tensor:
+        """What there is to show of the loss or the accuracy: with members, not of those that no longer train."""
+        return values
 
     def set(self, section: schema.AnyOptimizer, clip_norm: float | None) -> None:
         """Use other scalars from now on."""

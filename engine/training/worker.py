@@ -17,7 +17,7 @@ from engine.training import checkpoint, loop
 from engine.training.code import user_code
 from engine.training.opening import open_run
 from engine.training.session import Session
-from engine.training.setup import Training
+from engine.training.training import Training
 
 
 @dataclass(frozen=True)

@@ -269,10 +269,11 @@ def test_a_fork_of_a_steered_run_has_the_edits_of_that_step_in_its_preset(steere
 def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -> None:
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
     send(folder.path, "pause")
+    send(folder.path, "step", {"steps": 2})
     left = send(folder.path, "checkpoint")["step"]
     send(folder.path, "rewind", {"to": 0})
     assert folder.checkpoint(left).exists()
-    assert forking.checkpoints(folder) == [0]
+    assert folder.checkpoints() == [0]
     send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0
 

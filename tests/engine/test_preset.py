@@ -210,7 +210,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
             "",
             "loss.name: missing; must be one of mse, mae, bce, perceptron, ",
         ),
-        ("[data]", "members = 3\n[data]", "[members] is not in this version of Descent yet"),
+        ("[data]", "members = 3\n[data]", "members = 3: must be a table, [members]"),
         ('[loss]\nname = "cross-entropy"', "[lab]", "[lab] is not in this version of Descent yet"),
         ("epochs = 3", "epochs = 3\nlr = 0.1", "; did you mean optimizer.lr?"),
         ('"sgd"', '"adam"', "; optimizer.name = sgd or rmsprop has it"),

@@ -294,3 +294,27 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
     assert states[1] is not None
     assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
     assert states[0]["batch_size"] == states[1]["batch_size"] == 80
+
+
+def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path: Path) -> None:
+    """A checkpoint of the future that was left has a higher step, and is not the last one of this run."""
+    runs = tmp_path / "runs"
+    pid, folder = start(runs, "train.steps=100000", "train.evaluate_every=1000")
+    send(folder.path, "pause")
+    send(folder.path, "step", {"steps": 9})
+    left = send(folder.path, "checkpoint")["step"]
+    send(folder.path, "rewind", {"to": 0})
+    send(folder.path, "step", {"steps": 3})
+    with pytest.raises(RefusedError, match=r"there are those of steps 0$"):
+        send(folder.path, "rewind", {"to": left})
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(launch.resume("live", runs_dir=runs, data_root=None, allow_code=False, as_json=False, quiet=True))
+    wait_for(lambda: folder.state() == "running", "the resumed run")
+    resumed = folder.last("resumed")
+    assert resumed is not None
+    assert resumed["to"] == 0
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0

@@ -14,17 +14,17 @@ from engine.training.data.samples import Array, Inputs, Rows, Samples
 from engine.training.data.splits import Plan
 
 
-class _Scaling(NamedTuple):
+class Scale(NamedTuple):
     mean: Tensor
     std: Tensor
 
 
 def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
     """The splits as tensors, each moved to the device once."""
-    train = _place(samples.inputs, plan.train, device)
+    train = place(samples.inputs, plan.train, device)
     if section.noise and not isinstance(section, made.Made):
         train = _add_noise(train, section)
-    scaling = _fit(train, section.scaling)
+    scaling = fit(train, section.scaling)
     test_inputs, test_targets, test_rows = samples.inputs, samples.targets, plan.test
     if samples.test is not None:
         test_inputs, test_targets = samples.test
@@ -33,12 +33,12 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
     def split(inputs: Inputs, targets: Array, rows: Rows) -> Split | None:
         if len(rows) == 0:
             return None
-        return Split(_finish(_place(inputs, rows, device), scaling), _targets(targets[rows], device))
+        return Split(_finish(place(inputs, rows, device), scaling), targets_of(targets[rows], device))
 
     return Dataset(
         name=name,
         task="classification" if samples.is_classification else "regression",
-        train=Split(_finish(train, scaling), _targets(_training_targets(section, samples, plan), device)),
+        train=Split(_finish(train, scaling), targets_of(_training_targets(section, samples, plan), device)),
         validation=split(samples.inputs, samples.targets, plan.validation),
         test=split(test_inputs, test_targets, test_rows),
         classes=samples.classes,
@@ -49,7 +49,7 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
     )
 
 
-def _place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
+def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
     """Images travel as bytes and become float32 in [0, 1] there; other inputs stay float64 until scaled.
 
     A column of large, close numbers (years, time stamps) would lose its digits in float32 before scaling.
@@ -67,7 +67,7 @@ def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
 
 
-def _fit(train: Tensor, kind: str) -> _Scaling | None:
+def fit(train: Tensor, kind: str) -> Scale | None:
     """Statistics of the training inputs: of each channel of images, of each feature otherwise."""
     if kind == "none":
         return None
@@ -80,16 +80,16 @@ def _fit(train: Tensor, kind: str) -> _Scaling | None:
         std, mean = torch.std_mean(train, axes, correction=0, keepdim=True)
     # A constant feature has nothing to scale; rounding may leave its deviation just above zero.
     std = torch.where(high == low, torch.ones_like(std), std)
-    return _Scaling(mean[0], std[0])
+    return Scale(mean[0], std[0])
 
 
-def _finish(inputs: Tensor, scaling: _Scaling | None) -> Tensor:
+def _finish(inputs: Tensor, scaling: Scale | None) -> Tensor:
     if scaling is not None:
         inputs = inputs.sub_(scaling.mean).div_(scaling.std)
     return inputs.float()
 
 
-def _targets(targets: Array, device: torch.device) -> Tensor:
+def targets_of(targets: Array, device: torch.device) -> Tensor:
     dtype = np.int64 if targets.ndim == 1 else np.float32
     return torch.from_numpy(np.ascontiguousarray(targets, dtype=dtype)).to(device)
 

@@ -47,6 +47,11 @@ class Batches:
         self._order: tuple[Tensor, ...] | None = None
         self.resize(size)
 
+    @property
+    def samples(self) -> int:
+        """How many there are to train on."""
+        return len(self._split.inputs)
+
     def resize(self, size: int | None) -> None:
         """Batches of `size` samples from now on. For the beginning of an epoch."""
         samples = len(self._split.inputs)

@@ -39,6 +39,12 @@ class Dataset:
     std: Tensor | None
     notes: tuple[str, ...]
 
+    def split(self, name: str) -> Split:
+        """The split called "train", "validation" or "test", which is there."""
+        split = {"train": self.train, "validation": self.validation, "test": self.test}[name]
+        assert split is not None
+        return split
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample: (C, H, W) for images."""

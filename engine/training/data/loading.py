@@ -34,12 +34,10 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
     CannotGoOnError when memory runs out.
     """
     try:
-        samples = _read(section, root, device, code)
-        checks.check_samples(samples)
-        checks.check_settings(section, samples)
+        samples = read_samples(section, root, device, code)
         plan = splits.plan(section, samples)
         splits.check_training_classes(samples, plan.train)
-        return assemble(section, samples, plan, _name(section), device)
+        return assemble(section, samples, plan, name_of(section), device)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise CannotGoOnError(
             f"The data ({section.name}) do not fit in the memory of {device}: train on fewer samples with "
@@ -47,7 +45,16 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
         ) from error
 
 
-def _name(section: schema.AnyData) -> str:
+def read_samples(section: schema.AnyData, root: Path, device: torch.device, code: CodeLoader | None) -> Samples:
+    """All samples of a set, checked, before they are split or scaled. Errors as load has them."""
+    samples = _read(section, root, device, code)
+    checks.check_samples(samples)
+    checks.check_settings(section, samples)
+    return samples
+
+
+def name_of(section: schema.AnyData) -> str:
+    """What the data are called in messages."""
     match section:
         case schema.ImagesData() | schema.NpzData() | schema.CsvData():
             return Path(section.path).name

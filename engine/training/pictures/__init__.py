@@ -20,7 +20,7 @@ from engine.run import RunFolder
 from engine.training import models
 from engine.training.pictures import filters, histograms, plane, right_and_wrong, surface
 from engine.training.pictures.look import Arrays, Look
-from engine.training.setup import Training
+from engine.training.training import Training
 
 __all__ = ["make", "traits"]
 

@@ -19,7 +19,8 @@ from engine.run import RunFolder
 from engine.training import checkpoint, steering
 from engine.training.code import user_code
 from engine.training.pictures import make
-from engine.training.setup import Training, build, choose_device
+from engine.training.setup import build, choose_device
+from engine.training.training import Training
 
 
 def last_state(folder: RunFolder, data_root: Path) -> Training:

@@ -17,7 +17,7 @@ from engine.training.data import Split
 from engine.training.data.batches import in_order
 from engine.training.evaluation import BATCH
 from engine.training.measure import undisturbed
-from engine.training.setup import Training
+from engine.training.training import Training
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -27,6 +27,7 @@ SETTINGS = {
         "model.dropout=0.3",
         "train.batch_size=100",
     ],
+    "rmsprop": ["optimizer.name=rmsprop", "optimizer.lr=0.003", "train.batch_size=100"],
     "augmentation": ["data.augment={shift=1, rotation=10.0, flip=true}", "model.batch_norm=true"],
     "plateau-early-stopping": [
         "schedule.name=plateau",

@@ -1,0 +1,126 @@
+"""Losses and accuracies of all members on a split they do not learn from, and of their mean prediction."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.training import losses
+from engine.training.data import Split
+from engine.training.evaluation import BATCH, Evaluation
+from engine.training.members.folds import Scaling
+from engine.training.members.losses import MemberCriterion
+from engine.training.members.stacked import Members
+
+
+class _Piece(NamedTuple):
+    """Samples to evaluate together. counts: (M,) float64, how many of them are each member's own."""
+
+    inputs: Tensor
+    targets: Tensor
+    counts: Tensor
+
+
+@torch.no_grad()
+def evaluate(
+    members: Members,
+    criterion: MemberCriterion,
+    split: Split,
+    precision: AbstractContextManager[None],
+    *,
+    rows: Sequence[Tensor] | None = None,
+    scaling: Scaling | None = None,
+) -> list[Evaluation]:
+    """Mean loss and share of right answers of each member over `split`, or, of folds, over its own rows of it.
+
+    rows: (n,) int64 of each member, which differ in length by one at most. Draws no random number.
+    """
+    counts_right = not split.targets.is_floating_point()
+    device = split.inputs.device
+    total = torch.zeros(3, members.count, dtype=torch.float64, device=device)
+    training = members.training
+    members.train(False)
+    try:
+        for piece in _pieces(split, rows, members.count):
+            inputs = piece.inputs if scaling is None else scaling(piece.inputs)
+            with precision:
+                outputs = members(inputs)
+                loss = criterion(outputs, piece.targets, None)
+            # A member that has no part in this piece may have been given a sample of another's.
+            own = piece.counts > 0
+            total[0] += torch.where(own, loss.double() * piece.counts, 0.0)
+            if counts_right:
+                right = (losses.predictions(outputs) == piece.targets).sum(dim=1)
+                total[1] += torch.where(own, right, 0)
+            total[2] += piece.counts
+    finally:
+        members.train(training)
+    loss_sums, right_sums, samples = total.tolist()
+    return [
+        Evaluation(loss / n, right / n if counts_right else None)
+        for loss, right, n in zip(loss_sums, right_sums, samples, strict=True)
+    ]
+
+
+def _pieces(split: Split, rows: Sequence[Tensor] | None, members: int) -> list[_Piece]:
+    device = split.inputs.device
+    size = max(32, BATCH // members)
+    if rows is None:
+        parts = zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True)
+        ones = torch.ones(members, dtype=torch.float64, device=device)
+        return [_Piece(inputs, targets, ones * len(targets)) for inputs, targets in parts]
+    fewest = min(len(of_one) for of_one in rows)
+    pieces = []
+    for part in torch.split(torch.stack([of_one[:fewest] for of_one in rows]), size, dim=1):
+        counts = torch.full((members,), float(part.shape[1]), dtype=torch.float64, device=device)
+        pieces.append(_Piece(split.inputs[part], split.targets[part], counts))
+    counts = torch.tensor([float(len(of_one) - fewest) for of_one in rows], dtype=torch.float64, device=device)
+    if max(len(of_one) for of_one in rows) > fewest:
+        last = torch.stack([of_one[-1:] for of_one in rows])
+        pieces.append(_Piece(split.inputs[last], split.targets[last], counts))
+    return pieces
+
+
+@torch.no_grad()
+def evaluate_ensemble(
+    members: Members,
+    criterion: losses.Criterion,
+    split: Split,
+    precision: AbstractContextManager[None],
+    *,
+    scaling: Scaling | None = None,
+    only: Sequence[int] | None = None,
+) -> Evaluation:
+    """Loss and accuracy of the members' mean prediction (see `mean_prediction`), or of `only` some of them.
+
+    criterion: of one model.
+    """
+    training = members.training
+    counts_right = not split.targets.is_floating_point()
+    loss_sum = right = 0.0
+    members.train(False)
+    try:
+        for piece in _pieces(split, None, members.count):
+            inputs = piece.inputs if scaling is None else scaling(piece.inputs)
+            with precision:
+                outputs = members(inputs)
+            mean = mean_prediction(outputs if only is None else outputs[list(only)], classes=counts_right)
+            loss_sum += float(criterion(mean, piece.targets)) * len(piece.targets)
+            right += float((losses.predictions(mean) == piece.targets).sum()) if counts_right else 0.0
+    finally:
+        members.train(training)
+    n = len(split.targets)
+    return Evaluation(loss_sum / n, right / n if counts_right else None)
+
+
+def mean_prediction(outputs: Tensor, *, classes: bool) -> Tensor:
+    """(M, B, K) -> (B, K): the mean output; of classes, logits of the mean probabilities."""
+    outputs = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
+    if not classes:
+        return outputs.mean(dim=0)
+    if outputs.shape[-1] == 1:
+        return torch.logit(outputs.sigmoid().mean(dim=0), eps=torch.finfo(outputs.dtype).eps)
+    return outputs.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(outputs))

@@ -1,0 +1,262 @@
+"""M models of one kind as one object, with a leading member axis.
+
+The trained weights of all members are one matrix, a row a member. Each parameter is a view of it, so an update, a
+norm or the look at a member's health is one operation on the matrix, whichever way the models are computed:
+
+- `batched`: layers as products of matrices for all members at once (`batched.py`);
+- `vmap`: any other model, by torch.func;
+- `loop`: M modules one after the other, for what torch.func has no rule for.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from engine.errors import DescentError
+from engine.training.members import batched, dropout, layout
+
+Way = Literal["batched", "vmap", "loop"]
+Look = Callable[[nn.Module, Tensor], Tensor]  # (a module, its output for one member) -> scalar
+Seen = dict[str, list[Tensor]]  # by module: one tensor for each forward pass
+
+
+class Members:
+    """M models of the same kind, trained in lockstep.
+
+    Called with inputs (M, B, *input_shape), or (B, *input_shape) that all members share; gives (M, B, K).
+
+    weights: (M, P), all that is trained. fixed: buffers, and parameters that are not trained, (M, …) by name; on the
+    path "loop" the modules hold theirs.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], input_shape: tuple[int, ...], path: Way) -> None:
+        """models: alike but for their weights and their shares of dropout; on their device. They are copied.
+
+        DescentError where they are not alike.
+        """
+        self.path = path
+        self.count = len(models)
+        self._input_shape = input_shape
+        self._looks: dict[str, Look] = {}
+        self._seen: Seen = {}
+        models = [copy.deepcopy(model) for model in models]
+        self.template = max(models, key=lambda model: len(list(model.modules())))  # with every dropout
+        self._names = layout.saved_names(self.template)
+        self.places = layout.places(models)
+        self.weights = torch.stack([layout.row(model) for model in models])
+        self.fixed: dict[str, Tensor] = {}
+        self._buffer_names = [name for name, _ in models[0].named_buffers()] if path != "loop" else []
+        self._modules: list[nn.Module] = []
+        self._steps: list[batched.Step] | None = None
+        if path == "loop":
+            self._modules = models
+            self.leaves = [leaf for member in range(self.count) for leaf in self._adopt(member)]
+        else:
+            self.fixed = layout.stack([dict(layout.fixed(model)) for model in models])
+            self.leaves = [nn.Parameter(view) for view in self.split(self.weights).values()]
+            self._place_dropout(dropout.shares(models))
+            self._vmapped = {shared: self._vmap(shared) for shared in (False, True)}
+
+    def _adopt(self, member: int) -> list[nn.Parameter]:
+        """Make a module's trained parameters views of its row."""
+        parameters = dict(self._modules[member].named_parameters())
+        for name, place in self.places.items():
+            parameters[name].data = self.weights[member, place.first : place.last].view(place.shape)
+        return [parameters[name] for name in self.places]
+
+    # --- forward ---
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        shared = inputs.ndim == len(self._input_shape) + 1
+        if self._steps is not None:
+            return batched.forward(self._steps, self._state, inputs, self.count, shared, self._note)
+        if self._modules:
+            return self._loop([inputs] * self.count if shared else inputs.unbind(0))
+        outputs, seen = self._vmapped[shared](self._state, inputs)
+        for name, values in seen.items():
+            self._seen.setdefault(name, []).extend(values)
+        return outputs  # type: ignore[no-any-return]
+
+    def _loop(self, inputs: Sequence[Tensor]) -> Tensor:
+        outputs, seen = [], []
+        for module, of_member in zip(self._modules, inputs, strict=True):
+            with _hooked(module, self._looks) as of_one:
+                outputs.append(module(of_member))
+            seen.append(of_one)
+        for name in seen[0]:
+            passes = zip(*(of_one[name] for of_one in seen), strict=True)
+            self._seen.setdefault(name, []).extend(torch.stack(values) for values in passes)
+        return torch.stack(outputs)
+
+    def _vmap(self, shared: bool) -> Callable[..., Any]:
+        def of_one(state: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, Seen]:
+            with _hooked(self.template, self._looks) as seen:
+                outputs = functional_call(self.template, state, (inputs,))
+            return outputs, seen
+
+        return vmap(of_one, in_dims=(0, None if shared else 0), randomness="different")
+
+    def train(self, mode: bool = True) -> None:
+        """As nn.Module.train, for all members."""
+        for module in self._modules or [self.template]:
+            module.train(mode)
+
+    @property
+    def training(self) -> bool:
+        return self.template.training
+
+    def set_dropout(self, share: float | Sequence[float]) -> None:
+        """Another share in every dropout, from now on: one for all, or M."""
+        shares = list(share) if isinstance(share, Sequence) else [share] * self.count
+        if self._modules:
+            for module, own in zip(self._modules, shares, strict=True):
+                dropout.set_share(module, own)
+        else:
+            self._place_dropout(dict.fromkeys(dropout.names(self.template), shares))
+
+    def _place_dropout(self, shares: dict[str, list[float]]) -> None:
+        before = {f"{name}.{dropout.SHARE}" for name in shares}
+        kept = {name: tensor for name, tensor in self.fixed.items() if name not in before}
+        self.fixed = kept | dropout.assign(self.template, shares, self.weights.device)
+        self._state = dict(zip(self.places, self.leaves, strict=True)) | self.fixed
+        if self.path == "batched":
+            self._steps = batched.steps(self.template, self._input_shape)
+
+    # --- what modules give on the way, for the statistics ---
+
+    @contextmanager
+    def looking(self, looks: Mapping[str, Look]) -> Iterator[Seen]:
+        """In the forward passes inside, apply looks[name] to what the module `name` gives for each member.
+
+        Yields a dict that fills up: a tensor (M,) for each pass.
+        """
+        self._looks, self._seen = dict(looks), {}
+        try:
+            yield self._seen
+        finally:
+            self._looks, self._seen = {}, {}
+
+    def _note(self, name: str, module: nn.Module, output: Tensor) -> None:
+        """output: (M, B, …), on the batched path."""
+        if name in self._looks:
+            look = vmap(partial(self._looks[name], module))
+            self._seen.setdefault(name, []).append(look(output.detach()))
+
+    # --- weights and gradients ---
+
+    def split(self, rows: Tensor) -> dict[str, Tensor]:
+        """(M, P) -> views (M, *shape) by the names of the trained parameters."""
+        return {
+            name: rows[:, place.first : place.last].view(self.count, *place.shape)
+            for name, place in self.places.items()
+        }
+
+    def zero(self) -> None:
+        """Forget the gradients."""
+        for leaf in self.leaves:
+            leaf.grad = None
+
+    def gradients(self) -> Tensor:
+        """What backward has left, as one new matrix (M, P); 0 where it has left none."""
+        given = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in self.leaves]
+        if self._modules:
+            return torch.cat([gradient.flatten() for gradient in given]).view(self.count, -1)
+        return torch.cat([gradient.flatten(1) for gradient in given], dim=1)
+
+    def penalised(self) -> list[Tensor]:
+        """The weights that penalties count (see losses.penalised), each (M, *shape), for autograd to go through."""
+        wanted = [i for i, place in enumerate(self.places.values()) if len(place.shape) >= 2]
+        if not self._modules:
+            return [self.leaves[i] for i in wanted]
+        of_one = len(self.places)
+        return [torch.stack(self.leaves[i::of_one]) for i in wanted]  # type: ignore[arg-type]
+
+    # --- what a forward pass in training changes ---
+
+    def buffers(self) -> list[Tensor]:
+        """Copies of the buffers, as they are now."""
+        return [buffer.clone() for _, buffer in self._moving()]
+
+    def put_back(self, buffers: list[Tensor], moves: Tensor) -> None:
+        """Give the members that are not in `moves`, (M,) bool, the buffers they had."""
+        for (member, buffer), old in zip(self._moving(), buffers, strict=True):
+            mask = moves.view(-1, *[1] * (buffer.ndim - 1)) if member is None else moves[member]
+            buffer.copy_(torch.where(mask, buffer, old))
+
+    def _moving(self) -> Iterator[tuple[int | None, Tensor]]:
+        """Each buffer, with its member; None where it is of all."""
+        for member, module in enumerate(self._modules):
+            yield from ((member, buffer) for buffer in module.buffers())
+        for name in self._buffer_names:
+            yield None, self.fixed[name]
+
+    # --- one member, and what is saved ---
+
+    def module(self, member: int) -> nn.Module:
+        """A copy of one member, as a module of its own."""
+        if self._modules:
+            return copy.deepcopy(self._modules[member])
+        model = dropout.alone(copy.deepcopy(self.template), member, self.fixed)
+        tensors = self.tensors()
+        with torch.no_grad():
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+                tensor.copy_(tensors[name][member])
+        return model
+
+    def member_state(self, member: int) -> dict[str, Tensor]:
+        """The state dict of one member, a copy."""
+        return {name: tensor[member].clone() for name, tensor in self.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and saved buffers by the names that one model has for them, (M, …) each; the live ones."""
+        tensors = self.tensors()
+        return {saved: tensors[name] for saved, name in self._names.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` gave. DescentError where it is of other members."""
+        for name, tensor in state.items():
+            if name in self._names and len(tensor) != self.count:
+                raise DescentError(f"these weights are of {len(tensor)} members, and there are {self.count}")
+        for member in range(self.count):
+            self.load(member, {name: tensor[member] for name, tensor in state.items()})
+
+    @torch.no_grad()
+    def load(self, member: int, state: Mapping[str, Tensor]) -> None:
+        """Give one member the weights and buffers of a model's state dict. DescentError where they are others."""
+        own = {saved: self.tensors()[name][member] for saved, name in self._names.items()}
+        if self._modules:  # whose buffers are theirs
+            own = self._modules[member].state_dict()
+        if {name: tensor.shape for name, tensor in state.items()} != {name: t.shape for name, t in own.items()}:
+            raise DescentError("these weights are of another model than the members'")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name, (M, …) each; of the path "loop" the buffers are copies."""
+        if self._modules:
+            fixed = layout.stack([dict(layout.fixed(module)) for module in self._modules])
+            return self.split(self.weights) | fixed
+        return self.split(self.weights) | self.fixed
+
+
+@contextmanager
+def _hooked(model: nn.Module, looks: Mapping[str, Look]) -> Iterator[Seen]:
+    seen: Seen = {}
+
+    def hook(name: str, look: Look, module: nn.Module, _: object, output: Tensor) -> None:
+        seen.setdefault(name, []).append(look(module, output.detach()))
+
+    handles = [
+        model.get_submodule(name).register_forward_hook(partial(hook, name, look)) for name, look in looks.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

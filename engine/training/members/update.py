@@ -1,0 +1,145 @@
+"""Backward, clipping and the optimizer's step of all members at once: update.Update with a member axis."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine import schema
+from engine.errors import DescentError
+from engine.training.members.rules import RULES, Scalar, Slots
+from engine.training.members.stacked import Members
+
+SCALARS = ("momentum", "nesterov", "beta1", "beta2", "alpha", "eps", "weight_decay")
+
+
+class MemberUpdate:
+    """One optimizer update of M models.
+
+    The loop calls `zero()`, `backward(losses)` for each part of the batch, `finish_gradients()`, then `apply(lr)`,
+    as with Update.
+
+    A member whose loss or whose next weights are not finite is frozen: it keeps the last finite weights from then
+    on. That is found out on the device, at every step and before the weights are touched; nothing waits for it.
+    """
+
+    def __init__(
+        self, members: Members, optimizers: Sequence[schema.AnyOptimizer], *, clip_norm: float | None = None
+    ) -> None:
+        """optimizers: a section for each member; they may differ in their scalars. clip_norm: for each member."""
+        self.members = members
+        self.set(optimizers, clip_norm)
+        weights = members.weights
+        self.trains = torch.ones(members.count, dtype=torch.bool, device=weights.device)  # False once frozen
+        self._slots = Slots(weights)
+        self._ones = torch.ones(members.count, device=weights.device)
+        self._losses: list[Tensor] = []
+        self._buffers: list[Tensor] = []  # running statistics of batch norms, from before the step
+        self.gradients = torch.empty(0)  # (M, P), from finish_gradients to apply
+
+    def set(self, optimizers: Sequence[schema.AnyOptimizer], clip_norm: float | None) -> None:
+        """Use other scalars from now on. DescentError for sections of different kinds."""
+        self.clip_norm = clip_norm
+        names = {section.name for section in optimizers}
+        if len(names) > 1 or len(optimizers) != self.members.count:
+            raise DescentError(f"members share one optimizer.name; {', '.join(sorted(names))} belong to a study")
+        self._rule = RULES[optimizers[0].name]
+        given = [section.model_dump() for section in optimizers]
+        if len({of_one.get("nesterov") for of_one in given}) > 1:
+            raise DescentError("members share optimizer.nesterov; true and false belong to a study")
+        like = self.members.weights
+        self._scalars = {
+            key: scalar([float(of_one[key]) for of_one in given], like) for key in SCALARS if key in given[0]
+        }
+
+    def zero(self) -> None:
+        """Forget the gradients of the step before. The forward pass comes after this: what it changes of a frozen
+        member is put back."""
+        self.members.zero()
+        self._losses = []
+        self._buffers = self.members.buffers()
+
+    def backward(self, losses: Tensor) -> None:
+        """Add the gradients of `losses`, (M,), each with respect to its own member's weights."""
+        # Not of their sum: that would be NaN with one of them, though its gradients would not be.
+        torch.autograd.backward(losses, self._ones.to(losses.dtype))
+        self._losses.append(losses.detach())
+
+    def finish_gradients(self, measure: bool) -> tuple[Tensor, Tensor] | None:
+        """Collect the gradients, and clip each member's to `clip_norm`.
+
+        Returns the norms of each member's whole gradient before and after clipping, (M,) each; None where they were
+        neither needed nor to be measured.
+        """
+        self.gradients = self.members.gradients()
+        if not measure and self.clip_norm is None:
+            return None
+        norms = torch.linalg.vector_norm(self.gradients, dim=1)
+        if self.clip_norm is None:
+            return norms, norms
+        self.gradients.mul_((self.clip_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))  # as torch has it
+        return norms, norms.clamp(max=self.clip_norm)
+
+    @torch.no_grad()
+    def apply(self, lr: float | Tensor) -> None:
+        """Move the weights, at the learning rate `lr`, or at each member's own, (M,)."""
+        weights = self.members.weights
+        self._slots.step += 1
+        direction = self._rule(self._slots, self._scalars, weights, self.gradients)
+        if isinstance(lr, Tensor):
+            moved = torch.addcmul(weights, direction, lr.to(weights.dtype).unsqueeze(1), value=-1)
+        else:
+            moved = weights.sub(direction, alpha=lr)
+        self.trains &= (moved.sum(dim=1) + sum(self._losses)).isfinite()
+        if weights.device.type != "cpu" or not bool(self.trains.all()):  # elsewhere, to ask would be to wait
+            moved = torch.where(self.trains.unsqueeze(1), moved, weights)  # a product with 0 would keep a NaN
+            self.members.put_back(self._buffers, self.trains)
+        weights.copy_(moved)
+
+    def freeze(self, member: int) -> None:
+        """Let this member's weights be as they are from now on."""
+        self.trains[member] = False
+
+    def marked(self, values: Tensor) -> Tensor:
+        """(M,) with NaN for the frozen members, which have nothing to show any more."""
+        return torch.where(self.trains, values, float("nan"))
+
+    def hand_over(self, member: int, optimizer: torch.optim.Optimizer) -> None:
+        """Give what this member's optimizer remembers to one of torch.optim, of the parameters of module(member)."""
+        parts = {slot: self.members.split(tensor) for slot, tensor in self._slots.tensors.items()}
+        (group,) = optimizer.param_groups
+        for name, parameter in zip(self.members.places, group["params"], strict=True):
+            state = {slot: of_name[name][member].clone() for slot, of_name in parts.items()}
+            if not isinstance(optimizer, torch.optim.SGD):
+                where = parameter.device if group.get("fused") else "cpu"  # as torch has it
+                state["step"] = torch.tensor(float(self._slots.step), device=where)
+            optimizer.state[parameter] = state
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on besides the weights. The tensors are the live ones."""
+        return {"step": self._slots.step, "trains": self.trains, "tensors": dict(self._slots.tensors)}
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether `state` is of as many members and parameters as this."""
+        shapes = {tuple(tensor.shape) for tensor in state.get("tensors", {}).values()}
+        return shapes <= {tuple(self.members.weights.shape)} and "trains" in state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self._slots.step = state["step"]
+        self._slots.tensors = {name: self._slots[name].copy_(tensor) for name, tensor in state["tensors"].items()}
+        self.trains.copy_(state["trains"])
+
+
+def scalar(values: Sequence[float], like: Tensor) -> Scalar:
+    """One float where all are the same, else a column (M, 1) of the type and on the device of `like`."""
+    if len(set(values)) == 1:
+        return values[0]
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+
+def rates(values: Sequence[float], like: Tensor) -> float | Tensor:
+    """Learning rates for `apply`: a float where all members have the same, else (M,)."""
+    column = scalar(values, like)
+    return column if isinstance(column, float) else column.squeeze(1)

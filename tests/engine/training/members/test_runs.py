@@ -1,0 +1,221 @@
+"""A run with members must be what separate runs would be, and be steered, killed and resumed like any other."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import forking, launch, pictures
+from engine.control import RefusedError, send
+from engine.errors import PresetError
+from engine.metrics import Metrics
+from engine.preset import load_preset
+from engine.run import RunFolder
+from tests.engine.test_forking import QUIET, child
+from tests.engine.test_steering import ends_with, start, wait_for
+
+Train = Callable[..., RunFolder]
+SHORT = ["data.size=400", "train.steps=60", "train.batch_size=50"]
+SWEEP = 'members.sweep."optimizer.lr"='
+
+
+def column(run: RunFolder, name: str, member: int = 0) -> Any:
+    return Metrics(run.path).column(name, member)
+
+
+def evaluations(run: RunFolder, split: str, member: int) -> list[tuple[int, float]]:
+    wanted = {"event": "evaluation", "split": split, "member": member}
+    return [(e["step"], e["loss"]) for e in run.events() if wanted.items() <= e.items()]
+
+
+def test_repeats_are_the_runs_of_their_seeds(train: Train) -> None:
+    together = train("digits-mlp", *SHORT, "members.repeats=3", "train.seed=5", "optimizer.momentum=0.9")
+    for member in range(3):
+        alone = train("digits-mlp", *SHORT, f"train.seed={5 + member}", "optimizer.momentum=0.9")
+        for name in ("loss", "accuracy", "lr"):
+            np.testing.assert_allclose(column(together, name, member), column(alone, name), rtol=2e-4, atol=2e-5)
+        for split in ("validation", "test"):
+            mine, own = evaluations(together, split, member), evaluations(alone, split, 0)
+            assert [step for step, _ in mine] == [step for step, _ in own]
+            np.testing.assert_allclose([loss for _, loss in mine], [loss for _, loss in own], rtol=1e-4)
+    layer = "layer.hidden1.weight_norm"
+    measured = ~np.isnan(column(alone, layer))
+    np.testing.assert_allclose(column(together, layer, 2)[measured], column(alone, layer)[measured], rtol=1e-4)
+
+
+def test_candidates_have_their_own_rates_and_only_the_winner_is_tested(train: Train) -> None:
+    run = train("digits-mlp", *SHORT, SWEEP + "[0.0001, 0.1]", "members.repeats=2", "schedule.name=cosine")
+    assert column(run, "lr", 0)[0] == np.float32(0.0001)
+    assert column(run, "lr", 2)[0] == np.float32(0.1)
+    assert (column(run, "loss", 0)[0], column(run, "loss", 1)[0]) == (
+        column(run, "loss", 2)[0],
+        column(run, "loss", 3)[0],
+    )
+    winner = run.last("winner")
+    assert winner is not None
+    assert winner["members"] == [2, 3]
+    assert winner["values"] == {"optimizer.lr": 0.1}
+    assert [bool(evaluations(run, "test", member)) for member in range(4)] == [False, False, True, True]
+
+
+def test_a_member_that_diverges_is_marked_and_harms_no_other(train: Train) -> None:
+    run = train("digits-mlp", *SHORT, SWEEP + "[0.1, 1e30, 0.05]")
+    without = train("digits-mlp", *SHORT, SWEEP + "[0.1, 0.05]")
+    for member, other in ((0, 0), (2, 1)):
+        np.testing.assert_allclose(column(run, "loss", member), column(without, "loss", other), rtol=2e-4, atol=2e-5)
+    ended = [event for event in run.events() if event["event"] == "member"]
+    assert [(event["member"], event["state"]) for event in ended] == [(1, "diverged")]
+    losses = column(run, "loss", 1)
+    assert np.isfinite(losses[: ended[0]["step"]]).all()
+    assert np.isnan(losses[ended[0]["step"] + 1 :]).all()
+    assert not evaluations(run, "validation", 1)
+
+
+def test_each_fold_validates_on_its_own_part_and_the_test_is_the_same(train: Train) -> None:
+    run = train("digits-mlp", "data.size=400", "train.epochs=2", "members.folds=4")
+    last = [evaluations(run, "validation", member)[-1][1] for member in range(4)]
+    assert len(set(last)) == 4
+    assert all(evaluations(run, "test", member) for member in range(4))
+    assert run.last("ensemble") is not None
+    assert [member["fold"] for member in Metrics(run.path).layout.members] == [0, 1, 2, 3]  # type: ignore[union-attr]
+
+
+def test_early_stopping_is_each_members_own(train: Train) -> None:
+    settings = ["data.size=400", "train.epochs=40", "train.early_stopping.patience=2", "optimizer.lr=0.5"]
+    run = train("digits-mlp", *settings, "members.repeats=3")
+    stopped = {e["member"]: e["step"] for e in run.events() if e["event"] == "member"}
+    assert stopped
+    for member, step in stopped.items():
+        losses = column(run, "loss", member)
+        assert np.isfinite(losses[:step]).all()
+        assert np.isnan(losses[step:]).all()
+        alone = train("digits-mlp", *settings, f"train.seed={member}")
+        assert len(column(alone, "loss")) == step
+        np.testing.assert_allclose(
+            evaluations(run, "test", member)[-1][1], evaluations(alone, "test", 0)[-1][1], rtol=1e-3
+        )
+
+
+def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = QUIET | {"runs_dir": tmp_path, "run_id": "all", "resume_if_exists": False, "device": "cpu"}
+    settings = [*SHORT, "train.threads=1", "train.statistics_every=7", SWEEP + "[1e30, 1e31]"]
+    assert child(lambda: launch.run("digits-mlp", settings, download=False, **words)) == 3
+    assert "every member" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["members.repeats=3", "model.dropout=0.2", "optimizer.momentum=0.9"],
+        [SWEEP + "[0.1, 0.01, 1e30]", "schedule.name=plateau", "train.early_stopping.patience=4"],
+        ["members.folds=3", "optimizer.name=adamw", "optimizer.lr=0.003", "model.batch_norm=true"],
+    ],
+    ids=["repeats", "sweep", "folds"],
+)
+def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Path) -> None:
+    settings = [*settings, "train.steps=120", "train.evaluate_every.steps=10", "train.batch_size=40"]
+    common = ["data.size=400", "train.threads=1", "train.statistics_every=7"]
+    words = QUIET | {"resume_if_exists": False, "device": "cpu", "download": False}
+
+    def whole() -> int:
+        return launch.run("digits-mlp", [*common, *settings], run_id="whole", **words | {"runs_dir": tmp_path})
+
+    def killed() -> int:
+        from engine.training.desk import Desk
+
+        attend = Desk.attend
+
+        def attend_until_80(desk: Desk, interrupted: Callable[[], bool]) -> None:
+            if desk._run.step == 55:
+                desk._session.save()
+            if desk._run.step == 80:
+                os.kill(os.getpid(), signal.SIGKILL)
+            attend(desk, interrupted)
+
+        Desk.attend = attend_until_80  # type: ignore[method-assign]
+        return launch.run("digits-mlp", [*common, *settings], run_id="killed", **words | {"runs_dir": tmp_path})
+
+    assert child(whole) == 0
+    assert child(killed) == -signal.SIGKILL
+    assert child(lambda: launch.resume("killed", **QUIET | {"runs_dir": tmp_path})) == 0
+    runs = [RunFolder(tmp_path / name) for name in ("whole", "killed")]
+    assert forking.first_difference(*runs) is None
+    results = [[e for e in run.events() if e["event"] in ("evaluation", "member", "winner")] for run in runs]
+    assert [{**e, "time": 0} for e in results[0]] == [{**e, "time": 0} for e in results[1]]
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
+    settings = ["train.steps=100000", "train.evaluate_every=1000", SWEEP + "[0.1, 0.05]", "model.dropout=0.1"]
+    pid, folder = start(tmp_path / "runs", *settings)
+    send(folder.path, "pause")
+    send(folder.path, "rewind", {"to": 0})
+    yield pid, folder
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def test_one_member_is_steered_alone_or_all_are(live: tuple[int, RunFolder]) -> None:
+    pid, folder = live
+    send(folder.path, "step", {"steps": 3})
+    send(folder.path, "set", {"edits": ["member=1", "optimizer.lr=0.2"]})
+    send(folder.path, "step", {"steps": 2})
+    send(folder.path, "set", {"edits": ["lr_scale=0.5"]})
+    send(folder.path, "step", {"steps": 1})
+    saved = send(folder.path, "checkpoint")["step"]
+    send(folder.path, "set", {"edits": ["optimizer.lr=0.4"]})
+    send(folder.path, "step", {"steps": 2})
+    send(folder.path, "rewind", {"to": saved})
+    send(folder.path, "step", {"steps": 1})
+    rates = [column(folder, "lr", member).tolist() for member in range(2)]
+    assert rates[0] == pytest.approx([0.1] * 5 + [0.05, 0.05])
+    assert rates[1] == pytest.approx([0.05] * 3 + [0.2] * 2 + [0.1, 0.1])
+    for edits, why in (
+        (["member=2", "optimizer.lr=1"], "members 0 to 1"),
+        (["member=0", "train.batch_size=10"], "one for all members"),
+        (["member=0"], "say what of it"),
+    ):
+        with pytest.raises(RefusedError, match=why):
+            send(folder.path, "set", {"edits": edits})
+    send(folder.path, "stop")
+    assert ends_with(pid) == 0
+
+
+def test_a_steered_run_with_members_is_replayed_to_the_same_bits(live: tuple[int, RunFolder]) -> None:
+    pid, folder = live
+    send(folder.path, "step", {"steps": 3})
+    send(folder.path, "set", {"edits": ["member=1", "optimizer.lr=0.2", "model.dropout=0.4"]})
+    send(folder.path, "step", {"steps": 20})
+    send(folder.path, "stop")
+    assert ends_with(pid) == 0
+    assert child(lambda: launch.replay(str(folder.path), run_id="again", **QUIET)) == 0
+    assert child(lambda: launch.fork(str(folder.path), None, ["train.steps=40"], run_id="longer", **QUIET)) == 0
+    assert len(column(RunFolder(folder.path.parent / "longer"), "loss", 1)) == 40
+
+
+def test_a_picture_is_of_the_member_that_is_asked_for(live: tuple[int, RunFolder]) -> None:
+    _, folder = live
+    drawn = [
+        pictures.read(Path(send(folder.path, "picture", {"kind": "weights", "options": {"member": member}})["picture"]))
+        for member in (0, 1)
+    ]
+    assert drawn[0].arrays.keys() == drawn[1].arrays.keys()
+    with pytest.raises(RefusedError, match="members 0 to 1"):
+        send(folder.path, "picture", {"kind": "weights", "options": {"member": 2}})
+    wait_for(lambda: folder.state() == "paused", "the run")
+    assert json.dumps(folder.facts()["way"]) == '"batched"'
+
+
+def test_what_members_cannot_do_is_said_before_anything_starts(train: Train) -> None:
+    with pytest.raises((PresetError, AssertionError), match=r"train.compile = true is not offered for members"):
+        train("digits-mlp", "members.repeats=2", "train.compile=true")
+    with pytest.raises(PresetError, match="model.widths can't differ"):
+        load_preset("digits-mlp", ['members.sweep."model.widths"=[[8], [16]]'])
