@@ -12,30 +12,28 @@ import contextlib
 import json
 import os
 import socket
-import struct
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.address import BACKLOG, is_same_user, listen, reachable, remove_all, socket_of
 from engine.errors import CannotGoOnError, DescentError
-from engine.files import write_json
+from engine.message import LONGEST_LINE, parsed
 from engine.run import ALIVE, RunFolder
 
-LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
 MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
-LONGEST_PATH = 107  # bytes of a Unix socket's address
-SOCKET = "control.sock"
+IDLE = 1.0  # seconds without a whole line, after which a client has to make room for a new one
+LINGER = 1.0  # seconds, and
+MOST_HEARD = 64  # pieces of a line, that a client is heard out after it was turned away
+HEARTBEAT = 10.0  # seconds between two signs of life, for those who look from another host
 _RETRY = 0.05  # seconds
-ELSEWHERE = "control.json"  # names the socket where the run's file system knows none
 
 Answer = dict[str, Any]
 
-COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "extend", "rewind", "stop")
+COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "rewind", "stop")
 
 
 class RefusedError(DescentError):
@@ -90,18 +88,22 @@ class Queue:
 
     def wait(self, seconds: float) -> None:
         """Return when something waits, or after `seconds`."""
-        self._arrived.wait(seconds)
+        if self._arrived.wait(seconds):
+            # `put` may raise the flag for a request that was taken already: left up, it would end every wait at once.
+            self._arrived.clear()
 
 
 class Server:
     """Listens on the run's socket from `start` to `stop`, in a thread of its own."""
 
     def __init__(self, run: Path, queue: Queue) -> None:
+        """CannotGoOnError where there is no place for a socket."""
         self._run, self._queue = run, queue
         self._loop = asyncio.new_event_loop()
-        self._clients = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._socket, self._remove = _listen(run)
+        self._clients: set[asyncio.Task[None]] = set()
+        self._reading: dict[asyncio.Task[None], float] = {}  # who owes a line, since when; the longest first
+        self._ending = False
+        self._socket, self._remove = listen(run)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
 
     def start(self) -> None:
@@ -113,69 +115,89 @@ class Server:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._socket.close()
-        for path in self._remove:
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
+        remove_all(self._remove)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            asyncio.start_unix_server(self._client, sock=self._socket, limit=LONGEST_LINE)
+            asyncio.start_unix_server(self._client, sock=self._socket, limit=LONGEST_LINE, backlog=BACKLOG)
         )
+        self._beat()
         try:
             self._loop.run_forever()
         finally:
+            self._ending = True
             server.close()
+            for task in self._reading:
+                task.cancel()
             for request in self._queue.take_all():
                 request.answer(_refusal(request.command, "the run has ended"))
-            for task in self._tasks:
+            self._see_off()  # answers just given still go out
+            for task in self._clients:
                 task.cancel()
-            # One more turn, so that answers just given still go out.
-            self._loop.run_until_complete(asyncio.wait(self._tasks, timeout=1) if self._tasks else asyncio.sleep(0))
+            self._see_off()
             self._loop.close()
+
+    def _beat(self) -> None:
+        """A lock is seen on its own host alone, its file's time on every host that shares the file system."""
+        with contextlib.suppress(OSError):
+            os.utime(self._run / "worker.lock")  # never opened here: closing it would drop the lock
+        self._loop.call_later(HEARTBEAT, self._beat)
+
+    def _see_off(self) -> None:
+        """Wait for the clients to be done, a second at most."""
+        if self._clients:
+            self._loop.run_until_complete(asyncio.wait(set(self._clients), timeout=1))
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
-        self._clients += 1
+        self._clients.add(task)
         try:
-            if not _is_same_user(writer.get_extra_info("socket")):
-                await _send(writer, _refusal(None, "this run belongs to another user"))
-            elif self._clients > MOST_CLIENTS:
-                await _send(writer, _refusal(None, f"{MOST_CLIENTS} clients are connected already"))
+            if not is_same_user(writer.get_extra_info("socket")):
+                await _turn_away(reader, writer, "this run belongs to another user")
+            elif len(self._clients) > MOST_CLIENTS and not self._make_room():
+                await _turn_away(reader, writer, f"{MOST_CLIENTS} clients are connected already")
             else:
-                await self._converse(reader, writer)
-        except (ConnectionError, asyncio.CancelledError, BrokenPipeError):
-            pass  # the client left, or the run is over
+                await self._converse(task, reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client left, or had to make room, or the run is over
         finally:
-            self._clients -= 1
-            self._tasks.discard(task)
+            self._clients.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
+    def _make_room(self) -> bool:
+        """Let go of the client that has been silent, or in the middle of a line, for longest; False if none has."""
+        longest = next(iter(self._reading), None)
+        if longest is None or self._loop.time() - self._reading[longest] < IDLE:
+            return False
+        del self._reading[longest]
+        longest.cancel()
+        return True
+
+    async def _converse(
+        self, task: "asyncio.Task[None]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while not self._ending:
+            self._reading[task] = self._loop.time()
             try:
                 line = await reader.readuntil(b"\n")
             except asyncio.IncompleteReadError:
                 return  # the client left, perhaps in the middle of a line
             except asyncio.LimitOverrunError:
-                await _send(writer, _refusal(None, f"a line is at most {LONGEST_LINE} bytes long"))
+                await _turn_away(reader, writer, f"a line is at most {LONGEST_LINE} bytes long")
                 return
+            finally:
+                self._reading.pop(task, None)
             await _send(writer, await self._answer(line))
 
     async def _answer(self, line: bytes) -> Answer:
         try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            return _refusal(None, "not a line of JSON")
-        if not isinstance(message, dict) or not isinstance(message.get("command"), str):
-            return _refusal(None, 'a command is an object such as {"command": "pause"}')
-        command, arguments = message["command"], message.get("arguments", {})
+            command, arguments = parsed(line)
+        except ValueError as error:
+            return _refusal(None, str(error))
         if command not in COMMANDS:
             return _refusal(command, f"unknown command; there are: {', '.join(COMMANDS)}")
-        if not isinstance(arguments, dict):
-            return _refusal(command, '"arguments" is an object')
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._queue.put(Request(command, arguments, self._loop, future))
         return await future
@@ -186,69 +208,19 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
     await writer.drain()
 
 
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: str) -> None:
+    """Say why, and hear the client out for a moment: a connection closed on what it sends would lose the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await _send(writer, _refusal(None, error))
+            writer.write_eof()
+            for _ in range(MOST_HEARD):
+                if not await reader.read(LONGEST_LINE):
+                    return
+
+
 def _refusal(command: str | None, error: str) -> Answer:
     return {"command": command, "ok": False, "error": error}
-
-
-def _is_same_user(connection: socket.socket) -> bool:
-    """The kernel says who is at the other end."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return bool(uid == os.geteuid())
-
-
-# --- where the socket is ---------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
-    """An address of `path` that is short enough for a socket: by way of its folder's descriptor if need be."""
-    if len(os.fsencode(path)) <= LONGEST_PATH:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def _listen(run: Path) -> tuple[socket.socket, list[Path]]:
-    """A bound socket, and what to remove afterwards. For the holder of the run's lock: an old socket is stale."""
-    path = run / SOCKET
-    for stale in (path, run / ELSEWHERE):
-        stale.unlink(missing_ok=True)
-    try:
-        return _bound(path), [path]
-    except OSError:
-        # A network file system may know no sockets. The name of the folder is as good as a password: 0700.
-        folder = Path(tempfile.mkdtemp(prefix="descent-"))
-        path = folder / SOCKET
-        bound = _bound(path)
-        write_json(run / ELSEWHERE, {"socket": str(path), "host": socket.gethostname()})
-        return bound, [path, folder, run / ELSEWHERE]
-
-
-def _bound(path: Path) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _reachable(path) as address:
-            listening.bind(address)
-        os.chmod(path, 0o600)
-        listening.listen(MOST_CLIENTS)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-def socket_of(run: Path) -> Path:
-    """Where the run's worker listens, if it does."""
-    try:
-        return Path(json.loads((run / ELSEWHERE).read_text())["socket"])
-    except (OSError, ValueError, KeyError):
-        return run / SOCKET
 
 
 # --- the client's side -----------------------------------------------------------------------------------
@@ -260,18 +232,23 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     RefusedError with the worker's reason; NotRunningError where there is no worker; CannotGoOnError where it dies.
     """
     line = json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
+    deadline = None if timeout is None else time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
             while True:
                 try:
-                    with _reachable(socket_of(run)) as address:
+                    with reachable(socket_of(run)) as address:
                         connection.connect(address)
                     break
                 except (FileNotFoundError, ConnectionRefusedError):
                     if RunFolder(run).state() != "starting":
                         raise
-                    time.sleep(_RETRY)  # a new worker loads torch first
+                except BlockingIOError:
+                    pass  # very many are waiting to be accepted
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError
+                time.sleep(_RETRY)  # a new worker loads torch first
             connection.sendall(line)
             with connection.makefile("rb") as answers:
                 answer = answers.readline()
@@ -288,7 +265,7 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
     try:
         while True:
             try:
-                with _reachable(socket_of(run)) as address:
+                with reachable(socket_of(run)) as address:
                     reader, writer = await asyncio.open_unix_connection(address)
                 break
             except (FileNotFoundError, ConnectionRefusedError):

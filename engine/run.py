@@ -20,6 +20,7 @@ from engine.metrics import Metrics
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = ("starting", "running", "paused")
+SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.HEARTBEAT)
 STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 
@@ -98,14 +99,27 @@ class RunFolder:
         """The last state written, unless the worker that wrote it is gone."""
         states = [event for event in read_json_lines(self.path / "events.jsonl") if event.get("event") == "state"]
         state: State = states[-1]["state"] if states else "starting"
-        if state not in ALIVE or self.host() != socket.gethostname() or worker_pid(self.path) is not None:
+        if state not in ALIVE:
+            return state
+        if self.host() != socket.gethostname():
+            return "lost" if self._is_silent() else state
+        if worker_pid(self.path) is not None:
             return state
         since = states[-1]["time"] if states else self.path.stat().st_mtime
         return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
 
     def host(self) -> str:
-        """The machine the run was started on; this one's name until it is known."""
-        return str(self.facts().get("host", socket.gethostname()))
+        """The machine that trained the run last; this one's name until it is known."""
+        started = (e for e in reversed(read_json_lines(self.path / "events.jsonl")) if e.get("state") == "starting")
+        last: dict[str, Any] = next(started, {})
+        return str(last.get("host", self.facts().get("host", socket.gethostname())))
+
+    def _is_silent(self) -> bool:
+        """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
+        try:
+            return time.time() - (self.path / "worker.lock").stat().st_mtime > SILENCE
+        except OSError:
+            return False
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """The latest event of a kind."""
@@ -176,7 +190,8 @@ class Events:
 
     def state(self, state: State, **values: Any) -> None:
         self.write("state", state=state, **values)
-        self._lines.sync()
+        if state not in ("running", "paused"):  # after a power cut these two say the same: lost
+            self._lines.sync()
 
     def size(self) -> int:
         """Bytes written so far."""

@@ -12,6 +12,8 @@ Int = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Norm = Annotated[float, Field(strict=True, gt=0, le=1e30)]  # beyond lies what float32 can't hold
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
@@ -515,12 +517,12 @@ class Train(Section):
         "auto", description="auto, cpu, cuda or cuda:N."
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Of the forward and backward pass.")
-    threads: Count | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
+    threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
     compile: Flag = Field(False, description="torch.compile the model.")
     accumulate: Count = Field(
         1, description="Split each batch into this many parts, to save memory; the update is the same."
     )
-    clip_norm: Positive | None = Field(None, description="Scale the gradient down to at most this norm.")
+    clip_norm: Norm | None = Field(None, description="Scale the gradient down to at most this norm.")
     evaluate_every: Count | EverySteps = Field(1, description="Epochs, or { steps = N }, between evaluations.")
     early_stopping: EarlyStopping | None = None
     checkpoint_every: Count | EverySteps | Literal["auto"] = Field(

@@ -53,7 +53,9 @@ def _check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
         wanted = tuple(mine[name].shape) if name in mine else None
         given = tuple(theirs[name].shape) if name in theirs else None
         if wanted != given:
-            changed = shorten(", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80)
+            changed = shorten(
+                ", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80
+            )
             raise PresetError(
                 f"the checkpoint of {origin['run']} does not fit this model: {name} is {given or 'not there'}, "
                 f"wanted is {wanted or 'none'} (changed: {changed or 'nothing of it'}). A fork keeps the shape: "

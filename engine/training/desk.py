@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.training.session import Session
 
 PATIENCE = 0.2  # seconds between looks at the signals while paused
+WITHIN = ("pause", "resume")  # what is followed in the middle of an evaluation
 
 
 class Scripted:
@@ -41,6 +42,7 @@ class Desk:
         """script: of a replay, the commands still to be given, each with its `step`."""
         self._run, self._session, self._queue, self._events = run, session, queue, events
         self._script = deque(script)
+        self._waiting: deque[Request | Scripted] = deque()
         self.paused = False
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
@@ -62,20 +64,33 @@ class Desk:
         """Follow what waits; stay here while paused. `interrupted`: a signal wants the worker to end."""
         if self._steps is not None and self._run.step >= self._steps[0]:
             self._end_steps()
-        requests: Sequence[Request | Scripted] = self._queue.take_all()
         if self._script:
-            requests = [*self._due(), *requests]
-        if not requests and not self._idle():
+            self._waiting.extend(self._due())
+        self._waiting.extend(self._queue.take_all())
+        if not self._waiting and not self._idle():
             return
         with self._session.clock.stopped():
             self._session.drain()  # a command's answer comes after the rows of the steps before it
             while True:
-                for request in requests:
-                    self._take(request)
+                while self._waiting:
+                    self._take(self._waiting.popleft())
                 if not self._idle() or self.stop in ("now", "discard") or interrupted():
                     return
                 self._queue.wait(PATIENCE)
-                requests = self._queue.take_all()
+                self._waiting.extend(self._queue.take_all())
+
+    def attend_within(self, interrupted: Callable[[], bool]) -> None:
+        """Between two batches of an evaluation: pause and resume are followed there, and what changes more waits.
+
+        A paused evaluation goes on where anything else waits, or the worker is to end: neither is to wait for ever.
+        """
+        while True:
+            self._waiting.extend(self._queue.take_all())
+            while self._waiting and self._waiting[0].command in WITHIN:
+                self._take(self._waiting.popleft())
+            if self._waiting or not self._idle() or interrupted():
+                return
+            self._queue.wait(PATIENCE)
 
     def _due(self) -> list[Scripted]:
         """What the replayed run was told before this step."""
@@ -98,6 +113,10 @@ class Desk:
                 self._answer(request, self._follow[request.command](request.arguments))
         except DescentError as error:
             request.answer(self._frame(request) | {"ok": False, "error": str(error)})
+        except (RuntimeError, ValueError, OverflowError) as error:  # of torch: a value that no check foresaw
+            if isinstance(request, Scripted):
+                raise
+            request.answer(self._frame(request) | {"ok": False, "error": f"{type(error).__name__}: {error}"})
 
     def _frame(self, request: Request | Scripted) -> dict[str, Any]:
         return {"run": self._session.id, "command": request.command, "step": self._run.step}
@@ -211,5 +230,5 @@ class Desk:
             self._end_steps()
         for request in self._stopping:
             self._answer(request, {"checkpoint": receipt})
-        for request in self._queue.take_all():
+        for request in [*self._waiting, *self._queue.take_all()]:
             request.answer(self._frame(request) | {"ok": False, "error": "the run has ended"})

@@ -20,15 +20,20 @@ class Evaluation:
     accuracy: float | None  # None for regression
 
 
+def nothing() -> None:
+    """What there is to do between two batches, where nobody is attended to."""
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
     criterion: Callable[[Tensor, Tensor], Tensor],
     split: Split,
     precision: AbstractContextManager[None],
+    between: Callable[[], None] = nothing,
 ) -> Evaluation:
     """Mean loss and share of right answers over `split`. Draws no random number: the run goes on as if it had
-    not been looked at."""
+    not been looked at. between: called after each batch."""
     counts_right = not split.targets.is_floating_point()
     total = torch.zeros(2, device=split.inputs.device, dtype=torch.float64)
     training = model.training
@@ -41,6 +46,7 @@ def evaluate(
             total[0] += loss.double() * len(batch.targets)
             if counts_right:
                 total[1] += (losses.predictions(outputs) == batch.targets).sum()  # whole numbers: 163/180, exactly
+            between()
     finally:
         model.train(training)
     loss_sum, right = (total / len(split.inputs)).tolist()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.training import checkpoint, selection, steering
 from engine.training.checkpoint import State
 from engine.training.clock import Clock
 from engine.training.desk import Desk
-from engine.training.evaluation import Evaluation
+from engine.training.evaluation import Evaluation, nothing
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
 from engine.training.recorder import Recorder, Rows
@@ -48,7 +49,7 @@ class Session:
         self._layout = layout
         self._stop_wanted = stop_wanted
         self._open_rows()
-        self._keeper = Keeper(folder, events, self.drain, run.preset.train.keep)
+        self._keeper = Keeper(folder, events, self._sync, run.preset.train.keep)
         self.desk = Desk(run, self, queue, events, forking.script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
@@ -104,7 +105,12 @@ class Session:
         return self.desk.stop in ("now", "discard") or self._run.is_over()
 
     def drain(self) -> None:
-        """Return when the rows of all steps so far are on the disk."""
+        """Return when the rows of all steps so far are in the file, where every reader finds them."""
+        self._recorder.drain()
+        self._recorder.drain()  # on a GPU the first is still under way
+
+    def _sync(self) -> None:
+        """Return when they are on the disk too: a checkpoint stands on them."""
         self._recorder.flush()
 
     # --- every step ---
@@ -180,7 +186,8 @@ class Session:
             if self._in_trouble():
                 return  # rather than evaluate a broken model
             ended = run.ended()
-            is_best = run.observe(self._evaluate("validation", run.step))
+            between = partial(self.desk.attend_within, self._stop_wanted)
+            is_best = run.observe(self._evaluate("validation", run.step, between=between))
             for member in run.ended().keys() - ended.keys():
                 self._say_ended(member, run.ended()[member], run.step)
             self.note_plan()  # a plateau may have lowered the rate
@@ -240,13 +247,19 @@ class Session:
         self._open_rows()
         return to
 
-    def _evaluate(self, split: str, step: int, members: Sequence[int] | None = None) -> list[Evaluation]:
+    def _evaluate(
+        self,
+        split: str,
+        step: int,
+        members: Sequence[int] | None = None,
+        between: Callable[[], None] = nothing,
+    ) -> list[Evaluation]:
         """Evaluate every member, and tell of those that have not ended badly, or of `members` alone.
 
-        step: that of the models that are looked at.
+        step: that of the models that are looked at. between: called after each batch.
         """
         run = self._run
-        results = run.evaluate(split)
+        results = run.evaluate(split, between)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
         shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
         for member in shown:

@@ -25,6 +25,7 @@ LIVE = (
     "train.statistics_every",
     *SWITCHES,
 )
+MOST_STEPS = 10**12  # some decades of the fastest loop
 OF_ONE_MEMBER = (
     "optimizer.lr",
     "optimizer.momentum",
@@ -151,6 +152,8 @@ def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
     if more == 0:
         raise DescentError("extend: say by how much: epochs or steps")
     left = run.total_steps - run.step
+    if run.total_steps + more > MOST_STEPS:
+        raise DescentError(f"extend: {run.total_steps + more:,} steps in all; a run has at most {MOST_STEPS:,}")
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps

@@ -19,7 +19,7 @@ from engine.training import checkpoint, losses, models, optimizers
 from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
-from engine.training.evaluation import Evaluation, evaluate
+from engine.training.evaluation import Evaluation, evaluate, nothing
 from engine.training.parts import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
@@ -93,9 +93,9 @@ class Training:
 
     # --- evaluations, and what follows from them ---
 
-    def evaluate(self, split: str) -> list[Evaluation]:
-        """Of each member, on the split "validation" or "test". Draws no random number."""
-        return [evaluate(self.model, self.criterion, self.dataset.split(split), self.precision)]
+    def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
+        """Of each member, on the split "validation" or "test". Draws no random number. between: after each batch."""
+        return [evaluate(self.model, self.criterion, self.dataset.split(split), self.precision, between)]
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
         """Take note of an evaluation on the validation split; True where this is the best model so far."""

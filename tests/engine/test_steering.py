@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import control, launch
+from engine import control, forking, launch
 from engine.control import RefusedError, send
 from engine.metrics import Metrics
 from engine.run import RunFolder, summary
@@ -316,5 +316,76 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     resumed = folder.last("resumed")
     assert resumed is not None
     assert resumed["to"] == 0
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0
+
+
+def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(tmp_path: Path) -> None:
+    """An evaluation of a large model takes minutes, in which nobody should have to wait for an answer."""
+    runs = tmp_path / "runs"
+    gate, reached = tmp_path / "gate", tmp_path / "reached"
+    gate.touch()
+
+    def begin(run_id: str, *, held: bool) -> int:
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 99
+        try:
+            from engine.training import evaluation
+
+            evaluation.BATCH = 16
+            if held:
+                correct = evaluation.losses.predictions
+
+                def slow(outputs: Any) -> Any:
+                    reached.touch()
+                    while gate.exists():
+                        time.sleep(0.002)
+                    return correct(outputs)
+
+                evaluation.losses.predictions = slow
+            code = launch.run(
+                "digits-mlp", ["train.threads=1", "train.statistics_every=10", "data.size=400", "train.epochs=3"],
+                run_id=run_id, resume_if_exists=False, runs_dir=runs, device="cpu", download=False,
+                data_root=None, allow_code=False, as_json=False, quiet=True,
+            )  # fmt: skip
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+
+    pid = begin("held", held=True)
+    folder = RunFolder(runs / "held")
+    wait_for(reached.exists, "the evaluation")
+    with ThreadPoolExecutor() as pool:
+        paused = pool.submit(send, folder.path, "pause")
+        gate.unlink()
+        step = paused.result()["step"]
+    assert folder.state() == "paused"
+    assert not [event for event in folder.events() if event["event"] == "evaluation"]
+    assert send(folder.path, "resume")["step"] == step
+    assert ends_with(pid) == 0
+    assert ends_with(begin("plain", held=False)) == 0
+    assert forking.first_difference(folder, RunFolder(runs / "plain")) is None
+    evaluated = [
+        [(e["step"], e["loss"]) for e in RunFolder(runs / name).events() if e["event"] == "evaluation"]
+        for name in ("held", "plain")
+    ]
+    assert evaluated[0] == evaluated[1]
+
+
+def test_what_no_check_foresaw_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+    pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
+    for command, arguments in (
+        ("set", {"edits": ["train.threads=1000000"]}),
+        ("set", {"edits": ["train.clip_norm=1e308"]}),
+        ("extend", {"steps": 10**20}),
+        ("extend", {"epochs": 10**15}),
+    ):
+        with pytest.raises(RefusedError):
+            send(folder.path, command, arguments)
+    before = len(Metrics(folder.path))
+    wait_for(lambda: len(Metrics(folder.path)) > before + 10, "more steps")
     send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0

@@ -1,7 +1,7 @@
 """Losses and accuracies of all members on a split they do not learn from, and of their mean prediction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.training import losses
 from engine.training.data import Split
-from engine.training.evaluation import BATCH, Evaluation
+from engine.training.evaluation import BATCH, Evaluation, nothing
 from engine.training.members.folds import Scaling
 from engine.training.members.losses import MemberCriterion
 from engine.training.members.stacked import Members
@@ -30,13 +30,15 @@ def evaluate(
     criterion: MemberCriterion,
     split: Split,
     precision: AbstractContextManager[None],
+    between: Callable[[], None] = nothing,
     *,
     rows: Sequence[Tensor] | None = None,
     scaling: Scaling | None = None,
 ) -> list[Evaluation]:
     """Mean loss and share of right answers of each member over `split`, or, of folds, over its own rows of it.
 
-    rows: (n,) int64 of each member, which differ in length by one at most. Draws no random number.
+    rows: (n,) int64 of each member, which differ in length by one at most. between: called after each piece.
+    Draws no random number.
     """
     counts_right = not split.targets.is_floating_point()
     device = split.inputs.device
@@ -56,6 +58,7 @@ def evaluate(
                 right = (losses.predictions(outputs) == piece.targets).sum(dim=1)
                 total[1] += torch.where(own, right, 0)
             total[2] += piece.counts
+            between()
     finally:
         members.train(training)
     loss_sums, right_sums, samples = total.tolist()

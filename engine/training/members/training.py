@@ -14,7 +14,7 @@ from engine.plan import Plan, learning_rate
 from engine.preset import Preset
 from engine.training import losses as losses_of_one
 from engine.training.checkpoint import State
-from engine.training.evaluation import Evaluation
+from engine.training.evaluation import Evaluation, nothing
 from engine.training.members import losses
 from engine.training.members.batches import MemberBatch, MemberBatches
 from engine.training.members.evaluation import evaluate, evaluate_ensemble
@@ -110,7 +110,7 @@ class MemberTraining(Training):
 
     # --- evaluations, and what follows from them ---
 
-    def evaluate(self, split: str) -> list[Evaluation]:
+    def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
         """Of each member; of folds on "validation", each on its own part."""
         samples = self.dataset.split(split)
         rows = self.folds.validation if self.folds is not None and split == "validation" else None
