@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from engine.progress import number
 from engine.training import losses
 from engine.training.data import Split
 from engine.training.data.batches import in_order
@@ -51,3 +52,17 @@ def evaluate(
         model.train(training)
     loss_sum, right = (total / len(split.inputs)).tolist()
     return Evaluation(loss_sum, right if counts_right else None)
+
+
+def values_of(result: Evaluation) -> dict[str, float]:
+    """What an event of an evaluation holds."""
+    values = {"loss": result.loss}
+    return values if result.accuracy is None else values | {"accuracy": result.accuracy}
+
+
+def described(reached: dict[str, float], split: str) -> str:
+    """0.123, 97.4 % — the loss, and the accuracy where there is one."""
+    words = [number(reached[f"{split}_loss"])]
+    if f"{split}_accuracy" in reached:
+        words.append(f"{reached[f'{split}_accuracy']:.1%}")
+    return ", ".join(words)

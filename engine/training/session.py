@@ -11,18 +11,17 @@ from torch import Tensor
 from engine import forking, pictures
 from engine.control import Queue
 from engine.errors import DescentError
-from engine.metrics import Layout, MetricsWriter
+from engine.metrics import Layout
 from engine.progress import Display, Progress, number
 from engine.run import Events, RunFolder
 from engine.training import checkpoint, selection, steering
 from engine.training.checkpoint import State
 from engine.training.clock import Clock
 from engine.training.desk import Desk
-from engine.training.evaluation import Evaluation, nothing
+from engine.training.evaluation import Evaluation, described, nothing, values_of
+from engine.training.generation import Generation
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
-from engine.training.recorder import Recorder, Rows
-from engine.training.spikes import LossWatch
 from engine.training.training import Training
 from engine.training.trouble import Trouble
 
@@ -62,24 +61,17 @@ class Session:
 
     def _open_rows(self) -> None:
         """A new generation of rows, from the run's step on."""
-        run = self._run
-        self._writer = MetricsWriter(self._folder.path, run.step)
-        self._monitor = Monitor(self._layout, gradients_may_overflow=run.preset.train.precision == "fp16")
-        self._monitor.known_ended = set(run.ended())
-        self._watch = LossWatch(self._layout, run.step, self._events.write)
-        self._trouble = Trouble(run, self._folder, self._events, self._stop_wanted)
-        self._recorder = Recorder(self._writer, self._layout, run.device, run.step, self._look_at)
+        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose)
+        self._trouble = Trouble(self._run, self._folder, self._events, self._stop_wanted)
 
-    def _look_at(self, first: int, rows: Rows) -> None:
-        """Rows that have come to the host."""
-        self._monitor.rows(first, rows)
-        self._watch.rows(rows)
-        for member, step in self._monitor.diverged:
-            self._run.end(member, "diverged")
-            self._say_ended(member, "diverged", step)
-        if self._monitor.diverged and len(self._run.ended()) == len(self._run.members):
-            self._monitor.report(self._monitor.diverged[-1][1], "loss of every member that still trained")
-        self._monitor.diverged = []
+    @property
+    def _monitor(self) -> Monitor:
+        return self._rows.monitor
+
+    def _lose(self, member: int, step: int) -> None:
+        """A member of several went non-finite at `step`; the others go on."""
+        self._run.end(member, "diverged")
+        self._say_ended(member, "diverged", step)
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
@@ -106,12 +98,11 @@ class Session:
 
     def drain(self) -> None:
         """Return when the rows of all steps so far are in the file, where every reader finds them."""
-        self._recorder.drain()
-        self._recorder.drain()  # on a GPU the first is still under way
+        self._rows.drain()
 
     def _sync(self) -> None:
         """Return when they are on the disk too: a checkpoint stands on them."""
-        self._recorder.flush()
+        self._rows.sync()
 
     # --- every step ---
 
@@ -124,12 +115,8 @@ class Session:
         layers: Tensor | None,
     ) -> None:
         """Note the step just made."""
-        if norms is not None:
-            self._recorder.norms(*norms)
-        if layers is not None:
-            self._recorder.layers(layers)
         self._lr = lr if isinstance(lr, float) else None  # the members' own are in the rows
-        self._recorder.record(loss, accuracy, lr, self.clock.seconds())
+        self._rows.record(loss, accuracy, lr, norms, layers, self.clock.seconds())
 
     def _in_trouble(self) -> bool:
         """Whether a number was not finite, and a person is to say what then. NonFiniteError where nobody is asked."""
@@ -166,7 +153,7 @@ class Session:
             return
         self._said_at = run.step
         with self.clock.stopped():
-            self._recorder.flush()
+            self._rows.sync()
         loss = self._monitor.mean_loss()
         self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
         words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"loss {number(loss):<7}"]
@@ -182,7 +169,7 @@ class Session:
         if run.dataset.validation is None:
             return
         with self.clock.stopped():
-            self._recorder.drain()
+            self._rows.drain()
             if self._in_trouble():
                 return  # rather than evaluate a broken model
             ended = run.ended()
@@ -192,7 +179,7 @@ class Session:
                 self._say_ended(member, run.ended()[member], run.step)
             self.note_plan()  # a plateau may have lowered the rate
             if is_best:
-                self._recorder.flush()
+                self._rows.sync()
                 if not self._in_trouble():
                     self._keeper.hold(self._capture())
 
@@ -236,8 +223,7 @@ class Session:
             state = checkpoint.read(self._folder.checkpoint(to))
         except ValueError as error:
             raise DescentError(f"rewind to {to}: {error}") from None
-        self.drain()
-        self._writer.close()
+        self._rows.close()
         steering.restore(self._run, state["edits"])
         self.clock.set(self._run.restore(state))
         self._keeper.forget_beyond(to)
@@ -263,11 +249,11 @@ class Session:
         lost = [member for member, why in run.ended().items() if why == "diverged"]
         shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
         for member in shown:
-            self._events.write("evaluation", step=step, split=split, member=member, **_values(results[member]))
+            self._events.write("evaluation", step=step, split=split, member=member, **values_of(results[member]))
         short = "val" if split == "validation" else split
         means = {
-            f"{short}_{name}": sum(_values(results[member])[name] for member in shown) / len(shown)
-            for name in _values(results[0])
+            f"{short}_{name}": sum(values_of(results[member])[name] for member in shown) / len(shown)
+            for name in values_of(results[0])
             if shown
         }
         run.reached.update(means)
@@ -288,7 +274,7 @@ class Session:
     def save(self) -> Path | None:
         """Write a checkpoint of this moment; None, or NonFiniteError, rather than one of broken weights."""
         with self.clock.stopped():
-            self._recorder.flush()
+            self._rows.sync()
             if not self._run.weights_are_finite():
                 self._monitor.report(self._run.step - 1, "update")
             if self._in_trouble():
@@ -306,7 +292,7 @@ class Session:
         """After the last step: evaluate, test, and write the checkpoint that holds it all."""
         run = self._run
         with self.clock.stopped():
-            self._recorder.flush()
+            self._rows.sync()
             # A worker that was killed in here has left a checkpoint that knows what was done already.
             if run.evaluated.get("validation") != run.step:
                 self.evaluate()
@@ -329,14 +315,11 @@ class Session:
             self._evaluate("test", step, None if winner is None else winner["members"])
             together = selection.ensemble(run)
             if together is not None:
-                self._events.write("ensemble", step=step, split="test", **_values(together))
+                self._events.write("ensemble", step=step, split="test", **values_of(together))
 
     def close(self) -> None:
         """Leave the rows on the disk, however the run ended."""
-        try:
-            self._recorder.flush()
-        finally:
-            self._writer.close()
+        self._rows.close()
 
     def progress(self) -> Progress:
         """For the display's thread."""
@@ -354,17 +337,3 @@ class Session:
             val_loss=run.reached.get("val_loss"),
             val_accuracy=run.reached.get("val_accuracy"),
         )
-
-
-def _values(result: Evaluation) -> dict[str, float]:
-    """What an event of an evaluation holds."""
-    values = {"loss": result.loss}
-    return values if result.accuracy is None else values | {"accuracy": result.accuracy}
-
-
-def described(reached: dict[str, float], split: str) -> str:
-    """0.123, 97.4 % — the loss, and the accuracy where there is one."""
-    words = [number(reached[f"{split}_loss"])]
-    if f"{split}_accuracy" in reached:
-        words.append(f"{reached[f'{split}_accuracy']:.1%}")
-    return ", ".join(words)
