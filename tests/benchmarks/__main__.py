@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import control
+from tests.benchmarks import control, members
 from tests.benchmarks.harness import Result, table
 from tests.benchmarks.machine import described, machine
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Path], Result]] = {
     "control": control.acknowledged,
     "control-idle": control.idle,
     "control-load": control.load,
+    "members": members.repeats,
 }
 SIGNS = {True: "holds", False: "MISSED", None: "?"}
 

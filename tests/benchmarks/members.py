@@ -1,0 +1,65 @@
+"""What it costs to train ten models together, against one: the whole worker, as `descent run` has it."""
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from engine import launch
+from engine.run import RunFolder, summary
+from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
+
+REPEATS = 10
+ROUNDS = 9
+BAR = 3.0
+PRESETS = {
+    "linear-regression": ["train.epochs=2000"],
+    "digits-mlp": ["train.epochs=20"],
+}
+
+
+def repeats(folder: Path) -> Result:
+    """Seconds of training, as the run's own clock has them, in one thread; both with everything on."""
+    import torch  # noqa: F401 - loaded once, not in each child
+
+    figures, raw = [], {}
+    for preset, settings in PRESETS.items():
+        arms = {
+            f"{preset}, {count}": lambda preset=preset, settings=settings, count=count: _seconds(
+                folder, preset, [*settings, f"members.repeats={count}"]
+            )
+            for count in (1, REPEATS)
+        }
+        times = interleave(arms, ROUNDS)
+        one, ten = arms
+        found = ratio(times, ten, one)
+        low, high = spread(times, ten, one)
+        value = f"{found:.2f} ({low:.2f} to {high:.2f})"
+        figures.append(Figure(f"{REPEATS} repeats together / one run, {preset}", value, f"≤ {BAR:g}", found <= BAR))
+        raw |= times
+    return Result(figures, raw)
+
+
+def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
+    """Train in a forked process; its seconds of training."""
+    runs = folder / "runs"
+    number = len(list(runs.glob("*"))) if runs.exists() else 0
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = launch.run(
+                preset, ["train.threads=1", *settings], run_id=f"run-{number}", resume_if_exists=False,
+                runs_dir=runs, data_root=None, device="cpu", download=False, allow_code=False, as_json=False,
+                quiet=True,
+            )  # fmt: skip
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == -signal.SIGINT:
+        raise KeyboardInterrupt
+    assert code == 0, f"{preset}: exit code {code}"
+    return float(summary(RunFolder(runs / f"run-{number}"))["seconds"])
