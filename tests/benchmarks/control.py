@@ -109,7 +109,7 @@ def _ms(seconds: float) -> str:
 
 # --- control-idle ----------------------------------------------------------------------------------------
 
-STEPS, ROUNDS = 25, 100
+STEPS, ROUNDS = 25, 600
 
 
 def idle(folder: Path) -> Result:
