@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from engine.training.worker import Ending
 
+_MEMBERS = 12  # or candidates, in the receipt
 _LOG_LINES = 20  # of the user's own code's last words, where its run is removed
 Extra = Callable[[], tuple[dict[str, Any], str]]  # more for the JSON object, and a line of the receipt
 
@@ -116,7 +117,11 @@ def print_result(
 
 def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None") -> list[str]:
     lines = [f"{result['state']} at step {result['step']:,} after {time_taken(result['seconds'])} of training"]
-    if result["metrics"]:
+    if "members" in result:
+        from engine import views_members
+
+        lines += ["", *views_members.table(result, most=_MEMBERS), ""]
+    elif result["metrics"]:
         lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
     if ending is not None and ending.receipt is not None:
         lines.append(f"checkpoint {clean(str(ending.receipt))}")

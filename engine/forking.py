@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import DescentError
 from engine.files import JsonLines, read_json_lines, write_json
+from engine.flat import flat
 from engine.metrics import Layout, Metrics, MetricsWriter
 from engine.preset import Preset, load_preset
 from engine.run import RunFolder
@@ -188,14 +189,4 @@ def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
 
 def _flat(preset: Preset) -> dict[str, Any]:
     """Every setting by its dotted key."""
-    flat: dict[str, Any] = {}
-
-    def walk(value: Any, path: tuple[str, ...]) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(inner, (*path, key))
-        else:
-            flat[".".join(path)] = value
-
-    walk(preset.settings.model_dump(by_alias=True, exclude_none=True), ())
-    return flat
+    return flat(preset.settings.model_dump(by_alias=True, exclude_none=True))

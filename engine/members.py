@@ -106,6 +106,13 @@ def _draw(choice: Range | Sequence[Any], generator: "np.random.Generator", whole
     return round(drawn) if whole else min(max(float(f"{drawn:.4g}"), low), high)
 
 
+def words(repeats: int | None, folds: int | None, sweeps: Sequence[str], draws: int | None) -> list[str]:
+    """The settings that --repeats, --folds, --sweep "optimizer.lr=[0.1, 0.01]" and --draws are short for."""
+    counts = {"repeats": repeats, "folds": folds, "draws": draws}
+    given = [f"members.{key}={count}" for key, count in counts.items() if count is not None]
+    return [*given, *(f"members.sweep.{text.strip()}" for text in sweeps)]
+
+
 # --- whether a preset's sweep can be trained -------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ class Layout:
         return cls(tuple(stored["columns"]), tuple(stored["members"]), tuple(stored["layers"]))
 
 
-def _generations(run: Path) -> list[tuple[int, int, Path]]:
+def generations(run: Path) -> list[tuple[int, int, Path]]:
     """(generation, first step, file) of each file of rows, oldest first."""
     found = []
     for file in (run / "metrics").glob("*-*.f32"):
@@ -71,7 +71,7 @@ class MetricsWriter:
     def __init__(self, run: Path, start: int) -> None:
         folder = run / "metrics"
         folder.mkdir(exist_ok=True)
-        generation = max((number for number, _, _ in _generations(run)), default=-1) + 1
+        generation = max((number for number, _, _ in generations(run)), default=-1) + 1
         self.generation = generation
         self.path = folder / f"{generation}-{start}.f32"
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
@@ -106,31 +106,32 @@ class Metrics:
 
     def __len__(self) -> int:
         """Steps that have a row."""
-        generations = _generations(self.run)
-        if self.layout is None or not generations:
+        files = generations(self.run)
+        if self.layout is None or not files:
             return 0
-        _, start, file = generations[-1]  # the last one has voided all others from its first step on
+        _, start, file = files[-1]  # the last one has voided all others from its first step on
         return start + file.stat().st_size // self._row_bytes()
 
-    def rows(self, first: int = 0) -> "NDArray[np.float32]":
-        """(steps - first, M, columns) float32: row i is update first + i, from the last generation that has it."""
+    def rows(self, first: int = 0, last: int | None = None) -> "NDArray[np.float32]":
+        """(steps - first, M, columns) float32: row i is update first + i, from the last generation that has it.
+
+        last: the step before which to end, of those there are.
+        """
         import numpy as np
 
         if self.layout is None:
             return np.empty((0, 1, 0), np.float32)
         shape = (len(self.layout.members), len(self.layout.columns))
         pieces: list[NDArray[np.float32]] = []
-        end: int | None = None  # the first step that a later generation has voided
-        for _, start, file in reversed(_generations(self.run)):
+        end = None if last is None else min(last, len(self))  # the first step that a later generation has voided
+        for _, start, file in reversed(generations(self.run)):
             begin = max(start, first)
             if end is not None and begin >= end:
                 continue
-            rows = self._read(file, begin - start).reshape(-1, *shape)
-            if end is not None:
-                rows = rows[: end - begin]
-                if len(rows) < end - begin:  # never by our own hand: rows are synced before a checkpoint
-                    lost = np.full((end - begin - len(rows), *shape), np.nan, np.float32)
-                    rows = np.concatenate([rows, lost])
+            rows = self._read(file, begin - start, None if end is None else end - begin).reshape(-1, *shape)
+            if end is not None and len(rows) < end - begin:  # never by our own hand: rows are synced first
+                lost = np.full((end - begin - len(rows), *shape), np.nan, np.float32)
+                rows = np.concatenate([rows, lost])
             pieces.append(rows)
             end = begin
         if not pieces:
@@ -141,14 +142,14 @@ class Metrics:
         assert self.layout is not None
         return 4 * len(self.layout.members) * len(self.layout.columns)
 
-    def _read(self, file: Path, skipped: int) -> "NDArray[np.float32]":
-        """The whole rows of a file, flat, without its first ones."""
+    def _read(self, file: Path, skipped: int, count: int | None) -> "NDArray[np.float32]":
+        """The whole rows of a file, flat, without its first ones; `count` of them at most."""
         import numpy as np
 
         row_bytes = self._row_bytes()
         with file.open("rb") as opened:
             opened.seek(skipped * row_bytes)
-            data = opened.read()
+            data = opened.read(-1 if count is None else count * row_bytes)
         return np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4")
 
     def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":

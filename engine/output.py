@@ -12,7 +12,8 @@ from typing import TextIO
 from engine.texts import clean
 
 # Signs that Descent itself writes, for a terminal without UTF-8.
-_PLAIN = str.maketrans({"–": "-", "…": "...", "→": "->", "×": "x", "≥": ">=", "≤": "<="})
+_PLAIN = str.maketrans({"–": "-", "…": "...", "→": "->", "×": "x", "≥": ">=", "≤": "<=",
+                        "±": "+-", "★": "*", "✗": "x"})  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from engine.errors import DescentError
 from engine.files import JsonLines, JsonLinesReader, read_json_lines
-from engine.metrics import Metrics
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = ("starting", "running", "paused")
@@ -87,13 +86,13 @@ class RunFolder:
         for position, event in JsonLinesReader(self.path / "events.jsonl").read_with_positions():
             if event.get("event") in ("resumed", "rewound"):
                 to, log = int(event["to"]), event.get("log")
-                events = [(at, e) for at, e in events if _stays(e, at, to=to, log=log)]
+                events = [(at, e) for at, e in events if stays(e, at, to=to, log=log)]
             events.append((position, event))
         return events
 
     def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
         """What would still count if the run went back to step `step`, where its log ended at byte `log`."""
-        return [event for at, event in self.events_with_positions() if _stays(event, at, to=step, log=log)]
+        return [event for at, event in self.events_with_positions() if stays(event, at, to=step, log=log)]
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
@@ -168,7 +167,7 @@ def create(
     return RunFolder(path)
 
 
-def _stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
+def stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
     """Whether an event still counts after the run went back to step `to`, where its log ended at byte `log`."""
     if event.get("event") == "state":
         return True
@@ -248,44 +247,8 @@ def worker_pid(run: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else pid
 
 
-# --- what a run has come to ------------------------------------------------------------------------------
-
-
 def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
-    """The object that `descent run --json` prints. `state` where the caller is the worker itself."""
-    import numpy as np
+    """What a run has come to: results.summary."""
+    from engine import results  # which reads run folders, and so imports this
 
-    facts, metrics = run.facts(), Metrics(run.path)
-    layout, step = metrics.layout, len(metrics)
-    reached: dict[str, float | None] = {}
-    seconds = 0.0
-    epoch = 0
-    if layout is not None and step:
-        epoch = _epochs(run, step, int(facts["steps_per_epoch"]))
-        rows = metrics.rows(max(0, step - max(1, int(facts["steps_per_epoch"]))))  # of the last epoch
-        reached["train_loss"] = _plain(float(np.mean(rows[:, :, layout.columns.index("loss")], dtype=np.float64)))
-        seconds = float(rows[-1, 0, layout.columns.index("time")])
-    for split, short in (("validation", "val"), ("test", "test")):
-        evaluation = run.last("evaluation", split=split)
-        for key in ("loss", "accuracy"):
-            if evaluation is not None and key in evaluation:
-                reached[f"{short}_{key}"] = evaluation[key]
-    return {
-        "run": run.id,
-        "dir": str(run.path),
-        "state": state or run.state(),
-        "step": step,
-        "epoch": epoch,
-        "seconds": round(seconds, 4),
-        "metrics": reached,
-        "device": facts.get("device"),
-        "threads": facts.get("threads"),
-    }
-
-
-def _epochs(run: RunFolder, step: int, per_epoch: int) -> int:
-    """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
-    told = [event for event in run.events() if event["event"] in ("epoch", "batch_size")]
-    epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
-    resized = [event for event in told if event["event"] == "batch_size"]
-    return epoch + max(0, step - since) // (int(resized[-1]["per_epoch"]) if resized else per_epoch)
+    return results.summary(run, state)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,11 +132,19 @@ def fetch(name: str, root: Path) -> None:
     print(f"{name} is in {clean(str(download(name, root)))}")
 
 
-def download(name: str, root: Path) -> Path:
-    """Download a data set, with a bar on stderr where somebody can see it; its folder."""
+def download(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Download a data set, with a bar on stderr where somebody can see it; its folder.
+
+    progress(done, total): is told the bytes instead of the bar, in the thread of the caller or in others; what it
+    raises ends the download.
+    """
     from engine import datasets
 
     known = datasets.entry(name)
+    if progress is not None:
+        from engine.training.data.downloads import fetch as fetch_quietly
+
+        return fetch_quietly(name, root, progress)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import library, views
+from engine import library, output, views, views_members
 from engine.errors import DescentError
 from engine.metrics import Metrics
 from engine.output import has_unicode
 from engine.progress import number, time_taken
-from engine.run import ALIVE, RunFolder, summary, worker_pid
+from engine.results import mean_curves, summary
+from engine.run import ALIVE, RunFolder, worker_pid
 from engine.texts import clean, shorten, show
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SIGNS = {
 }
 HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
 NARROW = 92  # columns of a terminal that has no room for when a run was started
+_MOST_MEMBERS = 40  # or candidates, in a table
 CURVES = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm"))
 # All that Descent itself writes into a run's folder.
 _OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
@@ -86,7 +88,7 @@ def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
-    reached, started = entry["metrics"], entry["started"]
+    reached, started = entry.get("winner", entry)["metrics"], entry["started"]
     return (
         run.id,
         _state(entry["state"], run.host()),
@@ -126,10 +128,12 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
         views.print_json(result)
     else:
         views.print_fields(run.id, fields)
+        for line in _members(result):
+            output.say(line)
 
 
 def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    result, facts, metrics = summary(run), run.facts(), Metrics(run.path)
+    result, facts = summary(run), run.facts()
     states = [event for event in run.events() if event["event"] == "state"]
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
@@ -137,18 +141,40 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     fields = [("state", f"{state}: {reason}" if reason else state)]
     if facts:
         fields += _facts(result, facts)
-    rows, names = metrics.rows(), metrics.layout.columns if metrics.layout else ()
+    several = "members" in result
+    if several:
+        fields.append(("members", f"{views_members.headline(result)}{_way(facts)}"))
+    curves = mean_curves(Metrics(run.path), [name for name, _ in CURVES])
     for name, label in CURVES:
-        line = _curve(rows[:, 0, names.index(name)], percent=name == "accuracy") if name in names else ""
-        if line:
-            fields.append((label, line))
+        line = _curve(curves[name], percent=name == "accuracy") if name in curves else ""
+        if line and not (name == "lr" and several and _rates_differ(result)):
+            fields.append((f"mean {label}" if several else label, line))
     for short, label in (("val", "validation"), ("test", "test")):
-        if f"{short}_loss" in result["metrics"]:
+        if f"{short}_loss" in result["metrics"] and not several:
             fields.append((label, _split(result["metrics"], short)))
     fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
     fields.append(("folder", str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
     return {**result, **details}, fields
+
+
+def _members(result: dict[str, Any]) -> list[str]:
+    """The tables of a run with several members: of its candidates, and of each model."""
+    if "members" not in result:
+        return []
+    lines = ["", *views_members.table(result, most=_MOST_MEMBERS)]
+    if "candidates" in result and len(result["candidates"]) < len(result["members"]):
+        lines += ["", *views_members.members(result, most=_MOST_MEMBERS)]
+    return lines
+
+
+def _rates_differ(result: dict[str, Any]) -> bool:
+    return any(key.startswith(("optimizer.lr", "schedule.")) for key in result["members"][0]["values"])
+
+
+def _way(facts: dict[str, Any]) -> str:
+    ways = {"batched": "as batched matrix products", "vmap": "by torch.func.vmap", "loop": "in turns"}
+    return f", computed {ways[facts['way']]}" if facts.get("way") in ways else ""
 
 
 def _facts(result: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, str]]:

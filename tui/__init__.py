@@ -1,9 +1,51 @@
 """The console on the terminal."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HEADLESS = "train without it: descent run PRESET; look at runs with descent runs and descent show RUN"
 
 
-def open_console() -> int:
-    """Open the console; the exit code."""
-    print("descent: the console is not there yet; train with: descent run PRESET", file=sys.stderr)
-    return 2
+def open_console(
+    *,
+    run: str | None = None,
+    compare: Sequence[str] = (),
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+    run_id: str | None = None,
+    runs_dir: Path | None = None,
+    data_root: Path | None = None,
+    fps: float | None = None,
+    ascii_only: bool = False,
+    theme: str | None = None,
+    read_only: bool = False,
+    allow_code: bool = False,
+) -> int:
+    """Open the console, until it is quit; the exit code. On Home, on `run`, on several to `compare`, or on a run of
+    `preset` started for it.
+
+    DescentError where there is no such run, or where the preset can't be started: told before any screen opens.
+    """
+    from tui import terminal
+
+    refusal = terminal.refusal()
+    if refusal is not None:
+        print(f"descent: {refusal}\n{HEADLESS}", file=sys.stderr)
+        return 2
+    from tui import opening
+
+    return opening.open_app(
+        run=run,
+        compare=compare,
+        preset=preset,
+        overrides=overrides,
+        run_id=run_id,
+        runs_dir=runs_dir,
+        data_root=data_root,
+        fps=fps,
+        ascii_only=ascii_only,
+        theme=theme,
+        read_only=read_only,
+        allow_code=allow_code,
+    )

@@ -55,7 +55,8 @@ def test_a_grid_has_every_combination_once() -> None:
 
 def test_random_draws_fill_their_range_evenly_in_the_logarithm() -> None:
     """A search over learning rates would try nearly none of the small ones."""
-    ranges = {"optimizer.lr": Range(low=1e-4, high=1.0, log=True), "optimizer.momentum": [0.0, 0.9]}
+    rates = Range(low=1e-4, high=1.0, log=True)
+    ranges: members.Choices = {"optimizer.lr": rates, "optimizer.momentum": [0.0, 0.9]}
     drawn = members.random(ranges, 400, seed=0)
     logs = [math.log10(values["optimizer.lr"]) for values in drawn]
     assert min(logs) >= -4

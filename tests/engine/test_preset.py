@@ -170,7 +170,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
         'p.toml: optimizer.name = "sdg": must be one of sgd, adagrad, rmsprop, adam, adamw; did you mean sgd?',
         "p.toml: train.epochs = 0: must be a whole number ≥ 1",
         'p.toml: train.batch_size = "ful": must be a whole number ≥ 1 or "full"; did you mean full?',
-        '--set: train.threads = "none": must be a whole number ≥ 1 or "auto"',
+        '--set: train.threads = "none": must be a whole number ≥ 1 and ≤ 4096 or "auto"',
     ):
         assert line in said
     assert any(line.startswith("p.toml: model.widht: unknown key of mlp; allowed: name, ") for line in said)

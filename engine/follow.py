@@ -1,0 +1,257 @@
+"""Looking at a run as it grows: a look costs what is new, and only the columns that were asked for take memory."""
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.files import JsonLinesReader
+from engine.metrics import Layout, generations
+from engine.pyramid import Pyramid
+from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, stays, worker_pid
+
+CHUNK = 1 << 20  # bytes read at once: they are still in the cache when the columns are taken out of them
+
+Member = int | Literal["low", "mean", "high"]  # one of the members, or what they have in common
+Key = tuple[str, Member]
+Segment = tuple[Path, int, int | None]  # a file of rows, its first step, the step from which others have voided it
+
+
+class Follower:
+    """A run folder's rows, events and state as of the last `look`.
+
+    step: rows there are. events: all that happened, less what a resume or a rewind has voided. state: as
+    RunFolder.state. facts and layout: of run.json and metrics.json, empty and None until the run has got so far.
+    ended: the members that train no more, with "diverged" or "stopped early" and the step. What members have in
+    common leaves out those that diverged, all their steps: one that goes to infinity would be all that is seen.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.layout: Layout | None = None
+        self.facts: dict[str, Any] = {}
+        self.step = 0
+        self.state: State = "starting"
+        self.events: list[dict[str, Any]] = []
+        self.ended: dict[int, tuple[str, int]] = {}
+        self.rewinds = 0  # how often events or rows were voided since this Follower was made
+        self._log = JsonLinesReader(folder.path / "events.jsonl")
+        self._positions: list[int] = []  # of each event, in the file
+        self._last_state: dict[str, Any] = {}
+        self._generation = -1
+        self._series: dict[Key, Pyramid] = {}
+        self.look()
+
+    # --- looking ---
+
+    def look(self) -> bool:
+        """Take up what is new; whether anything is."""
+        before = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
+        if self.layout is None:
+            self.layout = Layout.load(self.folder.path)
+        if not self.facts:
+            self.facts = self.folder.facts()
+        self._read_events()
+        self.state = self._state_now()
+        self._read_rows()
+        now = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
+        return now != before
+
+    def _read_events(self) -> None:
+        new = self._log.read_with_positions()
+        if not new:
+            return
+        diverged = self.diverged
+        for position, event in new:
+            kind = event.get("event")
+            if kind in ("resumed", "rewound"):
+                self._void(int(event["to"]), event.get("log"))
+            elif kind == "state":
+                self._last_state = event  # no rewind voids one
+            elif kind == "member":
+                self.ended[int(event["member"])] = str(event.get("state")), int(event.get("step", 0))
+            self._positions.append(position)
+            self.events.append(event)
+        if self.diverged != diverged:  # read anew when somebody asks: the rest have other means
+            self._series = {key: series for key, series in self._series.items() if isinstance(key[1], int)}
+
+    def _void(self, to: int, log: int | None) -> None:
+        """The run went back to step `to`, where its log ended at byte `log`."""
+        placed = zip(self._positions, self.events, strict=True)
+        kept = [(at, event) for at, event in placed if stays(event, at, to=to, log=log)]
+        self._positions, self.events = [at for at, _ in kept], [event for _, event in kept]
+        members = [event for event in self.events if event.get("event") == "member"]
+        self.ended = {int(e["member"]): (str(e.get("state")), int(e.get("step", 0))) for e in members}
+        self.rewinds += 1
+
+    @property
+    def diverged(self) -> frozenset[int]:
+        """The members that are lost."""
+        return frozenset(member for member, (how, _) in self.ended.items() if how == "diverged")
+
+    def _state_now(self) -> State:
+        state = self._state_written()
+        if state not in ALIVE or worker_pid(self.folder.path) is not None:
+            return state
+        self._read_events()  # a worker that has just ended wrote so before it let go of its lock
+        state = self._state_written()
+        if state not in ALIVE or self.facts.get("host", socket.gethostname()) != socket.gethostname():
+            return state
+        return "starting" if state == "starting" and time.time() - self._since() < STARTING_GRACE else "lost"
+
+    def _since(self) -> float:
+        """When the state was written; of a run that wrote none, when its folder was made."""
+        try:
+            return float(self._last_state.get("time") or self.folder.path.stat().st_mtime)
+        except OSError:
+            return 0.0  # the folder is gone
+
+    def _state_written(self) -> State:
+        state: State = self._last_state.get("state", "starting")
+        return state
+
+    # --- rows ---
+
+    def _read_rows(self) -> None:
+        files = generations(self.folder.path)
+        if self.layout is None or not files:
+            return
+        newer = [start for number, start, _ in files if number > self._generation]
+        if newer and min(newer) < self.step:
+            self._truncate(min(newer))
+        self._generation = files[-1][0]
+        for segment in _segments(files):
+            self.step = self._read_segment(segment, self.step, self._series)
+
+    def _truncate(self, step: int) -> None:
+        self.step = step
+        self.rewinds += 1
+        for pyramid in self._series.values():
+            pyramid.truncate(step)
+
+    def _read_segment(self, segment: Segment, first: int, series: dict[Key, Pyramid]) -> int:
+        """Append the rows of a file from step `first` on to `series`; the step that follows the last of them."""
+        path, start, end = segment
+        if end is not None and end <= first:
+            return first
+        assert self.layout is not None
+        if first < start:  # never by our own hand: rows are synced before a checkpoint
+            first = _pad(series, first, start)
+        width = len(self.layout.members) * len(self.layout.columns)
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return first  # somebody deletes the run just now
+        try:
+            whole = os.fstat(file).st_size // (4 * width)
+            there = start + whole if end is None else min(end, start + whole)
+            at_once = max(1, CHUNK // (4 * width))
+            pieces: dict[Key, list[NDArray[np.float32]]] = {key: [] for key in series}
+            while first < there and series:
+                rows = _pread_rows(file, first - start, min(at_once, there - first), width)
+                if not len(rows):
+                    break
+                self._take(rows.reshape(len(rows), len(self.layout.members), -1), pieces)
+                first += len(rows)
+        finally:
+            os.close(file)
+        for key, parts in pieces.items():
+            if parts:
+                series[key].append(np.concatenate(parts))
+        first = max(first, there) if not series else first
+        return _pad(series, first, end) if end is not None and first < end else first
+
+    def _take(self, rows: NDArray[np.float32], pieces: dict[Key, list[NDArray[np.float32]]]) -> None:
+        """Copy what is wanted out of rows, (n, M, columns)."""
+        assert self.layout is not None
+        together = [m for m in range(rows.shape[1]) if m not in self.diverged] or list(range(rows.shape[1]))
+        for (column, member), parts in pieces.items():
+            values = rows[:, :, self.layout.columns.index(column)]
+            one = values[:, member].copy() if isinstance(member, int) else _common(values[:, together], member)
+            parts.append(one)
+
+    # --- series ---
+
+    def want(self, columns: Iterable[str], *members: Member) -> None:
+        """Ask for several columns, of the first member or of those named, in one pass over the past.
+
+        Those that the run does not have are passed over.
+        """
+        self._register((column, member) for column in columns for member in members or (0,))
+
+    def series(self, column: str, member: Member = 0) -> Pyramid:
+        """One number a step, kept up to date from now on. Empty, and not kept, where the run has no such column
+        or member, or is not so far that its columns are known."""
+        self._register([(column, member)])
+        return self._series.get((column, member), Pyramid())
+
+    def mean_series(self, column: str) -> Pyramid:
+        """The mean over the members whose number is finite."""
+        return self.series(column, "mean")
+
+    def band(self, column: str) -> tuple[Pyramid, Pyramid, Pyramid]:
+        """The least, the mean and the greatest over the members."""
+        self._register([(column, "low"), (column, "mean"), (column, "high")])
+        return self.series(column, "low"), self.series(column, "mean"), self.series(column, "high")
+
+    def latest(self, column: str, member: Member = 0) -> float | None:
+        """The last number measured."""
+        return self.series(column, member).latest()
+
+    def _register(self, keys: Iterable[Key]) -> None:
+        new = {key: Pyramid() for key in keys if key not in self._series and self._has(key)}
+        if not new:
+            return
+        reached = 0
+        for path, start, end in _segments(generations(self.folder.path), up_to=self._generation):
+            limit = self.step if end is None else min(end, self.step)
+            reached = self._read_segment((path, start, limit), reached, new)
+        self._series |= new
+
+    def _has(self, key: Key) -> bool:
+        column, member = key
+        if self.layout is None or column not in self.layout.columns:
+            return False
+        return not isinstance(member, int) or 0 <= member < len(self.layout.members)
+
+
+def _segments(files: list[tuple[int, int, Path]], up_to: int | None = None) -> list[Segment]:
+    """What is valid of each file, ascending by step: a later generation voids the earlier ones from its start on."""
+    segments: list[Segment] = []
+    for number, start, path in files:
+        if up_to is not None and number > up_to:
+            break
+        segments = [(p, s, start if e is None else min(e, start)) for p, s, e in segments if s < start]
+        segments.append((path, start, None))
+    return segments
+
+
+def _pread_rows(file: int, first: int, count: int, width: int) -> NDArray[np.float32]:
+    """(n ≤ count, width) whole rows from row `first` on."""
+    data = os.pread(file, count * width * 4, first * width * 4)
+    whole = len(data) // (width * 4)
+    return np.frombuffer(data, "<f4", whole * width).reshape(whole, width)
+
+
+def _pad(series: dict[Key, Pyramid], first: int, last: int) -> int:
+    """Rows that a disk lost are gaps, and move no other row."""
+    for pyramid in series.values():
+        pyramid.append(np.full(last - first, np.nan, np.float32))
+    return last
+
+
+def _common(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """values: (n, M). (n,) the least, the mean or the greatest of the finite ones; NaN where none is."""
+    finite = np.isfinite(values)
+    if kind == "mean":
+        count = finite.sum(axis=1)
+        total = np.where(finite, values, 0).sum(axis=1, dtype=np.float64)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    extreme = np.fmin if kind == "low" else np.fmax
+    common: NDArray[np.float32] = extreme.reduce(np.where(finite, values, np.float32(np.nan)), axis=1)
+    return common

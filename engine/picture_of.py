@@ -1,0 +1,72 @@
+"""Asking for a picture of a run, live or ended: of its worker, or where there is none from its last checkpoint."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine import consent, control, pictures
+from engine.control import NotRunningError
+from engine.datasets import data_root
+from engine.errors import CannotGoOnError, DescentError
+from engine.run import ALIVE, RunFolder
+
+Answer = dict[str, Any]
+
+
+def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
+    """`kind`, `step`, and as `picture` the path of the file. DescentError where the run can't have it, with why."""
+    pictures.settings(kind, options)  # what is wrong here is said without waiting for anybody
+    known = pictures.traits(folder.path)
+    complaint = pictures.KINDS[kind].complaint(known)
+    if complaint is not None:
+        raise pictures.refusal(kind, complaint, known)
+    try:
+        return control.send(folder.path, "picture", {"kind": kind, "options": dict(options)}, timeout=None)
+    except NotRunningError:
+        if folder.state() in ALIVE:
+            raise
+    answer = of_ended(folder, {kind: options})[kind]
+    if "error" in answer:
+        raise DescentError(str(answer["error"]))
+    return {"run": folder.id, "command": "picture", "ok": True, "error": None} | answer
+
+
+def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, Answer]:
+    """Several pictures, by kind with their options, of a run that nobody trains. It takes the seconds that loading
+    PyTorch and the data takes, so ask for all at once. Each answer has `step` and `picture`, or `error`.
+
+    DescentError where the run has no checkpoint, its data are missing or its code was not agreed to.
+    """
+    from engine.preset import load_preset
+
+    preset = load_preset(folder.preset)
+    for section in ("data", "model", "loss"):
+        spec = getattr(getattr(preset, section), "code", None)
+        if spec is not None:
+            consent.check_consent(spec, False, key=f"{section}.code")
+    stored = folder.facts().get("data_root")
+    root = data_root(Path(stored) if stored else None)
+    asked = [json.dumps({"kind": kind, "options": dict(options)}) for kind, options in wanted.items()]
+    # -P: a random.py in the current folder is not the one that PyTorch means.
+    command = [sys.executable, "-P", "-m", "engine.training.pictures.ended", str(folder.path), str(root), *asked]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    answers = [answer for line in done.stdout.splitlines() if (answer := _understood(line)) is not None]
+    for answer in answers:
+        if "kind" not in answer:
+            raise DescentError(str(answer["error"]))
+    if done.returncode != 0 or len(answers) < len(asked):
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise CannotGoOnError(f"{folder.id}: the picture could not be drawn: {last[0]}")
+    return {answer["kind"]: answer for answer in answers}
+
+
+def _understood(line: str) -> Answer | None:
+    """An answer; None for what the user's own code has printed."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and ("picture" in answer or "error" in answer) else None

@@ -1,0 +1,112 @@
+"""Pictures of every kind from plain arrays, as a worker would have made them."""
+
+from typing import Any
+
+import numpy as np
+
+from engine.pictures import Picture
+
+
+def of(kind: str, **changed: Any) -> Picture:
+    """A small picture of that kind at step 1,200; `changed` arrays take the place of its own."""
+    arrays = {name: np.asarray(value) for name, value in (_MADE[kind]() | changed).items()}
+    return Picture(kind, 1200, arrays)
+
+
+def _boundary() -> dict[str, Any]:
+    x = np.linspace(-1, 1, 20)
+    second = np.broadcast_to(1 / (1 + np.exp(-6 * x)), (20, 20))
+    return {
+        "x": x,
+        "y": np.linspace(0, 4, 20),
+        "probability": np.stack([1 - second, second], axis=2),
+        "points": np.array([[-0.5, 1.0], [-0.6, 3.0], [0.5, 1.0], [0.5, 3.0]]),
+        "labels": [0, 0, 1, 1],
+        "predicted": [0, 0, 1, 1],
+        "validation": [False, True, False, True],
+        "classes": ["cat", "dog"],
+        "inputs": ["width", "height"],
+    }
+
+
+def _fit() -> dict[str, Any]:
+    x = np.linspace(0, 1, 50)
+    return {
+        "x": x,
+        "y": x[:, None],
+        "points": [[0.2], [0.8]],
+        "targets": [[0.6], [0.2]],
+        "validation": [False, True],
+        "inputs": ["x"],
+    }
+
+
+def _surface() -> dict[str, Any]:
+    x, y = np.linspace(-1, 3, 30), np.linspace(-1, 2, 30)
+    return {
+        "x": x,
+        "y": y,
+        "loss": (x - 2) ** 2 + (y[:, None] - 1) ** 2,
+        "path": [[0.0, 0.0], [1.0, 0.5], [1.5, 0.8]],
+        "path_steps": [0, 1, 2],
+        "path_source": "recorded",
+        "now": [1.5, 0.8],
+        "minimum": [2.0, 1.0],
+        "names": ["weight", "bias"],
+    }
+
+
+def _confusion() -> dict[str, Any]:
+    counts = [[18, 0, 2], [0, 20, 0], [5, 0, 15]]
+    return {"counts": counts, "classes": ["cat", "dog", "고양이"], "split": "validation", "looked_at": 60, "of": 60}
+
+
+def _mistakes() -> dict[str, Any]:
+    ramp = np.linspace(0, 255, 64).reshape(8, 8).astype(np.uint8)
+    return {
+        "images": np.stack([ramp, ramp.T, 255 - ramp])[:, None],
+        "true": [4, 3, 7],
+        "predicted": [9, 8, 1],
+        "probability": [0.98, 0.9, 0.51],
+        "mistakes": 3,
+        "classes": list("0123456789"),
+        "split": "validation",
+        "looked_at": 180,
+        "of": 180,
+    }
+
+
+def _filters() -> dict[str, Any]:
+    edge = np.array([[-1, 0, 1]] * 3, float)
+    return {
+        "filters": np.stack([edge, edge.T, -edge, -edge.T])[:, None],
+        "scale": np.ones(4),
+        "layer": "conv1",
+        "kind": "conv 1 → 4, 3 × 3",
+        "of": 4,
+    }
+
+
+def _histograms() -> dict[str, Any]:
+    return {
+        "layers": ["hidden1", "head"],
+        "kinds": ["linear 64 × 64", "linear 64 × 10"],
+        "counts": [[1, 2, 4, 8, 8, 4, 2, 1], [0, 0, 0, 9, 1, 0, 0, 1]],
+        "edges": [np.linspace(-1, 1, 9), np.linspace(-0.5, 0.25, 9)],
+        "zeros": [0.0, 0.25],
+        "mean": [0.0, -0.1],
+        "std": [0.4, 0.1],
+        "non_finite": [0, 0],
+    }
+
+
+_MADE = {
+    "boundary": _boundary,
+    "fit": _fit,
+    "surface": _surface,
+    "confusion": _confusion,
+    "mistakes": _mistakes,
+    "filters": _filters,
+    **dict.fromkeys(("activations", "weights", "gradients"), _histograms),
+}
+KINDS = tuple(_MADE)

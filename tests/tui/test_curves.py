@@ -1,0 +1,197 @@
+"""The curves of a run must show what its rows and events hold: a wrong curve leads to a wrong decision."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.follow import Follower
+from engine.metrics import Layout, MetricsWriter
+from engine.run import Events, RunFolder
+from tui import curves
+from tui.marks import mark_of
+
+
+class _Run:
+    """A run folder of made rows: 100 steps an epoch, 0.01 s a step."""
+
+    def __init__(self, path: Path, total: int, members: int = 1) -> None:
+        members_ = tuple({"member": m, "seed": m, "values": {}} for m in range(members))
+        self.layout = Layout.of(accuracy=True, members=members_, layers=({"name": "a", "kind": "linear"},))
+        self.layout.save(path)
+        (path / "run.json").write_text(json.dumps({"steps_per_epoch": 100, "total_steps": total}))
+        self.path, self.events = path, Events(RunFolder(path))
+        self.writer = MetricsWriter(path, 0)
+        self.step = 0
+
+    def train(self, steps: int, **columns: float) -> None:
+        at = np.arange(self.step, self.step + steps)
+        rows = np.full((steps, len(self.layout.members), len(self.layout.columns)), np.nan, np.float32)
+        made = {"loss": 2 / (1 + at / 50), "accuracy": 1 - 1 / (1 + at / 50), "lr": 0.1 + 0 * at, "time": at * 0.01}
+        for name, values in {**made, **columns}.items():
+            rows[:, :, self.layout.columns.index(name)] = np.broadcast_to(values, at.shape)[:, None]
+        every = at % 10 == 0
+        rows[every, :, self.layout.columns.index("grad_norm")] = 1.5
+        self.writer.append(rows)
+        self.step += steps
+
+    def follow(self) -> Follower:
+        return Follower(RunFolder(self.path))
+
+
+def test_a_run_without_rows_has_no_curves(tmp_path: Path) -> None:
+    follower = Follower(RunFolder(tmp_path))
+    follower_begun = _Run(tmp_path, 400).follow()
+    for each in (follower, follower_begun):
+        for curve in (curves.loss_curve, curves.accuracy_curve, curves.grad_norm_curve, curves.throughput_curve):
+            assert curve(each, 100).lines == ()
+    assert curves.rate_curve(follower, 100).lines == ()
+
+
+def test_loss_with_validation(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 400)
+    run.train(250)
+    for step, loss in ((100, 0.9), (200, 0.7)):
+        run.events.write("evaluation", step=step, split="validation", member=0, loss=loss, accuracy=0.5)
+        run.events.write("evaluation", step=step, split="test", member=0, loss=99.0)
+    data = curves.loss_curve(run.follow(), 100)
+    raw, train, validation = data.lines
+    assert (raw.style, train.style, validation.style) == ("faint", "train", "validation")
+    assert data.x_range == (0, 250)
+    assert raw.high.max() == pytest.approx(2.0)
+    assert raw.low.min() == pytest.approx(2 / (1 + 249 / 50))
+    assert validation.xs is not None
+    assert validation.xs.tolist() == [100, 200]
+    assert validation.high.tolist() == [0.9, 0.7]
+    assert train.latest == pytest.approx(float(train.high[-1]), rel=0.05)
+    assert data.exact is not None
+    at, values = data.exact(150.2)
+    assert (at, values["val"]) == (151, 0.9)
+    assert values["train"] == pytest.approx(2 / (1 + 151 / 50))  # as measured, not as smoothed
+
+
+def test_without_smoothing_there_is_one_line_of_extremes(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 100_000)
+    run.train(60_000)
+    run.train(1, loss=77.0)
+    run.train(5)
+    (train,) = curves.loss_curve(run.follow(), 90, None, 0.0).lines
+    assert len(train.high) <= 90
+    assert train.high.max() == 77
+
+
+@pytest.mark.parametrize(("mode", "end", "at"), [("step", 200.0, 100.0), ("epoch", 2.0, 1.0), ("time", 2.0, 1.0)])
+def test_by_step_epoch_and_time(tmp_path: Path, mode: str, end: float, at: float) -> None:
+    run = _Run(tmp_path, 400)
+    run.train(200)
+    run.events.write("command", step=100, command="set", arguments={"edits": ["lr_scale=0.5"]})
+    data = curves.loss_curve(run.follow(), 64, None, 0.6, mode)
+    assert (data.x_unit, data.x_range) == (mode, (0, end))
+    assert [(mark.x, mark.text) for mark in data.marks] == [(pytest.approx(at), "lr ×0.5")]
+    xs = data.lines[-1].xs
+    assert xs is not None
+    assert (np.diff(xs) > 0).all()
+    assert xs[-1] == pytest.approx(end, rel=0.02)
+
+
+def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 400)
+    run.events.write("batch_size", step=100, epoch=1, size=64, per_epoch=50, total_steps=250)
+    run.train(200)
+    data = curves.loss_curve(run.follow(), 500, None, 0.0, "epoch")
+    assert data.x_range == (0, 3)
+    xs = data.lines[0].xs
+    assert xs is not None
+    assert xs[[50, 100, 150]].tolist() == pytest.approx([0.5, 1, 2])
+    assert curves.loss_curve(run.follow(), 500).x_range == (0, 200)
+
+
+def test_zoomed_to_single_steps(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 5000)
+    run.train(5000)
+    data = curves.loss_curve(run.follow(), 100, (1000.0, 1010.0), 0.0)
+    xs = data.lines[0].xs
+    assert xs is not None
+    assert set(range(1000, 1011)) <= set(xs.tolist())
+    assert data.x_range == (1000, 1010)
+    assert curves.loss_curve(run.follow(), 100, (6000.0, 7000.0), 0.6).lines is not None
+
+
+def test_losses_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 1000)
+    run.train(100)
+    run.train(10, loss=math.nan)
+    run.train(90)
+    data = curves.loss_curve(run.follow(), 400)
+    assert data.gaps == (100.0,)
+    assert np.isnan(data.lines[0].low).sum() == 10
+
+
+def test_not_measured_is_no_gap(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 1000)
+    run.train(300)
+    data = curves.grad_norm_curve(run.follow(), 1000)
+    assert data.gaps == ()
+    assert not any(np.isnan(line.low).any() for line in data.lines)
+    assert data.lines[-1].latest == 1.5
+
+
+def test_members_are_a_mean_and_a_band(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 1000, members=3)
+    run.train(100)
+    for member, loss in enumerate((1.0, 2.0, 3.0)):
+        run.events.write("evaluation", step=100, split="validation", member=member, loss=loss)
+    band, *each, mean, validation = curves.loss_curve(run.follow(), 50).lines
+    assert (band.style, mean.style, validation.high.tolist()) == ("band", "train", [2.0])
+    assert [line.style for line in each] == ["faint"] * 3
+
+
+def test_throughput_leaves_pauses_out(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 1000)
+    run.train(400)
+    (line,) = curves.throughput_curve(run.follow(), 60).lines
+    np.testing.assert_allclose(line.high, 100, rtol=1e-2)
+
+
+def test_the_rate_so_far_and_as_planned(tmp_path: Path) -> None:
+    class Plan:
+        total_steps = 400
+
+        def rate(self, step: int) -> float:
+            return 0.1 * (1 - step / 400)
+
+    run = _Run(tmp_path, 400)
+    run.train(100)
+    data = curves.rate_curve(run.follow(), 80, plan=Plan())  # type: ignore[arg-type]
+    past, planned = data.lines
+    assert data.x_range == (0, 400)
+    assert [mark.text for mark in data.marks] == ["now"]
+    assert planned.xs is not None
+    assert (planned.xs[0], planned.xs[-1]) == (100, 399)
+    assert planned.high[0] == pytest.approx(0.075)
+    assert past.latest == pytest.approx(0.1)
+    assert data.exact is not None
+    assert data.exact(50.0) == (50, {"rate": pytest.approx(0.1)})
+    at, values = data.exact(200.0)
+    assert (at, values["planned"]) == (200, pytest.approx(0.05, rel=0.05))
+
+
+def test_marks_say_what_was_changed() -> None:
+    events = [
+        {"event": "command", "step": 3, "command": "set", "arguments": {"edits": ["optimizer.lr=0.01"]}},
+        {
+            "event": "command",
+            "step": 4,
+            "command": "set",
+            "arguments": {"edits": ["train.batch_size=64", "lr_scale=2"]},
+        },
+        {"event": "command", "step": 5, "command": "pause", "arguments": {}},
+        {"event": "command", "step": 6, "command": "checkpoint", "arguments": {}},
+        {"event": "command", "step": 7, "command": "rewind", "arguments": {"to": None}},
+        {"event": "anomaly", "step": 8, "what": "loss"},
+        {"event": "command", "step": 9, "command": "set"},
+    ]
+    expected = [(3, "lr 0.01"), (4, "batch 64 lr ×2"), (7, "rewind"), (8, "✗ loss")]
+    assert [mark[:2] for event in events if (mark := mark_of(event))] == expected

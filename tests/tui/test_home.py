@@ -1,0 +1,174 @@
+"""Home: without it a user finds neither runs nor presets, or starts something else than what was highlighted."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.run import RunFolder
+from tests.tui.screens import console, looks_like, place, record, record_some, seen, text, wait
+from tui.screens.home import Home
+from tui.widgets.listing import Listing
+
+__all__ = ["place"]
+
+
+async def _ready(pilot: Any) -> str:
+    """Wait until runs and presets are listed."""
+    await wait(pilot, lambda: pilot.app.runs is not None, "the runs")
+    return await seen(pilot, "regression" if pilot.app.size.height > 30 else "images")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_looks_as_it_should(place: Path, size: tuple[int, int]) -> None:
+    """The screen would be broken at one of the usual sizes, and nobody would see it but the user."""
+    record_some(place / "runs")
+    app = console()
+    async with app.run_test(size=size) as pilot:
+        await _ready(pilot)
+        await looks_like(pilot, f"home-{size[0]}x{size[1]}")
+
+
+async def test_a_preset_in_full(place: Path) -> None:
+    """A user could not see what a preset trains before starting it."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await looks_like(pilot, "home-preset-120x40")
+
+
+async def test_typing_narrows_the_list(place: Path) -> None:
+    """Among many runs a preset could not be found, or Enter would start another one than that shown."""
+    record_some(place / "runs")
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line")
+        shown = await wait(pilot, lambda: text(app) if "kqzt" not in text(app) else "", "the other runs to go")
+        assert "line wxyz" in shown
+        assert "digits-cnn" not in shown
+        assert "$ descent run line" in await seen(pilot, "$ descent run line")  # the preset, not the ended run
+        await pilot.press("escape")
+        assert "line wxyz" in await seen(pilot, "kqzt")
+        assert "$ descent run line" in text(app)  # what was found stays highlighted
+
+
+async def test_nothing_fits(place: Path) -> None:
+    """An empty list would look like a hang."""
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"zzz")
+        await seen(pilot, "nothing here is called so")
+
+
+async def test_copy(place: Path) -> None:
+    """What was found on the screen could not be repeated in a shell."""
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("y")
+        assert app.clipboard == "descent run digits-cnn"
+
+
+async def test_deleting_asks_first(place: Path) -> None:
+    """A run would be lost by one wrong key, or could not be got rid of."""
+    run = record(place / "runs", "old", "finished")
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("x")
+        await seen(pilot, "delete the run old?")
+        await pilot.press("enter")  # the answer that is highlighted keeps it
+        await wait(pilot, lambda: isinstance(app.screen, Home), "Home")
+        assert run.exists()
+        await pilot.press("x")
+        await seen(pilot, "delete the run old?")
+        await pilot.press("y")
+        await wait(pilot, lambda: not run.exists(), "the folder to go")
+        await wait(pilot, lambda: not app.runs, "the list without it")
+
+
+async def test_a_live_run_is_not_deleted(place: Path) -> None:
+    """A run would lose its folder while it trains."""
+    run = record(place / "runs", "busy", "running", ended=1.0)
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("x")
+        await pilot.pause()
+        assert isinstance(app.screen, Home)
+        assert run.exists()
+
+
+async def test_broken_presets_and_runs_are_listed(place: Path) -> None:
+    """One bad file would hide everything else, or itself."""
+    (place / "presets").mkdir()
+    (place / "presets" / "mine.toml").write_text('[data]\nname = "digitz"\n')
+    (record(place / "runs", "torn", "finished") / "run.json").write_text("{")
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert "JSONDecodeError" in await seen(pilot, "damaged")
+        await pilot.press("end")
+        assert "did you mean digits?" in " ".join((await seen(pilot, "broken")).split())
+
+
+async def test_read_only(place: Path) -> None:
+    """A screen that was opened to look could start or delete runs."""
+    record(place / "runs", "old", "finished")
+    app = console(read_only=True)
+    async with app.run_test(notifications=True) as pilot:
+        await _ready(pilot)
+        await pilot.press("x", "down", "e", "enter")
+        await seen(pilot, "read-only: no run is started")
+        assert isinstance(app.screen, Home)
+        assert [folder.name for folder in (place / "runs").iterdir()] == ["old"]
+
+
+async def test_a_run_that_ends_is_told(place: Path) -> None:
+    """A user would wait for a run that is over."""
+    run = record(place / "runs", "digits-mlp-260921-131000-kqzt", "running", ended=1.0)
+    app = console()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await _ready(pilot)
+        with (run / "events.jsonl").open("a") as events:
+            events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no memory"}\n')
+        app.look_now()
+        await seen(pilot, "digits-mlp kqzt failed: no memory")
+
+
+async def test_many_ended_runs_leave_room(place: Path) -> None:
+    """The presets would be pages below a user's old runs."""
+    for number in range(30):
+        record(place / "runs", f"old-{number:02}", "finished", steps=10, ended=3600.0 * (number + 1))
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _ready(pilot)
+        await pilot.press("down", "down", "down", "down")
+        assert "more runs" in text(app)
+        await pilot.press("enter")
+        await wait(pilot, lambda: "more runs" not in text(app), "all of them")
+        await pilot.press("end", "home")
+        assert app.screen.query_one(Listing).chosen.folder.id == "old-00"
+
+
+async def test_enter_starts_a_preset(place: Path) -> None:
+    """The main thing a user does with Home would not work: the run must train, and outlive the app."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line", "enter")
+        await wait(pilot, lambda: not isinstance(app.screen, Home), "the console")
+        [folder] = (RunFolder(path) for path in (place / "runs").iterdir())
+        assert app.opened == [folder]
+        app.exit()
+    while folder.state() not in ("finished", "failed", "lost"):
+        await wait_a_moment()
+    assert folder.state() == "finished", folder.output.read_text()
+
+
+async def wait_a_moment() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.02)

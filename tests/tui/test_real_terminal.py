@@ -1,0 +1,141 @@
+"""`descent` in a real terminal: a console that leaves the shell unusable is worse than none."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import DESCENT, process, until
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+CRASH = """
+import sys
+from engine.cli import main
+from tui.screens.home import Home
+Home._show_title = lambda self: 1 / 0
+sys.argv = ["descent"]
+sys.exit(main([]))
+"""
+
+
+class Terminal:
+    """A shell in a tmux of its own, 100 × 30."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._socket = folder, str(folder / "tmux")
+        home = {name: str(folder / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+        environment = {**os.environ, **home, "PS1": "$ ", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        environment.pop("TMUX", None)
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        subprocess.run(
+            ["tmux", "-f", "/dev/null", "-S", self._socket, "-u", "new-session", "-d", "-x", "100", "-y", "30", "sh"],
+            env=environment, cwd=folder, check=True,
+        )  # fmt: skip
+
+    def tmux(self, *words: str) -> str:
+        done = subprocess.run(["tmux", "-S", self._socket, *words], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def type(self, text: str) -> None:
+        self.tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def see(self, what: str) -> str:
+        until(lambda: what in self.screen(), f"{what!r} on the screen:\n{self.screen()}")
+        return self.screen()
+
+    def run(self, command: list[str]) -> None:
+        # In a file: a terminal in cooked mode takes no more than a page on one line.
+        (self.folder / "command.sh").write_text(shlex.join(command))
+        self.type("sh command.sh; echo code=$?")
+        self.press("Enter")
+
+    def modes(self) -> str:
+        """Alternate screen, mouse, cursor: 0 0 1 as a shell wants them."""
+        return self.tmux("display-message", "-p", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}").strip()
+
+    def end(self) -> None:
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path)
+    yield opened
+    opened.end()
+
+
+def test_opens_finds_and_quits(terminal: Terminal) -> None:
+    """A user could not open the console, or not leave it."""
+    terminal.run(DESCENT)
+    assert "digits-mlp" in terminal.see("classification")
+    terminal.type("/moons")
+    until(lambda: "digits-mlp" not in terminal.screen(), "the other presets to go")
+    terminal.see("$ descent run moons-mlp")
+    terminal.press("Escape")
+    terminal.see("digits-mlp")
+    terminal.type("q")
+    terminal.see("code=0")
+    assert terminal.modes() == "0 0 1"
+    terminal.run(["stty", "-a"])
+    assert " icanon" in terminal.see("icanon")
+
+
+def _kill(terminal: Terminal) -> None:
+    pane = terminal.tmux("display-message", "-p", "#{pane_pid}").strip()
+    child = pane
+    while found := subprocess.run(["pgrep", "-P", child], capture_output=True, text=True, check=False).stdout.split():
+        child = found[0]
+    os.kill(int(child), 15)
+
+
+@pytest.mark.parametrize(
+    ("command", "after", "code", "said"),
+    [(DESCENT, _kill, 143, ""), ([sys.executable, "-c", CRASH], None, 70, "this is a bug in Descent")],
+    ids=["killed", "crashed"],
+)
+def test_leaves_the_terminal_as_it_was(
+    terminal: Terminal, command: list[str], after: Callable[[Terminal], None] | None, code: int, said: str
+) -> None:
+    """The shell would show no cursor and no line breaks after a crash or a kill."""
+    terminal.run(command)
+    if after is not None:
+        terminal.see("classification")
+        after(terminal)
+    shown = terminal.see(f"code={code}")
+    assert said in shown
+    assert "Traceback" not in shown
+    assert terminal.modes() == "0 0 1"
+
+
+def test_where_there_is_no_terminal(tmp_path: Path) -> None:
+    """A batch job would hang, or fill its log with escape sequences."""
+    for words in (["console", "digits-mlp"], ["attach", "last"]):
+        done = process(words, cwd=tmp_path)
+        assert done.code == 2, done
+        assert "needs a terminal" in done.err
+        assert "descent run PRESET" in done.err
+        assert done.out == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dumb_terminal_is_refused(terminal: Terminal) -> None:
+    """Emacs' shell would be filled with escape sequences."""
+    terminal.run(["env", "TERM=dumb", *DESCENT])
+    assert "can't draw on this terminal" in terminal.see("code=2")
+
+
+def test_a_wrong_preset_is_told_before_the_screen_opens(terminal: Terminal) -> None:
+    """The error would be gone with the screen."""
+    terminal.run([*DESCENT, "console", "digits-mlp", "--set", "optimizer.lrr=1"])
+    assert "did you mean lr?" in terminal.see("code=2").replace("\n", "")

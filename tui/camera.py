@@ -1,0 +1,246 @@
+"""Takes snapshots of a run: the follower's rows and events as the words and numbers that a console shows."""
+
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.follow import Follower, Member
+from engine.texts import clean
+from tui import live
+from tui.digest import digest_of
+from tui.meters import Meters
+from tui.snapshot import TREND, Anomaly, LayerRow, Snapshot, preset_of
+from tui.story import Story
+from tui.words import Log, device
+
+if TYPE_CHECKING:
+    from engine.plan import Plan
+    from engine.preset import Preset
+
+RECENT = 50  # steps whose mean is "the loss now": one batch's loss says little
+PACE_SECONDS = 3.0  # of training, over which steps a second are counted
+CALM = 0.5  # seconds in which the numbers of a running run stay: those that change with every frame can't be read
+
+
+class Camera:
+    """Takes snapshots of one run. For one thread; the plan is kept for the learning rate's chart."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.plan: Plan | None = None
+        self.preset: dict[str, Any] = {}
+        self.member: int | None = None
+        self.wants_output = False
+        self._meters = Meters(follower.folder)
+        self._log = Log()
+        self._loaded: Preset | None = None
+        self._story = Story()
+        self._values: dict[str, Any] = {}
+        self._checkpoints: tuple[int, ...] = ()
+        self._calm: dict[str, tuple[float, object, Any]] = {}  # when each was taken, of what, and what it was
+
+    def take(self, trends: Collection[str] = ()) -> Snapshot:
+        """Now, as the follower last saw it. trends: names of the layers whose sparkline is wanted."""
+        follower, story = self.follower, self._story
+        facts, events = follower.facts, follower.events
+        self._digest(facts, events)
+        per_epoch = story.per_epoch or facts.get("steps_per_epoch")
+        total = story.total_steps or facts.get("total_steps")
+        epoch = story.epoch(follower.step, per_epoch)
+        layout = follower.layout
+        columns = layout.columns if layout is not None else ()
+        return Snapshot(
+            preset=clean(str(facts.get("preset") or preset_of(follower.folder.id))),
+            id=follower.folder.id,
+            state=follower.state,
+            stage=str(story.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
+            reason=clean(str(story.last.get("state", {}).get("reason", ""))),
+            step=follower.step,
+            total_steps=total,
+            epoch=epoch,
+            epochs=epoch + (total - follower.step) / per_epoch if total is not None and per_epoch else None,
+            per_epoch=per_epoch,
+            speed=self._calmly("speed", lambda: self._speed_now(columns)),
+            lr=self._latest("lr"),
+            loss=self._calmly("loss", lambda: self._recent("loss", per_epoch)),
+            accuracy=self._calmly("accuracy", lambda: self._recent("accuracy", per_epoch)),
+            val_loss=self._evaluated("validation", "loss"),
+            val_accuracy=self._evaluated("validation", "accuracy"),
+            test_loss=self._evaluated("test", "loss"),
+            test_accuracy=self._evaluated("test", "accuracy"),
+            layers=self._calmly("layers", lambda: self._layers(trends), of=trends),
+            statistics_every=self._values.get("train.statistics_every"),
+            members=len(layout.members) if layout is not None else 1,
+            member=self.member,
+            has_accuracy="accuracy" in columns,
+            has_validation="validation" in facts.get("samples", {}),
+            log=self._log.of(events, facts),
+            device=device(facts) if facts else "",
+            host=facts.get("host"),
+            machine=self._meters.read(facts),
+            anomaly=self._anomaly(),
+            checkpoints=self._checkpoints,
+            values=self._values,
+            schedule=schedule_of(self.preset),
+            output=_tail(follower.folder.output) if self.wants_output else (),
+        )
+
+    def _digest(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+        """Work that only an event can call for."""
+        if not self.preset:
+            self.preset = live.settings(self.follower.folder)
+        new = self._story.take(events, self.follower.rewinds)
+        if new & {"checkpoint", "state", "rewound", "resumed"}:
+            self._checkpoints = tuple(self.follower.folder.checkpoints())
+        if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
+            self._values = live.values(self.preset, facts, self._story.edits)
+            plan = self._story.last.get("plan")
+            if plan is not None:
+                self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}
+                self.plan = self._planned([plan])
+
+    def _planned(self, events: Sequence[dict[str, Any]]) -> "Plan | None":
+        from engine.plan import planned  # the schema behind it takes 0.3 s to import
+
+        if self._loaded is None:
+            from engine.preset import load_preset
+
+            self._loaded = load_preset(self.follower.folder.preset)
+        return planned(self._loaded, events)
+
+    def _anomaly(self) -> Anomaly | None:
+        """The one that holds the run up now, if one does."""
+        event = self._story.anomaly
+        if event is None or self.follower.state not in ("paused", "failed"):
+            return None
+        before = [step for step in self._checkpoints if step <= event["step"]]
+        saved = event.get("checkpoint", before[-1] if before else None)
+        rates = [] if saved is None else self.follower.series("lr", self._who).values(saved, saved + 1).tolist()
+        return Anomaly(
+            int(event["step"]),
+            clean(str(event.get("what", "loss"))),
+            saved,
+            event.get("began"),
+            clean(str(event["layer"])) if event.get("layer") else None,
+            clean(str(event.get("kind") or "")),
+            event.get("lr"),
+            event.get("update_ratio"),
+            rates[0] if rates else None,
+        )
+
+    def _calmly(self, name: str, take: Callable[[], Any], of: object = None) -> Any:
+        """What `take` returned last, while the run runs and goes on from where it was; `of`: what else it is of."""
+        now, follower = time.monotonic(), self.follower
+        key = follower.rewinds, follower.state, self.member, of, follower.step if follower.state != "running" else 0
+        taken = self._calm.get(name)
+        if taken is None or taken[1] != key or now - taken[0] >= CALM:
+            taken = self._calm[name] = now, key, take()
+        return taken[2]
+
+    def _speed_now(self, columns: Sequence[str]) -> float | None:
+        follower = self.follower
+        if "time" not in columns or follower.step < 2:
+            return None
+        times = follower.series("time")
+        last = len(times) - 1
+        count = 64
+        while True:
+            window = times.values(max(0, last + 1 - count), last + 1)
+            took = float(window[-1]) - float(window[0])
+            if took >= PACE_SECONDS or len(window) <= last + 1 - count or count > last:
+                return (len(window) - 1) / took if took > 0 else None
+            count *= 4
+
+    @property
+    def _who(self) -> Member:
+        """The member to show: one that was picked, else the mean of several."""
+        if self.member is not None:
+            return self.member
+        return "mean" if self.follower.layout is not None and len(self.follower.layout.members) > 1 else 0
+
+    def _latest(self, column: str) -> float | None:
+        return self.follower.latest(column, self._who) if self.follower.layout is not None else None
+
+    def _recent(self, column: str, per_epoch: int | None) -> float | None:
+        """The mean of the last steps."""
+        import numpy as np
+
+        series, last = self.follower.series(column, self._who), self.follower.step
+        ended = [self.follower.ended.get(member) for member in self._shown]
+        if ended and all(how is not None and how[0] == "stopped early" for how in ended):
+            last = max(how[1] for how in ended if how is not None)  # nothing is measured after it
+        values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
+        if self._who == "mean":  # not each member is trained to the end
+            values = values[np.isfinite(values)]
+        return float(np.mean(values, dtype=np.float64)) if len(values) else None
+
+    @property
+    def _shown(self) -> list[int]:
+        """The members whose numbers are shown."""
+        if self._who != "mean" or self.follower.layout is None:
+            return [0 if self.member is None else self.member]
+        return [m for m in range(len(self.follower.layout.members)) if m not in self.follower.diverged]
+
+    def _evaluated(self, split: str, name: str) -> float | None:
+        """What the last evaluation said, of the member that is shown, or the mean of all."""
+        return digest_of(self.follower).points(split, name, self._who).latest
+
+    # --- layers ---
+
+    def _layers(self, trends: Collection[str]) -> tuple[LayerRow, ...]:
+        layout = self.follower.layout
+        if layout is None:
+            return ()
+        return tuple(self._layer(i, layer, trends) for i, layer in enumerate(layout.layers))
+
+    def _layer(self, index: int, layer: dict[str, str], trends: Collection[str]) -> LayerRow:
+        name = layer["name"]
+        statistics = {
+            key: self._latest(f"layer.{name}.{key}")
+            for key in ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
+        }
+        non_finite = bool(statistics.pop("non_finite") or 0)
+        return LayerRow(
+            index,
+            clean(name),
+            clean(layer["kind"]),
+            **statistics,
+            non_finite=non_finite,
+            trend=self._trend(f"layer.{name}.grad_norm") if name in trends else (),
+        )
+
+    def _trend(self, column: str) -> tuple[float | None, ...]:
+        """The highest of each of TREND stretches of the run, on a logarithmic scale from 0 to 1."""
+        import numpy as np
+
+        series = self.follower.series(column, self._who)
+        if not len(series):
+            return ()
+        edges = np.unique(np.linspace(0, len(series), TREND + 1).astype(np.int64))
+        _, high = series.envelope(edges)
+        logs = [math.log10(value) if math.isfinite(value) and value > 0 else None for value in high.tolist()]
+        measured = [value for value in logs if value is not None]
+        if not measured:
+            return ()
+        low, span = min(measured), max(measured) - min(measured)
+        span = max(span, 0.3)  # a factor of two fills half the height or less: noise is no trend
+        return tuple(None if value is None else (value - low) / span for value in logs)
+
+
+def schedule_of(preset: dict[str, Any]) -> str:
+    schedule = preset.get("schedule", {})
+    return clean(str(schedule.get("name", ""))) + (" + warm-up" if schedule.get("warmup") else "")
+
+
+def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, ...]:
+    """The last lines that the worker and the user's code printed."""
+    try:
+        with output.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    return tuple(clean(line.expandtabs(4)) for line in text.splitlines()[-lines:])

@@ -1,0 +1,211 @@
+"""What a list of runs says of each: read from the run's folder in well under a millisecond once it has been seen."""
+
+import contextlib
+import math
+import os
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.metrics import Layout
+from engine.run import ALIVE, RunFolder
+from engine.texts import clean, shorten
+
+POINTS = 96  # of the curve that is kept of each run
+_NEAR = 16  # rows around a point that are averaged: single batches are too noisy
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One run at this moment. Numbers are None where they are not known (yet).
+
+    loss: up to POINTS means of the training loss. best: ("val" or "test", "97.2 %" or "0.088" as a number and whether
+    it is an accuracy). problem: why its files can't be read.
+    """
+
+    folder: RunFolder
+    state: str = "starting"
+    host: str = ""
+    preset: str = ""
+    step: int = 0
+    total: int | None = None
+    epoch: float | None = None
+    started: float | None = None
+    changed: float = 0.0  # when its files last did
+    parameters: int | None = None
+    device: str = ""
+    loss: tuple[float, ...] = ()
+    last_loss: float | None = None
+    accuracy: bool = False
+    evaluations: tuple[tuple[str, int, float | None, float | None], ...] = ()  # split, step, loss, accuracy
+    reason: str = ""
+    stage: str = ""
+    seconds: float | None = None
+    problem: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ALIVE
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return min(1.0, self.step / self.total) if self.total else 0.0
+
+    @property
+    def letters(self) -> str:
+        """The four letters at the end of an id of ours; empty for a name that the user gave."""
+        parts = self.folder.id.rsplit("-", 3)
+        ours = len(parts) == 4 and len(parts[1]) == 6 and len(parts[2]) == 6 and len(parts[3]) == 4
+        return parts[3] if ours else ""
+
+    @property
+    def name(self) -> str:
+        """The preset's name, or the id that the user gave the run."""
+        return self.preset or self.folder.id.rsplit("-", 3)[0] if self.letters else self.folder.id
+
+    def last(self, split: str) -> tuple[float | None, float | None] | None:
+        """Loss and accuracy of the latest evaluation on a split."""
+        found = [(loss, accuracy) for name, _, loss, accuracy in self.evaluations if name == split]
+        return found[-1] if found else None
+
+
+class Glances:
+    """Glances of many runs; a look at one that has not changed costs a few system calls."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[tuple[Any, ...], Glance]] = {}
+
+    def of(self, path: Path) -> Glance:
+        """A run as it is now; one whose files can't be read has a `problem`."""
+        signature = _signature(path)
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == signature and not kept[1].alive:
+            return kept[1]
+        try:
+            seen = _read(RunFolder(path), kept[1] if kept is not None and kept[0] == signature else None)
+        except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+            why = shorten(clean(f"{type(error).__name__}: {error}"), 200)
+            seen = Glance(RunFolder(path), state="damaged", problem=why)
+        self._kept[path] = signature, seen
+        return seen
+
+    def forget(self, gone: Iterable[Path]) -> None:
+        for path in gone:
+            self._kept.pop(path, None)
+
+
+def _signature(path: Path) -> tuple[Any, ...]:
+    """What differs after anything was written to the run."""
+    found: list[Any] = []
+    for name in ("events.jsonl", "run.json", "metrics.json"):
+        try:
+            facts = os.stat(path / name)
+            found.append((facts.st_size, facts.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    with contextlib.suppress(OSError), os.scandir(path / "metrics") as entries:
+        found += sorted((entry.name, entry.stat().st_size) for entry in entries)
+    return tuple(found)
+
+
+def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
+    if unchanged is not None:
+        state = folder.state()  # a killed worker writes nothing
+        return unchanged if state == unchanged.state else Glance(**{**vars(unchanged), "state": state})
+    facts, events = folder.facts(), folder.events()
+    layout = Layout.load(folder.path)
+    rows = _Rows(folder.path, layout)
+    states = [event for event in events if event.get("event") == "state"]
+    total = next((event["total_steps"] for event in reversed(events) if "total_steps" in event), None)
+    evaluations = tuple(
+        (str(event["split"]), int(event["step"]), event.get("loss"), event.get("accuracy"))
+        for event in events
+        if event.get("event") == "evaluation" and not event.get("member", 0)
+    )
+    step = rows.count
+    return Glance(
+        folder,
+        state=folder.state(),
+        host=folder.host(),
+        preset=clean(str(facts.get("preset", ""))),
+        step=step,
+        total=_whole(total or facts.get("total_steps")),
+        epoch=step / int(facts["steps_per_epoch"]) if facts.get("steps_per_epoch") else None,
+        started=facts.get("started") or folder.preset.stat().st_mtime,
+        changed=_changed(folder),
+        parameters=_whole(facts.get("parameters")),
+        device=clean(str(facts.get("device_name") or facts.get("device") or "")),
+        loss=rows.curve("loss", POINTS),
+        last_loss=rows.near("loss", step - 1),
+        accuracy=layout is not None and "accuracy" in layout.columns,
+        evaluations=evaluations,
+        reason=clean(str(states[-1].get("reason") or "")) if states else "",
+        stage=next((str(e.get("stage")) for e in reversed(events) if e.get("event") == "stage"), ""),
+        seconds=rows.at("time", step - 1),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _changed(folder: RunFolder) -> float:
+    try:
+        return (folder.path / "events.jsonl").stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+class _Rows:
+    """A few rows of a run's metrics, by pread: a run of a million steps is no slower than a short one."""
+
+    def __init__(self, run: Path, layout: Layout | None) -> None:
+        self._layout = layout
+        self._files: list[tuple[int, Path]] = []  # first step and file of each generation, the oldest first
+        self.count = 0
+        if layout is None:
+            return
+        self._bytes = 4 * len(layout.members) * len(layout.columns)
+        found = []
+        for file in (run / "metrics").glob("*-*.f32"):
+            generation, _, start = file.stem.partition("-")
+            if generation.isdigit() and start.isdigit():
+                found.append((int(generation), int(start), file))
+        self._files = [(first, file) for _, first, file in sorted(found)]
+        if self._files:
+            first, last = self._files[-1]
+            self.count = first + last.stat().st_size // self._bytes
+
+    def at(self, column: str, step: int) -> float | None:
+        """The value of one step, the first member's."""
+        values = self._window(column, step, 1)
+        return values[0] if values else None
+
+    def near(self, column: str, step: int) -> float | None:
+        """The mean of all members over the rows up to `step`."""
+        values = [v for v in self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)) if math.isfinite(v)]
+        return sum(values) / len(values) if values else None
+
+    def curve(self, column: str, points: int) -> tuple[float, ...]:
+        """Means at up to `points` steps, evenly spread."""
+        if not self.count:
+            return ()
+        steps = [round((i + 1) * self.count / points) - 1 for i in range(points)] if self.count > points else None
+        means = (self.near(column, step) for step in (steps or range(self.count)))
+        return tuple(mean for mean in means if mean is not None)
+
+    def _window(self, column: str, first: int, rows: int) -> Sequence[float]:
+        """The column's values from step `first` on, of all members."""
+        if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
+            return ()
+        start, file = next((start, file) for start, file in reversed(self._files) if start <= first)
+        width, index = len(self._layout.columns), self._layout.columns.index(column)
+        with open(file, "rb", buffering=0) as opened:
+            data = os.pread(opened.fileno(), rows * self._bytes, (first - start) * self._bytes)
+        whole = len(data) // self._bytes * self._bytes
+        offsets = range(4 * index, whole, 4 * width)
+        return [struct.unpack_from("<f", data, offset)[0] for offset in offsets]

@@ -1,0 +1,155 @@
+"""From a run's series to lines for the dots that there are: no more points than can be seen, no extreme lost."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.follow import Follower
+from engine.pyramid import Pyramid
+from tui import smoothing as smoothed
+from tui.digest import Points, digest_of
+from tui.widgets.axes import reach
+from tui.widgets.chart_data import Line, Mark
+from tui.x_scale import Scale, XMode, scale, total_steps
+
+Zoom = tuple[float, float] | None
+Floats = NDArray[np.float64]
+Extremes = tuple[Floats, NDArray[Any], NDArray[Any]]  # xs, low, high
+
+FEWEST = 50  # steps that the x axis shows at least, where the run has as many
+
+
+@dataclass(frozen=True)
+class View:
+    """What is to be seen: a range of x, the steps of the run's rows in it, and how many dots there are for it."""
+
+    scale: Scale
+    range: tuple[float, float]
+    steps: tuple[int, int]
+    dots: int
+
+
+def view_of(follower: Follower, dots: int, zoom: Zoom, mode: XMode, end: int | None = None) -> View | None:
+    """None for a run without rows. end: the last step to be shown, where that is not up to the run."""
+    if follower.layout is None or (follower.step == 0 and end is None):
+        return None
+    x_scale = scale(follower, mode)
+    visible = zoom or (0.0, _end(follower, x_scale) if end is None else float(x_scale.at(np.array([end]))[0]))
+    first, last = (int(step) for step in x_scale.steps(np.array(visible)))
+    return View(x_scale, visible, (min(first, follower.step), min(last + 1, follower.step)), dots)
+
+
+def _end(follower: Follower, x_scale: Scale) -> float:
+    """The end of an x axis that shows all: it grows with the run, by sensible numbers, to the planned end."""
+    total = total_steps(follower)
+    if x_scale.mode == "time":
+        return reach(float(x_scale.at(np.array([follower.step - 1]))[0]) if follower.step else 1.0)
+    at = float(x_scale.at(np.array([follower.step]))[0])
+    least = float(x_scale.at(np.array([FEWEST]))[0])
+    most = float(x_scale.at(np.array([total]))[0]) if total else None
+    if most is not None and at > most:  # an event that would tell of more steps is still to come
+        most = at
+    return reach(max(at, least), most)
+
+
+def series_lines(
+    series: Pyramid, view: View, smoothing: float,
+    *, name: str, factor: float = 1.0, sparse: bool = False, total: int | None = None,
+) -> list[Line]:  # fmt: skip
+    """The series, smoothed, behind it as it was measured. Not measured is no gap where the column is `sparse`."""
+    if not len(series):
+        return []
+    raw = envelope(series, view, factor, sparse=sparse)
+    if smoothing <= 0:
+        return [Line(name, *raw, "train", latest=_latest(series, factor))]
+    average = smoothed.average(series, smoothing, total or len(series), sparse=sparse)
+    xs, low, high = envelope(average, view, factor, sparse=sparse)
+    middle = (low + high) / 2
+    return [Line("", *raw, "faint"), Line(name, xs, middle, middle, "train", latest=_latest(average, factor))]
+
+
+def _latest(series: Pyramid, factor: float) -> float | None:
+    latest = series.latest()
+    return None if latest is None else latest * factor
+
+
+def band(
+    low: Pyramid, high: Pyramid, view: View, smoothing: float, *, factor: float, sparse: bool, total: int | None
+) -> Line:
+    """From the least to the greatest member, as smooth as their mean is."""
+    if smoothing > 0:
+        low, high = (smoothed.average(of, smoothing, total or len(of), sparse=sparse) for of in (low, high))
+    xs, least, _ = envelope(low, view, factor, sparse=sparse)
+    _, _, greatest = envelope(high, view, factor, sparse=sparse)
+    return Line("", xs, least, greatest, "band")
+
+
+def envelope(series: Pyramid, view: View, factor: float, *, sparse: bool) -> Extremes:
+    """xs, low, high: of each step where there is a dot for it, else of as many bins as there are dots."""
+    first, last = view.steps
+    first, last = max(0, first - 1), min(len(series), last + 1)  # one more on each side: lines go on to the edge
+    if last - first <= view.dots:
+        values = series.values(first, last) * np.float32(factor)
+        xs = view.scale.at(np.arange(first, first + len(values)))
+        low = high = values
+    else:
+        xs = np.linspace(*view.range, view.dots + 1)
+        edges = view.scale.steps(xs)
+        edges[-1] += 1  # the last step of all belongs to the last bin
+        there = (edges[:-1] < last) & (edges[1:] > edges[:-1])
+        xs = ((xs[:-1] + xs[1:]) / 2)[there]
+        low, high = (extreme[there] * np.float32(factor) for extreme in series.envelope(edges))
+    if sparse:
+        measured = ~np.isnan(low)
+        xs, low, high = xs[measured], low[measured], high[measured]
+    return xs, low, high
+
+
+def points_line(points: Points, view: View, factor: float) -> Line:
+    """Evaluations: each as a point, or the extremes of those that share a dot."""
+    latest = points.latest
+    latest = math.nan if latest is None else latest * factor
+    steps, values = points.steps, points.values
+    low, high = view.scale.steps(np.array(view.range))
+    first = max(0, int(np.searchsorted(steps, low)) - 1)  # one more on each side
+    last = int(np.searchsorted(steps, high, side="right")) + 1
+    xs, values = view.scale.at(steps[first:last]), values[first:last] * factor
+    if len(xs) <= view.dots:
+        return Line("val", xs, values, values, "validation", marker="●", latest=latest)
+    starts = _starts(xs, view)
+    least, greatest = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    ends = np.append(starts[1:], len(xs)) - 1
+    return Line("val", xs[ends], least, greatest, "validation", marker="●", latest=latest)
+
+
+def marks_in(follower: Follower, view: View) -> tuple[Mark, ...]:
+    """What has been changed: of those that share a dot the last one, but each anomaly before it."""
+    digest = digest_of(follower)
+    first, last = view.scale.steps(np.array(view.range))
+    shown = digest.marks_between(int(first), int(last))
+    if not shown:
+        return ()
+    xs = view.scale.at(np.array([step for step, _, _ in shown]))
+    placed = list(zip(_bins(xs, view).tolist(), zip(xs.tolist(), shown, strict=True), strict=True))
+    trouble = {of_dot: mark for of_dot, mark in placed if mark[1][2] == "trouble"}
+    return tuple(Mark(x, text, style) for x, (_, text, style) in (dict(placed) | trouble).values())
+
+
+def _bins(xs: Floats, view: View) -> NDArray[np.int64]:
+    low, high = view.range
+    share = (xs - low) / (high - low) if high > low else np.zeros(len(xs))
+    return np.clip(np.floor(share * view.dots), -1, view.dots).astype(np.int64)
+
+
+def _starts(xs: Floats, view: View) -> NDArray[np.int64]:
+    """The places in xs at which a new dot begins."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(_bins(xs, view))) + 1])
+
+
+def is_above_zero(series: Pyramid, points: Points) -> bool:
+    """Whether a log axis can show all of it."""
+    least, _ = series.envelope(np.array([0, len(series)]))
+    return not bool((least <= 0).any() or (points.values <= 0).any())

@@ -1,0 +1,101 @@
+"""Downloading a data set, with its progress; Escape ends it."""
+
+import asyncio
+import math
+import threading
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.datasets import Downloadable
+from engine.errors import DescentError
+from engine.output import lines
+from tui.numbers import duration, percent
+
+BAR = 40  # cells
+EVERY = 0.2  # seconds between two looks at how far it is
+
+
+class EndedError(DescentError):
+    """The user does not want it any more."""
+
+
+class Download(ModalScreen[bool | None]):
+    """Dismissed with True once the set is there, with False where it was given up."""
+
+    DEFAULT_CSS = """
+    Download { align: center middle; background: $background 60%;
+        .dialog { width: 64; max-width: 96%; }
+        #download-bar { height: auto; }
+        .hint { color: $quiet; margin-top: 1; height: auto; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "stop the download", show=False)]
+
+    def __init__(self, known: Downloadable, root: Path) -> None:
+        super().__init__()
+        self._known, self._root = known, root
+        self._done, self._total = 0, known.download_bytes
+        self._given_up = threading.Event()
+        self._failed = False
+        self._begun = time.monotonic()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = f"downloading {self._known.name}"
+            yield Static("", id="download-bar", markup=False)
+            yield Static("esc stops it; nothing half stays", classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        self._show()
+        self.set_interval(EVERY, self._show)
+        self.run_worker(self._fetch())
+
+    async def _fetch(self) -> None:
+        from engine import views
+
+        try:
+            await asyncio.to_thread(views.download, self._known.name, self._root, self._take)
+        except EndedError:
+            self.dismiss(False)
+        except (DescentError, OSError) as error:
+            self._failed = True
+            self.add_class("-trouble")
+            self.query_one("#download-bar", Static).update(Text(lines(str(error))))
+            self.query_one(".hint", Static).update("esc goes back")
+        else:
+            self.dismiss(not self._given_up.is_set())
+
+    def _take(self, done: int, total: int) -> None:
+        """In the thread that downloads."""
+        self._done, self._total = done, total
+        if self._given_up.is_set():
+            raise EndedError(f"{self._known.name}: the download was ended")
+
+    def _show(self) -> None:
+        if self._failed or not self.query("#download-bar"):
+            return
+        share = min(1.0, self._done / self._total) if self._total else 0.0
+        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
+        full, rest = ("━", "─") if unicode else ("=", "-")
+        cells = round(share * BAR)
+        taken = time.monotonic() - self._begun
+        left = taken * (1 - share) / share if share > 0.01 else math.nan
+        text = f"{full * cells}{rest * (BAR - cells)} {percent(share, width=6)}"
+        text += f"\n{self._done / 1e6:.1f} of {self._total / 1e6:.1f} MB"
+        text += f", {duration(left)} left" if not math.isnan(left) else ""
+        self.query_one("#download-bar", Static).update(Text(text))
+
+    def action_leave(self) -> None:
+        if self._failed:
+            self.dismiss(False)
+            return
+        self._given_up.set()
+        self.query_one(".hint", Static).update("stopping …")

@@ -1,0 +1,75 @@
+"""Editing what can be changed while a run trains: the worker itself says what it can't take."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Static
+
+from tui.live import LIVE, shown
+
+Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
+
+
+class Edit(ModalScreen[None]):
+    """A line for each setting, with the value in force. Enter gives what differs to the worker; a refusal stays."""
+
+    CSS = """
+    Edit { align: center middle; background: $background 60%;
+        .dialog { width: 76; max-height: 100%; padding: 0 2; }
+        .row { height: 1; }
+        .row Label { width: 25; color: $quiet; }
+        .row Input { width: 14; height: 1; border: none; padding: 0 1; background: $background; }
+        .row Input:focus { background: $cursor; }
+        .row .hint { width: 1fr; color: $quiet; padding: 0 0 0 2; }
+        .problem { color: $trouble; height: auto; max-height: 4; margin-top: 1; }
+        .keys { color: $quiet; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "back", show=False),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+
+    def __init__(self, values: dict[str, Any], apply: Apply) -> None:
+        """values: those that this run can take. apply: (edits, done, failed) gives them to the worker."""
+        super().__init__()
+        self._keys = [live for live in LIVE if live.key in values]
+        self._before = {live.key: shown(values[live.key]) for live in self._keys}
+        self._apply = apply
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = "change the live run"
+            for live in self._keys:
+                with Horizontal(classes="row"):
+                    yield Label(live.key, markup=False)
+                    yield Input(self._before[live.key], select_on_focus=True)
+                    yield Label(live.hint, classes="hint", markup=False)
+            yield Static("", classes="problem", markup=False)
+            yield Static("enter applies what differs, ↑ ↓ move, esc leaves", classes="keys", markup=False)
+
+    def edits(self) -> dict[str, str]:
+        """What was typed and differs from what is in force."""
+        typed = {live.key: field.value.strip() for live, field in zip(self._keys, self.query(Input), strict=True)}
+        return {key: value for key, value in typed.items() if value != self._before[key]}
+
+    def on_input_submitted(self) -> None:
+        edits = self.edits()
+        if not edits:
+            self.dismiss(None)
+            return
+        self._say("asking the worker…")
+        self._apply(edits, self._done, self._say)
+
+    def _done(self, answer: Any) -> None:
+        if self.is_attached:
+            self.dismiss(None)
+
+    def _say(self, text: str) -> None:
+        if self.is_attached:
+            self.query_one(".problem", Static).update(text)

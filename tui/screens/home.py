@@ -1,0 +1,302 @@
+"""Home: every run and every preset, what the highlighted one is, and what can be done with it."""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+
+from engine import library
+from engine.library import Entry
+from engine.run import RunFolder
+from tui import home_keys, rows
+from tui.described import command_of
+from tui.glance import Glance
+from tui.rows import More
+from tui.screens.ask import Ask
+from tui.widgets.details import Details
+from tui.widgets.find import Find
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.lines import Piece
+from tui.widgets.listing import Listing
+from tui.widgets.title import Title
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+class PresetsRead(Message):
+    """All presets were read, in a thread."""
+
+    def __init__(self, presets: list[Entry]) -> None:
+        super().__init__()
+        self.presets = presets
+
+
+class Home(Screen[None]):
+    """Lists runs and presets; Enter opens a run or starts a preset."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Start the preset, or open the run", id="home.choose"),
+        # First of all keys: what is typed fast, or pasted, behind it must not reach the list.
+        Binding("slash,f", "find", "Find as you type", key_display="/", priority=True, id="home.find"),
+        Binding("e", "edit", "Change settings, then start", id="home.edit"),
+        Binding("y", "copy", "Copy the command line", id="home.copy"),
+        Binding("r", "go_on", "Go on with a run that was stopped, failed or lost", id="home.go-on"),
+        Binding("space", "mark", "Mark a run, to compare it", id="home.mark"),
+        Binding("o", "compare", "Compare the marked runs, or this one with others", id="home.compare"),
+        Binding("x,delete", "delete", "Delete an ended run", key_display="x", id="home.delete"),
+        Binding("s", "app.settings", "Settings", id="home.settings"),
+        Binding("q", "app.quit", "Quit; training goes on", id="home.quit"),
+        Binding("escape", "clear", "Show all again", show=False, id="home.clear"),
+        Binding("f5", "read", "Read everything anew", show=False, id="home.read"),
+    ]
+    app: "DescentApp"
+
+    def __init__(self) -> None:
+        super().__init__(id="home")
+        self._runs: Sequence[Glance] | None = None
+        self._presets: list[Entry] | None = None
+        self._all_runs = False
+        self._reading = False
+
+    def compose(self) -> ComposeResult:
+        yield Title()
+        with Horizontal(id="find-line"):
+            yield Find(placeholder="/ to find a run or a preset", id="find", select_on_focus=False)
+        with Vertical(id="home-body"):
+            yield Listing()
+            yield Details()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.query_one(Find).cursor_blink = False
+        self.query_one(Listing).focus()
+        self._show_title()
+        self.set_interval(30, self._grow_older)
+        # After the first frame: pydantic takes a third of a second to load.
+        self.call_after_refresh(self.action_read)
+
+    def on_screen_resume(self) -> None:
+        self.app.watch_all_runs(True)
+        self.show_runs(self.app.runs)
+        if self._presets is not None:
+            self.action_read()
+
+    def on_screen_suspend(self) -> None:
+        if not isinstance(self.app.screen, Ask):
+            self.app.watch_all_runs(False)
+
+    def _grow_older(self) -> None:
+        if self.is_current:
+            self.query_one(Listing).refresh()  # it says how long ago runs have ended
+
+    # --- what is listed ---
+
+    def show_runs(self, runs: Sequence[Glance] | None) -> None:
+        """List these runs; None while they are still being read."""
+        self._runs = runs
+        if self._is_whole:
+            self._show_title()
+            self._show_list()
+
+    def action_read(self) -> None:
+        """Read the presets again, in a thread: their files may lie on a slow disk."""
+        self.app.look_now()
+        if not self._reading:
+            self._reading = True
+            threading.Thread(target=self._read, name="presets", daemon=True).start()
+
+    def _read(self) -> None:
+        self.post_message(PresetsRead(library.presets()))
+
+    @on(PresetsRead)
+    def _take_presets(self, message: PresetsRead) -> None:
+        self._reading = False
+        for details in self.query(Details):
+            details.forget()
+        self._presets = message.presets
+        self._show_list()
+
+    def _show_list(self, *, anew: bool = False) -> None:
+        if not self._is_whole:
+            return
+        listing = self.query_one(Listing)
+        most = None if self._all_runs else max(3, self.size.height // 6)
+        typed = self.query_one(Find).value
+        items = rows.listed(self._runs, self._presets, typed, most)
+        listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        if not self._is_whole:
+            return
+        self.query_one(Details).show(self.query_one(Listing).chosen, self._runs or (), self._presets)
+        self._show_keys()
+
+    def _show_title(self) -> None:
+        right = [Piece("read-only  ", "planned")] if self.app.read_only else []
+        if self._runs is not None:
+            live = sum(run.alive for run in self._runs)
+            count = len(self._runs)
+            right.append(Piece(f"{live} live" if live else "", "train"))
+            right.append(Piece(f"{'  ' if live else ''}{count} run{'' if count == 1 else 's'}", "quiet"))
+        for title in self.query(Title):
+            title.right = tuple(right)
+            title.show_lines()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_list)
+
+    # --- keys ---
+
+    def _show_keys(self) -> None:
+        if not self._is_whole:
+            return
+        keys = self.query_one(KeyLine)
+        if self.query_one(Find).has_focus:
+            does = "open" if isinstance(self._chosen, Glance) else "start"
+            arrows = "↑↓" if self.app.terminal.unicode else "up down"
+            keys.show([Hint("enter", does, "choose"), Hint(arrows, "move", ""), Hint("esc", "show all", "leave")])
+            return
+        keys.show(self._hints())
+
+    def _hints(self) -> list[Hint]:
+        labels = home_keys.labels(self._chosen, len(self._marked))
+        keys = {
+            binding.action.removeprefix("screen."): self.app.get_key_display(binding)
+            for _, binding, enabled, _ in reversed(self.active_bindings.values())
+            if enabled and not binding.key.startswith("ctrl")
+        }
+        keys.setdefault("app.help", keys.get("help", "?"))
+        return [Hint(keys[action], label, action) for action, label in labels.items() if action in keys]
+
+    @property
+    def _marked(self) -> list[RunFolder]:
+        """The runs that are marked and still there, in the order of the list."""
+        marked = self.query_one(Listing).marked
+        return [run.folder for run in self._runs or () if run.folder.path in marked]
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all its parts are there: runs may be seen before they are, or when some are gone already."""
+        return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
+
+    @property
+    def _chosen(self) -> Glance | Entry | More | None:
+        chosen = self.query_one(Listing).chosen
+        return chosen if isinstance(chosen, Glance | Entry | More) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what works for the highlighted entry, and is not meant for the line that is typed into."""
+        works = home_keys.WORKS.get(action)
+        if works is None or not self._is_whole:
+            return True
+        if self.query_one(Find).has_focus:
+            return action == "choose"
+        return works(self._chosen) and not (action in home_keys.STEERS and self.app.read_only)
+
+    @on(Listing.Highlighted)
+    def _highlight(self) -> None:
+        self._show_details()
+        self.refresh_bindings()
+
+    @on(Listing.Chosen)
+    def action_choose(self) -> None:
+        match self._chosen:
+            case More():
+                self._all_runs = True
+                self._show_list()
+            case Glance() as run:
+                self.app.open_run(run.folder)
+            case Entry(broken="") as entry:
+                self.app.start(home_keys.source(entry))
+            case Entry() as entry:
+                self.app.tell(entry.broken, trouble=True)
+
+    def action_find(self) -> None:
+        self.set_focus(self.query_one(Find))  # at once; Widget.focus would wait its turn
+
+    def action_leave(self) -> None:
+        self.query_one(Find).action_leave()
+
+    def on_descendant_focus(self) -> None:
+        self._show_keys()
+
+    def action_clear(self) -> None:
+        find = self.query_one(Find)
+        self._all_runs = False
+        if find.value:
+            find.value = ""
+        else:
+            self._show_list()
+
+    @on(Find.Changed)
+    def _narrow(self) -> None:
+        self._show_list(anew=True)
+
+    @on(Find.Left)
+    def _leave_find(self) -> None:
+        self.query_one(Listing).focus()
+
+    @on(Find.Moved)
+    def _move(self, message: Find.Moved) -> None:
+        listing = self.query_one(Listing)
+        match message.key:
+            case "enter":
+                listing.focus()
+                self.action_choose()
+            case "up" | "down":
+                listing.move(-1 if message.key == "up" else 1)
+            case _:
+                listing.action_page(-1 if message.key == "pageup" else 1)
+
+    def action_copy(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Entry | Glance):
+            command = command_of(chosen)
+            self.app.copy_to_clipboard(command)
+            self.app.tell(f"copied: {command}", seconds=3)
+
+    def action_edit(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Entry):
+            from tui.screens.overrides import Overrides
+
+            source = home_keys.source(chosen)
+
+            def start(overrides: list[str] | None) -> None:
+                if overrides is not None:
+                    self.app.start(source, overrides)
+
+            self.app.push_screen(Overrides(chosen.name, source), start)
+
+    def action_go_on(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Glance):
+            from tui import starting
+
+            self.run_worker(starting.go_on(self.app, chosen.folder))
+
+    def action_mark(self) -> None:
+        self.query_one(Listing).mark()
+        self._show_keys()
+
+    def action_compare(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Glance):
+            from tui import comparing
+
+            self.run_worker(comparing.compare(self.app, self._marked or [chosen.folder]), exclusive=True)
+
+    def action_delete(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Glance) and not chosen.alive:
+            from tui import deleting
+
+            self.run_worker(deleting.delete(self.app, chosen.folder))

@@ -1,0 +1,118 @@
+"""The settings, each on a line: up and down choose one, left and right change it; every change is kept at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from engine.texts import clean
+from tui.settings import NOTIFY, THEMES, Settings, settings_file
+from tui.widgets.lines import Line, Lines, Piece, cut, fitted
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting: its values in order, and how each is written."""
+
+    key: str
+    label: str
+    values: tuple[Any, ...]
+    write: Callable[[Any], str]
+    note: str
+
+
+CHOICES = (
+    Choice("theme", "theme", THEMES, str, "ansi: the terminal's own 16 colours"),
+    Choice(
+        "fps",
+        "frames a second",
+        (None, 1.0, 2.0, 4.0, 10.0, 20.0, 30.0),
+        lambda value: "auto" if value is None else f"{value:g}",
+        "auto: 10, over SSH 4; at the next start",
+    ),
+    Choice("smoothing", "smoothing", (0.0, 0.3, 0.6, 0.8, 0.9, 0.95), lambda value: f"{value:g}", "of the curves"),
+    Choice("log_y", "loss axis", (False, True), lambda value: "log" if value else "linear", "when a run is opened"),
+    Choice("notify", "when a run ends", NOTIFY, str, "osc9: a notice on the desktop"),
+)
+
+
+class Rows(Lines, can_focus=True):
+    """The settings, and a cursor on one of them."""
+
+    app: "DescentApp"
+    DEFAULT_CSS = "Rows { height: auto; width: 78; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Choose", show=False, id="settings.up"),
+        Binding("down,j", "move(1)", "Choose", show=False, id="settings.down"),
+        Binding("left,h", "change(-1)", "Change", show=False, id="settings.less"),
+        Binding("right,l,space,enter", "change(1)", "Change", show=False, id="settings.more"),
+    ]
+    cursor = 0
+
+    def get_content_height(self, *_: object) -> int:
+        return len(CHOICES) + 3
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        shown: list[Line] = []
+        for position, choice in enumerate(CHOICES):
+            value = getattr(self.app.settings, choice.key)
+            chosen = position == self.cursor
+            text = choice.write(value)
+            middle = f"‹ {text} ›" if chosen else f"  {text}"
+            middle = middle if self.app.terminal.unicode else middle.replace("‹", "<").replace("›", ">")
+            shown.append(
+                cut(
+                    (
+                        Piece(f" {choice.label:<16} ", "strong" if chosen else ""),
+                        Piece(fitted(middle, 15), "key" if chosen else ""),
+                        Piece(choice.note, "quiet"),
+                    ),
+                    width,
+                )
+            )
+        keys = (
+            ", ".join(f"{name} = {keys}" for name, keys in self.app.settings.keys.items())
+            or "as shipped; change them under [keys] in"
+        )
+        file = clean(str(settings_file()))
+        shown += [(), cut((Piece(f" {'keys':<18}"), Piece(keys, "quiet")), width)]
+        shown += [cut((Piece(" " * 19), Piece(file, "quiet")), width)]
+        return shown
+
+    def action_move(self, by: int) -> None:
+        self.cursor = (self.cursor + by) % len(CHOICES)
+        self.show_lines()
+
+    def action_change(self, by: int) -> None:
+        choice = CHOICES[self.cursor]
+        self.app.use_settings(changed(self.app.settings, choice, by))
+        self.show_lines()
+
+
+def changed(settings: Settings, choice: Choice, by: int) -> Settings:
+    """The settings with the next value, or the one before; a value that is not offered counts as the first."""
+    value = getattr(settings, choice.key)
+    at = choice.values.index(value) if value in choice.values else 0
+    return replace(settings, **{choice.key: choice.values[(at + by) % len(choice.values)]})
+
+
+class SettingsScreen(ModalScreen[None]):
+    """A dialog over the screen below; Escape closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,s", "dismiss", "Close", show=False, id="settings.close")
+    ]
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(id="settings", classes="dialog")
+        box.border_title = "settings"
+        box.border_subtitle = "arrows change    esc closes"
+        with box:
+            yield Rows()

@@ -1,0 +1,296 @@
+"""Steering a run by keys: which of them work in its present state, and what each asks of the worker."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from engine.control import Answer
+from engine.errors import DescentError
+from engine.handle import Run
+from engine.run import RunFolder
+from tui import commander
+from tui.commander import Commander, Order
+from tui.snapshot import Snapshot
+from tui.widgets.status_line import Notice
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+WAIT_FOR_WORKER = 60.0  # seconds in which a new worker should have said something
+STEERING = ("pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more")
+
+
+class SteeredScreen(Screen[None]):
+    """A screen on a run that can be steered. The subclass shows `snapshot` and what `say` is told."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "pause, go on, resume", show=False, id="console.pause"),
+        Binding("full_stop", "one_step", "one step of a paused run", show=False, id="console.step"),
+        Binding("plus,equals_sign", "dial(1)", "a larger learning rate: × √2", show=False, id="console.faster"),
+        Binding("minus", "dial(-1)", "a smaller learning rate: ÷ √2", show=False, id="console.slower"),
+        Binding("e", "edit", "edit what can be changed live", show=False, id="console.edit"),
+        Binding("c", "save", "save a checkpoint now", show=False, id="console.save"),
+        Binding("v", "evaluate", "evaluate on the validation split now", show=False, id="console.evaluate"),
+        Binding("r", "rewind", "go back to a checkpoint", show=False, id="console.rewind"),
+        Binding("f", "fork", "fork: a new run from a checkpoint", show=False, id="console.fork"),
+        Binding("m", "more", "train for more epochs", show=False, id="console.more"),
+        Binding("x", "stop", "stop the run", show=False, id="console.stop"),
+        Binding("a", "anomaly", "what went wrong, and what to do", show=False, id="console.anomaly"),
+    ]
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self.folder = folder
+        self.snapshot: Snapshot | None = None
+        self.commander = Commander(Run(folder), self.say)
+        self._dial: float | None = None  # where the dial is turned to, until the worker's events say so
+        self._asked_about: int | None = None  # the step of the anomaly that was shown already
+
+    @property
+    def descent(self) -> "DescentApp":
+        return cast("DescentApp", self.app)
+
+    def say(self, notice: Notice) -> None:
+        """Show what becomes of a command."""
+        raise NotImplementedError
+
+    def say_of_other(self, text: str, trouble: bool) -> None:
+        """Something happened to another run."""
+        self.say(Notice(text, "trouble" if trouble else "", since=time.monotonic()))
+
+    def rate_of_one(self) -> float | None:
+        """The learning rate of the next step with the dial at 1; None where it is not known."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.run_worker(self.commander.serve(), group="commander")
+
+    # --- what works now ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        now = self.snapshot
+        if action not in (*STEERING, "fork", "anomaly"):
+            return True
+        if now is None or self.descent.read_only:
+            return False
+        trains = now.state in ("running", "paused") and now.host in (None, socket.gethostname())
+        special = {
+            "pause": trains or now.state in ("stopped", "failed", "lost"),
+            "one_step": trains and now.state == "paused",
+            "stop": trains or now.state == "starting",
+            "evaluate": trains and now.has_validation,
+            "rewind": trains and bool(now.checkpoints),
+            "fork": bool(now.checkpoints),
+            "anomaly": now.anomaly is not None,
+        }
+        return special.get(action, trains)
+
+    def steering_hints(self) -> list[tuple[tuple[str, ...], str]]:
+        """Ids of bindings, and the label of what they do together; the most wanted first."""
+        state = self.snapshot.state if self.snapshot is not None else "starting"
+        space = {"running": "pause", "paused": "go on"}.get(state, "resume")
+        return [
+            (("console.anomaly",), "what happened"),
+            (("console.pause",), space),
+            (("console.step",), "step"),
+            (("console.faster", "console.slower"), "rate"),
+            (("console.edit",), "edit"),
+            (("console.stop",), "stop"),
+            (("console.detach",), "detach" if self.snapshot is not None and self.snapshot.is_alive else "leave"),
+            (("console.save",), "save"),
+            (("console.rewind",), "rewind"),
+            (("console.fork",), "fork"),
+            (("console.evaluate",), "eval"),
+            (("console.more",), "more"),
+        ]
+
+    # --- one for each key ---
+
+    def action_pause(self) -> None:
+        assert self.snapshot is not None
+        match self.snapshot.state:
+            case "running":
+                self.commander.give(commander.pause())
+            case "paused":
+                self.commander.give(commander.go_on())
+            case _:
+                self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
+
+    async def _ask_to_resume(self) -> None:
+        from tui import starting
+
+        try:
+            allowed = await starting.agreed_to_run(self.descent, self.folder)
+        except DescentError as error:
+            self.say(Notice(" ".join(str(error).split()), "trouble", since=time.monotonic()))
+            return
+        if allowed is not None:
+            resume = partial(self._resume, allow_code=allowed)
+            self.commander.give(Order("starting a worker", resume, lambda a: f"resumed at {commander.at(a)}"))
+
+    async def _resume(self, run: Run, *, allow_code: bool) -> Answer:
+        """A worker in the background that goes on with this run."""
+        from engine import launch
+
+        before = run.state
+        await asyncio.to_thread(
+            launch.detach_resume, self.folder, data_root=self.descent.data_root, allow_code=allow_code
+        )
+        deadline = time.monotonic() + WAIT_FOR_WORKER
+        while run.state in (before, "starting"):
+            if time.monotonic() > deadline:
+                raise DescentError("the new worker says nothing; look at its output with l")
+            await asyncio.sleep(0.1)
+        event = self.folder.last("resumed")
+        if run.state == "failed":
+            reason = (self.folder.last("state") or {}).get("reason", "")
+            raise DescentError(f"failed again: {reason}")
+        return {"step": int(event["to"]) if event is not None else 0}
+
+    def action_one_step(self) -> None:
+        if self.commander.is_waiting("step"):
+            return  # a key that repeats is not a queue of steps
+        order = commander.one_step()
+        order.kind = "step"
+        self.commander.give(order)
+
+    def action_dial(self, by: int) -> None:
+        assert self.snapshot is not None
+        in_force = float(self.snapshot.values.get("lr_scale", 1.0))
+        if self._dial is None or not self.commander.is_waiting("dial"):
+            self._dial = in_force
+        self._dial = commander.notch(self._dial, by)
+        self.commander.give(commander.turn_dial(self._dial, self.rate_of_one()))
+
+    def action_edit(self) -> None:
+        from tui.screens.edit import Edit
+
+        assert self.snapshot is not None
+
+        def apply(edits: dict[str, str], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+            self.commander.give(commander.change(edits, done, failed))
+
+        self.app.push_screen(Edit(self.snapshot.values, apply))
+
+    def action_save(self) -> None:
+        self.commander.give(commander.save())
+
+    def action_evaluate(self) -> None:
+        self.commander.give(commander.evaluate())
+
+    def action_more(self) -> None:
+        from tui.screens.more import More
+
+        def chosen(amount: dict[str, int] | None) -> None:
+            if amount:
+                self.commander.give(commander.more(amount))
+
+        assert self.snapshot is not None
+        self.app.push_screen(More(self.snapshot), chosen)
+
+    def action_stop(self) -> None:
+        from tui.screens.stop import ask_to_stop
+
+        assert self.snapshot is not None
+        self.app.push_screen(ask_to_stop(self.snapshot), self._stop)
+
+    def _stop(self, how: str | None) -> None:
+        if how is not None:
+            self.commander.give(commander.stop(how))
+
+    def action_rewind(self) -> None:
+        self.run_worker(self._rewind(), group="dialog", exclusive=True)
+
+    async def _rewind(self) -> None:
+        from tui.screens.rewind import Rewind, read_checkpoints
+
+        assert self.snapshot is not None
+        checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
+        step = self.snapshot.step
+        to = await self.app.push_screen_wait(Rewind([c for c in checkpoints if c.step <= step]))
+        if to is not None:
+            self.commander.give(commander.back(to))
+
+    def action_fork(self) -> None:
+        self.run_worker(self._fork(), group="dialog", exclusive=True)
+
+    async def _fork(self) -> None:
+        from tui.screens.fork import Fork
+        from tui.screens.rewind import read_checkpoints
+
+        checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
+        folder = await self.app.push_screen_wait(Fork(checkpoints, self._start_fork))
+        if folder is not None:
+            self.descent.open_run(folder)
+
+    async def _start_fork(self, step: int, overrides: list[str]) -> RunFolder | None:
+        """None where the user does not want their own code to run."""
+        from engine import launch
+        from tui import starting
+
+        allowed = await starting.agreed_to_fork(self.descent, self.folder, step, overrides)
+        if allowed is None:
+            return None
+        return await asyncio.to_thread(
+            launch.detach_fork,
+            self.folder,
+            step,
+            overrides,
+            runs_dir=self.descent.runs_dir,
+            data_root=self.descent.data_root,
+            allow_code=allowed,
+        )
+
+    # --- when something went wrong ---
+
+    def notice_anomaly(self) -> None:
+        """Ask what to do about one, once."""
+        anomaly = self.snapshot.anomaly if self.snapshot is not None else None
+        if anomaly is None:
+            self._asked_about = None
+        elif anomaly.step != self._asked_about and self.app.screen is self and not self.descent.read_only:
+            self.action_anomaly()
+
+    def action_anomaly(self) -> None:
+        from tui.screens.anomaly import ask_about
+
+        now = self.snapshot
+        if now is None or now.anomaly is None:
+            return
+        anomaly = now.anomaly
+        self._asked_about = anomaly.step
+
+        def chosen(what: str | None) -> None:
+            if what == "back" and anomaly.checkpoint is not None:
+                for order in commander.back_gently(anomaly.checkpoint):
+                    self.commander.give(order)
+            elif what == "fork" and anomaly.checkpoint is not None:
+                base = float(now.values.get("optimizer.lr") or 0.1)
+                self._begin_fork(anomaly.checkpoint, [f"optimizer.lr={base / 10:.4g}"])
+            elif what == "go on":
+                self.commander.give(commander.go_on())
+            elif what == "stop":
+                self.commander.give(commander.stop("discard"))
+
+        self.app.push_screen(ask_about(anomaly, now), chosen)
+
+    def _begin_fork(self, step: int, overrides: list[str]) -> None:
+        async def begin() -> None:
+            self.say(Notice("starting a new run", busy=True))
+            try:
+                folder = await self._start_fork(step, overrides)
+            except (DescentError, OSError) as error:
+                self.say(Notice(str(error), "trouble", since=time.monotonic()))
+            else:
+                if folder is not None:
+                    self.descent.open_run(folder)
+                else:
+                    self.say(Notice("no new run was started", since=time.monotonic()))
+
+        self.run_worker(begin(), group="dialog", exclusive=True)

@@ -1,0 +1,123 @@
+"""What a console shows of a run at one moment: handed to widgets, which read no files."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.run import ALIVE, State
+from tui.meters import Machine
+from tui.words import LogLine
+
+TREND = 8  # cells of a layer's sparkline
+USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb
+FAR = 10.0  # times outside of it is trouble
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """The latest statistics of a layer; None where none was measured. trend: gradient norms, 0 to 1, oldest first."""
+
+    index: int
+    name: str
+    kind: str
+    grad_norm: float | None
+    weight_norm: float | None
+    update_ratio: float | None
+    dead: float | None
+    non_finite: bool
+    trend: tuple[float | None, ...] = ()
+
+    @property
+    def ratio_sign(self) -> tuple[str, str, str]:
+        """How far update / weight is from usual: a sign, a word, a style."""
+        ratio = self.update_ratio
+        if self.non_finite:
+            return "✗", "NaN", "trouble"
+        if ratio is None:
+            return " ", "", "quiet"
+        if ratio == 0:
+            return "▼", "none", "warn"  # dead, or frozen
+        low, high = USUAL_RATIO
+        if low <= ratio <= high:
+            return "●", "ok", "good"
+        if ratio > high:
+            return "▲", "high", "trouble" if ratio > high * FAR else "warn"
+        return "▼", "low", "trouble" if ratio < low / FAR else "warn"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Where training broke. checkpoint: the last one before it; rate_there: the learning rate of its next update.
+
+    began: "output" or "gradient" of `layer`, or "loss"; like layer, kind, lr and update_ratio, where it is known.
+    """
+
+    step: int
+    what: str
+    checkpoint: int | None
+    began: str | None = None
+    layer: str | None = None
+    kind: str = ""
+    lr: float | None = None
+    update_ratio: float | None = None
+    rate_there: float | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a run. epoch: passes over the data so far, with its fraction. speed: steps a second."""
+
+    preset: str
+    id: str
+    state: State
+    stage: str = ""
+    reason: str = ""
+    step: int = 0
+    total_steps: int | None = None
+    epoch: float = 0.0
+    epochs: float | None = None
+    per_epoch: int | None = None
+    speed: float | None = None
+    lr: float | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    layers: tuple[LayerRow, ...] = ()
+    statistics_every: int | None = None
+    members: int = 1
+    member: int | None = None
+    has_accuracy: bool = False
+    has_validation: bool = False
+    log: tuple[LogLine, ...] = ()
+    device: str = ""
+    host: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    anomaly: Anomaly | None = None
+    checkpoints: tuple[int, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+    schedule: str = ""
+    output: tuple[str, ...] = ()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in ALIVE
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training to go."""
+        if not self.speed or self.total_steps is None:
+            return None
+        return max(0, self.total_steps - self.step) / self.speed
+
+    @property
+    def short_id(self) -> str:
+        """What tells it from the preset's other runs: the last four letters of an id of ours, or the user's own."""
+        return self.id[-4:] if preset_of(self.id) != self.id else self.id
+
+
+def preset_of(run_id: str) -> str:
+    """From PRESET-yymmdd-hhmmss-xxxx; the whole id where somebody chose another."""
+    parts = run_id.rsplit("-", 3)
+    return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id

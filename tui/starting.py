@@ -1,0 +1,131 @@
+"""Starting a run from a screen: in the background, with what is in the way asked or told in a dialog."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import DescentError
+from engine.run import RunFolder
+from engine.texts import clean
+from tui.screens.ask import Ask
+
+if TYPE_CHECKING:
+    from engine.preset import Preset
+    from tui.app import DescentApp
+
+CODE_SECTIONS = ("data", "model", "loss")
+
+
+async def start(app: "DescentApp", preset: str, overrides: Sequence[str]) -> None:
+    """Start the run and open its console; where it can't start, say why and leave everything as it was."""
+    import engine
+
+    if app.read_only:
+        app.tell("read-only: no run is started from here", trouble=True)
+        return
+    try:
+        loaded = await asyncio.to_thread(engine.load_preset, preset, overrides)
+        if not await _have_data(app, loaded):
+            return
+        allowed = await agreed_to(app, loaded)
+        if allowed is None:
+            return
+        run = await engine.start(
+            preset,
+            overrides,
+            runs_dir=app.runs_dir,
+            data_root=app.data_root,
+            allow_code=allowed,
+            watched=True,
+        )
+    except DescentError as error:
+        await app.push_screen_wait(_trouble(str(error)))
+    except OSError as error:  # no more processes, no more memory for one
+        await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
+    else:
+        app.look_now()
+        app.open_run(run.folder)
+
+
+async def go_on(app: "DescentApp", folder: RunFolder) -> None:
+    """Go on with a run that was stopped, has failed or was lost, and open its console."""
+    from engine.handle import Run
+
+    try:
+        allowed = await agreed_to_run(app, folder)
+        if allowed is None:
+            return
+        await Run(folder).revive(allow_code=allowed)
+    except DescentError as error:
+        await app.push_screen_wait(_trouble(str(error)))
+    except OSError as error:
+        await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
+    else:
+        app.look_now()
+        app.open_run(folder)
+
+
+async def agreed_to(app: "DescentApp", preset: "Preset") -> bool | None:
+    """Ask about the user's own code that the preset runs, where nobody has agreed to it yet.
+
+    Whether it is to be allowed now; None where the user does not want it to run.
+    """
+    files = await asyncio.to_thread(_not_agreed, preset)
+    if files and not await app.push_screen_wait(_consent(files)):
+        return None
+    return bool(files)
+
+
+async def agreed_to_run(app: "DescentApp", folder: RunFolder) -> bool | None:
+    """The same for a run that is to go on. PresetError where its preset can't be read."""
+    import engine
+
+    return await agreed_to(app, await asyncio.to_thread(engine.load_preset, folder.preset))
+
+
+async def agreed_to_fork(app: "DescentApp", parent: RunFolder, step: int, overrides: Sequence[str]) -> bool | None:
+    """The same for a fork from a checkpoint with settings changed. DescentError where there can be none."""
+    from engine import forking
+
+    branch = await asyncio.to_thread(forking.branch, parent, step, overrides)
+    return await agreed_to(app, branch.preset)
+
+
+async def _have_data(app: "DescentApp", preset: "Preset") -> bool:
+    """Whether the data are here, or are by now: nothing is downloaded without being asked."""
+    from engine import datasets
+    from tui.screens.download import Download
+
+    name, root = preset.data.name, datasets.data_root(app.data_root)
+    known = {each.name: each for each in datasets.catalogue()}.get(name)
+    if known is None or await asyncio.to_thread(datasets.is_there, name, root):
+        return True
+    text = f"{known.title}: {known.megabytes} MB to download into {root}"
+    choices = [("d", "download, then start", True), ("n", "not now", False)]
+    if not await app.push_screen_wait(Ask(f"{name} is not on this machine", text, choices)):
+        return False
+    fetched = await app.push_screen_wait(Download(known, root))
+    return bool(fetched)
+
+
+def _trouble(text: str) -> Ask[None]:
+    return Ask("this can't be started", text, [("enter", "back", None)], trouble=True)
+
+
+def _not_agreed(preset: "Preset") -> list[Path]:
+    """The files of the user's own code that the preset runs and that nobody has agreed to yet."""
+    import hashlib
+
+    from engine.consent import agreed
+
+    specs = [str(section.code) for name in CODE_SECTIONS if (section := getattr(preset, name)).name == "code"]
+    files = {Path(spec.rpartition(":")[0]) for spec in specs}
+    # One that can't be read is told by the start itself.
+    return sorted(f for f in files if f.is_file() and not agreed(hashlib.sha256(f.read_bytes()).hexdigest()))
+
+
+def _consent(files: Sequence[Path]) -> Ask[bool]:
+    names = "\n".join(f"  {clean(str(file))}" for file in files)
+    text = f"It runs with all your rights. Read it first:\n{names}\nIt is not asked again until the file changes."
+    return Ask("this preset runs your own code", text, [("n", "don't run it", False), ("y", "run it", True)])

@@ -1,0 +1,166 @@
+"""The colours: dark, light, high contrast, and the terminal's own sixteen.
+
+Every theme defines five variables of ours beside Textual's own: `$train` and `$validation` for the two curves,
+`$trouble` for what went wrong, `$planned` for what is still to come, `$quiet` for what need not be read first. Each
+has a second sign (a shape or a letter) wherever it is used.
+"""
+
+from rich.style import Style
+from textual.color import Color
+from textual.theme import Theme
+
+# Eight runs over one another, each with its letter besides; none is the red of trouble.
+RUNS = {
+    "dark": ("#5cb2ff", "#f0ab53", "#74c68a", "#d38cf0", "#f2d95c", "#4fd0c8", "#f094b8", "#b5bcc8"),
+    "light": ("#0a5fc2", "#a85200", "#1d7a3a", "#8a2fb0", "#7d6a00", "#00767a", "#b0306f", "#4a515c"),
+    "contrast": ("#5ac8ff", "#ffd500", "#6cff8f", "#e6a0ff", "#ff9d3c", "#50fff0", "#ffa8d0", "#ffffff"),
+    "ansi": tuple(f"ansi_{name}" for name in (
+        "bright_blue", "yellow", "green", "magenta", "cyan", "bright_magenta", "bright_green", "default"
+    )),
+}  # fmt: skip
+NAMES = ("dark", "light", "contrast", "ansi")
+COLOURS = ("train", "validation", "trouble", "planned", "quiet")
+
+
+def chosen(setting: str, colours: int) -> str:
+    """The theme for a setting; `auto` is dark, or the terminal's own colours where it has few."""
+    return setting if setting in NAMES else "ansi" if colours < 256 else "dark"
+
+
+def style(variables: dict[str, str], name: str) -> Style:
+    """A theme variable, such as "train", as a foreground for Rich."""
+    colour = Color.parse(variables[name])
+    return Style(dim=True) if name == "quiet" and colour.ansi is not None else Style(color=colour.rich_color)
+
+
+def _of_runs(theme: str) -> dict[str, str]:
+    return {f"run{number}": colour for number, colour in enumerate(RUNS[theme], 1)}
+
+
+def _theme(
+    name: str,
+    *,
+    ground: str,
+    surface: str,
+    panel: str,
+    text: str,
+    accent: str,
+    cursor: str,
+    ours: tuple[str, str, str, str, str],
+    good: str,
+    dark: bool,
+) -> Theme:
+    variables = (
+        dict(zip(COLOURS, ours, strict=True))
+        | _of_runs(name)
+        | {
+            "good": good,
+            "rule": panel,
+            "cursor": cursor,
+            "block-cursor-background": cursor,
+            "block-cursor-foreground": text,
+            "block-cursor-blurred-background": cursor,
+            "input-cursor-background": text,
+            "input-cursor-foreground": ground,
+            "input-selection-background": f"{accent} 35%",
+            "scrollbar": panel,
+            "scrollbar-hover": accent,
+            "scrollbar-active": accent,
+            "scrollbar-background": ground,
+            "scrollbar-background-hover": ground,
+            "scrollbar-background-active": ground,
+            "scrollbar-corner-color": ground,
+            "border": accent,
+            "border-blurred": panel,
+        }
+    )
+    return Theme(
+        name=name,
+        primary=accent,
+        secondary=ours[0],
+        accent=ours[0],
+        warning=ours[1],
+        error=ours[2],
+        success=good,
+        foreground=text,
+        background=ground,
+        surface=surface,
+        panel=panel,
+        dark=dark,
+        variables=variables,
+    )
+
+
+THEMES = (
+    _theme(
+        "dark",
+        ground="#12151b",
+        surface="#191d25",
+        panel="#353c49",
+        text="#d9dde4",
+        accent="#8aa0bd",
+        cursor="#263347",
+        ours=("#5cb2ff", "#f0ab53", "#ff6d6d", "#8e98a8", "#8993a3"),
+        good="#74c68a",
+        dark=True,
+    ),
+    _theme(
+        "light",
+        ground="#fcfcfa",
+        surface="#f3f3f0",
+        panel="#cfd2d6",
+        text="#1c2026",
+        accent="#4b6584",
+        cursor="#dbe6f4",
+        ours=("#0a5fc2", "#a85200", "#c0151c", "#656d79", "#626a76"),
+        good="#1d7a3a",
+        dark=False,
+    ),
+    _theme(
+        "contrast",
+        ground="#000000",
+        surface="#000000",
+        panel="#9a9a9a",
+        text="#ffffff",
+        accent="#ffffff",
+        cursor="#00408a",
+        ours=("#5ac8ff", "#ffd500", "#ff7a7a", "#e0e0e0", "#d0d0d0"),
+        good="#6cff8f",
+        dark=True,
+    ),
+    # Only names: what they look like is the terminal's affair, and its background may be dark or light.
+    Theme(
+        name="ansi",
+        ansi=True,
+        primary="ansi_blue",
+        secondary="ansi_cyan",
+        accent="ansi_bright_blue",
+        warning="ansi_yellow",
+        error="ansi_red",
+        success="ansi_green",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        variables=_of_runs("ansi")
+        | {
+            "train": "ansi_bright_blue",
+            "validation": "ansi_magenta",
+            "trouble": "ansi_red",
+            "planned": "ansi_cyan",
+            "quiet": "ansi_default",  # and dim: bright black is the background in some people's sixteen
+            "good": "ansi_green",
+            "rule": "ansi_bright_black",
+            "ansi-background": "ansi_default",
+            "ansi-foreground": "ansi_default",
+            "cursor": "ansi_blue",
+            "border": "ansi_blue",
+            "border-blurred": "ansi_bright_black",
+            "block-cursor-foreground": "ansi_bright_white",
+            "block-cursor-background": "ansi_blue",
+            "scrollbar": "ansi_bright_black",
+            "scrollbar-background": "ansi_default",
+        },
+    ),
+)

@@ -1,0 +1,131 @@
+"""The cells of a chart before they reach the screen: characters, styles, and where things lie."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+
+from tui.widgets import braille
+
+Cells = NDArray[np.uint32]
+
+# The styles of cells; a cell holds its index. Lines further back come first.
+RUNS = tuple(f"run{number}" for number in range(8, 0, -1))  # several over one another: the first in front
+LINES = ("band", "faint", "planned", "validation", "train", "member", *RUNS)
+STYLES = ("", *LINES, "quiet", "trouble", "cursor", "goal")
+RANK = {name: rank for rank, name in enumerate(STYLES)}
+SPACE = ord(" ")
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The characters of the frame."""
+
+    vertical: str = "│"
+    tick_left: str = "┤"
+    corner: str = "└"
+    horizontal: str = "─"
+    tick_below: str = "┬"
+    mark: str = "┆"
+    goal: str = "╌"
+    gap: str = "✗"
+    cursor: str = "│"
+
+
+UNICODE = Signs()
+ASCII = Signs("|", "+", "+", "-", "+", ":", "-", "x", "|")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where things lie in a chart of `width` × `height` cells: the labels' `gutter` on the left, `rows` of dots,
+    below them `below` rows of axis."""
+
+    width: int
+    height: int
+    gutter: int
+    below: int
+
+    @property
+    def columns(self) -> int:
+        return max(1, self.width - self.gutter)
+
+    @property
+    def rows(self) -> int:
+        return max(1, self.height - self.below)
+
+    @property
+    def dots(self) -> int:
+        """Dots across."""
+        return self.columns * braille.ACROSS
+
+
+def frame(width: int, height: int, label_width: int) -> Frame:
+    """The frame for y labels of that width; a small chart does without labels, the smallest without a frame."""
+    below = 2 if height >= 8 else 1 if height >= 4 else 0
+    gutter = label_width + 1 if width >= 20 and height >= 3 else 0
+    return Frame(width, height, min(gutter, width // 2), below if width >= 16 else 0)
+
+
+class Canvas:
+    """Cells to draw on: `codes` (characters as code points; 0 behind a wide one) and `styles` (of STYLES)."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.codes: Cells = np.full((height, width), SPACE, np.uint32)
+        self.styles: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+
+    def put(self, row: int, column: int, text: str, style: str) -> None:
+        """Write text; what does not fit into the row is cut off."""
+        width = self.codes.shape[1]
+        for sign in text:
+            size = cell_len(sign)
+            if size == 0 or column < 0:
+                continue
+            if column + size > width:
+                return
+            self.codes[row, column] = ord(sign)
+            self.codes[row, column + 1 : column + size] = 0
+            self.styles[row, column : column + size] = RANK[style]
+            column += size
+
+    @property
+    def width(self) -> int:
+        return len(self.codes[0])
+
+    @property
+    def height(self) -> int:
+        return len(self.codes)
+
+    def pieces(self, row: int) -> list[tuple[str, str]]:
+        """The row's text in stretches of one style each.
+
+        A blank takes the style before it: it looks the same, and each stretch costs a terminal some 40 bytes.
+        """
+        codes = self.codes[row]
+        styles = self.styles[row][np.maximum.accumulate(np.where(codes != SPACE, np.arange(len(codes)), 0))]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(styles)) + 1, [len(styles)]])
+        return [(_text(codes[first:last]), STYLES[styles[first]]) for first, last in pairwise(starts.tolist())]
+
+    def text(self, row: int) -> str:
+        """The row without its styles."""
+        return _text(self.codes[row])
+
+    def changed(self, before: "Canvas") -> list[tuple[int, int, int]] | None:
+        """(row, first column, last column) of the rows that differ; None where the sizes do."""
+        if before.codes.shape != self.codes.shape:
+            return None
+        differs = (before.codes != self.codes) | (before.styles != self.styles)
+        # A wide character is repainted as a whole.
+        differs[:, :-1] |= differs[:, 1:] & (self.codes[:, 1:] == 0)
+        found = []
+        for row in np.flatnonzero(differs.any(axis=1)).tolist():
+            columns = np.flatnonzero(differs[row])
+            found.append((row, int(columns[0]), int(columns[-1])))
+        return found
+
+
+def _text(codes: Cells) -> str:
+    found: str = codes[codes != 0].tobytes().decode("utf-32-le")
+    return found

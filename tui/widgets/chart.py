@@ -1,0 +1,183 @@
+"""The chart: curves in braille on calm axes, with zoom, a cursor and a legend in its border."""
+
+from typing import Any, ClassVar
+
+from textual import events
+from textual.actions import SkipAction
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tui.widgets.chart_data import ChartData, Line, Mark
+from tui.widgets.drawing import Drawing, Source, XMode
+
+__all__ = ["Chart", "ChartData", "Line", "Mark", "Source", "XMode"]
+
+X_MODES: tuple[XMode, ...] = ("step", "epoch", "time")
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99)
+PAN = 0.2  # share of what is visible
+ZOOM = 2.0
+CLOSEST = {"step": 4.0, "epoch": 1e-3, "time": 1e-3}  # the least that is shown of an x axis
+
+
+class Chart(Drawing, can_focus=True):
+    """Draws what `source` gives for a number of dots across and a zoomed range of x, or None for all of it.
+
+    `refresh_data` asks it, as often as the caller likes; only cells that differ are painted. log_y, smoothing and
+    x_mode are for the source to obey; a change of them asks it again, and one by a key posts `Changed`.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "pan(-1)", "Left", show=False, id="chart.left"),
+        Binding("right", "pan(1)", "Right", show=False, id="chart.right"),
+        Binding("up,right_square_bracket", "zoom(1)", "Zoom in", show=False, id="chart.in"),
+        Binding("down,left_square_bracket", "zoom(-1)", "Zoom out", show=False, id="chart.out"),
+        Binding("0", "show_all", "All", show=False, id="chart.all"),
+        Binding("l", "log", "Log", show=False, id="chart.log"),
+        Binding("s", "smooth", "Smooth", show=False, id="chart.smooth"),
+        Binding("t", "x_axis", "By step, epoch, time", show=False, id="chart.x"),
+        Binding("c", "cursor", "Cursor", show=False, id="chart.cursor"),
+        Binding("escape", "leave", "Leave the cursor or the zoom", show=False, id="chart.leave"),
+    ]
+
+    class Changed(Message):
+        """A person has changed the chart's settings."""
+
+        def __init__(self, chart: "Chart") -> None:
+            super().__init__()
+            self.chart = chart
+
+        @property
+        def control(self) -> "Chart":
+            return self.chart
+
+    def __init__(self, title: str, source: Source | None = None, **options: Any) -> None:
+        """options: those of Drawing."""
+        super().__init__(title, source, **options)
+        self._hovering = False
+        self._dragged: tuple[int, tuple[float, float]] | None = None  # where a drag began, and what was shown
+
+    # --- keys ---
+
+    def action_log(self) -> None:
+        self.log_y = not self.log_y
+        self.post_message(self.Changed(self))
+
+    def action_smooth(self) -> None:
+        if not self.smooths:
+            return
+        self.smoothing = next((value for value in SMOOTHINGS if value > self.smoothing), SMOOTHINGS[0])
+        self.post_message(self.Changed(self))
+
+    def action_x_axis(self) -> None:
+        self.x_mode = X_MODES[(X_MODES.index(self.x_mode) + 1) % len(X_MODES)]
+        self.post_message(self.Changed(self))
+
+    def action_show_all(self) -> None:
+        self._show(None)
+
+    def action_leave(self) -> None:
+        if self.cursor is not None:
+            self.cursor = None
+            self._draw_again()
+        elif self.zoom is not None:
+            self._show(None)
+        else:
+            raise SkipAction  # the screen's own meaning of the key
+
+    def action_cursor(self) -> None:
+        low, high = self._shown()
+        self.cursor = None if self.cursor is not None else (low + high) / 2
+        self._hovering = False
+        self._draw_again()
+
+    def action_pan(self, direction: int) -> None:
+        low, high = self._shown()
+        if self.cursor is not None and not self._hovering:
+            moved = self.cursor + direction * max((high - low) / self._place.columns, self._least_move())
+            self.cursor = min(high, max(low, moved))
+            self._draw_again()
+        elif self.zoom is not None:
+            self._show(self._within(low + direction * PAN * (high - low), high - low))
+        else:
+            raise SkipAction
+
+    def action_zoom(self, direction: int) -> None:
+        low, high = self._shown()
+        centre = self.cursor if self.cursor is not None else (low + high) / 2
+        self._zoom_at(centre, ZOOM**direction)
+
+    # --- mouse ---
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, ZOOM**0.5)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, ZOOM**-0.5)
+
+    def _wheel(self, event: events.MouseEvent, factor: float) -> None:
+        x = self._x_below(event)
+        if x is not None and self.data.lines:
+            event.stop()
+            self._zoom_at(x, factor)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if event.button == 1 and self.zoom is not None:
+            self._dragged = event.x, self.zoom
+            self.capture_mouse()
+
+    def on_mouse_up(self) -> None:
+        if self._dragged is not None:
+            self._dragged = None
+            self.release_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._dragged is not None:
+            start, (low, high) = self._dragged
+            moved = (start - event.x) / self._place.columns * (high - low)
+            self._show(self._within(low + moved, high - low))
+            return
+        x = self._x_below(event)
+        if self.data.lines and (x is not None or self._hovering):
+            self.cursor, self._hovering = x, x is not None
+            self._draw_again()
+
+    def on_leave(self) -> None:
+        if self._hovering:
+            self.cursor, self._hovering = None, False
+            self._draw_again()
+
+    def _x_below(self, event: events.MouseEvent) -> float | None:
+        offset = event.get_content_offset(self)
+        if offset is None or offset.x < self._place.gutter:
+            return None
+        low, high = self._x_axis.low, self._x_axis.high
+        return low + (offset.x - self._place.gutter + 0.5) / self._place.columns * (high - low)
+
+    # --- what is shown ---
+
+    def _shown(self) -> tuple[float, float]:
+        return self._x_axis.low, self._x_axis.high
+
+    def _all(self) -> tuple[float, float]:
+        return self.source(2, None).x_range if self.source is not None else (0.0, 1.0)
+
+    def _within(self, low: float, width: float) -> tuple[float, float] | None:
+        """That range, moved into what there is; None where it is all of it."""
+        least, most = self._all()
+        if width >= most - least:
+            return None
+        low = min(max(low, least), most - width)
+        return low, low + width
+
+    def _zoom_at(self, x: float, factor: float) -> None:
+        low, high = self._shown()
+        width = max((high - low) / factor, CLOSEST[self.data.x_unit])
+        self._show(self._within(x - (x - low) * width / (high - low), width))
+
+    def _show(self, zoom: tuple[float, float] | None) -> None:
+        if zoom != self.zoom:
+            self.zoom = zoom
+            self._asked_for(forget_x=True)
+
+    def _least_move(self) -> float:
+        return 1.0 if self.data.x_unit == "step" else 0.0

@@ -1,0 +1,263 @@
+"""Below the curves of several runs: what each has come to, and the settings in which they differ."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from engine.comparison import LETTERS, METRICS, NONE, Comparison, Final
+from engine.texts import clean
+from tui.numbers import align, duration, number, percent
+from tui.signs import STATE_STYLES, sign
+from tui.widgets.canvas import RUNS
+from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
+
+HEADS = {
+    "train_loss": "train",
+    "val_loss": "val",
+    "val_accuracy": "val acc",
+    "test_loss": "test",
+    "test_accuracy": "test acc",
+}
+LEAST_NAME, MOST_NAME = 10, 28  # cells
+LEAST_VALUE, MOST_VALUE = 7, 24  # cells of a setting's value
+GAP = "  "
+
+
+def short_name(run_id: str) -> str:
+    """The id of a run without its date: "mnist-mlp kqzt"; a name that the user gave as it is."""
+    parts = clean(run_id).rsplit("-", 3)
+    ours = len(parts) == 4 and len(parts[1]) == 6 and len(parts[2]) == 6 and len(parts[3]) == 4
+    return f"{parts[0]} {parts[3]}" if ours else clean(run_id)
+
+
+class RunLines(Lines):
+    """Lines with the colours of the runs. They may be scrolled where there are more than fit."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{name}" for name in RUNS}
+    DEFAULT_CSS = "RunLines {" + "".join(f"& > .lines--{n} {{ color: ${n}; text-style: bold; }}" for n in RUNS) + "}"
+    found: Comparison | None = None
+
+    def show(self, found: Comparison) -> None:
+        self.found = found
+        self.show_lines()
+
+
+class WhoLine(RunLines):
+    """The top line: which letter is which run, and whether it still trains."""
+
+    DEFAULT_CSS = "WhoLine { height: 1; padding: 0 1; background: $panel; }"
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.found is None:
+            return [(Piece("reading the runs …", "quiet"),)]
+        finals = self.found.finals
+        room = max(6, (width - len(finals) * 7) // len(finals))
+        line: list[Piece] = []
+        for place, final in enumerate(finals):
+            line += [
+                Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
+                Piece(_cut(short_name(final.folder.id), room), "strong"),
+                Piece(f" {sign(final.state)}", _state_style(final)),
+                Piece("   "),
+            ]
+        return [cut(line[:-1], width)]
+
+
+class CompareTable(RunLines, can_focus=True):
+    """A table in a border with a cursor or a scroll position."""
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    CompareTable {
+        border: round $border-blurred; padding: 0 1;
+        border-title-color: $foreground; border-subtitle-color: $quiet;
+    }
+    CompareTable:focus { border: round $border; }
+    .-ascii CompareTable { border: ascii $border-blurred; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("left,h", "side(-1)", "Left", show=False),
+        Binding("right", "side(1)", "Right", show=False),
+    ]
+
+    def action_move(self, by: int) -> None:
+        raise NotImplementedError
+
+    def action_side(self, by: int) -> None:
+        """For tables that are wider than the screen."""
+
+
+class Finals(CompareTable):
+    """A row a run; the one under the cursor opens with enter."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "open the run", show=False, id="compare.open")]
+
+    class Opened(Message):
+        """A run is to be looked at alone."""
+
+        def __init__(self, final: Final) -> None:
+            super().__init__()
+            self.final = final
+
+    cursor = 0
+
+    def on_mount(self) -> None:
+        self.border_title = "finals"
+
+    def on_focus(self) -> None:
+        self.show_lines()
+
+    def on_blur(self) -> None:
+        self.show_lines()
+
+    def action_move(self, by: int) -> None:
+        count = len(self.found.finals) if self.found is not None else 1
+        self.cursor = max(0, min(count - 1, self.cursor + by))
+        self.show_lines()
+
+    def action_open(self) -> None:
+        if self.found is not None:
+            self.post_message(self.Opened(self.found.finals[self.cursor]))
+
+    def show(self, found: Comparison) -> None:
+        super().show(found)
+        forks = " · ".join(forks_of(found))
+        stars = "* best" if found.best else ""
+        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
+        subtitle = "   ".join(part for part in (forks, stars) if part)
+        self.border_subtitle = (subtitle if unicode else subtitle.replace("⑂", "fork of")).replace("[", "\\[")
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.found is None:
+            return []
+        head, rows = _finals(self.found, width)
+        drawn: list[Line] = [(Piece(head, "head"),)]
+        for place, (name, row) in enumerate(zip(*rows, strict=True)):
+            final = self.found.finals[place]
+            chosen = "chosen" if place == self.cursor and self.has_focus else ""
+            line = [
+                Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
+                Piece(f"{sign(final.state)} ", _state_style(final)),
+                Piece(name, chosen),
+            ]
+            drawn.append(cut([*line, Piece(GAP + (final.problem or row), "trouble" if final.problem else "")], width))
+        return drawn
+
+
+def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[str]]]:
+    """The head, and of each run its name and its numbers; what has no room gives way from the right."""
+    columns = [("step", [f"{final.step:,}" for final in found.finals])]
+    there = [key for key in METRICS if any(key in final.metrics for final in found.finals)]
+    columns += [(HEADS[key], _metric(found, key)) for key in there]
+    columns.append(("time", [duration(final.seconds) for final in found.finals]))
+    names = [short_name(final.folder.id) for final in found.finals]
+    longest = max(len(name) for name in names)
+    room = width - 4
+    wide = [max(len(title), *(len(text) for text in texts)) for title, texts in columns]
+    while len(wide) > 1 and sum(wide) + len(GAP) * len(wide) + min(longest, LEAST_NAME) > room:
+        wide.pop()
+    name_width = max(4, min(longest, MOST_NAME, room - sum(wide) - len(GAP) * len(wide)))
+    shown = list(zip(columns, wide, strict=False))
+    # The star behind a number is no part of it: heads stand above the digits.
+    head = GAP.join(_headed(title, texts).rjust(w) for (title, texts), w in shown)
+    rows = [GAP.join(texts[row].rjust(w) for (_, texts), w in shown) for row in range(len(names))]
+    return " " * 4 + fitted("run", name_width) + GAP + head, ([fitted(name, name_width) for name in names], rows)
+
+
+def _headed(title: str, texts: Sequence[str]) -> str:
+    starred = any(text.endswith(("*", " ")) for text in texts)
+    return title + " " if starred and len(title) < max(map(len, texts)) else title
+
+
+def _metric(found: Comparison, key: str) -> list[str]:
+    values = [final.metrics.get(key) for final in found.finals]
+    texts = [percent(v) if v is not None else NONE for v in values]
+    if not key.endswith("accuracy"):
+        texts = align([number(value) for value in values])
+    best = found.best.get(key, ())
+    return [text + ("*" if place in best else " ") for place, text in enumerate(texts)]
+
+
+def forks_of(found: Comparison) -> list[str]:
+    """B ⑂ A @ step 7,150, of each fork; of a parent that is not compared, its name."""
+    letters = {final.folder.id: LETTERS[place] for place, final in enumerate(found.finals)}
+    return [
+        f"{LETTERS[place]} ⑂ {letters.get(final.parent[0], short_name(final.parent[0]))} @ step {final.parent[1]:,}"
+        for place, final in enumerate(found.finals)
+        if final.parent is not None
+    ]
+
+
+class Differences(CompareTable):
+    """A row a setting that differs, a column a run."""
+
+    first = 0  # row at the top
+    side = 0  # run at the left
+
+    def on_mount(self) -> None:
+        self.border_title = "settings that differ"
+
+    def action_move(self, by: int) -> None:
+        self.first += by
+        self.show_lines()
+
+    def action_side(self, by: int) -> None:
+        self.side += by
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.found is None:
+            return []
+        rows = self.found.differences
+        if not rows:
+            return [(Piece("none: all settings are the same", "quiet"),)]
+        keys = min(max(len(row.key) for row in rows), max(12, width // 3))
+        wide = [
+            max(LEAST_VALUE, min(MOST_VALUE, max(len(row.values[place]) for row in rows)))
+            for place in range(len(self.found.finals))
+        ]
+        wide = _narrowed(wide, width - keys)
+        last = len(wide)
+        while last > 1 and sum(wide[-last:]) + len(GAP) * last + keys > width:
+            last -= 1  # so many fit at the very right
+        self.side = max(0, min(self.side, len(wide) - last))
+        self.first = max(0, min(self.first, len(rows) - (height - 1)))
+        seen = rows[self.first : self.first + height - 1]
+        places = range(self.side, len(wide))
+        head = [Piece(fitted("", keys), "head")]
+        for place in places:
+            head += [Piece(GAP), Piece(fitted(LETTERS[place], wide[place]), f"run{place + 1}")]
+        drawn = [cut(head, width)]
+        for row in seen:
+            values = [Piece(GAP + fitted(row.values[place], wide[place])) for place in places]
+            drawn.append(cut([Piece(fitted(row.key, keys), "quiet"), *values], width))
+        self._tell_rest(len(rows), len(seen), hidden=width_of(head) > width or self.side > 0)
+        return drawn
+
+    def _tell_rest(self, rows: int, seen: int, *, hidden: bool) -> None:
+        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
+        parts = [f"{self.first + 1} to {self.first + seen} of {rows}"] if seen < rows else []
+        parts += ["← → more runs" if unicode else "left, right: more runs"] if hidden else []
+        subtitle = " · ".join(parts) if unicode else ", ".join(parts)
+        if str(self.border_subtitle or "") != subtitle:
+            self.border_subtitle = subtitle
+
+
+def _narrowed(wide: list[int], room: int) -> list[int]:
+    """The widest columns give way first, as long as that makes them all fit."""
+    wide = list(wide)
+    while sum(wide) + len(GAP) * len(wide) > room and max(wide) > LEAST_VALUE:
+        wide[wide.index(max(wide))] -= 1
+    return wide
+
+
+def _cut(text: str, width: int) -> str:
+    return fitted(text, min(width, len(text)))
+
+
+def _state_style(final: Final) -> str:
+    return STATE_STYLES.get(final.state, "trouble")

@@ -1,0 +1,81 @@
+"""The bottom line: the keys that work now, and no others. A click on one presses it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.events import Click
+
+from tui.widgets.lines import Line, Lines, Piece, cut, width_of
+
+
+class Hint(NamedTuple):
+    """A key as it is written, what it does in a word, and the action of its screen."""
+
+    key: str
+    label: str
+    action: str
+
+
+# How a key is written, where that is not its name.
+NAMES = {
+    "full_stop": ".",
+    "plus": "+",
+    "minus": "-",
+    "question_mark": "?",
+    "escape": "esc",
+    "comma": ",",
+    "up": "↑",
+    "down": "↓",
+}
+
+
+def written(keys: str) -> str:
+    """The first of a binding's keys, as it stands on the keyboard."""
+    key = keys.partition(",")[0]
+    return NAMES.get(key, key.replace("ctrl+", "^"))
+
+
+class KeyLine(Lines):
+    """Hints, the most wanted first; what has no room gives way, the last one never."""
+
+    DEFAULT_CSS = """
+    KeyLine { height: 1; padding: 0 1; }
+    """
+
+    hints: tuple[Hint, ...] = ()
+    _places: tuple[tuple[int, int, str], ...] = ()  # first cell, cell after the last, action
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        self.hints = tuple(hints)
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        gap = 3 if width >= 108 else 2
+        *hints, last = self.hints or (Hint("", "", ""),)
+        room = width - _width(last)
+        shown = []
+        for hint in hints:
+            room -= _width(hint) + gap
+            if room < 0:
+                break
+            shown.append(hint)
+        shown.append(last)
+        line: list[Piece] = []
+        places = []
+        for hint in shown:
+            begin = width_of(line)
+            line += [Piece(hint.key, "key"), Piece(f" {hint.label}" if hint.label else "", "quiet")]
+            places.append((begin, width_of(line), hint.action))
+            line.append(Piece(" " * gap))
+        self._places = tuple(places)
+        return [cut(line[:-1], width)]
+
+    async def on_click(self, event: Click) -> None:
+        x = event.x - self.gutter.left
+        for begin, end, action in self._places:
+            if begin <= x < end:
+                await self.screen.run_action(action)
+
+
+def _width(hint: Hint) -> int:
+    return len(hint.key) + 1 + len(hint.label)

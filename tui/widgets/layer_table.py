@@ -1,0 +1,251 @@
+"""The layers of the model, each on a line: how large its gradient, weights and updates are, and where it ails."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+
+from tui.numbers import align, number
+from tui.snapshot import TREND, LayerRow, Snapshot
+from tui.widgets.lines import Line, Lines, Piece, fitted
+
+SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
+BARS = "▁▂▃▄▅▆▇█"
+ORDERS = ("model", "|grad|", "|w|", "update/w", "dead")  # what the rows can be sorted by
+_KEYS: dict[str, Callable[[LayerRow], float | None]] = {
+    "|grad|": lambda row: row.grad_norm,
+    "|w|": lambda row: row.weight_norm,
+    "update/w": lambda row: row.update_ratio,
+    "dead": lambda row: row.dead,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """title: above it. width: cells. order: how soon it gives way on a narrow screen; 0 never."""
+
+    title: str
+    width: int
+    order: int
+    left: bool = False
+
+
+_COLUMNS = (
+    Column("layer", 10, 0, left=True),
+    Column("kind", 18, 2, left=True),
+    Column("|grad|", 8, 0),
+    Column("|w|", 7, 3),
+    Column("update/w", 8, 0),
+    Column("", 1, 0, left=True),
+    Column("word", 4, 1, left=True),
+    Column("dead", 4, 5),
+    Column("trend", TREND, 4, left=True),
+)
+
+
+class LayerTable(Lines, can_focus=True):
+    """Rows in the model's order or sorted by a column; the one under the cursor opens with enter."""
+
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
+    DEFAULT_CSS = """
+    LayerTable {
+        border: round $border-blurred; padding: 0 1;
+        border-title-color: $foreground; border-subtitle-color: $quiet;
+    }
+    LayerTable:focus { border: round $border; }
+    .-ascii LayerTable { border: ascii $border-blurred; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-10)", show=False),
+        Binding("pagedown", "move(10)", show=False),
+        Binding("home", "move(-100000)", show=False),
+        Binding("end", "move(100000)", show=False),
+        Binding("enter", "open", "Open the layer", show=False, id="layers.open"),
+        Binding("s", "sort", "Sort by the next column", show=False, id="layers.sort"),
+    ]
+
+    class Opened(Message):
+        """A layer was chosen, to be looked at closely."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
+        super().__init__(id=id)
+        self._rows: tuple[LayerRow, ...] = ()
+        self._every: int | None = None
+        self._is_known = False  # whether there was a snapshot
+        self.order = ORDERS[0]
+        self._cursor = 0
+        self._first = 0  # row at the top
+
+    def on_mount(self) -> None:
+        self.border_title = "layers"
+
+    def show(self, snapshot: Snapshot) -> None:
+        if len(self._rows) != len(snapshot.layers):
+            self.refresh(layout=True)  # its height may follow the number of rows
+        self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
+        self._say_order()
+        self.show_lines()
+
+    def _say_order(self) -> None:
+        every = self._every
+        cadence = [] if not every else ["every step" if every == 1 else f"every {every} steps"]
+        sorted_by = [] if self.order == "model" else [f"by {self.order}"]
+        subtitle = " · ".join([*sorted_by, *cadence])
+        if self.border_subtitle != subtitle:
+            self.border_subtitle = subtitle
+
+    @property
+    def on_screen(self) -> tuple[str, ...]:
+        """Names of the layers on the screen."""
+        height = max(0, self.content_size.height - 1)
+        return tuple(row.name for row in self.sorted_rows()[self._first : self._first + height])
+
+    def sorted_rows(self) -> list[LayerRow]:
+        """What is not finite comes first, then the largest; what was not measured comes last."""
+        key = _KEYS.get(self.order)
+        if key is None:
+            return list(self._rows)
+        found = {row.name: key(row) for row in self._rows}
+        return sorted(self._rows, key=lambda row: (not row.non_finite, -_ranked(found[row.name])))
+
+    # --- keys ---
+
+    def action_move(self, by: int) -> None:
+        self._cursor = max(0, min(len(self._rows) - 1, self._cursor + by))
+        self.show_lines()
+
+    def action_open(self) -> None:
+        rows = self.sorted_rows()
+        if rows:
+            self.post_message(self.Opened(rows[min(self._cursor, len(rows) - 1)].name))
+
+    def action_sort(self) -> None:
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self._say_order()
+        self.show_lines()
+
+    def on_focus(self) -> None:
+        self.show_lines()
+
+    def on_blur(self) -> None:
+        self.show_lines()
+
+    # --- lines ---
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return 1 + max(1, len(self._rows))
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if not self._rows:
+            return [(Piece("the layers are listed once the run has begun" if self._is_known else "", "quiet"),)]
+        rows = self.sorted_rows()
+        self._scroll(len(rows), height - 1)
+        shown = rows[self._first : self._first + height - 1]
+        columns = _fitting(width, max(len(row.name) for row in rows), max(len(row.kind) for row in rows))
+        lines = [self._head(columns)]
+        grads = align(["NaN" if row.non_finite else three_digits(row.grad_norm) for row in shown])
+        weights = align([three_digits(row.weight_norm) for row in shown])
+        for offset, (row, grad, weight) in enumerate(zip(shown, grads, weights, strict=True)):
+            line = _line(row, columns, grad, weight)
+            if self.has_focus and self._first + offset == self._cursor:
+                line = tuple(Piece(piece.text, "chosen") for piece in line)
+            lines.append(line)
+        return lines
+
+    def _scroll(self, count: int, height: int) -> None:
+        self._cursor = min(self._cursor, count - 1)
+        if self.has_focus:
+            self._first = min(self._first, self._cursor)
+            self._first = max(self._first, self._cursor - height + 1)
+        self._first = max(0, min(self._first, count - height))
+
+    def _head(self, columns: dict[str, int]) -> Line:
+        pieces = []
+        for column in _COLUMNS:
+            if column.title not in columns:
+                continue
+            chosen = column.title == self.order
+            title = {"word": ""}.get(column.title, column.title)
+            text = fitted(f"▾{title}" if chosen else title, columns[column.title], right=not column.left)
+            pieces.append(Piece(text + " ", "strong" if chosen else "head"))
+        return tuple(pieces)
+
+
+def _ranked(value: float | None) -> float:
+    return float("-inf") if value is None else value
+
+
+def _fitting(width: int, name: int, kind: int) -> dict[str, int]:
+    """The columns that there is room for, with their widths. name, kind: cells of the longest of each."""
+    kept = {column.title: column.width for column in _COLUMNS}
+    kept["layer"], kept["kind"] = max(5, min(name, 20)), max(4, min(kind, 28))
+    for column in sorted((c for c in _COLUMNS if c.order), key=lambda c: c.order):
+        over = sum(kept.values()) + len(kept) - width
+        if over <= 0:
+            break
+        if column.title == "kind" and kept["kind"] - over >= SHORTEST_KIND:
+            kept["kind"] -= over
+            break
+        del kept[column.title]
+    spare = max(0, width - sum(kept.values()) - len(kept))
+    kept["layer"] += min(spare, 2)
+    if "kind" in kept:
+        kept["kind"] += min(max(0, spare - 2), 4)
+    return kept
+
+
+def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str) -> Line:
+    sign, word, style = row.ratio_sign
+    ailing = "trouble" if row.non_finite else ""
+    cells: dict[str, tuple[str, str]] = {
+        "layer": (row.name, ailing),
+        "kind": (row.kind, "quiet"),
+        "|grad|": (grad, ailing),
+        "|w|": (weight, ""),
+        "update/w": (_ratio(row.update_ratio), ""),
+        "": (sign, style),
+        "word": (word, style),
+        "dead": (share(row.dead), _dead_style(row.dead)),
+        "trend": (_trend(row.trend), "faint"),
+    }
+    return tuple(
+        Piece(
+            fitted(cells[column.title][0], columns[column.title], right=not column.left) + " ", cells[column.title][1]
+        )
+        for column in _COLUMNS
+        if column.title in columns
+    )
+
+
+def three_digits(value: float | None) -> str:
+    """0.153, 13.7, 8.9e-5: at most seven cells."""
+    return _scientific(value) if value and not 1e-4 <= abs(value) < 1e5 else number(value)
+
+
+def _scientific(value: float) -> str:
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def _ratio(value: float | None) -> str:
+    return number(value) if not value else _scientific(value)
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f}%"
+
+
+def _dead_style(value: float | None) -> str:
+    return "" if value is None or value < 0.5 else "warn" if value < 0.9 else "trouble"
+
+
+def _trend(trend: tuple[float | None, ...]) -> str:
+    return "".join(" " if v is None else BARS[round(max(0.0, min(1.0, v)) * (len(BARS) - 1))] for v in trend)

@@ -1,0 +1,122 @@
+"""A widget of whole lines: given as styled pieces, drawn by render_line, and only those that changed."""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+STYLES = (
+    "quiet", "strong", "train", "validation", "trouble", "planned", "good", "warn", "you", "faint", "chosen", "key",
+    "head",
+)  # fmt: skip
+# Each sign that a console widget writes, as a terminal without UTF-8 can show it: of the same width.
+ASCII = str.maketrans("▶⏸✓■✗…●▲▼×·–→│┆━╸─↑↓≥≤λ−▾▁▂▃▄▅▆▇█‖⟲⑂", ">=v#x~o^vx.->||=>-^v><l-v_.-=+*#@=<Y")
+
+
+class Piece(NamedTuple):
+    """Some text on a line, and one of STYLES, or "" for the widget's own."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Piece, ...]
+
+
+def width_of(line: Sequence[Piece]) -> int:
+    """Cells."""
+    return sum(cell_len(piece.text) for piece in line)
+
+
+def fitted(text: str, width: int, *, right: bool = False) -> str:
+    """`text` in exactly `width` cells; what is too long ends in an ellipsis."""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    return " " * (width - length) + text if right else text + " " * (width - length)
+
+
+def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Line:
+    """A line with pieces at both its ends; the left ones give way where there is no room for both."""
+    room = width - width_of(right)
+    used = width_of(left)
+    if used <= room:
+        return (*left, Piece(" " * (room - used)), *right)
+    return (*cut(left, room - 1), Piece(" "), *right)
+
+
+def cut(line: Sequence[Piece], width: int) -> Line:
+    """The line in at most `width` cells; what is too long ends in an ellipsis."""
+    kept: list[Piece] = []
+    for piece in line:
+        length = cell_len(piece.text)
+        if length > width:
+            kept.append(Piece(fitted(piece.text, width), piece.style))
+            break
+        kept.append(piece)
+        width -= length
+    return tuple(kept)
+
+
+class Lines(Widget):
+    """Shows lines that its subclass makes for the width there is; a line that is as before is not drawn again."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{style}" for style in STYLES}
+    DEFAULT_CSS = """
+    Lines {
+        & > .lines--quiet { color: $quiet; }
+        & > .lines--strong { text-style: bold; }
+        & > .lines--train { color: $train; }
+        & > .lines--validation { color: $validation; }
+        & > .lines--trouble { color: $trouble; text-style: bold; }
+        & > .lines--planned { color: $planned; }
+        & > .lines--good { color: $good; }
+        & > .lines--warn { color: $warning; }
+        & > .lines--faint { color: $train 60%; }
+        & > .lines--you { color: $primary; text-style: bold; }
+        & > .lines--chosen { text-style: reverse; }
+        & > .lines--key { color: $train; text-style: bold; }
+        & > .lines--head { color: $quiet; }
+    }
+    """
+
+    _drawn: tuple[Line, ...] = ()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        """What to show in so many cells; for the subclass."""
+        raise NotImplementedError
+
+    def show_lines(self) -> None:
+        """Ask for the lines anew, and draw those that differ."""
+        width, height = self.content_size
+        if not width or not height:
+            self._drawn = ()
+            return
+        before, self._drawn = self._drawn, tuple(self.lines(width, height))
+        if len(before) != len(self._drawn):
+            self.refresh()
+            return
+        changed = [y for y, (old, new) in enumerate(zip(before, self._drawn, strict=True)) if old != new]
+        if changed:
+            self.refresh(*(Region(0, y, width, 1) for y in changed))  # counted from the content's corner
+
+    def on_resize(self) -> None:
+        self.show_lines()
+
+    def on_show(self) -> None:
+        self.show_lines()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        line = self._drawn[y] if y < len(self._drawn) else ()
+        own = self.rich_style
+        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
+        segments = []
+        for text, name in line:
+            style = self.get_component_rich_style(f"lines--{name}") if name else own
+            segments.append(Segment(text if unicode else text.translate(ASCII), style))
+        return Strip(segments).adjust_cell_length(width, own)

@@ -1,0 +1,166 @@
+"""Pictures that are images themselves: the worst mistakes, and the filters of the first layer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+
+from engine.pictures import Picture
+from engine.texts import clean
+from tui import numbers
+from tui.widgets import picture_colours as colours
+from tui.widgets.picture_canvas import Canvas, Pixels
+
+GAP = 2  # cells between images
+LEAST = 6  # of the images that should be seen at once, if need be smaller
+SIDE = 48  # pixels of an image, at most
+CAPTION = 18  # cells
+
+
+class _Tiles(NamedTuple):
+    width: int  # of an image, in pixels and cells
+    height: int  # pixels
+    step: int  # cells from one to the next
+    across: int
+    down: int
+
+
+def mistakes(canvas: Canvas, picture: Picture) -> None:
+    """Each with what it is, what the model took it for and how sure it was."""
+    arrays = picture.arrays
+    looked = int(arrays["looked_at"])
+    split = {"train": "training"}.get(picture.text("split"), picture.text("split"))
+    count = int(arrays["mistakes"])
+    said = f"{count:,} mistake{'' if count == 1 else 's'} in {looked:,} {split} samples"
+    more = ", the surest first" if count > 1 else ""
+    canvas.text(0, 0, said + (more if cell_len(said + more) <= canvas.width else ""), "strong")
+    names = [clean(name) for name in picture.texts("classes")]
+    if "rows" in arrays:
+        _table(canvas, picture, names)
+        return
+    images = arrays["images"]
+    if not len(images):
+        return
+    captions = [
+        (f"true {names[true]}", f"said {names[said]}, {numbers.percent(probability, 0)}")
+        for true, said, probability in zip(arrays["true"], arrays["predicted"], arrays["probability"], strict=True)
+    ]
+    widest = min(CAPTION, max(cell_len(line) for pair in captions for line in pair))
+    tiles = _layout(canvas, len(images), images.shape[2:], LEAST, below=2, widest=widest)
+    for i, (x, y) in enumerate(_places(canvas, tiles, len(images), below=2)):
+        canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
+        for line, text in enumerate(captions[i]):
+            canvas.text(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
+
+
+def filters(canvas: Canvas, picture: Picture) -> None:
+    """The weights of a layer as images: of three colours as they are, of one from blue (negative) to red."""
+    weights = picture.arrays["filters"]
+    of = int(picture.arrays["of"])
+    some = f"{len(weights)} of {of}" if len(weights) < of else f"{of}"
+    colour = weights.shape[1] == 3
+    ground = canvas.palette.ground
+    note = "grey: 0" if colour else "blue: below 0, red: above" if canvas.palette.shades else "the fuller, the higher"
+    after = canvas.text(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
+    if after + 2 + cell_len(note) <= canvas.width:
+        canvas.right(canvas.width, 0, note, "quiet")
+    tiles = _layout(canvas, len(weights), weights.shape[2:], len(weights), below=0, widest=0)
+    red, green, blue = colours.mixed(np.array(canvas.palette.text), ground, 0.10).tolist()
+    for i, (x, y) in enumerate(_places(canvas, tiles, len(weights), below=0)):
+        if colour:
+            pixels = ((weights[i].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+        elif canvas.palette.shades:
+            pixels = colours.diverging(weights[i].mean(axis=0), (red, green, blue))
+        else:
+            pixels = np.repeat(((weights[i].mean(axis=0) + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
+        canvas.image(x, y, _enlarged(pixels, tiles.height, tiles.width))
+
+
+def _layout(canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int) -> _Tiles:
+    """The largest size at which `wanted` of the images are seen at once. below: rows of text under each."""
+    height, width = (int(size) for size in shape)
+    factors = [f for f in (8, 6, 5, 4, 3, 2, 1.5, 1, 0.75, 0.5) if f <= 1 or f * max(height, width) <= SIDE]
+    if max(height, width) > SIDE:
+        factors = [SIDE / max(height, width) * f for f in (1, 0.75, 0.5)]
+    best: _Tiles | None = None
+    for factor in factors:
+        w, h = max(2, round(width * factor)), max(2, round(height * factor))
+        step = max(w, widest) + GAP
+        across = max(1, (canvas.width + GAP) // step)
+        rows = -(-h // 2) + below
+        gap = 0 if below else 1
+        down = max(1, (canvas.height - 1 + gap) // (rows + gap))
+        tiles = _Tiles(w, h, step, across, down)
+        fits = w <= canvas.width and rows <= canvas.height - 1
+        if fits and across * down >= min(wanted, count):
+            return tiles
+        if fits and (best is None or across * down > best.across * best.down):
+            best = tiles
+    return best or tiles
+
+
+def _places(canvas: Canvas, tiles: _Tiles, count: int, *, below: int) -> list[tuple[int, int]]:
+    """The upper left cells of as many images as there is room for."""
+    rows = -(-tiles.height // 2) + below + (0 if below else 1)
+    fitting = min(count, tiles.across * tiles.down)
+    return [(i % tiles.across * tiles.step, 1 + i // tiles.across * rows) for i in range(fitting)]
+
+
+def _coloured(image: NDArray[np.uint8]) -> Pixels:
+    """(C, h, w) -> (h, w, 3)"""
+    return np.repeat(image[0][..., None], 3, axis=2) if len(image) == 1 else image.transpose(1, 2, 0)
+
+
+def _enlarged(pixels: Pixels, height: int, width: int) -> Pixels:
+    """By whole pixels, without smoothing."""
+    rows = np.arange(height) * len(pixels) // height
+    columns = np.arange(width) * pixels.shape[1] // width
+    return pixels[rows][:, columns]
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Each new pixel is the mean of those under it."""
+    if height >= len(pixels):
+        return _enlarged(pixels, height, width)
+    shrunk = _means(_means(pixels.astype(float), height).transpose(1, 0, 2), width).transpose(1, 0, 2)
+    return np.clip(np.rint(shrunk), 0, 255).astype(np.uint8)
+
+
+def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Along the first axis, from the running sum between fractional places."""
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+    places = np.linspace(0, len(values), count + 1)
+    before = np.minimum(places.astype(int), len(values) - 1)
+    share = (places - before).reshape(-1, 1, 1)
+    at = total[before] * (1 - share) + total[before + 1] * share
+    means: NDArray[np.float64] = np.diff(at, axis=0) * count / len(values)
+    return means
+
+
+def _table(canvas: Canvas, picture: Picture, names: list[str]) -> None:
+    """Samples that are no images, as rows of numbers."""
+    arrays = picture.arrays
+    heads = ["true", "said", "sure", *(clean(column) for column in picture.texts("columns"))]
+    body = [
+        [names[true], names[said], numbers.percent(probability, 0), *(numbers.number(float(v)) for v in row)]
+        for true, said, probability, row in zip(
+            arrays["true"], arrays["predicted"], arrays["probability"], arrays["rows"], strict=True
+        )
+    ][: max(0, canvas.height - 3)]
+    x = 0
+    for column, head in enumerate(heads):
+        texts = [row[column] for row in body]
+        aligned = numbers.align(texts) if column > 2 else texts
+        wide = min(16, max([cell_len(head) if column < 3 else min(cell_len(head), 9), *map(cell_len, aligned)]))
+        if x + wide > canvas.width:
+            break
+        canvas.text(x, 2, _cut(head, wide), "quiet")
+        for row, text in enumerate(aligned):
+            canvas.text(x, 3 + row, _cut(text, wide), "trouble" if column == 1 else "")
+        x += wide + 2
+
+
+def _cut(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"

@@ -1,0 +1,132 @@
+"""The top line: which run this is, whether it is alive, and how far it has come."""
+
+import math
+from collections.abc import Sequence
+
+from tui.numbers import number
+from tui.signs import sign
+from tui.snapshot import Snapshot
+from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
+
+STYLES = {
+    "starting": "warn",
+    "running": "good",
+    "paused": "warn",
+    "finished": "good",
+    "stopped": "strong",
+    "failed": "trouble",
+    "lost": "trouble",
+}
+LONGEST_STATE = len("starting")
+STAGES = {"torch": "loading torch", "data": "reading data", "model": "building the model"}
+SHORTEST_BAR = 5
+
+
+class TopLine(Lines):
+    """One line, or none of it where the run is unknown yet."""
+
+    DEFAULT_CSS = """
+    TopLine { height: 1; padding: 0 1; background: $panel; }
+    """
+
+    snapshot: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.snapshot is None:
+            return []
+        return [top_line(self.snapshot, width)]
+
+
+def top_line(now: Snapshot, width: int) -> Line:
+    """Left the name and state, right the numbers, between them the bar, as wide as there is room."""
+    wide = width >= 108
+    gap = "   " if wide else " "
+    word, style = sign(now.state), STYLES[now.state]
+    state = f"{word} {now.state:<{LONGEST_STATE}}" if wide else word
+    name = [Piece(now.preset, "strong"), Piece(f" {now.short_id}", "quiet"), Piece(gap), Piece(state, style)]
+    if now.state == "starting" and not now.step:
+        stage = STAGES.get(now.stage, now.stage)
+        return cut([*name, Piece(f"{gap}{stage or 'starting the worker'}…", "quiet")], width)
+    epoch = [Piece(gap), *_count("epoch", _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
+    step = [Piece(gap), *_step(now)]
+    short = [Piece(gap), *_short_step(now)]
+    share = now.step / now.total_steps if now.total_steps else 0.0
+    right = [Piece(f"{100 * share:>5.1f}%" if now.total_steps else "", "strong")]
+    if now.is_alive:
+        right += [Piece(f"{gap}ETA ", "quiet"), Piece(f"{_eta(now.eta):>5}")]
+    if now.speed is not None:
+        right += [Piece(f"{gap}{_speed(now.speed):>5}"), Piece(" step/s" if wide else "/s", "quiet")]
+    # Large numbers give way, then the epoch, before anything is cut in two.
+    choices = ([*name, *epoch, *step], [*name, *epoch, *short], [*name, *short])
+    left = next((c for c in choices if width_of(c) + width_of(right) + len(gap) <= width), choices[-1])
+    room = width - width_of(left) - width_of(right) - len(gap) - 1
+    if room < SHORTEST_BAR or not now.total_steps:
+        return cut(spread(left, right, width), width)
+    return (*left, Piece(gap), *bar(share, room, style), Piece(" "), *right)
+
+
+def _step(now: Snapshot) -> list[Piece]:
+    total = now.total_steps
+    step = f"{now.step:,}" if total is None else f"{now.step:>{len(f'{total:,}')},}"
+    return _count("step", step, f"{total:,}" if total is not None else None)
+
+
+def _short_step(now: Snapshot) -> list[Piece]:
+    total = now.total_steps
+    return _count("step", f"{_short(now.step):>5}", _short(total) if total is not None else None)
+
+
+def _short(steps: int) -> str:
+    """41.2k, 1.21M: at most five cells."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if steps >= size:
+            thousands = steps / min(size, 1e3) if letter == "k" else steps / size
+            return f"{thousands:.3g}{letter}" if thousands < 999.5 else f"{thousands:.0f}{letter}"
+    return f"{steps:,}"
+
+
+def _count(what: str, value: str, of: str | None) -> list[Piece]:
+    pieces = [Piece(f"{what} ", "quiet"), Piece(value)]
+    return [*pieces, Piece(f"/{of}", "quiet")] if of is not None else pieces
+
+
+def _epoch(now: Snapshot) -> str:
+    """The one under way, from 1; padded, so that nothing moves when it grows."""
+    last = _whole(now.epochs) if now.epochs else None
+    current = math.floor(now.epoch + 1e-9) + 1
+    if last is None:
+        return f"{current:,}"
+    return f"{min(current, last):>{len(f'{last:,}')},}"
+
+
+def _whole(epochs: float) -> int:
+    return max(1, math.ceil(epochs - 1e-6))
+
+
+def _eta(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds >= 100 * 3600:
+        return f"{seconds / 86400:.0f} d"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _speed(speed: float) -> str:
+    """Three significant digits: more would only flicker."""
+    if speed < 1000:
+        return number(speed)
+    digits = len(str(int(speed))) - 3
+    return f"{round(speed, -digits):,.0f}"
+
+
+def bar(share: float, width: int, style: str) -> list[Piece]:
+    """A bar of half cells."""
+    halves = round(max(0.0, min(1.0, share)) * 2 * width)
+    done = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return [Piece(done, style), Piece("─" * (width - len(done)), "quiet")]
