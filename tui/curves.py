@@ -11,7 +11,7 @@ from engine.follow import Follower, Member
 from engine.pyramid import Pyramid
 from tui import smoothing as smoothed
 from tui.digest import NAMES, Points, digest_of
-from tui.sampling import View, Zoom, band, envelope, is_above_zero, marks_in, points_line, series_lines, view_of
+from tui.sampling import View, Zoom, band, envelope, is_nowhere_negative, marks_in, points_line, series_lines, view_of
 from tui.widgets.chart_data import NOTHING, ChartData, Line, Mark
 from tui.x_scale import XMode, total_steps
 
@@ -155,7 +155,7 @@ def _measured(
     return _data(
         follower, view, lines, goal=goal, factor=factor, series=exact, points=points, note=_together(follower),
         gaps=smoothed.gaps(series) if column == "loss" else [],
-        fits_log=column != "loss" or is_above_zero(least, points),
+        fits_log=column != "loss" or is_nowhere_negative(least, points),
     )  # fmt: skip
 
 

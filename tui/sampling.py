@@ -149,7 +149,7 @@ def _starts(xs: Floats, view: View) -> NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(np.diff(_bins(xs, view))) + 1])
 
 
-def is_above_zero(series: Pyramid, points: Points) -> bool:
-    """Whether a log axis can show all of it."""
+def is_nowhere_negative(series: Pyramid, points: Points) -> bool:
+    """Whether a log axis can show all of it, 0 being at its foot."""
     least, _ = series.envelope(np.array([0, len(series)]))
-    return not bool((least <= 0).any() or (points.values <= 0).any())
+    return not bool((least < 0).any() or (points.values < 0).any())

@@ -203,7 +203,7 @@ class Drawing(Widget):
             smoothing = self.smoothing if self.smooths else None
             zoomed = self.zoom is not None
             by = self.data.x_unit if self.data.lines else self.x_mode  # not each can be shown by time
-            axis = "" if not self.log_y else "log" if self.data.fits_log else "linear: not all > 0"
+            axis = "" if not self.log_y else "log" if self.data.fits_log else "linear: some < 0"
             settings = legend.settings(
                 self.data.note, axis, smoothing, by, room, zoomed=zoomed, unicode=self._unicode
             )

@@ -53,6 +53,7 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] |
     """The least and the greatest value to be seen; None where there is none, or none above 0 for a log axis."""
     lows: list[float] = []
     highs: list[float] = []
+    least = math.inf  # of what is more than a faint background
     for line in data.lines:
         shown = np.ones(len(line.low), np.bool_)
         if line.xs is not None:
@@ -62,10 +63,14 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] |
         if shown.any():
             lows.append(float(line.low[shown].min()))
             highs.append(float(line.high[shown].max()))
+            least = least if line.style in _BEHIND else min(least, lows[-1])
     if data.goal is not None and (data.goal > 0 or not log):
         lows.append(data.goal)
         highs.append(data.goal)
-    return (min(lows), max(highs)) if lows else None
+    if not lows:
+        return None
+    # Single batches may be learned to a millionth: a logarithmic axis has other things to show.
+    return (max(min(lows), least / 10) if log and math.isfinite(least) else min(lows)), max(highs)
 
 
 def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:
@@ -108,7 +113,9 @@ def _row(value: float, axis: Axis, place: Frame) -> int:
 
 
 def dot_rows(values: NDArray[np.floating], axis: Axis, rows: int) -> Floats:
-    """Values as rows of dots from the top. NaN where an axis can't show the value."""
+    """Values as rows of dots from the top. NaN where an axis can't show the value; 0 is at the foot of a log axis."""
+    if axis.log:
+        values = np.where((values >= 0) & (values < axis.low), axis.low, values)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log10(values.astype(np.float64)) if axis.log else values.astype(np.float64)
     low, high = (math.log10(axis.low), math.log10(axis.high)) if axis.log else (axis.low, axis.high)
