@@ -114,5 +114,5 @@ def test_saving_keeps_what_it_does_not_know(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "\n[later]\nx = 1\n")
     settings.save(Settings(fps=4.0), file)
     assert tomllib.loads(file.read_text()) == {
-        "theme": "auto", "fps": 4.0, "smoothing": 0.6, "log_y": False, "notify": "bell", "later": {"x": 1}
+        "theme": "auto", "fps": 4.0, "smoothing": 0.6, "log_y": True, "notify": "bell", "later": {"x": 1}
     }  # fmt: skip
