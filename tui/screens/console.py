@@ -58,6 +58,7 @@ class Console(SteeredScreen):
     def __init__(self, folder: RunFolder) -> None:
         super().__init__(folder)
         self.reader: Reader | None = None
+        self._turn = 0  # which half of the screen is drawn next, where they take turns
 
     def compose(self) -> ComposeResult:
         yield TopLine(id="top")
@@ -111,7 +112,11 @@ class Console(SteeredScreen):
     def draw(self, now: Snapshot) -> None:
         if self.reader is None or not self.is_whole:
             return
-        self.query_one(TopLine).show(now)
+        # Over SSH, while numbers stream in, half of the screen at a time: the line is what limits it.
+        in_turns = self.descent.terminal.ssh and now.state == "running"
+        self._turn = 1 - self._turn
+        if self._turn or not in_turns:
+            self.query_one(TopLine).show(now)
         self.query_one(StatusLine).show(now)
         layers = self.query_one(LayerTable)
         layers.show(now)
@@ -121,8 +126,8 @@ class Console(SteeredScreen):
         self.query_one(RunLog).show(now)
         top = self.app.screen
         if top is self or isinstance(top, ModalScreen):
-            for chart in self.query(Chart):
-                if chart.display:
+            for at, chart in enumerate(chart for chart in self.query(Chart) if chart.display):
+                if not in_turns or at % 2 == self._turn or not chart.data.lines:
                     chart.refresh_data()
         elif isinstance(top, SideScreen) and top.is_on(self):
             top.draw(now)
