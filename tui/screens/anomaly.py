@@ -8,13 +8,13 @@ from tui.snapshot import Anomaly, Snapshot
 def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     """Dismissed with "back", "fork", "go on" or "stop", or None."""
     choices = []
-    rate = f", {number(anomaly.rate_there / 10)}" if anomaly.rate_there else ""
-    tenth = f"a tenth of its learning rate{rate}"
+    rate = f": {number(anomaly.rate_there / 10)}" if anomaly.rate_there else ""
+    tenth = f"at a tenth of the rate{rate}"
     if anomaly.checkpoint is not None:
         if now.state == "paused":
-            choices.append(("r", f"go back to step {anomaly.checkpoint:,} and continue with {tenth}", "back"))
+            choices.append(("r", f"go back to step {anomaly.checkpoint:,} and go on {tenth}", "back"))
         else:
-            choices.append(("f", f"fork: a new run from step {anomaly.checkpoint:,} with {tenth}", "fork"))
+            choices.append(("f", f"fork: a new run from step {anomaly.checkpoint:,} {tenth}", "fork"))
     if now.state == "paused":
         choices.append(("c", "continue as it is", "go on"))
         choices.append(("s", "stop here, keep the last good checkpoint", "stop"))
