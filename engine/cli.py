@@ -165,12 +165,18 @@ def resume(
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
+    detached: Detached = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Go on with a run from its last checkpoint."""
+    """Go on with a run: where it is paused, or from its last checkpoint."""
     from engine import launch
 
+    if detached:
+        folder = launch.found(run, runs_dir)
+        launch.detach_resume(folder, data_root=data_root, allow_code=allow_code)
+        launch.print_started(folder, as_json=as_json)
+        return 0
     return launch.resume(
         run, runs_dir=runs_dir, data_root=data_root, allow_code=allow_code, as_json=as_json, quiet=quiet
     )

@@ -77,35 +77,20 @@ def final(folder: RunFolder) -> Final:
     """What the run has come to so far."""
     try:
         reached, origin = summary(folder), folder.origin()
-        metrics = {key: value for key, value in reached["metrics"].items() if value is not None}
+        # Of candidates that were compared, the one that won stands for the run.
+        told = reached.get("winner", reached)["metrics"]
+        metrics = {key: value for key, value in told.items() if value is not None}
         return Final(
             folder,
             reached["state"],
             reached["step"],
             reached["epoch"],
             reached["seconds"],
-            metrics | _evaluated(folder),
+            metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
         )
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
         return Final(folder, "damaged", problem=shorten(clean(f"{type(error).__name__}: {error}"), 200))
-
-
-def _evaluated(folder: RunFolder) -> dict[str, float]:
-    """The last evaluation on each split; of several members, the mean over those of that step."""
-    latest: dict[tuple[str, str], tuple[int, list[float]]] = {}
-    for event in folder.events():
-        if event.get("event") != "evaluation":
-            continue
-        for key in ("loss", "accuracy"):
-            if event.get(key) is None:
-                continue
-            at, values = latest.get((event["split"], key), (-1, []))
-            step = int(event["step"])
-            together = [*values, float(event[key])] if step == at and event.get("member") else [float(event[key])]
-            latest[event["split"], key] = step, together
-    short = {"validation": "val", "test": "test"}
-    return {f"{short.get(s, s)}_{key}": sum(values) / len(values) for (s, key), (_, values) in latest.items()}
 
 
 def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[str, tuple[int, ...]]:

@@ -140,7 +140,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     state = _state(result["state"], run.host())
     fields = [("state", f"{state}: {reason}" if reason else state)]
     if facts:
-        fields += _facts(result, facts)
+        planned = run.last("plan")
+        fields += _facts(result, facts, planned["total_steps"] if planned else facts["total_steps"])
     several = "members" in result
     if several:
         fields.append(("members", f"{views_members.headline(result)}{_way(facts)}"))
@@ -177,7 +178,7 @@ def _way(facts: dict[str, Any]) -> str:
     return f", computed {ways[facts['way']]}" if facts.get("way") in ways else ""
 
 
-def _facts(result: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(result: dict[str, Any], facts: dict[str, Any], total_steps: int) -> list[tuple[str, str]]:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts["started"]))
     threads = facts["threads"]
     device = str(facts["device_name"])
@@ -188,7 +189,7 @@ def _facts(result: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, str
         ("preset", str(facts["preset"])),
         ("started", f"{started} on {facts['host']}"),
         ("device", device),
-        ("step", f"{result['step']:,} of {facts['total_steps']:,}, epoch {result['epoch']}"),
+        ("step", f"{result['step']:,} of {total_steps:,}, epoch {result['epoch']}"),
         ("training time", f"{time_taken(result['seconds'])}{pace}"),
         ("parameters", f"{facts['parameters']:,}"),
     ]

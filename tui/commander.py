@@ -180,12 +180,12 @@ def stop(how: str) -> Order:
     return Order("stopping", lambda run: run.stop(how), done)
 
 
-def back_gently(to: int) -> list[Order]:
-    """Back to the checkpoint of step `to`, and on from there at a tenth of the rate."""
+def back_gently(to: int, factor: float) -> list[Order]:
+    """Back to the checkpoint of step `to`, and on from there at `factor` times the rate that it had."""
 
     async def lower(run: Run) -> Answer:
         scale = await asyncio.to_thread(_dial_of, run)
-        return await run.set(f"lr_scale={scale / 10:.4g}")
+        return await run.set(f"lr_scale={scale * factor:.4g}")
 
     def lowered(answer: Answer) -> str:
         return f"rate × {answer['set']['lr_scale']:.4g} from {at(answer)} on"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine import comparison
 from engine.run import RunFolder
+from tui.glance import glances_of
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
@@ -19,6 +20,9 @@ async def choose(app: "DescentApp", beginning: Sequence[RunFolder]) -> list[RunF
         app.tell("the runs are still being read", seconds=3)
         return None
     runs = list(app.runs)
+    listed = {run.folder.path for run in runs}
+    new = [folder for folder in beginning if folder.path.resolve() not in listed]  # a fork that has just begun
+    runs += await asyncio.to_thread(glances_of, new)
     paths = [run.folder.path for run in runs]
     marked = [folder.path.resolve() for folder in beginning]
     related = await asyncio.to_thread(comparison.relatives, beginning[0], paths) if beginning else []

@@ -201,7 +201,7 @@ def _where(run: Glance) -> str:
 def _run_fields(run: Glance, now: float) -> list[Field]:
     step = f"{run.step:,}" + (f" of {run.total:,}" if run.total else "")
     if run.epoch is not None:
-        step += f", epoch {run.epoch:.3g}"
+        step += f", epoch {run.epoch:,.1f}"
     fields = [("step", step)]
     for split, label in (("validation", "validation"), ("test", "test")):
         reached = run.last(split)

@@ -5,7 +5,7 @@ import math
 import os
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,11 @@ def _signature(path: Path) -> tuple[Any, ...]:
     return tuple(found)
 
 
+def glances_of(folders: Sequence[RunFolder]) -> list[Glance]:
+    """A first look at each of these."""
+    return [_read(RunFolder(folder.path.resolve()), None) for folder in folders]
+
+
 def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
     if unchanged is not None:
         state = folder.state()  # a killed worker writes nothing
@@ -121,11 +126,7 @@ def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
     rows = _Rows(folder.path, layout)
     states = [event for event in events if event.get("event") == "state"]
     total = next((event["total_steps"] for event in reversed(events) if "total_steps" in event), None)
-    evaluations = tuple(
-        (str(event["split"]), int(event["step"]), event.get("loss"), event.get("accuracy"))
-        for event in events
-        if event.get("event") == "evaluation" and not event.get("member", 0)
-    )
+    evaluations = tuple(_evaluations(events))
     step = rows.count
     return Glance(
         folder,
@@ -147,6 +148,23 @@ def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
         stage=next((str(e.get("stage")) for e in reversed(events) if e.get("event") == "stage"), ""),
         seconds=rows.at("time", step - 1),
     )
+
+
+def _evaluations(events: list[dict[str, Any]]) -> Iterator[tuple[str, int, float | None, float | None]]:
+    """Split, step, loss and accuracy of each evaluation: means over the members, or over a sweep's winner."""
+    winner = next((event for event in reversed(events) if event.get("event") == "winner"), None)
+    together: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for event in events:
+        if event.get("event") == "evaluation" and (winner is None or event.get("member", 0) in winner["members"]):
+            together.setdefault((str(event["split"]), int(event["step"])), []).append(event)
+    for (split, step), told in together.items():
+        losses = [event["loss"] for event in told if event.get("loss") is not None]
+        shares = [event["accuracy"] for event in told if event.get("accuracy") is not None]
+        yield split, step, _mean(losses), _mean(shares)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _whole(value: Any) -> int | None:

@@ -61,6 +61,13 @@ class Anomaly:
     update_ratio: float | None = None
     rate_there: float | None = None
 
+    @property
+    def factor(self) -> float:
+        """What takes the rate at the checkpoint to a tenth of it, and of the rate that failed."""
+        if not self.rate_there or self.lr is None:
+            return 0.1
+        return min(self.rate_there, self.lr) / 10 / self.rate_there
+
 
 @dataclass(frozen=True)
 class Snapshot:

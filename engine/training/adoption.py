@@ -23,7 +23,6 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     user. PresetError where the checkpoint and the settings don't go together.
     """
     changed = set(origin["changed"])
-    _check_weights(run, state, origin)
     notes = []
     state = dict(state)
     steering.restore(run, [text for text in state["edits"] if not is_of_presets(text)])
@@ -46,8 +45,8 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     return seconds, notes
 
 
-def _check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
-    """The first weight that does not fit, in words."""
+def check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
+    """PresetError with the first weight of the parent that does not fit, in words."""
     mine, theirs = run.weights(), state["model"]
     for name in [*mine, *theirs]:
         wanted = tuple(mine[name].shape) if name in mine else None

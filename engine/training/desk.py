@@ -183,7 +183,7 @@ class Desk:
         return {"set": changed}
 
     def _checkpoint(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        saved = self._session.save()
+        saved = self._session.save(wanted=True)
         if saved is None:
             raise DescentError("nothing was saved: a number is not finite; rewind, or resume to go on as it is")
         return {"checkpoint": str(saved)}

@@ -25,13 +25,17 @@ class Keeper:
         self._run, self._events, self._flush, self._keep = run, events, flush, keep
         self._held: State | None = None
         self._steps = run.checkpoints()
+        # What a person has saved is the person's to remove.
+        self._wanted = {e["step"] for e in run.events() if e["event"] == "command" and e["command"] == "checkpoint"}
         self._last_write = time.monotonic()
 
     def rested(self) -> bool:
         return time.monotonic() - self._last_write >= REST
 
-    def save(self, state: State) -> Path:
-        """Write `state` now. CannotGoOnError where the disk takes no more."""
+    def save(self, state: State, *, wanted: bool = False) -> Path:
+        """Write `state` now. CannotGoOnError where the disk takes no more. wanted: by a person, so that it stays."""
+        if wanted:
+            self._wanted.add(state["step"])
         held, self._held = self._held, None
         if held is not None and held["step"] != state["step"]:
             self._write(held)
@@ -73,8 +77,9 @@ class Keeper:
         return path
 
     def _remove_old(self, best: int | None) -> None:
-        """All but the first checkpoint, the best one, and the latest ones."""
-        for step in self._steps[1 : -self._keep]:
+        """All but the first checkpoint, the best one, those that a person wanted, and the latest ones."""
+        others = [step for step in self._steps[1:] if step not in self._wanted]
+        for step in others[: -self._keep]:
             if step != best:
                 checkpoint.remove(self._run, step)
                 self._steps.remove(step)

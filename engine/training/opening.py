@@ -15,7 +15,7 @@ from engine.progress import Display
 from engine.run import Events, RunFolder
 from engine.texts import clean
 from engine.training import checkpoint, choices, models, optimizers, steering
-from engine.training.adoption import adopt
+from engine.training.adoption import adopt, check_weights
 from engine.training.setup import build, choose_device
 from engine.training.training import Training
 
@@ -64,12 +64,15 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     torch.set_num_threads(facts["threads"])
     run.statistics_every = facts["statistics_every"]
     display.say(choices.headline(run, facts))
+    adopted = origin is not None and state is not None and state["run"] != folder.id
+    if origin is not None and state is not None and adopted:
+        check_weights(run, state, origin)
     layout = _layout(run, folder)
     if state is None:
         if len(Metrics(folder.path)):
             events.write("resumed", to=0, log=0)  # a worker that died before its first checkpoint
         return Opened(run, layout, 0.0, begins=True)
-    if origin is not None and state["run"] != folder.id:
+    if origin is not None and adopted:
         seconds, notes = adopt(run, state, origin)
         for note in notes:
             _warn(events, display, note)

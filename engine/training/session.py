@@ -271,15 +271,18 @@ class Session:
             return epoch_is_over and self._keeper.rested()
         return self._run.is_due(every, epoch_is_over)
 
-    def save(self) -> Path | None:
-        """Write a checkpoint of this moment; None, or NonFiniteError, rather than one of broken weights."""
+    def save(self, *, wanted: bool = False) -> Path | None:
+        """Write a checkpoint of this moment; None, or NonFiniteError, rather than one of broken weights.
+
+        wanted: by a person.
+        """
         with self.clock.stopped():
             self._rows.sync()
             if not self._run.weights_are_finite():
                 self._monitor.report(self._run.step - 1, "update")
             if self._in_trouble():
                 return None
-            return self._keeper.save(self._capture())
+            return self._keeper.save(self._capture(), wanted=wanted)
 
     def last_receipt(self) -> Path | None:
         """The last checkpoint on the way to here."""

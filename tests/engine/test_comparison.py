@@ -8,6 +8,7 @@ import pytest
 
 from engine import cli, comparison, library
 from engine.errors import DescentError, ExitCode
+from engine.metrics import Layout
 from engine.run import RunFolder
 from tests.engine.test_forking import fork, run
 
@@ -90,6 +91,8 @@ def test_what_was_set_while_it_trained_stands_behind_an_arrow(tmp_path: Path) ->
 
 def test_several_members_count_by_their_mean(tmp_path: Path) -> None:
     folder = recorded(tmp_path, "a", "[optimizer]\nlr = 0.1\n")
+    members = tuple({"member": member, "seed": member, "values": {}} for member in range(2))
+    Layout.of(accuracy=False, members=members, layers=()).save(folder.path)
     for step, values in ((5, (9.0, 9.0)), (10, (0.2, 0.4))):
         for member, value in enumerate(values):
             with_event(folder, event="evaluation", step=step, split="validation", member=member, loss=value)

@@ -389,3 +389,19 @@ def test_what_no_check_foresaw_is_refused_and_the_run_goes_on(tmp_path: Path) ->
     wait_for(lambda: len(Metrics(folder.path)) > before + 10, "more steps")
     send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0
+
+
+def test_a_checkpoint_that_a_person_saved_stays(tmp_path: Path) -> None:
+    """Seconds later the automatic ones would have pushed it out."""
+    pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.checkpoint_every.steps=10", "train.keep=1")
+    send(folder.path, "pause")
+    send(folder.path, "step", {"steps": 3})
+    saved = send(folder.path, "checkpoint")["step"]
+    send(folder.path, "step", {"steps": 50})
+    assert saved in folder.checkpoints()
+    assert len(folder.checkpoints()) <= 4
+    send(folder.path, "resume")
+    wait_for(lambda: len(Metrics(folder.path)) > saved + 200, "more steps")
+    assert send(folder.path, "rewind", {"to": saved})["step"] == saved
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0

@@ -8,8 +8,8 @@ from tui.snapshot import Anomaly, Snapshot
 def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     """Dismissed with "back", "fork", "go on" or "stop", or None."""
     choices = []
-    rate = f": {number(anomaly.rate_there / 10)}" if anomaly.rate_there else ""
-    tenth = f"at a tenth of the rate{rate}"
+    rate = f": {number(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
+    tenth = f"at a tenth of the rate{rate}"  # of the lower one: that which failed, or that of the checkpoint
     if anomaly.checkpoint is not None:
         if now.state == "paused":
             choices.append(("r", f"go back to step {anomaly.checkpoint:,} and go on {tenth}", "back"))

@@ -141,6 +141,8 @@ class Pictures(SideScreen):
         return seen.step != self._step if self._is_alive else seen.step < self._saved
 
     def _show(self) -> None:
+        if not self.query(PictureView):
+            return  # left while it was being drawn
         name, kind = self.kind.name, self.kind
         complaint = self._complaints[name]
         picture = self._seen.get(name)

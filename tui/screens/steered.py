@@ -268,7 +268,7 @@ class SteeredScreen(Screen[None]):
 
         def chosen(what: str | None) -> None:
             if what == "back" and anomaly.checkpoint is not None:
-                for order in commander.back_gently(anomaly.checkpoint):
+                for order in commander.back_gently(anomaly.checkpoint, anomaly.factor):
                     self.commander.give(order)
             elif what == "fork" and anomaly.checkpoint is not None:
                 base = float(now.values.get("optimizer.lr") or 0.1)
