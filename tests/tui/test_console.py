@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.handle import Run
 from engine.run import RunFolder
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import Child, kill
@@ -168,6 +169,21 @@ async def test_a_loss_that_is_not_finite_is_explained_and_mended(tmp_path: Path)
             await on_screen(pilot, "▶ running")
             await on_screen(pilot, "you: rate × 0.1")
             await until(pilot, lambda: pilot.app.screen.snapshot.lr == pytest.approx(0.01), "a tenth of the rate")
+    finally:
+        kill(child)
+
+
+async def test_what_went_wrong_under_a_dialog_is_asked_about_after_it(tmp_path: Path) -> None:
+    child, run = start(tmp_path, 'train.on_nan="pause"')
+    try:
+        async with app_on(run).run_test(size=SIZE) as pilot:
+            await on_screen(pilot, "e edit")
+            await pilot.press("question_mark")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Console), "the help")
+            await Run(run).set("optimizer.lr=1e30")
+            await until(pilot, lambda: run.state() == "paused", "the pause")
+            await pilot.press("escape")
+            await on_screen(pilot, "became NaN or infinite at step")
     finally:
         kill(child)
 

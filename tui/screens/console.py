@@ -138,6 +138,7 @@ class Console(SteeredScreen):
 
     def on_screen_resume(self) -> None:
         self._look_if_seen()
+        self.notice_anomaly()  # one may have come while a dialog was open
 
     def _look_if_seen(self) -> None:
         if self.reader is not None:
