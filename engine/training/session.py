@@ -156,9 +156,10 @@ class Session:
             self._rows.sync()
         loss = self._monitor.mean_loss()
         self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
-        words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"loss {number(loss):<7}"]
+        means = "mean " if len(run.members) > 1 else ""  # over all candidates, the hopeless ones too
+        words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"{means}loss {number(loss):<7}"]
         if "val_loss" in run.reached:
-            words.append(f"val {described(run.reached, 'val')}")
+            words.append(f"{means}val {described(run.reached, 'val')}")
         words.append(f"lr {number(self._lr)}")
         words.append(f"{number(self._monitor.steps_per_second)} step/s")
         self._display.say("  ".join(words))  # within 80 columns, but for runs of very many steps
