@@ -174,7 +174,9 @@ def stop(how: str) -> Order:
         if answer.get("at"):
             return f"will stop at {answer['at']}"
         saved = answer.get("checkpoint")
-        receipt = f"saved {saved}" if saved else "nothing was saved"
+        receipt = "nothing was saved" if not saved else f"saved {saved}"
+        if saved and not str(saved).endswith(f"step-{answer['step']}.pt"):  # of a run with broken numbers
+            receipt = f"not saved; the last good checkpoint is {saved}"
         return f"stopped at {at(answer)}; {receipt}"
 
     return Order("stopping", lambda run: run.stop(how), done)

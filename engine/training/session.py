@@ -219,11 +219,11 @@ class Session:
             to = max((step for step in steps if step < self._run.step), default=None)
         if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
             there = ", ".join(str(step) for step in steps if step <= self._run.step)
-            raise DescentError(f"rewind to {to!r}: there is no such checkpoint; there are those of steps {there}")
+            raise DescentError(f"to {to!r}: there is no such checkpoint; there are those of steps {there}")
         try:
             state = checkpoint.read(self._folder.checkpoint(to))
         except ValueError as error:
-            raise DescentError(f"rewind to {to}: {error}") from None
+            raise DescentError(f"to {to}: {error}") from None
         self._rows.close()
         steering.restore(self._run, state["edits"])
         self.clock.set(self._run.restore(state))

@@ -147,13 +147,13 @@ def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
     """Train that much longer; the new last step. A schedule with an end stretches to it from here on."""
     for name, value in (("epochs", epochs), ("steps", steps)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise DescentError(f"extend: {name} = {value!r}: must be a whole number ≥ 1")
+            raise DescentError(f"{name} = {value!r}: must be a whole number ≥ 1")
     more = epochs * run.batches.per_epoch + steps
     if more == 0:
-        raise DescentError("extend: say by how much: epochs or steps")
+        raise DescentError("say by how much: epochs or steps")
     left = run.total_steps - run.step
     if run.total_steps + more > MOST_STEPS:
-        raise DescentError(f"extend: {run.total_steps + more:,} steps in all; a run has at most {MOST_STEPS:,}")
+        raise DescentError(f"{run.total_steps + more:,} steps in all; a run has at most {MOST_STEPS:,}")
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps

@@ -109,6 +109,12 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
         return checkpoint.cannot_write(error, folder, "the run's metrics")
     out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
     if out_of_memory or "can't allocate memory" in str(error):
+        stage = folder.last("stage")
+        if stage is not None and stage["stage"] == "data" and not folder.last("state", state="running"):
+            return CannotGoOnError(
+                "out of memory before the first batch: the model or its data are too large for this machine; "
+                "take a smaller model, or fewer samples with data.size"
+            )
         train = load_preset(folder.preset).train
         return CannotGoOnError(
             f"out of memory with train.batch_size = {train.batch_size}; "

@@ -208,8 +208,6 @@ class Console(SteeredScreen):
         match action, parameters:
             case "member", _:
                 return now is not None and now.members > 1
-            case "pictures", _:
-                return _has_pictures()
             case "zoom", ("accuracy",):
                 return now is not None and now.has_accuracy
         return super().check_action(action, parameters)
@@ -299,9 +297,3 @@ class SideScreen(Screen[None]):
 
     def draw(self, now: Snapshot) -> None:
         raise NotImplementedError
-
-
-def _has_pictures() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("tui.screens.pictures") is not None
