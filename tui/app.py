@@ -14,14 +14,15 @@ from textual.screen import Screen
 
 from engine.errors import DescentError
 from engine.run import RunFolder
-from tui import notices, themes
 from tui import settings as settings_
 from tui import terminal as terminal_
+from tui import themes
 from tui.driver import TerminalDriver
-from tui.glance import Glance
+from tui.home import notices
+from tui.home.glance import Glance
+from tui.home.watch import Watch
 from tui.settings import Settings
 from tui.terminal import Terminal
-from tui.watch import Watch
 
 _KEY_NAMES = {"enter": "enter", "escape": "esc", "space": "space", "delete": "del", "backspace": "backspace"}
 _KEY_NAMES |= {"up": "up", "down": "down", "left": "left", "right": "right", "tab": "tab", "full_stop": "."}
@@ -193,7 +194,7 @@ class DescentApp(App[None]):
 
     def start(self, preset: str, overrides: Sequence[str] = ()) -> None:
         """Start a run in the background and open it; what is in the way is told in a dialog."""
-        from tui import starting
+        from tui.home import starting
 
         self.run_worker(starting.start(self, preset, overrides), group="start", exclusive=True)
 

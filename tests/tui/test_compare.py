@@ -14,10 +14,10 @@ from engine.training import worker  # noqa: F401 - loaded once here, not in each
 from tests.processes import Child, kill
 from tests.tui.live import shown, start, until
 from tests.tui.screens import console, place, record, wait
+from tui.charts.together import overlaid
 from tui.screens.compare import Compare
 from tui.screens.console import Console
 from tui.screens.home import Home
-from tui.together import overlaid
 from tui.widgets.chart import Chart
 
 __all__ = ["place"]

@@ -222,7 +222,7 @@ async def test_a_console_behind_another_screen_reads_nothing(live: tuple[Child, 
 def test_every_live_setting_of_the_worker_can_be_edited() -> None:
     """The form lists what engine.training.steering takes, which the console itself can't import."""
     from engine.training import steering
-    from tui.live import LIVE
+    from tui.reading.live import LIVE
 
     assert {live.key for live in LIVE} == set(steering.LIVE)
 

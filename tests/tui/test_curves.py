@@ -10,8 +10,8 @@ import pytest
 from engine.follow import Follower
 from engine.metrics import Layout, MetricsWriter
 from engine.run import Events, RunFolder
-from tui import curves
-from tui.marks import mark_of
+from tui.charts import curves
+from tui.reading.marks import mark_of
 
 
 class _Run:

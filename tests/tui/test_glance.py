@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.screens import record
-from tui.glance import POINTS, Glances
+from tui.home.glance import POINTS, Glances
 
 
 def test_a_finished_run(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from engine.metrics import Layout, MetricsWriter
 from engine.run import Events, RunFolder, create
 from tests.tui.live import shown, until
 from tests.tui.recorded import PRESET
-from tui import curves
 from tui.app import DescentApp
-from tui.camera import Camera
+from tui.charts import curves
+from tui.reading.camera import Camera
+from tui.reading.words import Log
 from tui.screens.console import Console
 from tui.widgets.chart import Chart
-from tui.words import Log
 
 LOSSES = (1.0, 2.0, 3.0)
 RATES = (0.1, 0.2, 1e9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.pyramid import Pyramid
-from tui.smoothing import average, gaps
+from tui.charts.smoothing import average, gaps
 
 
 def _plain(values: np.ndarray, factor: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Training has broken: what happened, in words a student can read, and what can be done."""
 
 from tui.numbers import number
+from tui.reading.snapshot import Anomaly, Snapshot
 from tui.screens.ask import Ask
-from tui.snapshot import Anomaly, Snapshot
 
 
 def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:

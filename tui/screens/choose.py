@@ -13,8 +13,8 @@ from textual.widgets import Static
 
 from engine.comparison import FEWEST, MOST
 from engine.run import RunFolder
-from tui import rows
-from tui.glance import Glance
+from tui.home import rows
+from tui.home.glance import Glance
 from tui.widgets.lines import Line, Lines, Piece, cut
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from engine.comparison import Comparison
 from engine.run import RunFolder
-from tui.together import Together, Which, overlaid
+from tui.charts.together import Together, Which, overlaid
 from tui.widgets.canvas import RUNS
 from tui.widgets.chart import Chart
 from tui.widgets.chart_data import NOTHING, ChartData
@@ -231,7 +231,7 @@ class Compare(Screen[None]):
 
     def action_choose(self) -> None:
         async def choose() -> None:
-            from tui import comparing
+            from tui.home import comparing
 
             chosen = await comparing.choose(self.app, self.folders)
             if chosen is not None:

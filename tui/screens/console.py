@@ -8,11 +8,11 @@ from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
 from engine.run import RunFolder
-from tui.panes import Panes
-from tui.reader import Reader
+from tui.charts.panes import Panes
+from tui.reading.reader import Reader
+from tui.reading.snapshot import Snapshot
 from tui.screens.ask import Ask
 from tui.screens.steered import SteeredScreen
-from tui.snapshot import Snapshot
 from tui.widgets.chart import Chart
 from tui.widgets.deck import PANES, Deck
 from tui.widgets.key_line import Hint, KeyLine, written
@@ -268,7 +268,7 @@ class Console(SteeredScreen):
         self.app.push_screen(Pictures(self.folder))
 
     def action_compare(self) -> None:
-        from tui import comparing
+        from tui.home import comparing
 
         self.run_worker(comparing.compare(self.descent, [self.folder]), group="dialog", exclusive=True)
 

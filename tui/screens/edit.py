@@ -9,7 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
-from tui.live import LIVE, shown
+from tui.reading.live import LIVE, shown
 
 Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
 

@@ -14,10 +14,11 @@ from textual.screen import Screen
 from engine import library
 from engine.library import Entry
 from engine.run import RunFolder
-from tui import home_keys, rows
-from tui.described import command_of
-from tui.glance import Glance
-from tui.rows import More
+from tui.home import keys as home_keys
+from tui.home import rows
+from tui.home.described import command_of
+from tui.home.glance import Glance
+from tui.home.rows import More
 from tui.screens.ask import Ask
 from tui.widgets.details import Details
 from tui.widgets.find import Find
@@ -279,7 +280,7 @@ class Home(Screen[None]):
     def action_go_on(self) -> None:
         chosen = self._chosen
         if isinstance(chosen, Glance):
-            from tui import starting
+            from tui.home import starting
 
             self.run_worker(starting.go_on(self.app, chosen.folder))
 
@@ -290,13 +291,13 @@ class Home(Screen[None]):
     def action_compare(self) -> None:
         chosen = self._chosen
         if isinstance(chosen, Glance):
-            from tui import comparing
+            from tui.home import comparing
 
             self.run_worker(comparing.compare(self.app, self._marked or [chosen.folder]), exclusive=True)
 
     def action_delete(self) -> None:
         chosen = self._chosen
         if isinstance(chosen, Glance) and not chosen.alive:
-            from tui import deleting
+            from tui.home import deleting
 
             self.run_worker(deleting.delete(self.app, chosen.folder))

@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
+from tui.reading.snapshot import LayerRow, Snapshot
 from tui.screens.console import Console, SideScreen
-from tui.snapshot import LayerRow, Snapshot
 from tui.widgets.chart import Chart
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.layer_table import share, three_digits

@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.numbers import count
-from tui.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot
 
 
 class More(ModalScreen[dict[str, int] | None]):

@@ -18,8 +18,8 @@ from engine.handle import Run
 from engine.picture_of import of_ended
 from engine.pictures import KINDS, Kind, Picture, Traits
 from engine.run import ALIVE, RunFolder
+from tui.reading.snapshot import Snapshot
 from tui.screens.console import Console, SideScreen
-from tui.snapshot import Snapshot
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.picture import PictureView, svg
 from tui.widgets.picture_kinds import Caption, CaptionLine, Kinds

@@ -16,7 +16,7 @@ from engine.handle import Run
 from engine.run import RunFolder
 from tui import commander
 from tui.commander import Commander, Order
-from tui.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot
 from tui.widgets.status_line import Notice
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class SteeredScreen(Screen[None]):
                 self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
 
     async def _ask_to_resume(self) -> None:
-        from tui import starting
+        from tui.home import starting
 
         try:
             allowed = await starting.agreed_to_run(self.descent, self.folder)
@@ -232,7 +232,7 @@ class SteeredScreen(Screen[None]):
     async def _start_fork(self, step: int, overrides: list[str]) -> RunFolder | None:
         """None where the user does not want their own code to run."""
         from engine import launch
-        from tui import starting
+        from tui.home import starting
 
         allowed = await starting.agreed_to_fork(self.descent, self.folder, step, overrides)
         if allowed is None:

@@ -1,7 +1,7 @@
 """How a run is to stop: after this step, at the end of the epoch, or without saving."""
 
+from tui.reading.snapshot import Snapshot
 from tui.screens.ask import Ask
-from tui.snapshot import Snapshot
 
 
 def ask_to_stop(now: Snapshot) -> Ask[str]:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import DescentError
 from engine.library import Entry
-from tui.described import preset_lines, run_lines
-from tui.glance import Glance
-from tui.rows import Item
+from tui.home.described import preset_lines, run_lines
+from tui.home.glance import Glance
+from tui.home.rows import Item
 from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from tui.numbers import align, number
-from tui.snapshot import TREND, LayerRow, Snapshot
+from tui.reading.snapshot import TREND, LayerRow, Snapshot
 from tui.widgets.lines import Line, Lines, Piece, fitted
 
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing

@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui import rows
-from tui.glance import Glance
-from tui.rows import Item
+from tui.home import rows
+from tui.home.glance import Glance
+from tui.home.rows import Item
 from tui.widgets.lines import ASCII, Piece
 
 if TYPE_CHECKING:

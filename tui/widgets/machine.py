@@ -1,6 +1,6 @@
 """What the run takes of its machine, on half a line."""
 
-from tui.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot
 from tui.widgets.lines import Piece
 
 

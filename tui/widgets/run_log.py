@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot
+from tui.reading.words import LogLine
 from tui.widgets.lines import Line, Lines, Piece, cut
-from tui.words import LogLine
 
 
 class RunLog(Lines, can_focus=True):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tui.numbers import number
-from tui.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot
 from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
 from tui.widgets.machine import machine
 from tui.widgets.run_log import entry_line

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from tui.numbers import number
+from tui.reading.snapshot import Snapshot
 from tui.signs import sign
-from tui.snapshot import Snapshot
 from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
 
 STYLES = {

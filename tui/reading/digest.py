@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.follow import Follower, Member
-from tui.marks import mark_of
+from tui.reading.marks import mark_of
 
 Floats = NDArray[np.float64]
 NAMES = ("loss", "accuracy")  # what an evaluation tells

@@ -12,9 +12,9 @@ import numpy as np
 from engine.comparison import LETTERS, Comparison, compared
 from engine.follow import Follower
 from engine.run import RunFolder
-from tui import curves
+from tui.charts import curves
+from tui.charts.x_scale import XMode, scale
 from tui.widgets.chart_data import NOTHING, ChartData, Line, Mark
-from tui.x_scale import XMode, scale
 
 FASTEST = 4.0  # looks a second: eight runs cost more than one, and nobody steers by this screen
 TABLES_EVERY = 1.0  # seconds between two looks at the finals

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 
 from engine.follow import Follower, Member
 from engine.run import RunFolder
-from tui.camera import Camera
-from tui.meters import EVERY
-from tui.snapshot import Snapshot
+from tui.reading.camera import Camera
+from tui.reading.meters import EVERY
+from tui.reading.snapshot import Snapshot
 
 PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps what it has
 BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the next is taken all the same

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from engine.follow import Follower
 from engine.pyramid import Pyramid
-from tui import smoothing as smoothed
-from tui.digest import Points, digest_of
+from tui.charts import smoothing as smoothed
+from tui.charts.x_scale import Scale, XMode, scale, total_steps
+from tui.reading.digest import Points, digest_of
 from tui.widgets.axes import reach
 from tui.widgets.chart_data import Line, Mark
-from tui.x_scale import Scale, XMode, scale, total_steps
 
 Zoom = tuple[float, float] | None
 Floats = NDArray[np.float64]

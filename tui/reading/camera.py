@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.follow import Follower, Member
 from engine.texts import clean
-from tui import live
-from tui.digest import digest_of
-from tui.meters import Meters
-from tui.snapshot import TREND, Anomaly, LayerRow, Snapshot, preset_of
-from tui.story import Story
-from tui.words import Log, device
+from tui.reading import live
+from tui.reading.digest import digest_of
+from tui.reading.meters import Meters
+from tui.reading.snapshot import TREND, Anomaly, LayerRow, Snapshot, preset_of
+from tui.reading.story import Story
+from tui.reading.words import Log, device
 
 if TYPE_CHECKING:
     from engine.plan import Plan

@@ -9,11 +9,21 @@ import numpy as np
 
 from engine.follow import Follower, Member
 from engine.pyramid import Pyramid
-from tui import smoothing as smoothed
-from tui.digest import NAMES, Points, digest_of
-from tui.sampling import View, Zoom, band, envelope, is_nowhere_negative, marks_in, points_line, series_lines, view_of
+from tui.charts import smoothing as smoothed
+from tui.charts.sampling import (
+    View,
+    Zoom,
+    band,
+    envelope,
+    is_nowhere_negative,
+    marks_in,
+    points_line,
+    series_lines,
+    view_of,
+)
+from tui.charts.x_scale import XMode, total_steps
+from tui.reading.digest import NAMES, Points, digest_of
 from tui.widgets.chart_data import NOTHING, ChartData, Line, Mark
-from tui.x_scale import XMode, total_steps
 
 if TYPE_CHECKING:
     from engine.plan import Plan

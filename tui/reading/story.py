@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tui import live
+from tui.reading import live
 
 Event = dict[str, Any]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.follow import Follower
 from engine.pyramid import Pyramid, Steps
-from tui.digest import digest_of
+from tui.reading.digest import digest_of
 
 XMode = Literal["step", "epoch", "time"]
 Floats = NDArray[np.float64]

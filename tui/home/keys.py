@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from engine.library import Entry
-from tui.described import can_go_on
-from tui.glance import Glance
-from tui.rows import More
+from tui.home.described import can_go_on
+from tui.home.glance import Glance
+from tui.home.rows import More
 
 Chosen = Glance | Entry | More | None
 # What each action needs; an action that is not here always works.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from engine.texts import clean
-from tui.glance import Glance
-from tui.rows import metric
+from tui.home.glance import Glance
+from tui.home.rows import metric
 
 
 def ended(before: Sequence[Glance], now: Sequence[Glance]) -> list[Glance]:

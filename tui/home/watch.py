@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine import library
-from tui.glance import Glance, Glances
+from tui.home.glance import Glance, Glances
 
 EVERY = 1.0  # seconds between looks while the list is shown
 RARELY = 3.0  # seconds between looks at the live runs alone, while it is not

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.library import Entry
-from tui.glance import Glance
+from tui.home.glance import Glance
 from tui.numbers import percent
 from tui.signs import STATE_STYLES, bars, short_number, sign
 from tui.widgets.find import fitting

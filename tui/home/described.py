@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from engine.flat import flat
 from engine.library import Entry
 from engine.texts import clean, show
-from tui.glance import Glance
+from tui.home.glance import Glance
+from tui.home.rows import ago
 from tui.numbers import duration, percent
-from tui.rows import ago
 from tui.signs import STATE_STYLES, bars, curve, short_number, sign
 from tui.widgets.lines import Line, Piece, fitted
 

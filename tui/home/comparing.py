@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine import comparison
 from engine.run import RunFolder
-from tui.glance import glances_of
+from tui.home.glance import glances_of
 
 if TYPE_CHECKING:
     from tui.app import DescentApp

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.run import ALIVE, State
-from tui.meters import Machine
-from tui.words import LogLine
+from tui.reading.meters import Machine
+from tui.reading.words import LogLine
 
 TREND = 8  # cells of a layer's sparkline
 USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.follow import Follower
-from tui import curves
-from tui.camera import schedule_of
-from tui.reader import Reader
+from tui.charts import curves
+from tui.reading.camera import schedule_of
+from tui.reading.reader import Reader
 from tui.widgets.chart_data import NOTHING, ChartData
 from tui.widgets.rate_chart import described
 

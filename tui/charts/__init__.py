@@ -1,0 +1,1 @@
+"""From a run's rows to the curves of its charts."""

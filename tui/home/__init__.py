@@ -1,0 +1,1 @@
+"""What Home lists, says and starts."""
