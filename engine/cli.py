@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli_lab import lab_app
 from engine.cli_live import live_app
 from engine.cli_options import (
     AllowCode,
@@ -87,28 +88,15 @@ def run(
     """Train a preset here and now, or in the background."""
     from engine import launch
     from engine.members import words
+    from engine.options import Options
 
     settings = [*(overrides or []), *words(repeats, folds, sweep or [], draws)]
+    settings += [f"train.device={device}"] if device else []
+    options = Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
     if detached:
-        settings += [f"train.device={device}"] if device else []
-        folder = launch.detach(
-            preset, settings, run_id=run_id, runs_dir=runs_dir, data_root=data_root, allow_code=allow_code
-        )
-        launch.print_started(folder, as_json=as_json)
+        launch.print_started(launch.detach(preset, settings, options), as_json=as_json)
         return 0
-    return launch.run(
-        preset,
-        settings,
-        run_id=run_id,
-        resume_if_exists=resume_if_exists,
-        runs_dir=runs_dir,
-        data_root=data_root,
-        device=device,
-        download=download,
-        allow_code=allow_code,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    return launch.run(preset, settings, options, resume_if_exists=resume_if_exists)
 
 
 @app.command()
@@ -171,15 +159,15 @@ def resume(
 ) -> int:
     """Go on with a run: where it is paused, or from its last checkpoint."""
     from engine import launch
+    from engine.options import Options
 
+    options = Options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
     if detached:
         folder = launch.found(run, runs_dir)
-        launch.detach_resume(folder, data_root=data_root, allow_code=allow_code)
+        launch.detach_resume(folder, options)
         launch.print_started(folder, as_json=as_json)
         return 0
-    return launch.resume(
-        run, runs_dir=runs_dir, data_root=data_root, allow_code=allow_code, as_json=as_json, quiet=quiet
-    )
+    return launch.resume(run, options)
 
 
 @app.command()
@@ -187,6 +175,9 @@ def fork(
     run: Run,
     *,
     at: Annotated[int | None, typer.Option("--at", metavar="STEP", help="A checkpoint's; else the last.")] = None,
+    member: Annotated[
+        int | None, typer.Option("--member", metavar="N", help="Of several, the one that goes on alone.")
+    ] = None,
     overrides: Overrides = None,
     run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")] = None,
     runs_dir: RunsDir = None,
@@ -198,30 +189,14 @@ def fork(
 ) -> int:
     """Train a new run from a checkpoint of another, with other settings."""
     from engine import launch
+    from engine.options import Options
 
+    options = Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
     if detached:
-        folder = launch.detach_fork(
-            launch.found(run, runs_dir),
-            at,
-            overrides or [],
-            run_id=run_id,
-            runs_dir=runs_dir,
-            data_root=data_root,
-            allow_code=allow_code,
-        )
+        folder = launch.detach_fork(launch.found(run, runs_dir), at, overrides or [], options, member=member)
         launch.print_started(folder, as_json=as_json)
         return 0
-    return launch.fork(
-        run,
-        at,
-        overrides or [],
-        run_id=run_id,
-        runs_dir=runs_dir,
-        data_root=data_root,
-        allow_code=allow_code,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    return launch.fork(run, at, overrides or [], options, member=member)
 
 
 @app.command()
@@ -237,28 +212,22 @@ def replay(
 ) -> int:
     """Train a run once more, with every command at its step, and compare the two."""
     from engine import launch
+    from engine.options import Options
 
-    return launch.replay(
-        run,
-        run_id=run_id,
-        runs_dir=runs_dir,
-        data_root=data_root,
-        allow_code=allow_code,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    return launch.replay(run, Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet))
 
 
 @app.command()
 def runs(
     containing: Annotated[str, typer.Argument(metavar="[FILTER]", help="A part of an id or of a state.")] = "",
     runs_dir: RunsDir = None,
+    each: Annotated[bool, typer.Option("--all", "-a", help="Each run of a study, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """List your runs, the latest first, wherever they were started."""
     from engine import views_runs
 
-    views_runs.list_runs(containing, runs_dir, as_json=as_json)
+    views_runs.list_runs(containing, runs_dir, as_json=as_json, each=each)
 
 
 @app.command()
@@ -296,9 +265,9 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
 ) -> None:
     """Delete a run, with its checkpoints."""
-    from engine import views_runs
+    from engine import removing
 
-    views_runs.remove(run, runs_dir, yes=yes)
+    removing.remove(run, runs_dir, yes=yes)
 
 
 @app.command()
@@ -318,6 +287,7 @@ app.add_typer(live_app)
 app.add_typer(presets_app, name="presets")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
+app.add_typer(lab_app, name="lab")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,19 @@ def agree(path: Path, sha256: str) -> None:
     note(_NOTES, {"time": time.time(), "path": str(path), "sha256": sha256})
 
 
+def agree_to_path(path: Path) -> None:
+    """Keep for later that whatever this file holds may run: the user's own copy of a lab's code, which they edit.
+
+    Raises OSError where it can't be written.
+    """
+    if not _agreed_to_path(path):
+        note(_NOTES, {"time": time.time(), "path": str(path), "always": True})
+
+
+def _agreed_to_path(path: Path) -> bool:
+    return any(entry.get("always") is True and entry.get("path") == str(path) for entry in notes(_NOTES))
+
+
 def check_consent(spec: str, allow: bool, *, key: str = "model.code") -> str:
     """The SHA-256 of the file in "folder/file.py:name", if its code may run; with `allow`, agree to it.
 
@@ -41,7 +54,7 @@ def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:
     sha256 = hashlib.sha256(content).hexdigest()
     if agreed(sha256):
         return content
-    if not allow:
+    if not allow and not _agreed_to_path(path):
         raise DescentError(
             f"{key}: this preset runs your own code, {clean(str(path))} (SHA-256 {sha256[:12]}…), "
             "which you have not agreed to yet.\nRead that file, then give --allow-code to run it."

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from engine import output
 from engine.claim import Claim
 from engine.errors import CannotGoOnError, DescentError, ExitCode
+from engine.options import Options
 from engine.progress import Display, number, time_taken
-from engine.run import RunFolder, summary
+from engine.run import RunFolder, failed_at_start, summary
 from engine.signals import Signals
 from engine.texts import clean
 
@@ -32,9 +33,8 @@ def train(
     name: str,
     root: Path,
     signals: Signals,
+    options: Options,
     *,
-    as_json: bool,
-    quiet: bool,
     fresh: bool = False,
     code: Mapping[str, str] | None = None,
     extra: Extra | None = None,
@@ -46,7 +46,7 @@ def train(
     """
     claim = Claim(folder)
     with output.sent_to(folder.output) as (out, err):
-        display = Display(name, None if quiet else (err if as_json else out))
+        display = Display(name, None if options.quiet else (err if options.as_json else out))
         signals.on_first = display.say_stopping
         signals.on_second = display.give_terminal_back
         display.say(f"run {folder.id}")
@@ -74,7 +74,8 @@ def train(
             raise failed
         output.complain(error, patient=is_read)
     ending = replace(ending, error=error)
-    print_result(folder, ending, as_json=as_json, quiet=quiet or not (as_json or is_read), extra=extra)
+    quiet = options.quiet or not (options.as_json or is_read)
+    print_result(folder, ending, as_json=options.as_json, quiet=quiet, extra=extra)
     return ending.exit_code
 
 
@@ -88,8 +89,7 @@ def _worker() -> "ModuleType":
 
 def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
     """Remove a run that failed before its first own step was kept, so that its id is free for the next try."""
-    origin = folder.origin()
-    if summary(folder, "failed")["step"] > (origin["step"] if origin is not None else 0):
+    if not failed_at_start("failed", summary(folder, "failed")["step"], folder.origin()):
         return False
     if code:  # what the user's code printed is wanted, and its log goes with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -19,6 +19,7 @@ from engine import control, library
 from engine.control import Answer
 from engine.files import JsonLinesReader
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import ALIVE, RunFolder, State, summary
 
 LOOK_EVERY = 0.1  # seconds between looks at the files
@@ -80,17 +81,28 @@ class Run:
         """Draw the model as it is now; the answer's `picture` is the file. Kinds: engine.pictures.KINDS."""
         return await self.command("picture", kind=kind, options=options)
 
-    async def fork(self, at: int | None = None, overrides: Sequence[str] = (), run_id: str | None = None) -> "Run":
-        """Start a new run from the checkpoint of step `at` (the last, for None), with other settings."""
+    async def fork(
+        self,
+        at: int | None = None,
+        overrides: Sequence[str] = (),
+        run_id: str | None = None,
+        *,
+        member: int | None = None,
+    ) -> "Run":
+        """Start a new run from the checkpoint of step `at` (the last, for None), with other settings.
+
+        member: of several, the one that goes on alone.
+        """
         from engine import launch
 
-        return Run(await asyncio.to_thread(launch.detach_fork, self.folder, at, overrides, run_id=run_id))
+        options = Options(run_id)
+        return Run(await asyncio.to_thread(launch.detach_fork, self.folder, at, overrides, options, member=member))
 
     async def revive(self, *, allow_code: bool = False) -> None:
         """Go on with a run that was stopped, has failed or was lost, from its last checkpoint."""
         from engine import launch
 
-        await asyncio.to_thread(launch.detach_resume, self.folder, allow_code=allow_code)
+        await asyncio.to_thread(launch.detach_resume, self.folder, Options(allow_code=allow_code))
 
     async def extend(self, *, epochs: int = 0, steps: int = 0) -> Answer:
         """Train that much longer."""
@@ -138,17 +150,8 @@ async def start(
     """
     from engine import launch
 
-    folder = await asyncio.to_thread(
-        launch.detach,
-        str(preset),
-        overrides,
-        run_id=run_id,
-        runs_dir=runs_dir,
-        data_root=data_root,
-        allow_code=allow_code,
-        watched=watched,
-    )
-    return Run(folder)
+    options = Options(run_id, runs_dir, data_root, allow_code)
+    return Run(await asyncio.to_thread(launch.detach, str(preset), overrides, options, watched=watched))
 
 
 async def attach(word: str, runs_dir: Path | None = None) -> Run:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ from typing import Any
 from engine import commands, consent, datasets, foreground, forking, library, output
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.files import JsonLinesReader
-from engine.ids import check_id, new_id
+from engine.ids import new_id
+from engine.options import DEFAULT, Options
 from engine.preset import Preset, load_preset
 from engine.run import ALIVE, RunFolder, create, worker_pid
 from engine.signals import Signals
+from engine.texts import clean
 
 _LOOK = 0.01  # seconds between looks at a worker that is starting
 _started: list["subprocess.Popen[bytes]"] = []
@@ -24,120 +27,65 @@ _started: list["subprocess.Popen[bytes]"] = []
 # --- in this process ---
 
 
-def run(
-    source: str,
-    overrides: Sequence[str],
-    *,
-    run_id: str | None,
-    resume_if_exists: bool,
-    runs_dir: Path | None,
-    data_root: Path | None,
-    device: str | None,
-    download: bool,
-    allow_code: bool,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, resume_if_exists: bool = False) -> int:
     """Train a preset in this process; the exit code. DescentError where nothing could be started."""
-    runs = library.runs_dir(runs_dir)
-    if resume_if_exists and run_id is None:
-        raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
-    if run_id is not None:
-        check_id(run_id)
-    if run_id is not None and resume_if_exists and library.is_run(runs / run_id):
-        return _resume(RunFolder(runs / run_id), data_root, allow_code, as_json=as_json, quiet=quiet)
+    runs = library.runs_dir(options.runs_dir)
+    if resume_if_exists:
+        if options.run_id is None:
+            raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
+        if library.is_run(runs / options.run_id):
+            return _resume(RunFolder(runs / options.run_id), options)
     refuse_several_processes()
-    preset = load_preset(source, [*overrides, *([f"train.device={device}"] if device else [])])
-    root = _data_root(data_root)
-    _have_data(preset, root, download=download)
+    preset = load_preset(source, overrides)
+    _refuse_unpredicted(preset)
+    root = _data_root(options.data_root)
+    _have_data(preset, root, download=options.download)
     for note in preset.notes:
-        foreground.tell(f"descent: {note}", quiet=quiet)
+        foreground.tell(f"descent: {note}", quiet=options.quiet)
     # Before there is a folder, and before torch is loaded: Ctrl-C then means already to save and stop.
     with Signals() as signals:
-        folder, code = _create(preset, runs, run_id, allow_code=allow_code)
-        return foreground.train(
-            folder, preset.name, root, signals, as_json=as_json, quiet=quiet, fresh=True, code=code
-        )
+        folder, code = _create(preset, runs, options)
+        return foreground.train(folder, preset.name, root, signals, options, fresh=True, code=code)
 
 
-def resume(
-    word: str,
-    *,
-    runs_dir: Path | None,
-    data_root: Path | None,
-    allow_code: bool,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def resume(word: str, options: Options = DEFAULT) -> int:
     """Go on with a run from its last checkpoint, in this process; the exit code."""
-    folder = found(word, runs_dir)
-    return _resume(folder, data_root, allow_code, as_json=as_json, quiet=quiet)
+    return _resume(found(word, options.runs_dir), options)
 
 
-def _resume(folder: RunFolder, data_root: Path | None, allow_code: bool, *, as_json: bool, quiet: bool) -> int:
+def _resume(folder: RunFolder, options: Options) -> int:
     refuse_several_processes()
     if worker_pid(folder.path) is not None and folder.state() == "paused":
-        return commands.follow(folder, "resume", {}, as_json=as_json)
+        return commands.follow(folder, "resume", {}, as_json=options.as_json)
     if folder.state() == "finished":
-        foreground.tell(f"{folder.id} is finished; nothing is left to train", quiet=quiet)
-        foreground.print_result(folder, None, as_json=as_json, quiet=quiet)
+        foreground.tell(f"{folder.id} is finished; nothing is left to train", quiet=options.quiet)
+        foreground.print_result(folder, None, as_json=options.as_json, quiet=options.quiet)
         return ExitCode.DONE
-    name, root = _ready_to_resume(folder, data_root, allow_code=allow_code)
+    name, root = _ready_to_resume(folder, options)
     with Signals() as signals:
-        return foreground.train(folder, name, root, signals, as_json=as_json, quiet=quiet)
+        return foreground.train(folder, name, root, signals, options)
 
 
 def fork(
-    word: str,
-    at: int | None,
-    overrides: Sequence[str],
-    *,
-    run_id: str | None,
-    runs_dir: Path | None,
-    data_root: Path | None,
-    allow_code: bool,
-    as_json: bool,
-    quiet: bool,
+    word: str, at: int | None, overrides: Sequence[str], options: Options = DEFAULT, *, member: int | None = None
 ) -> int:
-    """Train a new run from a checkpoint of another, in this process; the exit code."""
-    parent = found(word, runs_dir)
-    branch = forking.branch(parent, at, overrides)
-    return _train_branch(branch, run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    """Train a new run from a checkpoint of another, or of one member of it, in this process; the exit code."""
+    return _train_branch(forking.branch(found(word, options.runs_dir), at, overrides, member), options)
 
 
-def replay(
-    word: str,
-    *,
-    run_id: str | None,
-    runs_dir: Path | None,
-    data_root: Path | None,
-    allow_code: bool,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def replay(word: str, options: Options = DEFAULT) -> int:
     """Train a run once more from its first checkpoint, with every command at its step, and compare the two.
 
     The exit code; 1 where the rows differ.
     """
-    parent = found(word, runs_dir)
-    branch = forking.branch_to_replay(parent)
-    return _train_branch(branch, run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    return _train_branch(forking.branch_to_replay(found(word, options.runs_dir)), options)
 
 
-def _train_branch(
-    branch: forking.Branch,
-    run_id: str | None,
-    runs_dir: Path | None,
-    data_root: Path | None,
-    allow_code: bool,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def _train_branch(branch: forking.Branch, options: Options) -> int:
     refuse_several_processes()
     for note in branch.preset.notes:
-        foreground.tell(f"descent: {note}", quiet=quiet)
-    folder, root = _create_branch(branch, run_id, runs_dir, data_root, allow_code=allow_code)
+        foreground.tell(f"descent: {note}", quiet=options.quiet)
+    folder, root = _create_branch(branch, options)
     differs: list[int | None] = []
 
     def compared() -> tuple[dict[str, Any], str]:
@@ -146,9 +94,7 @@ def _train_branch(
 
     extra = compared if branch.is_replay else None
     with Signals() as signals:
-        code = foreground.train(
-            folder, branch.preset.name, root, signals, as_json=as_json, quiet=quiet, fresh=True, extra=extra
-        )
+        code = foreground.train(folder, branch.preset.name, root, signals, options, fresh=True, extra=extra)
     return ExitCode.CHECK_FAILED if code == ExitCode.DONE and differs and differs[0] is not None else code
 
 
@@ -156,39 +102,30 @@ def _train_branch(
 
 
 def detach(
-    source: str,
-    overrides: Sequence[str] = (),
-    *,
-    run_id: str | None = None,
-    runs_dir: Path | None = None,
-    data_root: Path | None = None,
-    allow_code: bool = False,
-    watched: bool = False,
+    source: str, overrides: Sequence[str] = (), options: Options = DEFAULT, *, watched: bool = False
 ) -> RunFolder:
     """Train a preset in a process of its own, which outlives this one; its folder. DescentError where it can't start.
 
     watched: from a console, where a person can answer: a loss that is not finite pauses the run, unless the preset
     says otherwise. What goes wrong later is in the run's events: follow its state.
     """
-    if run_id is not None:
-        check_id(run_id)
     refuse_several_processes()
     preset = load_preset(source, overrides)
+    _refuse_unpredicted(preset)
     if watched and "on_nan" not in preset.train.model_fields_set:
         preset = preset.changed(['train.on_nan="pause"'])
-    root = _data_root(data_root)
-    _have_data(preset, root, download=False)
-    folder, _ = _create(preset, library.runs_dir(runs_dir), run_id, allow_code=allow_code)
-    _spawn(folder, preset.name, root)
-    return folder
+    root = _data_root(options.data_root)
+    _have_data(preset, root, download=options.download)
+    folder, _ = _create(preset, library.runs_dir(options.runs_dir), options)
+    return _begin(folder, preset.name, root)
 
 
-def detach_resume(folder: RunFolder, *, data_root: Path | None = None, allow_code: bool = False) -> None:
+def detach_resume(folder: RunFolder, options: Options = DEFAULT) -> None:
     """Go on with a run that has ended or was lost, in a process of its own. DescentError where it can't."""
     refuse_several_processes()
     if folder.state() == "finished":
         raise DescentError(f"{folder.id} is finished; nothing is left to train")
-    name, root = _ready_to_resume(folder, data_root, allow_code=allow_code)
+    name, root = _ready_to_resume(folder, options)
     _spawn(folder, name, root)
 
 
@@ -196,17 +133,27 @@ def detach_fork(
     parent: RunFolder,
     at: int | None = None,
     overrides: Sequence[str] = (),
+    options: Options = DEFAULT,
     *,
-    run_id: str | None = None,
-    runs_dir: Path | None = None,
-    data_root: Path | None = None,
-    allow_code: bool = False,
+    member: int | None = None,
 ) -> RunFolder:
-    """Train a new run from the checkpoint of step `at` of another (its last, for None), in a process of its own."""
+    """Train a new run from the checkpoint of step `at` of another (its last, for None), in a process of its own.
+
+    member: of several, the one that goes on alone.
+    """
     refuse_several_processes()
-    branch = forking.branch(parent, at, overrides)
-    folder, root = _create_branch(branch, run_id, runs_dir, data_root, allow_code=allow_code)
-    _spawn(folder, branch.preset.name, root)
+    branch = forking.branch(parent, at, overrides, member)
+    folder, root = _create_branch(branch, options)
+    return _begin(folder, branch.preset.name, root)
+
+
+def _begin(folder: RunFolder, name: str, root: Path) -> RunFolder:
+    """A new run's worker; where there can be none, no folder stays."""
+    try:
+        _spawn(folder, name, root)
+    except (DescentError, OSError):
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     return folder
 
 
@@ -226,7 +173,8 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
         if any(event.get("pid") == started.pid for event in log.read()):
             return  # it says so before it loads torch
         if ended:
-            raise CannotGoOnError(f"{folder.id}: its worker ended at once; {folder.output} says why")
+            said = [clean(line) for line in folder.output.read_text(errors="replace").splitlines() if line.strip()]
+            raise CannotGoOnError(f"{folder.id}: its worker ended at once: {said[-1] if said else 'without a word'}")
         time.sleep(_LOOK)
 
 
@@ -255,7 +203,15 @@ def refuse_several_processes() -> None:
         )
 
 
-def _ready_to_resume(folder: RunFolder, data_root: Path | None, *, allow_code: bool) -> tuple[str, Path]:
+def _refuse_unpredicted(preset: Preset) -> None:
+    """DescentError, with the command that makes them, where the predictions of the preset's lab are missing."""
+    if preset.settings.lab is not None:
+        from engine.labs import flow
+
+        flow.check_start(preset.settings.lab)
+
+
+def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:
     """The preset's name and the data's root of a run that can go on here. DescentError where it can't."""
     state, pid = folder.state(), worker_pid(folder.path)
     if pid is not None:
@@ -263,24 +219,20 @@ def _ready_to_resume(folder: RunFolder, data_root: Path | None, *, allow_code: b
     if state in ALIVE and state != "starting":
         raise DescentError(f"{folder.id} is {state} on host {folder.host()}; resume it there, or stop it first")
     preset = load_preset(folder.preset)
-    for section, spec in _code_of(preset).items():
-        consent.check_consent(spec, allow_code, key=f"{section}.code")
-    root = _data_root(data_root, _stored_root(folder))
+    for section, spec in preset.code.items():
+        consent.check_consent(spec, options.allow_code, key=f"{section}.code")
+    root = _data_root(options.data_root, _stored_root(folder))
     _have_data(preset, root, download=False)
     library.note_start(folder.path)
     return str(folder.facts().get("preset", folder.id)), root
 
 
-def _create_branch(
-    branch: forking.Branch, run_id: str | None, runs_dir: Path | None, data_root: Path | None, *, allow_code: bool
-) -> tuple[RunFolder, Path]:
+def _create_branch(branch: forking.Branch, options: Options) -> tuple[RunFolder, Path]:
     """The folder of a fork, beside its parent unless another place is given, and the root of its data."""
-    if run_id is not None:
-        check_id(run_id)
-    root = _data_root(data_root, _stored_root(branch.parent))
+    root = _data_root(options.data_root, _stored_root(branch.parent))
     _have_data(branch.preset, root, download=False)
-    runs = library.runs_dir(runs_dir) if runs_dir is not None else branch.parent.path.parent
-    folder, _ = _create(branch.preset, runs, run_id, allow_code=allow_code, branch=branch)
+    runs = library.runs_dir(options.runs_dir) if options.runs_dir is not None else branch.parent.path.parent
+    folder, _ = _create(branch.preset, runs, options, branch)
     return folder, root
 
 
@@ -307,12 +259,12 @@ def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
 
 
 def _create(
-    preset: Preset, runs: Path, run_id: str | None, *, allow_code: bool, branch: forking.Branch | None = None
+    preset: Preset, runs: Path, options: Options, branch: forking.Branch | None = None
 ) -> tuple[RunFolder, dict[str, str]]:
     """The run's folder, with its preset and a copy of the user's code that it names; and where that came from."""
     settings, contents, originals = preset.settings, dict[str, bytes](), dict[str, str]()
-    for section, spec in _code_of(preset).items():
-        content = consent.agreed_content(spec, allow_code, key=f"{section}.code")
+    for section, spec in preset.code.items():
+        content = consent.agreed_content(spec, options.allow_code, key=f"{section}.code")
         file, _, name = spec.rpartition(":")
         kept = f"code/{Path(file).name}"
         if contents.setdefault(Path(file).name, content) != content:
@@ -323,12 +275,6 @@ def _create(
         originals[kept] = file
     fill = branch.fill if branch is not None else None
     toml = replace(preset, settings=settings).to_toml()
-    folder = create(runs, run_id or new_id(preset.name), toml, contents, fill)
+    folder = create(runs, options.run_id or new_id(preset.name), toml, contents, fill)
     library.note_start(folder.path)
     return folder, {str(folder.path / kept): file for kept, file in originals.items()}
-
-
-def _code_of(preset: Preset) -> dict[str, str]:
-    """The "file.py:name" of each section that names the user's own code."""
-    sections: dict[str, Any] = {"data": preset.data, "model": preset.model, "loss": preset.loss}
-    return {key: section.code for key, section in sections.items() if section.name == "code"}

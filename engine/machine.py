@@ -58,6 +58,14 @@ def has_nvidia_device() -> bool:
     return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidiactl").exists()
 
 
+def nvidia_devices(known: Path = Path("/proc/driver/nvidia/gpus")) -> int:
+    """How many NVIDIA GPUs the kernel knows."""
+    try:
+        return len(list(known.iterdir()))
+    except OSError:
+        return 1 if has_nvidia_device() else 0
+
+
 def usable_cpus() -> int:
     """The CPUs that this process may be placed on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,8 @@ from engine.texts import clean, show
 
 # TOML wants digits on both sides of the point; people type .1 and 1. all the same.
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
-CODE_SECTIONS = ("data", "model", "loss")
+CODE_SECTIONS = ("data", "model", "loss")  # whose kind `code` is the user's own
+CODE_TABLES = (*CODE_SECTIONS, "train")  # that can name code
 _EITHER = (("train", "epochs", "steps"), ("members", "repeats", "folds"))  # of which a preset has one
 
 
@@ -30,12 +31,17 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
         key, equals, value = text.partition("=")
         path = _path(key.strip())
         if not equals or path is None:
-            problems.append(f"--set {show(text)}: must have the form section.key=value")
+            problems.append(f"--set {show(text)}: must have the form section.key=value, such as optimizer.lr=0.1")
         elif any("\ud800" <= c <= "\udfff" for c in text):
             problems.append(f"--set {show(text)}: is not valid UTF-8")
         else:
             found.append(Override(_sweep_path(path), _value(value.strip())))
     return found, problems
+
+
+def key_of(text: str) -> str:
+    """The key of "section.key=value"."""
+    return text.partition("=")[0].strip()
 
 
 def _sweep_path(path: tuple[str, ...]) -> tuple[str, ...]:

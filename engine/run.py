@@ -167,6 +167,11 @@ def create(
     return RunFolder(path)
 
 
+def failed_at_start(state: str, step: int, origin: Mapping[str, Any] | None) -> bool:
+    """Whether a run failed before a step of its own was kept; `origin`: of a fork, where it began."""
+    return state == "failed" and step <= (origin["step"] if origin is not None else 0)
+
+
 def stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
     """Whether an event still counts after the run went back to step `to`, where its log ended at byte `log`."""
     if event.get("event") == "state":

@@ -15,6 +15,8 @@ _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 def clean(text: str) -> str:
     """`text` on one line, without characters that a terminal would obey or could not print."""
+    if text.isprintable():
+        return text  # nearly all: a log of thousands of lines is cleaned at once
     spaced = " ".join(text.split()) if any(c in text for c in "\n\r\t\v\f\u2028\u2029\x85") else text
     return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)
 

@@ -1,9 +1,10 @@
-"""Runs on the terminal: the table of all, one in detail, and removing one."""
+"""Runs on the terminal: the table of all, and one in detail."""
 
-import shutil
 import socket
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from engine.metrics import Metrics
 from engine.output import has_unicode
 from engine.progress import number, time_taken
 from engine.results import mean_curves, summary
-from engine.run import ALIVE, RunFolder, worker_pid
+from engine.run import ALIVE, RunFolder, failed_at_start
 from engine.texts import clean, shorten, show
 
 if TYPE_CHECKING:
@@ -33,31 +34,35 @@ SIGNS = {
 }
 HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
 NARROW = 92  # columns of a terminal that has no room for when a run was started
+_MOST_REASONS = 5  # of runs that failed at their start
 _MOST_MEMBERS = 40  # or candidates, in a table
 CURVES = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm"))
-# All that Descent itself writes into a run's folder.
-_OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
-        "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
-        "worker.lock"}  # fmt: skip
 
 
 # --- all ---
 
 
-def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool) -> None:
+def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bool = False) -> None:
     """One line a run, the latest first: those of `runs_dir`, or where none is given all that are known.
 
-    A run whose files can't be read is listed as damaged.
+    The runs of a study are one line, unless `each` of them is wanted, or some are looked for. A run whose files can't
+    be read is listed as damaged.
     """
     folders = library.known_runs(library.runs_dir(runs_dir))
     if runs_dir is not None:
         here = library.runs_dir(runs_dir).resolve()
         folders = [folder for folder in folders if folder.parent == here]
-    listed = [_listed(folder) for folder in folders]
+    studies = Counter(library.study_of(folder) for folder in folders)
+    if each or containing or runs_dir is not None:
+        listed = [_listed(folder) for folder in folders]
+    else:
+        listed = list(_grouped(folders, studies))
     word = containing.casefold()
-    chosen = [(entry, row) for entry, row in listed if word in f"{entry['run']} {entry['state']}".casefold()]
+    chosen = [(entry, row) for entry, row in listed if word in f"{entry.get('run')} {entry.get('state')}".casefold()]
     if as_json:
-        views.print_json({"runs": [entry for entry, _ in chosen]})
+        grouped = [entry for entry, _ in chosen if "study" in entry]
+        own = {"runs": [entry for entry, _ in chosen if "study" not in entry]}
+        views.print_json(own | ({"studies": grouped} if grouped else {}))
         return
     if not chosen:
         what = (
@@ -71,6 +76,37 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool) -> None:
     for entry, _ in chosen:
         if "error" in entry:
             print(f"{clean(entry['run'])}: damaged: {shorten(clean(entry['error']), 200)}")
+    _say_failed_at_start([entry for entry, _ in chosen if entry.get("failed_at_start")])
+    if any("study" in entry for entry, _ in chosen):
+        print("a study: descent study show STUDY; each of its runs here: --all")
+
+
+def _grouped(
+    folders: Sequence[Path], studies: "Counter[Path | None]"
+) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """As _listed, and for each study one entry where its latest run would be."""
+    told: set[Path] = set()
+    for folder in folders:
+        study = library.study_of(folder)
+        if study is None:
+            yield _listed(folder)
+        elif study not in told:
+            told.add(study)
+            count = studies[study]
+            entry = {"study": study.name, "dir": str(study), "runs": count}
+            began = time.strftime("%Y-%m-%d %H:%M", time.localtime((study / "study.json").stat().st_mtime))
+            many = f"study of {count:,} run{'s' if count > 1 else ''}"
+            yield entry, (study.name, many, *[""] * (len(HEAD) - 3), began)
+
+
+def _say_failed_at_start(entries: Sequence[dict[str, Any]]) -> None:
+    """Why these never began, and how to be rid of them."""
+    for entry in entries[:_MOST_REASONS]:
+        print(f"{entry['run']} failed at start: {shorten(clean(str(entry['reason'])), 200)}")
+    if len(entries) > _MOST_REASONS:
+        print(f"… and {len(entries) - _MOST_REASONS} more")
+    if entries:
+        print("clear one away with: descent rm RUN")
 
 
 def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -79,7 +115,9 @@ def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         entry = summary(run)
         facts = run.facts()
-        entry |= {"preset": facts.get("preset"), "started": facts.get("started")}
+        entry |= {"preset": facts.get("preset"), "started": facts.get("started", run.preset.stat().st_mtime)}
+        if failed_at_start(entry["state"], entry["step"], run.origin()):
+            entry |= {"failed_at_start": True, "reason": (run.last("state") or {}).get("reason")}
         return entry, _row(run, entry)
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
         why = f"{type(error).__name__}: {error}"
@@ -91,7 +129,7 @@ def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
     reached, started = entry.get("winner", entry)["metrics"], entry["started"]
     return (
         run.id,
-        _state(entry["state"], run.host()),
+        _state(entry["state"], run.host()) + (" at start" if "failed_at_start" in entry else ""),
         f"{entry['step']:,}",
         number(reached.get("train_loss")),
         _best_number(reached, "val"),
@@ -138,7 +176,9 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
     state = _state(result["state"], run.host())
-    fields = [("state", f"{state}: {reason}" if reason else state)]
+    if failed_at_start(result["state"], result["step"], run.origin()):
+        state += " at start"
+    fields = [("state", f"{state}: {reason}" if reason else state), *_origin(run)]
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, planned["total_steps"] if planned else facts["total_steps"])
@@ -156,7 +196,21 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
     fields.append(("folder", str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
+    details["parent"] = run.origin()
     return {**result, **details}, fields
+
+
+def _origin(run: RunFolder) -> list[tuple[str, str]]:
+    """Of a fork or a replay: which run it is of, and what differs."""
+    origin = run.origin()
+    if origin is None:
+        return []
+    from engine import forking  # which loads the schema of presets
+
+    what = "replay" if (run.path / forking.SCRIPT).exists() else "fork"
+    changed = f"; changed: {', '.join(map(clean, origin['changed']))}" if origin.get("changed") else ""
+    which = f"member {origin['member']} of " if "member" in origin else "of "
+    return [(what, f"{which}{clean(str(origin['run']))} at step {origin['step']:,}{changed}")]
 
 
 def _members(result: dict[str, Any]) -> list[str]:
@@ -224,62 +278,3 @@ def sparkline(values: "NDArray[np.float32]", width: int) -> str:
     scaled = np.zeros(len(means)) if high == low else (means - low) / (high - low)
     bars = BARS if has_unicode(sys.stdout.encoding) else ASCII_BARS
     return "".join(bars[round(float(share) * (len(bars) - 1))] for share in scaled)
-
-
-# --- removing ---
-
-
-def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
-    """Delete a run's folder, once the user has agreed. Never a live run's, and never what others put there."""
-    folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)).resolve())
-    path = clean(str(folder.path))
-    refuse_delete(folder)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise DescentError(f"{path} would be deleted with its checkpoints; say so with --yes")
-        answer = input(f"delete {path} with {len(folder.checkpoints())} checkpoints? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            print("kept")
-            return
-    delete(folder)
-    print(f"deleted {path}")
-
-
-def refuse_delete(folder: RunFolder) -> None:
-    """DescentError, with the reason, where this folder is not to be deleted: a live run, or foreign files in it."""
-    _refuse_alive(folder)
-    foreign = _foreign(folder.path)
-    if foreign:
-        names = ", ".join(clean(name) for name in foreign[:5]) + (" …" if len(foreign) > 5 else "")
-        raise DescentError(
-            f"{clean(str(folder.path))} holds what Descent did not write: {names}; nothing was deleted"
-        )
-
-
-def delete(folder: RunFolder) -> None:
-    """Delete a run's folder. DescentError where that must not or can't be done."""
-    refuse_delete(folder)
-    try:
-        shutil.rmtree(folder.path)
-    except OSError as error:
-        raise DescentError(f"{clean(str(folder.path))} can't be deleted whole: {error.strerror}") from None
-
-
-def _refuse_alive(folder: RunFolder) -> None:
-    pid = worker_pid(folder.path)
-    if pid is not None:
-        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first: descent stop {folder.id}")
-    try:
-        state, host = folder.state(), folder.host()
-    except Exception:  # damaged beyond reading: nothing can be training it
-        return
-    if state == "starting":
-        raise DescentError(f"{folder.id} is starting; stop it first")
-    if state in ALIVE:
-        raise DescentError(f"{folder.id} is {state} on host {clean(host)}; stop it there first")
-
-
-def _foreign(folder: Path) -> list[str]:
-    """What is in the folder and is no part of a run: `rm .` in a folder of presets would take it along."""
-    names = sorted(entry.name for entry in folder.iterdir())
-    return [name for name in names if name not in _OWN and not (name.startswith(".") and name.endswith(".tmp"))]

@@ -17,6 +17,7 @@ import numpy as np
 from engine import launch
 from engine.control import Queue, RefusedError, Server, send
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import Events, RunFolder, worker_pid
 from tests.benchmarks.harness import Figure, Result, interleave, percentile, ratio, spread
 from tests.processes import until
@@ -58,7 +59,7 @@ def preset(folder: Path) -> Path:
 @contextmanager
 def training(source: Path | str, *overrides: str, folder: Path) -> Iterator[RunFolder]:
     """A worker of its own, as `descent run --detach` starts it, that trains until the block ends."""
-    run = launch.detach(str(source), overrides, run_id="live", runs_dir=folder / "runs")
+    run = launch.detach(str(source), overrides, Options("live", folder / "runs"))
     try:
         until(lambda: len(Metrics(run.path)) > 100, "the run")
         yield run

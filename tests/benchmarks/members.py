@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from engine import launch
+from engine.options import Options
 from engine.run import RunFolder, summary
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
 
@@ -50,11 +51,8 @@ def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
     if pid == 0:
         code = 99
         try:
-            code = launch.run(
-                preset, ["train.threads=1", *settings], run_id=f"run-{number}", resume_if_exists=False,
-                runs_dir=runs, data_root=None, device="cpu", download=False, allow_code=False, as_json=False,
-                quiet=True,
-            )  # fmt: skip
+            on_cpu = ["train.device=cpu", "train.threads=1", *settings]
+            code = launch.run(preset, on_cpu, Options(f"run-{number}", runs, quiet=True))
         except BaseException:
             traceback.print_exc()
         os._exit(code)

@@ -18,6 +18,7 @@ import pytest
 from engine import control, forking, launch
 from engine.control import RefusedError, send
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import RunFolder, summary
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 
@@ -35,16 +36,12 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 def start(runs: Path, *settings: str, preset: str = "digits-mlp") -> tuple[int, RunFolder]:
     """A worker in a process of its own, training for longer than any test."""
-    common = ["train.threads=1", "train.statistics_every=10", "data.size=400", *settings]
+    common = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400", *settings]
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         try:
-            code = launch.run(
-                preset, common, run_id="live", resume_if_exists=False, runs_dir=runs, device="cpu", download=False,
-                data_root=None, allow_code=False, as_json=False, quiet=True,
-            )  # fmt: skip
-            os._exit(code)
+            os._exit(launch.run(preset, common, Options("live", runs, quiet=True)))
         except BaseException:
             traceback.print_exc()
             os._exit(99)
@@ -276,9 +273,7 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
             os.waitpid(pid, 0)
             pid = os.fork()
             if pid == 0:
-                os._exit(
-                    launch.resume("live", runs_dir=runs, data_root=None, allow_code=False, as_json=False, quiet=True)
-                )
+                os._exit(launch.resume("live", Options(runs_dir=runs, quiet=True)))
         else:
             send(folder.path, "resume")
         assert ends_with(pid) == 0
@@ -311,7 +306,7 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     os.waitpid(pid, 0)
     pid = os.fork()
     if pid == 0:
-        os._exit(launch.resume("live", runs_dir=runs, data_root=None, allow_code=False, as_json=False, quiet=True))
+        os._exit(launch.resume("live", Options(runs_dir=runs, quiet=True)))
     wait_for(lambda: folder.state() == "running", "the resumed run")
     resumed = folder.last("resumed")
     assert resumed is not None
@@ -346,11 +341,8 @@ def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(
                     return correct(outputs)
 
                 evaluation.losses.predictions = slow
-            code = launch.run(
-                "digits-mlp", ["train.threads=1", "train.statistics_every=10", "data.size=400", "train.epochs=3"],
-                run_id=run_id, resume_if_exists=False, runs_dir=runs, device="cpu", download=False,
-                data_root=None, allow_code=False, as_json=False, quiet=True,
-            )  # fmt: skip
+            settings = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400"]
+            code = launch.run("digits-mlp", [*settings, "train.epochs=3"], Options(run_id, runs, quiet=True))
         except BaseException:
             traceback.print_exc()
         os._exit(code)

@@ -18,9 +18,9 @@ import pytest
 from rich.cells import cell_len
 
 from engine import cli
-from engine.errors import ExitCode
+from engine.errors import DescentError, ExitCode
 from engine.run import Events, RunFolder
-from tests.processes import Child, Done, Held
+from tests.processes import Child, Done, Held, until
 
 Descent = Callable[..., Child]
 Capture = pytest.CaptureFixture[str]
@@ -96,6 +96,31 @@ def test_the_runs_as_json(copied: Callable[..., Path], capsys: Capture, tmp_path
     assert entry["metrics"]["test_accuracy"] > 0.9
     assert cli.main(["runs", "--json", "--runs-dir", str(tmp_path / "nowhere")]) == 0
     assert json.loads(capsys.readouterr().out) == {"runs": []}
+
+
+def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, tmp_path: Path) -> None:
+    """Mistyped starts in the background would look like runs, and each would have to be asked for its reason."""
+    (tmp_path / "bad.csv").write_text("a,y\n1,0\nnan,1\n" + "2,0\n" * 20)
+    words = ("--set", 'data={name="csv", path="bad.csv", target="y"}', "--set", "train.epochs=1", "--id", "bad")
+    assert descent("run", "linear-regression", *words, "--detach", cwd=tmp_path).end().code == 0
+    run = RunFolder(tmp_path / "runs" / "bad")
+    until(lambda: run.state() == "failed", "the failure")
+    listed = descent("runs", cwd=tmp_path).end().out
+    assert "failed at start" in listed
+    assert "not a usable number" in listed
+    assert descent("rm", "bad", cwd=tmp_path).end().code == 0
+    assert not run.path.exists()
+
+
+def test_where_no_worker_can_begin_no_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list would fill with runs that never were."""
+    from engine import launch
+    from engine.options import Options
+
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DescentError, match="ended at once"):
+        launch.detach("linear-regression", (), Options("never", tmp_path))
+    assert not (tmp_path / "never").exists()
 
 
 def test_of_a_named_folder_only_its_runs(finished: tuple[Done, Path], descent: Descent, tmp_path: Path) -> None:

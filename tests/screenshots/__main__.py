@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from engine.handle import Run
 from engine.launch import detach
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import RunFolder
 from tui.app import DescentApp
 from tui.terminal import Terminal
@@ -120,11 +121,11 @@ def main() -> None:
         for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             os.environ[variable] = f"{place}/home"
         short = ["train.epochs=40", "train.threads=1", "schedule.name=cosine"]
-        rates = [detach("digits-mlp", [*short, f"optimizer.lr={lr}"], run_id=f"rate-{lr}") for lr in (0.02, 0.3)]
+        rates = [detach("digits-mlp", [*short, f"optimizer.lr={lr}"], Options(f"rate-{lr}")) for lr in (0.02, 0.3)]
         asyncio.run(compare(*rates))
-        moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], run_id="moons")
+        moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], Options("moons"))
         asyncio.run(show(moons_run, moons))
-        asyncio.run(show(detach("digits-mlp", DIGITS, run_id="digits"), digits, layers))
+        asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers))
         asyncio.run(home())
 
 
