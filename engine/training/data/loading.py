@@ -12,6 +12,7 @@ from engine.training.data import (
     bundled,
     checks,
     files,
+    idx,
     images,
     made,
     splits,
@@ -69,7 +70,8 @@ def _read(section: schema.AnyData, root: Path, device: torch.device, code: CodeL
         case schema.BundledData():
             samples = bundled.read(section)
         case schema.DownloadedData():
-            samples = torchvision_sets.read(section.name, root)
+            reader = idx if section.name in idx.CLASSES else torchvision_sets
+            samples = reader.read(section.name, root)
         case schema.ImagesData():
             samples = images.read(section, device)
         case schema.NpzData():

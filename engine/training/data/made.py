@@ -19,6 +19,7 @@ Made = (
     | schema.PlaneData
     | schema.SpiralsData
     | schema.BlobsData
+    | schema.PointData
 )
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -30,6 +31,8 @@ def make(section: Made) -> Samples:
         case schema.LineData() | schema.SineData() | schema.QuizData():
             x, y = curve(section.name, section.n, section.noise, section.seed)
             return Samples(where=section.name, inputs=x, targets=y, input_names=("x",))
+        case schema.PointData():
+            return Samples(where=section.name, inputs=np.zeros((2, 1)), targets=np.zeros((2, 2)))
         case schema.XorData():
             points, labels = xor()
             points = points + _noise(points.shape, section)

@@ -7,6 +7,7 @@ import numpy as np
 
 from engine import schema
 from engine.errors import DataError
+from engine.training.data import stratified
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.samples import Array, Rows, Samples
 
@@ -107,12 +108,9 @@ class _Cutter:
             return generator.permutation(rows)[:count]
         labels = self.labels[rows]
         if len(rows) - count < len(np.unique(labels)):
-            # Nearly all are wanted, and scikit-learn asks for one of each class on the other side too.
+            # Nearly all are wanted, and there is not one of each class for the other side too.
             return generator.permutation(rows)[:count]
-        from sklearn.model_selection import train_test_split
-
-        drawn: Rows = train_test_split(rows, train_size=count, stratify=labels, random_state=generator)[0]
-        return drawn
+        return stratified.draw(rows, labels, count, generator)
 
     def _without_lone_samples(self, rows: Rows) -> tuple[Rows, Rows]:
         """(rows that can be stratified, rows that are their class's only one)."""

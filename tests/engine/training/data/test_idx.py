@@ -1,0 +1,44 @@
+"""MNIST without torchvision: a user would train on other images, or be told wrong names of clothes."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision import datasets as torchvision_sets
+
+from engine import datasets
+from engine.errors import DataMissingError
+from engine.training.data import idx
+
+
+def write(root: Path, name: str, *, labels: int = 7) -> None:
+    """A set of seven images and five for the test, of 28 × 28."""
+    entry = datasets.entry(name)
+    (root / entry.folder).mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    shapes = [(7, 28, 28), (labels,), (5, 28, 28), (5,)]
+    for file, shape in zip(entry.files, shapes, strict=True):
+        head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+        (root / entry.folder / file).write_bytes(head + draw.integers(0, 10, shape, np.uint8).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("mnist", torchvision_sets.MNIST), ("fashion-mnist", torchvision_sets.FashionMNIST)]
+)
+def test_the_same_as_torchvision(name: str, theirs: type, tmp_path: Path) -> None:
+    write(tmp_path, name)
+    found = idx.read(name, tmp_path)
+    assert found.test is not None
+    for ours, train in ((found, True), (found.test, False)):
+        expected = theirs(root=tmp_path, train=train)
+        np.testing.assert_array_equal(np.asarray(ours.inputs)[:, 0], expected.data.numpy())
+        np.testing.assert_array_equal(ours.targets, expected.targets.numpy())
+    if name == "fashion-mnist":
+        assert list(found.classes) == expected.classes
+
+
+def test_images_without_their_labels_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "mnist", labels=6)
+    with pytest.raises(DataMissingError, match="descent data fetch mnist"):
+        idx.read("mnist", tmp_path)
