@@ -13,7 +13,10 @@ study_app = typer.Typer(
 Vary = Annotated[
     list[str] | None,
     typer.Option(
-        "--vary", metavar="KEY=[…]", help="The values of a key, as in model.widths=[[16],[64]]; repeatable."
+        "--vary",
+        metavar="KEY=[…]",
+        help="The values of a key, as in model.widths=[[16],[64]], or a range: 1..12, 0..1+0.25, 100..60000*2; "
+        "repeatable.",
     ),
 ]
 Overrides = Annotated[
@@ -49,7 +52,7 @@ def study_run(
     repeats: Repeats = None,
     overrides: Overrides = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", help="At once [default: the cores; 1 on a GPU].")
+        int | None, typer.Option("--jobs", "-j", help="At once [default: the cores; one on each GPU].")
     ] = None,
     name: Id = None,
     runs_dir: RunsDir = None,
@@ -157,6 +160,20 @@ def study_list(runs_dir: RunsDir = None, studies_dir: StudiesDir = None, as_json
     from engine.study import folder, show
 
     show.list_studies(folder.studies_dir(studies_dir, runs_dir), as_json=as_json)
+
+
+@study_app.command("rm")
+def study_rm(
+    study: Word,
+    *,
+    runs_dir: RunsDir = None,
+    studies_dir: StudiesDir = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+) -> None:
+    """Delete a study, with its runs."""
+    from engine.study import folder, remove
+
+    remove.remove(folder.find(study, folder.studies_dir(studies_dir, runs_dir)), yes=yes)
 
 
 @study_app.command("slurm")

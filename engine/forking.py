@@ -13,10 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import one_member
 from engine.errors import DescentError
 from engine.files import JsonLines, read_json_lines, write_json
 from engine.flat import flat
+from engine.members import MARK, SWITCHES
 from engine.metrics import Layout, Metrics, MetricsWriter
+from engine.overrides import key_of
 from engine.preset import Preset, load_preset
 from engine.run import RunFolder
 from engine.texts import clean
@@ -25,23 +28,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
-MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
 SCRIPT = "replay.jsonl"
 _KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # of the past that both runs share
 _STEERING = ("set", "extend")  # commands that change what a run computes
-_MEASURED = ("threads", "statistics_every", "device")  # kept by a fork: another choice would round otherwise
+_MEASURED = ("threads", "statistics_every", "way", "device")  # kept by a fork: another choice would round otherwise
 
 
 @dataclass(frozen=True)
 class Branch:
-    """What a new run takes over from its parent. `script`: the commands to give it, for a replay."""
+    """What a new run takes over from its parent.
+
+    script: the commands to give it, for a replay. member: the one of several that it goes on with, as a plain run.
+    """
 
     parent: RunFolder
     step: int
     preset: Preset
     changed: tuple[str, ...]  # the keys that differ from the parent's settings at that step
     script: tuple[dict[str, Any], ...] | None = None
+    member: int | None = None
 
     @property
     def is_replay(self) -> bool:
@@ -53,15 +58,20 @@ class Branch:
         layout, rows = Layout.load(parent.path), Metrics(parent.path).rows()[:step]
         if layout is None or len(rows) < step:
             raise DescentError(f"{parent.id} has rows of {len(rows)} steps only; fork it at an earlier checkpoint")
-        shutil.copy(parent.checkpoint(step), folder / "checkpoints")
-        shutil.copy(parent.checkpoint(step).with_suffix(".json"), folder / "checkpoints")
+        events = _shared_events(parent, step)
+        if self.member is not None:
+            layout, rows = one_member.layout(layout, self.member), rows[:, [self.member]]
+            events = one_member.events(events, self.member, rows[:, 0, layout.columns.index("loss")])
+        for saved in (step, *self._best()):
+            shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
+            shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
         layout.save(folder)
         if step:
             writer = MetricsWriter(folder, 0)
             writer.append(rows)
             writer.sync()
             writer.close()
-        _write_lines(folder / "events.jsonl", _shared_events(parent, step))
+        _write_lines(folder / "events.jsonl", events)
         if self.script is not None:
             _write_lines(folder / SCRIPT, self.script)
         facts = parent.facts()
@@ -73,14 +83,24 @@ class Branch:
                 "step": step,
                 "changed": self.changed,
                 "measured": {key: facts[key] for key in _MEASURED if key in facts},
+                **({} if self.member is None else {"member": self.member}),
             },
         )
 
+    def _best(self) -> list[int]:
+        """The step of the best model so far, where early stopping may yet want its checkpoint."""
+        if self.preset.train.early_stopping is None or self.member is not None:
+            return []
+        told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
+        best = told[-1]["best"] if told else None
+        return [best] if best in self.parent.checkpoints() and best != self.step else []
 
-def branch(parent: RunFolder, at: int | None, texts: Sequence[str]) -> Branch:
+
+def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int | None = None) -> Branch:
     """A fork from the checkpoint of step `at` (the last one, for None) with settings changed by "key=value" texts.
 
-    DescentError that lists the checkpoints where there is none at that step; PresetError where a text is wrong.
+    member: of several, the one that goes on alone. DescentError that lists the checkpoints where there is none at
+    that step; PresetError where a text is wrong.
     """
     there = parent.checkpoints()
     if not there:
@@ -89,10 +109,12 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str]) -> Branch:
     if step not in there:
         listed = ", ".join(f"{n:,}" for n in there)
         raise DescentError(f"--at {at}: {parent.id} has no checkpoint of that step; it has those of steps {listed}")
-    before = _settings_at(parent, step)
+    if member is not None:
+        one_member.check(parent, load_preset(parent.preset), member, step)
+    before = _settings_at(parent, step, member)
     after = before.changed(texts) if texts else before
     changed = tuple(key for key in _flat(after) | _flat(before) if _flat(after).get(key) != _flat(before).get(key))
-    return Branch(parent, step, after, changed)
+    return Branch(parent, step, after, changed, member=member)
 
 
 def branch_to_replay(parent: RunFolder) -> Branch:
@@ -124,7 +146,7 @@ def script_of(run: RunFolder) -> list[dict[str, Any]]:
 
 def is_of_presets(edit: str) -> bool:
     """Whether a preset can hold what a live edit says."""
-    return not edit.startswith(MARK) and edit.partition("=")[0].strip() not in SWITCHES
+    return not edit.startswith(MARK) and key_of(edit) not in SWITCHES
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:
@@ -156,11 +178,14 @@ def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":
     return np.ascontiguousarray(rows).view(np.uint32)  # NaN is equal to NaN
 
 
-def _settings_at(run: RunFolder, step: int) -> Preset:
-    """The run's preset with the live edits that were in force at a checkpoint."""
-    texts = [text for text in _readable(run, step).get("edits", []) if is_of_presets(text)]
-    latest = {text.partition("=")[0].strip(): text for text in texts}
-    preset = load_preset(run.preset, list(latest.values()))
+def _settings_at(run: RunFolder, step: int, member: int | None = None) -> Preset:
+    """The run's preset, or that of one member alone, with the live edits that were in force at a checkpoint."""
+    edits = _readable(run, step).get("edits", [])
+    if member is None:
+        latest = {key_of(text): text for text in edits if is_of_presets(text)}
+        preset = load_preset(run.preset, list(latest.values()))
+    else:
+        preset = one_member.settings(load_preset(run.preset), member, edits)
     return replace(preset, name=str(run.facts().get("preset", run.id)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.metrics import Layout, Metrics
+from engine.overrides import key_of
 from engine.run import RunFolder, State
 
 if TYPE_CHECKING:
@@ -59,12 +60,32 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
     }
     if layout is None or len(reached) == 1:
         return found
+    alone = _edits_of_one(events)
     members = [
-        {**entry, "state": ended.get(m, {}).get("state", state), "step": ended.get(m, {}).get("step", step)}
+        {
+            **entry,
+            **alone.get(m, {}),
+            "state": ended.get(m, {}).get("state", state),
+            "step": ended.get(m, {}).get("step", step),
+        }
         | {"metrics": reached[m]}
         for m, entry in enumerate(layout.members)
     ]
     return found | of_members(members, events)
+
+
+def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """By member, {"edits": [{"step", "set"}]} of the live edits that were for it alone."""
+    found: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if event["event"] != "command" or event["command"] != "set":
+            continue
+        edits = [str(text) for text in event["arguments"]["edits"]]
+        named = [text.partition("=")[2].strip() for text in edits if key_of(text) == "member"]
+        if named and named[-1].isdigit():
+            given = {"step": event["step"], "set": [text for text in edits if key_of(text) != "member"]}
+            found.setdefault(int(named[-1]), {"edits": []})["edits"].append(given)
+    return found
 
 
 # --- members ---------------------------------------------------------------------------------------------

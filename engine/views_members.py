@@ -24,6 +24,7 @@ TITLES = {
 # What a narrow terminal shows of them, most wanted first.
 _WANTED = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss")
 _GAP = "  "
+_MOST_STEERED = 5  # members of whom it is told that they were steered alone
 _WON, _LOST = "★", "✗"
 _NONE = "–"
 _LONGEST_LIST = 8  # numbers of diverged members
@@ -96,8 +97,12 @@ def _candidates(result: Result, most: int) -> list[str]:
 
 
 def _conclusions(result: Result) -> list[str]:
-    """The winner and the ensemble, a line each, where there are."""
-    said = []
+    """Who was steered alone, the winner and the ensemble, a line each, where there are."""
+    said = [
+        f"member {entry['member']} was steered alone: {', '.join(edit['set'])} from step {edit['step']:,} on"
+        for entry in result["members"]
+        for edit in entry.get("edits", [])[-1:]
+    ][:_MOST_STEERED]
     if "winner" in result:
         winner = result["winner"]
         keys = short_names(list(winner["values"]))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine import output, views
 from engine.errors import DescentError
@@ -29,12 +29,24 @@ _LOGARITHMIC = 20  # a range of this ratio and more is drawn on a logarithmic ax
 _DOT = {(0, 0): 1, (0, 1): 2, (0, 2): 4, (1, 0): 8, (1, 1): 16, (1, 2): 32, (0, 3): 64, (1, 3): 128}
 
 
+class Place(NamedTuple):
+    """x: 0 to 1 along the axis. y: a mean, and std its standard deviation over the repeats, where there are some."""
+
+    x: float
+    y: float
+    std: float | None
+
+    def ends(self) -> tuple[float, ...]:
+        """Of the bar that shows the spread; the mean alone where there is none."""
+        return (self.y - self.std, self.y + self.std) if self.std else (self.y,)
+
+
 @dataclass(frozen=True)
 class Curve:
-    """name, and (x, y) of each point, by x."""
+    """name, and its points by x."""
 
     name: str
-    points: tuple[tuple[float, float], ...]
+    points: tuple[Place, ...]
 
 
 def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str | None) -> "Text | None":
@@ -113,14 +125,14 @@ def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[t
 def _curves(
     points: Sequence[Point], places: dict[int, float], metrics: Sequence[str], others: list[str]
 ) -> list[Curve]:
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[Place]] = {}
     for metric in metrics:
         for point in points:
             spread = point.metrics.get(metric)
             if spread is None or point.index not in places or not math.isfinite(spread.mean):
                 continue
             name = label({key: point.values[key] for key in others}) or metric.partition("_")[0]
-            found.setdefault(name, []).append((places[point.index], spread.mean))
+            found.setdefault(name, []).append(Place(places[point.index], spread.mean, spread.std))
     return [Curve(name, tuple(sorted(at))) for name, at in found.items()]
 
 
@@ -154,7 +166,12 @@ class _Plot:
         self._unicode = output.has_unicode(sys.stdout.encoding)
         self._marks = _MARKS if self._unicode else _ASCII_MARKS
         self._curves, self._ticks, self._title = curves, ticks, title
-        self._scale = _Scale([y for curve in curves for _, y in curve.points])
+        places = [place for curve in curves for place in curve.points]
+        low = min(place.y for place in places)
+        # A bar that would reach below 0, where no mean is, is cut: it would cost the logarithmic axis.
+        ends = [end for place in places for end in place.ends() if end > 0 or low <= 0]
+        self._scale = _Scale([*ends, *(place.y for place in places)])
+        self._has_bars = any(place.std for place in places)
         every = max(1, (_ROWS - 1) // 4)
         self._labels = {row: number(self._scale.value(1 - row / (_ROWS - 1))) for row in range(0, _ROWS, every)}
         self._margin = max(map(len, self._labels.values()))
@@ -172,6 +189,8 @@ class _Plot:
         legend = Text.assemble((self._title, "bold"), "   ")
         for number_, curve in enumerate(self._curves):
             legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
+        if self._has_bars:
+            legend.append("bars: ± std" if self._unicode else "bars: +- std", "dim")
         lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]
         for line in lines:
             line.rstrip()
@@ -179,22 +198,31 @@ class _Plot:
 
     def _draw(self, curve: Curve, mark: str, style: str) -> None:
         wide, high = (2, 4) if self._unicode else (1, 1)
-        at = [
-            (round(x * (self._columns * wide - 1)), round((1 - self._scale.share(y)) * (_ROWS * high - 1)))
-            for x, y in curve.points
-        ]
+        at = [(round(place.x * (self._columns * wide - 1)), self._height(place.y, high)) for place in curve.points]
+        for (x, _), place in zip(at, curve.points, strict=True):
+            heights = [self._height(end, high) for end in place.ends()]
+            for y in range(min(heights), max(heights) + 1):
+                self._dot(x, y, style)
         for (x0, y0), (x1, y1) in pairwise(at):
             steps = max(abs(x1 - x0), abs(y1 - y0), 1)
             for step in range(steps + 1):
-                x, y = round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps)
-                cell = (x // wide, y // high)
-                if self._styles.get(cell) != style:
-                    self._dots[cell] = 0
-                self._dots[cell] |= _DOT[x % wide, y % high]
-                self._styles[cell] = style
+                self._dot(round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps), style)
         for x, y in at:
             self._signs[x // wide, y // high] = mark
             self._styles[x // wide, y // high] = style
+
+    def _height(self, y: float, high: int) -> int:
+        """In dots from the top, within the plot."""
+        share = self._scale.share(y) if y > 0 or not self._scale.is_log else 0.0
+        return round((1 - min(1.0, max(0.0, share))) * (_ROWS * high - 1))
+
+    def _dot(self, x: int, y: int, style: str) -> None:
+        wide, high = (2, 4) if self._unicode else (1, 1)
+        cell = (x // wide, y // high)
+        if self._styles.get(cell) != style:
+            self._dots[cell] = 0
+        self._dots[cell] |= _DOT[x % wide, y % high]
+        self._styles[cell] = style
 
     def _row(self, row: int) -> "Text":
         from rich.text import Text

@@ -142,10 +142,8 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
     """Words of --set that fix what depends on where the study was planned, and when: paths, code, other runs."""
     tables = preset.settings.model_dump(by_alias=True, exclude_none=True)
     fixed: list[str] = []
-    for section in overrides.CODE_SECTIONS:
-        if tables[section]["name"] != "code":
-            continue
-        key, spec = f"{section}.code", tables[section]["code"]
+    for section, spec in preset.code.items():
+        key = f"{section}.code"
         content = consent.agreed_content(spec, wanted.allow_code, key=key)
         file, _, name = spec.rpartition(":")
         # The study keeps the code it was planned with: a later edit of the file changes no job.

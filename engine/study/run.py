@@ -14,10 +14,11 @@ from pathlib import Path
 from engine import launch, output
 from engine.errors import DescentError, ExitCode
 from engine.files import write_atomically
+from engine.options import Options
 from engine.run import ALIVE, RunFolder, WorkerLock, worker_pid
 from engine.signals import Signals
 from engine.study.board import Board
-from engine.study.budget import Budget, cores, environment, share
+from engine.study.budget import Budget, cores, environment, gpus, share
 from engine.study.folder import Job, Study
 from engine.study.results import Outcome, outcome, outcomes
 
@@ -27,7 +28,7 @@ _LOOK = 0.1  # seconds between looks at the processes
 def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
     """Train what is not finished; the exit code: 1 where a job failed, 128 + the signal's number after one."""
     launch.refuse_several_processes()
-    budget = share(study.jobs, jobs, cores())
+    budget = share(study.jobs, jobs, cores(), gpus())
     with Signals() as signals:
         lock = WorkerLock(RunFolder(study.folder))  # two queues would start every job twice
         board = Board(study.name, None if quiet else (2 if as_json else 1), len(study.jobs))
@@ -55,6 +56,7 @@ class Queue:
         self._states: dict[int, str] = {}  # by the job's index, as this queue knows them
         self._waiting: deque[Job] = deque()
         self._ours: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
+        self._gpus: dict[int, str] = {}  # by the job's index, of those of ours that were given one
         self._theirs: list[Job] = []  # trained by a process of this machine that is no child of ours
 
     @property
@@ -113,6 +115,9 @@ class Queue:
         folder = self._study.process(job)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         threads = self._budget.threads if job.threads is None else job.threads
+        gpu = self._budget.gpu_for(job, list(self._gpus.values()))
+        if gpu is not None:
+            self._gpus[job.index] = gpu
         # -P: a random.py in the current folder is not the one that the child means.
         command = [sys.executable, "-P", "-m", "engine.study.child", str(os.getpid()), str(folder)]
         with open(self._study.log(job), "wb") as log:
@@ -121,7 +126,7 @@ class Queue:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(threads),
+                env=environment(threads, gpu),
                 start_new_session=True,  # Ctrl-C is the queue's, which passes it on once
             )
         self._ours[job.index] = (job, process)
@@ -132,6 +137,7 @@ class Queue:
             if process.poll() is None:
                 continue
             del self._ours[index]
+            self._gpus.pop(index, None)
             if process.returncode and _is_held(self._study, job):
                 self._theirs.append(job)  # somebody resumed that run by hand while we started it
                 continue
@@ -162,7 +168,8 @@ class Queue:
 def _headline(study: Study, budget: Budget, finished: int, total: int) -> str:
     threads = f"{budget.threads} thread{'s' if budget.threads > 1 else ''} each"
     before = f"; {finished:,} finished before" if finished else ""
-    return f"study {study.name}: {total:,} jobs, {budget.jobs} at once, {threads}{before}"
+    spread = f" on {len(budget.gpus)} GPUs" if budget.gpus else ""
+    return f"study {study.name}: {total:,} jobs, {budget.jobs} at once{spread}, {threads}{before}"
 
 
 def _is_held(study: Study, job: Job) -> bool:
@@ -187,20 +194,11 @@ def run_job(study: Study, index: int, *, threads: int | None, as_json: bool, qui
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = WorkerLock(RunFolder(folder))
     study.log(job).unlink(missing_ok=True)
+    data_root = Path(study.data_root) if study.data_root is not None else None
+    options = Options(job.id, study.runs, data_root, as_json=as_json, quiet=quiet)
+    settings = [*job.settings, *([f"train.threads={count}"] if job.threads is None else [])]
     try:
-        return launch.run(
-            str(study.preset_file),
-            [*job.settings, *([f"train.threads={count}"] if job.threads is None else [])],
-            run_id=job.id,
-            resume_if_exists=True,
-            runs_dir=study.runs,
-            data_root=Path(study.data_root) if study.data_root is not None else None,
-            device=None,
-            download=False,
-            allow_code=False,
-            as_json=as_json,
-            quiet=quiet,
-        )
+        return launch.run(str(study.preset_file), settings, options, resume_if_exists=True)
     except DescentError as error:
         _keep(study, job, error)
         raise

@@ -1,4 +1,4 @@
-"""`--vary section.key=[…]`: reading it, and the grid of points that it spans."""
+"""`--vary section.key=[…]`, or a range: reading it, and the grid of points that it spans."""
 
 import itertools
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from engine import overrides
 from engine.errors import DescentError
+from engine.study import ranges
 from engine.texts import show
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -25,7 +26,8 @@ class Axis:
 
 
 def axes(texts: Sequence[str]) -> tuple[Axis, ...]:
-    """What each "section.key=[value, …]" varies. DescentError with a line for each text that is wrong."""
+    """What each "section.key=[value, …]", or "section.key=1..12", varies. DescentError with a line for each that is
+    wrong."""
     found: dict[str, Axis] = {}
     problems: list[str] = []
     for text in texts:
@@ -35,6 +37,11 @@ def axes(texts: Sequence[str]) -> tuple[Axis, ...]:
             continue
         [(path, values)] = parsed
         key = ".".join(part if _BARE_KEY.fullmatch(part) else json.dumps(part) for part in path)
+        try:
+            values = ranges.expand(values) if isinstance(values, str) else values
+        except ValueError as error:
+            problems.append(f"--vary {key}: {error}")
+            continue
         problem = _problem(key, values, found)
         if problem:
             problems.append(f"--vary {key}: {problem}")
@@ -50,7 +57,10 @@ def _problem(key: str, values: Any, before: Mapping[str, Axis]) -> str:
     if key in before:
         return "is given twice; put all its values into one list"
     if not isinstance(values, list):
-        wanted = 'must be a list of TOML values, as in [0.1, 0.01], [[64], [64, 64]] or ["relu", "tanh"]'
+        wanted = (
+            "must be a range, as in 1..12 or 100..60000*2, or a list of TOML values, as in [0.1, 0.01], "
+            '[[64], [64, 64]] or ["relu", "tanh"]'
+        )
         return f"{wanted}; given {show(values)}"
     if not values:
         return "is an empty list; give at least one value"

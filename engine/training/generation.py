@@ -5,12 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.metrics import Layout, MetricsWriter
+from engine.metrics import Layout, Metrics, MetricsWriter
 from engine.run import Events, RunFolder
-from engine.training.monitor import Monitor
+from engine.training.monitor import Monitor, mean_of_known
 from engine.training.recorder import Recorder, Rows
 from engine.training.spikes import LossWatch
 from engine.training.training import Training
+
+_LOOK_BACK = 1000  # losses that a resumed run reads again, to know how low it was
 
 
 class Generation:
@@ -29,7 +31,7 @@ class Generation:
         self._writer = MetricsWriter(folder.path, run.step)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
-        self._watch = LossWatch(layout, run.step, events.write)
+        self._watch = LossWatch(layout, run.step, events.write, _past(folder, layout, run.step))
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
     def record(
@@ -46,6 +48,8 @@ class Generation:
             self._recorder.norms(*norms)
         if layers is not None:
             self._recorder.layers(layers)
+        if self._run.numbers is not None:
+            self._recorder.parameters(self._run.numbers)
         self._recorder.record(loss, accuracy, lr, seconds)
 
     def _look_at(self, first: int, rows: Rows) -> None:
@@ -55,8 +59,13 @@ class Generation:
         lost, self.monitor.diverged = self.monitor.diverged, []
         for member, step in lost:
             self._diverged(member, step)
-        if lost and len(self._run.ended()) == len(self._run.members):
-            self.monitor.report(lost[-1][1], "loss of every member that still trained")
+        if lost and list(self._run.ended().values()) == ["diverged"] * len(self._run.members):
+            self.monitor.report(lost[-1][1], "loss of every member")
+
+    @property
+    def collapsed(self) -> int | None:
+        """The step from which on the model is broken although its numbers are finite; None while it is whole."""
+        return self._watch.collapse.since
 
     def drain(self) -> None:
         """Return when the rows of all steps so far are in the file, where every reader finds them."""
@@ -73,3 +82,12 @@ class Generation:
             self._recorder.flush()
         finally:
             self._writer.close()
+
+
+def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
+    """The first loss of all and the latest ones before `step`, means over the members."""
+    if not step:
+        return []
+    stored, column = Metrics(folder.path), layout.columns.index("loss")
+    rows = [stored.rows(0, 1), stored.rows(max(1, step - _LOOK_BACK), step)]
+    return [float(loss) for piece in rows for loss in mean_of_known(piece[:, :, column])]

@@ -21,11 +21,14 @@ class Trouble:
         self._run, self._folder, self._events, self._interrupted = run, folder, events, interrupted
         self._told: str | None = None
         self._accepted = False
+        self._lost: list[str] = []  # of members, what a person has not answered yet
 
     @property
     def reason(self) -> str | None:
         """What a person is asked about; None while nothing is."""
-        return None if self._accepted else self._told
+        if self._told is not None and not self._accepted:
+            return self._told
+        return " ".join(self._lost) or None
 
     def holds(self, found: NonFinite | None) -> bool:
         """Whether the run waits for a person because of `found`. NonFiniteError where nobody is to be asked."""
@@ -41,15 +44,34 @@ class Trouble:
             )
         return True
 
+    def lose(self, member: int, step: int) -> None:
+        """A member of several went non-finite at `step` and is frozen: ask a person, where one is to be asked."""
+        if self._run.preset.train.on_nan != "pause":
+            return
+        lr = self._run.plan(member).rate(step)
+        saved = self._last_before(step)
+        what = f"loss of member {member}"
+        words = [f"the {what} became NaN or infinite at step {step:,} (lr {number(lr)})."]
+        words.append("It trains no more; resume, and the others go on without it.")
+        if saved is not None:
+            words.append(f"The checkpoint of step {saved:,} is from before.")
+        self._events.write("anomaly", step=step, what=what, member=member, lr=lr, checkpoint=saved)
+        self._lost.append(" ".join(words))
+
+    def has_lost(self) -> bool:
+        """Whether a person is to be asked about members that are frozen."""
+        return bool(self._lost)
+
     def accept(self) -> None:
         """The person wants to go on as it is."""
         self._accepted = self._accepted or self._told is not None
+        self._lost = []
 
     def _tell(self, found: NonFinite) -> str:
         """Find the culprit, and note the anomaly in the run's log; the words for it."""
         first = culprit.find(self._run, self._folder, found.step, self._interrupted)
         step = first.step if first is not None else found.step
-        saved = max((n for n in self._folder.checkpoints() if n <= step), default=None)
+        saved = self._last_before(step)
         lr = first.lr if first is not None else self._run.plan().rate(step)
         what = "gradient" if found.what.startswith("gradient") else found.what
         values: dict[str, Any] = {"step": step, "what": what, "lr": lr, "checkpoint": saved}
@@ -61,6 +83,10 @@ class Trouble:
             words.append(f"The checkpoint of step {saved:,} is from before.")
         self._events.write("anomaly", **values)
         return " ".join(words)
+
+    def _last_before(self, step: int) -> int | None:
+        """The last checkpoint that knows nothing of what went wrong at `step`."""
+        return max((saved for saved in self._folder.checkpoints() if saved <= step), default=None)
 
 
 def _words(first: Culprit) -> list[str]:

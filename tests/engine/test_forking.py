@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,19 +14,13 @@ from engine import forking, launch
 from engine.control import send
 from engine.errors import DescentError
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.preset import load_preset
 from engine.run import RunFolder, summary
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from tests.engine.test_steering import ends_with, start, wait_for
 
-QUIET: dict[str, Any] = {
-    "runs_dir": None,
-    "data_root": None,
-    "allow_code": False,
-    "as_json": False,
-    "quiet": True,
-}
-COMMON = ["data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
+COMMON = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
 
 
 def child(action: Callable[[], int]) -> int:
@@ -54,25 +47,18 @@ def begin(action: Callable[[], int]) -> int:
 
 def run(runs: Path, run_id: str, *settings: str) -> RunFolder:
     """A whole digits run."""
-    words = QUIET | {
-        "runs_dir": runs,
-        "run_id": run_id,
-        "resume_if_exists": False,
-        "device": "cpu",
-        "download": False,
-    }
-    code = child(lambda: launch.run("digits-mlp", [*COMMON, *settings], **words))
+    code = child(lambda: launch.run("digits-mlp", [*COMMON, *settings], Options(run_id, runs, quiet=True)))
     assert code == 0
     return RunFolder(runs / run_id)
 
 
 def fork(parent: RunFolder, at: int | None, run_id: str, *settings: str, code: int = 0) -> RunFolder:
-    assert child(lambda: launch.fork(str(parent.path), at, settings, run_id=run_id, **QUIET)) == code
+    assert child(lambda: launch.fork(str(parent.path), at, settings, Options(run_id, quiet=True))) == code
     return RunFolder(parent.path.parent / run_id)
 
 
 def replay(parent: RunFolder, run_id: str) -> int:
-    return child(lambda: launch.replay(str(parent.path), run_id=run_id, **QUIET))
+    return child(lambda: launch.replay(str(parent.path), Options(run_id, quiet=True)))
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +97,19 @@ def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> No
     group = checkpoint.read(other.checkpoint(60))["update"]["optimizer"]["param_groups"][0]
     assert group["momentum"] == 0.5
     assert other.checkpoints()[0] == 40
+
+
+def test_early_stopping_goes_back_to_a_best_model_from_before_the_fork(tmp_path: Path) -> None:
+    """The fork would end in an error, with all it had trained, where the best model is the parent's."""
+    settings = ["train.epochs=60", "optimizer.lr=0.5", "train.checkpoint_every=1", "train.keep=90"]
+    whole = run(tmp_path, "whole", *settings, "train.early_stopping.patience=3")
+    saved = whole.last("checkpoint")
+    assert saved is not None
+    best = saved["best"]
+    at = next(step for step in whole.checkpoints() if step > best)
+    same = fork(whole, at, "same")
+    assert forking.first_difference(whole, same) is None
+    assert summary(same)["metrics"] == summary(whole)["metrics"]
 
 
 def test_a_fork_can_be_longer_with_the_schedule_of_its_new_length(parent: RunFolder) -> None:
@@ -166,10 +165,10 @@ def test_a_fork_that_was_killed_at_its_beginning_is_resumed_as_a_fork(parent: Ru
         from engine.training import session
 
         session.Session.save = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
-        return launch.fork(str(parent.path), 20, ["optimizer.lr=0.001"], run_id="killed", **QUIET)
+        return launch.fork(str(parent.path), 20, ["optimizer.lr=0.001"], Options("killed", quiet=True))
 
     assert child(die) == -signal.SIGKILL
-    assert child(lambda: launch.resume(str(folder.path), **QUIET)) == 0
+    assert child(lambda: launch.resume(str(folder.path), Options(quiet=True))) == 0
     whole = fork(parent, 20, "not-killed", "optimizer.lr=0.001")
     assert forking.first_difference(folder, whole) is None
 
@@ -232,10 +231,10 @@ def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steere
             attend(desk, interrupted)
 
         Desk.attend = attend_until_40  # type: ignore[method-assign]
-        return launch.replay(str(steered_run.path), run_id="interrupted", **QUIET)
+        return launch.replay(str(steered_run.path), Options("interrupted", quiet=True))
 
     assert child(die) == -signal.SIGKILL
-    assert child(lambda: launch.resume(str(folder.path), **QUIET)) == 0
+    assert child(lambda: launch.resume(str(folder.path), Options(quiet=True))) == 0
     assert forking.first_difference(steered_run, folder) is None
 
 
@@ -250,8 +249,7 @@ def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
     content = bytearray(file.read_bytes())
     content[-4 * 8] ^= 1
     file.write_bytes(content)
-    words = QUIET | {"quiet": False, "as_json": True}
-    assert child(lambda: launch.replay(str(altered.path), run_id="other", **words)) == 1
+    assert child(lambda: launch.replay(str(altered.path), Options("other", as_json=True))) == 1
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["differs_at"] == 59
 
 
@@ -281,7 +279,7 @@ def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -
 def test_a_fork_runs_in_the_background_beside_its_live_parent(tmp_path: Path) -> None:
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
     at = send(folder.path, "checkpoint")["step"]
-    other = launch.detach_fork(folder, at, ["optimizer.lr=0.01"], run_id="beside")
+    other = launch.detach_fork(folder, at, ["optimizer.lr=0.01"], Options("beside"))
     wait_for(lambda: other.state() == "running", "the fork")
     assert folder.state() == "running"
     assert send(other.path, "stop")["step"] >= at

@@ -12,9 +12,10 @@ import pytest
 from engine import forking, launch
 from engine.control import RefusedError, send
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import RunFolder
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
-from tests.engine.test_forking import QUIET, child
+from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
 
 LIVE = [
@@ -102,10 +103,8 @@ def test_going_on_as_it_is_does_so(broken: tuple[int, RunFolder]) -> None:
 
 
 def train(runs: Path, run_id: str, *settings: str) -> int:
-    return launch.run(
-        "digits-mlp", ["data.size=400", "train.threads=1", "train.statistics_every=7", *settings], run_id=run_id,
-        resume_if_exists=False, device="cpu", download=False, **QUIET | {"runs_dir": runs},
-    )  # fmt: skip
+    common = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7"]
+    return launch.run("digits-mlp", [*common, *settings], Options(run_id, runs, quiet=True))
 
 
 def run(runs: Path, run_id: str, *settings: str) -> int:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import schema
-from engine.training import losses
+from engine.training import losses, surfaces
 
 MemberCriterion = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # -> (M,), each the mean over its batch
 PerSample = Callable[[Tensor, Tensor], Tensor]  # outputs (M, B, K), targets (M, B[, T]) -> (M, B) or (M, B, T)
@@ -75,6 +75,8 @@ def _per_sample(section: schema.AnyLoss) -> PerSample:
             return lambda o, t: F.huber_loss(o, t, reduction="none", delta=section.delta)
         case schema.CrossEntropyLoss():
             return lambda o, t: _cross_entropy(o, t, section.label_smoothing)
+        case schema.SurfaceLoss():
+            return lambda o, t: surfaces.heights(section.shape, o)
         case _:
             return SIMPLE[section.name]
 

@@ -70,6 +70,11 @@ class Members:
             parameters[name].data = self.weights[member, place.first : place.last].view(place.shape)
         return [parameters[name] for name in self.places]
 
+    @property
+    def modules(self) -> list[nn.Module]:
+        """Of the path "loop": the members, whose trained parameters are views of `weights`."""
+        return self._modules
+
     # --- forward ---
 
     def __call__(self, inputs: Tensor) -> Tensor:

@@ -43,6 +43,15 @@ class MemberStatistics:
 
     def before_update(self) -> None:
         """Take what the gradients say, and remember the weights."""
+        self.note_gradients()
+        self.note_weights()
+
+    def note_weights(self) -> None:
+        """Remember the weights from before the step."""
+        self._old = [weight.clone() for weight in self._weights().values()]
+
+    def note_gradients(self) -> None:
+        """Take what the gradients say."""
         weights = self._weights()
         given = self._members.split(self._update.gradients)
         gradients = [given.get(name, torch.zeros_like(weight)) for name, weight in weights.items()]
@@ -50,7 +59,6 @@ class MemberStatistics:
         sizes = torch.tensor([float(w[0].numel()) for w in weights.values()], device=zeros.device)
         shares = self._per_layer(zeros) / self._per_layer(sizes.expand_as(zeros))
         self._measured = [self._norm(gradients), shares]
-        self._old = [weight.clone() for weight in weights.values()]
 
     def row(self) -> Tensor:
         """(M, layers, len(LAYER_STATISTICS)) float32; `dead` is NaN for layers no activation follows."""

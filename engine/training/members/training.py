@@ -79,9 +79,10 @@ class MemberTraining(Training):
             settings.schedule, self.pace, self.step, base=settings.optimizer.lr, hand=standing.hand, plateau=plateau
         )
 
-    def plan(self) -> Plan:
-        """That of the first member that still trains."""
-        standing = next((s for s in self.standings if s.ended is None), self.standings[0])
+    def plan(self, member: int | None = None) -> Plan:
+        """That of `member`, or of the first one that still trains."""
+        trains = (m for m, s in enumerate(self.standings) if s.ended is None)
+        standing = self.standings[next(trains, 0) if member is None else member]
         plateau = 1.0 if standing.plateau is None else standing.plateau.scale
         settings = standing.settings
         base = settings.optimizer.lr
@@ -114,17 +115,18 @@ class MemberTraining(Training):
         """Of each member; of folds on "validation", each on its own part."""
         samples = self.dataset.split(split)
         rows = self.folds.validation if self.folds is not None and split == "validation" else None
-        return evaluate(self.stack, self.members_criterion, samples, self.precision, rows=rows, scaling=self._scaling)
+        return evaluate(self.stack, self.members_criterion, samples, self.precision, rows=rows, scaling=self.scaling)
 
     def evaluate_ensemble(self, split: str) -> Evaluation:
         """Of the mean prediction of those that did not diverge."""
         kept = [m for m, standing in enumerate(self.standings) if standing.ended != "diverged"]
         return evaluate_ensemble(
-            self.stack, self.criterion, self.dataset.split(split), self.precision, scaling=self._scaling, only=kept
+            self.stack, self.criterion, self.dataset.split(split), self.precision, scaling=self.scaling, only=kept
         )
 
     @property
-    def _scaling(self) -> Scaling | None:
+    def scaling(self) -> Scaling | None:
+        """Of folds: each one's own, on top of that of all samples."""
         return None if self.folds is None else self.folds.scaling
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
@@ -188,7 +190,9 @@ class MemberTraining(Training):
             stack, [s.settings.optimizer for s in self.standings], clip_norm=self.preset.train.clip_norm
         )
         statistics = MemberStatistics(stack, update)
-        return dataclasses.replace(self, stack=stack, forward=stack, update=update, statistics=statistics)
+        return dataclasses.replace(
+            self, stack=stack, forward=stack, update=update, statistics=statistics, own_step=None
+        )
 
     def throw_away_batch(self) -> MemberBatch:
         """A batch to try steps on, which takes nothing from the order of the real ones."""
@@ -207,7 +211,7 @@ class MemberTraining(Training):
         dataset = self.dataset if self.folds is None else self.folds.dataset_of(member, self.dataset)
         penalised = losses_of_one.penalised(model) if self.penalised else []
         changed = {"preset": settings, "model": model, "forward": model, "dataset": dataset, "penalised": penalised}
-        return Training(**values | changed)
+        return Training(**values | changed | {"members": [self.members[member]], "numbers": None})
 
     def fresh_plateaus(self) -> State:
         return {"standings": [standing.state() | {"plateau": None} for standing in self.standings]}

@@ -105,17 +105,6 @@ class MemberUpdate:
         """(M,) with NaN for the frozen members, which have nothing to show any more."""
         return torch.where(self.trains, values, float("nan"))
 
-    def hand_over(self, member: int, optimizer: torch.optim.Optimizer) -> None:
-        """Give what this member's optimizer remembers to one of torch.optim, of the parameters of module(member)."""
-        parts = {slot: self.members.split(tensor) for slot, tensor in self._slots.tensors.items()}
-        (group,) = optimizer.param_groups
-        for name, parameter in zip(self.members.places, group["params"], strict=True):
-            state = {slot: of_name[name][member].clone() for slot, of_name in parts.items()}
-            if not isinstance(optimizer, torch.optim.SGD):
-                where = parameter.device if group.get("fused") else "cpu"  # as torch has it
-                state["step"] = torch.tensor(float(self._slots.step), device=where)
-            optimizer.state[parameter] = state
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on besides the weights. The tensors are the live ones."""
         return {"step": self._slots.step, "trains": self.trains, "tensors": dict(self._slots.tensors)}

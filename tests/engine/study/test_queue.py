@@ -103,6 +103,34 @@ def test_csv_has_one_row_a_run(ended: tuple[Done, Path], descent: Descent, tmp_p
     assert (tmp_path / "table.csv").read_text() == printed.out
 
 
+def test_its_runs_are_one_line_among_all_runs(ended: tuple[Done, Path]) -> None:
+    """Forty jobs would push every other run off the screen."""
+    _, folder = ended
+    homes = {"XDG_STATE_HOME": str(folder / "home")}
+    one = process(["runs"], cwd=folder, env={**os.environ, **homes}).out
+    assert "study of 2 runs" in one
+    assert "mine-0001" not in one
+    assert "mine-0001" in process(["runs", "--all"], cwd=folder, env={**os.environ, **homes}).out
+    assert "mine-0001" in process(["runs", "mine-0001"], cwd=folder, env={**os.environ, **homes}).out
+    told = process(["runs", "--json"], cwd=folder, env={**os.environ, **homes}).json
+    assert told["runs"] == []
+    assert [(entry["study"], entry["runs"]) for entry in told["studies"]] == [("mine", 2)]
+
+
+def test_a_study_is_deleted_whole_or_not_at_all(descent: Descent, tmp_path: Path) -> None:
+    """A student's notes would go with it, or runs stay of which nothing tells any more."""
+    folder = tmp_path / "studies/mine"
+    assert descent("study", "plan", "digits-mlp", "--repeats", "2", "--id", "mine").end().code == 0
+    (folder / "notes.txt").write_text("mine")
+    refused = descent("study", "rm", "mine", "--yes").end()
+    assert (refused.code, "notes.txt; nothing was deleted" in refused.err) == (2, True)
+    (folder / "notes.txt").unlink()
+    assert "say so with --yes" in descent("study", "rm", "mine").end().err
+    assert folder.exists()
+    assert descent("study", "rm", "mine", "--yes").end().code == 0
+    assert not folder.exists()
+
+
 # --- killed and told to end ------------------------------------------------------------------------------
 
 
@@ -140,6 +168,7 @@ def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     held.wait()
     queue.send(signal.SIGTERM)
     until(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
+    assert "is training, in process" in descent("study", "rm", "mine", "--yes").end().err
     other = descent("study", "run", "mine").end()
     assert other.code == 2
     assert f"in process {queue.pid}" in other.err

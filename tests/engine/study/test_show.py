@@ -123,3 +123,23 @@ def test_nothing_to_draw() -> None:
     assert curve.draw(study([1, 2]), [], metric=None, by=None) is None
     flat = curve.draw(study([1, 2]), points((1, 0.0, 0.0), (2, 0.0, 0.0)), metric="test_loss", by=None)
     assert flat is not None
+
+
+def test_the_spread_over_the_repeats_is_drawn() -> None:
+    """A difference within the noise of the seeds would look like one between the widths."""
+
+    def drawn(std: float | None) -> list[str]:
+        at = [
+            Point(i, {"model.widths": x}, results.Counter({"finished": 3}), None, {"test_loss": Spread(y, std, 3)})
+            for i, (x, y) in enumerate([(1, 1.0), (10, 1.0), (100, 1.2)])
+        ]
+        text = curve.draw(study([1, 10, 100]), at, metric="test_loss", by=None)
+        assert text is not None
+        return text.plain.splitlines()
+
+    flat, barred = drawn(None), drawn(0.5)
+    assert "bars: ± std" in barred[0]
+    assert "bars" not in flat[0]
+    first = [line[line.index("┤" if "┤" in line else "│") + 1 :][:1] for line in barred[1:14]]
+    assert sum(cell not in ("", " ") for cell in first) > 6  # a bar above the first value
+    assert drawn(5.0)[1].lstrip().startswith("6.2")  # the axis has room for a whole bar, and is cut at 0

@@ -27,8 +27,13 @@ def test_the_grid_has_every_combination() -> None:
     ("text", "says"),
     [
         ("model.widths", "must have the form section.key=[value, value …]"),
-        ("optimizer.lr=0.1", "--vary optimizer.lr: must be a list of TOML values, as in [0.1, 0.01]"),
+        ("optimizer.lr=0.1", "--vary optimizer.lr: must be a range, as in 1..12 or 100..60000*2, or a list"),
         ("model.activation=[relu, tanh]", 'or ["relu", "tanh"]; given "[relu, tanh]"'),
+        ("model.degree=12..1", "12..1: is empty; a range goes from the lower number to the higher one"),
+        ("optimizer.lr=0.1..1", "0.1..1: say by what it goes up, as in 0.1..1+0.1 or 0.1..1*10"),
+        ("data.size=0..10*2", "the factor after * must be more than 1, and the first number more than 0"),
+        ("data.size=1..10+0", "the step after + must be more than 0"),
+        ("data.size=1..1000000", "are more than 10,000 values"),
         ("optimizer.lr=[]", "is an empty list"),
         ("optimizer.lr=[0.1, 0.1]", "has 0.1 twice; for several seeds of each point give --repeats"),
     ],
@@ -38,6 +43,22 @@ def test_what_is_no_list_of_values(text: str, says: str) -> None:
     with pytest.raises(DescentError) as caught:
         axes([text])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("model.degree=1..4", [1, 2, 3, 4]),
+        ("data.size=100..1000*2", [100, 200, 400, 800]),
+        ("data.size=100..300+100", [100, 200, 300]),
+        ("data.noise=0..0.5+0.1", [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        ("optimizer.lr=1e-3..1*10", [0.001, 0.01, 0.1, 1.0]),
+        ("data.shift=-1 .. 1", [-1, 0, 1]),
+    ],
+)
+def test_a_range_is_the_numbers_that_a_person_would_write(text: str, values: list[float]) -> None:
+    """Twelve degrees would have to be typed one by one, or 0.30000000000000004 stand in the table."""
+    assert list(axes([text])[0].values) == values
 
 
 def test_a_key_that_is_given_twice() -> None:

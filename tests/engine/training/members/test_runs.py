@@ -14,9 +14,10 @@ from engine import forking, launch, pictures
 from engine.control import RefusedError, send
 from engine.errors import PresetError
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.preset import load_preset
 from engine.run import RunFolder
-from tests.engine.test_forking import QUIET, child
+from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
 
 Train = Callable[..., RunFolder]
@@ -102,9 +103,8 @@ def test_early_stopping_is_each_members_own(train: Train) -> None:
 
 
 def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = QUIET | {"runs_dir": tmp_path, "run_id": "all", "resume_if_exists": False, "device": "cpu"}
-    settings = [*SHORT, "train.threads=1", "train.statistics_every=7", SWEEP + "[1e30, 1e31]"]
-    assert child(lambda: launch.run("digits-mlp", settings, download=False, **words)) == 3
+    settings = [*SHORT, "train.device=cpu", "train.threads=1", "train.statistics_every=7", SWEEP + "[1e30, 1e31]"]
+    assert child(lambda: launch.run("digits-mlp", settings, Options("all", tmp_path, quiet=True))) == 3
     assert "every member" in capfd.readouterr().err
 
 
@@ -119,11 +119,10 @@ def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.Capt
 )
 def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Path) -> None:
     settings = [*settings, "train.steps=120", "train.evaluate_every.steps=10", "train.batch_size=40"]
-    common = ["data.size=400", "train.threads=1", "train.statistics_every=7"]
-    words = QUIET | {"resume_if_exists": False, "device": "cpu", "download": False}
+    common = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7"]
 
     def whole() -> int:
-        return launch.run("digits-mlp", [*common, *settings], run_id="whole", **words | {"runs_dir": tmp_path})
+        return launch.run("digits-mlp", [*common, *settings], Options("whole", tmp_path, quiet=True))
 
     def killed() -> int:
         from engine.training.desk import Desk
@@ -138,11 +137,11 @@ def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Pa
             attend(desk, interrupted)
 
         Desk.attend = attend_until_80  # type: ignore[method-assign]
-        return launch.run("digits-mlp", [*common, *settings], run_id="killed", **words | {"runs_dir": tmp_path})
+        return launch.run("digits-mlp", [*common, *settings], Options("killed", tmp_path, quiet=True))
 
     assert child(whole) == 0
     assert child(killed) == -signal.SIGKILL
-    assert child(lambda: launch.resume("killed", **QUIET | {"runs_dir": tmp_path})) == 0
+    assert child(lambda: launch.resume("killed", Options(runs_dir=tmp_path, quiet=True))) == 0
     runs = [RunFolder(tmp_path / name) for name in ("whole", "killed")]
     assert forking.first_difference(*runs) is None
     results = [[e for e in run.events() if e["event"] in ("evaluation", "member", "winner")] for run in runs]
@@ -196,8 +195,8 @@ def test_a_steered_run_with_members_is_replayed_to_the_same_bits(live: tuple[int
     send(folder.path, "step", {"steps": 20})
     send(folder.path, "stop")
     assert ends_with(pid) == 0
-    assert child(lambda: launch.replay(str(folder.path), run_id="again", **QUIET)) == 0
-    assert child(lambda: launch.fork(str(folder.path), None, ["train.steps=40"], run_id="longer", **QUIET)) == 0
+    assert child(lambda: launch.replay(str(folder.path), Options("again", quiet=True))) == 0
+    assert child(lambda: launch.fork(str(folder.path), None, ["train.steps=40"], Options("longer", quiet=True))) == 0
     assert len(column(RunFolder(folder.path.parent / "longer"), "loss", 1)) == 40
 
 

@@ -14,7 +14,7 @@ from tests.engine.training.members.families import COUNT, CPU, FAMILIES, family,
 
 @pytest.mark.parametrize("name", ["mlp", "mlp-norm", "lenet5", "cnn-norm", "resnet18", "transformer", "lstm"])
 def test_the_numbers_are_those_of_each_member_alone(name: str) -> None:
-    _, shape, path = FAMILIES[name]
+    _, shape, path, *_ = FAMILIES[name]
     section = parsed(schema.AnyOptimizer, {"name": "adam", "lr": 0.01})
     singles = family(name)
     if path != "loop":

@@ -11,6 +11,7 @@ from engine import schema
 from engine.errors import DescentError
 from engine.training import optimizers
 from engine.training.members import Members, MemberUpdate, rates
+from engine.training.members.alone import parts
 from engine.training.update import Update
 from tests.engine.training.members.families import CPU, family, layout, parsed
 
@@ -25,7 +26,7 @@ ALL: list[dict[str, Any]] = [
 
 
 def update_of(name: str, keys: dict[str, Any], count: int = 3, clip_norm: float | None = None) -> MemberUpdate:
-    _, shape, path = layout(name)
+    _, shape, path, *_ = layout(name)
     members = Members(family(name, count), shape, path)
     return MemberUpdate(members, [parsed(schema.AnyOptimizer, keys)] * count, clip_norm=clip_norm)
 
@@ -42,7 +43,7 @@ def step(update: MemberUpdate, inputs: Tensor, lr: float | Tensor = 0.1) -> tupl
 
 def inputs_of(name: str, count: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.rand(count, 6, *layout(name)[1], generator=generator, dtype=torch.float64)
+    return torch.rand(count, 6, *layout(name).shape, generator=generator, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("name", ["mlp-norm", "cnn-norm", "lstm", "transformer", "cnn-norm by loop"])
@@ -115,7 +116,9 @@ def test_one_member_goes_on_as_an_ordinary_run(keys: dict[str, Any]) -> None:
     model = update.members.module(1)
     parameters = list(model.parameters())
     optimizer = optimizers.build(parsed(schema.AnyOptimizer, keys), parameters, CPU)
-    update.hand_over(1, optimizer)
+    rows = {name: of_all[1] for name, of_all in update.state()["tensors"].items()}
+    slots = parts(rows, update.members.places, None if keys["name"] == "sgd" else 3)
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(enumerate(slots))})
     alone = Update(optimizer, parameters, device=CPU)
     for _ in range(3):
         step(update, inputs)
