@@ -9,7 +9,6 @@ from engine import allowed
 from engine.overrides import Override
 from engine.texts import clean, did_you_mean, show
 
-RESERVED = ("lab",)
 _NOTHING = object()
 Path = tuple[str, ...]
 
@@ -42,13 +41,11 @@ class Complaints:
         return self._file
 
     def tables(self, settings: dict[str, Any]) -> None:
-        """Take out of `settings`, and complain about, what is no section of this version."""
-        for word in RESERVED:
-            if word in settings:
-                del settings[word]
-                given = any(override.path[0] == word for override in self._overrides)
-                place = "--set" if given else self._file
-                self._lines[word,] = f"{place}: [{word}] is not in this version of Descent yet"
+        """Take out of `settings`, and complain about, what is no section of a preset."""
+        if isinstance(settings.get("lab"), dict):
+            del settings["lab"]
+            text = "[lab] makes this the file of a lab, not a preset; `descent lab start ID` makes a preset of it"
+            self._lines["lab",] = f"{self.origin(('lab',))}: {text}"
         for section in allowed.sections():
             if section in settings and not isinstance(settings[section], dict):
                 self.add((section,), f"must be a table, [{section}]", settings.pop(section))

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from engine.files import JsonLinesReader
 from engine.metrics import Layout, generations
 from engine.pyramid import Pyramid
 from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, stays, worker_pid
+from engine.tail import LOOK_BACK, Tail
 
 CHUNK = 1 << 20  # bytes read at once: they are still in the cache when the columns are taken out of them
 
@@ -45,6 +46,7 @@ class Follower:
         self._last_state: dict[str, Any] = {}
         self._generation = -1
         self._series: dict[Key, Pyramid] = {}
+        self._tails: dict[Key, Tail] = {}  # of columns of which only the last number is wanted
         self.look()
 
     # --- looking ---
@@ -79,6 +81,7 @@ class Follower:
             self.events.append(event)
         if self.diverged != diverged:  # read anew when somebody asks: the rest have other means
             self._series = {key: series for key, series in self._series.items() if isinstance(key[1], int)}
+            self._tails.clear()
 
     def _void(self, to: int, log: int | None) -> None:
         """The run went back to step `to`, where its log ended at byte `log`."""
@@ -126,15 +129,16 @@ class Follower:
             self._truncate(min(newer))
         self._generation = files[-1][0]
         for segment in _segments(files):
-            self.step = self._read_segment(segment, self.step, self._series)
+            self.step = self._read_segment(segment, self.step, {**self._tails, **self._series})
 
     def _truncate(self, step: int) -> None:
         self.step = step
         self.rewinds += 1
         for pyramid in self._series.values():
             pyramid.truncate(step)
+        self._tails.clear()  # looked for anew when somebody asks
 
-    def _read_segment(self, segment: Segment, first: int, series: dict[Key, Pyramid]) -> int:
+    def _read_segment(self, segment: Segment, first: int, series: Mapping[Key, Pyramid | Tail]) -> int:
         """Append the rows of a file from step `first` on to `series`; the step that follows the last of them."""
         path, start, end = segment
         if end is not None and end <= first:
@@ -151,29 +155,30 @@ class Follower:
             whole = os.fstat(file).st_size // (4 * width)
             there = start + whole if end is None else min(end, start + whole)
             at_once = max(1, CHUNK // (4 * width))
-            pieces: dict[Key, list[NDArray[np.float32]]] = {key: [] for key in series}
-            while first < there and series:
-                rows = _pread_rows(file, first - start, min(at_once, there - first), width)
+            taken = np.empty((len(series), max(0, there - first)), np.float32)
+            done = 0
+            while first + done < there and series:
+                rows = _pread_rows(file, first + done - start, min(at_once, there - first - done), width)
                 if not len(rows):
                     break
-                self._take(rows.reshape(len(rows), len(self.layout.members), -1), pieces)
-                first += len(rows)
+                into = taken[:, done : done + len(rows)]
+                self._take(rows.reshape(len(rows), len(self.layout.members), -1), list(series), into)
+                done += len(rows)
         finally:
             os.close(file)
-        for key, parts in pieces.items():
-            if parts:
-                series[key].append(np.concatenate(parts))
-        first = max(first, there) if not series else first
+        if done:
+            for each, values in zip(series.values(), taken, strict=True):
+                each.append(values[:done])
+        first = first + done if series else max(first, there)
         return _pad(series, first, end) if end is not None and first < end else first
 
-    def _take(self, rows: NDArray[np.float32], pieces: dict[Key, list[NDArray[np.float32]]]) -> None:
-        """Copy what is wanted out of rows, (n, M, columns)."""
+    def _take(self, rows: NDArray[np.float32], keys: Sequence[Key], into: NDArray[np.float32]) -> None:
+        """Copy what is wanted out of rows, (n, M, columns), into (keys, n)."""
         assert self.layout is not None
         together = [m for m in range(rows.shape[1]) if m not in self.diverged] or list(range(rows.shape[1]))
-        for (column, member), parts in pieces.items():
+        for (column, member), taken in zip(keys, into, strict=True):
             values = rows[:, :, self.layout.columns.index(column)]
-            one = values[:, member].copy() if isinstance(member, int) else _common(values[:, together], member)
-            parts.append(one)
+            taken[:] = values[:, member] if isinstance(member, int) else _common(values[:, together], member)
 
     # --- series ---
 
@@ -200,18 +205,35 @@ class Follower:
         return self.series(column, "low"), self.series(column, "mean"), self.series(column, "high")
 
     def latest(self, column: str, member: Member = 0) -> float | None:
-        """The last number measured."""
-        return self.series(column, member).latest()
+        """The last number measured; looked for in the last rows alone where nobody has asked for the series."""
+        key = column, member
+        if key in self._series:
+            return self._series[key].latest()
+        self.want_latest([column], member)
+        return self._tails[key].latest if key in self._tails else None
+
+    def want_latest(self, columns: Iterable[str], member: Member = 0) -> None:
+        """Ask for the last numbers of several columns in one pass over the last rows."""
+        keys = ((column, member) for column in columns)
+        missing = (key for key in keys if key not in self._series and key not in self._tails)
+        new = {key: Tail() for key in missing if self._has(key)}
+        if new and self.layout is not None:
+            rows = LOOK_BACK // (4 * len(self.layout.members) * len(self.layout.columns))
+            self._read_past(new, max(0, self.step - max(1, rows)))
+            self._tails |= new
 
     def _register(self, keys: Iterable[Key]) -> None:
         new = {key: Pyramid() for key in keys if key not in self._series and self._has(key)}
         if not new:
             return
-        reached = 0
+        self._read_past(new, 0)
+        self._series |= new
+
+    def _read_past(self, new: Mapping[Key, Pyramid | Tail], reached: int) -> None:
+        """Give them the rows from step `reached` to where the others are."""
         for path, start, end in _segments(generations(self.folder.path), up_to=self._generation):
             limit = self.step if end is None else min(end, self.step)
             reached = self._read_segment((path, start, limit), reached, new)
-        self._series |= new
 
     def _has(self, key: Key) -> bool:
         column, member = key
@@ -238,10 +260,10 @@ def _pread_rows(file: int, first: int, count: int, width: int) -> NDArray[np.flo
     return np.frombuffer(data, "<f4", whole * width).reshape(whole, width)
 
 
-def _pad(series: dict[Key, Pyramid], first: int, last: int) -> int:
+def _pad(series: Mapping[Key, Pyramid | Tail], first: int, last: int) -> int:
     """Rows that a disk lost are gaps, and move no other row."""
-    for pyramid in series.values():
-        pyramid.append(np.full(last - first, np.nan, np.float32))
+    for each in series.values():
+        each.append(np.full(last - first, np.nan, np.float32))
     return last
 
 

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _LOOKS_LIKE_PRESET = re.compile(r"^\s*\[?\s*(data|model|loss|optimizer|schedule|train)\s*[\].]", re.MULTILINE)
+_IS_LAB = re.compile(r"^\s*\[\[?\s*lab\s*[\].]", re.MULTILINE)
 _LONGEST_CHOICE = 12
 
 
@@ -46,6 +47,7 @@ class Entry:
     title: str = ""
     reaches: str = ""
     broken: str = ""
+    lab: str = ""  # the lab that it is the learner's copy of, or of a part of it
 
 
 def shipped_presets() -> Path:
@@ -74,7 +76,7 @@ def presets(containing: str = "") -> list[Entry]:
     word = containing.casefold()
     return sorted(
         (e for e in entries if word in f"{e.name}\n{e.topic}\n{e.title}".casefold()),
-        key=lambda entry: (bool(entry.broken), entry.topic == "yours", entry.topic, entry.name),
+        key=lambda entry: (bool(entry.broken), bool(entry.lab), entry.topic == "yours", entry.topic, entry.name),
     )
 
 
@@ -85,19 +87,14 @@ def _entry(name: str, path: Path, origin: str) -> Entry:
         settings = load_preset(path).settings
     except PresetError as error:
         return Entry(name, path, origin, broken=str(error))
-    return Entry(name, path, origin, clean(settings.topic), clean(settings.title), clean(settings.reaches))
+    lab = clean(settings.lab or "")
+    title = clean(settings.title) or (f"your copy of the lab {lab}" if lab else "")
+    return Entry(name, path, origin, clean(settings.topic), title, clean(settings.reaches), lab=lab)
 
 
 def _preset_files() -> dict[str, tuple[Path, str]]:
     """Every preset's file and origin, by name."""
-    own = Path(platformdirs.user_config_dir("descent")) / "presets"
-    named = [Path(part).expanduser() for part in os.environ.get("DESCENT_PRESETS", "").split(os.pathsep) if part]
-    folders = [
-        (shipped_presets(), "shipped"),
-        (own, "yours"),
-        *((folder, "yours") for folder in reversed(named)),
-    ]
-    folders.append((Path("presets"), "current folder"))
+    folders = [*preset_folders(), (Path("presets"), "current folder")]
     found = {path.stem: (path, origin) for folder, origin in folders for path in _toml_files(folder)}
     shipped = shipped_presets()
     if Path("presets").resolve() == shipped:  # in a checkout of Descent itself
@@ -111,15 +108,31 @@ def _toml_files(folder: Path) -> Iterator[Path]:
         files = sorted(folder.absolute().iterdir())
     except OSError:
         return
-    yield from (path for path in files if path.suffix == ".toml" and path.is_file())
+    yield from (path for path in files if path.suffix == ".toml" and path.is_file() and not _is_lab(path))
+
+
+def _is_lab(path: Path) -> bool:
+    """Whether this is a lab's own file, which holds a preset and is none."""
+    return path.name == "lab.toml" and _holds(path, _IS_LAB)
 
 
 def _looks_like_preset(path: Path) -> bool:
+    return _holds(path, _LOOKS_LIKE_PRESET)
+
+
+def _holds(path: Path, words: re.Pattern[str]) -> bool:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return _LOOKS_LIKE_PRESET.search(file.read(1 << 16)) is not None
+            return words.search(file.read(1 << 16)) is not None
     except OSError:
         return False
+
+
+def preset_folders() -> list[tuple[Path, str]]:
+    """The folders of presets that are everywhere, with their origin, the nearest last."""
+    own = Path(platformdirs.user_config_dir("descent")) / "presets"
+    named = [Path(part).expanduser() for part in os.environ.get("DESCENT_PRESETS", "").split(os.pathsep) if part]
+    return [(shipped_presets(), "shipped"), (own, "yours"), *((folder, "yours") for folder in reversed(named))]
 
 
 # --- runs ------------------------------------------------------------------------------------------------
@@ -146,8 +159,15 @@ def known_runs(runs: Path) -> list[Path]:
     return sorted(starts, key=lambda run: (starts[run], run.name), reverse=True)
 
 
+def study_of(run: Path) -> Path | None:
+    """The folder of the study that a run is a job of; None for one that was started by itself."""
+    study = run.parent.parent
+    return study if run.parent.name == "runs" and (study / "study.json").is_file() else None
+
+
 def find_run(word: str, runs: Path) -> Path:
-    """A run by its id, a unique beginning of it, its last four letters, its path, or `last`."""
+    """A run by its id, a unique beginning of it, its last four letters, its path, or `last`: that of a study only
+    where there is no other."""
     if os.sep in word or word.startswith(("~", ".")):
         folder = Path(word).expanduser().absolute()
         if is_run(folder):
@@ -155,7 +175,7 @@ def find_run(word: str, runs: Path) -> Path:
         raise DescentError(f"{show(word)}: is not the folder of a run (it has no preset.toml)")
     known = known_runs(runs)
     if word == "last" and known:
-        return known[0]
+        return next((run for run in known if study_of(run) is None), known[0])
     exact = [run for run in known if run.name == word]
     inside = [run for run in exact if run.parent == runs.resolve()]
     short = [run for run in known if word and (run.name.startswith(word) or _ends_with(run.name, word))]

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
+PARAMETER = "parameter."  # begins the columns of a small model's trained numbers
 
 
 @dataclass(frozen=True)
 class Layout:
     """What the numbers of a row mean.
 
-    columns: names, in the order of a row. members: one dict each, with `member`, `seed` and `values`.
+    columns: names, in the order of a row; `parameter.NAME` of a small model's trained numbers are those after the
+    update. members: one dict each, with `member`, `seed` and `values`.
     layers: one dict each, with `name` and `kind` ("linear 784 × 128").
     """
 
@@ -34,11 +36,17 @@ class Layout:
 
     @classmethod
     def of(
-        cls, *, accuracy: bool, members: tuple[dict[str, Any], ...], layers: tuple[dict[str, str], ...]
+        cls,
+        *,
+        accuracy: bool,
+        members: tuple[dict[str, Any], ...],
+        layers: tuple[dict[str, str], ...],
+        parameters: tuple[str, ...] = (),
     ) -> "Layout":
-        """`accuracy` says whether there are classes to be right about."""
+        """`accuracy` says whether there are classes to be right about. parameters: names of trained numbers."""
         columns = ["loss", *(["accuracy"] if accuracy else []), "lr", "time", "grad_norm", "clipped_norm"]
         columns += [f"layer.{layer['name']}.{statistic}" for layer in layers for statistic in LAYER_STATISTICS]
+        columns += [PARAMETER + name for name in parameters]
         return cls(tuple(columns), members, layers)
 
     def save(self, run: Path) -> None:

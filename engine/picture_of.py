@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import consent, control, pictures
+from engine import consent, control, picture_rows, pictures
 from engine.control import NotRunningError
 from engine.datasets import data_root
 from engine.errors import CannotGoOnError, DescentError
+from engine.metrics import Metrics
 from engine.run import ALIVE, RunFolder
 
 Answer = dict[str, Any]
@@ -18,11 +19,13 @@ Answer = dict[str, Any]
 
 def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
     """`kind`, `step`, and as `picture` the path of the file. DescentError where the run can't have it, with why."""
-    pictures.settings(kind, options)  # what is wrong here is said without waiting for anybody
+    chosen = pictures.settings(kind, {name: value for name, value in options.items() if name != "member"})
     known = pictures.traits(folder.path)
     complaint = pictures.KINDS[kind].complaint(known)
     if complaint is not None:
         raise pictures.refusal(kind, complaint, known)
+    if kind in picture_rows.KINDS:
+        return _answered(folder, of_rows(folder, kind, chosen))
     try:
         return control.send(folder.path, "picture", {"kind": kind, "options": dict(options)}, timeout=None)
     except NotRunningError:
@@ -31,7 +34,22 @@ def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> A
     answer = of_ended(folder, {kind: options})[kind]
     if "error" in answer:
         raise DescentError(str(answer["error"]))
+    return _answered(folder, answer)
+
+
+def _answered(folder: RunFolder, answer: Answer) -> Answer:
     return {"run": folder.id, "command": "picture", "ok": True, "error": None} | answer
+
+
+def of_rows(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
+    """A picture that the folder tells without a worker; kind: one of picture_rows.KINDS, options: all of them."""
+    arrays = picture_rows.make(folder, kind, options)
+    step = len(Metrics(folder.path))
+    try:
+        path = pictures.write(folder.path, kind, step, arrays)
+    except OSError as error:
+        raise DescentError(f"picture {kind}: can't be written: {error.strerror}") from None
+    return {"kind": kind, "step": step, "picture": str(path)}
 
 
 def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, Answer]:
@@ -42,11 +60,13 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     """
     from engine.preset import load_preset
 
+    found = {kind: _of_rows_or_error(folder, kind, wanted[kind]) for kind in wanted if kind in picture_rows.KINDS}
+    wanted = {kind: options for kind, options in wanted.items() if kind not in found}
+    if not wanted:
+        return found
     preset = load_preset(folder.preset)
-    for section in ("data", "model", "loss"):
-        spec = getattr(getattr(preset, section), "code", None)
-        if spec is not None:
-            consent.check_consent(spec, False, key=f"{section}.code")
+    for section, spec in preset.code.items():
+        consent.check_consent(spec, False, key=f"{section}.code")
     stored = folder.facts().get("data_root")
     root = data_root(Path(stored) if stored else None)
     asked = [json.dumps({"kind": kind, "options": dict(options)}) for kind, options in wanted.items()]
@@ -60,7 +80,14 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     if done.returncode != 0 or len(answers) < len(asked):
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise CannotGoOnError(f"{folder.id}: the picture could not be drawn: {last[0]}")
-    return {answer["kind"]: answer for answer in answers}
+    return found | {answer["kind"]: answer for answer in answers}
+
+
+def _of_rows_or_error(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
+    try:
+        return of_rows(folder, kind, pictures.settings(kind, options))
+    except DescentError as error:
+        return {"kind": kind, "error": str(error)}
 
 
 def _understood(line: str) -> Answer | None:

@@ -10,7 +10,7 @@ from engine.run import RunFolder
 
 # Shapes of a sample of the data sets that are always alike.
 _SHAPES: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("line", "sine", "quiz"), (1,)),
+    **dict.fromkeys(("line", "sine", "quiz", "point"), (1,)),
     **dict.fromkeys(("xor", "stripes", "moons", "circles", "spirals"), (2,)),
     **dict.fromkeys(("mnist", "fashion-mnist"), (1, 28, 28)),
     **dict.fromkeys(("cifar10", "cifar100"), (3, 32, 32)),
@@ -27,12 +27,14 @@ class Traits:
     """What is known of a run; None where it is not, so that only the worker can say.
 
     input_shape: of one sample. trained: numbers that training changes. layers: each in words, as in metrics.json.
+    members: how many models train in it.
     """
 
     task: str | None = None
     input_shape: tuple[int, ...] | None = None
     trained: int | None = None
     layers: tuple[str, ...] | None = None
+    members: int | None = None
 
 
 def traits(run: Path) -> Traits:
@@ -44,6 +46,7 @@ def traits(run: Path) -> Traits:
         input_shape=_input_shape(run, facts),
         trained=facts.get("parameters"),
         layers=None if layout is None else tuple(layer["kind"] for layer in layout.layers),
+        members=None if layout is None else len(layout.members),
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Kind", "Option", "Picture", "Traits", "fitting", "latest", "read", "refusal", "settings",
            "traits", "write"]  # fmt: skip
 
+POINT = "point x, y"  # what metrics.json calls the layer of model.name = "point"
 KEPT = 20  # pictures of a kind in a run's folder: a screen that asks every few seconds must not fill the disk
 
 
@@ -95,6 +96,8 @@ def _in_the_plane(run: Traits) -> str | None:
 def _one_or_two_inputs(run: Traits) -> str | None:
     if run.task == "classification" and run.input_shape is not None and run.input_shape != (1,):
         return "its targets are classes, not numbers"
+    if run.layers == (POINT,):
+        return "a point on a surface has no inputs"
     return _features(run, (1,) if run.task == "classification" else (1, 2))
 
 
@@ -117,6 +120,22 @@ def _one_or_two_parameters(run: Traits) -> str | None:
     if run.trained is None or 1 <= run.trained <= 2:
         return None
     return f"the model has {run.trained:,} trained parameters, and a surface has room for 1 or 2"
+
+
+def _two_parameters(run: Traits) -> str | None:
+    if run.trained is None or run.trained == 2:
+        return None
+    return f"the model has {run.trained:,} trained parameter{'s' * (run.trained != 1)}, and a way on a map needs 2"
+
+
+def _several_in_the_plane(run: Traits) -> str | None:
+    return _several(run) or _in_the_plane(run)
+
+
+def _several(run: Traits) -> str | None:
+    if run.members is None or run.members > 1:
+        return None
+    return "one model trains in it; members.repeats = 10 would make ten"
 
 
 def _classes(run: Traits) -> str | None:
@@ -168,6 +187,26 @@ _ALL = (
          "a model of one or two parameters",
          (Option("resolution", 48, "Places along each axis.", 8, 200), _samples(1000, "Samples of the loss.")),
          _one_or_two_parameters),
+    Kind("paths", "Optimizers' paths",
+         "the ways that seven optimizers take from the run's start, each at its best rate, and the run's",
+         "a model of two parameters",
+         (Option("resolution", 48, "Places along each axis.", 8, 200), _samples(1000, "Samples of the loss."),
+          Option("steps", 100, "How far each goes.", 1, 2000),
+          Option("rates", "best", "best: for each the one of eight with the lowest mean loss; run: the run's.",
+                 words=("best", "run"))),
+         _two_parameters),
+    Kind("tally", "Tally of members",
+         "what share of the members chooses which class where, and how many have solved it",
+         "several members, two numbers as inputs, and classes",
+         (Option("resolution", 40, "Places along each axis.", 8, 200), _samples(600, "Points to draw."), _SPLIT,
+          Option("least", 95, "Accuracy, in percent, from which on it is solved.", 1, 100)),
+         _several_in_the_plane),
+    Kind("spread", "Spread of members",
+         "the score of each member or fold, their mean, its standard deviation and standard error",
+         "several members, and an evaluation",
+         (Option("metric", "auto", "Which score; auto: validation before test, accuracy before loss.",
+                 words=("auto", "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")),),
+         _several),
     Kind("confusion", "Confusion matrix",
          "which class is taken for which",
          "classes",
@@ -192,6 +231,9 @@ _ALL = (
     Kind("gradients", "Gradients",
          "how the gradients of each layer are spread, for a few samples",
          "nothing", (_BINS, _samples(256, "Training samples of the gradient.")), _any),
+    Kind("gradients-by-layer", "Gradients by layer",
+         "the norm of each layer's gradient, at the latest measured step and at the first",
+         "nothing", (), _any),
 )  # fmt: skip
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

@@ -59,11 +59,18 @@ class Preset:
     def members(self) -> schema.Members:
         return self.settings.members
 
+    @property
+    def code(self) -> dict[str, str]:
+        """The "file.py:name" of the user's own code, by the section that names it."""
+        settings = self.settings
+        named = {name: getattr(getattr(settings, name), "code", None) for name in overrides.CODE_TABLES}
+        return {name: spec for name, spec in named.items() if spec is not None}
+
     def changed(self, texts: Sequence[str]) -> "Preset":
         """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""
         assert self.path is not None
         settings = self.settings.model_dump(by_alias=True, exclude_none=True)
-        return replace(_checked(settings, self.path, texts), name=self.name)
+        return replace(checked(settings, self.path, texts), name=self.name)
 
     def to_toml(self) -> str:
         """The preset with every default written out; loading it gives the same settings again."""
@@ -82,21 +89,30 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
     Raises PresetError, with a line for each thing that is wrong.
     """
     path = find(source)
+    settings = read_tables(path)
+    if not settings and not overrides:
+        raise PresetError(f"{path_shown(path)}: is empty; a preset has {', '.join(allowed.sections())}")
+    return checked(settings, path, overrides)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """What a TOML file says, unchecked. PresetError where it can't be read."""
     text = read_text(path)
     try:
-        settings = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PresetError(f"{_shown(path)}: {_syntax(error, text)}") from None
+        raise PresetError(f"{path_shown(path)}: {_syntax(error, text)}") from None
     except (ValueError, RecursionError):
-        raise PresetError(f"{_shown(path)}: holds a number too long or lists too deep to read") from None
-    if not settings and not overrides:
-        raise PresetError(f"{_shown(path)}: is empty; a preset has {', '.join(allowed.sections())}")
-    return _checked(settings, path, overrides)
+        raise PresetError(f"{path_shown(path)}: holds a number too long or lists too deep to read") from None
 
 
-def _checked(settings: dict[str, Any], path: Path, texts: Sequence[str]) -> Preset:
+def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> Preset:
+    """The preset that the tables of the file at `path`, with overrides, make. It takes `settings` over.
+
+    Raises PresetError, with a line for each thing that is wrong.
+    """
     given, problems = overrides.parse(texts)
-    complaints = Complaints(_shown(path), given)
+    complaints = Complaints(path_shown(path), given)
     notes = overrides.apply(settings, given)
     complaints.storable((), settings)
     complaints.tables(settings)
@@ -131,7 +147,7 @@ def find(source: str | Path) -> Path:
 
 def read_text(path: Path) -> str:
     """The text of a preset file; PresetError where there is none."""
-    shown = _shown(path)
+    shown = path_shown(path)
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -153,7 +169,7 @@ def read_text(path: Path) -> str:
         raise PresetError(f"{shown}, line {line}: is not UTF-8 text") from None
 
 
-def _shown(path: Path) -> str:
+def path_shown(path: Path) -> str:
     """The path as people write it: from the current folder where it lies below it."""
     try:
         return clean(str(path.absolute().relative_to(Path.cwd())))
@@ -205,7 +221,7 @@ def _make_paths_absolute(settings: dict[str, Any], folder: Path, given: Sequence
         ("data", "path"),
         ("model", "weights"),
         ("model", "from"),
-        *((section, "code") for section in overrides.CODE_SECTIONS),
+        *((section, "code") for section in overrides.CODE_TABLES),
     ):
         table = settings.get(section)
         text = table.get(key) if isinstance(table, dict) else None

@@ -141,6 +141,15 @@ class BlobsData(SplitData):
     features: Count = Field(2, description="Number of dimensions.")
 
 
+class PointData(SplitData):
+    """No data, for a point on a loss surface: one empty sample to train with, one to evaluate with."""
+
+    name: Literal["point"]
+    validation: Share = 0.5
+    test: Share = 0.0
+    split: Literal["random", "ordered"] = "ordered"
+
+
 class BundledData(SplitData):
     """Sets that come with scikit-learn. digits: 1,797 images of 1 × 8 × 8, scaled to [0, 1]."""
 
@@ -205,6 +214,7 @@ AnyData = Annotated[
     | PlaneData
     | SpiralsData
     | BlobsData
+    | PointData
     | BundledData
     | DownloadedData
     | ImagesData
@@ -322,6 +332,13 @@ class TransformerModel(InitialisedModel):
         return self
 
 
+class PointModel(Model):
+    """A point (x, y) on a loss surface."""
+
+    name: Literal["point"]
+    start: tuple[Float, Float] = Field((-7.0, 2.0), description="Where it begins: x and y.")
+
+
 class CodeModel(Model):
     """The user's own torch.nn.Module, called as Class(input_shape, outputs, **arguments)."""
 
@@ -340,6 +357,7 @@ AnyModel = Annotated[
     | TorchvisionModel
     | RecurrentModel
     | TransformerModel
+    | PointModel
     | CodeModel,
     Field(discriminator="name"),
 ]
@@ -375,6 +393,14 @@ class CrossEntropyLoss(Loss):
     label_smoothing: Share = 0.0
 
 
+class SurfaceLoss(Loss):
+    """The height of a surface where the point is. bowl: (x² + y²)/2. ravine: x²/20 + y². saddle: x²/2 − y²/2 + y⁴/4,
+    with minima at (0, ±1). plateau: 1 − exp(−(x² + y²)/2). The other minima are 0 at (0, 0)."""
+
+    name: Literal["surface"]
+    shape: Literal["bowl", "ravine", "saddle", "plateau"] = "bowl"
+
+
 class CodeLoss(Loss):
     """The user's own function: `loss(outputs, targets) -> scalar tensor`, a mean over the batch."""
 
@@ -382,7 +408,7 @@ class CodeLoss(Loss):
     code: str = Field(description="file.py:function", pattern=r".+\.py:\w+")
 
 
-AnyLoss = Annotated[SimpleLoss | HuberLoss | CrossEntropyLoss | CodeLoss, Field(discriminator="name")]
+AnyLoss = Annotated[SimpleLoss | HuberLoss | CrossEntropyLoss | SurfaceLoss | CodeLoss, Field(discriminator="name")]
 
 # --- optimizer -------------------------------------------------------------------------------------------
 
@@ -519,6 +545,7 @@ class Train(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Of the forward and backward pass.")
     threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
     compile: Flag = Field(False, description="torch.compile the model.")
+    code: str | None = Field(None, description="file.py:function", pattern=r".+\.py:\w+")
     accumulate: Count = Field(
         1, description="Split each batch into this many parts, to save memory; the update is the same."
     )
@@ -542,6 +569,20 @@ class Train(Section):
         if (self.epochs is None) == (self.steps is None):
             given = "neither" if self.epochs is None else "both"
             raise ValueError(f"give train.epochs or train.steps; {given} given")
+        return self
+
+    @model_validator(mode="after")
+    def _own_step_is_whole(self) -> "Train":
+        taken = {
+            "accumulate": self.accumulate > 1,
+            "clip_norm": self.clip_norm is not None,
+            "precision": self.precision != "fp32",
+            "compile": self.compile,
+        }
+        for key in [key for key, wanted in taken.items() if wanted and self.code is not None]:
+            raise ValueError(
+                f"train.{key} = {getattr(self, key)} is of the built-in training step, and train.code takes its place"
+            )
         return self
 
 
@@ -588,6 +629,9 @@ class Members(Section):
         json_schema_extra={"propertyNames": {"enum": list(LOCKSTEP)}},
     )
     draws: Count | None = Field(None, description="Random search: so many candidates; without it, every combination.")
+    way: Literal["auto", "batched", "vmap", "loop"] = Field(
+        "auto", description="How all are computed: batched products (MLPs), torch.func.vmap, in turns, or the fastest."
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Members":
@@ -607,6 +651,7 @@ class PresetModel(Section):
     title: str = Field("", description="One line that says what is trained.")
     topic: str = Field("yours", description="The group under which it is listed.")
     reaches: str = Field("", description="What it reaches, in a few words; the header comment has the details.")
+    lab: str | None = Field(None, description="The lab that this preset belongs to, by its id.")
     data: AnyData
     model: AnyModel
     loss: AnyLoss
@@ -614,3 +659,16 @@ class PresetModel(Section):
     schedule: AnySchedule = ConstantSchedule(name="constant")
     train: Train
     members: Members = Members()
+
+    @model_validator(mode="after")
+    def _surfaces_have_no_data(self) -> "PresetModel":
+        names = {"data": self.data.name, "model": self.model.name, "loss": self.loss.name}
+        wanted = {"data": "point", "model": "point", "loss": "surface"}
+        ours = {**wanted, "model": "code"} if names["model"] == "code" else wanted
+        if names != ours and any(names[key] == word for key, word in wanted.items()):
+            given = ", ".join(f'{key}.name = "{name}"' for key, name in names.items())
+            raise ValueError(
+                'data.name = "point", model.name = "point" and loss.name = "surface" belong together; '
+                f"given: {given}"
+            )
+        return self

@@ -1,6 +1,7 @@
 """Pictures from a shell: which kinds a run can have, and drawing one."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from engine import library, pictures, views
 from engine.errors import DescentError
 from engine.picture_of import picture_of
 from engine.run import RunFolder
-from engine.texts import show
+from engine.texts import clean, show
 
 
 def kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
@@ -32,16 +33,16 @@ def kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
         return 0
     for kind, complaint in found:
         print(
-            f"{kind.name:<12} {kind.shows}"
+            f"{kind.name:<18} {kind.shows}"
             if complaint is None
-            else f"{kind.name:<12} - not of this run: {complaint}"
+            else f"{kind.name:<18} - not of this run: {complaint}"
         )
     print(f"draw one with: descent picture {folder.id} {next(k.name for k, no in found if no is None)}")
     return 0
 
 
 def draw(word: str, kind: str, edits: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> int:
-    """Draw one, and say where its file is."""
+    """Draw one, and say where its file is, what is in it and how to look at it."""
     folder = RunFolder(library.find_run(word, library.runs_dir(runs_dir)))
     options = {}
     for edit in edits:
@@ -53,5 +54,10 @@ def draw(word: str, kind: str, edits: Sequence[str], runs_dir: Path | None, *, a
     if as_json:
         print(json.dumps(answer))
     else:
-        print(f"{kind} at step {answer['step']:,}: {answer['picture']}")
+        file = Path(answer["picture"])
+        print(f"{kind} at step {answer['step']:,}: {clean(str(file))}")
+        for name, array in pictures.read(file).arrays.items():
+            what = f"{array.shape} {array.dtype}" if array.shape else clean(str(array))
+            print(f"  {name:<14} {what}")
+        print(f"look at it with: descent attach {shlex.quote(folder.id)}, then i; in Python: numpy.load(FILE)")
     return 0

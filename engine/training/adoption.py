@@ -79,9 +79,9 @@ def _plan_anew(run: Training, *, length: bool) -> None:
     run.pace = Pace(run.total_steps, per_epoch)
 
 
-def measured_before(origin: dict[str, Any], device: torch.device) -> dict[str, int]:
+def measured_before(origin: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The measured choices of the parent that still hold: on another kind of device they are made again."""
     measured = origin["measured"]
     if measured.get("device") != str(device):
         return {}
-    return {key: measured[key] for key in ("threads", "statistics_every") if key in measured}
+    return {key: measured[key] for key in ("threads", "statistics_every", "way") if key in measured}

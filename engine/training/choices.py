@@ -52,7 +52,9 @@ def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any
         "steps_per_epoch": run.batches.per_epoch,
         "total_steps": run.total_steps,
         **({"way": run.stack.path} if isinstance(run, MemberTraining) else {}),
-        "parent": None if origin is None else {key: origin[key] for key in ("run", "dir", "step")},
+        "parent": None
+        if origin is None
+        else {key: origin[key] for key in ("run", "dir", "step", "member") if key in origin},
     }
 
 

@@ -8,15 +8,31 @@ import torch
 
 
 class Clock:
-    """Seconds of training alone: evaluations, checkpoints and pauses are left out."""
+    """Seconds of training alone: evaluations, checkpoints and pauses are left out.
+
+    Those of the processor, of all threads, count in this process alone, and without its first step, which warms up.
+    """
 
     def __init__(self, device: torch.device, seconds: float) -> None:
         self._device = device
         self._seconds = seconds
         self._since: float | None = None
+        self._cpu: float | None = None  # until the first step is over
+        self._cpu_since = 0.0
 
     def seconds(self) -> float:
         return self._seconds if self._since is None else self._seconds + time.perf_counter() - self._since
+
+    def cpu_seconds(self) -> float:
+        """Of the processor, since the first step in this process was over."""
+        if self._cpu is None:
+            return 0.0
+        return self._cpu if self._since is None else self._cpu + time.process_time() - self._cpu_since
+
+    def end_first_step(self) -> None:
+        """Count the processor's time from here on, once."""
+        if self._cpu is None:
+            self._cpu, self._cpu_since = 0.0, time.process_time()
 
     def set(self, seconds: float) -> None:
         """Count from `seconds` on."""
@@ -27,11 +43,11 @@ class Clock:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count what happens inside."""
-        self._since = time.perf_counter()
+        self._go()
         try:
             yield
         finally:
-            self._seconds, self._since = self.seconds(), None
+            self._halt()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -41,8 +57,16 @@ class Clock:
             return
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # steps under way are training still
-        self._seconds, self._since = self.seconds(), None
+        self._halt()
         try:
             yield
         finally:
-            self._since = time.perf_counter()
+            self._go()
+
+    def _go(self) -> None:
+        self._since, self._cpu_since = time.perf_counter(), time.process_time()
+
+    def _halt(self) -> None:
+        cpu = self.cpu_seconds()
+        self._cpu = None if self._cpu is None else cpu
+        self._seconds, self._since = self.seconds(), None

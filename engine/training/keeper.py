@@ -48,6 +48,10 @@ class Keeper:
         else:
             self._held = copy.deepcopy(state)
 
+    def drop_held(self) -> None:
+        """What was held as the best is not."""
+        self._held = None
+
     def steps(self) -> list[int]:
         """Of the checkpoints on the way to here, ascending."""
         return list(self._steps)

@@ -1,22 +1,12 @@
 """The training loop, in the order a course teaches it."""
 
 from contextlib import nullcontext
-from typing import NamedTuple
 
 from torch import Tensor
 
-from engine.training.parts import AnyBatch
+from engine.training.parts import AnyBatch, Learned
 from engine.training.session import Session
 from engine.training.training import Training
-
-
-class Learned(NamedTuple):
-    """What one step showed. All of it stays on the device."""
-
-    loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
-    accuracy: Tensor | None
-    norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
-    layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
 
 
 def train(run: Training, session: Session) -> None:
@@ -39,6 +29,8 @@ def train(run: Training, session: Session) -> None:
 
 def train_step(run: Training, batch: AnyBatch, lr: float | Tensor, *, measured: bool) -> Learned:
     """One update of the weights from one batch. `measured`: with gradient norms and layer statistics."""
+    if run.own_step is not None:
+        return run.own_step(run, batch, lr, measured)
     update, parts = run.update, [batch]
     if run.preset.train.accumulate > 1:
         parts = batch.parts(run.preset.train.accumulate)

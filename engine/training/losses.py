@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine import schema
 from engine.errors import PresetError
+from engine.training import surfaces
 from engine.training.code import CodeLoader, call_user_code
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> scalar, the mean over the batch
@@ -32,6 +33,9 @@ def build(section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLo
         case schema.CrossEntropyLoss():
             smoothing = section.label_smoothing
             return lambda outputs, targets: F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        case schema.SurfaceLoss():
+            shape = section.shape
+            return lambda outputs, targets: surfaces.heights(shape, outputs).mean()
         case _:
             return SIMPLE[section.name]
 

@@ -4,18 +4,21 @@ that of its parent."""
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from engine.errors import CannotGoOnError, PresetError
 from engine.files import write_json
 from engine.metrics import Layout, Metrics
-from engine.preset import load_preset
+from engine.preset import Preset, load_preset
 from engine.progress import Display
 from engine.run import Events, RunFolder
 from engine.texts import clean
-from engine.training import checkpoint, choices, models, optimizers, steering
-from engine.training.adoption import adopt, check_weights
+from engine.training import checkpoint, choices, models, optimizers, parameters, steering
+from engine.training.adoption import adopt, check_weights, measured_before
+from engine.training.members.alone import of_member
+from engine.training.members.stacked import Way
 from engine.training.setup import build, choose_device
 from engine.training.training import Training
 
@@ -53,7 +56,8 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     if facts and preset.train.device == "auto" and facts["device"] != str(device):
         _warn(events, display, f"trained on {facts['device']} until now, from here on {device}: not bit-equal")
     events.write("stage", stage="data")
-    run = build(preset, folder, data_root, device, fresh=state is None, way=facts.get("way"))
+    way = facts.get("way", _way_before(origin, preset, device))
+    run = build(preset, folder, data_root, device, fresh=state is None, way=way)
     for note in run.notes:
         _warn(events, display, note)
     if not facts:
@@ -66,6 +70,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     display.say(choices.headline(run, facts))
     adopted = origin is not None and state is not None and state["run"] != folder.id
     if origin is not None and state is not None and adopted:
+        state = of_member(state, origin["member"], run) if "member" in origin else state
         check_weights(run, state, origin)
     layout = _layout(run, folder)
     if state is None:
@@ -77,7 +82,10 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         for note in notes:
             _warn(events, display, note)
         events.write("resumed", to=run.step, log=events.size())
-        display.say(f"forked from {clean(origin['run'])} at step {run.step:,}; trains to step {run.total_steps:,}")
+        which = f"member {origin['member']} of " if "member" in origin else ""
+        display.say(
+            f"forked from {which}{clean(origin['run'])} at step {run.step:,}; trains to step {run.total_steps:,}"
+        )
         return Opened(run, layout, seconds, begins=True)
     steering.restore(run, state["edits"])
     seconds = run.restore(state)
@@ -88,6 +96,14 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     return Opened(run, layout, seconds, begins=False)
 
 
+def _way_before(origin: dict[str, Any] | None, preset: Preset, device: torch.device) -> Way | None:
+    """How the parent of a fork computed its members, where that still holds."""
+    if origin is None or preset.members.way != "auto":
+        return None
+    way: Way | None = measured_before(origin, device).get("way")
+    return way
+
+
 def _layout(run: Training, folder: RunFolder) -> Layout:
     """The run's columns, written before its first row. PresetError where a fork's are not those of its parent."""
     layers = tuple({"name": name, "kind": models.describe(module)} for name, module in models.layers(run.model))
@@ -95,12 +111,14 @@ def _layout(run: Training, folder: RunFolder) -> Layout:
         {"member": m.member, "seed": m.seed, "values": m.values} | ({} if m.fold is None else {"fold": m.fold})
         for m in run.members
     )
-    layout = Layout.of(accuracy=run.classifies, members=members, layers=layers)
+    numbers = parameters.names(run.model) if run.numbers is not None else ()
+    layout = Layout.of(accuracy=run.classifies, members=members, layers=layers, parameters=numbers)
     stored = Layout.load(folder.path)
     if stored is None:
         layout.save(folder.path)
         return layout
-    if stored.columns != layout.columns:
+    before_numbers = Layout.of(accuracy=run.classifies, members=members, layers=layers)  # of an older Descent
+    if stored.columns not in (layout.columns, before_numbers.columns):
         raise PresetError(f"{folder.id}: its rows are of another model or another task than its settings ask for")
     return stored
 

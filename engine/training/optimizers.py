@@ -1,7 +1,8 @@
 """Optimizers of torch.optim, in the quickest form that the device has."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -54,6 +55,17 @@ def fused_works(kind: type[torch.optim.Optimizer], device: torch.device) -> bool
     return True
 
 
+def gradients(parameters: Iterable[nn.Parameter]) -> list[torch.Tensor | None]:
+    """What is left in `.grad`; the live tensors."""
+    return [parameter.grad for parameter in parameters]
+
+
+def put_gradients(parameters: Iterable[nn.Parameter], stored: Sequence[torch.Tensor | None]) -> None:
+    """Leave in `.grad` what `gradients` gave; nothing where nothing is stored."""
+    for parameter, gradient in zip_longest(parameters, stored):
+        parameter.grad = None if gradient is None else gradient.to(parameter.device, copy=True)
+
+
 def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     """The optimizer's step without what torch wraps about it: hooks, a profiler's mark, and a call of the compiler,
     the import of which takes longer than loading torch."""
@@ -64,6 +76,40 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
         step(optimizer)
 
     return bare
+
+
+def lighten(optimizer: torch.optim.Optimizer) -> None:
+    """Make `optimizer.step()`, as the user's own code calls it, what `bare_step` is."""
+    step = inspect.unwrap(type(optimizer).step)
+
+    @torch.no_grad()
+    def bare(closure: Callable[[], float] | None = None) -> Any:
+        return step(optimizer, closure)
+
+    vars(optimizer)["step"] = bare
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float | torch.Tensor) -> None:
+    """Use this learning rate from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def settle(optimizer: torch.optim.Optimizer, section: schema.AnyOptimizer) -> None:
+    """Use the scalars of `section` from the next step on, but for its rate, which is set at every step."""
+    _, values = recipe(section)
+    for group in optimizer.param_groups:
+        group.update({key: value for key, value in values.items() if key != "lr"})
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on where `state` was taken, here or on another device."""
+    forms: list[dict[str, Any]] = [
+        {key: group[key] for key in ("fused", "foreach") if key in group} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state)
+    for group, form in zip(optimizer.param_groups, forms, strict=True):
+        group.update(form)  # this device's, not that of the one that saved
 
 
 def leave_compiler_out() -> None:

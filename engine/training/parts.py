@@ -3,9 +3,18 @@ several: the same calls, with one more axis."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from torch import Tensor
+
+
+class Learned(NamedTuple):
+    """What one step showed. All of it stays on the device."""
+
+    loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
+    accuracy: Tensor | None
+    norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
+    layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
 
 
 class AnyBatch(Protocol):
@@ -57,4 +66,6 @@ class AnyStatistics(Protocol):
 
     def watch(self) -> AbstractContextManager[None]: ...
     def before_update(self) -> None: ...
+    def note_weights(self) -> None: ...
+    def note_gradients(self) -> None: ...
     def row(self) -> Tensor: ...

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.metrics import Layout, MetricsWriter
+from engine.metrics import LAYER_STATISTICS, PARAMETER, Layout, MetricsWriter
 
 CAPACITY = 2048  # rows of the ring: 0.1 s of the fastest loops
 INTERVAL = 0.1  # seconds between copies
@@ -46,7 +46,11 @@ class Recorder:
         self._accuracies = self._slots(names.index("accuracy")) if "accuracy" in names else []
         first = names.index("grad_norm")
         self._norms = self._ring[:, :, first : first + 2]
-        self._layers = self._ring[:, :, first + 2 :].view(CAPACITY, self._members, -1)
+        last = first + 2 + len(layout.layers) * len(LAYER_STATISTICS)
+        self._layers = self._ring[:, :, first + 2 : last]
+        self._parameters: list[Tensor] = []
+        if any(name.startswith(PARAMETER) for name in names):
+            self._parameters = list(self._ring[:, :, last:].unbind(0))
         self._lr, self._time = names.index("lr"), names.index("time")
         self._rates = self._slots(self._lr)
         self._host = np.empty((CAPACITY, 2), np.float32)  # lr and time
@@ -74,6 +78,11 @@ class Recorder:
         if self._filled == CAPACITY or time.perf_counter() >= self._next_copy:
             self.drain()
 
+    def parameters(self, values: Tensor) -> None:
+        """Trained numbers after the step about to be recorded, where there are columns for them. (P,) or (M, P)."""
+        if self._parameters:
+            self._parameters[self._filled].copy_(values)
+
     def norms(self, before: Tensor, after: Tensor) -> None:
         """Gradient norms of the step about to be recorded. Scalars or (M,)."""
         slot = self._norms[self._filled]
@@ -82,7 +91,7 @@ class Recorder:
 
     def layers(self, statistics: Tensor) -> None:
         """Layer statistics of the step about to be recorded. (layers, statistics) or (M, layers, statistics)."""
-        self._layers[self._filled] = statistics.view(-1, self._layers.shape[-1])
+        self._layers[self._filled] = statistics.reshape(-1, self._layers.shape[-1])
 
     def drain(self) -> None:
         """Send the rows on their way; append those that have arrived."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine import forking, pictures
+from engine import forking, picture_rows, pictures
 from engine.control import Queue
 from engine.errors import DescentError
 from engine.metrics import Layout
@@ -53,6 +53,7 @@ class Session:
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._said_at = -1
+        self._collapsed: int | None = None  # as it was said last
         self._planned: dict[str, Any] = {}
 
     @property
@@ -72,6 +73,7 @@ class Session:
         """A member of several went non-finite at `step`; the others go on."""
         self._run.end(member, "diverged")
         self._say_ended(member, "diverged", step)
+        self._trouble.lose(member, step)
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
@@ -87,7 +89,7 @@ class Session:
         """
         if self._run.step >= self._run.total_steps:
             self.drain()  # the last steps may be those that went wrong
-        if self._monitor.non_finite is not None and self._in_trouble():
+        if (self._monitor.non_finite is not None and self._in_trouble()) or self._trouble.has_lost():
             self.desk.hold(self._trouble.reason)
         self.desk.attend(self._stop_wanted)
         return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
@@ -117,6 +119,7 @@ class Session:
         """Note the step just made."""
         self._lr = lr if isinstance(lr, float) else None  # the members' own are in the rows
         self._rows.record(loss, accuracy, lr, norms, layers, self.clock.seconds())
+        self.clock.end_first_step()
 
     def _in_trouble(self) -> bool:
         """Whether a number was not finite, and a person is to say what then. NonFiniteError where nobody is asked."""
@@ -173,9 +176,12 @@ class Session:
             self._rows.drain()
             if self._in_trouble():
                 return  # rather than evaluate a broken model
+            self._disown()
             ended = run.ended()
             between = partial(self.desk.attend_within, self._stop_wanted)
-            is_best = run.observe(self._evaluate("validation", run.step, between=between))
+            results = self._evaluate("validation", run.step, between=between)
+            broken = self._rows.collapsed is not None
+            is_best = run.observe([_beaten(r) for r in results] if broken else results)
             for member in run.ended().keys() - ended.keys():
                 self._say_ended(member, run.ended()[member], run.step)
             self.note_plan()  # a plateau may have lowered the rate
@@ -183,6 +189,19 @@ class Session:
                 self._rows.sync()
                 if not self._in_trouble():
                     self._keeper.hold(self._capture())
+
+    def _disown(self) -> None:
+        """Say that the model has collapsed, where it has; one since then is not the best so far."""
+        since, best = self._rows.collapsed, self._run.best
+        if since != self._collapsed and since is not None:
+            self._display.say(
+                f"step {self._run.step:,}: the model has collapsed, since step {since:,}. Too large a learning rate "
+                "is the usual reason: go back to a checkpoint before it, or start again with a lower one"
+            )
+        self._collapsed = since
+        if since is not None and best.step is not None and best.step > since:
+            best.forget()
+            self._keeper.drop_held()
 
     def look(self) -> dict[str, float]:
         """Evaluate because somebody wants to know: neither early stopping nor the best model takes note."""
@@ -198,11 +217,9 @@ class Session:
         from engine.training.pictures import make
 
         with self.clock.stopped():
-            options = dict(options)
-            member = options.pop("member", 0)
-            if isinstance(member, bool) or not isinstance(member, int):
-                raise DescentError(f"picture {kind}: member = {member!r}: must be a whole number")
-            arrays = make(self._run.alone(member), kind, options, self._folder)
+            if kind in picture_rows.KINDS:
+                self._rows.drain()
+            arrays = make(self._run, kind, options, self._folder)
             try:
                 return pictures.write(self._folder.path, kind, self._run.step, arrays)
             except OSError as error:
@@ -283,6 +300,7 @@ class Session:
                 self._monitor.report(self._run.step - 1, "update")
             if self._in_trouble():
                 return None
+            self._disown()
             return self._keeper.save(self._capture(), wanted=wanted)
 
     def last_receipt(self) -> Path | None:
@@ -341,3 +359,8 @@ class Session:
             val_loss=run.reached.get("val_loss"),
             val_accuracy=run.reached.get("val_accuracy"),
         )
+
+
+def _beaten(result: Evaluation) -> Evaluation:
+    """The evaluation of a broken model as one that no other is compared with: it is never the best."""
+    return Evaluation(math.inf, result.accuracy)

@@ -15,7 +15,7 @@ from engine.members import Member, roster
 from engine.plan import Pace
 from engine.preset import Preset
 from engine.run import RunFolder
-from engine.training import checkpoint, losses, models, optimizers
+from engine.training import checkpoint, losses, models, optimizers, own_step, parameters
 from engine.training.code import load_object
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -29,6 +29,7 @@ from engine.training.members import (
 )
 from engine.training.members import losses as member_losses
 from engine.training.members.folds import Folds
+from engine.training.members.own_update import OwnMemberUpdate
 from engine.training.members.pool import load_pool
 from engine.training.members.stacked import Way
 from engine.training.members.training import MemberTraining, standings
@@ -92,6 +93,7 @@ def build(
         "plateau": schedules.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         "notes": notes,
         "members": members,
+        "own_step": own_step.build(preset, len(members) > 1, load_object),
         "penalised": losses.penalised(made[0]) if _penalties(members) else [],
     }
     order: dict[str, Any] = {"augment": augmentation, "leave_out_single": one_is_too_few}
@@ -109,15 +111,20 @@ def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> Train
     if fp16 and device.type != "cuda":
         raise PresetError('train.precision = "fp16" needs a CUDA GPU; on the CPU use "fp32" or "bf16"')
     trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = optimizers.build(preset.optimizer, trained, device)
+    if train.code is not None:
+        optimizers.lighten(optimizer)
     total_steps = _total_steps(preset, batches.per_epoch)
     return Training(
         model=model,
+        numbers=parameters.together(trained),
         forward=torch.compile(model) if train.compile else model,
         update=Update(
-            optimizers.build(preset.optimizer, trained, device),
+            optimizer,
             trained,
             clip_norm=train.clip_norm,
             fp16=fp16,
+            own_step=train.code is not None,
             device=device,
         ),
         batches=batches,
@@ -139,19 +146,26 @@ def _of_many(
 ) -> MemberTraining:
     preset, dataset = common["preset"], common["dataset"]
     check_members(preset)
-    if way is None:
-        way, reason = choose(made, dataset.train.inputs[:8], common["precision"])
+    own = preset.train.code is not None
+    if own:
+        way = "loop"  # the user's step is written for one model
+    elif way is None:
+        sample = dataset.train.inputs[: max(8, size or 256)]
+        way, reason = choose(made, sample, common["precision"], preset.members.way)
         common["notes"].append(f"{len(made)} members: {reason}")
     stack = Members(made, dataset.input_shape, way)
     stack.train()
-    update = MemberUpdate(stack, [m.preset.optimizer for m in members], clip_norm=preset.train.clip_norm)
+    sections = [member.preset.optimizer for member in members]
+    update = (
+        OwnMemberUpdate(stack, sections) if own else MemberUpdate(stack, sections, clip_norm=preset.train.clip_norm)
+    )
     batches = MemberBatches(
         dataset.train,
         size,
         [member.preset.train.seed for member in members],
         rows=None if folds is None else folds.train,
         scaling=None if folds is None else folds.scaling,
-        exact=member_losses.takes_weights(preset.loss) and not _has_batch_norm(made[0]),
+        exact=member_losses.takes_weights(preset.loss) and not own and not _has_batch_norm(made[0]),
         **order,
     )
     keeps_best = preset.train.early_stopping is not None
@@ -160,6 +174,7 @@ def _of_many(
         model=stack.template,
         forward=stack,
         stack=stack,
+        numbers=stack.weights if parameters.names(stack.template) else None,
         update=update,
         batches=batches,
         statistics=MemberStatistics(stack, update),

@@ -4,25 +4,34 @@ The loss of ten steps at a time is averaged, against the noise of single batches
 deviation of the averages before it (a smoothed z-score):
 
 - a spike is an average that lies SPIKE deviations above the mean and SPIKE_FACTOR times as high; the next one is told
-  once the loss has been back at its usual level;
+  once the loss has been back at its usual level, and SPIKE_REST of all steps so far have gone by;
 - a stall is told when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so far,
-  and STALL_STEPS at least; again only after it has fallen.
+  and STALL_STEPS at least; again only after it has fallen;
+- neither is told of a loss below FLOOR of what it was before the first update: what is as good as learned trembles;
+- a loss that goes back to where it began is a collapse (`collapse.py`).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.metrics import Layout
+from engine.training.collapse import Collapse
 from engine.training.monitor import mean_of_known
 from engine.training.recorder import Rows
+
+Floats = NDArray[np.float64]
 
 BLOCK = 10  # steps to an average
 MEMORY = 20  # averages that the running mean and deviation look back on, about
 WARM_UP = 20  # averages before anything is told: the first steps of a training fall steeply
 SPIKE = 6.0  # deviations
 SPIKE_FACTOR = 1.5
+SPIKE_REST = 0.02
+FLOOR = 0.01
 LEAST_FALL = 0.001
 STALL_SHARE = 0.3
 STALL_STEPS = 1000
@@ -31,29 +40,52 @@ STALL_STEPS = 1000
 class LossWatch:
     """Fed with rows as they reach the host; tells by `write(event, **values)`."""
 
-    def __init__(self, layout: Layout, first: int, write: Callable[..., Any]) -> None:
+    def __init__(self, layout: Layout, first: int, write: Callable[..., Any], past: Sequence[float] = ()) -> None:
+        """past: losses from before step `first`, the one before the first update ahead of all others."""
         self._loss = layout.columns.index("loss")
-        self._step, self._write = first, write
+        names = {layer["name"]: f"layer.{layer['name']}.dead" for layer in layout.layers}
+        self._dead = {name: layout.columns.index(column) for name, column in names.items()}
+        self._one = len(layout.members) == 1
+        self._step, self._write, self._next = first, write, first
+        self._start = past[0] if len(past) else None
         self._rest = np.empty(0, np.float64)
         self._mean, self._variance, self._blocks = 0.0, 0.0, 0
-        self._spiking = False
+        self._spiking, self._spiked = False, -math.inf
         self._lowest, self._fell_at, self._stalled = float("inf"), first, False
+        blocks = _averages(np.array(past, np.float64)) if first else np.empty(0)
+        self.collapse = Collapse(self._start, float(np.nanmin(blocks, initial=math.inf)), write)
 
     def rows(self, rows: Rows) -> None:
-        """rows: (n, M, columns) float32, the next ones. Members are averaged."""
-        losses = np.concatenate([self._rest, mean_of_known(rows[:, :, self._loss]).astype(np.float64)])
-        blocks = len(losses) // BLOCK
-        self._rest = losses[blocks * BLOCK :]
-        for average in losses[: blocks * BLOCK].reshape(-1, BLOCK).mean(axis=1).tolist():
+        """rows: (n, M, columns) float32, the next ones. Members are averaged; of several none collapses alone."""
+        new = mean_of_known(rows[:, :, self._loss]).astype(np.float64)
+        if self._start is None and self._next == 0 and len(new):
+            self._start = float(new[0])
+            self.collapse = Collapse(self._start, math.inf, self._write)
+        if self._one:
+            self._look_for_dead(rows[:, 0])
+        self._next += len(rows)
+        losses = np.concatenate([self._rest, new])
+        self._rest = losses[len(losses) // BLOCK * BLOCK :]
+        for average in _averages(losses).tolist():
             self._step += BLOCK
             if np.isfinite(average):
                 self._observe(average)
+                if self._one:
+                    self.collapse.loss(self._step - BLOCK, self._step, average)
+
+    def _look_for_dead(self, rows: Rows) -> None:
+        """rows: (n, columns). Of most steps nothing was measured."""
+        columns = list(self._dead.values())
+        for row in np.flatnonzero(np.isfinite(rows[:, columns]).any(axis=1)).tolist():
+            shares = zip(self._dead, rows[row, columns].tolist(), strict=True)
+            self.collapse.dead(self._next + row, dict(shares))
 
     def _observe(self, average: float) -> None:
         deviation = self._variance**0.5
         if self._blocks >= WARM_UP:
             self._look_for_spike(average, deviation)
-            self._look_for_stall()
+            if self.collapse.since is None:
+                self._look_for_stall()
         self._blocks += 1
         weight = max(1 / self._blocks, 1 / MEMORY)
         # A spike teaches the running mean no more than a large deviation would, or the next one would be missed.
@@ -62,9 +94,15 @@ class LossWatch:
         self._mean += weight * change
         self._variance = (1 - weight) * (self._variance + weight * change * change)
 
+    @property
+    def _floor(self) -> float:
+        return FLOOR * self._start if self._start is not None and self._start > 0 else -math.inf
+
     def _look_for_spike(self, average: float, deviation: float) -> None:
         far = average > self._mean + SPIKE * deviation and average > SPIKE_FACTOR * self._mean
-        if far and not self._spiking:
+        far = far and average > self._floor
+        if far and not self._spiking and self._step - self._spiked >= SPIKE_REST * self._step:
+            self._spiked = self._step
             z = (average - self._mean) / deviation if deviation else None
             self._write("spike", step=self._step, loss=average, usual=self._mean, z=z)
         self._spiking = far or (self._spiking and average > self._mean + deviation)
@@ -73,6 +111,13 @@ class LossWatch:
         if self._mean < self._lowest - LEAST_FALL * abs(self._lowest) or self._lowest == float("inf"):
             self._lowest, self._fell_at, self._stalled = self._mean, self._step, False
         since = self._step - self._fell_at
-        if not self._stalled and since >= max(STALL_STEPS, STALL_SHARE * self._step):
+        if not self._stalled and self._mean > self._floor and since >= max(STALL_STEPS, STALL_SHARE * self._step):
             self._stalled = True
             self._write("stall", step=self._step, since=self._fell_at, loss=self._mean)
+
+
+def _averages(losses: Floats) -> Floats:
+    """(n,) -> (n // BLOCK,): the mean of each whole block."""
+    blocks = len(losses) // BLOCK
+    means: Floats = losses[: blocks * BLOCK].reshape(-1, BLOCK).mean(axis=1)
+    return means

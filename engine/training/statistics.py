@@ -62,13 +62,21 @@ class LayerStatistics:
 
     def before_update(self) -> None:
         """Take what the gradients say, and remember the weights."""
+        self.note_gradients()
+        self.note_weights()
+
+    def note_weights(self) -> None:
+        """Remember the weights from before the step."""
+        self._old = [p.detach().clone() for p in self.parameters]
+
+    def note_gradients(self) -> None:
+        """Take what the gradients say."""
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
         norms = torch.stack(torch._foreach_norm(gradients)).float()
         zeros = torch.stack([(g == 0).sum() for g in gradients]).float()
         grad_norm = self._per_layer(norms.square()).sqrt()
         zero_share = self._per_layer(zeros) / self._layer_size
         self._measured = [grad_norm, zero_share]
-        self._old = [p.detach().clone() for p in self.parameters]
 
     def row(self) -> Tensor:
         """(layers, len(LAYER_STATISTICS)) float32; `dead` is NaN for layers no activation follows."""

@@ -7,7 +7,8 @@ import torch
 
 from engine import overrides
 from engine.errors import DescentError, PresetError
-from engine.forking import MARK, SWITCHES
+from engine.members import MARK, SWITCHES, edits_of
+from engine.overrides import key_of
 from engine.preset import Preset
 from engine.texts import did_you_mean
 from engine.training.setup import batch_size
@@ -51,13 +52,13 @@ def edit(run: Training, texts: list[str]) -> dict[str, Any]:
     for key in edits:
         if key not in LIVE:
             raise DescentError(
-                f"{key} can't be changed in a live run{did_you_mean(key, LIVE) or '.'} What can: {', '.join(LIVE)}"
+                f"{key} can't be changed in a live run{_meant(key)} What can: {', '.join(LIVE)}"
                 + ("; to train longer: descent extend" if key in ("train.epochs", "train.steps") else "")
             )
         if member is not None and key not in OF_ONE_MEMBER:
             raise DescentError(f"{key} is one for all members; of one alone: {', '.join(OF_ONE_MEMBER)}")
     mark = "" if member is None else f"{MARK}{member} "
-    _take(run, [*run.edits, *(mark + text for text in texts if _key(text) != "member")])
+    _take(run, [*run.edits, *(mark + text for text in texts if key_of(text) != "member")])
     return edits
 
 
@@ -107,7 +108,7 @@ def _take(run: Training, edits: list[str], *, checked: bool = True) -> None:
 
 def _under(run: Training, edits: list[str], member: int) -> Preset:
     """A member's preset with its edits laid over it; checked as a whole, as when it is loaded."""
-    latest = {_key(text): text for text in _of(edits, member) if _key(text) not in SWITCHES}
+    latest = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
     preset = run.members[member].preset
     try:
         return preset.changed(list(latest.values())) if latest else preset
@@ -117,18 +118,8 @@ def _under(run: Training, edits: list[str], member: int) -> Preset:
 
 def _switch(edits: list[str], key: str, otherwise: Any, member: int) -> Any:
     """The latest value of a live setting that no preset has."""
-    given, _ = overrides.parse([text for text in _of(edits, member) if _key(text) == key])
+    given, _ = overrides.parse([text for text in edits_of(edits, member) if key_of(text) == key])
     return given[-1].value if given else otherwise
-
-
-def _of(edits: list[str], member: int) -> list[str]:
-    """The edits that hold for a member, without the mark of those that are for it alone."""
-    mine = f"{MARK}{member} "
-    return [text.removeprefix(mine) for text in edits if not text.startswith(MARK) or text.startswith(mine)]
-
-
-def _key(text: str) -> str:
-    return text.partition("=")[0].strip()
 
 
 def _check(run: Training, settings: list[Preset]) -> None:
@@ -157,6 +148,13 @@ def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps
+
+
+def _meant(key: str) -> str:
+    """The setting that a short name stands for, or one that is written alike."""
+    short = {name.rpartition(".")[2]: name for name in LIVE}
+    short |= dict.fromkeys(("rate", "learning_rate", "optimizer.learning_rate"), "optimizer.lr")
+    return f"; did you mean {short[key]}?" if key in short else did_you_mean(key, LIVE) or "."
 
 
 def begin_epoch(run: Training) -> int | None:

@@ -24,6 +24,10 @@ class Best:
         self.waited += 1
         return False
 
+    def forget(self) -> None:
+        """The model that was the best was none: no other is known."""
+        self.loss, self.step = float("inf"), None
+
     def patience_is_over(self) -> bool:
         return self.settings is not None and self.waited >= self.settings.patience
 

@@ -20,7 +20,7 @@ from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
 from engine.training.evaluation import Evaluation, evaluate, nothing
-from engine.training.parts import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate
+from engine.training.parts import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate, Learned
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
 from engine.training.update import Update
@@ -46,6 +46,8 @@ class Training:
     augmentation: Callable[[Tensor], Tensor] | None  # the preset's; `batches.augment` is what is done with it now
     best: Best
     plateau: schedules.Plateau | None
+    numbers: Tensor | None = None  # of a small model (see parameters.py): all that is trained, (P,) or (M, P); live
+    own_step: "Callable[[Training, AnyBatch, float | Tensor, bool], Learned] | None" = None  # of train.code
     notes: list[str] = field(default_factory=list)
     statistics_every: int = 1
     step: int = 0  # updates completed
@@ -71,8 +73,8 @@ class Training:
             plateau=1.0 if self.plateau is None else self.plateau.scale,
         )
 
-    def plan(self) -> Plan:
-        """What is intended from here on, for those who draw it."""
+    def plan(self, member: int | None = None) -> Plan:
+        """What is intended from here on, for those who draw it. member: of several, whose; None: one for all."""
         plateau = 1.0 if self.plateau is None else self.plateau.scale
         base = self.preset.optimizer.lr
         return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
@@ -159,6 +161,7 @@ class Training:
             update=Update(optimizer, trained, clip_norm=self.update.clip_norm, device=self.device),
             statistics=LayerStatistics(model, models.layers(model)),
             penalised=losses.penalised(model) if self.penalised else [],
+            own_step=None,  # which may keep something from one call to the next
         )
 
     def throw_away_batch(self) -> AnyBatch:

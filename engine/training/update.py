@@ -25,8 +25,11 @@ class Update:
         *,
         clip_norm: float | None = None,
         fp16: bool = False,
+        own_step: bool = False,
         device: torch.device,
     ) -> None:
+        """own_step: the user's, which may let gradients add up from one step to the next."""
+        self._keeps_gradients = own_step
         self.optimizer = optimizer
         self._step = bare_step(optimizer)
         self.parameters = list(parameters)
@@ -64,8 +67,7 @@ class Update:
 
     def apply(self, lr: float | Tensor) -> None:
         """Move the weights, at learning rate `lr`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        optimizers.set_rate(self.optimizer, lr)
         if self.scaler is None:
             self._step()
         else:
@@ -79,16 +81,14 @@ class Update:
     def state(self) -> dict[str, Any]:
         """What the next update depends on besides the weights, for a checkpoint. The tensors are the live ones."""
         scaler = None if self.scaler is None else self.scaler.state_dict()
-        return {"optimizer": self.optimizer.state_dict(), "scaler": scaler}
+        kept = {"gradients": optimizers.gradients(self.parameters)} if self._keeps_gradients else {}
+        return {"optimizer": self.optimizer.state_dict(), "scaler": scaler, **kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken, here or on another device."""
-        forms: list[dict[str, Any]] = [
-            {key: group[key] for key in ("fused", "foreach") if key in group} for group in self._groups
-        ]
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, form in zip(self._groups, forms, strict=True):
-            group.update(form)  # this device's, not that of the one that saved
+        optimizers.load_state(self.optimizer, state["optimizer"])
+        if self._keeps_gradients:
+            optimizers.put_gradients(self.parameters, state.get("gradients", []))
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
 
@@ -103,7 +103,5 @@ class Update:
 
     def set(self, section: schema.AnyOptimizer, clip_norm: float | None) -> None:
         """Use other scalars from now on."""
-        _, values = optimizers.recipe(section)
-        for group in self.optimizer.param_groups:
-            group.update({key: value for key, value in values.items() if key != "lr"})
+        optimizers.settle(self.optimizer, section)
         self.clip_norm = clip_norm

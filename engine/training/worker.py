@@ -22,12 +22,13 @@ from engine.training.training import Training
 
 @dataclass(frozen=True)
 class Ending:
-    """How this worker left the run. receipt: the checkpoint written last."""
+    """How this worker left the run. receipt: the checkpoint written last. cpu_seconds: as Clock counts them."""
 
     exit_code: int
     state: State
     receipt: Path | None = None
     error: str | None = None
+    cpu_seconds: float | None = None
 
 
 def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Signals) -> Ending:
@@ -53,8 +54,8 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
             raise
         ending = Ending(known.exit_code, "failed", error=str(known))
     try:
-        reason = {"reason": ending.error} if ending.error else {}
-        events.state(ending.state, **reason)
+        further = {"reason": ending.error, "cpu_seconds": ending.cpu_seconds}
+        events.state(ending.state, **{key: value for key, value in further.items() if value is not None})
     except OSError:
         pass  # a full disk; the lock's end says what the line can't
     server.stop()  # after the state: who asks next finds it in the file
@@ -100,7 +101,8 @@ def _end(run: Training, session: Session, signals: Signals) -> Ending:
         return Ending(code, "stopped", session.save() or session.last_receipt())
     if session.desk.stop == "discard":
         return Ending(ExitCode.DONE, "stopped")
-    return Ending(ExitCode.DONE, "finished", session.finish() or session.last_receipt())
+    receipt = session.finish() or session.last_receipt()
+    return Ending(ExitCode.DONE, "finished", receipt, cpu_seconds=round(session.clock.cpu_seconds(), 4))
 
 
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:

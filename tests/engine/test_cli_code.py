@@ -141,3 +141,22 @@ def test_a_user_s_data_and_loss(descent: Descent, tmp_path: Path, runs: Path) ->
     assert done.code == 0, done
     assert done.json["metrics"].keys() >= {"train_loss", "test_accuracy"}
     assert [file.name for file in (runs / "mine" / "code").iterdir()] == ["own.py"]
+
+
+def test_a_training_step_of_one_s_own_is_asked_for_kept_and_explained(
+    tmp_path: Path, descent: Descent, runs: Path
+) -> None:
+    """Code would run that nobody agreed to, or a run would change with a later edit of the file."""
+    file = tmp_path / "step.py"
+    file.write_text("def step(model, loss_function, optimizer, x, y):\n    raise KeyError('mine')\n")
+    words = ["run", "linear-regression", "--set", "train.code=step.py:step", "--id"]
+    done = descent(*words, "unasked").end()
+    assert done.code == ExitCode.WRONG_USE
+    assert "train.code: this preset runs your own code" in done.err
+    done = descent(*words, "mine", "--allow-code").end()
+    assert done.code == ExitCode.WRONG_USE
+    assert f"{file}, line 2: KeyError: 'mine'" in done.err
+    file.write_text("def step(model, loss_function, optimizer, x, y):\n    return loss_function(model(x), y)\n")
+    done = descent(*words, "kept", "--allow-code", "--set", "train.steps=2", "-q").end()
+    assert done.code == 0, done
+    assert (runs / "kept" / "code" / "step.py").read_text() == file.read_text()

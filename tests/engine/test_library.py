@@ -101,6 +101,20 @@ def test_runs_are_known_once_and_the_latest_first(here: Path, tmp_path: Path) ->
     assert library.find_run("last", runs) == old
 
 
+def test_the_last_run_is_none_of_a_study(here: Path) -> None:
+    """`descent show last` would show the seventeenth of twenty jobs, and not the run just started by hand."""
+    studies = here / "studies"
+    job = make_run(studies / "mine" / "runs", "mine-0000", started=2e9)
+    assert library.study_of(job) is None
+    (studies / "mine" / "study.json").write_text("{}")
+    assert library.study_of(job) == studies / "mine"
+    library.note_start(job)
+    assert library.find_run("last", here / "runs") == job.resolve()  # where there is no other
+    own = make_run(here / "runs", "own")
+    assert library.find_run("last", here / "runs") == own.resolve()
+    assert library.find_run("mine-0000", here / "runs") == job.resolve()
+
+
 def test_a_broken_note_does_not_hide_the_others(here: Path) -> None:
     """One torn line in the user's state would lose every run."""
     run = make_run(here / "runs", "a")

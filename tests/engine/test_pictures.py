@@ -15,8 +15,8 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
     asked = descent("picture", "mine", "confusion", "--set", "split=train", "--runs-dir", str(runs), "--json")
     listed = descent("picture", "mine", "--runs-dir", str(runs)).end()
     assert listed.code == 0, str(listed)
-    assert "confusion    which class is taken for which" in listed.out
-    assert "boundary     - not of this run: the inputs are images of 8 × 8" in listed.out
+    assert "confusion          which class is taken for which" in listed.out
+    assert "boundary           - not of this run: the inputs are images of 8 × 8" in listed.out
     held.release()
     answer = asked.end().json
     assert answer["ok"]

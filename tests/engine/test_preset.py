@@ -166,7 +166,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
     text = GOOD.replace('"mlp"', '"mlp"\nwidht = 3').replace('"sgd"', '"sdg"').replace("epochs = 3", "epochs = 0")
     said = problems(written(tmp_path, text + 'batch_size = "ful"\n[stuff]\n'), "train.threads=none", "oops")
     for line in (
-        '--set "oops": must have the form section.key=value',
+        '--set "oops": must have the form section.key=value, such as optimizer.lr=0.1',
         'p.toml: optimizer.name = "sdg": must be one of sgd, adagrad, rmsprop, adam, adamw; did you mean sgd?',
         "p.toml: train.epochs = 0: must be a whole number ≥ 1",
         'p.toml: train.batch_size = "ful": must be a whole number ≥ 1 or "full"; did you mean full?',
@@ -211,7 +211,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
             "loss.name: missing; must be one of mse, mae, bce, perceptron, ",
         ),
         ("[data]", "members = 3\n[data]", "members = 3: must be a table, [members]"),
-        ('[loss]\nname = "cross-entropy"', "[lab]", "[lab] is not in this version of Descent yet"),
+        ('[loss]\nname = "cross-entropy"', "[lab]", "[lab] makes this the file of a lab"),
         ("epochs = 3", "epochs = 3\nlr = 0.1", "; did you mean optimizer.lr?"),
         ('"sgd"', '"adam"', "; optimizer.name = sgd or rmsprop has it"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from engine import schema
+from engine.training import surfaces
 from engine.training.code import CodeLoader
 from engine.training.models import convolutional, mlp, pretrained, resnet, sequence, simple, user
 from engine.training.models.layers import describe, layers
@@ -30,6 +31,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "rnn": sequence.rnn,
     "lstm": sequence.lstm,
     "transformer": sequence.transformer,
+    "point": surfaces.point,
 }
 
 

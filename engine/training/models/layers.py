@@ -5,6 +5,7 @@ import re
 from torch import nn
 
 from engine.errors import PresetError
+from engine.training.surfaces import Point
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -32,6 +33,8 @@ def describe(module: nn.Module) -> str:
             return f"{module.mode.partition('_')[0].lower()} {module.input_size} → {module.hidden_size}{stack}"
         case nn.MultiheadAttention():
             return f"attention {module.embed_dim}, {module.num_heads} heads"
+        case Point():
+            return "point x, y"
     return _by_name(module)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine import pictures
+from engine import picture_rows, pictures
 from engine.errors import DescentError
 from engine.pictures import Traits
 from engine.run import RunFolder
 from engine.training import models
-from engine.training.pictures import filters, histograms, plane, right_and_wrong, surface
+from engine.training.pictures import filters, histograms, paths, plane, right_and_wrong, surface, tally
 from engine.training.pictures.look import Arrays, Look
 from engine.training.training import Training
 
@@ -35,6 +35,8 @@ MAKERS: dict[str, Callable[[Look, dict[str, Any]], Arrays]] = {
     "activations": histograms.activations,
     "weights": histograms.weights,
     "gradients": histograms.gradients,
+    "paths": paths.paths,
+    "tally": tally.tally,
 }
 
 
@@ -43,16 +45,25 @@ def make(
 ) -> dict[str, NDArray[Any]]:
     """A picture of the model as it is now: arrays of numbers and words, all on the host.
 
-    options: those of `engine.pictures.KINDS[kind]`; what is left out has its default. folder: where the past of the
-    run is, for the path on a loss surface. `seconds` among the arrays is what making it took.
+    options: those of `engine.pictures.KINDS[kind]`; what is left out has its default; and `member`, of several the
+    one to look at, else the first. folder: where the past of the run is, for the path on a loss surface. `seconds`
+    among the arrays is what making it took.
     DescentError where the kind does not fit the run, with why and which do; where memory is short; and, since no
     picture is worth a run, where a bug of ours is in the way, with the traceback on stderr.
     """
-    chosen = pictures.settings(kind, options or {})
+    given = dict(options or {})
+    member = given.pop("member", 0)
+    chosen = pictures.settings(kind, given)
     known = traits(run)
     complaint = pictures.KINDS[kind].complaint(known)
     if complaint is not None:
         raise pictures.refusal(kind, complaint, known)
+    if kind in picture_rows.KINDS:
+        if folder is None:
+            raise DescentError(f"the picture {kind} is drawn from the folder of a run")
+        return picture_rows.make(folder, kind, chosen)
+    if kind != "tally":
+        run = run.alone(_whole(kind, member))
     began = time.perf_counter()
     try:
         with Look.at(run, folder) as look:
@@ -72,6 +83,15 @@ def make(
     return arrays | {"seconds": np.array(time.perf_counter() - began)}
 
 
+def _whole(kind: str, member: object) -> int:
+    """The number of a member, from a shell or from JSON."""
+    if isinstance(member, str) and member.isdigit():
+        return int(member)
+    if isinstance(member, bool) or not isinstance(member, int):
+        raise DescentError(f"picture {kind}: member = {member!r}: must be a whole number")
+    return member
+
+
 def traits(run: Training) -> Traits:
     """What decides which pictures fit, from the live run."""
     return Traits(
@@ -79,4 +99,5 @@ def traits(run: Training) -> Traits:
         input_shape=run.dataset.input_shape,
         trained=sum(p.numel() for p in run.model.parameters() if p.requires_grad),
         layers=tuple(models.describe(module) for _, module in models.layers(run.model)),
+        members=len(run.members),
     )

@@ -20,7 +20,7 @@ def boundary(look: Look, options: dict[str, Any]) -> Arrays:
     points: (P, 2); labels, predicted: (P,) int64; validation: (P,) bool. classes, inputs: names.
     """
     classes = look.classes()
-    x, y, places = _grid(look, options["resolution"])
+    x, y, places = grid(look, options["resolution"])
     probability = look.probabilities(places).reshape(len(y), len(x), -1)
     points = look.points(options["samples"])
     return {
@@ -55,7 +55,7 @@ def fit(look: Look, options: dict[str, Any]) -> Arrays:
             raise DescentError("a curve tells two classes apart, and there are more")
         common["classes"] = words(look.classes())
     if look.run.dataset.input_shape == (2,):
-        x, y, places = _grid(look, options["resolution"])
+        x, y, places = grid(look, options["resolution"])
         return common | {"x": host(x), "y": host(y), "value": host(_said(look, places)[:, 0].reshape(len(y), len(x)))}
     ((low, high),) = _ranges(look)
     x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=look.run.device)
@@ -66,7 +66,7 @@ def _said(look: Look, inputs: Tensor) -> Tensor:
     return look.probabilities(inputs)[:, 1:] if look.run.classifies else look.outputs(inputs)
 
 
-def _grid(look: Look, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
+def grid(look: Look, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
     """(W,) and (H,) in the data's units, and (H · W, 2) as the model takes them."""
     axes = [
         torch.linspace(low, high, resolution, dtype=torch.float64, device=look.run.device)

@@ -2,6 +2,7 @@
 must not change the run by a single bit."""
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
-from engine import pictures
+from engine import picture_rows, pictures
 from engine.errors import DescentError
+from engine.metrics import PARAMETER, Layout
 from engine.preset import load_preset
 from engine.run import RunFolder
 from engine.training import checkpoint, loop, losses, models
@@ -87,7 +89,8 @@ def test_a_run_that_was_looked_at_ends_bit_equal(training: Build, preset: str, o
                 before = [None if p.grad is None else p.grad.clone() for p in run.model.parameters()]
                 modes = [module.training for module in run.model.modules()]
                 for kind in pictures.fitting(traits(run)):
-                    make(run, kind.name)
+                    if kind.name not in picture_rows.KINDS:
+                        make(run, kind.name)
                 after = [p.grad for p in run.model.parameters()]
                 assert all(a is b or torch.equal(a, b) for a, b in zip(before, after, strict=True))  # type: ignore[arg-type]
                 assert [module.training for module in run.model.modules()] == modes
@@ -152,8 +155,40 @@ def test_the_surface_is_the_training_loss_and_its_lowest_place_the_least_squares
         assert found[axis][-1] > max(found["now"][place], found["minimum"][place])
 
 
-def test_the_path_comes_from_the_checkpoints_and_says_so(worked: Train) -> None:
+def test_the_path_is_every_step_from_the_start_to_the_present(worked: Train) -> None:
+    """A learner who steers or goes back would see another way than the run has taken."""
     folder = worked("linear-regression", "train.epochs=30", "train.checkpoint_every={ steps = 5 }", "train.keep=50")
+    run = build(load_preset(folder.preset), folder, folder.path, torch.device("cpu"), fresh=False)
+    run.restore(checkpoint.read(folder.checkpoint(20)))
+    found = make(run, "surface", {}, folder)
+    assert found["path_steps"].tolist() == list(range(21))  # not beyond where the run stands
+    assert str(found["path_source"]) == "recorded"
+    for step in (0, 5, 10, 15, 20):
+        model = checkpoint.read(folder.checkpoint(step))["model"]
+        assert found["path"][step] == pytest.approx([model["linear.weight"].item(), model["linear.bias"].item()])
+
+
+def test_each_member_has_its_own_path(worked: Train, training: Build) -> None:
+    """Every member would seem to have taken the way of the first."""
+    folder = worked("linear-regression", "train.epochs=10", "members.repeats=3")
+    run = build(load_preset(folder.preset), folder, folder.path, torch.device("cpu"), fresh=False)
+    run.restore(checkpoint.read(folder.checkpoint(10)))
+    paths = [make(run.alone(member), "surface", {}, folder)["path"] for member in range(3)]
+    for seed, path in enumerate(paths):
+        alone = training("linear-regression", f"train.seed={seed}")
+        assert path[0] == pytest.approx([float(p.detach()) for p in alone.model.parameters()])
+        steps_of(alone, 10)
+        assert len(path) == 11
+        assert path[-1] == pytest.approx([float(p.detach()) for p in alone.model.parameters()], abs=1e-5)
+
+
+def test_the_path_of_a_run_without_such_columns_comes_from_its_checkpoints_and_says_so(worked: Train) -> None:
+    """The run of an older Descent would have no picture."""
+    folder = worked("linear-regression", "train.epochs=30", "train.checkpoint_every={ steps = 5 }", "train.keep=50")
+    layout = Layout.load(folder.path)
+    assert layout is not None
+    renamed = tuple(name.replace(PARAMETER, "other.") for name in layout.columns)
+    dataclasses.replace(layout, columns=renamed).save(folder.path)
     preset = load_preset(folder.preset)
     run = build(preset, folder, folder.path, torch.device("cpu"), fresh=False)
     state = checkpoint.read(folder.checkpoint(20))
@@ -291,7 +326,7 @@ def test_a_kind_that_does_not_fit_says_why_and_which_do(training: Build, preset:
         make(run, kind)
     offered = str(error.value).rpartition("It can have ")[2].split(", ")
     assert offered == [fitting.name for fitting in pictures.fitting(traits(run))]
-    for name in offered:
+    for name in set(offered) - set(picture_rows.KINDS):
         make(run, name)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from engine import launch
 from engine.metrics import Metrics
+from engine.options import Options
 from engine.run import RunFolder
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 
@@ -39,12 +40,12 @@ SETTINGS = {
 COMMON = [
     "data.size=400",
     "train.steps=60",
+    "train.device=cpu",
     "train.threads=1",
     "train.statistics_every=7",
     "train.checkpoint_every.steps=9",
     "train.keep=2",
 ]
-QUIET: dict[str, Any] = {"data_root": None, "allow_code": False, "as_json": False, "quiet": True}
 
 
 def _in_child(action: Callable[[], int]) -> int:
@@ -63,14 +64,11 @@ def _in_child(action: Callable[[], int]) -> int:
 
 
 def _start(runs: Path, run_id: str, name: str) -> int:
-    return launch.run(
-        "digits-mlp", [*COMMON, *SETTINGS[name]], run_id=run_id, resume_if_exists=False, runs_dir=runs,
-        device="cpu", download=False, **QUIET,
-    )  # fmt: skip
+    return launch.run("digits-mlp", [*COMMON, *SETTINGS[name]], Options(run_id, runs, quiet=True))
 
 
 def _resume(runs: Path, run_id: str) -> int:
-    return launch.resume(run_id, runs_dir=runs, **QUIET)
+    return launch.resume(run_id, Options(runs_dir=runs, quiet=True))
 
 
 def _finish(runs: Path, run_id: str) -> None:

@@ -68,3 +68,20 @@ def test_numbers_that_are_not_finite_are_left_to_others() -> None:
     losses[500:520] = np.nan
     losses[700] = np.inf
     assert told(losses) == []
+
+
+def test_a_loss_near_nothing_is_left_alone() -> None:
+    """A run that has learned its data by heart would fill the log with spikes and stalls of a millionth."""
+    drawn = np.random.default_rng(1)
+    learned = 1e-5 * np.exp(drawn.normal(0, 0.3, 6000))
+    learned[::397] *= 400
+    assert told(np.concatenate([falling(400, noise=0.2), learned])) == []
+
+
+def test_spikes_that_follow_each_other_closely_are_told_once_in_a_while() -> None:
+    losses = falling(10_000, noise=0.3)
+    for first in range(8000, 9000, 60):
+        losses[first : first + 20] *= 8
+    spikes = [event["step"] for event in told(losses) if event["event"] == "spike"]
+    assert 2 <= len(spikes) <= 8
+    assert min(np.diff(spikes)) >= 0.02 * 8000

@@ -1,0 +1,127 @@
+"""Pictures that a run's rows and events tell already: drawn without a worker, at once, of ended runs too."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import DescentError
+from engine.metrics import Metrics
+from engine.results import METRICS, summary
+from engine.run import RunFolder
+from engine.study.vary import short_names, word
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Arrays = dict[str, "NDArray[Any]"]
+_CHUNK = 2048  # rows that are read at once, in search of measured ones
+
+
+def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
+    """The arrays of a picture out of `KINDS`. DescentError where the run has not got so far."""
+    import numpy as np
+
+    began = time.perf_counter()
+    arrays = KINDS[kind](folder, options)
+    return arrays | {"seconds": np.array(time.perf_counter() - began)}
+
+
+def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
+    """layers, kinds: (L,) words. first, last: (L,) the norm of each layer's gradient when it was measured first and
+    last, a mean over the members that have one; first_step, last_step: after how many updates that was."""
+    import numpy as np
+
+    stored = Metrics(folder.path)
+    layout = stored.layout
+    columns = [] if layout is None else [f"layer.{layer['name']}.grad_norm" for layer in layout.layers]
+    if layout is None or not columns:
+        raise DescentError("nothing was measured yet")
+    places = [layout.columns.index(column) for column in columns]
+    found: list[tuple[int, NDArray[np.float64]]] = []
+    for starts in (range(0, len(stored), _CHUNK), reversed(range(0, len(stored), _CHUNK))):
+        for start in starts:
+            rows = stored.rows(start, start + _CHUNK)[:, :, places]
+            measured = np.flatnonzero(np.any(np.isfinite(rows).all(axis=2), axis=1))
+            if len(measured):
+                row = int(measured[-1 if found else 0])
+                found.append((start + row, _mean(rows[row])))
+                break
+    if not found:
+        raise DescentError("no gradient was measured yet")
+    (first_step, first), (last_step, last) = found
+    return {
+        "layers": np.array([layer["name"] for layer in layout.layers]),
+        "kinds": np.array([layer["kind"] for layer in layout.layers]),
+        "first": first,
+        "last": last,
+        "first_step": np.array(first_step),
+        "last_step": np.array(last_step),
+    }
+
+
+def _mean(rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
+    """(M, L) -> (L,), of the members that have numbers."""
+    known = rows[(rows == rows).all(axis=1)]  # noqa: PLR0124 - NaN alone differs from itself
+    mean: NDArray[np.float64] = known.astype(float).mean(axis=0)
+    return mean
+
+
+def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
+    """values: (M,) the score of each member, NaN where it has none; metric: which score. group: (M,) the candidate
+    that a member belongs to, groups: their words. mean, sd, se: (groups,) of the finite ones; NaN where there are too
+    few. members, seeds, folds: (M,), −1 without folds. best: which groups have won."""
+    import numpy as np
+
+    result = summary(folder)
+    entries = result.get("members", [])
+    metric = _metric(entries, str(options["metric"]))
+    values = [_number(entry["metrics"].get(metric)) for entry in entries]
+    keys = short_names(list(entries[0]["values"]))
+    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e["values"].items()) for e in entries]
+    groups = list(dict.fromkeys(labels))
+    of_groups = [
+        [v for v, label in zip(values, labels, strict=True) if label == group and math.isfinite(v)]
+        for group in groups
+    ]
+    deviations = [statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in of_groups]
+    winners = result.get("winner", {}).get("members", [])
+    return {
+        "metric": np.array(metric),
+        "values": np.array(values, float),
+        "members": np.array([int(entry["member"]) for entry in entries]),
+        "seeds": np.array([int(entry["seed"]) for entry in entries]),
+        "folds": np.array([int(entry.get("fold", -1)) for entry in entries]),
+        "group": np.array([groups.index(label) for label in labels]),
+        "groups": np.array(groups),
+        "mean": np.array([statistics.fmean(of_one) if of_one else math.nan for of_one in of_groups]),
+        "sd": np.array(deviations),
+        "se": np.array([sd / math.sqrt(max(1, len(v))) for sd, v in zip(deviations, of_groups, strict=True)]),
+        "best": np.array(sorted({groups.index(labels[member]) for member in winners}), int),
+    }
+
+
+def _metric(entries: list[dict[str, Any]], wanted: str) -> str:
+    """The one that is asked for, or the first of the usual ones that is known."""
+    known = [name for name in METRICS if any(name in entry["metrics"] for entry in entries)]
+    order = (
+        ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss") if wanted == "auto" else (wanted,)
+    )
+    for name in order:
+        if name in known:
+            return name
+    if wanted != "auto":
+        raise DescentError(f"it has no {wanted}; it has {', '.join(known) or 'nothing yet'}")
+    raise DescentError("no score is known yet: it comes with the first evaluation")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+KINDS: dict[str, Callable[[RunFolder, Mapping[str, Any]], Arrays]] = {
+    "gradients-by-layer": gradients_by_layer,
+    "spread": spread,
+}
