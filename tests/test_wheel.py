@@ -63,6 +63,9 @@ def test_installed_elsewhere_it_finds_and_trains_its_presets(wheel: Path, tmp_pa
     listed = json.loads(descent("presets", "list", "--json").splitlines()[-1])
     assert "digits-mlp" in json.dumps(listed)
     assert str(venv) in json.dumps(listed)
+    labs = json.loads(descent("lab", "list", "--json").splitlines()[-1])["labs"]
+    assert {lab["id"] for lab in labs} >= {"gd-line"}
+    assert [lab for lab in labs if lab["state"] == "broken"] == []
     trained = json.loads(descent("run", "digits-mlp", "--set", "train.epochs=2", "--json").splitlines()[-1])
     assert trained["state"] == "finished"
     assert Path(trained["dir"]).is_relative_to(tmp_path)

@@ -1,0 +1,1 @@
+"""Labs: presets with instructions, predictions, tasks and checks, and a learner's way through them."""

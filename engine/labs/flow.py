@@ -1,0 +1,242 @@
+"""A learner's way through a lab: start, predict, run, be graded, read why, go on."""
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from engine import consent, library
+from engine.errors import DescentError, PresetError
+from engine.labs import progress as kept
+from engine.labs.format import Language, Prediction, Solution
+from engine.labs.language import chosen
+from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
+from engine.labs.progress import Progress
+from engine.labs.texts import not_found, say
+from engine.preset import read_text
+from engine.texts import clean, show
+
+Step = Literal["start", "predict", "run", "explain", "done"]
+LEVELS = 3
+_SCHEMA_FILE = "preset.schema.json"
+
+
+def step(lab: Lab, progress: Progress) -> Step:
+    """What the learner does next in this lab."""
+    record = progress.of(lab.id)
+    if record.passed is not None:
+        return "done" if record.read else "explain"
+    if record.started is None:
+        return "start"
+    return "predict" if unanswered(lab, progress) else "run"
+
+
+def upcoming(progress: Progress) -> Lab | None:
+    """The lab to go on with: the last one as long as it is not done, else the first that is not; None: all are."""
+    course = labs()
+    last = [lab for lab in course if lab.id == progress.last]
+    return next((lab for lab in [*last, *course] if step(lab, progress) != "done"), None)
+
+
+def folder_of(lab: Lab, progress: Progress) -> Path | None:
+    """Where the learner's files of a lab are: here, or where they were put; None where they are in neither."""
+    put = progress.of(lab.id).folder
+    places = [Path.cwd(), *([Path(put)] if put is not None else [])]
+    return next((place for place in places if (place / f"{lab.id}.toml").is_file()), None)
+
+
+# --- start ---
+
+
+def start(lab: Lab, folder: Path, again: bool = False, *, language: Language | None = None) -> list[Path]:
+    """Put the lab's files into `folder` for the learner to edit; the files, the preset first.
+
+    again: move what is there aside. DescentError where files are there already, or can't be written.
+    """
+    files = {folder.absolute() / name: text for name, text in learners_files(lab, language or chosen(None)).items()}
+    there = [path for path in files if os.path.lexists(path)]
+    if there and not again:
+        names = ", ".join(clean(path.name) for path in there)
+        raise DescentError(say("there already", language or chosen(None), names=names, id=lab.id))
+    try:
+        for path in there:
+            path.rename(_aside(path))
+        for path, text in files.items():
+            with path.open("x", encoding="utf-8", newline="") as file:
+                file.write(text)
+    except OSError as error:
+        raise DescentError(f"{clean(str(error.filename or folder))} can't be written: {error.strerror}") from None
+    with contextlib.suppress(OSError):  # else --allow-code is asked for
+        if lab.start_file is not None:
+            consent.agree_to_path(folder.absolute() / f"{lab.id}.py")
+    kept.started(lab.id, folder)
+    return list(files)
+
+
+def learners_files(lab: Lab, language: Language) -> dict[str, str]:
+    """What a learner gets, as text by file name: the preset first, then those of the parts, then the code."""
+    preset, _ = split(read_text(lab.folder / LAB_FILE))
+    files = {f"{lab.id}.toml": _learners_preset(lab, lab.text("title", language), preset, language)}
+    for name, part in lab.model.parts.items():
+        preset, _ = split(read_text(lab.folder / part.preset))
+        files[f"{lab.id}-{name}.toml"] = _learners_preset(lab, part.title.of(language), preset, language)
+    if lab.start_file is not None:
+        files[f"{lab.id}.py"] = lab.start_file.read_text(encoding="utf-8")
+    return files
+
+
+def _learners_preset(lab: Lab, title: str, preset: str, language: Language) -> str:
+    schema = (library.shipped_presets() / _SCHEMA_FILE).as_uri()
+    header = say("header", language, title=title, id=lab.id)
+    comment = "\n".join(f"# {line}".rstrip() for line in header.splitlines())
+    return f'#:schema {schema}\n{comment}\nlab = "{lab.id}"\n\n{preset}'
+
+
+def _aside(path: Path) -> Path:
+    """gd-line.toml -> gd-line.1.toml, or the next number that is free."""
+    numbered = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in range(1, 10_000))
+    return next(free for free in numbered if not os.path.lexists(free))
+
+
+# --- predictions ---
+
+
+def unanswered(lab: Lab, progress: Progress) -> tuple[Prediction, ...]:
+    """The predictions that are still to be made."""
+    made = progress.of(lab.id).predictions
+    return tuple(one for one in lab.model.predictions if one.id not in made)
+
+
+def pairs(lab: Lab, texts: Sequence[str], language: Language) -> dict[str, str]:
+    """Words such as bias=1.0 as answers by their keys. DescentError where one is none."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise DescentError(say("no pair", language, given=show(text), line=f"descent lab predict {lab.id} KEY=…"))
+        found[key.strip()] = value.strip()
+    return found
+
+
+def predict(lab: Lab, answers: Mapping[str, Any], *, language: Language | None = None) -> Progress:
+    """Keep the learner's predictions, which are final. Answers are values or what was typed.
+
+    DescentError where one is no answer to its question, or where another was given before; then none is kept.
+    """
+    language = language or chosen(None)
+    questions = {one.id: one for one in lab.model.predictions}
+    made = kept.load().of(lab.id).predictions
+    read: dict[str, Any] = {}
+    for key, given in answers.items():
+        if key not in questions:
+            raise DescentError(not_found("prediction", key, questions, language, id=lab.id))
+        value = answer(questions[key], given, language=language)
+        if key in made and made[key] != value:
+            raise DescentError(say("final", language, key=key, made=shown_answer(made[key])))
+        read[key] = value
+    return kept.predicted(lab.id, read)
+
+
+def answer(question: Prediction, given: Any, *, language: Language | None = None) -> Any:
+    """What was typed, or a value, as an answer: a number, a choice's id, or all ids in order. DescentError if none.
+
+    Choices may be given by their number too: 2, or 3,1,2.
+    """
+    ids = [choice.id for choice in question.choices]
+    value: Any
+    match question.kind:
+        case "number":
+            value = _number(given)
+        case "choice":
+            value = _choice(given, ids)
+        case "order":
+            value = _order(given, ids)
+    if value is None:
+        language = language or chosen(None)
+        names = ", ".join(ids)
+        raise DescentError(say(f"no {question.kind}", language, key=question.id, given=show(given), names=names))
+    return value
+
+
+def _number(given: Any) -> float | None:
+    try:
+        value = float(given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) and not isinstance(given, bool) else None
+
+
+def _choice(given: Any, ids: list[str]) -> str | None:
+    word = str(given).strip()
+    if word in ids:
+        return word
+    return ids[int(word) - 1] if word.isascii() and word.isdigit() and 1 <= int(word) <= len(ids) else None
+
+
+def _order(given: Any, ids: list[str]) -> list[str] | None:
+    words = given.split(",") if isinstance(given, str) else list(given)
+    order = [choice for word in words if (choice := _choice(word, ids)) is not None]
+    return order if len(words) == len(order) and sorted(order) == sorted(ids) else None
+
+
+def shown_answer(value: Any) -> str:
+    """An answer as the learner would type it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def predict_line(lab: Lab, progress: Progress) -> str:
+    """The command that makes the predictions that are missing."""
+    words = " ".join(f"{one.id}=…" for one in unanswered(lab, progress))
+    return f"descent lab predict {lab.id} {words}".rstrip()
+
+
+def require_predictions(lab: Lab) -> None:
+    """DescentError, with the command that makes them, where predictions are missing: they come before any run."""
+    progress = kept.load()
+    if unanswered(lab, progress):
+        raise DescentError(say("predict first", chosen(None), id=lab.id, line=predict_line(lab, progress)))
+
+
+def check_start(lab_id: str | None) -> None:
+    """DescentError where a run of this lab (of none, for None) may not start yet: its predictions are missing."""
+    if lab_id is None or not is_known(lab_id):
+        return
+    with contextlib.suppress(PresetError):  # a lab that is broken asks nothing
+        require_predictions(find_lab(lab_id))
+
+
+# --- hints, explanation, solution ---
+
+
+def hint(lab: Lab, level: int | None = None, *, language: Language | None = None) -> tuple[int, str]:
+    """The next hint, or the one of that level: its level and text. That it was seen is recorded, not punished."""
+    if level is not None and not 1 <= level <= LEVELS:
+        raise DescentError(say("no level", language or chosen(None), level=level, of=LEVELS))
+    seen = kept.load().of(lab.id).hints
+    shown = level or min(seen + 1, LEVELS)
+    kept.hinted(lab.id, shown)
+    return shown, lab.model.hints[shown - 1].of(language or chosen(None))
+
+
+def explain(lab: Lab, *, language: Language | None = None) -> str:
+    """The explanation, which a pass opens; the learner then goes on. DescentError before a pass."""
+    language = language or chosen(None)
+    _require_pass(lab, "explanation first", language)
+    kept.read(lab.id)
+    return lab.text("explanation", language)
+
+
+def solution(lab: Lab, *, instructor: bool = False, language: Language | None = None) -> Solution:
+    """The reference solution. DescentError before a pass, but for an instructor."""
+    if not instructor:
+        _require_pass(lab, "solution first", language or chosen(None))
+    return lab.solution()
+
+
+def _require_pass(lab: Lab, text: str, language: Language) -> None:
+    if kept.load().of(lab.id).passed is None:
+        raise DescentError(say(text, language, id=lab.id))

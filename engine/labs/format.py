@@ -1,0 +1,157 @@
+"""What `lab.toml` can say: a preset and, in its [lab] table, the texts, predictions, hints and checks.
+
+A lab is a folder: lab.toml, solution.toml and, where the learner is to write code, start.py and solution.py; a
+preset of its own for each further part; reference.json, the curve of the reference solution.
+"""
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from engine.schema import Count, Float, Natural, Section
+
+Language = Literal["en", "ko"]
+Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.expression
+
+
+class Text(Section):
+    """A text in both languages; Markdown where it is more than a line."""
+
+    en: str
+    ko: str
+
+    def of(self, language: Language) -> str:
+        """The text in that language."""
+        return self.ko if language == "ko" else self.en
+
+
+class Choice(Section):
+    id: Name
+    text: Text
+
+
+class Prediction(Section):
+    """What the learner is asked before anything runs."""
+
+    id: Name
+    kind: Literal["number", "choice", "order"]
+    text: Text = Field(description="The question.")
+    choices: tuple[Choice, ...] = Field((), description="Of a choice: one is picked. Of an order: all are ranked.")
+    unit: str = ""
+    result: Source | None = Field(
+        None, description="What came out, to stand beside the prediction: a number, a choice's id, a list of ids."
+    )
+
+    @model_validator(mode="after")
+    def _choices_where_there_is_a_choice(self) -> "Prediction":
+        if (self.kind == "number") != (not self.choices):
+            raise ValueError(f"prediction {self.id}: a number has no choices, a {self.kind} needs some")
+        return self
+
+
+class Task(Section):
+    text: Text
+
+
+class Goal(Section):
+    """Where the console draws a check's threshold, and which curve's latest value stands beside it."""
+
+    chart: Chart
+    series: Literal["train", "validation", "test"] = "validation"
+
+
+class Check(Section):
+    """One criterion. Without a threshold its value must be true."""
+
+    id: Name
+    text: Text
+    value: Source = Field(description="An expression over metrics, members, files and the learner's functions.")
+    prepare: tuple[Source, ...] = Field((), description="Expressions evaluated before, in order, for what they do.")
+    spread: Source | None = Field(None, description="An expression for the spread over the members.")
+    least: Float | Source | None = Field(None, description="The value must be this or more.")
+    most: Float | Source | None = Field(None, description="The value must be this or less.")
+    show: Literal["number", "percent"] = "number"
+    goal: Goal | None = None
+    part: Name | None = Field(None, description="The part whose run is looked at; else the lab's own preset.")
+    timed: bool = Field(False, description="Looks at a run of its own: one member, nothing beside it.")
+    bonus: bool = Field(False, description="Not needed to pass.")
+
+
+class Grade(Section):
+    """How the learner's preset is run to be graded: no live edits, these overrides laid over it."""
+
+    set: tuple[str, ...] = Field(
+        (), description='Overrides that fix the graded seeds: "train.seed=100", "members.repeats=10".'
+    )
+    limit: Annotated[float, Field(gt=0, le=600)] = Field(120.0, description="Seconds a graded run may take.")
+
+
+# TOML has no null.
+Graded = Annotated[Grade | None, BeforeValidator(lambda given: None if given is False else given)]
+
+
+class Part(Section):
+    """A further preset of the lab, beside its own."""
+
+    preset: str = Field(pattern=r"^[a-z0-9_-]+\.toml$", description="A file in the lab's folder.")
+    title: Text
+    changes: tuple[str, ...] = ()
+    grade: Graded = Field(Grade(), description="false: this part is for looking, not for grading.")
+
+
+class LabModel(Section):
+    """The [lab] table."""
+
+    title: Text
+    about: Text = Field(description="One line for the list.")
+    topic: Literal["lines", "classification", "networks", "optimizers", "generalisation", "data"]
+    order: Natural = Field(description="Where in the course it comes.")
+    minutes: Count = Field(description="What a learner takes, about.")
+    text: Text = Field(description="What it is about; Markdown, shown first.")
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    predictions: tuple[Prediction, ...] = ()
+    hints: Annotated[tuple[Text, ...], Field(min_length=3, max_length=3)] = Field(
+        description="What to look at; which knob; the worked answer."
+    )
+    explanation: Text = Field(description="Shown after a pass; Markdown.")
+    changes: tuple[str, ...] = Field(
+        description='What of the preset the learner may change: keys ("optimizer.lr") or sections ("optimizer").'
+    )
+    watch: tuple[str, ...] = Field((), description="Charts and pictures worth a look, by their names.")
+    grade: Graded = Field(Grade(), description="false: nothing is trained for the grade.")
+    checks: Annotated[tuple[Check, ...], Field(min_length=1)]
+    parts: dict[Name, Part] = Field({})
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> "LabModel":
+        for what, ids in (
+            ("predictions", [prediction.id for prediction in self.predictions]),
+            ("checks", [check.id for check in self.checks]),
+        ):
+            twice = [name for name, count in Counter(ids).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what}: the id {twice[0]} is given twice")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_there(self) -> "LabModel":
+        for check in self.checks:
+            if check.part is not None and check.part not in self.parts:
+                raise ValueError(f"check {check.id}: there is no part {check.part}")
+        return self
+
+
+class PartSolution(Section):
+    set: tuple[str, ...] = ()
+
+
+class Solution(Section):
+    """solution.toml: what to change in the start, and what to predict, so that the lab is passed."""
+
+    set: tuple[str, ...] = Field((), description="Overrides of the lab's own preset.")
+    parts: dict[Name, PartSolution] = Field({})
+    predictions: dict[Name, Any] = Field({})
+    text: Text = Field(description="Why this works; Markdown.")

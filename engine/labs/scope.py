@@ -1,0 +1,175 @@
+"""What the expressions of one check can name: of its graded run, its data and the learner's code."""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from engine.errors import DescentError
+from engine.labs import expression, said
+from engine.labs.changes import settings
+from engine.labs.functions import FUNCTIONS, central_differences, last
+from engine.labs.imports import imported
+from engine.labs.learner import RaisedError
+from engine.labs.material import Material
+from engine.labs.said import CheckError
+from engine.labs.wire import Handle, Marked, described
+from engine.labs.work import Part
+from engine.metrics import Layout
+from engine.results import METRICS
+
+OF_RUNS = {*METRICS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
+OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
+OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
+OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
+OF_DATA = {
+    f"{raw}{split}_{axis}" for raw in ("", "raw_") for split in ("train", "validation", "test") for axis in "xy"
+}
+_ASKED = ("training", "calls", "state_of", "optimizer_state_of", "accuracy_of", "loss_of", "step_of", "torch_file")
+_AXES = {"x": "inputs", "y": "targets"}
+_SINGLE_STEP = 1e-2  # of differences in float32, whose own rounding is near 1e-7
+
+
+class Names(Mapping[str, Any]):
+    """Values by name, each made when it is first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers, self._made = makers, dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+class Scope:
+    """The names and functions of one part of a lab. returned: what the learner's function gave last, for messages."""
+
+    def __init__(self, material: Material, part: Part = None, *, timed: bool = False) -> None:
+        self._material, self._part, self._timed = material, part, timed
+        self.returned: tuple[str, str] | None = None
+        self.names = Names(self._names())
+        self.functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **self._functions()}
+
+    def evaluate(self, source: str) -> Any:
+        """The value of an expression. DescentError, CheckError where the learner is to read it."""
+        return expression.evaluate(source, self.names, self.functions)
+
+    # --- names ---
+
+    def _names(self) -> dict[str, Callable[[], Any]]:
+        material, part, timed = self._material, self._part, self._timed
+        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in METRICS}
+        makers |= {name: self._split(name) for name in OF_DATA}
+        return makers | {
+            "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
+            "cpu_seconds": lambda: material.time(part, lambda run: run.cpu_seconds(), timed=timed),
+            "members": lambda: len(self._run("members").members),
+            "steps": lambda: self._run("steps").summary["step"],
+            "layers": lambda: [layer["name"] for layer in self._layers()],
+        }
+
+    def _layers(self) -> tuple[dict[str, str], ...]:
+        layout: Layout | None = self._run("layers").layout
+        assert layout is not None
+        return layout.layers
+
+    def _run(self, name: str) -> Any:
+        return self._material.run(self._part, name, timed=self._timed)
+
+    def _metric(self, name: str) -> Callable[[], Any]:
+        return lambda: self._run(name).metric(name)
+
+    def _split(self, name: str) -> Callable[[], Any]:
+        words = name.removeprefix("raw_")
+        split, _, axis = words.rpartition("_")
+        return lambda: self._material.split(self._part, split, _AXES[axis], raw=words != name)
+
+    # --- functions ---
+
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        material, part = self._material, self._part
+        ask = self._ask
+        return {
+            "column": lambda name: self._run("column").column(name),
+            "parameter": lambda name: last(self._run("parameter").column(f"parameter.{name}")),
+            "setting": self._setting,
+            "predicted": self._predicted,
+            "runs": lambda key, values: np.array(material.last_losses(part, key, np.asarray(values).tolist())),
+            "of_part": lambda name, source: Scope(material, str(name)).evaluate(str(source)),
+            "learner": self._call,
+            "learner_raises": self._raises,
+            "differences": self._differences,
+            "has": lambda name: material.learner.has(str(name)),
+            "source": lambda: material.source,
+            "imports": lambda name: str(name) in imported(material.source, f"{material.lab.id}.py"),
+            "scratch": lambda name: str(material.scratch / str(name).replace("/", "_")),
+            "tensor": lambda a: Marked(np.asarray(a), "float32"),
+            "tensor64": lambda a: Marked(np.asarray(a), "float64"),
+            "model": lambda name: Handle("model", str(name)),
+            "trained": lambda name: Handle("trained", str(name)),
+            "accelerated": lambda name: Handle("accelerated", str(name)),
+            "optimizer": lambda name, of: Handle("optimizer", str(name), str(of)),
+            "loss_function": lambda: Handle("loss", "loss"),
+            "in_training": ask("training"),
+            **{name: ask(name) for name in _ASKED},
+        }
+
+    def _ask(self, what: str) -> Callable[..., Any]:
+        return lambda *arguments: self._material.learner.ask(what, *arguments)
+
+    def _setting(self, key: str) -> Any:
+        found = settings(self._material.lab.id, self._material.presets[self._part])
+        if key not in found:
+            raise CheckError(said.NO_SETTING.with_(key=key))
+        return found[key]
+
+    def _predicted(self, key: str) -> Any:
+        if key not in self._material.predictions:
+            raise CheckError(said.NO_PREDICTION.with_(key=key))
+        return self._material.predictions[key]
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        value = self._material.learner.call(str(name), list(arguments))
+        self.returned = str(name), described(value)
+        return value
+
+    def _raises(self, name: str, *arguments: Any) -> bool:
+        try:
+            self._call(name, *arguments)
+        except RaisedError:
+            return True
+        return False
+
+    def _differences(self, name: str, point: Any, *arguments: Any) -> Any:
+        def value(at: Any) -> float:
+            given = Marked(at, point.dtype) if isinstance(point, Marked) else at
+            return float(np.asarray(self._call(name, given, *arguments)).reshape(()))
+
+        at = point.array if isinstance(point, Marked) else point
+        single = isinstance(point, Marked) and point.dtype == "float32"
+        return central_differences(value, at, _SINGLE_STEP if single else 1e-5)
+
+
+def used(source: str, part: Part) -> set[tuple[Part, str]]:
+    """The names in an expression, each with the part it looks at; of_part's own expression is read too."""
+    found: set[tuple[Part, str]] = set()
+    for node in ast.walk(expression.parse(source)):
+        if isinstance(node, ast.Name):
+            found.add((part, node.id))
+        match node:
+            case ast.Call(
+                func=ast.Name(id="of_part"), args=[ast.Constant(value=str(of)), ast.Constant(value=str(inner))]
+            ):
+                try:
+                    found |= used(inner, of)
+                except DescentError:
+                    continue  # it is said when it is evaluated
+    return found

@@ -1,0 +1,128 @@
+"""What became of a lab's checks, as it is printed, kept and compared."""
+
+import math
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import ExitCode
+from engine.places import version
+
+Relation = Literal["least", "most", "between", "true"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check. value: a number, a truth, or None where there is none. threshold: two of them for "between"."""
+
+    id: str
+    text: str
+    value: float | bool | None
+    passed: bool
+    relation: Relation = "true"
+    threshold: float | list[float] | None = None
+    spread: float | None = None
+    bonus: bool = False
+    error: str | None = None
+    show: str = "number"
+    seconds: float = 0.0
+    is_timed: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A grade.
+
+    problem: why the lab, or a part of it, could not be graded. changed: key -> (lab's value, learner's).
+    """
+
+    lab: str
+    checks: tuple[Result, ...]
+    seconds: float = 0.0
+    predictions: tuple[dict[str, Any], ...] = ()
+    changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    problem: str | None = None
+    code: ExitCode = ExitCode.DONE  # where there is a problem
+    printed: str = ""
+    place: Path | None = None  # of the graded runs
+
+    @property
+    def met(self) -> int:
+        return sum(check.passed for check in self._needed)
+
+    @property
+    def of(self) -> int:
+        return len(self._needed)
+
+    @property
+    def _needed(self) -> list[Result]:
+        return [check for check in self.checks if not check.bonus]
+
+    @property
+    def passed(self) -> bool:
+        return self.problem is None and self.met == self.of
+
+    @property
+    def exit_code(self) -> int:
+        if self.problem is not None:
+            return int(self.code)
+        return int(ExitCode.DONE if self.passed else ExitCode.CHECK_FAILED)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `lab check --json` prints; numbers that are not finite are null."""
+        return {
+            "lab": self.lab,
+            "passed": self.passed,
+            "met": self.met,
+            "of": self.of,
+            "score": self.met / self.of if self.of else 1.0,
+            "seconds": round(self.seconds, 2),
+            "checks": [_check(check) for check in self.checks],
+            "predictions": [{key: _plain(value) for key, value in one.items()} for one in self.predictions],
+            "changed": {key: [_plain(ours), _plain(theirs)] for key, (ours, theirs) in self.changed.items()},
+            "problem": self.problem,
+            "printed": self.printed,
+            "versions": versions(),
+            "exit_code": self.exit_code,
+        }
+
+
+def _check(check: Result) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in vars(check).items()}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON holds it."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case None | bool() | int() | str():
+            return value
+        case dict():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case _:
+            return str(value)
+
+
+def versions() -> dict[str, str]:
+    """What a value may depend on: two machines that differ here may differ in the last digits."""
+    return {
+        "descent": version(),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "numpy": metadata.version("numpy"),
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

@@ -1,0 +1,127 @@
+"""`lab watch`: whenever a file of the lab is saved, a quick grading with one seed, which counts for nothing."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from engine import output, views_verdict
+from engine.errors import ExitCode
+from engine.labs.flow import require_predictions
+from engine.labs.format import Language
+from engine.labs.library import find_lab
+from engine.labs.said import Said
+from engine.labs.work import Work, of_learner
+
+LOOK = 0.3  # seconds between looks at the files
+
+_WATCHING = Said("Watching {files}. Save to run; Ctrl-C ends.", "{files}: 저장하면 실행합니다. Ctrl-C로 끝냅니다.")
+_RUNNING = Said("saved; running with one seed …", "저장됨. 시드 하나로 실행 중 …")
+_AGAIN = Said("saved again; starting anew …", "다시 저장됨. 새로 시작합니다 …")
+_DONE = Said(
+    "{met} of {of} met in {seconds:.0f} s; one seed: only `descent lab check {id}` counts",
+    "{of}개 중 {met}개 만족({seconds:.0f}초). 시드 하나의 결과이므로 채점은 descent lab check {id}로 하세요",
+)
+
+
+def command(lab_id: str, language: Language) -> int:
+    """Watch until Ctrl-C; the exit code."""
+    lab = find_lab(lab_id)
+    require_predictions(lab)
+    work = of_learner(lab)
+    files = watched(work)
+    output.say(_WATCHING.with_(files=", ".join(path.name for path in files)).in_(language))
+    with suppress(KeyboardInterrupt):
+        _watch(work, files, language)
+    return ExitCode.DONE
+
+
+def watched(work: Work) -> list[Path]:
+    """The files that a save of starts a run."""
+    presets = [work.file(part) for part in (None, *work.lab.model.parts)]
+    return [*presets, *([work.code] if work.code is not None else [])]
+
+
+def content(files: list[Path]) -> str:
+    """Changes when a file's content does; a file that is missing counts as empty, as it is for a moment in some
+    editors' saves."""
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def _watch(work: Work, files: list[Path], language: Language) -> None:
+    seen = content(files)
+    run = Quick(work.lab.id, language)
+    try:
+        while True:
+            now = content(files)
+            if now != seen:
+                seen = now
+                output.say((_AGAIN if run.is_running else _RUNNING).in_(language))
+                run.start()
+            found = run.result()
+            if found is not None:
+                _say(found, work.lab.id, language)
+            time.sleep(LOOK)
+    finally:
+        run.end()
+
+
+def _say(found: dict[str, Any], lab_id: str, language: Language) -> None:
+    if "error" in found:
+        output.complain(str(found["error"]))
+        return
+    for check in found["checks"]:
+        views_verdict.show_check(check, language)
+    if found["problem"]:
+        output.say(output.lines(found["problem"]))
+    counts = {key: found[key] for key in ("met", "of", "seconds")}
+    output.say(_DONE.with_(**counts, id=lab_id).in_(language))
+
+
+class Quick:
+    """A quick grading in a process of its own, at most one at a time."""
+
+    def __init__(self, lab_id: str, language: Language) -> None:
+        self._command = [sys.executable, "-P", "-m", "engine.labs.grading", lab_id, language, "--quick"]
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start one; the one under way is ended."""
+        self.end()
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def result(self) -> dict[str, Any] | None:
+        """The verdict, or {"error": …}, once; None while there is none."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        process, self._process = self._process, None
+        lines = process.communicate()[0].splitlines()
+        with suppress(ValueError, IndexError):
+            found = json.loads(lines[-1])
+            if isinstance(found, dict):
+                return found
+        return {"error": f"the grader ended unexpectedly (exit code {process.returncode})"}
+
+    def end(self) -> None:
+        """End the one under way, and what it has started."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate()
+            self._process = None

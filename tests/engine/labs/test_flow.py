@@ -1,0 +1,259 @@
+"""A learner's way through a lab: predict before anything runs, overwrite nothing, open nothing too early."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import launch, library, load_preset
+from engine.consent import agreed_content
+from engine.errors import DescentError
+from engine.labs import flow, language, progress
+from engine.labs.format import Prediction
+from engine.labs.library import Lab, find_lab
+from tests.engine.labs.making import LAB, PRESET, make_lab
+
+CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
+START = "def loss(outputs, targets):\n    ...\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The learner's folder; the labs are in another one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DESCENT_PRESETS", str(tmp_path / "own"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    return folder
+
+
+def lab(tmp_path: Path, **given: Any) -> Lab:
+    return find_lab(make_lab(tmp_path / "own" / "labs", **given).name)
+
+
+# --- start ---
+
+
+def test_a_start_gives_a_preset_of_ones_own(tmp_path: Path, here: Path) -> None:
+    """A learner would see the calibration, the hints and the answer, or get a file that can't be trained."""
+    slow = lab(tmp_path)
+    assert flow.start(slow, here, language="ko") == [here / "slow-line.toml"]
+    text = (here / "slow-line.toml").read_text(encoding="utf-8")
+    assert "calibration" not in text
+    assert "[lab" not in text
+    assert "# too slow" in text
+    assert "느린 직선" in text.splitlines()[1]
+    preset = load_preset("slow-line")
+    assert preset.settings.lab == "slow-line"
+    assert preset.settings.model_dump() == slow.preset().settings.model_dump()
+    [entry] = [entry for entry in library.presets() if entry.name == "slow-line"]
+    assert (entry.origin, entry.broken) == ("current folder", "")
+    assert progress.load().of("slow-line").folder == str(here)
+
+
+def test_a_start_overwrites_nothing(tmp_path: Path, here: Path) -> None:
+    """A learner's work of hours would be gone."""
+    slow = lab(tmp_path, preset=CODE, files={"start.py": START})
+    (here / "slow-line.py").write_text("mine")
+    with pytest.raises(DescentError, match=r"slow-line\.py: here already.*--again"):
+        flow.start(slow, here)
+    assert [file.name for file in here.iterdir()] == ["slow-line.py"]
+    assert progress.load().of("slow-line").state == "new"
+    for _ in range(2):
+        flow.start(slow, here, again=True)
+    names = sorted(file.name for file in here.iterdir())
+    assert names == ["slow-line.1.py", "slow-line.1.toml", "slow-line.2.py", "slow-line.py", "slow-line.toml"]
+    assert (here / "slow-line.1.py").read_text() == "mine"
+
+
+def test_a_start_brings_code_and_parts(tmp_path: Path, here: Path) -> None:
+    """A learner would lack a file that the lab speaks of."""
+    part = '[lab.parts.bowl]\npreset = "surface.toml"\ntitle = { en = "A bowl", ko = "그릇" }\n'
+    slow = lab(tmp_path, preset=CODE, lab=LAB + part, files={"start.py": START, "surface.toml": PRESET})
+    files = flow.start(slow, here)
+    assert [file.name for file in files] == ["slow-line.toml", "slow-line-bowl.toml", "slow-line.py"]
+    assert load_preset("slow-line-bowl").settings.lab == "slow-line"
+    assert load_preset("slow-line").loss.code == f"{here}/slow-line.py:loss"
+
+
+def test_ones_own_copy_of_the_code_may_run_however_it_is_edited(tmp_path: Path, here: Path) -> None:
+    """A learner would have to give --allow-code after each edit, and would learn to give it always."""
+    flow.start(lab(tmp_path, preset=CODE, files={"start.py": START}), here)
+    (here / "slow-line.py").write_text("edited")
+    assert agreed_content(f"{here}/slow-line.py:loss", False, key="loss.code") == b"edited"
+    (here / "other.py").write_text("other")
+    with pytest.raises(DescentError, match="not agreed"):
+        agreed_content(f"{here}/other.py:loss", False, key="loss.code")
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """A learner would meet a traceback."""
+    with pytest.raises(DescentError, match="can't be written"):
+        flow.start(lab(tmp_path), tmp_path / "nowhere")
+
+
+# --- prediction first ---
+
+
+def test_nothing_runs_before_the_prediction(tmp_path: Path, here: Path) -> None:
+    """A learner would see what comes out, and learn nothing from guessing it."""
+    slow = lab(tmp_path)
+    flow.start(slow, here)
+    for begin in (launch.run, launch.detach):
+        with pytest.raises(DescentError, match=r"predict first(.|\n)*descent lab predict slow-line bias=…"):
+            begin("slow-line", [])
+    assert not (here / "runs").exists()
+    with pytest.raises(DescentError, match="predict first"):
+        flow.require_predictions(slow)
+    flow.predict(slow, {"bias": "1.0"})
+    flow.require_predictions(slow)
+    flow.check_start("slow-line")
+
+
+def test_a_run_of_no_lab_or_an_unknown_one_asks_nothing(tmp_path: Path) -> None:
+    """A preset from a course that is not installed here could not be trained."""
+    flow.check_start(None)
+    flow.check_start("unknown")
+    make_lab(tmp_path / "own" / "labs", "torn", lab="[lab")
+    flow.check_start("torn")
+
+
+def test_a_prediction_is_final_and_checked(tmp_path: Path) -> None:
+    """A typo would be kept for ever, or a prediction made after the fact."""
+    slow = lab(tmp_path)
+    for answers, reason in (
+        ({"bias": "one"}, r'bias = "one": must be a number'),
+        ({"bias": "nan"}, "must be a number"),
+        ({"bais": "1"}, "no such prediction; did you mean bias"),
+    ):
+        with pytest.raises(DescentError, match=reason):
+            flow.predict(slow, answers)
+    assert flow.unanswered(slow, progress.load()) == slow.model.predictions
+    flow.predict(slow, {"bias": "1.5"})
+    flow.predict(slow, {"bias": 1.5})
+    with pytest.raises(DescentError, match=r"bias = 1\.5 was your prediction"):
+        flow.predict(slow, {"bias": "2"})
+    assert progress.load().of("slow-line").predictions == {"bias": 1.5}
+
+
+CHOICES = [{"id": name, "text": {"en": name, "ko": name}} for name in ("sgd", "adam", "adagrad")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        ("number", " 1e-3 ", 0.001),
+        ("choice", "adam", "adam"),
+        ("choice", "2", "adam"),
+        ("choice", "4", None),
+        ("choice", "adm", None),
+        ("order", "3,1,2", ["adagrad", "sgd", "adam"]),
+        ("order", "adam, sgd, adagrad", ["adam", "sgd", "adagrad"]),
+        ("order", ["adam", "sgd", "adagrad"], ["adam", "sgd", "adagrad"]),
+        ("order", "1,2", None),
+        ("order", "1,2,2", None),
+        ("order", "1,2,3,3", None),
+        ("order", "1,2,x", None),
+    ],
+)
+def test_what_counts_as_an_answer(kind: str, given: object, expected: object) -> None:
+    """A learner's answer would be refused, or kept as something else."""
+    choices = [] if kind == "number" else CHOICES
+    text = {"en": "?", "ko": "?"}
+    question = Prediction.model_validate({"id": "q", "kind": kind, "text": text, "choices": choices})
+    if expected is None:
+        with pytest.raises(DescentError, match=r"q = .*: must be"):
+            flow.answer(question, given)
+    else:
+        assert flow.answer(question, given) == expected
+        assert flow.answer(question, flow.shown_answer(expected)) == expected
+
+
+# --- hints, explanation, solution ---
+
+
+def test_hints_come_one_after_the_other_and_are_recorded(tmp_path: Path) -> None:
+    """A learner would get the answer first, or an instructor not see where it was hard."""
+    slow = lab(tmp_path)
+    seen = [flow.hint(slow) for _ in range(4)]
+    assert [level for level, _ in seen] == [1, 2, 3, 3]
+    assert seen[0][1] == "Look at the loss."
+    assert flow.hint(slow, 1, language="ko") == (1, "손실을 보세요.")
+    assert progress.load().of("slow-line").hints == 3
+    with pytest.raises(DescentError, match=r"--level 4: must be from 1 to 3"):
+        flow.hint(slow, 4)
+
+
+def test_explanation_and_solution_open_after_a_pass(tmp_path: Path) -> None:
+    """A learner could copy the answer, or an instructor not read it."""
+    slow = lab(tmp_path)
+    with pytest.raises(DescentError, match="explanation opens once the lab is passed"):
+        flow.explain(slow)
+    with pytest.raises(DescentError, match="solution opens once the lab is passed"):
+        flow.solution(slow)
+    assert flow.solution(slow, instructor=True).set == ("optimizer.lr=0.5",)
+    progress.attempted("slow-line", passed=True, met=1, of=1, checks=[])
+    assert flow.solution(slow).predictions == {"bias": 1.0}
+    assert not progress.load().of("slow-line").read
+    assert flow.explain(slow) == "Because of the rate."
+    assert progress.load().of("slow-line").read
+
+
+# --- where the learner is ---
+
+
+def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
+    """`descent lab` would send a learner to the wrong place, or past the explanation."""
+    first = lab(tmp_path, lab=LAB.replace("order = 1", "order = 0"))
+    steps = []
+
+    def note() -> None:
+        now = progress.load()
+        steps.append(flow.step(first, now))
+        following = flow.upcoming(now)
+        assert following is not None
+        assert (following.id == first.id) == (steps[-1] != "done")
+
+    progress.hinted(first.id, 1)
+    note()
+    flow.start(first, here)
+    note()
+    flow.predict(first, {"bias": 1})
+    note()
+    progress.attempted(first.id, passed=False, met=0, of=1, checks=[])
+    note()
+    progress.attempted(first.id, passed=True, met=1, of=1, checks=[])
+    note()
+    flow.explain(first)
+    make_lab(tmp_path / "own" / "labs", "second")
+    note()
+    assert steps == ["start", "predict", "run", "run", "explain", "done"]
+    progress.hinted("second", 1)
+    following = flow.upcoming(progress.load())
+    assert following is not None
+    assert following.id == "second"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "locale", "spoken"),
+    [
+        ("ko", "en", "C", "ko"),
+        (None, "ko", "en_US.UTF-8", "ko"),
+        (None, None, "ko_KR.UTF-8", "ko"),
+        (None, None, "en_US.UTF-8", "en"),
+        (None, None, "", "en"),
+    ],
+)
+def test_the_language(
+    given: str | None, kept: Any, locale: str, spoken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Korean student would read English, or change the language each time."""
+    monkeypatch.setenv("LC_ALL", "")
+    monkeypatch.setenv("LC_MESSAGES", "")
+    monkeypatch.setenv("LANG", locale)
+    if kept is not None:
+        progress.spoken(kept)
+    assert language.chosen(given) == spoken
+    with pytest.raises(DescentError, match='--lang "fr": must be en or ko'):
+        language.chosen("fr")

@@ -1,0 +1,199 @@
+"""The grader: what it refuses, what it trains, and that one broken part leaves the others graded."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from engine import library
+from engine.errors import DescentError, ExitCode
+from engine.labs import graded as graded_runs
+from engine.labs import progress
+from engine.labs.grading import grade, last_graded, private_folder
+from engine.labs.imports import imported
+from engine.labs.learner import Limits
+from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
+from tests.engine.labs.making import PRESET
+from tests.processes import process
+
+TIMED = """
+[[lab.checks]]
+id = "quick"
+text = { en = "Quick.", ko = "빠릅니다." }
+value = "cpu_seconds + seconds"
+most = "60 * setting('train.epochs')"
+timed = true
+bonus = true
+"""
+
+
+def test_right_work_passes_with_every_value(tmp_path: Path) -> None:
+    """A learner with the right answer would not pass, or not see by how much."""
+    lab = make_lab(tmp_path, CHECKS + TIMED, grade_table='[lab.grade]\nset = ["members.repeats=3", "train.seed=7"]')
+    verdict = graded(work_on(lab, tmp_path / "work"), tmp_path)
+    assert verdict.passed, verdict
+    assert (verdict.met, verdict.of, verdict.exit_code) == (4, 4, 0)
+    assert verdict.changed == {"optimizer.lr": (0.01, 0.5), "train.epochs": (20, 200)}
+    told = verdict.as_json()
+    json.dumps(told, allow_nan=False)
+    assert told["checks"][0]["relation"] == "most"
+    assert 0 < told["checks"][0]["value"] < told["checks"][0]["threshold"]
+    quick = check_of(verdict, "quick")
+    assert quick.value is not None
+    assert 0 < quick.value < 12_000
+    assert quick.threshold == 12_000.0
+    seeds = [
+        member["seed"] for member in json.loads((tmp_path / "graded/runs/main/metrics.json").read_text())["members"]
+    ]
+    assert seeds == [7, 8, 9]
+    assert len(list((tmp_path / "graded/runs").glob("main-timed-*"))) == 3
+
+
+def test_a_change_that_the_lab_does_not_leave_open_is_named(tmp_path: Path) -> None:
+    """A learner could pass with other data, or would not know why the grade was refused."""
+    lab = make_lab(tmp_path)
+    work = work_on(lab, tmp_path / "work", more="clip_norm = 1.0\nseed = 3\n")
+    verdict = graded(work, tmp_path)
+    assert verdict.exit_code == ExitCode.WRONG_USE
+    assert verdict.problem is not None
+    assert (
+        "slow.toml: train.clip_norm = 1.0: this lab leaves it at —; what you may change: optimizer.lr, train.epochs"
+        in verdict.problem
+    )
+    assert "train.seed = 3" in verdict.problem
+    assert not any(check.passed for check in verdict.checks)
+    assert not (tmp_path / "graded" / "runs").exists()
+
+
+def test_code_beside_another_preset_is_not_the_learner_s(tmp_path: Path) -> None:
+    """A preset could name any file of this machine that has the right name, and it would be run."""
+    preset = PRESET.replace('name = "mse"', 'code = "slow.py:height"')
+    lab = make_lab(tmp_path, preset=preset)
+    work = work_on(lab, tmp_path / "work")
+    for code, count in (("slow.py:height", 0), ("../slow.py:height", 1)):
+        work.file().write_text(f'lab = "slow"\n{preset.replace("slow.py:height", code)}')
+        assert len(work.complaints(None, work.changed(None, work.preset(None)))) == count
+
+
+def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
+    """One loop would cost the learner every other criterion."""
+    code = SOLVED.replace("return 2 * x", "while True: print(x)")
+    limits = Limits(seconds=0.5, total=100.0)
+    verdict = graded(work_on(make_lab(tmp_path), tmp_path / "work", code=code), tmp_path, "ko", limits)
+    assert [check.passed for check in verdict.checks] == [True, False, False, True]
+    assert check_of(verdict, "slope").error == "slope: 실행이 0.5초를 넘어 중단했습니다"
+    assert verdict.printed.startswith("2.0\n2.0\n")
+    assert verdict.exit_code == ExitCode.CHECK_FAILED
+
+
+def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> None:
+    """An error of NumPy's does not tell the learner what their function returned."""
+    code = SOLVED.replace("return 2 * x", "return [[1, 2], [3, 4]] if x == 2 else None")
+    verdict = graded(work_on(make_lab(tmp_path), tmp_path / "work", code=code), tmp_path)
+    assert check_of(verdict, "slope").error == "the check gave an array of shape (2, 2), not one number"
+    error = check_of(verdict, "gradient").error or ""
+    assert error.endswith("; slope returned None") or "height" in error
+
+
+def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
+    """Without the network a learner could not even have the code of such a lab looked at."""
+    preset = (
+        PRESET.replace('name = "line"', 'name = "mnist"').replace("linear", "softmax").replace("mse", "cross-entropy")
+    )
+    lab = make_lab(tmp_path, preset=preset)
+    work = work_on(lab, tmp_path / "work")
+    work.file().write_text(f'lab = "slow"\n{preset}')
+    place = tmp_path / "graded"
+    place.mkdir()
+    verdict = grade(work, place, "en", data_root=tmp_path / "nowhere")
+    assert verdict.exit_code == ExitCode.DATA_MISSING
+    assert verdict.problem is not None
+    assert "descent data fetch mnist" in verdict.problem
+    assert str(tmp_path / "nowhere") in verdict.problem
+    assert [check.passed for check in verdict.checks] == [False, True, True, True]
+
+
+def test_a_graded_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner's million epochs would keep the grader for hours."""
+    monkeypatch.setattr(graded_runs, "_LOADING", 0.0)
+    lab = make_lab(tmp_path, "", grade_table="[lab.grade]\nlimit = 0.3")
+    verdict = graded(work_on(lab, tmp_path / "work"), tmp_path)
+    assert check_of(verdict, "loss").error == "the graded run took longer than 0.3 s and was ended"
+
+
+def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
+    """`nan` would count as met, or as nothing."""
+    lab = make_lab(tmp_path, "", grade_table='[lab.grade]\nset = ["members.repeats=2"]')
+    verdict = graded(work_on(lab, tmp_path / "work", lr=1e20), tmp_path)
+    loss = check_of(verdict, "loss")
+    assert (loss.passed, loss.error) == (False, "the value is not a number (nan)")
+    assert verdict.as_json()["checks"][0]["value"] is None
+
+
+def test_lab_check_keeps_the_attempt_and_only_its_last_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress would be lost, the disk filled with graded runs, or `last` would name one of them."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    work = work_on(lab, tmp_path / "work", code=START)
+    begin(lab, work)
+    done = process(["lab", "check", "slow", "--json"])
+    assert done.code == ExitCode.CHECK_FAILED, done
+    assert done.json["met"] == 2
+    assert "not filled in yet" in done.json["checks"][1]["error"]
+    before = last_graded("slow")
+    work.code.write_text(SOLVED)  # type: ignore[union-attr]
+    done = process(["lab", "check", "slow", "--lang", "ko"])
+    assert done.code == 0, done
+    assert "통과했습니다" in done.out
+    record = progress.load().of("slow")
+    assert (record.count, record.best, record.state) == (2, 1.0, "passed")
+    assert [attempt.met for attempt in record.attempts] == [2, 4]
+    assert last_graded("slow") != before
+    assert before is not None
+    assert not before.exists()
+    assert library.known_runs(tmp_path / "runs") == []
+
+
+def test_lab_check_comes_after_start_and_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner who skips a step would not be told which."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    done = process(["lab", "check", "slow"])
+    assert done.code == ExitCode.WRONG_USE
+    assert "descent lab start slow" in done.err
+    work = work_on(lab, tmp_path / "work")
+    begin(lab, work)
+    state = Path(os.environ["XDG_STATE_HOME"]) / "descent" / "labs.json"
+    kept = json.loads(state.read_text())
+    kept["labs"]["slow"]["predictions"] = {}
+    state.write_text(json.dumps(kept))
+    done = process(["lab", "check", "slow"])
+    assert done.code == ExitCode.WRONG_USE
+    assert "descent lab predict slow bias=" in done.err
+
+
+def test_two_gradings_of_a_lab_do_not_share_a_folder(tmp_path: Path) -> None:
+    """The second would remove the runs that the first one reads."""
+    lab = make_lab(tmp_path)
+    with (
+        private_folder(lab, "graded") as place,
+        pytest.raises(DescentError, match="graded already"),
+        private_folder(lab, "graded"),
+    ):
+        pass
+    assert place.is_dir()
+
+
+def test_imports_are_found_however_they_are_written() -> None:
+    """A lab that forbids NumPy could be passed with it."""
+    for source in (
+        "import numpy as np",
+        "import numpy.linalg",
+        "def f():\n    from numpy import mean",
+        "import importlib\nimportlib.import_module('numpy')",
+        "__import__('numpy')",
+    ):
+        assert "numpy" in imported(source, "mine.py")
+    assert "torch.optim" in imported("from torch import optim", "mine.py")
+    assert imported("# import numpy\nx = 'import numpy'", "mine.py") == set()

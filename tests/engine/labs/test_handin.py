@@ -1,0 +1,78 @@
+"""Handing in: the folder holds what was graded, and a save starts a quick grading."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from engine.errors import DescentError
+from engine.labs import progress
+from engine.labs.handin import write
+from engine.run import Events, create
+from tests.engine.labs.grades import SOLVED, START, begin, make_lab, work_on
+from tests.processes import process, until
+
+
+def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instructor could not see what was done, or whether it was changed afterwards."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    work = work_on(lab, tmp_path / "work")
+    begin(lab, work)
+    with pytest.raises(DescentError, match="descent lab check slow"):
+        write(lab, tmp_path / "early", "en")
+    run = create(tmp_path / "runs", "slow-mine", work.file().read_text(), {})
+    Events(run).write("command", step=40, command="set", arguments={"key": "optimizer.lr", "value": 0.5})
+    assert process(["lab", "check", "slow"]).code == 0
+    done = process(["lab", "report", "slow", "handed-in"])
+    assert done.code == 0, done
+    folder = tmp_path / "handed-in"
+    names = {path.name for path in folder.iterdir()}
+    expected = {"slow.toml", "slow.py", "verdict.json", "predictions.json", "edits.json", "metrics.csv", "report.md"}
+    assert names == expected | {"plot.svg", "handin.json"}
+    assert (folder / "slow.py").read_text() == SOLVED
+    [edited] = json.loads((folder / "edits.json").read_text())
+    assert (edited["run"], edited["commands"][0]["step"]) == ("slow-mine", 40)
+    page = (folder / "report.md").read_text()
+    assert "set optimizer.lr 0.5 (40)" in page
+    assert "| optimizer.lr | 0.01 | 0.5 |" in page
+    assert ElementTree.parse(folder / "plot.svg").getroot().tag.endswith("svg")
+    assert len((folder / "metrics.csv").read_text().splitlines()) > 100
+    hashes = json.loads((folder / "handin.json").read_text())["sha256"]
+    assert hashes == {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names - {"handin.json"}
+    }
+    with pytest.raises(DescentError, match="here already"):
+        write(lab, folder, "en")
+    (tmp_path / "work" / "slow.py").write_text(START)
+    with pytest.raises(DescentError, match=r"slow\.py was edited since it was graded"):
+        write(lab, tmp_path / "late", "en")
+
+
+def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lab watch` would sit there, or leave processes behind at its end."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    work = work_on(lab, tmp_path / "work", code=START)
+    begin(lab, work)
+    printed = tmp_path / "printed"
+    with printed.open("wb") as out:
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "engine.cli", "lab", "watch", "slow", "--lang", "en"], stdout=out
+        )
+    try:
+        until(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")
+        assert work.code is not None
+        work.code.write_text(SOLVED)
+        until(lambda: "4 of 4 met" in printed.read_text(), "the verdict")
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(60) == 0
+    finally:
+        watch.kill()
+        watch.wait()
+    assert progress.load().of("slow").count == 0  # it counts for nothing

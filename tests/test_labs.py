@@ -1,0 +1,94 @@
+"""Every shipped lab, by the real grader: its reference solution passes, its unsolved start does not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import datasets, library
+from engine.errors import ExitCode
+from engine.labs.format import Text
+from engine.labs.grading import grade
+from engine.labs.library import Lab, load_lab
+from engine.labs.verdict import Verdict
+from engine.labs.work import Work
+from tests.labs import solved, started
+
+LABS = sorted(path.parent for path in (library.shipped_presets() / "labs").glob("*/lab.toml"))
+
+
+@pytest.fixture(params=LABS, ids=lambda folder: folder.name)
+def lab(request: pytest.FixtureRequest) -> Lab:
+    return load_lab(request.param, "shipped")
+
+
+@pytest.fixture
+def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
+    """Where the lab's data are; skips where they have to be downloaded and are not at hand."""
+    wanted = {preset.data.name for preset in lab.presets.values()}
+    if not wanted & {known.name for known in datasets.catalogue()}:
+        return None
+    found: Path = request.getfixturevalue("real_data")
+    return found
+
+
+def _graded(work: Work, folder: Path, root: Path | None) -> Verdict:
+    place = folder / "graded"
+    place.mkdir()
+    return grade(work, place, "en", data_root=root)
+
+
+def _told(verdict: Verdict) -> str:
+    lines = [f"{c.id}: {c.value} {c.relation} {c.threshold} {c.error or ''}" for c in verdict.checks if not c.passed]
+    return "\n".join([*lines, verdict.problem or "", verdict.printed])
+
+
+@pytest.mark.slow
+def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Path) -> None:
+    """Else nobody can pass the lab, or its threshold asks for luck."""
+    verdict = _graded(solved(lab, tmp_path / "work"), tmp_path, root)
+    assert verdict.passed, _told(verdict)
+    for question, compared in zip(lab.model.predictions, verdict.predictions, strict=True):
+        assert question.result is None or compared["result"] is not None, f"{question.id}: no result to compare with"
+
+
+@pytest.mark.slow
+def test_the_unsolved_start_does_not_pass(lab: Lab, root: Path | None, tmp_path: Path) -> None:
+    """Else the lab asks for nothing."""
+    verdict = _graded(started(lab, tmp_path / "work"), tmp_path, root)
+    assert verdict.exit_code == ExitCode.CHECK_FAILED, _told(verdict)
+    assert verdict.met < verdict.of
+
+
+def test_every_text_is_in_both_languages(lab: Lab) -> None:
+    """A Korean learner would meet a blank, or English, in the middle of a lab."""
+    texts = [*_texts(lab.model), *_texts(lab.solution())]
+    assert texts
+    for text in texts:
+        assert text.en.strip(), f"no English beside {text.ko!r}"
+        assert text.ko.strip(), f"no Korean beside {text.en!r}"
+    prose = " ".join(text.ko for text in texts)
+    assert any("가" <= letter <= "힣" for letter in prose)
+
+
+def _texts(value: Any) -> Iterator[Text]:
+    """All texts in a model of pydantic's, however deep."""
+    if isinstance(value, Text):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif hasattr(value, "model_fields_set"):
+        for _, item in value:
+            yield from _texts(item)
+
+
+def test_the_solution_changes_only_what_the_lab_leaves_open(lab: Lab, tmp_path: Path) -> None:
+    """The hints would lead to a preset that the grader refuses."""
+    work = solved(lab, tmp_path)
+    for part in (None, *lab.model.parts):
+        assert not work.complaints(part, work.changed(part, work.preset(part)))
