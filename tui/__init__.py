@@ -11,6 +11,8 @@ def open_console(
     *,
     run: str | None = None,
     compare: Sequence[str] = (),
+    lab: str | None = None,
+    language: str | None = None,
     preset: str | None = None,
     overrides: Sequence[str] = (),
     run_id: str | None = None,
@@ -22,8 +24,8 @@ def open_console(
     read_only: bool = False,
     allow_code: bool = False,
 ) -> int:
-    """Open the console, until it is quit; the exit code. On Home, on `run`, on several to `compare`, or on a run of
-    `preset` started for it.
+    """Open the console, until it is quit; the exit code. On Home, on `run`, on several to `compare`, on a `lab` (its
+    texts in that language), or on a run of `preset` started for it.
 
     DescentError where there is no such run, or where the preset can't be started: told before any screen opens.
     """
@@ -38,6 +40,8 @@ def open_console(
     return opening.open_app(
         run=run,
         compare=compare,
+        lab=lab,
+        language=language,
         preset=preset,
         overrides=overrides,
         run_id=run_id,

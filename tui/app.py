@@ -41,8 +41,8 @@ class DescentApp(App[None]):
     """The console. Quitting it never ends a run.
 
     terminal, settings: facts and wishes that every screen may read. read_only: nothing here steers or starts a run.
-    run: open the console on this one at once; compare: lay these over one another. runs: all that are known; None
-    until they were read.
+    run: open the console on this one at once; compare: lay these over one another; lab: open this lab, by its id.
+    language: of the labs, "en" or "ko"; else the learner's. runs: all that are known; None until they were read.
     """
 
     CSS_PATH = "descent.tcss"
@@ -69,6 +69,8 @@ class DescentApp(App[None]):
         read_only: bool = False,
         run: RunFolder | None = None,
         compare: Sequence[RunFolder] = (),
+        lab: str | None = None,
+        language: str | None = None,
         runs_dir: Path | None = None,
         data_root: Path | None = None,
     ) -> None:
@@ -82,7 +84,8 @@ class DescentApp(App[None]):
         self.runs: tuple[Glance, ...] | None = None
         self._watch = Watch(runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
         self._complaint = complaint
-        self._first_run, self._first_compared = run, compare
+        self._first_run, self._first_compared, self._first_lab = run, compare, lab
+        self.language = language
         self.opened: list[RunFolder] = []  # in this session, each once
         for known in list(self.available_themes):
             if not known.startswith("textual-"):
@@ -113,6 +116,8 @@ class DescentApp(App[None]):
             self.open_run(self._first_run)
         if self._first_compared:
             self.compare(self._first_compared)
+        if self._first_lab is not None:
+            self.open_lab(self._first_lab)
 
     def _check_keys(self) -> None:
         from tui import key_names
@@ -179,12 +184,30 @@ class DescentApp(App[None]):
         )
 
     def open_run(self, folder: RunFolder) -> None:
-        """Show the console of a run, live or ended."""
-        from tui.screens.console import Console
+        """Show the console of a run, live or ended; that of a lab with its text beside it."""
+        from tui.labs.opening import console
 
         if folder not in self.opened:
             self.opened.append(folder)
-        self.push_screen(Console(folder))
+        opened = console(folder, self.language)
+        # A lab is trained many times: the new run takes the place of the one before.
+        if getattr(self.screen, "lab_id", None) is not None and getattr(self.screen, "folder", None) is not None:
+            self.switch_screen(opened)
+        else:
+            self.push_screen(opened)
+
+    def open_lab(self, lab_id: str) -> None:
+        """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
+        from tui.labs.opening import lab_screen
+
+        try:
+            opened = lab_screen(lab_id, self.language)
+        except DescentError as error:
+            self.tell(str(error), trouble=True, seconds=15)
+            return
+        while getattr(self.screen, "lab_id", None) is not None:
+            self.pop_screen()
+        self.push_screen(opened)
 
     def compare(self, folders: Sequence[RunFolder]) -> None:
         """Lay two to eight runs over one another."""

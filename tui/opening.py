@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import DescentError
+from engine.options import Options
 from engine.run import ALIVE, RunFolder
 from engine.texts import did_you_mean, show
 from tui import settings, terminal
@@ -15,6 +16,8 @@ def open_app(
     *,
     run: str | None,
     compare: Sequence[str],
+    lab: str | None,
+    language: str | None,
     preset: str | None,
     overrides: Sequence[str],
     run_id: str | None,
@@ -49,6 +52,8 @@ def open_app(
         read_only=read_only,
         run=folder,
         compare=several,
+        lab=lab,
+        language=language,
         runs_dir=runs_dir,
         data_root=data_root,
     )
@@ -88,13 +93,6 @@ def _folder(
     if preset is not None:
         from engine import launch
 
-        return launch.detach(
-            preset,
-            overrides,
-            run_id=run_id,
-            runs_dir=runs_dir,
-            data_root=data_root,
-            allow_code=allow_code,
-            watched=True,
-        )
+        options = Options(run_id, runs_dir, data_root, allow_code)
+        return launch.detach(preset, overrides, options, watched=True)
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from textual.events import Click
 
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
@@ -78,4 +79,4 @@ class KeyLine(Lines):
 
 
 def _width(hint: Hint) -> int:
-    return len(hint.key) + 1 + len(hint.label)
+    return cell_len(hint.key) + 1 + cell_len(hint.label)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, set_cell_size, split_text
 from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
@@ -60,6 +60,24 @@ def cut(line: Sequence[Piece], width: int) -> Line:
         kept.append(piece)
         width -= length
     return tuple(kept)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` cells, broken between words where that can be; at least one line."""
+    found = [""]
+    for word in text.split():
+        longer = f"{found[-1]} {word}" if found[-1] else word
+        if cell_len(longer) <= width:
+            found[-1] = longer
+            continue
+        found += [word] if found[-1] else []
+        found[-1] = word
+        while cell_len(found[-1]) > width > 1:
+            head, tail = split_text(found[-1], width)
+            if not tail:
+                break
+            found[-1:] = [head, tail]
+    return found
 
 
 class Lines(Widget):

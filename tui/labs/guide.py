@@ -1,0 +1,76 @@
+"""The text of a lab: what it is about, what to do, what was predicted, the hints that were seen."""
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Markdown
+
+from engine.labs import flow
+from engine.labs.texts import say
+from engine.output import lines
+from tui.labs.standing import Standing
+from tui.labs.words import word
+
+
+class Guide(VerticalScroll, can_focus=True):
+    """Scrolls by arrows, page keys and wheel."""
+
+    DEFAULT_CSS = """
+    Guide { scrollbar-size-vertical: 1; padding: 0 1; }
+    Guide Markdown { background: transparent; padding: 0; margin: 0; }
+    Guide MarkdownH1 { content-align: left middle; text-style: bold; color: $primary; margin: 0 0 1 0; border: none; }
+    Guide MarkdownH2 { text-style: bold; color: $primary; margin: 1 0 0 0; }
+    Guide MarkdownParagraph { margin: 0 0 1 0; }
+    Guide MarkdownBulletList, Guide MarkdownOrderedList { margin: 0 0 1 0; }
+    Guide MarkdownFence { margin: 0 0 1 0; max-height: 60; }
+    """
+
+    _text = ""
+
+    def compose(self) -> ComposeResult:
+        yield Markdown("", open_links=False)
+
+    async def show(self, standing: Standing) -> None:
+        """Show the lab as it stands; what has not changed is left alone, and so is the place that was scrolled to."""
+        text = written(standing)
+        if text != self._text:
+            self._text = text
+            terminal = getattr(self.app, "terminal", None)
+            await self.query_one(Markdown).update(text if terminal is None else terminal.plain(text))
+
+
+def written(standing: Standing) -> str:
+    """The guide as Markdown."""
+    lab, language, record = standing.lab, standing.language, standing.record
+    model = lab.model
+    minutes = say("minutes", language, minutes=model.minutes)
+    parts = [f"# {lab.text('title', language)}", f"*{lab.text('about', language)} · {minutes}*"]
+    parts.append(lab.text("text", language))
+    if model.predictions:
+        made = record.predictions
+        all_made = all(one.id in made for one in model.predictions)
+        parts.append(f"## {word('predictions' if all_made else 'predict first', language)}")
+        for one in model.predictions:
+            given = f" **{_answer(standing, one.id)}**" if one.id in made else ""
+            parts.append(f"- {one.text.of(language)}{given}")
+    parts.append(f"## {word('tasks', language)}")
+    parts += [f"{at}. {task.text.of(language)}" for at, task in enumerate(model.tasks, 1)]
+    if record.hints:
+        parts.append(f"## {word('hints', language)}")
+        parts += [f"**{level}** {text.of(language)}" for level, text in enumerate(model.hints[: record.hints], 1)]
+    return lines("\n\n".join(parts))
+
+
+def _answer(standing: Standing, prediction_id: str) -> str:
+    """A prediction in the words of its choices."""
+    question = next(one for one in standing.lab.model.predictions if one.id == prediction_id)
+    texts = {choice.id: choice.text.of(standing.language) for choice in question.choices}
+    return answer_in_words(standing.record.predictions[prediction_id], texts, question.unit)
+
+
+def answer_in_words(value: object, texts: dict[str, str], unit: str) -> str:
+    """texts: those of the choices, by id."""
+    if isinstance(value, list):
+        return " → ".join(texts.get(str(one), str(one)) for one in value)
+    if isinstance(value, str) and value in texts:
+        return texts[value]
+    return f"{flow.shown_answer(value)} {unit}".strip()

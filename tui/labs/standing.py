@@ -1,0 +1,79 @@
+"""Where a learner stands in a lab: read from its files and the learner's progress, for the screens to show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.labs import flow, progress
+from engine.labs.format import Check, Language
+from engine.labs.library import Lab, find_lab
+from engine.labs.progress import Record
+from tui.labs.words import word
+
+
+@dataclass(frozen=True)
+class Standing:
+    """step: what comes next. outcomes: of the latest attempt, by the check's id: value, passed."""
+
+    lab: Lab
+    language: Language
+    record: Record
+    step: flow.Step
+    outcomes: Mapping[str, tuple[Any, bool]]
+
+    @property
+    def title(self) -> str:
+        return self.lab.text("title", self.language)
+
+    @property
+    def folder(self) -> Path:
+        """Where the learner's files are, or will be."""
+        return Path(self.record.folder) if self.record.folder else Path.cwd()
+
+    @property
+    def files(self) -> list[Path]:
+        """The learner's files: presets first, then the code."""
+        names = [f"{self.lab.id}.toml", *(f"{self.lab.id}-{part}.toml" for part in self.lab.model.parts)]
+        names += [f"{self.lab.id}.py"] if self.lab.start_file is not None else []
+        return [self.folder / name for name in names]
+
+    @property
+    def presets(self) -> list[Path]:
+        """Those that can be trained, the lab's own first."""
+        return [path for path in self.files if path.suffix == ".toml"]
+
+    @property
+    def met(self) -> tuple[int, int]:
+        """How many of the criteria, the bonus left out, the latest attempt met."""
+        wanted = [check for check in self.lab.model.checks if not check.bonus]
+        return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
+
+
+def look(lab_id: str, language: Language) -> Standing:
+    """Read it anew. DescentError where there is no such lab, or where progress can't be read."""
+    lab, known = find_lab(lab_id), progress.load()
+    record = known.of(lab_id)
+    latest = record.attempts[-1].checks if record.attempts else ()
+    return Standing(lab, language, record, flow.step(lab, known), {one.id: (one.value, one.passed) for one in latest})
+
+
+def shown(check: Check, value: Any) -> str:
+    """A check's value as a person reads it."""
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int | float):
+        return f"{100 * value:.1f} %" if check.show == "percent" else f"{float(value):.4g}"
+    return str(value)
+
+
+def threshold(check: Check) -> str:
+    """≥ 95.0 %, ≤ 0.05, or nothing for what must be true."""
+    limits = (("≥", check.least), ("≤", check.most))
+    return " ".join(f"{sign} {shown(check, limit)}" for sign, limit in limits if isinstance(limit, int | float))
+
+
+def next_words(standing: Standing) -> str:
+    """What enter does next."""
+    key = {"start": "files", "predict": "predict", "run": "run", "explain": "why", "done": "next lab"}[standing.step]
+    return word(key, standing.language)

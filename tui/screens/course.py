@@ -1,0 +1,78 @@
+"""The labs of the course, to choose one."""
+
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from engine.labs import progress
+from engine.labs.format import Language
+from engine.labs.library import Lab, labs
+from engine.labs.progress import Record
+from engine.labs.texts import say
+from engine.texts import clean
+from tui.labs.words import word
+
+SIGNS = {"passed": ("✓", "v"), "started": ("▸", ">"), "new": (" ", " ")}
+
+
+class Course(ModalScreen[str | None]):
+    """Dismissed with a lab's id, or None."""
+
+    CSS = """
+    Course { align: center middle; background: $background 60%;
+        .dialog { width: 84; max-width: 96%; }
+        OptionList, OptionList:focus {
+            height: auto; max-height: 1fr; border: none; padding: 0; background: transparent;
+        }
+        .keys { color: $quiet; margin-top: 1; height: 1; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "back", show=False)]
+
+    def __init__(self, language: Language, current: str | None = None) -> None:
+        super().__init__()
+        self._language, self._current = language, current
+
+    def compose(self) -> ComposeResult:
+        known, course = progress.load(), labs()
+        width = max((len(lab.id) for lab in course), default=0)
+        options: list[Option | None] = []
+        topic = None
+        for lab in course:
+            if lab.model.topic != topic:
+                topic = lab.model.topic
+                options.append(Option(Text(say(topic, self._language), "bold"), disabled=True))
+            options.append(Option(self._line(lab, known.of(lab.id), width), id=lab.id))
+        with Vertical(classes="dialog") as box:
+            box.border_title = word("which lab", self._language)
+            yield OptionList(*options)
+            yield Static(f"enter {word('go on', self._language)}  esc {word('back', self._language)}", classes="keys")
+
+    def on_mount(self) -> None:
+        listed = self.query_one(OptionList)
+        if self._current is not None:
+            listed.highlighted = listed.get_option_index(self._current)
+
+    def _line(self, lab: Lab, record: Record, width: int) -> Text:
+        terminal = getattr(self.app, "terminal", None)
+        unicode = terminal is None or terminal.unicode
+        sign = SIGNS[record.state][0 if unicode else 1]
+        title, about = clean(lab.text("title", self._language)), clean(lab.text("about", self._language))
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f" {sign} ", "bold")
+        line.append(f"{lab.id:<{width}}  ")
+        line.append(title + " " * max(1, 26 - cell_len(title)), "bold")
+        line.append(about, "dim")
+        return line
+
+    @on(OptionList.OptionSelected)
+    def _picked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_id)

@@ -1,0 +1,80 @@
+"""The console of a lab's run: the text beside it, the goals in its charts, the criteria below."""
+
+import time
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from engine.labs.format import Language
+from engine.run import RunFolder
+from tui.labs.checks import Checks
+from tui.labs.goals import goals, with_goal
+from tui.labs.guide import Guide
+from tui.labs.lab_keys import LabKeys
+from tui.labs.words import word
+from tui.screens.console import Console
+from tui.widgets.chart import Chart
+from tui.widgets.deck import Deck
+from tui.widgets.key_line import KeyLine
+from tui.widgets.status_line import Notice, StatusLine
+from tui.widgets.top_line import TopLine
+
+
+class LabConsole(LabKeys, Console):
+    """Where the terminal is narrow, the text and the console take turns."""
+
+    CSS = """
+    LabConsole #lab-run { height: 1fr; }
+    LabConsole Guide { width: 1fr; min-width: 30; border-right: vkey $rule; }
+    LabConsole Deck { width: 2fr; }
+    LabConsole Checks { max-height: 12; margin-top: 1; }
+    LabConsole.-narrow Guide, LabConsole.-tiny Guide { display: none; }
+    LabConsole.-narrow.-reading Guide, LabConsole.-tiny.-reading Guide { display: block; border: none; }
+    LabConsole.-narrow.-reading Deck, LabConsole.-tiny.-reading Deck { display: none; }
+    LabConsole.-short Checks, LabConsole.-flat Checks { display: none; }
+    LabConsole.-normal.-reading Guide, LabConsole.-wide.-reading Guide { display: none; }
+    .-ascii LabConsole Guide { border-right: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "text", "the text, or the console alone", show=False, id="lab.text"),
+    ]
+
+    def __init__(self, folder: RunFolder, lab_id: str, language: Language) -> None:
+        super().__init__(folder)
+        self.take(lab_id, language)
+
+    def compose(self) -> ComposeResult:
+        yield TopLine(id="top")
+        with Horizontal(id="lab-run"):
+            yield Guide()
+            yield Deck(self.descent.settings)
+        yield Checks()
+        yield StatusLine(id="status")
+        yield KeyLine(id="keys")
+
+    def on_mount(self) -> None:
+        self.call_later(self._draw_goals)  # the console gives its charts their sources after this
+        self.run_worker(self.show_standing(), group="standing")
+
+    def _draw_goals(self) -> None:
+        for pane, check in goals(self.standing.lab.model.checks).items():
+            chart = self.query_one(f"#{pane}", Chart)
+            if chart.source is not None:
+                chart.source = with_goal(chart.source, check, self.language)
+
+    def tell_learner(self, text: str, style: str = "", *, busy: bool = False) -> None:
+        self.say(Notice(text, style, busy, since=time.monotonic()))
+
+    async def show_standing(self, errors: dict[str, str] | None = None) -> None:
+        if self.query(Guide):
+            self.query_one(Checks).show(self.standing, errors)
+            await self.query_one(Guide).show(self.standing)
+
+    def action_text(self) -> None:
+        self.toggle_class("-reading")
+
+    def _own_hints(self) -> list[tuple[tuple[str, ...], str]]:
+        own = [((key,), label) for key, label in self.lab_hints()]
+        return [*own[:4], (("lab.text",), word("text", self.language)), *own[4:], *super()._own_hints()]

@@ -1,0 +1,41 @@
+"""A text to be read: a hint, a solution. Any of enter, space and Escape closes it."""
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Markdown, Static
+
+from engine.output import lines
+
+
+class Reading(ModalScreen[None]):
+    """title: a line. text: Markdown. close: what the keys that close it are said to do."""
+
+    CSS = """
+    Reading { align: center middle; background: $background 60%;
+        .dialog { width: 84; max-width: 96%; }
+        VerticalScroll { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+        Markdown { background: transparent; margin: 0; padding: 0; }
+        .keys { color: $quiet; margin-top: 1; height: 1; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,space,q", "dismiss(None)", "close", show=False, id="reading.close")
+    ]
+
+    def __init__(self, title: str, text: str, close: str) -> None:
+        super().__init__()
+        self._title, self._text, self._close = title, text, close
+
+    def compose(self) -> ComposeResult:
+        terminal = getattr(self.app, "terminal", None)
+        text = lines(self._text) if terminal is None else terminal.plain(lines(self._text))
+        with Vertical(classes="dialog") as box:
+            box.border_title = Text(self._title)
+            with VerticalScroll():
+                yield Markdown(text, open_links=False)
+            yield Static(f"enter {self._close}", classes="keys", markup=False)
