@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import control, members
+from tests.benchmarks import control, members, screen, start, training
 from tests.benchmarks.harness import Result, table
 from tests.benchmarks.machine import described, machine
 
@@ -24,6 +24,10 @@ BENCHMARKS: dict[str, Callable[[Path], Result]] = {
     "control-idle": control.idle,
     "control-load": control.load,
     "members": members.repeats,
+    "screen": screen.screen,
+    "screen-long": screen.long,
+    "start": start.start,
+    "steps": training.steps,
 }
 SIGNS = {True: "holds", False: "MISSED", None: "?"}
 
