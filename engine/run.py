@@ -9,7 +9,7 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,12 +48,14 @@ class RunFolder:
     def checkpoint(self, step: int) -> Path:
         return self.checkpoint_folder / f"step-{step}.pt"
 
-    def checkpoints(self) -> list[int]:
+    def checkpoints(self, events: Sequence[dict[str, Any]] | None = None) -> list[int]:
         """Steps of the checkpoints on the way to where the run stands, ascending.
 
         Those of a future that it went back from are on the disk as well, and do not count.
+        events: those that are valid, of who has read them already: a long log is not read again.
         """
-        written = {event["step"] for event in self.events() if event["event"] == "checkpoint"}
+        events = self.events() if events is None else events
+        written = {event["step"] for event in events if event.get("event") == "checkpoint"}
         origin = self.origin()
         if origin is not None:
             written.add(origin["step"])

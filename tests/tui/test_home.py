@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine import library
 from engine.run import RunFolder
 from tests.tui.screens import console, looks_like, place, record, record_some, seen, text, wait
 from tui.screens.home import Home
@@ -51,6 +52,32 @@ async def test_typing_narrows_the_list(place: Path) -> None:
         await pilot.press("escape")
         assert "line wxyz" in await seen(pilot, "kqzt")
         assert "$ descent run line" in text(app)  # what was found stays highlighted
+
+
+async def test_a_new_search_replaces_the_word_of_before(place: Path) -> None:
+    """Typed behind the old word, the new one would find nothing."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line", "enter")
+        await seen(pilot, "enter start")
+        await pilot.press("slash", *"cnn")
+        assert "nothing here" not in await seen(pilot, "$ descent run digits-cnn")
+
+
+async def test_a_run_that_failed_at_its_start_is_cleared_away_by_one_key(place: Path) -> None:
+    """Mistyped starts would fill the list, each to be deleted by answering a dialog."""
+    run = record(place / "runs", "mistake", "starting", steps=0)
+    with (run / "events.jsonl").open("a") as events:
+        events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no column y"}\n')
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        shown = await seen(pilot, "failed at start")
+        assert "no column y" in shown
+        assert "x clear away" in shown
+        await pilot.press("x")
+        await wait(pilot, lambda: not run.exists(), "the folder to go")
 
 
 async def test_nothing_fits(place: Path) -> None:
@@ -111,7 +138,8 @@ async def test_broken_presets_and_runs_are_listed(place: Path) -> None:
         await _ready(pilot)
         assert "JSONDecodeError" in await seen(pilot, "damaged")
         await pilot.press("end")
-        assert "did you mean digits?" in " ".join((await seen(pilot, "broken")).split())
+        beside = [line.partition("▏")[2] for line in (await seen(pilot, "broken")).splitlines()]
+        assert "did you mean digits?" in " ".join(" ".join(beside).split())
 
 
 async def test_read_only(place: Path) -> None:
@@ -153,12 +181,30 @@ async def test_many_ended_runs_leave_room(place: Path) -> None:
         assert app.screen.query_one(Listing).chosen.folder.id == "old-00"
 
 
+async def test_the_runs_of_a_study_push_out_no_others(place: Path) -> None:
+    """After a study of hundreds of runs a user's own would be behind "more runs"."""
+    record(place / "runs", "mine", "finished", steps=10, ended=90_000.0)
+    for number in range(12):
+        record(place / "studies" / "widths" / "runs", f"widths-{number:04}", "finished", steps=10, ended=60.0)
+    (place / "studies" / "widths" / "study.json").write_text("{}")
+    for folder in (place / "studies" / "widths" / "runs").iterdir():
+        library.note_start(folder)
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        shown = await seen(pilot, "more runs")
+        assert shown.index(" mine ") < shown.index("widths-00")
+
+
 async def test_enter_starts_a_preset(place: Path) -> None:
     """The main thing a user does with Home would not work: the run must train, and outlive the app."""
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
         await _ready(pilot)
         await pilot.press("slash", *"line", "enter")
+        assert "enter start" in await seen(pilot, "enter start")  # shown first, started by the second
+        assert not list((place / "runs").glob("*"))
+        await pilot.press("enter")
         await wait(pilot, lambda: not isinstance(app.screen, Home), "the console")
         [folder] = (RunFolder(path) for path in (place / "runs").iterdir())
         assert app.opened == [folder]

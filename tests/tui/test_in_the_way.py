@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine import consent, datasets, launch
+from engine.options import Options
 from engine.run import RunFolder
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.engine.training.data.test_downloads import serve, tiny_mnist
@@ -53,11 +54,13 @@ async def test_missing_data_are_offered_and_fetched_only_when_wanted(
     async with app.run_test(size=(80, 24)) as pilot:
         app.start(str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"])
         await on_screen(pilot, "mnist is not on this machine")
+        for said in ("MNIST/raw", "--data-root FOLDER", "DESCENT_DATA=FOLDER"):
+            assert said in "".join(shown(pilot).replace("│", "").split()) or said in shown(pilot)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, Home), "Home")
         assert not root.exists()
         app.start(str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"])
-        await on_screen(pilot, "12 MB to download")
+        await on_screen(pilot, "download 12 MB")
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Console), "the console of the run")
         assert datasets.is_there("mnist", root)
@@ -97,7 +100,7 @@ def of_own_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFol
     """A stopped run of the user's own model, on a machine where nobody has agreed to it."""
     (place / "my_model.py").write_text(MODEL)
     (place / "mine.toml").write_text(PRESET.format(code="my_model.py:Net", arguments=""))
-    run = launch.detach("mine.toml", ["train.epochs=100000"], run_id="mine", runs_dir=place / "runs", allow_code=True)
+    run = launch.detach("mine.toml", ["train.epochs=100000"], Options("mine", place / "runs", allow_code=True))
     from engine.control import send
     from tests.processes import until as wait_for
 

@@ -1,9 +1,8 @@
-"""What is said of a preset or a run beside the list: lines of styled pieces, for the width and height there is."""
+"""What is said of a preset, a run or a lab beside the list: lines of styled pieces, for the room there is."""
 
 import contextlib
 import shlex
 import socket
-import textwrap
 import time
 import tomllib
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from engine.flat import flat
 from engine.library import Entry
 from engine.texts import clean, show
 from tui.home.glance import Glance
+from tui.home.labs import LabEntry
+from tui.home.laid import EMPTY, LABEL, Field, command_line, head, labelled, shown_path, tight, wrapped
 from tui.home.rows import ago
 from tui.numbers import duration, percent
 from tui.signs import STATE_STYLES, bars, curve, short_number, sign
@@ -22,14 +23,14 @@ from tui.widgets.lines import Line, Piece, fitted
 if TYPE_CHECKING:
     from engine.preset import Preset
 
-Field = tuple[str, str]
-_LABEL = 12  # cells of the labels' column
 _SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")
-_EMPTY: Line = ()
 
 
-def command_of(item: Glance | Entry, overrides: Sequence[str] = ()) -> str:
-    """What a shell would do as this screen does: train a preset, look at a run, or go on with a stopped one."""
+def command_of(item: Glance | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
+    """What a shell would do as this screen does: train a preset, look at a run or go on with it, take a lab's next
+    step."""
+    if isinstance(item, LabEntry):
+        return item.command
     if isinstance(item, Entry):
         sets = "".join(f" --set {shlex.quote(text)}" for text in overrides)
         return f"descent run {shlex.quote(item.name)}{sets}"
@@ -49,17 +50,17 @@ def preset_lines(
 ) -> list[Line]:
     """entry's title, its sections in rows, its runs so far, its command, and its file as far as there is room."""
     if entry.broken:
-        wrong = [(Piece(text, "trouble"),) for text in _wrapped(entry.broken, width)]
+        wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
         return [
-            _head(entry.name, "broken", width),
-            _EMPTY,
+            head(entry.name, "broken", width),
+            EMPTY,
             *wrong,
-            _EMPTY,
-            (Piece(f"file  {_path(entry.path)}"),),
+            EMPTY,
+            (Piece(f"file  {shown_path(entry.path)}"),),
         ]
-    head = [_head(entry.title or entry.name, "", width)]
+    top = [head(entry.title or entry.name, "", width)]
     if entry.reaches:
-        head.append((Piece("reaches ", "quiet"), Piece(fitted(entry.reaches, width - 8).rstrip(), "good")))
+        top.append((Piece("reaches ", "quiet"), Piece(fitted(entry.reaches, width - 8).rstrip(), "good")))
     fields = [(name, _section(preset, name)) for name in _SECTIONS] if preset is not None else []
     own = [run for run in runs if run.preset == entry.name]
     parameters = _parameters(preset, own)
@@ -68,12 +69,12 @@ def preset_lines(
     if own:
         fields.append(("your runs", _runs(own)))
     if entry.origin != "shipped":
-        fields.append(("from", _path(entry.path)))
-    lines = [*head, _EMPTY, *_rows(fields, width), _EMPTY, _command(entry, width)]
+        fields.append(("from", shown_path(entry.path)))
+    lines = [*top, EMPTY, *labelled(fields, width), EMPTY, command_line(command_of(entry), width)]
     room = height - len(lines) - 2
     if room >= 6:
-        lines += [_EMPTY, *_file(entry.path, width, room + 1)]
-    return _tight(lines, height)
+        lines += [EMPTY, *_file(entry.path, width, room + 1)]
+    return tight(lines, height)
 
 
 def _section(preset: "Preset", name: str) -> str:
@@ -150,7 +151,7 @@ def _file(path: Path, width: int, most: int) -> list[Line]:
     lines: list[Line] = [(Piece(f"── {clean(path.name)} ".ljust(width, "─"), "quiet"),)]
     for row in rows:
         style = "quiet" if row.startswith("#") else "strong" if row.startswith("[") else ""
-        lines += [(Piece(part, style),) for part in _wrapped(row, width) or [""]]
+        lines += [(Piece(part, style),) for part in wrapped(row, width) or [""]]
     return lines if len(lines) <= most else [*lines[: most - 1], (Piece("…", "quiet"),)]
 
 
@@ -162,29 +163,34 @@ def run_lines(
 ) -> list[Line]:
     """A run's state, curve, results and settings that differ from `preset`, which it was started from."""
     title = run.name + (f" {run.letters}" if run.letters else "")
-    state = Piece(f"{sign(run.state, unicode=unicode)} {run.state}", STATE_STYLES.get(run.state, ""))
-    lines: list[Line] = [_head(title, "", width), (state, Piece(_where(run), "quiet"))]
+    when = " at start: x clears it away" if run.failed_at_start else ""
+    state = Piece(f"{sign(run.state, unicode=unicode)} {run.state}{when}", STATE_STYLES.get(run.state, ""))
+    lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
     if run.problem or (run.reason and not run.alive):
-        lines += [(Piece(text, "trouble"),) for text in _wrapped(run.problem or run.reason, width)]
+        lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
     if run.problem:
-        return [*lines, _EMPTY, *_rows([("folder", _path(run.folder.path))], width)]
-    lines += [_EMPTY, *_rows(_run_fields(run, now), width)]
+        return [*lines, EMPTY, *labelled([("folder", shown_path(run.folder.path))], width)]
+    lines += [EMPTY, *labelled(_run_fields(run, now), width)]
     changed = _changed(run, preset)
     if changed:
-        lines += _rows([("changed", changed)], width)
-    tail: list[Line] = [*_rows([("folder", _path(run.folder.path))], width), _EMPTY, _command(run, width)]
+        lines += labelled([("changed", changed)], width)
+    tail: list[Line] = [
+        *labelled([("folder", shown_path(run.folder.path))], width),
+        EMPTY,
+        command_line(command_of(run), width),
+    ]
     room = height - len(lines) - len(tail) - 2
     if len(run.loss) > 1 and room >= 1:
         rows = min(7, max(1, room))
-        label = Piece(fitted("loss", _LABEL), "quiet")
-        blank = Piece(" " * _LABEL)
-        across = min(48, width - _LABEL)
+        label = Piece(fitted("loss", LABEL), "quiet")
+        blank = Piece(" " * LABEL)
+        across = min(48, width - LABEL)
         drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows, unicode=False)
         low_high = f"{short_number(run.loss[0])} to {short_number(run.loss[-1])}"
-        lines += [_EMPTY] if rows > 1 else []
+        lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
-        lines += [(blank, Piece(low_high, "quiet")), _EMPTY] if rows > 1 else []
-    return _tight([*lines, *tail], height)
+        lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
+    return tight([*lines, *tail], height)
 
 
 def _where(run: Glance) -> str:
@@ -210,7 +216,7 @@ def _run_fields(run: Glance, now: float) -> list[Field]:
             parts = [percent(accuracy)] if accuracy is not None else []
             fields.append((label, ", ".join([*parts, f"loss {short_number(loss)}"])))
     if run.last_loss is not None:
-        fields.append(("train", f"loss {short_number(run.last_loss)}"))
+        fields.append(("train", f"loss {short_number(run.last_loss)} (last step)"))
     fields.append(("started", _when(run.started, now)))
     if run.seconds:
         fields.append(("trained for", _time(run.seconds)))
@@ -242,46 +248,22 @@ def _changed(run: Glance, preset: "Preset | None") -> str:
     except (OSError, ValueError):
         return ""
     before, after = flat(tomllib.loads(preset.to_toml())), flat(stored)
+    if "on_nan" not in preset.train.model_fields_set and after.get("train.on_nan") == "pause":
+        after.pop("train.on_nan")  # by the console, which is there to ask
     return ", ".join(f"{key} {show(value)}" for key, value in after.items() if before.get(key) != value)
 
 
-# --- shared ---
+# --- a lab ---
 
 
-def _path(path: Path) -> str:
-    """As people write it: from the current folder, or from their own."""
-    with contextlib.suppress(ValueError, OSError):
-        return clean(str(path.relative_to(Path.cwd().resolve())))
-    with contextlib.suppress(ValueError, RuntimeError):
-        return clean(f"~/{path.relative_to(Path.home())}")
-    return clean(str(path))
-
-
-def _head(title: str, note: str, width: int) -> Line:
-    shown = fitted(clean(title), min(width, len(clean(title))))
-    return (Piece(shown, "strong"), Piece(f"  {note}" if note else "", "trouble"))
-
-
-def _rows(fields: Sequence[Field], width: int) -> list[Line]:
-    """Labels in one column, values in the other, wrapped below themselves."""
-    lines: list[Line] = []
-    for label, value in fields:
-        for position, part in enumerate(_wrapped(value, width - _LABEL) or [""]):
-            lines.append((Piece(fitted("" if position else label, _LABEL), "quiet"), Piece(part)))
-    return lines
-
-
-def _command(item: Glance | Entry, width: int) -> Line:
-    return (Piece("$ ", "quiet"), Piece(fitted(command_of(item), width - 2).rstrip(), "key"))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return [part for row in text.splitlines() for part in textwrap.wrap(clean(row), max(8, width)) or [""]]
-
-
-def _tight(lines: list[Line], height: int) -> list[Line]:
-    """Without its empty lines where they would push text out; the last line, the command, always stays."""
-    if len(lines) <= height:
-        return lines
-    tight = [line for line in lines if line != _EMPTY]
-    return tight if len(tight) <= height else [*tight[: height - 1], tight[-1]]
+def lab_lines(entry: LabEntry, width: int, height: int) -> list[Line]:
+    """What a lab is about, how far its learner is, and what comes next."""
+    if entry.broken:
+        wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
+        return tight(
+            [head(entry.id, "broken", width), EMPTY, *wrong, EMPTY, command_line(entry.command, width)], height
+        )
+    about = [(Piece(text),) for text in wrapped(entry.about, width)]
+    facts = labelled(entry.facts, width)
+    lines = [head(entry.title, "", width), *about, EMPTY, *facts, EMPTY, command_line(entry.command, width)]
+    return tight(lines, height)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import library
 from engine.metrics import Layout
-from engine.run import ALIVE, RunFolder
+from engine.run import ALIVE, RunFolder, failed_at_start
 from engine.texts import clean, shorten
 
 POINTS = 96  # of the curve that is kept of each run
@@ -45,6 +46,13 @@ class Glance:
     stage: str = ""
     seconds: float | None = None
     problem: str = ""
+    began_at: int = 0  # the step; of a fork, that of its parent's checkpoint
+    of_study: bool = False
+
+    @property
+    def failed_at_start(self) -> bool:
+        """Whether nothing of it is worth keeping."""
+        return failed_at_start(self.state, self.step, {"step": self.began_at})
 
     @property
     def alive(self) -> bool:
@@ -147,6 +155,8 @@ def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
         reason=clean(str(states[-1].get("reason") or "")) if states else "",
         stage=next((str(e.get("stage")) for e in reversed(events) if e.get("event") == "stage"), ""),
         seconds=rows.at("time", step - 1),
+        began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
+        of_study=library.study_of(folder.path) is not None,
     )
 
 

@@ -1,14 +1,17 @@
 """What Home lists, and each entry as one line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from engine.library import Entry
 from tui.home.glance import Glance
+from tui.home.labs import LabEntry, Labs
 from tui.numbers import percent
-from tui.signs import STATE_STYLES, bars, short_number, sign
+from tui.signs import STATE_STYLES, bars, lab_sign, short_number, sign
 from tui.widgets.find import fitting
-from tui.widgets.lines import Line, Piece, fitted
+from tui.widgets.lines import Line, Piece, fitted, width_of
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class More:
-    """Stands for the runs that are not listed."""
+    """Stands for the runs or the labs that are not listed."""
 
-    count: int
+    of: str  # "runs" or "labs"
+    text: str
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,12 @@ class Nothing:
     text: str
 
 
-Item = Heading | More | Nothing | Glance | Entry | None  # None: an empty line
+Item = Heading | More | Nothing | Glance | Entry | LabEntry | None  # None: an empty line
 
 
 def is_choice(item: Item) -> bool:
     """Whether the cursor stops there."""
-    return isinstance(item, Glance | Entry | More)
+    return isinstance(item, Glance | Entry | LabEntry | More)
 
 
 def key_of(item: Item) -> str:
@@ -48,58 +52,88 @@ def key_of(item: Item) -> str:
             return f"run {item.folder.path}"
         case Entry():
             return f"preset {item.name}"
+        case LabEntry():
+            return f"lab {item.id}"
         case More():
-            return "more"
+            return f"more {item.of}"
         case _:
             return ""
 
 
-def listed(
-    runs: Sequence[Glance] | None, presets: Sequence[Entry] | None, typed: str, most_ended: int | None
-) -> list[Item]:
-    """All lines of the list: the runs, live ones first, then the presets by topic, as far as they fit what was typed.
+@dataclass(frozen=True)
+class Found:
+    """All that can be listed. None: it is still being read."""
 
-    None where they are still being read. most_ended: so many ended runs are listed; None for all.
+    runs: Sequence[Glance] | None = None
+    labs: Labs | None = None
+    presets: Sequence[Entry] | None = None
+
+
+def listed(found: Found, typed: str, most: Mapping[str, int]) -> list[Item]:
+    """All lines of the list: the runs, live ones first, the labs, the presets by topic, as far as they fit what was
+    typed. most: at most so many ended "runs" and so many "labs", unless something was typed.
     """
-    items: list[Item] = []
-    found_runs = fitting(runs or (), typed, run_text)
-    found_presets = fitting(presets or (), typed, preset_text)
-    if typed and any(
-        all(word in run_text(run).casefold() for word in typed.casefold().split()) for run in found_runs
-    ):
-        # What holds the words themselves comes before what only holds their letters.
-        found_presets = [p for p in found_presets if _holds(preset_text(p), typed)]
-    elif typed and any(_holds(preset_text(preset), typed) for preset in found_presets):
-        found_runs = []
-    live = [run for run in found_runs if run.alive]
-    ended = [run for run in found_runs if not run.alive]
-    shown = ended if most_ended is None or typed or len(ended) <= most_ended + 1 else ended[:most_ended]
-    if found_runs:
-        items += [Heading("runs", _counts(len(live), len(ended))), *live, *shown]
-        if len(shown) < len(ended):
-            items.append(More(len(ended) - len(shown)))
+    labs = found.labs or Labs()
+    # All at once: what holds the words themselves comes before what only holds their letters.
+    everything: list[Glance | LabEntry | Entry] = [*(found.runs or ()), *labs.entries, *(found.presets or ())]
+    fit = fitting(everything, typed, text_of)
+    most = {} if typed else most
+    items = _runs([one for one in fit if isinstance(one, Glance)], most.get("runs"))
+    items += _labs([one for one in fit if isinstance(one, LabEntry)], labs, most.get("labs"), first=not items)
     topic: str | None = None
-    for preset in found_presets:
-        group = "broken" if preset.broken else preset.topic or "presets"
+    for preset in (one for one in fit if isinstance(one, Entry)):
+        group = "broken" if preset.broken else "your files of labs" if preset.lab else preset.topic or "presets"
         if group != topic:
             items += [*([None] if items else []), Heading(group)]
             topic = group
         items.append(preset)
     if items:
         return items
-    return [Nothing("reading …" if runs is None or presets is None else "nothing here is called so")]
+    return [Nothing("reading …" if found.runs is None or found.presets is None else "nothing here is called so")]
+
+
+def _runs(runs: Sequence[Glance], most: int | None) -> list[Item]:
+    live, ended = [run for run in runs if run.alive], [run for run in runs if not run.alive]
+    ended.sort(key=lambda run: run.of_study)  # a study's hundreds would push out all others
+    shown = ended if most is None or len(ended) <= most + 1 else ended[:most]
+    more = [More("runs", f"  … {len(ended) - len(shown)} more runs")] if len(shown) < len(ended) else []
+    return [Heading("runs", _counts(len(live), len(ended))), *live, *shown, *more] if runs else []
+
+
+def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool) -> list[Item]:
+    """The labs around the one that comes next."""
+    if not fit:
+        return []
+    shown = fit
+    if most is not None and len(fit) > most + 1:
+        following = next((at for at, lab in enumerate(fit) if lab.state != "passed"), len(fit))
+        begin = min(max(0, following - 1), len(fit) - most)
+        shown = fit[begin : begin + most]
+    more = [More("labs", f"  … {labs.more.format(count=len(fit) - len(shown))}")] if len(shown) < len(fit) else []
+    return [*([] if first else [None]), Heading(labs.heading, labs.count), *shown, *more]
 
 
 def best(items: Sequence[Item], typed: str) -> int:
-    """The line that Enter most likely means: a live run, else the preset whose name begins so, else the first."""
+    """The line that Enter most likely means: a live run, else what is called so or begins so, else the first."""
     choices = [y for y, item in enumerate(items) if is_choice(item)]
     live = [y for y in choices if isinstance(item := items[y], Glance) and item.alive]
-    named = [y for y in choices if isinstance(item := items[y], Entry) and item.name.startswith(typed.casefold())]
-    return next(iter(live or (named if typed else []) or choices), -1)
+    names = {y: name for y in choices if (name := _name(items[y])).startswith(typed.casefold())} if typed else {}
+    called = [y for y, name in names.items() if name == typed.casefold()]
+    return next(iter(live or called or names or choices), -1)
 
 
-def _holds(text: str, typed: str) -> bool:
-    return all(word in text.casefold() for word in typed.casefold().split())
+def _name(item: Item) -> str:
+    return item.name if isinstance(item, Entry) else item.id if isinstance(item, LabEntry) else ""
+
+
+def title(runs: Sequence[Glance] | None, *, read_only: bool) -> Line:
+    """What stands at the right of the screen's title. runs: None while they are still being read."""
+    pieces = [Piece("read-only  ", "planned")] if read_only else []
+    if runs is not None:
+        live, count = sum(run.alive for run in runs), len(runs)
+        pieces.append(Piece(f"{live} live" if live else "", "train"))
+        pieces.append(Piece(f"{'  ' if live else ''}{count} run{'' if count == 1 else 's'}", "quiet"))
+    return tuple(pieces)
 
 
 def _counts(live: int, ended: int) -> str:
@@ -107,14 +141,15 @@ def _counts(live: int, ended: int) -> str:
     return ", ".join([*parts, *([f"{ended} ended"] if ended else [])])
 
 
-def run_text(run: Glance) -> str:
-    """What a run is found by."""
-    return f"{run.folder.id} {run.preset} {run.state}"
-
-
-def preset_text(entry: Entry) -> str:
-    """What a preset is found by."""
-    return f"{entry.name} {entry.topic} {entry.title}"
+def text_of(item: Glance | Entry | LabEntry) -> str:
+    """What an entry is found by."""
+    match item:
+        case Glance():
+            return f"{item.folder.id} {item.preset} {item.state}"
+        case Entry():
+            return f"{item.name} {item.topic} {item.title}"
+        case LabEntry():
+            return item.found_by
 
 
 def line(item: Item, width: int, *, unicode: bool, now: float) -> Line:
@@ -124,21 +159,20 @@ def line(item: Item, width: int, *, unicode: bool, now: float) -> Line:
             return _fill(
                 (Piece(f" {item.text}", "strong"), Piece(f"  {item.note}" if item.note else "", "quiet")), width
             )
-        case Nothing():
+        case Nothing() | More():
             return (Piece(fitted(f" {item.text}", width), "quiet"),)
-        case More():
-            return (Piece(fitted(f"   … {item.count} more runs", width), "quiet"),)
         case Glance():
             return _run(item, width, unicode, now)
         case Entry():
             return _preset(item, width)
+        case LabEntry():
+            return _lab(item, width, unicode)
         case _:
             return (Piece(" " * width),)
 
 
 def _fill(pieces: tuple[Piece, ...], width: int) -> Line:
-    used = sum(len(piece.text) for piece in pieces)
-    return (*pieces, Piece(" " * max(0, width - used)))
+    return (*pieces, Piece(" " * max(0, width - width_of(pieces))))
 
 
 _STATUS, _METRIC, _AGE = 11, 13, 11  # cells of the columns, the space before them included
@@ -148,7 +182,7 @@ def _run(run: Glance, width: int, unicode: bool, now: float) -> Line:
     curve = 0 if width < 50 else 8 if width < 70 else 16
     wide = width >= 76
     room = width - 3 - _STATUS - _METRIC - (curve + 2 if curve else 0) - (_AGE if wide else 0)
-    name = fitted(run.name, min(len(run.name), room - (len(run.letters) + 1 if run.letters else 0)))
+    name = fitted(run.name, min(cell_len(run.name), room - (len(run.letters) + 1 if run.letters else 0)))
     style = STATE_STYLES.get(run.state, "")
     age = "" if run.alive else ago(now - run.changed)
     # Where there is no room for both, the time is worth more than a word that says what the sign says already.
@@ -156,7 +190,7 @@ def _run(run: Glance, width: int, unicode: bool, now: float) -> Line:
     pieces = [
         Piece(f" {sign(run.state, unicode=unicode)} ", style),
         Piece(name),
-        Piece(fitted(f" {run.letters}" if run.letters else "", room - len(name)), "quiet"),
+        Piece(fitted(f" {run.letters}" if run.letters else "", room - cell_len(name)), "quiet"),
         Piece(fitted(state, _STATUS, right=True), style if run.alive or style == "trouble" else "quiet"),
     ]
     if wide:
@@ -182,6 +216,8 @@ def status(run: Glance) -> str:
 
 def metric(run: Glance) -> tuple[str, str]:
     """The latest number worth comparing: of the test split, else the validation split, else the training loss."""
+    if run.failed_at_start:
+        return "", "at start"
     for split, short in (("test", "test"), ("validation", "val")):
         reached = run.last(split)
         if reached is not None:
@@ -216,3 +252,21 @@ def _preset(entry: Entry, width: int) -> Line:
         Piece(fitted(entry.title, rest - reaches - 2) + "  "),
         Piece(fitted(entry.reaches, reaches), "quiet"),
     )
+
+
+_LAB_NAME = 18
+_LAB_STYLES = {"passed": "good", "started": "train"}
+
+
+def _lab(entry: LabEntry, width: int, unicode: bool) -> Line:
+    sign = "!" if entry.broken else lab_sign(entry.state, unicode=unicode)
+    style = "trouble" if entry.broken else _LAB_STYLES.get(entry.state, "")
+    name = (Piece(f" {sign} ", style), Piece(fitted(entry.id, min(max(0, width - 3), _LAB_NAME))))
+    rest = width - 3 - _LAB_NAME
+    if rest < 8:
+        return name
+    if entry.broken:
+        return (*name, Piece(fitted(entry.broken.splitlines()[0], rest), "trouble"))
+    note = 0 if rest < 50 else 24 if rest < 66 else 30
+    title = fitted(entry.title, rest - (note + 2 if note else 0))
+    return (*name, Piece(f"{title}  " if note else title), Piece(fitted(entry.note, note), "quiet"))

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from engine.preset import Preset
     from tui.app import DescentApp
 
-CODE_SECTIONS = ("data", "model", "loss")
-
 
 async def start(app: "DescentApp", preset: str, overrides: Sequence[str]) -> None:
     """Start the run and open its console; where it can't start, say why and leave everything as it was."""
@@ -101,8 +99,12 @@ async def _have_data(app: "DescentApp", preset: "Preset") -> bool:
     known = {each.name: each for each in datasets.catalogue()}.get(name)
     if known is None or await asyncio.to_thread(datasets.is_there, name, root):
         return True
-    text = f"{known.title}: {known.megabytes} MB to download into {root}"
-    choices = [("d", "download, then start", True), ("n", "not now", False)]
+    text = (
+        f"{known.title}. Looked in\n  {root / known.folder}\n"
+        f"Where you have it already, name the folder that holds {known.folder.partition('/')[0]} as you begin:\n"
+        f"  descent console {preset.name} --data-root FOLDER\n  export DESCENT_DATA=FOLDER; descent"
+    )
+    choices = [("d", f"download {known.megabytes} MB there, then start", True), ("n", "not now", False)]
     if not await app.push_screen_wait(Ask(f"{name} is not on this machine", text, choices)):
         return False
     fetched = await app.push_screen_wait(Download(known, root))
@@ -119,8 +121,7 @@ def _not_agreed(preset: "Preset") -> list[Path]:
 
     from engine.consent import agreed
 
-    specs = [str(section.code) for name in CODE_SECTIONS if (section := getattr(preset, name)).name == "code"]
-    files = {Path(spec.rpartition(":")[0]) for spec in specs}
+    files = {Path(spec.rpartition(":")[0]) for spec in preset.code.values()}
     # One that can't be read is told by the start itself.
     return sorted(f for f in files if f.is_file() and not agreed(hashlib.sha256(f.read_bytes()).hexdigest()))
 

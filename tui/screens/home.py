@@ -1,4 +1,4 @@
-"""Home: every run and every preset, what the highlighted one is, and what can be done with it."""
+"""Home: every run, every lab and every preset, what the highlighted one is, and what can be done with it."""
 
 import threading
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.screen import Screen
 
 from engine import library
 from engine.library import Entry
 from engine.run import RunFolder
 from tui.home import keys as home_keys
-from tui.home import rows
+from tui.home import labs, rows
 from tui.home.described import command_of
+from tui.home.files import FilesRead
 from tui.home.glance import Glance
+from tui.home.labs import LabEntry, Labs
 from tui.home.rows import More
 from tui.screens.ask import Ask
 from tui.widgets.details import Details
 from tui.widgets.find import Find
 from tui.widgets.key_line import Hint, KeyLine
-from tui.widgets.lines import Piece
 from tui.widgets.listing import Listing
 from tui.widgets.title import Title
 
@@ -31,19 +31,11 @@ if TYPE_CHECKING:
     from tui.app import DescentApp
 
 
-class PresetsRead(Message):
-    """All presets were read, in a thread."""
-
-    def __init__(self, presets: list[Entry]) -> None:
-        super().__init__()
-        self.presets = presets
-
-
 class Home(Screen[None]):
-    """Lists runs and presets; Enter opens a run or starts a preset."""
+    """Lists runs, labs and presets; Enter opens a run or a lab, or starts a preset."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Start the preset, or open the run", id="home.choose"),
+        Binding("enter", "choose", "Start the preset, or open the run or the lab", id="home.choose"),
         # First of all keys: what is typed fast, or pasted, behind it must not reach the list.
         Binding("slash,f", "find", "Find as you type", key_display="/", priority=True, id="home.find"),
         Binding("e", "edit", "Change settings, then start", id="home.edit"),
@@ -63,13 +55,14 @@ class Home(Screen[None]):
         super().__init__(id="home")
         self._runs: Sequence[Glance] | None = None
         self._presets: list[Entry] | None = None
-        self._all_runs = False
+        self._labs: Labs | None = None
+        self._in_full: set[str] = set()  # "runs", "labs": all of them are listed
         self._reading = False
 
     def compose(self) -> ComposeResult:
         yield Title()
         with Horizontal(id="find-line"):
-            yield Find(placeholder="/ to find a run or a preset", id="find", select_on_focus=False)
+            yield Find(placeholder="/ to find a run, a lab or a preset", id="find", select_on_focus=False)
         with Vertical(id="home-body"):
             yield Listing()
             yield Details()
@@ -111,26 +104,31 @@ class Home(Screen[None]):
         self.app.look_now()
         if not self._reading:
             self._reading = True
-            threading.Thread(target=self._read, name="presets", daemon=True).start()
+            threading.Thread(target=self._read, args=(self.app.language,), name="presets", daemon=True).start()
 
-    def _read(self) -> None:
-        self.post_message(PresetsRead(library.presets()))
+    def _read(self, language: str | None) -> None:
+        # Told of at once: a list that grew under the cursor would have Enter start what was not seen.
+        self.post_message(FilesRead(library.presets(), labs.read(language)))
 
-    @on(PresetsRead)
-    def _take_presets(self, message: PresetsRead) -> None:
+    @on(FilesRead)
+    def _take_files(self, message: FilesRead) -> None:
         self._reading = False
         for details in self.query(Details):
             details.forget()
-        self._presets = message.presets
+        for text in message.labs.said:
+            if self._labs is None or text not in self._labs.said:
+                self.app.tell(text, trouble=True, seconds=15)
+        self._presets, self._labs = message.presets, message.labs
         self._show_list()
 
     def _show_list(self, *, anew: bool = False) -> None:
         if not self._is_whole:
             return
         listing = self.query_one(Listing)
-        most = None if self._all_runs else max(3, self.size.height // 6)
+        most = {"runs": max(3, self.size.height // 6), "labs": max(4, 3 * self.size.height // 10)}
         typed = self.query_one(Find).value
-        items = rows.listed(self._runs, self._presets, typed, most)
+        found = rows.Found(self._runs, self._labs, self._presets)
+        items = rows.listed(found, typed, {what: n for what, n in most.items() if what not in self._in_full})
         listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
         self._show_details()
 
@@ -141,14 +139,8 @@ class Home(Screen[None]):
         self._show_keys()
 
     def _show_title(self) -> None:
-        right = [Piece("read-only  ", "planned")] if self.app.read_only else []
-        if self._runs is not None:
-            live = sum(run.alive for run in self._runs)
-            count = len(self._runs)
-            right.append(Piece(f"{live} live" if live else "", "train"))
-            right.append(Piece(f"{'  ' if live else ''}{count} run{'' if count == 1 else 's'}", "quiet"))
         for title in self.query(Title):
-            title.right = tuple(right)
+            title.right = rows.title(self._runs, read_only=self.app.read_only)
             title.show_lines()
 
     def on_resize(self) -> None:
@@ -161,9 +153,8 @@ class Home(Screen[None]):
             return
         keys = self.query_one(KeyLine)
         if self.query_one(Find).has_focus:
-            does = "open" if isinstance(self._chosen, Glance) else "start"
             arrows = "↑↓" if self.app.terminal.unicode else "up down"
-            keys.show([Hint("enter", does, "choose"), Hint(arrows, "move", ""), Hint("esc", "show all", "leave")])
+            keys.show([Hint("enter", "to the list", ""), Hint(arrows, "move", ""), Hint("esc", "show all", "leave")])
             return
         keys.show(self._hints())
 
@@ -189,9 +180,9 @@ class Home(Screen[None]):
         return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
 
     @property
-    def _chosen(self) -> Glance | Entry | More | None:
+    def _chosen(self) -> home_keys.Chosen:
         chosen = self.query_one(Listing).chosen
-        return chosen if isinstance(chosen, Glance | Entry | More) else None
+        return chosen if isinstance(chosen, Glance | Entry | LabEntry | More) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works for the highlighted entry, and is not meant for the line that is typed into."""
@@ -210,18 +201,22 @@ class Home(Screen[None]):
     @on(Listing.Chosen)
     def action_choose(self) -> None:
         match self._chosen:
-            case More():
-                self._all_runs = True
+            case More(of=what):
+                self._in_full.add(what)
                 self._show_list()
             case Glance() as run:
                 self.app.open_run(run.folder)
+            case LabEntry(broken="") as lab:
+                self.app.open_lab(lab.id)
             case Entry(broken="") as entry:
                 self.app.start(home_keys.source(entry))
-            case Entry() as entry:
-                self.app.tell(entry.broken, trouble=True)
+            case Entry() | LabEntry() as broken:
+                self.app.tell(broken.broken, trouble=True)
 
     def action_find(self) -> None:
-        self.set_focus(self.query_one(Find))  # at once; Widget.focus would wait its turn
+        find = self.query_one(Find)
+        self.set_focus(find)  # at once; Widget.focus would wait its turn
+        find.value = ""  # the word of before: what is typed behind it would find nothing
 
     def action_leave(self) -> None:
         self.query_one(Find).action_leave()
@@ -231,7 +226,7 @@ class Home(Screen[None]):
 
     def action_clear(self) -> None:
         find = self.query_one(Find)
-        self._all_runs = False
+        self._in_full.clear()
         if find.value:
             find.value = ""
         else:
@@ -250,8 +245,7 @@ class Home(Screen[None]):
         listing = self.query_one(Listing)
         match message.key:
             case "enter":
-                listing.focus()
-                self.action_choose()
+                self.set_focus(listing)  # a second one starts what it shows: nothing is started unseen
             case "up" | "down":
                 listing.move(-1 if message.key == "up" else 1)
             case _:
@@ -259,7 +253,7 @@ class Home(Screen[None]):
 
     def action_copy(self) -> None:
         chosen = self._chosen
-        if isinstance(chosen, Entry | Glance):
+        if isinstance(chosen, Entry | Glance | LabEntry):
             command = command_of(chosen)
             self.app.copy_to_clipboard(command)
             self.app.tell(f"copied: {command}", seconds=3)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import DescentError
 from engine.library import Entry
-from tui.home.described import preset_lines, run_lines
+from tui.home.described import lab_lines, preset_lines, run_lines
 from tui.home.glance import Glance
+from tui.home.labs import LabEntry
 from tui.home.rows import Item
 from tui.widgets.lines import Line, Lines
 
@@ -43,6 +44,8 @@ class Details(Lines):
                 entry = self._by_name.get(self._item.preset)
                 preset = self._preset(entry) if entry is not None else None
                 return run_lines(self._item, preset, width, height, unicode=unicode, now=self.app.clock())
+            case LabEntry():
+                return lab_lines(self._item, width, height)
         return ()
 
     def _preset(self, entry: Entry) -> "Preset | None":
