@@ -630,7 +630,7 @@ class Members(Section):
     )
     draws: Count | None = Field(None, description="Random search: so many candidates; without it, every combination.")
     way: Literal["auto", "batched", "vmap", "loop"] = Field(
-        "auto", description="How all are computed: batched products (MLPs), torch.func.vmap, in turns, or the fastest."
+        "auto", description="Batched products (MLPs), torch.func.vmap, a loop over them, or the fastest of these."
     )
 
     @model_validator(mode="after")

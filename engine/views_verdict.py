@@ -30,8 +30,10 @@ _PROBLEM = Said("Could not be graded in full", "일부를 채점하지 못했습
 
 def show(verdict: Mapping[str, Any], lab: Lab, language: Language) -> None:
     """A whole verdict, as Verdict.as_json has it."""
+    said_once: set[str] = set()  # data that are missing are in the way of many a criterion
     for check in verdict["checks"]:
-        show_check(check, language)
+        show_check(check, language, silent=check["error"] in said_once)
+        said_once.add(check["error"])
     compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result is not what it will be
     if compared:
         print_heading(_PREDICTED.in_(language))
@@ -52,12 +54,15 @@ def show(verdict: Mapping[str, Any], lab: Lab, language: Language) -> None:
     show_next(lab, progress.load(), language)
 
 
-def show_check(check: Mapping[str, Any], language: Language) -> None:
-    """A criterion: met or not, its text; below it the value against the threshold, or what went wrong."""
+def show_check(check: Mapping[str, Any], language: Language, *, silent: bool = False) -> None:
+    """A criterion: met or not, its text; below it the value against the threshold, or what went wrong.
+
+    silent: what went wrong was said already.
+    """
     bonus = f" ({_BONUS.in_(language)})" if check["bonus"] else ""
     print_line(f"{'✓' if check['passed'] else '✗'} {check['text']}{bonus}")
     if check["error"]:
-        print_line(f"    {check['error']}")
+        print_line("    …" if silent else f"    {check['error']}")
     elif check["value"] is not None and not isinstance(check["value"], bool):
         print_line(f"    {against(check, language)}")
 

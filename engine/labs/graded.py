@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExitCode
 from engine.labs import said
-from engine.labs.said import CheckError
+from engine.labs.said import CheckError, Said
 from engine.metrics import Layout, Metrics
 from engine.preset import Preset
 from engine.results import METRICS
@@ -158,8 +158,7 @@ def _trained(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[
             tell(job.id)
             line = lines.next(job.limit + (_LOADING if not done else 0.0))
             if line is None:
-                timed_out = process.poll() is None
-                done.append((ExitCode.CANNOT_GO_ON, _why(process, place) if not timed_out else _TOO_LONG))
+                done.append((ExitCode.CANNOT_GO_ON, _why(process, place) if lines.ended else _TOO_LONG))
                 break
             done.append((int(line["exit_code"]), str(line["error"]).replace(str(place), "…")))
     finally:
@@ -177,6 +176,7 @@ def _has_code(preset: Preset) -> bool:
 
 
 def _why(process: "subprocess.Popen[bytes]", place: Path) -> str:
+    process.wait()  # its stdout is closed, so at once
     last = (place / "output.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return "; ".join([f"exit code {process.returncode}", *map(clean, last)])
 
@@ -187,6 +187,7 @@ class _Lines:
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         self._stream, self._buffer = process.stdout, b""
+        self.ended = False  # nothing more will come
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stream, selectors.EVENT_READ)
 
@@ -204,6 +205,7 @@ class _Lines:
             elif self._selector.select(max(0.0, until - time.monotonic())):
                 piece = os.read(self._stream.fileno(), 1 << 16)
                 if not piece:
+                    self.ended = True
                     return None
                 self._buffer += piece
         return None
@@ -213,5 +215,7 @@ def complaint(run: Graded, limit: float) -> CheckError:
     """Why a graded run can't be looked at."""
     if run.error == _TOO_LONG:
         return CheckError(said.RUN_TOO_LONG.with_(seconds=limit))
+    if run.code == ExitCode.DATA_MISSING:
+        return CheckError(Said(run.error, run.error))  # where it looked, and what fetches them
     sentence = said.RUN_FAILED if run.code in _ON_LEARNERS_SIDE else said.RUN_DIED
     return CheckError(sentence.with_(error=run.error or f"exit code {run.code}"))

@@ -19,8 +19,7 @@ from engine.labs.progress import Record
 from engine.labs.texts import say
 from engine.texts import clean
 from tui.labs.words import word
-
-SIGNS = {"passed": ("✓", "v"), "started": ("▸", ">"), "new": (" ", " ")}
+from tui.signs import lab_sign
 
 
 class Course(ModalScreen[str | None]):
@@ -64,7 +63,7 @@ class Course(ModalScreen[str | None]):
     def _line(self, lab: Lab, record: Record, width: int) -> Text:
         terminal = getattr(self.app, "terminal", None)
         unicode = terminal is None or terminal.unicode
-        sign = SIGNS[record.state][0 if unicode else 1]
+        sign = lab_sign(record.state, unicode=unicode)
         title, about = clean(lab.text("title", self._language)), clean(lab.text("about", self._language))
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(f" {sign} ", "bold")
