@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,25 +155,24 @@ class Follower:
             whole = os.fstat(file).st_size // (4 * width)
             there = start + whole if end is None else min(end, start + whole)
             at_once = max(1, CHUNK // (4 * width))
-            taken = np.empty((len(series), max(0, there - first)), np.float32)
+            rooms = [each.room(max(0, there - first)) for each in series.values()]
             done = 0
             while first + done < there and series:
                 rows = _pread_rows(file, first + done - start, min(at_once, there - first - done), width)
                 if not len(rows):
                     break
-                into = taken[:, done : done + len(rows)]
-                self._take(rows.reshape(len(rows), len(self.layout.members), -1), list(series), into)
+                into = [room[done : done + len(rows)] for room in rooms]
+                self._take(rows.reshape(len(rows), len(self.layout.members), -1), series, into)
                 done += len(rows)
         finally:
             os.close(file)
-        if done:
-            for each, values in zip(series.values(), taken, strict=True):
-                each.append(values[:done])
+        for each in series.values():
+            each.filled(done)
         first = first + done if series else max(first, there)
         return _pad(series, first, end) if end is not None and first < end else first
 
-    def _take(self, rows: NDArray[np.float32], keys: Sequence[Key], into: NDArray[np.float32]) -> None:
-        """Copy what is wanted out of rows, (n, M, columns), into (keys, n)."""
+    def _take(self, rows: NDArray[np.float32], keys: Iterable[Key], into: Iterable[NDArray[np.float32]]) -> None:
+        """Copy what is wanted out of rows, (n, M, columns), into arrays of (n,)."""
         assert self.layout is not None
         together = [m for m in range(rows.shape[1]) if m not in self.diverged] or list(range(rows.shape[1]))
         for (column, member), taken in zip(keys, into, strict=True):
@@ -263,7 +262,8 @@ def _pread_rows(file: int, first: int, count: int, width: int) -> NDArray[np.flo
 def _pad(series: Mapping[Key, Pyramid | Tail], first: int, last: int) -> int:
     """Rows that a disk lost are gaps, and move no other row."""
     for each in series.values():
-        each.append(np.full(last - first, np.nan, np.float32))
+        each.room(last - first)[:] = np.nan
+        each.filled(last - first)
     return last
 
 

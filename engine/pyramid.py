@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 16  # values of one level that become one of the next
+PIECE = 2048  # blocks worked on at once: they stay in the cache
 
 Floats = NDArray[np.float32]
 Steps = NDArray[np.int64]
@@ -16,14 +17,18 @@ class _Buffer:
         self._room = np.empty(1024, np.float32)
         self.length = 0
 
-    def append(self, values: Floats) -> None:
-        needed = self.length + len(values)
+    def room(self, count: int) -> Floats:
+        """(count,) behind the end, to be written to; `length` says how much of it counts."""
+        needed = self.length + count
         if needed > len(self._room):
-            larger = np.empty(max(needed, 2 * len(self._room)), np.float32)
+            larger = np.empty(max(needed + needed // 8, 2 * len(self._room)), np.float32)
             larger[: self.length] = self._room[: self.length]
             self._room = larger
-        self._room[self.length : needed] = values
-        self.length = needed
+        return self._room[self.length : needed]
+
+    def append(self, values: Floats) -> None:
+        self.room(len(values))[:] = values
+        self.length += len(values)
 
     @property
     def values(self) -> Floats:
@@ -40,10 +45,12 @@ class _Level:
     def follow(self, low: Floats, high: Floats) -> None:
         """Take up the blocks that have become whole in the level below."""
         first, whole = self.low.length, len(low) // BLOCK
-        if first < whole:
-            blocks = slice(first * BLOCK, whole * BLOCK)
-            self.low.append(np.fmin.reduce(_across(low[blocks]), axis=0))
-            self.high.append(np.fmax.reduce(_across(high[blocks]), axis=0))
+        for begin in range(first, whole, PIECE):
+            blocks = slice(begin * BLOCK, min(begin + PIECE, whole) * BLOCK)
+            lows = _across(low[blocks])
+            highs = lows if high is low else _across(high[blocks])
+            self.low.append(np.fmin.reduce(lows, axis=0))
+            self.high.append(np.fmax.reduce(highs, axis=0))
 
     def truncate(self, length: int) -> None:
         self.low.length = min(self.low.length, length)
@@ -58,7 +65,7 @@ class Pyramid:
 
     def __init__(self) -> None:
         self._values = _Buffer()
-        self._levels: list[_Level] = [_Level()]  # the first one: of single values, without infinities
+        self._levels: list[_Level] = []  # the first one: of the values themselves, without infinities
         self.voided = 0  # how often `truncate` took something away: what was derived from the series is void then
 
     def __len__(self) -> int:
@@ -66,15 +73,18 @@ class Pyramid:
 
     def append(self, values: Floats) -> None:
         """values: (n,), the next n steps."""
-        values = np.ascontiguousarray(values, np.float32)
-        self._values.append(values)
-        finite = values
-        if not np.isfinite(values).all():
-            finite = np.where(np.isfinite(values), values, np.float32(np.nan))
-        bottom = self._levels[0].low
-        bottom.append(finite)
-        low = high = bottom.values
-        for number in range(1, 64):
+        self.room(len(values))[:] = values
+        self.filled(len(values))
+
+    def room(self, count: int) -> Floats:
+        """(count,) for the next steps: write there what is read, then say how many were `filled`."""
+        return self._values.room(count)
+
+    def filled(self, count: int) -> None:
+        """The first `count` of the room last given are values now."""
+        self._values.length += count
+        low = high = self._values.values
+        for number in range(64):
             if len(low) < BLOCK:
                 break
             if number == len(self._levels):
@@ -90,8 +100,8 @@ class Pyramid:
         self.voided += 1
         self._values.length = length
         for level in self._levels:
-            level.truncate(length)
             length //= BLOCK
+            level.truncate(length)
 
     def values(self, first: int = 0, last: int | None = None) -> Floats:
         """(last - first,) the values as they were given, those at the ends of the series at most. A copy."""
@@ -120,17 +130,16 @@ class Pyramid:
         first, last = bounds[:-1], bounds[1:]
         low = np.full(len(first), np.nan, np.float32)
         high = low.copy()
-        for number, level in enumerate(self._levels):
-            lows = level.low.values
-            highs = lows if number == 0 else level.high.values
+        levels = [(self._values, self._values), *((level.low, level.high) for level in self._levels)]
+        for number, (lows, highs) in enumerate(levels):
             # Whole blocks are left to the next level; what lies before and behind them is looked up here.
             inner = -(-first // BLOCK), last // BLOCK
-            top = number + 1 == len(self._levels)
+            top = number + 1 == len(levels)
             head = last if top else np.minimum(last, inner[0] * BLOCK)
             tail = np.maximum(head, inner[1] * BLOCK)
             for begin, end in ((first, head), (tail, last)):
-                low = np.fmin(low, _reduce(np.fmin, lows, begin, end))
-                high = np.fmax(high, _reduce(np.fmax, highs, begin, end))
+                low = np.fmin(low, _reduce(np.fmin, lows.values, begin, end))
+                high = np.fmax(high, _reduce(np.fmax, highs.values, begin, end))
             first, last = inner
         return low, high
 
@@ -148,16 +157,19 @@ class Pyramid:
 
 
 def _across(values: Floats) -> Floats:
-    """(BLOCK, n / BLOCK): laid out so that a block lies along the first axis, over which reductions are fast."""
-    return np.ascontiguousarray(values.reshape(-1, BLOCK).T)
+    """(BLOCK, n / BLOCK), without infinities: a block lies along the first axis, over which reductions are fast."""
+    blocks = np.ascontiguousarray(values.reshape(-1, BLOCK).T)
+    infinite = np.isinf(blocks)
+    return np.where(infinite, np.float32(np.nan), blocks) if infinite.any() else blocks
 
 
 def _reduce(extreme: np.ufunc, values: Floats, first: Steps, last: Steps) -> Floats:
-    """(n,) the extreme of values[first[i]:last[i]]; NaN where that is empty."""
+    """(n,) the extreme of the finite ones of values[first[i]:last[i]]; NaN where there is none."""
     longest = int(np.max(last - first, initial=0))
     if longest <= 0:
         return np.full(len(first), np.nan, np.float32)
     places = first + np.arange(longest)[:, None]  # (longest, n)
-    found = np.where(places < last, values.take(places, mode="clip"), np.float32(np.nan))
+    found = values.take(places, mode="clip")
+    found[(places >= last) | np.isinf(found)] = np.nan
     reduced: Floats = extreme.reduce(found, axis=0)
     return reduced

@@ -1,10 +1,7 @@
 """The last number of a series, for those who want no more: it takes no memory, and of the past only a short look."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps
 
@@ -14,9 +11,16 @@ class Tail:
 
     def __init__(self) -> None:
         self.latest: float | None = None
+        self._room = np.empty(0, np.float32)
 
-    def append(self, values: "NDArray[np.float32]") -> None:
-        """values: (n,), the next n steps."""
-        measured = values[values == values]  # noqa: PLR0124 - a NaN is not equal to itself
+    def room(self, count: int) -> NDArray[np.float32]:
+        """(count,) for the next steps, to be written to."""
+        self._room = np.empty(count, np.float32)
+        return self._room
+
+    def filled(self, count: int) -> None:
+        """The first `count` of the room last given are values now; it is given up."""
+        measured = np.flatnonzero(~np.isnan(self._room[:count]))
         if len(measured):
-            self.latest = float(measured[-1])
+            self.latest = float(self._room[measured[-1]])
+        self._room = np.empty(0, np.float32)

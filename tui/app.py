@@ -239,6 +239,13 @@ class DescentApp(App[None]):
             return binding.key_display
         return _KEY_NAMES.get(binding.key) or super().get_key_display(binding)
 
+    async def action_quit(self) -> None:
+        """Leave, unless a screen has work that is not saved: it asks first."""
+        if getattr(self.screen, "is_unsaved", False):
+            await self.screen.run_action("close")
+        else:
+            self.exit()
+
     def action_help(self) -> None:
         from tui.screens.help import Help
 

@@ -131,8 +131,8 @@ def turn_dial(scale: float, rate: float | None) -> Order:
     """rate: what the learning rate is at the present scale of 1, where it is known."""
 
     def done(answer: Answer) -> str:
-        now = f", now {number(rate * scale)}" if rate is not None else ""
-        return f"rate × {scale:.4g} from {at(answer)} on{now}"
+        now = f": it is {number(rate * scale)} now" if rate is not None else ""
+        return f"rate × {scale:.4g} of the plan from {at(answer)} on{now}"
 
     return Order(f"rate × {scale:.4g}", lambda run: run.set(f"lr_scale={scale!r}"), done, kind="dial")
 
@@ -182,12 +182,16 @@ def stop(how: str) -> Order:
     return Order("stopping", lambda run: run.stop(how), done)
 
 
-def back_gently(to: int, factor: float) -> list[Order]:
-    """Back to the checkpoint of step `to`, and on from there at `factor` times the rate that it had."""
+def back_gently(to: int, factor: float, member: int | None = None) -> list[Order]:
+    """Back to the checkpoint of step `to`, and on from there at `factor` times the rate that it had.
+
+    member: the one of several whose rate is lowered; None for all.
+    """
 
     async def lower(run: Run) -> Answer:
         scale = await asyncio.to_thread(_dial_of, run)
-        return await run.set(f"lr_scale={scale * factor:.4g}")
+        whose = [] if member is None else [f"member={member}"]
+        return await run.set(*whose, f"lr_scale={scale * factor:.4g}")
 
     def lowered(answer: Answer) -> str:
         return f"rate × {answer['set']['lr_scale']:.4g} from {at(answer)} on"

@@ -17,6 +17,8 @@ _SIGNS = {
     "damaged": "!",
 }
 _ASCII_SIGNS = {"starting": ":", "running": ">", "paused": "=", "finished": "v", "stopped": "#", "failed": "x"}
+_LAB_SIGNS = {"passed": "✓", "started": "▸", "new": " "}
+_ASCII_LAB_SIGNS = {"passed": "v", "started": ">", "new": " "}
 # The style of each in widgets.lines.STYLES.
 STATE_STYLES = {
     "starting": "train",
@@ -37,6 +39,11 @@ _STEEP = 10.0  # a falling quantity that spans more than this ratio shows its sh
 def sign(state: str, *, unicode: bool = True) -> str:
     """One cell for a run's state."""
     return _SIGNS.get(state, "?") if unicode else _ASCII_SIGNS.get(state, _SIGNS.get(state, "?"))
+
+
+def lab_sign(state: str, *, unicode: bool = True) -> str:
+    """One cell for how far a learner is in a lab."""
+    return (_LAB_SIGNS if unicode else _ASCII_LAB_SIGNS)[state]
 
 
 def short_number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import consent, library
+from engine import consent
 from engine.errors import DescentError, PresetError
 from engine.labs import progress as kept
 from engine.labs.format import Language, Prediction, Solution
@@ -20,7 +20,6 @@ from engine.texts import clean, show
 
 Step = Literal["start", "predict", "run", "explain", "done"]
 LEVELS = 3
-_SCHEMA_FILE = "preset.schema.json"
 
 
 def step(lab: Lab, progress: Progress) -> Step:
@@ -88,10 +87,9 @@ def learners_files(lab: Lab, language: Language) -> dict[str, str]:
 
 
 def _learners_preset(lab: Lab, title: str, preset: str, language: Language) -> str:
-    schema = (library.shipped_presets() / _SCHEMA_FILE).as_uri()
     header = say("header", language, title=title, id=lab.id)
     comment = "\n".join(f"# {line}".rstrip() for line in header.splitlines())
-    return f'#:schema {schema}\n{comment}\nlab = "{lab.id}"\n\n{preset}'
+    return f'{comment}\nlab = "{lab.id}"\n\n{preset}'
 
 
 def _aside(path: Path) -> Path:

@@ -100,6 +100,45 @@ def _histograms() -> dict[str, Any]:
     }
 
 
+def _paths() -> dict[str, Any]:
+    along = np.linspace(0, 1, 11)[:, None]
+    bent = np.concatenate([2 * along**2, along], axis=1)
+    return _surface() | {"optimizers": ["GD", "Adam"], "rates": [0.5, 0.05], "means": [0.1, 0.02],
+                         "ways": [bent, bent[:, ::-1] * [2, 0.5]]}  # fmt: skip
+
+
+def _tally() -> dict[str, Any]:
+    return _boundary() | {"accuracy": [1.0, 0.75, np.nan, 0.97], "solved": [True, False, False, True], "least": 0.95,
+                          "split": "train"}  # fmt: skip
+
+
+def _spread() -> dict[str, Any]:
+    return {
+        "metric": "val_accuracy",
+        "values": [0.95, 0.97, 0.96, np.nan],
+        "members": [0, 1, 2, 3],
+        "seeds": [0, 0, 0, 0],
+        "folds": [0, 1, 2, 3],
+        "group": [0, 0, 0, 0],
+        "groups": [""],
+        "mean": [0.96],
+        "sd": [0.01],
+        "se": [0.0058],
+        "best": np.empty(0, int),
+    }
+
+
+def _gradients_by_layer() -> dict[str, Any]:
+    return {
+        "layers": ["hidden1", "hidden2", "head"],
+        "kinds": ["linear 64 × 8", "linear 8 × 8", "linear 8 × 10"],
+        "first": [0.1, 0.2, 1.0],
+        "last": [1e-4, 0.0, 0.05],
+        "first_step": 0,
+        "last_step": 1150,
+    }
+
+
 _MADE = {
     "boundary": _boundary,
     "fit": _fit,
@@ -108,5 +147,9 @@ _MADE = {
     "mistakes": _mistakes,
     "filters": _filters,
     **dict.fromkeys(("activations", "weights", "gradients"), _histograms),
+    "paths": _paths,
+    "tally": _tally,
+    "spread": _spread,
+    "gradients-by-layer": _gradients_by_layer,
 }
 KINDS = tuple(_MADE)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tui.widgets.axes import Axis, Calm, horizontal, logarithmic, reach, vertical
+from tui.widgets.axes import Axis, Calm, horizontal, limited, logarithmic, reach, vertical
 
 RANGES = [
     *((0.0, 2.3), (0.04, 2.31), (88.1, 99.2), (2.1, 2.11), (1e-5, 5e-5), (0.0, 3e7), (-1.0, 1.0), (5.0, 5.0)),
@@ -105,3 +105,11 @@ def test_log_and_linear_places() -> None:
     assert Axis(1, 100, (), log=True).place(10) == pytest.approx(0.5)
     assert Axis(0, 100, ()).place(10) == pytest.approx(0.1)
     assert math.isclose(Axis(0.01, 1, (), log=True).place(0.01), 0, abs_tol=1e-12)
+
+
+def test_an_accuracy_has_no_axis_beyond_100_percent() -> None:
+    """A run would seem to have room for 105 %."""
+    axis = limited(vertical(60.0, 99.0, 12), 100.0)
+    assert axis.high == 100
+    assert all(value <= 100 for value, _ in axis.ticks)
+    assert limited(vertical(0.0, 3.0, 12), 100.0) == vertical(0.0, 3.0, 12)

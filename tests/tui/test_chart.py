@@ -32,7 +32,8 @@ class _Source:
         ys = self.top / (1 + xs / 100)
         lines = (Line("train", xs, ys, ys, "train"), Line("검증", xs[::200], ys[::200], ys[::200], "validation", "●"))
         marks = (Mark(400.0, "학습률 ×0.5"),)
-        return ChartData(lines, marks, (low, high), self.app.chart.x_mode, note="코사인")
+        end = float(self.steps - 1)
+        return ChartData(lines, marks, (low, high), self.app.chart.x_mode, note="코사인", end=end)
 
 
 class _App(App[None]):
@@ -262,3 +263,22 @@ async def test_a_chart_without_a_source_is_an_empty_frame() -> None:
         app.chart.refresh_data()
         await pilot.press("c", "l", "up", "t")
         assert app.shown()[0].startswith("╭─ loss ─")
+
+
+async def test_a_zoom_at_the_end_goes_with_the_run_and_one_before_it_stays() -> None:
+    """Somebody who looks closely at the last steps would soon look at old ones."""
+    async with _running() as (app, pilot):
+        await pilot.press("up", "up", *["right"] * 10)
+        at_end = app.chart.zoom
+        assert at_end is not None
+        assert at_end[1] >= 999
+        app.asked.steps = 1200
+        app.chart.refresh_data()
+        assert app.chart.zoom is not None
+        assert app.chart.zoom[0] > at_end[0]
+        assert app.chart.zoom[1] >= 1199
+        await pilot.press(*["left"] * 10)
+        early = app.chart.zoom
+        app.asked.steps = 1500
+        app.chart.refresh_data()
+        assert app.chart.zoom == early

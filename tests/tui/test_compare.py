@@ -119,11 +119,12 @@ def live(tmp_path: Path) -> Iterator[tuple[Child, RunFolder]]:
 async def test_a_live_run_and_its_fork_grow_while_they_are_compared(live: tuple[Child, RunFolder]) -> None:
     from engine import launch
     from engine.control import send
+    from engine.options import Options
     from tui.app import DescentApp
 
     _, run = live
     at = send(run.path, "checkpoint")["step"]
-    fork = launch.detach_fork(run, at, ["optimizer.lr=0.01"], run_id="fork")
+    fork = launch.detach_fork(run, at, ["optimizer.lr=0.01"], Options("fork"))
     app = DescentApp(run=run, runs_dir=run.path.parent)
     try:
         async with app.run_test(size=(120, 40)) as pilot:

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.handle import Run
+from engine.metrics import Metrics
 from engine.run import RunFolder
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import Child, kill
@@ -48,9 +49,9 @@ async def test_pausing_stepping_and_turning_the_rate_are_done_and_told(live: tup
         await pilot.press("full_stop")
         await on_screen(pilot, "✓ one step, now at step")
         await pilot.press("minus")
-        await on_screen(pilot, "✓ rate × 0.7071 from step")
+        await on_screen(pilot, "✓ rate × 0.7071 of the plan from step")
         await pilot.press("minus")
-        await on_screen(pilot, "✓ rate × 0.5 from step")
+        await on_screen(pilot, "✓ rate × 0.5 of the plan from step")
         await pilot.press("space")
         await on_screen(pilot, "▶ running")
     assert [name for name, _ in commands(run)] == ["pause", "step", "set", "set", "resume"]
@@ -169,6 +170,24 @@ async def test_a_loss_that_is_not_finite_is_explained_and_mended(tmp_path: Path)
             await on_screen(pilot, "▶ running")
             await on_screen(pilot, "you: rate × 0.1")
             await until(pilot, lambda: pilot.app.screen.snapshot.lr == pytest.approx(0.01), "a tenth of the rate")
+    finally:
+        kill(child)
+
+
+async def test_one_member_that_breaks_is_mended_alone(tmp_path: Path) -> None:
+    """All members would be slowed down for the one that broke, or it could not be tried again."""
+    child, run = start(tmp_path, 'train.on_nan="pause"', "members.repeats=3")
+    try:
+        async with app_on(run).run_test(size=SIZE) as pilot:
+            await on_screen(pilot, "e edit")
+            await Run(run).set("member=1", "optimizer.lr=1e30")
+            await on_screen(pilot, "loss of member 1 became NaN or infinite at step")
+            await on_screen(pilot, "continue without member 1")
+            await pilot.press("r")
+            await on_screen(pilot, "▶ running")
+            rates = Metrics(run.path)
+            await until(pilot, lambda: rates.column("lr", 1)[-1] == pytest.approx(0.01), "a tenth of its rate")
+            assert rates.column("lr", 0)[-1] == rates.column("lr", 2)[-1] == pytest.approx(0.1)
     finally:
         kill(child)
 

@@ -60,14 +60,14 @@ def _evaluate(events: Events, split: str, step: int, losses: tuple[float, ...], 
 
 def test_one_that_diverged_does_not_hide_the_others(run: RunFolder) -> None:
     data = curves.loss_curve(Follower(run), 200)
-    assert [line.style for line in data.lines] == ["band", "faint", "faint", "train", "validation"]
+    assert [line.style for line in data.lines] == ["band", "run1", "run2", "train", "validation"]
     band, *_, mean, validation = data.lines
     assert (np.nanmin(band.low), np.nanmax(band.high)) == (1.0, 2.0)
     assert np.nanmax(mean.high) == pytest.approx(1.5)
     assert validation.high.tolist() == pytest.approx([0.15, 0.15])
     assert data.note == "mean of 2, 1 diverged"
     gradient = curves.grad_norm_curve(Follower(run), 200).lines
-    assert [line.style for line in gradient] == ["band", "faint", "faint", "train"]
+    assert [line.style for line in gradient] == ["band", "run1", "run2", "train"]
 
 
 def test_the_others_have_another_mean_once_one_has_diverged(tmp_path: Path, run: RunFolder) -> None:

@@ -8,6 +8,7 @@ import pytest
 from engine.pictures import KINDS, Picture
 from tests.tui import made_pictures
 from tui.widgets import picture_axes, picture_images
+from tui.widgets.layer_histograms import of_layer
 from tui.widgets.picture import DRAW, draw, svg
 from tui.widgets.picture_canvas import Canvas, Palette, pack
 
@@ -213,3 +214,81 @@ def test_values_are_interpolated_where_they_lie() -> None:
     values = x[None, :] + 100 * y[:, None]
     found = picture_axes.resample(values, x, y, np.array([2.5, 10.0]), np.array([4.25, 0.0]))
     assert found == pytest.approx(np.array([[427.5, 435.0], [2.5, 10.0]]))
+
+
+def test_filters_that_have_no_room_are_on_the_next_page_and_their_scale_is_said() -> None:
+    """A student would see 6 of 64 filters, and not know of the others, nor what the colours mean."""
+    drawn = np.random.default_rng(0).uniform(-1, 1, (64, 1, 28, 28))
+    many = made_pictures.of("filters", filters=drawn, scale=np.linspace(0.1, 0.5, 64), of=64)
+    first = draw(many, 54, 19, PLAIN)
+    assert first.seen is not None
+    shown = first.seen[0]
+    assert f"1-{shown} of 64" in "\n".join(first.plain())
+    assert "m: its largest, 0.100-" in "\n".join(first.plain())
+    second = draw(many, 54, 19, PLAIN, first=shown)
+    assert f"{shown + 1}-{2 * shown} of 64" in "\n".join(second.plain())
+    assert first.plain()[2:] != second.plain()[2:]
+
+
+def test_one_layer_of_the_histograms_of_all() -> None:
+    """The layer screen would show another layer's weights."""
+    both = made_pictures.of("weights")
+    alone = of_layer(both, "head")
+    assert alone is not None
+    lines = draw(alone, 60, 12, PLAIN).plain()
+    assert lines[0].startswith("weights")
+    assert lines[1].startswith("head")
+    assert not any("hidden1" in line for line in lines)
+    assert of_layer(both, "dropout") is None
+
+
+def test_the_ways_of_optimizers_have_letters_rates_and_the_run_s_own_on_top() -> None:
+    """Without colours nobody could tell one way from another."""
+    drawn = text("paths", 60, 16).splitlines()
+    assert drawn[1].startswith("A GD 0.5  B Adam 0.05")
+    below = "\n".join(drawn[2:])
+    assert below.count("A") == below.count("B") == 1
+    assert below.count("*") >= 1  # where the run is
+    narrow = text("paths", 18, 16, rates=[0.123456, 12.5]).splitlines()
+    assert [line.strip() for line in narrow[1:3]] == ["A GD 0.123", "B Adam 12.5"]
+    lost = np.full((2, 11, 2), np.nan)
+    lost[:, 0] = 0.0
+    assert "can't be drawn" not in text("paths", 60, 16, ways=lost)
+
+
+def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
+    """A student would have to count the boundaries of fifty nets."""
+    drawn = text("tally", 76, 16, Palette(shades=False)).splitlines()
+    assert drawn[0].startswith("2 of 4 solved  95% of the training samples right")
+    assert drawn[1].rstrip() == "●7×●"
+    assert drawn[2].startswith("height")
+    many = text("tally", 76, 20, accuracy=[1.0] * 500, solved=[True] * 500)
+    assert many.splitlines()[0].startswith("500 of 500 solved")
+
+
+def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
+    """The mean of folds alone hides how far they lie apart."""
+    drawn = text("spread", 60, 12, Palette(shades=False))
+    assert drawn.splitlines()[0] == "validation accuracy of 4 folds  │ mean  ─ ± 1 sd  1 without"
+    assert "mean 96.0%  sd 1.0%  se 0.6%  n 3" in drawn
+    assert drawn.count("•") == 3
+    empty = text("spread", 60, 12, values=[np.nan] * 4, mean=[np.nan], sd=[np.nan], se=[np.nan])
+    assert "no score  n 0" in empty
+    groups = [f"lr {i}" for i in range(40)]
+    many = draw(
+        made_pictures.of("spread", groups=groups, mean=np.ones(40), sd=np.ones(40), se=np.ones(40), best=[1]),
+        60, 20, PLAIN,
+    )  # fmt: skip
+    assert many.seen == (5, 40)
+    assert any(line.startswith("* lr 1") for line in many.plain())
+
+
+def test_gradients_by_layer_stand_on_a_scale_of_powers_of_ten() -> None:
+    """On an even scale every vanishing gradient looks like none."""
+    drawn = text("gradients-by-layer", 60, 9, Palette(shades=False)).splitlines()
+    assert drawn[0] == "norm of each layer's gradient  ━ step 1,150  ◆ step 0"
+    lengths = [line.count("━") for line in drawn[1:4]]
+    assert lengths[1] == 0 < lengths[0] < lengths[2]
+    assert "0" in drawn[2]
+    assert drawn[1].index("◆") < drawn[2].index("◆") < drawn[3].index("◆")
+    assert "1e-4" in drawn[5]

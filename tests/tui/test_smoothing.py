@@ -58,6 +58,18 @@ def test_a_long_run_looks_as_smooth_as_a_short_one() -> None:
     assert long < short
 
 
+def test_the_average_of_a_long_run_still_moves_where_its_rows_come_one_by_one() -> None:
+    before, single, total, level, rise = 600_000, 6000, 1_000_000, 1.2, 0.004
+    series = _series(np.full(before, level))
+    smooth = average(series, 0.99, total)
+    for _ in range(single):
+        series.append(np.full(1, level + rise, np.float32))
+        average(series, 0.99, total)
+    factor = 0.99 ** (1000 / total)
+    expected = level + rise * (1 - factor**single) / (1 - factor ** (before + single))
+    assert smooth.latest() == pytest.approx(expected, rel=5e-5)
+
+
 def test_numbers_measured_now_and_then_are_smoothed_by_measurement() -> None:
     measured = np.random.default_rng(3).random(50)
     values = np.full(50 * 200, np.nan)

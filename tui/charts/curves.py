@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PLAN_POINTS = 200
 RATE_BINS = 120  # of the throughput: shorter ones show the machine's noise
+COLOURS = 8  # of members that are told apart
 EACH = 12  # members drawn each; of more than that the band says enough
 
 
@@ -109,6 +110,11 @@ def rate_curve(
     lines = series_lines(series, view, 0.0, name="rate", sparse=True)
     if _rates_differ(follower, view):
         own = _each(follower, "lr", view, 0.0, picked, style="train", sparse=True)
+        low, high = view.range
+        own = [
+            dataclasses.replace(line, marker=line.name[-1], marked=(low + (high - low) * (0.1 + 0.08 * place),))
+            for place, line in enumerate(own)
+        ]
         return _data(follower, view, own, marked=False, note="each member's own")
     now = follower.step
     if plan is not None and now < plan.total_steps:
@@ -166,6 +172,7 @@ def _measured(
         follower, view, lines, goal=goal, factor=factor, series=exact, points=points, note=_together(follower),
         gaps=smoothed.gaps(series) if column == "loss" else [],
         fits_log=column != "loss" or is_nowhere_negative(least, points),
+        most=factor if column == "accuracy" else math.inf,
     )  # fmt: skip
 
 
@@ -181,18 +188,23 @@ def _each(
     follower: Follower, column: str, view: View, smoothing: float, picked: int | None,
     *, style: str = "faint", factor: float = 1.0, sparse: bool = False, total: int | None = None,
 ) -> list[Line]:  # fmt: skip
-    """A line for each member that has not diverged, and for the one that was picked in any case."""
+    """A line for each member that has not diverged, and for the one that was picked in any case.
+
+    Candidates of a sweep have a colour each, the same in every chart, where there are enough.
+    """
     assert follower.layout is not None
     lines = []
     count = len(follower.layout.members)
+    coloured = count <= COLOURS and any(member.get("values") for member in follower.layout.members)
     for member in range(count):
         if member != picked and (count > EACH or member in follower.diverged):
             continue
-        name = f"#{member}" if member == picked or style != "faint" else ""
+        name = f"#{member}" if member == picked or style != "faint" or coloured else ""
         own = series_lines(
             follower.series(column, member), view, smoothing, name=name, factor=factor, sparse=sparse, total=total
         )
-        lines += [dataclasses.replace(line, style="member" if member == picked else style) for line in own[-1:]]
+        shown = "member" if member == picked else f"run{member + 1}" if coloured else style
+        lines += [dataclasses.replace(line, style=shown) for line in own[-1:]]
     return lines
 
 
@@ -220,7 +232,7 @@ def _data(
     follower: Follower, view: View, lines: list[Line],
     *, goal: float | None = None, factor: float = 1.0, series: dict[str, Pyramid] | None = None,
     points: Points | None = None, gaps: list[int] | None = None, marked: bool = True, note: str = "",
-    fits_log: bool = True,
+    fits_log: bool = True, most: float = math.inf,
 ) -> ChartData:  # fmt: skip
     return ChartData(
         tuple(lines),
@@ -231,6 +243,8 @@ def _data(
         tuple(view.scale.at(np.array(gaps[:1000])).tolist()) if gaps else (),
         note,
         fits_log,
+        most,
+        float(view.scale.at(np.array([max(0, follower.step - 1)]))[0]),
         exact=_exact(follower, view, lines, series or {}, points or Points(), factor),
     )
 

@@ -1,7 +1,7 @@
 """The charts of a console: what each shows, taken from the run that the reader follows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.follow import Follower
@@ -35,6 +35,12 @@ class Panes:
     def source(self, name: str, chart: "Chart") -> Source:
         """name: loss, accuracy, rate, gradient or throughput."""
         return self._held(chart, self._draw[name])
+
+    def want(self, columns: Sequence[str]) -> None:
+        """Read several columns in one pass over the past, where they are to be drawn together."""
+        with self._reader.looking() as follower:
+            if follower is not None:
+                follower.want(columns, self._reader.who)
 
     def column(self, column: str, chart: "Chart") -> Source:
         """Any column of the rows."""

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from engine.pyramid import Floats, Pyramid
 
-BLOCK = 64  # values that one matrix product smooths
+BLOCK = 64  # values that one row of a matrix product smooths
+PIECE = 64 * BLOCK  # values of one product: it is too small to be divided among threads, and stays in the cache
+WHOLE = 1 - 1e-9  # a weight that is 1 to all digits of a float32
 FINE = 1000  # points of a whole run between which the smoothing is counted: a longer run is smoothed over more steps
 
 
@@ -35,42 +37,59 @@ class Average:
         self._factor = factor
         powers = factor ** np.arange(BLOCK + 1)
         distance = np.arange(BLOCK)[None, :] - np.arange(BLOCK)[:, None]
-        self._kernel = np.where(distance >= 0, powers[np.maximum(distance, 0)], 0.0) * (1 - factor)
-        self._carry = powers[1:]
+        kernel = np.where(distance >= 0, powers[np.maximum(distance, 0)], 0.0) * (1 - factor)
+        self._kernel, self._carry = kernel.astype(np.float32), powers[1:].astype(np.float32)
         self._sum = self._weight = 0.0
 
     def take(self, values: Floats) -> None:
+        room = self.series.room(len(values))
+        for first in range(0, len(values), PIECE):
+            piece = slice(first, first + PIECE)
+            room[piece] = self._take_piece(values[piece])
+        self.series.filled(len(values))
+
+    def _take_piece(self, values: Floats) -> Floats:
         measured = np.isfinite(values)
+        if measured.all():
+            return self._smooth(values, None)
+        smooth = np.full(len(values), np.nan, np.float32)
         if self._sparse:
-            smooth = np.full(len(values), np.nan, np.float32)
-            smooth[measured] = self._smooth(values[measured].astype(np.float64), np.ones(int(measured.sum())))
+            smooth[measured] = self._smooth(values[measured], None)
         else:
-            smooth = self._smooth(np.where(measured, values, 0).astype(np.float64), measured.astype(np.float64))
-            smooth[~measured] = np.nan
-        self.series.append(smooth)
+            smooth[measured] = self._smooth(np.where(measured, values, np.float32(0)), measured)[measured]
+        return smooth
 
-    def _smooth(self, values: NDArray[np.float64], weights: NDArray[np.float64]) -> Floats:
+    def _smooth(self, values: Floats, measured: NDArray[np.bool_] | None) -> Floats:
+        """measured: which of the values are some; None for all."""
         sums, self._sum = self._filter(values, self._sum)
-        totals, self._weight = self._filter(weights, self._weight)
+        if measured is None:
+            if self._weight > WHOLE:  # and stays so: nothing is left to be divided by
+                return sums
+            measured = np.ones(len(values), np.bool_)
+        weights, self._weight = self._filter(measured.astype(np.float32), self._weight)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return (sums / totals).astype(np.float32)
+            return sums / weights
 
-    def _filter(self, values: NDArray[np.float64], state: float) -> tuple[NDArray[np.float64], float]:
+    def _filter(self, values: Floats, state: float) -> tuple[Floats, float]:
         """y_t = a · y_(t−1) + (1 − a) · x_t, a block at a time; y, and its last value."""
         if not len(values):
             return values, state
+        smooth = np.empty(len(values), np.float32)
         whole = len(values) // BLOCK * BLOCK
-        blocks = values[:whole].reshape(-1, BLOCK) @ self._kernel
-        states = []
-        decay = float(self._carry[-1])
+        blocks = smooth[:whole].reshape(-1, BLOCK)
+        np.matmul(values[:whole].reshape(-1, BLOCK), self._kernel, out=blocks)
+        states, decay = [], self._factor**BLOCK
         for last in blocks[:, -1].tolist():
             states.append(state)
             state = decay * state + last
-        blocks += np.multiply.outer(np.array(states), self._carry)
+        blocks += np.multiply.outer(np.array(states, np.float32), self._carry)
         rest = len(values) - whole
-        tail = values[whole:] @ self._kernel[:rest, :rest] + state * self._carry[:rest]
-        smooth = np.concatenate([blocks.ravel(), tail])
-        return smooth, float(smooth[-1])
+        if rest:
+            own = values[whole:] @ self._kernel[:rest, :rest]
+            smooth[whole:] = own + np.float32(state) * self._carry[:rest]
+            # Not in float32: what one step adds to a long run's average would be lost.
+            state = self._factor**rest * state + float(own[-1])
+        return smooth, state
 
 
 class Gaps:

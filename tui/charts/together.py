@@ -135,6 +135,8 @@ def overlaid(
         next(iter(data.values())).x_unit,
         gaps=tuple(gap for each in data.values() for gap in each.gaps) if which != "val" else (),
         note={"both": "A train, a val", "train": "train", "val": "val"}[which],
+        most=100.0 if column == "accuracy" else math.inf,
+        end=max(ends.values()),
         exact=_exact(data, ends, which),
     )
 

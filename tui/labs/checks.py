@@ -18,15 +18,15 @@ class Checks(Lines):
     """
 
     standing: Standing | None = None
-    errors: dict[str, str] = {}  # noqa: RUF012 - replaced as a whole
 
-    def show(self, standing: Standing, errors: dict[str, str] | None = None) -> None:
-        """errors: why a check could not be met, by its id; None: as before."""
+    def show(self, standing: Standing) -> None:
         self.standing = standing
-        if errors is not None:
-            self.errors = errors
         self.styles.height = len(self._all(max(1, self.content_size.width)))
         self.show_lines()
+
+    def on_resize(self) -> None:
+        if self.standing is not None:
+            self.show(self.standing)  # other breaks, another height
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         return self._all(width)[:height]
@@ -34,7 +34,7 @@ class Checks(Lines):
     def _all(self, width: int) -> list[Line]:
         if self.standing is None:
             return []
-        drawn = [self._head(self.standing, width)]
+        drawn, errors = [self._head(self.standing, width)], self.standing.errors
         for check in self.standing.lab.model.checks:
             value, passed = self.standing.outcomes.get(check.id, (None, None))
             sign, style = SIGNS[passed]
@@ -46,7 +46,7 @@ class Checks(Lines):
             first, *more = wrapped(text, width - 2 - width_of(numbers))
             drawn.append(spread([Piece(f"{sign} ", style), Piece(first)], numbers, width))
             drawn += [(Piece(f"  {line}"),) for line in more]
-            error = self.errors.get(check.id)
+            error = errors.get(check.id)
             if error:
                 drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(error), width - 2)]
         return drawn

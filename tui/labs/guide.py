@@ -7,6 +7,7 @@ from textual.widgets import Markdown
 from engine.labs import flow
 from engine.labs.texts import say
 from engine.output import lines
+from tui.labs.checks import Checks
 from tui.labs.standing import Standing
 from tui.labs.words import word
 
@@ -22,15 +23,19 @@ class Guide(VerticalScroll, can_focus=True):
     Guide MarkdownParagraph { margin: 0 0 1 0; }
     Guide MarkdownBulletList, Guide MarkdownOrderedList { margin: 0 0 1 0; }
     Guide MarkdownFence { margin: 0 0 1 0; max-height: 60; }
+    Guide Checks { display: none; padding: 0; }
+    .-narrow Guide Checks, .-tiny Guide Checks { display: block; }
     """
 
     _text = ""
 
     def compose(self) -> ComposeResult:
         yield Markdown("", open_links=False)
+        yield Checks(classes="guide-checks")
 
     async def show(self, standing: Standing) -> None:
         """Show the lab as it stands; what has not changed is left alone, and so is the place that was scrolled to."""
+        self.query_one(Checks).show(standing)
         text = written(standing)
         if text != self._text:
             self._text = text

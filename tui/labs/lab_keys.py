@@ -39,6 +39,7 @@ class LabKeys(Screen[None]):
     lab_id: str
     language: Language
     standing: Standing
+    _file = 0  # the one that was edited last
 
     @property
     def _descent(self) -> "DescentApp":
@@ -50,8 +51,7 @@ class LabKeys(Screen[None]):
         """style: "", "good" or "trouble". busy: it is still under way."""
         raise NotImplementedError
 
-    async def show_standing(self, errors: dict[str, str] | None = None) -> None:
-        """errors: of the criteria that could not be met, by their ids, after an attempt."""
+    async def show_standing(self) -> None:
         raise NotImplementedError
 
     # --- what is common ---
@@ -61,15 +61,15 @@ class LabKeys(Screen[None]):
         self.lab_id, self.language = lab_id, language
         self.standing = standing_.look(lab_id, language)
 
-    async def look_again(self, errors: dict[str, str] | None = None) -> None:
+    async def look_again(self) -> None:
         """Read anew where the learner stands, and show it."""
         try:
-            self.standing = standing_.look(self.lab_id, self.language)
+            self.standing = standing_.look(self.lab_id, self.language, trained=self._has_trained())
         except DescentError as error:
             self.tell_learner(" ".join(str(error).split()), "trouble")
             return
         if self.is_attached:
-            await self.show_standing(errors)
+            await self.show_standing()
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -82,6 +82,12 @@ class LabKeys(Screen[None]):
         if self._descent.read_only:
             return False
         return action == "hint" or self.standing.record.started is not None
+
+    def _has_trained(self) -> bool:
+        """Whether a run of this lab is known."""
+        name = f"{self.lab_id}-"
+        runs = [run.folder for run in self._descent.runs or ()] + self._descent.opened
+        return any(folder.id.startswith(name) for folder in runs)
 
     def lab_hints(self) -> list[tuple[str, str]]:
         """Ids of bindings, and what they are called; the most wanted first."""
@@ -105,9 +111,14 @@ class LabKeys(Screen[None]):
     async def _hint(self) -> None:
         from tui.screens.reading import Reading
 
-        level, text = flow.hint(self.standing.lab, language=self.language)
-        title = say("hint", self.language, level=level, of=flow.LEVELS)
-        await self.app.push_screen_wait(Reading(title, text, word("close", self.language)))
+        more = True
+        while more:
+            level, text = flow.hint(self.standing.lab, language=self.language)
+            title = say("hint", self.language, level=level, of=flow.LEVELS)
+            further = word("next hint", self.language) if level < flow.LEVELS else ""
+            reading = Reading(title, text, word("close", self.language), further=further)
+            said: bool | None = await self.app.push_screen_wait(reading)
+            more = bool(said)
         await self.look_again()
 
     def action_write(self) -> None:
@@ -121,8 +132,7 @@ class LabKeys(Screen[None]):
             name, folder = self.standing.files[0].name, self.standing.folder
             self.tell_learner(word("gone", self.language, file=name, folder=folder), "trouble")
             return
-        # The code first, where there is some: the preset is the shorter one to find.
-        await self.app.push_screen_wait(Write(files, self.language, at=getattr(self, "_file", 0)))
+        self._file = await self.app.push_screen_wait(Write(files, self.language, at=self._file)) or 0
         await self.look_again()
 
     def action_go(self) -> None:
@@ -166,11 +176,10 @@ class LabKeys(Screen[None]):
             return
         finally:
             timer.stop()
-        errors = {check["id"]: str(check["error"]) for check in verdict["checks"] if check.get("error")}
-        await self.look_again(errors)
+        await self.look_again()
         self._tell_verdict(verdict)
         if verdict["passed"]:
-            self._show_pass(verdict)
+            self._show_pass()
 
     def _tell_verdict(self, verdict: dict[str, Any]) -> None:
         problem = verdict.get("problem")
@@ -182,16 +191,16 @@ class LabKeys(Screen[None]):
             said = word("graded", self.language, met=verdict["met"], of=verdict["of"])
             self.tell_learner(said, "trouble" if verdict["met"] < verdict["of"] else "good")
 
-    def _show_pass(self, verdict: dict[str, Any] | None) -> None:
+    def _show_pass(self) -> None:
         from tui.screens.passed import Passed
 
-        self.app.push_screen(Passed(self.standing, verdict), self._after_pass)
+        self.app.push_screen(Passed(self.standing), self._after_pass)
 
     def _after_pass(self, go_on: bool | None) -> None:
         self.run_worker(self._next_lab() if go_on else self.look_again(), group="dialog", exclusive=True)
 
     def action_why(self) -> None:
-        self._show_pass(None)
+        self._show_pass()
 
     async def _next_lab(self) -> None:
         """The lab that comes next in the course."""

@@ -32,7 +32,7 @@ class Way(Lines):
         standing = self.standing
         if standing is None:
             return []
-        language, reached = standing.language, _REACHED[standing.step]
+        language, reached = standing.language, _REACHED[standing.step] + (standing.step == "run" and standing.trained)
         drawn: list[Line] = [(Piece(word("way", language), "strong"),)]
         for at, step in enumerate(STEPS):
             sign, style = ("✓", "good") if at < reached else ("▶", "you") if at == reached else ("·", "quiet")

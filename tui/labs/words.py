@@ -11,6 +11,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "again": ("train again", "다시 학습"),
     "check": ("check", "채점"),
     "hint": ("hint", "힌트"),
+    "next hint": ("next hint", "다음 힌트"),
     "write": ("edit files", "파일 편집"),
     "text": ("text", "설명"),
     "why": ("why", "해설"),
@@ -33,7 +34,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "way explain": ("why", "해설"),
     "to start": ("enter puts them into this folder", "Enter를 누르면 이 폴더에 만듭니다"),
     "in": ("{files} in {folder}", "{files} ({folder})"),
-    "to predict": ("{count} to answer before anything runs", "실행 전에 {count}개에 답하세요"),
+    "to predict": ("{count} to answer before anything runs", "실행 전에 {count}문제에 답하세요"),
     "predicted": ("{count} kept", "{count}개 저장됨"),
     "to run": ("train your preset and watch it", "프리셋을 학습시키고 지켜봅니다"),
     "to check": ("{of} criteria", "기준 {of}개"),
@@ -50,7 +51,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "your files": ("Your files", "내 파일"),
     "not graded": ("not graded yet", "아직 채점 전"),
     # what happens
-    "grading": ("grading in a process of its own: {seconds} s", "별도 프로세스에서 채점 중: {seconds}초"),
+    "grading": (
+        "being graded, anew and with the lab's own seeds; 10 to 30 s as a rule: {seconds} s",
+        "실습의 시드로 새로 학습시켜 채점 중입니다. 보통 10~30초 걸립니다: {seconds}초",
+    ),
     "graded": ("{met} of {of} criteria met", "기준 {of}개 중 {met}개 통과"),
     "graded all": ("all {of} criteria met", "기준 {of}개 모두 통과"),
     "not gradable": ("could not be graded: {why}", "채점하지 못했습니다: {why}"),

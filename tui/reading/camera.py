@@ -13,7 +13,7 @@ from tui.reading.digest import digest_of
 from tui.reading.meters import Meters
 from tui.reading.snapshot import TREND, Anomaly, LayerRow, Snapshot, preset_of
 from tui.reading.story import Story
-from tui.reading.words import Log, device
+from tui.reading.words import Log, collapse_words, device, winner_words
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 RECENT = 50  # steps whose mean is "the loss now": one batch's loss says little
 PACE_SECONDS = 3.0  # of training, over which steps a second are counted
+SHOWN = ("loss", "accuracy", "lr", "grad_norm")
+OF_LAYERS = ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
+FIRST_TRENDS = 8  # layers whose sparkline is read ahead of anybody's asking: more are seldom on the screen
 CALM = 0.5  # seconds in which the numbers of a running run stay: those that change with every frame can't be read
 
 
@@ -36,6 +39,9 @@ class Camera:
         self._meters = Meters(follower.folder)
         self._log = Log()
         self._loaded: Preset | None = None
+        self._taken = False
+        self._parent = _parent(follower)
+        self._unplanned: dict[str, Any] | None = None  # the latest plan, where `plan` is not of it yet
         self._story = Story()
         self._values: dict[str, Any] = {}
         self._checkpoints: tuple[int, ...] = ()
@@ -45,7 +51,11 @@ class Camera:
         """Now, as the follower last saw it. trends: names of the layers whose sparkline is wanted."""
         follower, story = self.follower, self._story
         facts, events = follower.facts, follower.events
+        self._want(trends)
         self._digest(facts, events)
+        if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
+            self.plan, self._unplanned = self._planned([self._unplanned]), None
+        self._taken = True
         per_epoch = story.per_epoch or facts.get("steps_per_epoch")
         total = story.total_steps or facts.get("total_steps")
         epoch = story.epoch(follower.step, per_epoch)
@@ -57,6 +67,8 @@ class Camera:
             state=follower.state,
             stage=str(story.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
             reason=clean(str(story.last.get("state", {}).get("reason", ""))),
+            parent=self._parent,
+            winner=winner_words(story.last["winner"]) if "winner" in story.last else "",
             step=follower.step,
             total_steps=total,
             epoch=epoch,
@@ -71,7 +83,7 @@ class Camera:
             test_loss=self._evaluated("test", "loss"),
             test_accuracy=self._evaluated("test", "accuracy"),
             layers=self._calmly("layers", lambda: self._layers(trends), of=trends),
-            statistics_every=self._values.get("train.statistics_every"),
+            statistics_every=every if isinstance(every := self._values.get("train.statistics_every"), int) else None,
             members=len(layout.members) if layout is not None else 1,
             member=self.member,
             has_accuracy="accuracy" in columns,
@@ -87,19 +99,37 @@ class Camera:
             output=_tail(follower.folder.output) if self.wants_output else (),
         )
 
+    def _want(self, trends: Collection[str]) -> None:
+        """All that a snapshot and the charts show, in one pass over the past: a long run is a large file."""
+        if self.follower.layout is None:
+            return
+        names = [layer["name"] for layer in self.follower.layout.layers]
+        shown = [f"layer.{name}.grad_norm" for name in trends or names[:FIRST_TRENDS]]
+        if self._who == 0:
+            self.follower.want([*SHOWN, "time", *shown])
+        else:
+            self.follower.want([*SHOWN, *shown], self._who)
+            self.follower.want(["time"])
+        self.follower.want_latest((f"layer.{name}.{key}" for name in names for key in OF_LAYERS), self._who)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to be shown than the last snapshot's time allowed."""
+        return self._unplanned is not None
+
     def _digest(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
         """Work that only an event can call for."""
         if not self.preset:
             self.preset = live.settings(self.follower.folder)
         new = self._story.take(events, self.follower.rewinds)
         if new & {"checkpoint", "state", "rewound", "resumed"}:
-            self._checkpoints = tuple(self.follower.folder.checkpoints())
+            self._checkpoints = tuple(self.follower.folder.checkpoints(events))
         if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
             self._values = live.values(self.preset, facts, self._story.edits)
             plan = self._story.last.get("plan")
             if plan is not None:
                 self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}
-                self.plan = self._planned([plan])
+                self._unplanned = plan
 
     def _planned(self, events: Sequence[dict[str, Any]]) -> "Plan | None":
         from engine.plan import planned  # the schema behind it takes 0.3 s to import
@@ -111,13 +141,12 @@ class Camera:
         return planned(self._loaded, events)
 
     def _anomaly(self) -> Anomaly | None:
-        """The one that holds the run up now, if one does."""
+        """The one that holds the run up now, if one does; else the collapse that the model is in."""
         event = self._story.anomaly
         if event is None or self.follower.state not in ("paused", "failed"):
-            return None
+            return self._collapse()
         before = [step for step in self._checkpoints if step <= event["step"]]
         saved = event.get("checkpoint", before[-1] if before else None)
-        rates = [] if saved is None else self.follower.series("lr", self._who).values(saved, saved + 1).tolist()
         return Anomaly(
             int(event["step"]),
             clean(str(event.get("what", "loss"))),
@@ -127,8 +156,23 @@ class Camera:
             clean(str(event.get("kind") or "")),
             event.get("lr"),
             event.get("update_ratio"),
-            rates[0] if rates else None,
+            self._rate_at(saved, event.get("member")),
+            event.get("member"),
         )
+
+    def _collapse(self) -> Anomaly | None:
+        event = self._story.collapse
+        if event is None:
+            return None
+        since = int(event["since"])
+        saved = max((step for step in self._checkpoints if step <= since), default=None)
+        lr, rate_there = self._rate_at(since), self._rate_at(saved)
+        return Anomaly(since, "loss", saved, lr=lr, rate_there=rate_there, collapse=collapse_words(event))
+
+    def _rate_at(self, step: int | None, member: int | None = None) -> float | None:
+        who = self._who if member is None else member
+        rates = [] if step is None else self.follower.series("lr", who).values(step, step + 1).tolist()
+        return rates[0] if rates else None
 
     def _calmly(self, name: str, take: Callable[[], Any], of: object = None) -> Any:
         """What `take` returned last, while the run runs and goes on from where it was; `of`: what else it is of."""
@@ -197,10 +241,7 @@ class Camera:
 
     def _layer(self, index: int, layer: dict[str, str], trends: Collection[str]) -> LayerRow:
         name = layer["name"]
-        statistics = {
-            key: self._latest(f"layer.{name}.{key}")
-            for key in ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
-        }
+        statistics = {key: self._latest(f"layer.{name}.{key}") for key in OF_LAYERS}
         non_finite = bool(statistics.pop("non_finite") or 0)
         return LayerRow(
             index,
@@ -227,6 +268,14 @@ class Camera:
         low, span = min(measured), max(measured) - min(measured)
         span = max(span, 0.3)  # a factor of two fills half the height or less: noise is no trend
         return tuple(None if value is None else (value - low) / span for value in logs)
+
+
+def _parent(follower: Follower) -> tuple[str, int] | None:
+    try:
+        origin = follower.folder.origin()
+        return None if origin is None else (clean(str(origin["run"])), int(origin["step"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def schedule_of(preset: dict[str, Any]) -> str:

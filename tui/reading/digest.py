@@ -28,7 +28,8 @@ class Points:
             if self._length == self._room.shape[1]:
                 self._room = np.concatenate([self._room, np.empty_like(self._room)], axis=1)
             self._length += 1
-        self._room[:, self._length - 1] = step, value
+        at = self._length - 1
+        self._room[0, at], self._room[1, at] = step, value  # in one go it takes twice as long
 
     @property
     def steps(self) -> Floats:
@@ -101,7 +102,10 @@ class Digest:
         self._of(split, name, "mean").put(step, sum(finite) / len(finite) if finite else math.nan)
 
     def _of(self, split: str, name: str, member: Member) -> Points:
-        return self._points.setdefault((split, name, member), Points())
+        key = split, name, member
+        if key not in self._points:
+            self._points[key] = Points()
+        return self._points[key]
 
 
 _kept: weakref.WeakKeyDictionary[Follower, tuple[tuple[int, frozenset[int]], Digest]] = weakref.WeakKeyDictionary()

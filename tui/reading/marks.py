@@ -12,6 +12,8 @@ def mark_of(event: dict[str, Any]) -> tuple[int, str, str] | None:
             return (step, text, "quiet") if text else None
         case "anomaly":
             return step, f"✗ {event.get('what', '')}".strip(), "trouble"
+        case "collapse":
+            return int(event.get("since", step)), "✗ collapse", "trouble"
     return None
 
 

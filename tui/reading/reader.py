@@ -106,7 +106,7 @@ class Reader:
                 self.follower = Follower(self.folder)
                 self.camera = Camera(self.follower)
                 anyway = True
-            elif self.camera.follower.look():
+            elif self.camera.follower.look() or self.camera.is_behind:
                 anyway = True
             if not anyway:
                 return None

@@ -49,6 +49,8 @@ class Anomaly:
     """Where training broke. checkpoint: the last one before it; rate_there: the learning rate of its next update.
 
     began: "output" or "gradient" of `layer`, or "loss"; like layer, kind, lr and update_ratio, where it is known.
+    member: the one of several that is frozen now, while the others can go on.
+    collapse: in words, where the numbers are finite and the model is broken all the same; it holds nothing up.
     """
 
     step: int
@@ -60,6 +62,8 @@ class Anomaly:
     lr: float | None = None
     update_ratio: float | None = None
     rate_there: float | None = None
+    member: int | None = None
+    collapse: str = ""
 
     @property
     def factor(self) -> float:
@@ -78,6 +82,8 @@ class Snapshot:
     state: State
     stage: str = ""
     reason: str = ""
+    parent: tuple[str, int] | None = None  # of a fork: the id of the run and the step that it comes from
+    winner: str = ""  # of a sweep that is over, in words
     step: int = 0
     total_steps: int | None = None
     epoch: float = 0.0
@@ -121,7 +127,11 @@ class Snapshot:
     @property
     def short_id(self) -> str:
         """What tells it from the preset's other runs: the last four letters of an id of ours, or the user's own."""
-        return self.id[-4:] if preset_of(self.id) != self.id else self.id
+        return short_id(self.id)
+
+
+def short_id(run_id: str) -> str:
+    return run_id[-4:] if preset_of(run_id) != run_id else run_id
 
 
 def preset_of(run_id: str) -> str:

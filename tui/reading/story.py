@@ -11,8 +11,8 @@ Event = dict[str, Any]
 class Story:
     """A look costs what is new; a rewind, which voids events, costs all of them once.
 
-    last: the latest event of each kind. anomaly: the one that
-    nobody has seen to yet. edits: live settings and their values, as they were changed.
+    last: the latest event of each kind. anomaly: the one that nobody has seen to yet. collapse: the event, while the
+    model is broken. edits: live settings and their values, as they were changed.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,7 @@ class Story:
     def _forget(self) -> None:
         self.last: dict[str, Event] = {}
         self.anomaly: Event | None = None
+        self.collapse: Event | None = None
         self.edits: dict[str, Any] = {}
         self.per_epoch: int | None = None  # since the last change of the batch size
         self._epoch, self._since = 0.0, 0  # the epoch at that change, and its step
@@ -55,8 +56,12 @@ class Story:
                 self.edits.update(live.edits((event.get("arguments") or {}).get("edits", ())))
             case "anomaly":
                 self.anomaly = event
+            case "collapse":
+                self.collapse = event
+            case "recovered":
+                self.collapse = None
             case "rewound" | "resumed":
-                self.anomaly = None
+                self.anomaly = self.collapse = None
             case "state" if event.get("state") == "running":
                 self.anomaly = None  # somebody has seen to it
         if kind in ("plan", "batch_size"):

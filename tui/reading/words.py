@@ -177,10 +177,14 @@ def _member(event: Event, facts: Event) -> Said:
     return f"member {event.get('member')} {how}", "trouble" if how == "diverged" else ""
 
 
-def _winner(event: Event, facts: Event) -> Said:
+def winner_words(event: Event) -> str:
     values = ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in (event.get("values") or {}).items())
     who = ", ".join(f"#{member}" for member in event.get("members", ()))
-    return f"winner {who}: {values}  val {number(event.get('score'))}", "good"
+    return f"winner {who}: {values}  val {number(event.get('score'))}"
+
+
+def _winner(event: Event, facts: Event) -> Said:
+    return winner_words(event), "good"
 
 
 def _ensemble(event: Event, facts: Event) -> Said:
@@ -250,6 +254,20 @@ def _spike(event: Event, facts: Event) -> Said:
     return f"spike: loss {number(event.get('loss'))}, {number(event.get('usual'))} is usual", "trouble"
 
 
+def collapse_words(event: Event) -> str:
+    """What has broken, in half a sentence."""
+    if event.get("why") == "dead":
+        return f"all units of {clean(str(event.get('layer')))} are dead: it passes nothing on and learns nothing"
+    lowest = "" if event.get("lowest") is None else f"; it was down to {number(event['lowest'])}"
+    if not lowest:
+        return f"the loss is {number(event.get('loss'))}, far above the {number(event.get('start'))} it began at"
+    return f"the loss is back where it began, at {number(event.get('loss'))}{lowest}"
+
+
+def _collapse(event: Event, facts: Event) -> Said:
+    return f"collapsed since step {event.get('since', 0):,}: {collapse_words(event)}", "trouble"
+
+
 def _stall(event: Event, facts: Event) -> Said:
     return "the loss has stopped falling", "warn"
 
@@ -262,6 +280,8 @@ _SAY: dict[str, Callable[[Event, Event], Said]] = {
     "command": _command,
     "anomaly": _anomaly,
     "spike": _spike,
+    "collapse": _collapse,
+    "recovered": lambda event, _: ("recovered: the loss is down again", "good"),
     "member": _member,
     "winner": _winner,
     "ensemble": _ensemble,

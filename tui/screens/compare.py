@@ -12,7 +12,6 @@ from textual.screen import Screen
 from engine.comparison import Comparison
 from engine.run import RunFolder
 from tui.charts.together import Together, Which, overlaid
-from tui.widgets.canvas import RUNS
 from tui.widgets.chart import Chart
 from tui.widgets.chart_data import NOTHING, ChartData
 from tui.widgets.compare_tables import Differences, Finals, WhoLine
@@ -35,12 +34,6 @@ LABELS = {
     "compare.choose": "other runs",
     "app.help": "help",
 }
-
-
-class CompareChart(Chart):
-    """A chart with the colours of the runs."""
-
-    DEFAULT_CSS = "CompareChart {" + "".join(f"& > .chart--{name} {{ color: ${name}; }}" for name in RUNS) + "}"
 
 
 class Compare(Screen[None]):
@@ -91,8 +84,8 @@ class Compare(Screen[None]):
         liked = self.app.settings
         yield WhoLine()
         with Horizontal(id="charts"):
-            yield CompareChart("loss", smoothing=liked.smoothing, log_y=liked.log_y, id="loss")
-            yield CompareChart("accuracy %", smoothing=liked.smoothing, id="accuracy")
+            yield Chart("loss", smoothing=liked.smoothing, log_y=liked.log_y, id="loss")
+            yield Chart("accuracy %", smoothing=liked.smoothing, id="accuracy")
         with Container(id="compare-tables"):
             yield Finals()
             yield Differences(classes="-behind")

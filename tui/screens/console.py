@@ -9,8 +9,9 @@ from textual.screen import ModalScreen, Screen
 
 from engine.run import RunFolder
 from tui.charts.panes import Panes
+from tui.reading.camera import RECENT
 from tui.reading.reader import Reader
-from tui.reading.snapshot import Snapshot
+from tui.reading.snapshot import USUAL_RATIO, Snapshot
 from tui.screens.ask import Ask
 from tui.screens.steered import SteeredScreen
 from tui.widgets.chart import Chart
@@ -21,9 +22,22 @@ from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import Notice, StatusLine
 from tui.widgets.top_line import TopLine
 
+MEANS = (  # what help says of the signs and words on this screen
+    ("●", f"update/w is usual: {USUAL_RATIO[0]:g} to {USUAL_RATIO[1]:g} a step"),
+    ("▲ ▼", "it is larger; smaller (0: frozen or dead)"),
+    ("|grad| |w|", "norms of a layer's gradient and weights; trend: |grad|"),
+    ("dead", "share of units that pass no gradient, of one batch"),
+    ("lr_scale", "your hand: rate = optimizer.lr × schedule × lr_scale"),
+    ("train", f"below: mean of {RECENT} steps; on charts: smoothed"),
+    ("", "in the finals of a run: mean of its last epoch"),
+    ("best", "the checkpoint of the lowest validation loss so far"),
+)
+
 
 class Console(SteeredScreen):
     """Watches a run and steers it."""
+
+    HELP_WORDS = MEANS
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's own
@@ -72,6 +86,7 @@ class Console(SteeredScreen):
         for chart in self.query(Chart):
             assert chart.id is not None
             chart.source = self.panes.source(chart.id, chart)
+        self.query_one(StatusLine).offers_help = not self.descent.read_only
         self.reader.start()
 
     def on_unmount(self) -> None:
@@ -265,7 +280,7 @@ class Console(SteeredScreen):
     def action_pictures(self) -> None:
         from tui.screens.pictures import Pictures
 
-        self.app.push_screen(Pictures(self.folder))
+        self.app.push_screen(Pictures(self.folder, console=self))
 
     def action_compare(self) -> None:
         from tui.home import comparing

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -29,7 +28,7 @@ class Course(ModalScreen[str | None]):
     Course { align: center middle; background: $background 60%;
         .dialog { width: 84; max-width: 96%; }
         OptionList, OptionList:focus {
-            height: auto; max-height: 1fr; border: none; padding: 0; background: transparent;
+            height: auto; max-height: 18; border: none; padding: 0; background: transparent;
         }
         .keys { color: $quiet; margin-top: 1; height: 1; }
     }
@@ -43,13 +42,7 @@ class Course(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         known, course = progress.load(), labs()
         width = max((len(lab.id) for lab in course), default=0)
-        options: list[Option | None] = []
-        topic = None
-        for lab in course:
-            if lab.model.topic != topic:
-                topic = lab.model.topic
-                options.append(Option(Text(say(topic, self._language), "bold"), disabled=True))
-            options.append(Option(self._line(lab, known.of(lab.id), width), id=lab.id))
+        options = [Option(self._line(lab, known.of(lab.id), width), id=lab.id) for lab in course]
         with Vertical(classes="dialog") as box:
             box.border_title = word("which lab", self._language)
             yield OptionList(*options)
@@ -64,12 +57,12 @@ class Course(ModalScreen[str | None]):
         terminal = getattr(self.app, "terminal", None)
         unicode = terminal is None or terminal.unicode
         sign = lab_sign(record.state, unicode=unicode)
-        title, about = clean(lab.text("title", self._language)), clean(lab.text("about", self._language))
+        topic = say(lab.model.topic, self._language)
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(f" {sign} ", "bold")
         line.append(f"{lab.id:<{width}}  ")
-        line.append(title + " " * max(1, 26 - cell_len(title)), "bold")
-        line.append(about, "dim")
+        line.append(clean(lab.text("title", self._language)), "bold")
+        line.append(f"  {topic}", "dim")
         return line
 
     @on(OptionList.OptionSelected)

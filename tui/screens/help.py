@@ -28,6 +28,8 @@ class Help(ModalScreen[None]):
     def __init__(self, screen: Screen[Any]) -> None:
         super().__init__()
         self._groups = keys_of(screen)
+        means = getattr(screen, "HELP_WORDS", ())
+        self._groups += [("what it shows", list(means))] if means else []
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="help", classes="dialog")

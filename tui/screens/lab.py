@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, VerticalScroll
 
 from engine.labs import flow, progress
 from engine.labs.format import Language
@@ -26,7 +26,7 @@ class LabScreen(LabKeys):
     CSS = """
     LabScreen #lab-body { height: 1fr; }
     LabScreen Guide { width: 3fr; max-width: 100; }
-    LabScreen #lab-side { width: 2fr; border-left: vkey $rule; padding: 0 0 0 1; }
+    LabScreen #lab-side { width: 2fr; border-left: vkey $rule; padding: 0 0 0 1; scrollbar-size-vertical: 1; }
     LabScreen #lab-side Way { margin-bottom: 1; }
     LabScreen.-narrow #lab-body { layout: vertical; }
     LabScreen.-narrow Guide { width: 1fr; height: 1fr; }
@@ -50,7 +50,7 @@ class LabScreen(LabKeys):
         yield LabLine()
         with Horizontal(id="lab-body"):
             yield Guide()
-            with Vertical(id="lab-side"):
+            with VerticalScroll(id="lab-side"):
                 yield Way()
                 yield Checks()
         yield Said()
@@ -66,13 +66,13 @@ class LabScreen(LabKeys):
         if self.is_attached:
             self.query_one(Said).say(text, style, busy=busy)
 
-    async def show_standing(self, errors: dict[str, str] | None = None) -> None:
+    async def show_standing(self) -> None:
         if not self.query(KeyLine):
             return
         standing = self.standing
         self.query_one(LabLine).show(standing)
         self.query_one(Way).show(standing)
-        self.query_one(Checks).show(standing, errors)
+        self.query_one("#lab-side Checks", Checks).show(standing)
         self._show_keys()
         await self.query_one(Guide).show(standing)
 
@@ -81,7 +81,7 @@ class LabScreen(LabKeys):
         hints = [Hint("enter", next_words(self.standing), "go_on")]
         for name, label in self.lab_hints():
             # Enter is what trains first; g is for the runs after that one.
-            if name in keys and not (name == "lab.go" and self.standing.step != "done"):
+            if name in keys and not (name == "lab.go" and self.standing.step in ("start", "predict")):
                 hints.append(Hint(written(keys[name].key), label, keys[name].action))
         hints.append(Hint("esc", word("back", self.language), "app.pop_screen"))
         self.query_one(KeyLine).show([*hints, Hint("?", word("help", self.language), "app.help")])
@@ -95,6 +95,8 @@ class LabScreen(LabKeys):
                 self.run_worker(get_files(self), group="dialog", exclusive=True)
             case "predict":
                 self.run_worker(self._predict(), group="dialog", exclusive=True)
+            case "run" if self.standing.trained:
+                self.action_check()
             case "run":
                 self.action_go()
             case "explain":

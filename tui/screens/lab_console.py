@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, VerticalScroll
 
 from engine.labs.format import Language
 from engine.run import RunFolder
@@ -29,11 +29,12 @@ class LabConsole(LabKeys, Console):
     LabConsole #lab-run { height: 1fr; }
     LabConsole Guide { width: 1fr; min-width: 30; border-right: vkey $rule; }
     LabConsole Deck { width: 2fr; }
-    LabConsole Checks { max-height: 12; margin-top: 1; }
+    LabConsole #lab-checks { height: auto; max-height: 12; margin-top: 1; scrollbar-size-vertical: 1; }
     LabConsole.-narrow Guide, LabConsole.-tiny Guide { display: none; }
     LabConsole.-narrow.-reading Guide, LabConsole.-tiny.-reading Guide { display: block; border: none; }
     LabConsole.-narrow.-reading Deck, LabConsole.-tiny.-reading Deck { display: none; }
-    LabConsole.-short Checks, LabConsole.-flat Checks { display: none; }
+    LabConsole.-short #lab-checks, LabConsole.-flat #lab-checks { display: none; }
+    LabConsole.-narrow #lab-checks, LabConsole.-tiny #lab-checks { display: none; }
     LabConsole.-normal.-reading Guide, LabConsole.-wide.-reading Guide { display: none; }
     .-ascii LabConsole Guide { border-right: none; }
     """
@@ -50,7 +51,8 @@ class LabConsole(LabKeys, Console):
         with Horizontal(id="lab-run"):
             yield Guide()
             yield Deck(self.descent.settings)
-        yield Checks()
+        with VerticalScroll(id="lab-checks"):
+            yield Checks()
         yield StatusLine(id="status")
         yield KeyLine(id="keys")
 
@@ -67,10 +69,13 @@ class LabConsole(LabKeys, Console):
     def tell_learner(self, text: str, style: str = "", *, busy: bool = False) -> None:
         self.say(Notice(text, style, busy, since=time.monotonic()))
 
-    async def show_standing(self, errors: dict[str, str] | None = None) -> None:
+    async def show_standing(self) -> None:
         if self.query(Guide):
-            self.query_one(Checks).show(self.standing, errors)
+            self.query_one("#lab-checks Checks", Checks).show(self.standing)
             await self.query_one(Guide).show(self.standing)
+            if self.standing.outcomes and (self.has_class("-narrow") or self.has_class("-tiny")):
+                self.add_class("-reading")  # there is no room for both; the criteria end the text
+                self.query_one(Guide).scroll_end(animate=False)
 
     def action_text(self) -> None:
         self.toggle_class("-reading")

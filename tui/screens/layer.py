@@ -1,4 +1,4 @@
-"""One layer of the model, closely: the history of each of its statistics."""
+"""One layer of the model, closely: the history of its statistics, and how its numbers are spread."""
 
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from tui.reading.snapshot import LayerRow, Snapshot
 from tui.screens.console import Console, SideScreen
 from tui.widgets.chart import Chart
 from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.layer_histograms import LayerHistograms
 from tui.widgets.layer_table import share, three_digits
 from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.top_line import TopLine
@@ -61,19 +62,25 @@ class LayerLine(Lines):
 
 
 class Layer(SideScreen):
-    """Charts of one layer; up and down go to its neighbours."""
+    """Charts and histograms of one layer, on a low screen one or the other; up and down go to its neighbours."""
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal")]  # noqa: RUF012 - Textual's own
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "app.pop_screen", "back to the console", show=False, id="layer.back"),
         Binding("up,k", "other(-1)", "the layer before", show=False, id="layer.before"),
         Binding("down,j", "other(1)", "the layer after", show=False, id="layer.after"),
+        Binding("h", "turn", "its histograms, or its history", show=False, id="layer.turn"),
+        Binding("enter,r", "ask", "new histograms now", show=False, id="layer.ask"),
     ]
     DEFAULT_CSS = """
     Layer {
-        Grid { grid-size: 2; height: 1fr; }
+        Grid { grid-size: 2; height: 3fr; }
+        LayerHistograms { height: 2fr; }
     }
+    Layer.-low LayerHistograms, Layer.-low.-turned Grid { display: none; }
+    Layer.-low.-turned LayerHistograms { display: block; }
     Layer.-narrow Grid { grid-size: 1; }
     """
 
@@ -87,15 +94,40 @@ class Layer(SideScreen):
         with Grid():
             for statistic, (title, note) in list(STATISTICS.items())[:4]:
                 yield Chart(f"{title}: {note}", smoothing=0.0, log_y=statistic == "update_ratio", id=statistic)
+        yield LayerHistograms(self.console.folder)
         yield KeyLine()
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         self._choose(self._layer)
-        keys = [Hint("↑ ↓", "other layers", "other(1)"), Hint("esc", "back", "app.pop_screen")]
-        self.query_one(KeyLine).show([*keys, Hint("?", "help", "app.help")])
+        self._show_keys()
+        histograms, now = self.query_one(LayerHistograms), self.console.snapshot
+        await histograms.look()
+        if now is not None and (now.is_alive or histograms.is_older_than(max(now.checkpoints, default=0))):
+            self.action_ask()
+
+    def _show_keys(self) -> None:
+        keys = [Hint("↑ ↓", "other layers", "other(1)")]
+        if self.has_class("-low"):
+            keys.append(Hint("h", "history" if self.has_class("-turned") else "histograms", "turn"))
+        if not self.console.descent.read_only:
+            keys.append(Hint("enter", "new histograms", "ask"))
+        self.query_one(KeyLine).show([*keys, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_keys)
+
+    def action_turn(self) -> None:
+        self.toggle_class("-turned")
+        self._show_keys()
+
+    def action_ask(self) -> None:
+        if not self.console.descent.read_only:
+            self.run_worker(self.query_one(LayerHistograms).ask(), group="histograms")
 
     def _choose(self, name: str) -> None:
         self._layer = name
+        self.query_one(LayerHistograms).show(name)
+        self.console.panes.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
         for chart in self.query(Chart):
             chart.source = self.console.panes.column(f"layer.{name}.{chart.id}", chart)
         if self.console.snapshot is not None:

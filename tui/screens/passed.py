@@ -13,6 +13,7 @@ from textual.widgets import Markdown
 from engine.errors import DescentError
 from engine.labs import flow, grading, progress
 from engine.labs.texts import say
+from engine.metrics import Metrics
 from engine.output import lines
 from engine.run import RunFolder
 from engine.texts import clean
@@ -24,7 +25,7 @@ from tui.widgets.chart_data import NOTHING, ChartData, Line
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_line import LabLine
 from tui.widgets.lines import Line as Row
-from tui.widgets.lines import Lines, Piece, cut
+from tui.widgets.lines import Lines, Piece, cut, wrapped
 
 
 class Compared(Lines):
@@ -35,18 +36,19 @@ class Compared(Lines):
     """
     rows: tuple[Row, ...] = ()
 
-    def show(self, standing: Standing, results: dict[str, Any]) -> None:
-        language = standing.language
+    def show(self, standing: Standing) -> None:
+        language, results = standing.language, standing.results
         rows: list[Row] = [(Piece(word("prediction and result", language), "strong"),)]
         for question in standing.lab.model.predictions:
             texts = {choice.id: clean(choice.text.of(language)) for choice in question.choices}
             said = answer_in_words(standing.record.predictions.get(question.id), texts, question.unit)
-            rows.append((Piece(clean(question.text.of(language)), "quiet"),))
-            pieces = [Piece("  "), Piece(word("yours", language, value=said))]
-            if results.get(question.id) is not None:
-                came = answer_in_words(results[question.id], texts, question.unit)
-                pieces += [Piece("   "), Piece(word("came", language, value=came), "good")]
-            rows.append(tuple(pieces))
+            width = max(20, self.content_size.width or 40)
+            rows += [(Piece(line, "quiet"),) for line in wrapped(clean(question.text.of(language)), width)]
+            rows += [(Piece(f"  {line}"),) for line in wrapped(word("yours", language, value=said), width - 2)]
+            result = results.get(question.id)
+            if result is not None:
+                came = word("came", language, value=answer_in_words(result, texts, question.unit))
+                rows += [(Piece(f"  {line}", "good"),) for line in wrapped(came, width - 2)]
         self.rows = tuple(rows)
         self.styles.height = len(rows)
         self.show_lines()
@@ -77,11 +79,9 @@ class Passed(Screen[bool]):
         Binding("s", "solution", "the reference solution", show=False, id="passed.solution"),
     ]
 
-    def __init__(self, standing: Standing, verdict: dict[str, Any] | None) -> None:
-        """verdict: of the attempt that passed just now; None where that was before."""
+    def __init__(self, standing: Standing) -> None:
         super().__init__()
         self._standing = standing
-        self._results = {one["id"]: one.get("result") for one in (verdict or {}).get("predictions", [])}
 
     def compose(self) -> ComposeResult:
         yield LabLine()
@@ -104,12 +104,12 @@ class Passed(Screen[bool]):
         standing, language = self._standing, self._standing.language
         self.query_one(LabLine).show(standing)
         compared = self.query_one(Compared)
-        compared.show(standing, self._results)
         compared.display = bool(standing.lab.model.predictions)
+        self.call_after_refresh(compared.show, standing)  # its width is known then
         data, title = reference(standing)
         chart = self.query_one(Chart)
         chart.display = bool(data.lines)
-        chart.title = title
+        chart.title, chart.log_y = title, title.startswith("loss")
         chart.source = lambda dots, zoom: data
         chart.refresh_data()
         self.query_one(KeyLine).show(
@@ -169,9 +169,22 @@ def _own(standing: Standing, chart: str, series: str) -> "tuple[np.ndarray[Any, 
     runs = sorted(folder.rglob("events.jsonl")) if folder is not None else []
     if not runs:
         return None
-    events = RunFolder(runs[0].parent).events()
+    run = RunFolder(runs[0].parent)
+    return _of_rows(run, chart) if series == "train" else _of_events(run, chart, series)
+
+
+def _of_rows(run: RunFolder, chart: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None":
+    stored = Metrics(run.path)
+    if stored.layout is None or chart not in stored.layout.columns or len(stored) < 2:
+        return None
+    rows = stored.rows()[:, :, stored.layout.columns.index(chart)]
+    with np.errstate(invalid="ignore"):
+        return np.arange(len(rows), dtype=float), rows.mean(axis=1, dtype=float)
+
+
+def _of_events(run: RunFolder, chart: str, series: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None":
     by_step: dict[int, list[float]] = {}
-    for event in events:
+    for event in run.events():
         if event["event"] == "evaluation" and event["split"] == series and isinstance(event.get(chart), int | float):
             by_step.setdefault(int(event["step"]), []).append(float(event[chart]))
     if len(by_step) < 2:

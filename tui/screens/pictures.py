@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
-from engine import pictures
+from engine import picture_rows, pictures
 from engine.control import NotRunningError
 from engine.errors import DescentError
 from engine.files import write_atomically
 from engine.handle import Run
-from engine.picture_of import of_ended
+from engine.picture_of import of_ended, picture_of
 from engine.pictures import KINDS, Kind, Picture, Traits
 from engine.run import ALIVE, RunFolder
 from tui.reading.snapshot import Snapshot
@@ -46,6 +46,8 @@ class Pictures(SideScreen):
         Binding("down,j,right", "other(1)", "the next kind", show=False, id="pictures.after"),
         Binding("enter,r", "ask", "a new picture now", show=False, id="pictures.ask"),
         Binding("a", "auto", "a new picture every few seconds, or no more", show=False, id="pictures.auto"),
+        Binding("pagedown,right_square_bracket", "page(1)", "the next ones", show=False, id="pictures.next"),
+        Binding("pageup,left_square_bracket", "page(-1)", "the ones before", show=False, id="pictures.previous"),
         Binding("s", "save('svg')", "save the picture as SVG", show=False, id="pictures.svg"),
         Binding("t", "save('txt')", "save the picture as text", show=False, id="pictures.txt"),
     ]
@@ -57,9 +59,11 @@ class Pictures(SideScreen):
     Pictures.-narrow Kinds { display: none; }
     """
 
-    def __init__(self, folder: RunFolder, kind: str | None = None) -> None:
-        """kind: the one to begin with; else the first that the run can have."""
+    def __init__(self, folder: RunFolder, kind: str | None = None, console: Console | None = None) -> None:
+        """kind: the one to begin with; else the first that the run can have. console: whose reader serves it."""
         super().__init__()
+        if console is not None:
+            self.console = console
         self.folder = folder
         self._complaints: dict[str, str | None] = dict.fromkeys(KINDS)
         self._wanted = kind
@@ -85,11 +89,8 @@ class Pictures(SideScreen):
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        below = [screen for screen in self.app.screen_stack if isinstance(screen, Console)]
-        if below:
-            self.console = below[-1]
-            if self.console.snapshot is not None:
-                self.draw(self.console.snapshot)
+        if hasattr(self, "console") and self.console.snapshot is not None:
+            self.draw(self.console.snapshot)
         await self._look_up()
         names = list(KINDS)
         fitting = [name for name in names if self._complaints[name] is None]
@@ -149,6 +150,8 @@ class Pictures(SideScreen):
         view = self.query_one(PictureView)
         view.message = f"This run can't have it: {complaint}." if complaint else self._empty()
         if view.picture is not picture:
+            if view.picture is None or picture is None or view.picture.kind != picture.kind:
+                view.first = 0
             view.picture = picture
         self.query_one(CaptionLine).show(
             Caption(
@@ -167,6 +170,8 @@ class Pictures(SideScreen):
             hints.append(Hint("enter", "a new one", "ask"))
             if self._is_alive:
                 hints.append(Hint("a", "stop" if self._auto else "keep it new", "auto"))
+        if picture is not None and view.is_paged:
+            hints.append(Hint("[ ]", "others", "page(1)"))
         if picture is not None:
             hints += [Hint("s", "save SVG", "save('svg')"), Hint("t", "text", "save('txt')")]
         self.query_one(KeyLine).show([*hints, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
@@ -212,7 +217,10 @@ class Pictures(SideScreen):
         self._show()
         try:
             try:
-                answer = await Run(self.folder).picture(name)
+                if name in picture_rows.KINDS:
+                    answer = await asyncio.to_thread(picture_of, self.folder, name, {})
+                else:
+                    answer = await Run(self.folder).picture(name)
             except NotRunningError:
                 await self._look_up()
                 if self._is_alive:
@@ -263,6 +271,9 @@ class Pictures(SideScreen):
         if self._is_alive and not self.app.read_only:
             self._auto = not self._auto
             self._show()
+
+    def action_page(self, by: int) -> None:
+        self.query_one(PictureView).page(by)
 
     def action_save(self, form: str) -> None:
         """The picture as it is on the screen, into the current folder."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -66,7 +66,8 @@ class Predict(ModalScreen[Any]):
         return say("number in", self._language, unit=unit) if unit else say("number", self._language)
 
     def _options(self) -> Sequence[Option]:
-        return [Option(Text(clean(c.text.of(self._language))), id=c.id) for c in self._question.choices]
+        texts = [(choice.id, clean(choice.text.of(self._language))) for choice in self._question.choices]
+        return [Option(Text(f"{at}  {text}"), id=name) for at, (name, text) in enumerate(texts, 1)]
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
@@ -86,6 +87,18 @@ class Predict(ModalScreen[Any]):
             self._show_order()
         if len(self._ranked) == len(self._question.choices):
             self.dismiss(list(self._ranked))
+
+    @on(Input.Changed)
+    def _being_mended(self) -> None:
+        self.query_one(".problem", Static).update("")
+
+    def on_key(self, event: events.Key) -> None:
+        """A choice's number goes to it."""
+        options = self.query(OptionList)
+        if options and event.character and event.character.isdigit():
+            at = int(event.character) - 1
+            if 0 <= at < len(self._question.choices):
+                options.first().highlighted = at
 
     def action_take_back(self) -> None:
         if self._ranked:

@@ -12,8 +12,11 @@ from textual.widgets import Markdown, Static
 from engine.output import lines
 
 
-class Reading(ModalScreen[None]):
-    """title: a line. text: Markdown. close: what the keys that close it are said to do."""
+class Reading(ModalScreen[bool]):
+    """title: a line. text: Markdown. close: what enter is said to do. further: what h does, if anything.
+
+    Dismissed with whether more is wanted.
+    """
 
     CSS = """
     Reading { align: center middle; background: $background 60%;
@@ -24,12 +27,13 @@ class Reading(ModalScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,space,q", "dismiss(None)", "close", show=False, id="reading.close")
+        Binding("escape,enter,space,q", "dismiss(False)", "close", show=False, id="reading.close"),
+        Binding("h", "further", "more", show=False, id="reading.further"),
     ]
 
-    def __init__(self, title: str, text: str, close: str) -> None:
+    def __init__(self, title: str, text: str, close: str, *, further: str = "") -> None:
         super().__init__()
-        self._title, self._text, self._close = title, text, close
+        self._title, self._text, self._close, self._further = title, text, close, further
 
     def compose(self) -> ComposeResult:
         terminal = getattr(self.app, "terminal", None)
@@ -38,4 +42,9 @@ class Reading(ModalScreen[None]):
             box.border_title = Text(self._title)
             with VerticalScroll():
                 yield Markdown(text, open_links=False)
-            yield Static(f"enter {self._close}", classes="keys", markup=False)
+            more = f"   h {self._further}" if self._further else ""
+            yield Static(f"enter {self._close}{more}", classes="keys", markup=False)
+
+    def action_further(self) -> None:
+        if self._further:
+            self.dismiss(True)

@@ -26,31 +26,32 @@ LIST_CSS = """
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """step-N.json: what people can read of a checkpoint."""
+    """step-N.json: what people can read of a checkpoint. is_best: of the lowest validation loss so far."""
 
     step: int
     epoch: int | None
     metrics: dict[str, float]
+    is_best: bool = False
 
 
 def read_checkpoints(folder: RunFolder) -> list[Checkpoint]:
     """The run's checkpoints, the latest first. For a thread: it reads a file each."""
-    return [_read(folder, step) for step in reversed(folder.checkpoints())]
+    best = (folder.last("checkpoint") or {}).get("best")
+    return [_read(folder, step, step == best) for step in reversed(folder.checkpoints())]
 
 
-def _read(folder: RunFolder, step: int) -> Checkpoint:
+def _read(folder: RunFolder, step: int, is_best: bool) -> Checkpoint:
     try:
         stored: dict[str, Any] = json.loads(folder.checkpoint(step).with_suffix(".json").read_text())
         metrics = {k: float(v) for k, v in stored.get("metrics", {}).items() if isinstance(v, int | float)}
-        return Checkpoint(step, stored.get("epoch"), metrics)
+        return Checkpoint(step, stored.get("epoch"), metrics, is_best)
     except (OSError, ValueError, AttributeError):
-        return Checkpoint(step, None, {})  # the .pt alone counts; the other is for people
+        return Checkpoint(step, None, {}, is_best)  # the .pt alone counts; the other is for people
 
 
 def rows(checkpoints: Sequence[Checkpoint]) -> list[Text]:
     """step 1,407   epoch 3   val 0.0881   97.4%   best"""
     losses = align([number(c.metrics.get("val_loss")) for c in checkpoints])
-    best = min((c.metrics["val_loss"] for c in checkpoints if "val_loss" in c.metrics), default=None)
     steps = max(len(count(c.step)) for c in checkpoints)
     epochs = max(len(count(c.epoch or 0)) for c in checkpoints)
     found = []
@@ -62,7 +63,7 @@ def rows(checkpoints: Sequence[Checkpoint]) -> list[Text]:
             text += f"   val {loss}"
         if "val_accuracy" in checkpoint.metrics:
             text += f"   {percent(checkpoint.metrics['val_accuracy'])}"
-        if best is not None and checkpoint.metrics.get("val_loss") == best and len(checkpoints) > 1:
+        if checkpoint.is_best and len(checkpoints) > 1:
             text += "   best"
         found.append(Text(text))
     return found

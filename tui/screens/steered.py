@@ -13,6 +13,7 @@ from textual.screen import Screen
 from engine.control import Answer
 from engine.errors import DescentError
 from engine.handle import Run
+from engine.options import Options
 from engine.run import RunFolder
 from tui import commander
 from tui.commander import Commander, Order
@@ -139,9 +140,8 @@ class SteeredScreen(Screen[None]):
         from engine import launch
 
         before = run.state
-        await asyncio.to_thread(
-            launch.detach_resume, self.folder, data_root=self.descent.data_root, allow_code=allow_code
-        )
+        options = Options(data_root=self.descent.data_root, allow_code=allow_code)
+        await asyncio.to_thread(launch.detach_resume, self.folder, options)
         deadline = time.monotonic() + WAIT_FOR_WORKER
         while run.state in (before, "starting"):
             if time.monotonic() > deadline:
@@ -237,15 +237,8 @@ class SteeredScreen(Screen[None]):
         allowed = await starting.agreed_to_fork(self.descent, self.folder, step, overrides)
         if allowed is None:
             return None
-        return await asyncio.to_thread(
-            launch.detach_fork,
-            self.folder,
-            step,
-            overrides,
-            runs_dir=self.descent.runs_dir,
-            data_root=self.descent.data_root,
-            allow_code=allowed,
-        )
+        options = Options(None, self.descent.runs_dir, self.descent.data_root, allowed)
+        return await asyncio.to_thread(launch.detach_fork, self.folder, step, overrides, options)
 
     # --- when something went wrong ---
 
@@ -254,6 +247,8 @@ class SteeredScreen(Screen[None]):
         anomaly = self.snapshot.anomaly if self.snapshot is not None else None
         if anomaly is None:
             self._asked_about = None
+        elif anomaly.collapse:
+            return  # it holds nothing up: the status line says it, for as long as it lasts
         elif anomaly.step != self._asked_about and self.app.screen is self and not self.descent.read_only:
             self.action_anomaly()
 
@@ -268,7 +263,9 @@ class SteeredScreen(Screen[None]):
 
         def chosen(what: str | None) -> None:
             if what == "back" and anomaly.checkpoint is not None:
-                for order in commander.back_gently(anomaly.checkpoint, anomaly.factor):
+                orders = commander.back_gently(anomaly.checkpoint, anomaly.factor, anomaly.member)
+                # Else it would take its first steps from there at the rate that broke it.
+                for order in orders if now.state == "paused" else [commander.pause(), *orders]:
                     self.commander.give(order)
             elif what == "fork" and anomaly.checkpoint is not None:
                 base = float(now.values.get("optimizer.lr") or 0.1)

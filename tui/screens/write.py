@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -20,8 +21,27 @@ from tui.screens.ask import Ask
 from tui.widgets.key_line import Hint, KeyLine
 
 
-class Write(Screen[None]):
-    """One file at a time; saved whole or not at all. A preset that can't be trained is saved, with what is wrong."""
+class Editor(TextArea):
+    """A new line begins as far in as the one before it; deeper after a colon."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "enter" and not self.read_only:
+            event.stop()
+            event.prevent_default()
+            row, column = self.cursor_location
+            before = self.document.get_line(row)[:column]
+            indent = before[: len(before) - len(before.lstrip())]
+            deeper = " " * self.indent_width if before.rstrip().endswith(":") else ""
+            self._replace_via_keyboard(f"\n{indent}{deeper}", *self.selection)
+            return
+        await super()._on_key(event)
+
+
+class Write(Screen[int]):
+    """One file at a time; saved whole or not at all. A preset that can't be trained is saved, with what is wrong.
+
+    Dismissed with the place in `files` of the one that was edited last.
+    """
 
     CSS = """
     Write #write-title { height: 1; padding: 0 1; text-style: bold; }
@@ -47,7 +67,7 @@ class Write(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="write-title", markup=False)
-        yield TextArea(show_line_numbers=True, tab_behavior="indent", soft_wrap=False)
+        yield Editor(show_line_numbers=True, tab_behavior="indent", soft_wrap=False)
         yield Static(id="write-said", markup=False)
         yield KeyLine()
 
@@ -75,15 +95,17 @@ class Write(Screen[None]):
 
     def on_text_area_changed(self) -> None:
         self._show_title()
+        if self.is_unsaved:
+            self._say("")  # what was said was of the file as it was
 
     @property
-    def _is_changed(self) -> bool:
+    def is_unsaved(self) -> bool:
         return self.query_one(TextArea).text != self._saved
 
     def _show_title(self) -> None:
         names = Text()
         for at, path in enumerate(self._files):
-            mark = " *" if at == self._at and self._is_changed else ""
+            mark = " *" if at == self._at and self.is_unsaved else ""
             names.append(f" {clean(path.name)}{mark} ", "reverse" if at == self._at else "dim")
             names.append(" ")
         names.append(f" {clean(str(self._file.parent))}", "dim")
@@ -105,7 +127,8 @@ class Write(Screen[None]):
         self._saved = text
         self._show_title()
         problem = self._problem()
-        self._say(problem or word("saved", self._language, file=self._file.name), trouble=bool(problem))
+        saved = word("saved", self._language, file=self._file.name)
+        self._say(f"{saved}; {problem}" if problem else saved, trouble=bool(problem))
 
     def _problem(self) -> str:
         """What is wrong with the file as it is now; nothing where it can be trained or run."""
@@ -132,17 +155,17 @@ class Write(Screen[None]):
         self._open()
 
     def action_close(self) -> None:
-        self._leave_file(lambda: self.dismiss(None))
+        self._leave_file(lambda: self.dismiss(self._at))
 
     def _leave_file(self, then: Callable[[], object]) -> None:
-        if not self._is_changed:
+        if not self.is_unsaved:
             then()
             return
 
         def chosen(what: str | None) -> None:
             if what == "save":
                 self.action_save()
-            if what == "drop" or (what == "save" and not self._is_changed):
+            if what == "drop" or (what == "save" and not self.is_unsaved):
                 then()
 
         words = [("s", "save it", "save"), ("d", "drop it", "drop"), ("escape", "stay", "")]

@@ -69,6 +69,13 @@ def vertical(low: float, high: float, rows: int) -> Axis:
     return best or Axis(low, high, ())
 
 
+def limited(axis: Axis, most: float) -> Axis:
+    """The axis without what no value can reach: an accuracy ends at 100 %."""
+    if axis.log or axis.high <= most or axis.low >= most:
+        return axis
+    return Axis(axis.low, most, tuple(tick for tick in axis.ticks if tick[0] <= most))
+
+
 def _even(first: float, step: float, apart: int, rows: int) -> Axis:
     values = [first + i * step for i in range((rows - 1) // apart + 1)]
     return Axis(first, first + (rows - 1) / apart * step, _labelled([_rounded(v, step) for v in values], step))

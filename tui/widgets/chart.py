@@ -177,6 +177,7 @@ class Chart(Drawing, can_focus=True):
     def _show(self, zoom: tuple[float, float] | None) -> None:
         if zoom != self.zoom:
             self.zoom = zoom
+            self.follows = zoom is not None and zoom[0] <= self.data.end <= zoom[1]
             self._asked_for(forget_x=True)
 
     def _least_move(self) -> float:

@@ -1,5 +1,6 @@
 """What a chart shows: lines, marks and ranges, sampled for the dots that there are."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ class ChartData:
     """x_range: what is shown. x_unit: "step", "epoch" or "time" (seconds). goal: a value drawn as a dashed
     horizontal line. gaps: where values that are not finite begin. note: said in the border beside the settings.
     fits_log: whether a logarithmic axis can show all values; the chart stays linear and says so where none can.
+    most: what no value can exceed, such as 100 %. end: the x of the last step there is, whatever is shown.
     exact: for an x, the x of the step there and each line's value at it, by name.
     """
 
@@ -57,6 +59,8 @@ class ChartData:
     gaps: tuple[float, ...] = ()
     note: str = ""
     fits_log: bool = True
+    most: float = math.inf
+    end: float = 0.0
     exact: Callable[[float], tuple[float, dict[str, float]]] | None = None
 
 

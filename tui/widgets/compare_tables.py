@@ -106,7 +106,7 @@ class Finals(CompareTable):
     cursor = 0
 
     def on_mount(self) -> None:
-        self.border_title = "finals"
+        self.border_title = "finals (train: mean of the last epoch)"
 
     def on_focus(self) -> None:
         self.show_lines()

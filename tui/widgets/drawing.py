@@ -14,13 +14,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.widgets import legend, plot
-from tui.widgets.axes import Axis, Calm, horizontal, logarithmic, vertical
-from tui.widgets.canvas import STYLES, Canvas, frame
+from tui.widgets.axes import Axis, Calm, horizontal, limited, logarithmic, vertical
+from tui.widgets.canvas import RUNS, STYLES, Canvas, frame
 from tui.widgets.chart_data import NOTHING, ChartData
 
 Source = Callable[[int, tuple[float, float] | None], ChartData]
 XMode = Literal["step", "epoch", "time"]
 
+AHEAD = 0.1  # of a zoomed range that follows a run: it moves by so much at a time
 LEGEND = 0.5  # seconds between two looks of the legend: faster, nobody reads it, and each costs half a kilobyte
 
 
@@ -46,7 +47,7 @@ class Drawing(Widget):
         & > .chart--cursor { color: $foreground; }
         & > .chart--goal { color: $success; }
     }
-    """
+    """ + "".join(f"Drawing > .chart--{name} {{ color: ${name}; }}" for name in RUNS)
 
     log_y: reactive[bool] = reactive(False, repaint=False, init=False)
     smoothing: reactive[float] = reactive(0.6, repaint=False, init=False)
@@ -71,6 +72,7 @@ class Drawing(Widget):
         self.set_reactive(Drawing.smoothing, smoothing or 0.0)
         self.set_reactive(Drawing.x_mode, x_mode)
         self.zoom: tuple[float, float] | None = None
+        self.follows = False  # the zoom has the run's end in it, and goes with it
         self.cursor: float | None = None  # an x
         self.data = NOTHING
         self._calm_x, self._calm_y = Calm(clock), Calm(clock)
@@ -103,6 +105,11 @@ class Drawing(Widget):
         if self.source is None:
             return NOTHING
         data = self.source(dots, self.zoom)
+        if self.zoom is not None and self.follows and data.end > self.zoom[1]:
+            width = self.zoom[1] - self.zoom[0]
+            high = data.end + AHEAD * width
+            self.zoom = high - width, high
+            data = self.source(dots, self.zoom)
         low, high = data.x_range
         wanted = Axis(low, high, ())
         held = wanted if self.zoom or not data.lines else self._calm_x.settle(wanted, low, high, tight=True)
@@ -117,7 +124,7 @@ class Drawing(Widget):
         found = found or plot.extent(self.data, self._x_axis, log=False)
         if found is None:
             return Axis(0, 1, ())
-        wanted = (logarithmic if log else vertical)(*found, rows)
+        wanted = limited((logarithmic if log else vertical)(*found, rows), self.data.most)
         if wanted.log != self._y_axis.log:
             self._calm_y.forget()  # an axis of the other kind can't be held
         return self._calm_y.settle(wanted, *found)

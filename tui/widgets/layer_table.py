@@ -9,9 +9,10 @@ from textual.geometry import Size
 from textual.message import Message
 
 from tui.numbers import align, number
-from tui.reading.snapshot import TREND, LayerRow, Snapshot
-from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.reading.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
+from tui.widgets.lines import ASCII, Line, Lines, Piece, fitted
 
+ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
 BARS = "▁▂▃▄▅▆▇█"
 ORDERS = ("model", "|grad|", "|w|", "update/w", "dead")  # what the rows can be sorted by
@@ -99,7 +100,11 @@ class LayerTable(Lines, can_focus=True):
         every = self._every
         cadence = [] if not every else ["every step" if every == 1 else f"every {every} steps"]
         sorted_by = [] if self.order == "model" else [f"by {self.order}"]
-        subtitle = " · ".join([*sorted_by, *cadence])
+        low, high = USUAL_RATIO
+        signs = [f"● {low:g}–{high:g} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
+        subtitle = " · ".join([*sorted_by, *signs, *cadence])
+        if not getattr(getattr(self.app, "terminal", None), "unicode", True):
+            subtitle = subtitle.translate(ASCII)
         if self.border_subtitle != subtitle:
             self.border_subtitle = subtitle
 

@@ -14,7 +14,15 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.pictures import Picture
-from tui.widgets import picture_curve, picture_histograms, picture_images, picture_matrix, picture_plane
+from tui.widgets import (
+    picture_curve,
+    picture_histograms,
+    picture_images,
+    picture_matrix,
+    picture_members,
+    picture_paths,
+    picture_plane,
+)
 from tui.widgets.picture_canvas import RGB, Canvas, Palette
 
 LEAST = (16, 4)  # cells below which nothing can be told
@@ -29,12 +37,20 @@ DRAW: dict[str, Callable[[Canvas, Picture], None]] = {
     "activations": picture_histograms.histograms,
     "weights": picture_histograms.histograms,
     "gradients": picture_histograms.histograms,
+    "paths": picture_paths.paths,
+    "tally": picture_members.tally,
+    "spread": picture_members.spread,
+    "gradients-by-layer": picture_members.gradients_by_layer,
 }
 
 
-def draw(picture: Picture, width: int, height: int, palette: Palette) -> Canvas:
-    """The picture in so many cells. A file that lacks what its kind has is said to be damaged."""
+def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> Canvas:
+    """The picture in so many cells; of several images those from `first` on.
+
+    A file that lacks what its kind has is said to be damaged.
+    """
     canvas = Canvas(width, height, palette)
+    canvas.first = first
     if width < LEAST[0] or height < LEAST[1]:
         canvas.text(0, 0, "too small", "quiet")
         return canvas
@@ -72,6 +88,7 @@ class PictureView(Widget):
     """
     picture: reactive[Picture | None] = reactive(None, always_update=True)
     message: reactive[str] = reactive("")
+    first: reactive[int] = reactive(0)  # of several images, the one to begin with
 
     _drawn: tuple[object, list[Strip]] = (None, [])
 
@@ -91,11 +108,25 @@ class PictureView(Widget):
             styles={**styles, "strong": Style(bold=True)},
         )
 
+    @property
+    def is_paged(self) -> bool:
+        """Whether there are more images than there is room for."""
+        seen = self.canvas().seen
+        return seen is not None and seen[0] < seen[1]
+
+    def page(self, by: int) -> None:
+        """The next images that there is room for, or those before."""
+        seen = self.canvas().seen
+        if seen is not None:
+            shown, there = seen
+            last = (there - 1) // shown * shown
+            self.first = max(0, min(last, self.first // shown * shown + by * shown))
+
     def canvas(self) -> Canvas:
         """What is shown, in the cells that there are."""
         width, height = self.content_size
         if self.picture is not None:
-            return draw(self.picture, width, height, self.palette())
+            return draw(self.picture, width, height, self.palette(), self.first)
         canvas = Canvas(width, height, self.palette())
         for row, line in enumerate(_wrapped(self.message, width)):
             canvas.text(0, row, line, "quiet")
@@ -104,7 +135,7 @@ class PictureView(Widget):
     def render_line(self, y: int) -> Strip:
         width, height = self.content_size
         own = self.rich_style
-        key = (self.picture, self.message, width, height, self.app.theme, own)
+        key = (self.picture, self.first, self.message, width, height, self.app.theme, own)
         if self._drawn[0] != key:
             self._drawn = (key, [strip.apply_style(own) for strip in self.canvas().strips()])
         lines = self._drawn[1]

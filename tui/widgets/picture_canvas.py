@@ -82,6 +82,8 @@ class Canvas:
         self._back = np.full(shape, -1, dtype=np.int32)
         self._names = np.zeros(shape, dtype=np.int16)  # which of _styles
         self._styles = ["", "strong"]
+        self.first = 0  # of several images, the one to begin with
+        self.seen: tuple[int, int] | None = None  # how many of them there is room for, and how many there are
 
     # --- text ---
 

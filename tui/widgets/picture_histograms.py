@@ -24,7 +24,8 @@ def histograms(canvas: Canvas, picture: Picture) -> None:
     across = 2 if canvas.width >= WIDE and layers > 1 else 1
     down = -(-layers // across)
     zeros = ", zeros left out" if picture.arrays["zeros"].any() else ""
-    canvas.text(0, 0, f"{_SAYS[picture.kind]}{zeros}", "strong")
+    says = _SAYS[picture.kind] if layers > 1 else picture.kind
+    canvas.text(0, 0, f"{says}{zeros}", "strong")
     height = min(TALLEST, (canvas.height - 1) // down)
     if height < PANEL:
         _lines(canvas, picture)

@@ -1,7 +1,7 @@
 """Pictures that are images themselves: the worst mistakes, and the filters of the first layer."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,13 @@ from engine.pictures import Picture
 from engine.texts import clean
 from tui import numbers
 from tui.widgets import picture_colours as colours
-from tui.widgets.picture_canvas import Canvas, Pixels
+from tui.widgets.picture_canvas import RGB, Canvas, Pixels
 
 GAP = 2  # cells between images
 LEAST = 6  # of the images that should be seen at once, if need be smaller
 SIDE = 48  # pixels of an image, at most
 CAPTION = 18  # cells
+RAMP = 9  # cells of the scale of colours
 
 
 class _Tiles(NamedTuple):
@@ -49,7 +50,7 @@ def mistakes(canvas: Canvas, picture: Picture) -> None:
     ]
     widest = min(CAPTION, max(cell_len(line) for pair in captions for line in pair))
     tiles = _layout(canvas, len(images), images.shape[2:], LEAST, below=2, widest=widest)
-    for i, (x, y) in enumerate(_places(canvas, tiles, len(images), below=2)):
+    for i, x, y in _places(canvas, tiles, len(images), below=2):
         canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
         for line, text in enumerate(captions[i]):
             canvas.text(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
@@ -62,13 +63,12 @@ def filters(canvas: Canvas, picture: Picture) -> None:
     some = f"{len(weights)} of {of}" if len(weights) < of else f"{of}"
     colour = weights.shape[1] == 3
     ground = canvas.palette.ground
-    note = "grey: 0" if colour else "blue: below 0, red: above" if canvas.palette.shades else "the fuller, the higher"
-    after = canvas.text(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
-    if after + 2 + cell_len(note) <= canvas.width:
-        canvas.right(canvas.width, 0, note, "quiet")
-    tiles = _layout(canvas, len(weights), weights.shape[2:], len(weights), below=0, widest=0)
+    canvas.text(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
+    tiles = _layout(canvas, len(weights), weights.shape[2:], len(weights), below=0, widest=0, top=2)
     red, green, blue = colours.mixed(np.array(canvas.palette.text), ground, 0.10).tolist()
-    for i, (x, y) in enumerate(_places(canvas, tiles, len(weights), below=0)):
+    places = _places(canvas, tiles, len(weights), below=0, top=2)
+    _scale(canvas, places[0][0], len(places), len(weights), picture.arrays["scale"], (red, green, blue), colour)
+    for i, x, y in places:
         if colour:
             pixels = ((weights[i].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
         elif canvas.palette.shades:
@@ -78,8 +78,30 @@ def filters(canvas: Canvas, picture: Picture) -> None:
         canvas.image(x, y, _enlarged(pixels, tiles.height, tiles.width))
 
 
-def _layout(canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int) -> _Tiles:
-    """The largest size at which `wanted` of the images are seen at once. below: rows of text under each."""
+def _scale(
+    canvas: Canvas, first: int, shown: int, count: int, scales: NDArray[Any], middle: RGB, colour: bool
+) -> None:
+    """Which filters these are, and what their colours mean: −m to m, m being the largest weight of each."""
+    x = canvas.text(0, 1, f"{first + 1}–{first + shown} of {count}" if shown < count else "", "quiet")
+    x = canvas.text(x + 2 * bool(x), 1, "−m ", "quiet")
+    ramp = np.linspace(-1, 1, RAMP)[None].repeat(2, axis=0)
+    if colour:  # of red, green and blue each
+        canvas.image(x, 1, np.repeat(((ramp + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2))
+    elif canvas.palette.shades:
+        canvas.image(x, 1, colours.diverging(ramp, middle))
+    else:
+        canvas.shade(x, 1, (ramp[:1] + 1) / 2)
+    seen = scales[first : first + shown]
+    low, high = numbers.number(float(seen.min())), numbers.number(float(seen.max()))
+    said = f" m: its largest, {low if low == high else f'{low}–{high}'}"
+    canvas.text(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
+
+
+def _layout(
+    canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int, top: int = 1
+) -> _Tiles:
+    """The largest size at which `wanted` of the images are seen at once. below: rows of text under each; top: above
+    all."""
     height, width = (int(size) for size in shape)
     factors = [f for f in (8, 6, 5, 4, 3, 2, 1.5, 1, 0.75, 0.5) if f <= 1 or f * max(height, width) <= SIDE]
     if max(height, width) > SIDE:
@@ -91,9 +113,9 @@ def _layout(canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, be
         across = max(1, (canvas.width + GAP) // step)
         rows = -(-h // 2) + below
         gap = 0 if below else 1
-        down = max(1, (canvas.height - 1 + gap) // (rows + gap))
+        down = max(1, (canvas.height - top + gap) // (rows + gap))
         tiles = _Tiles(w, h, step, across, down)
-        fits = w <= canvas.width and rows <= canvas.height - 1
+        fits = w <= canvas.width and rows <= canvas.height - top
         if fits and across * down >= min(wanted, count):
             return tiles
         if fits and (best is None or across * down > best.across * best.down):
@@ -101,11 +123,16 @@ def _layout(canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, be
     return best or tiles
 
 
-def _places(canvas: Canvas, tiles: _Tiles, count: int, *, below: int) -> list[tuple[int, int]]:
-    """The upper left cells of as many images as there is room for."""
+def _places(canvas: Canvas, tiles: _Tiles, count: int, *, below: int, top: int = 1) -> list[tuple[int, int, int]]:
+    """Which images there is room for, from the canvas' first on, each with its upper left cell."""
     rows = -(-tiles.height // 2) + below + (0 if below else 1)
-    fitting = min(count, tiles.across * tiles.down)
-    return [(i % tiles.across * tiles.step, 1 + i // tiles.across * rows) for i in range(fitting)]
+    room = min(count, tiles.across * tiles.down)
+    canvas.seen = room, count
+    first = min(canvas.first, (count - 1) // room * room)
+    return [
+        (first + i, i % tiles.across * tiles.step, top + i // tiles.across * rows)
+        for i in range(min(room, count - first))
+    ]
 
 
 def _coloured(image: NDArray[np.uint8]) -> Pixels:

@@ -1,7 +1,8 @@
 """Pictures over two axes: decision boundary, what a model of two inputs says, and the loss surface."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ CROWD = 9  # cells for each point, at least: what is behind them must be seen
 LEVELS = 12  # of a heat map: bands read like a map's contours, and are few bytes to send
 
 
-def boundary(canvas: Canvas, picture: Picture) -> None:
-    """Each class's colour where the model chooses it, the fuller the surer; points by shape and colour."""
+def boundary(canvas: Canvas, picture: Picture, *, top: int = 1) -> None:
+    """Each class's colour where the model chooses it, the fuller the surer; points by shape and colour. top: rows
+    above the axes, of which the last is the legend's."""
     arrays, palette = picture.arrays, canvas.palette
     classes, inputs = picture.texts("classes"), picture.texts("inputs")
-    inside = frame(canvas, _ends(arrays["x"]), _ends(arrays["y"]), (inputs[0], inputs[1]))
+    inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (inputs[0], inputs[1]), top=top)
     x, y = inside.centres(inside.width, 2 * inside.height)
     probability = resample(arrays["probability"], arrays["x"], arrays["y"], x, y)
     said = probability.argmax(axis=2)
@@ -35,60 +37,63 @@ def boundary(canvas: Canvas, picture: Picture) -> None:
         textures = np.array(list(colours.TEXTURES))
         canvas.signs(inside.left, inside.top, textures[said[::2] % len(textures)])
     labels = arrays["labels"]
-    _legend(canvas, inputs[1], labels, arrays["validation"], classes)
+    _legend(canvas, inputs[1], arrays["validation"], classes, top - 1)
     for i in _few(len(labels), inside.width * inside.height // CROWD, arrays["validation"]):
         sign, colour = _sign(canvas, int(labels[i]), bool(arrays["validation"][i]))
-        _point(canvas, inside, arrays["points"][i], sign, colour)
+        point(canvas, inside, arrays["points"][i], sign, colour)
 
 
 def heat(canvas: Canvas, picture: Picture) -> None:
     """The output of a model of two inputs as a map, and the targets of the points in the same colours."""
     arrays, inputs = picture.arrays, picture.texts("inputs")
     targets, value = arrays["targets"][:, 0], arrays["value"]
-    inside = frame(canvas, _ends(arrays["x"]), _ends(arrays["y"]), (inputs[0], inputs[1]))
-    ends = _finite_ends(np.concatenate([value.ravel(), targets]))
+    inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (inputs[0], inputs[1]))
+    within = _finite_ends(np.concatenate([value.ravel(), targets]))
     _map(
         canvas,
         inside,
         resample(value, arrays["x"], arrays["y"], *inside.centres(inside.width, 2 * inside.height)),
-        ends,
+        within,
     )
-    _bar(canvas, inputs[1], numbers.number(ends[0]), numbers.number(ends[1]), "● train  ○ validation, by target")
+    _bar(canvas, inputs[1], numbers.number(within[0]), numbers.number(within[1]), "● train  ○ validation, by target")
     for i in _few(len(targets), inside.width * inside.height // CROWD, arrays["validation"]):
-        share = (targets[i] - ends[0]) / (ends[1] - ends[0])
+        share = (targets[i] - within[0]) / (within[1] - within[0])
         red, green, blue = colours.scale(np.array(share)).tolist()
         sign = "○" if arrays["validation"][i] else "●"
-        _point(canvas, inside, arrays["points"][i], sign, (red, green, blue))
+        point(canvas, inside, arrays["points"][i], sign, (red, green, blue))
 
 
 def surface(canvas: Canvas, picture: Picture) -> None:
     """The loss as a map in bands, each as many times higher than the last; the path, where it began and stands."""
     arrays, names = picture.arrays, picture.texts("names")
-    inside = frame(canvas, _ends(arrays["x"]), _ends(arrays["y"]), (names[0], names[1]))
+    inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]))
+    how = "  path: checkpoints" if picture.text("path_source") == "checkpoints" else ""
+    landscape(canvas, inside, arrays, names[1], f"○ start  ● now  × lowest{how}")
+    path = arrays["path"]
+    light: RGB = (255, 255, 255)
+    canvas.braille(inside.left, inside.top, polyline(inside, path[:, 0], path[:, 1]), "strong", light)
+    if len(arrays["minimum"]):
+        point(canvas, inside, arrays["minimum"], "×", (255, 120, 120), "trouble")
+    if len(path) > 1:
+        point(canvas, inside, path[0], "○", light, "strong")
+    point(canvas, inside, arrays["now"], "●", light, "strong")
+
+
+# --- parts ---
+
+
+def landscape(canvas: Canvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str) -> None:
+    """`loss` as a map, and its scale on the top row with what is `said` there."""
     x, y = inside.centres(inside.width, 2 * inside.height)
     loss = resample(arrays["loss"], arrays["x"], arrays["y"], x, y)
     low, high = _finite_ends(arrays["loss"])
     # Logarithmic above the lowest, or the valley floor would be one colour.
     scaled = np.log(loss - low + (high - low) * 1e-3)
     _map(canvas, inside, scaled, _finite_ends(scaled))
-    how = "  path: checkpoints" if picture.text("path_source") == "checkpoints" else ""
-    _bar(canvas, names[1], numbers.number(low), numbers.number(high), f"○ start  ● now  × lowest{how}")
-    path = arrays["path"]
-    light: RGB = (255, 255, 255)
-    canvas.braille(inside.left, inside.top, polyline(inside, path[:, 0], path[:, 1]), "strong", light)
-    if len(arrays["minimum"]):
-        _point(canvas, inside, arrays["minimum"], "×", (255, 120, 120), "trouble")
-    if len(path) > 1:
-        _point(canvas, inside, path[0], "○", light, "strong")
-    _point(canvas, inside, arrays["now"], "●", light, "strong")
+    _bar(canvas, name, numbers.number(low), numbers.number(high), said)
 
 
-# --- parts ---
-
-
-def _point(
-    canvas: Canvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong"
-) -> None:
+def point(canvas: Canvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong") -> None:
     column, row = int(inside.columns(place[:1])[0]), int(inside.rows(place[1:2])[0])
     if column >= 0 and row >= 0:
         canvas.mark(inside.left + column, inside.top + row, sign, style, colour)
@@ -135,19 +140,19 @@ def _bar(canvas: Canvas, name: str, low: str, high: str, said: str) -> None:
     canvas.text(x + cells, 0, f" {high}  {said}", "quiet")
 
 
-def _legend(canvas: Canvas, name: str, labels: Floats, validation: Floats, classes: Sequence[str]) -> None:
-    x = canvas.text(0, 0, f"{name}  ", "quiet")
+def _legend(canvas: Canvas, name: str, validation: Floats, classes: Sequence[str], row: int) -> None:
+    x = canvas.text(0, row, f"{name}  ", "quiet")
     for i, class_name in enumerate(classes):
         if x > canvas.width - 6:
             break
         sign, colour = _sign(canvas, i, False)
-        x = canvas.text(x, 0, sign, "strong", colour)
-        x = canvas.text(x, 0, f" {class_name}  ")
+        x = canvas.text(x, row, sign, "strong", colour)
+        x = canvas.text(x, row, f" {class_name}  ")
     note = (
         "filled: train, hollow: validation" if canvas.palette.unicode and canvas.palette.shades else "capital: train"
     )
     if validation.any() and x + len(note) <= canvas.width:
-        canvas.right(canvas.width, 0, note, "quiet")
+        canvas.right(canvas.width, row, note, "quiet")
 
 
 def _sign(canvas: Canvas, label: int, validation: bool) -> tuple[str, RGB | None]:
@@ -165,7 +170,7 @@ def _few(count: int, most: int, validation: NDArray[np.bool_]) -> list[int]:
     return sorted(chosen.tolist(), key=lambda i: bool(validation[i]))
 
 
-def _ends(values: Floats) -> tuple[float, float]:
+def ends(values: Floats) -> tuple[float, float]:
     return float(values[0]), float(values[-1])
 
 

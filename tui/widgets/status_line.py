@@ -37,6 +37,7 @@ class StatusLine(Lines):
 
     snapshot: Snapshot | None = None
     notice: Notice | None = None
+    offers_help = True  # whether a key tells what can be done
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -69,12 +70,21 @@ class StatusLine(Lines):
                 Piece(notice.sign, notice.style),
                 Piece(notice.text, "" if notice.style == "good" else notice.style),
             ]
+        return self._state(now)
+
+    def _state(self, now: Snapshot) -> list[Piece]:
+        """What is to be said of the run while no command is spoken of."""
         if now.state == "lost":
             back = f"; space goes on from step {now.checkpoints[-1]:,}" if now.checkpoints else ""
             why = "the worker ended without a word (killed, or out of memory)"
             return [Piece("? ", "trouble"), Piece(why + back)]
         if now.reason and now.state in ("failed", "stopped"):
             return [Piece("✗ " if now.state == "failed" else "", "trouble"), Piece(now.reason)]
+        if now.anomaly is not None and now.anomaly.collapse:
+            way = " (a: the way back)" if self.offers_help else ""
+            return [Piece("✗ ", "trouble"), Piece(f"collapsed since step {now.anomaly.step:,}{way}", "trouble")]
+        if now.state == "finished" and now.winner:
+            return [Piece(now.winner, "good")]
         if not now.log:
             return []
         return list(entry_line(now.log[-1])[1:])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tui.numbers import number
-from tui.reading.snapshot import Snapshot
+from tui.reading.snapshot import Snapshot, short_id
 from tui.signs import sign
 from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
 
@@ -61,12 +61,24 @@ def top_line(now: Snapshot, width: int) -> Line:
     if now.speed is not None:
         right += [Piece(f"{gap}{_speed(now.speed):>5}"), Piece(" step/s" if wide else "/s", "quiet")]
     # Large numbers give way, then the epoch, before anything is cut in two.
-    choices = ([*name, *epoch, *step], [*name, *epoch, *short], [*name, *short])
+    origin = _origin(now) if wide else []
+    choices = (
+        *([[*name, *origin, *epoch, *step], [*name, *origin, *epoch, *short]] if origin else []),
+        [*name, *epoch, *step],
+        [*name, *epoch, *short],
+        [*name, *short],
+    )
     left = next((c for c in choices if width_of(c) + width_of(right) + len(gap) <= width), choices[-1])
     room = width - width_of(left) - width_of(right) - len(gap) - 1
     if room < SHORTEST_BAR or not now.total_steps:
         return cut(spread(left, right, width), width)
     return (*left, Piece(gap), *bar(share, room, style), Piece(" "), *right)
+
+
+def _origin(now: Snapshot) -> list[Piece]:
+    if now.parent is None:
+        return []
+    return [Piece(f"  fork of {short_id(now.parent[0])} at step {now.parent[1]:,}", "quiet")]
 
 
 def _step(now: Snapshot) -> list[Piece]:

@@ -9,7 +9,7 @@ import torch
 
 
 def gradient(b, w, x, y):
-    """The gradient of MSE = mean((b + w·x − y)²) at the point (b, w). / 점 (b, w)에서 MSE의 기울기
+    """The gradient of MSE = mean((b + w·x − y)²) at the point (b, w). / 점 (b, w)에서 MSE의 그레이디언트
 
     b, w: numbers (숫자). x, y: NumPy arrays of shape (n,).
     Returns two numbers (숫자 두 개를 반환): dMSE/db, dMSE/dw.
@@ -41,4 +41,4 @@ def descend_autograd(x, y, lr, steps, power=2):
     graded with power = 2 and with another one (power = 2와 다른 값으로 채점합니다).
     Returns b, w after `steps` updates from b = 0, w = 0, as numbers: .item() makes one of a tensor.
     """
-    raise NotImplementedError("loss(…).backward(), an update, gradients back to zero / 기울기, 갱신, 초기화")
+    raise NotImplementedError("loss(…).backward(), an update, gradients back to zero / 그레이디언트, 갱신, 초기화")

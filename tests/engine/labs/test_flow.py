@@ -43,7 +43,7 @@ def test_a_start_gives_a_preset_of_ones_own(tmp_path: Path, here: Path) -> None:
     assert "calibration" not in text
     assert "[lab" not in text
     assert "# too slow" in text
-    assert "느린 직선" in text.splitlines()[1]
+    assert "느린 직선" in text.splitlines()[0]
     preset = load_preset("slow-line")
     assert preset.settings.lab == "slow-line"
     assert preset.settings.model_dump() == slow.preset().settings.model_dump()

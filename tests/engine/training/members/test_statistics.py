@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from engine import schema
+from engine.metrics import LAYER_STATISTICS
 from engine.training import models, optimizers
 from engine.training.members import Members, MemberStatistics, MemberUpdate
 from engine.training.statistics import LayerStatistics
@@ -41,4 +42,9 @@ def test_the_numbers_are_those_of_each_member_alone(name: str) -> None:
                 torch.autograd.backward(model(part).square().mean())
         alone.before_update()
         optimizer.step()
-        torch.testing.assert_close(row[member], alone.row(), rtol=1e-4, atol=1e-6, equal_nan=True)
+        mine, own = row[member], alone.row()
+        zeros = LAYER_STATISTICS.index("zero_grads")
+        # An attention's key bias has gradients that are 0 but for rounding, which either way may hit or miss.
+        torch.testing.assert_close(mine[:, zeros], own[:, zeros], rtol=0, atol=0.05)
+        others = [at for at in range(len(LAYER_STATISTICS)) if at != zeros or name != "transformer"]
+        torch.testing.assert_close(mine[:, others], own[:, others], rtol=1e-4, atol=1e-6, equal_nan=True)
