@@ -107,6 +107,7 @@ class Console(SteeredScreen):
     def on_console_seen(self, message: Seen) -> None:
         """Draw a snapshot; then the reader may take the next."""
         before, self.snapshot = self.snapshot, message.snapshot
+        self.settle()
         assert self.reader is not None
         now = message.snapshot
         if not self.is_whole:

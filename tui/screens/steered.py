@@ -50,6 +50,7 @@ class SteeredScreen(Screen[None]):
         self.folder = folder
         self.snapshot: Snapshot | None = None
         self.commander = Commander(Run(folder), self.say)
+        self._meant: str | None = None  # the state that was asked for, until a snapshot shows it
         self._dial: float | None = None  # where the dial is turned to, until the worker's events say so
         self._asked_about: int | None = None  # the step of the anomaly that was shown already
 
@@ -83,7 +84,7 @@ class SteeredScreen(Screen[None]):
         trains = now.state in ("running", "paused") and now.host in (None, socket.gethostname())
         special = {
             "pause": trains or now.state in ("stopped", "failed", "lost"),
-            "one_step": trains and now.state == "paused",
+            "one_step": trains and (self._meant or now.state) == "paused",
             "stop": trains or now.state == "starting",
             "evaluate": trains and now.has_validation,
             "rewind": trains and bool(now.checkpoints),
@@ -115,13 +116,28 @@ class SteeredScreen(Screen[None]):
 
     def action_pause(self) -> None:
         assert self.snapshot is not None
-        match self.snapshot.state:
+        match self._meant or self.snapshot.state:
             case "running":
-                self.commander.give(commander.pause())
+                self._mean("paused", commander.pause())
             case "paused":
-                self.commander.give(commander.go_on())
+                self._mean("running", commander.go_on())
             case _:
                 self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
+
+    def _mean(self, state: str, order: Order) -> None:
+        """Ask for it; the same key then means the opposite at once, though the screen is a frame or two behind."""
+
+        def forget(_: str) -> None:
+            self._meant = None
+
+        self._meant, order.failed = state, forget
+        self.commander.give(order)
+
+    def settle(self) -> None:
+        """There is a new snapshot: what it shows is what holds, once it is what was asked for."""
+        now = self.snapshot.state if self.snapshot is not None else None
+        if now == self._meant or now not in ("running", "paused"):
+            self._meant = None
 
     async def _ask_to_resume(self) -> None:
         from tui.home import starting
