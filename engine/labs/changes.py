@@ -11,6 +11,7 @@ from engine.preset import Preset
 from engine.texts import clean, show
 
 _OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which train nothing
+_LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # the training is the same
 _OWN_FILES = ("start.py", "solution.py")  # in the lab's folder, what is ID.py in the learner's
 NOTHING = "—"
 
@@ -31,7 +32,7 @@ def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence
     fixed: what is laid over the preset for the grade, so that a change of it has no effect.
     """
     given, _ = overrides.parse(fixed)
-    free = [*allowed, *(".".join(one.path) for one in given)]
+    free = [*allowed, *_LOOKED_AT, *(".".join(one.path) for one in given)]
     return [
         said.CHANGED.with_(
             file=clean(file), key=key, given=_shown(theirs), own=_shown(ours), allowed=", ".join(allowed) or NOTHING
