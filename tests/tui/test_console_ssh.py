@@ -60,9 +60,12 @@ def test_started_and_steered_cut_off_and_found_again(
 ) -> None:
     (tmp_path / "long.toml").write_text(PRESET)
     client, console = log_in(machine, terminal, tmp_path, "first")
-    terminal.wait_for("[red]long[/]")  # as it is in the file, and nothing of it obeyed
+    terminal.wait_for("digits-mlp")
     terminal.press("/", "l", "o", "n", "g")
+    terminal.wait_for("[red]long[/]")  # as it is in the file, and nothing of it obeyed
     terminal.wait_for("$ descent run long")
+    terminal.press("Enter")
+    until(lambda: "to the list" not in terminal.screen(), "the list, from which a second one starts")
     terminal.press("Enter")
     terminal.wait_for("space pause")
     (run,) = (RunFolder(folder) for folder in runs.iterdir() if (folder / "events.jsonl").exists())
