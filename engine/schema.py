@@ -668,7 +668,6 @@ class PresetModel(Section):
         if names != ours and any(names[key] == word for key, word in wanted.items()):
             given = ", ".join(f'{key}.name = "{name}"' for key, name in names.items())
             raise ValueError(
-                'data.name = "point", model.name = "point" and loss.name = "surface" belong together; '
-                f"given: {given}"
+                f'data.name = "point", model.name = "point" and loss.name = "surface" belong together; given: {given}'
             )
         return self
