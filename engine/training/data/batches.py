@@ -68,7 +68,8 @@ class Batches:
                 order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)
                 self._order = torch.split(order, self.size)
             chosen = self._order[self.index]
-            inputs, targets = self._split.inputs[chosen], self._split.targets[chosen]
+            # Indexing with a tensor does the same, in more than twice the time.
+            inputs, targets = self._split.inputs.index_select(0, chosen), self._split.targets.index_select(0, chosen)
         self.index += 1
         if self.augment is not None:
             inputs = self.augment(inputs)
