@@ -9,6 +9,7 @@ from engine.metrics import Layout, Metrics, MetricsWriter
 from engine.run import Events, RunFolder
 from engine.training.monitor import Monitor, mean_of_known
 from engine.training.recorder import Recorder, Rows
+from engine.training.slowing import RateWatch
 from engine.training.spikes import LossWatch
 from engine.training.training import Training
 
@@ -25,13 +26,15 @@ class Generation:
         layout: Layout,
         events: Events,
         diverged: Callable[[int, int], Any],
+        slow: Callable[..., Any],
     ) -> None:
-        """diverged(member, step): called where a member of several went non-finite."""
+        """diverged(member, step): called where a member of several went non-finite. slow: see RateWatch."""
         self._run, self._diverged = run, diverged
         self._writer = MetricsWriter(folder.path, run.step)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
         self._watch = LossWatch(layout, run.step, events.write, _past(folder, layout, run.step))
+        self._rate = RateWatch(run, layout, slow)
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
     def record(
@@ -56,6 +59,7 @@ class Generation:
         """Rows that have come to the host."""
         self.monitor.rows(first, rows)
         self._watch.rows(rows)
+        self._rate.rows(first, rows)
         lost, self.monitor.diverged = self.monitor.diverged, []
         for member, step in lost:
             self._diverged(member, step)

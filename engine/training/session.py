@@ -62,7 +62,7 @@ class Session:
 
     def _open_rows(self) -> None:
         """A new generation of rows, from the run's step on."""
-        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose)
+        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose, self._say_slow)
         self._trouble = Trouble(self._run, self._folder, self._events, self._stop_wanted)
 
     @property
@@ -74,6 +74,14 @@ class Session:
         self._run.end(member, "diverged")
         self._say_ended(member, "diverged", step)
         self._trouble.lose(member, step)
+
+    def _say_slow(self, step: int, **values: Any) -> None:
+        """The rate has dropped by half."""
+        self._events.write("slow", step=step, **values)
+        words = f"step {step:,}: {number(values['steps_per_second'])} step/s, {number(values['usual'])} were usual"
+        if "try" in values:
+            words += f"; where others want the cores too, this helps: descent set {self.id} {values['try']}"
+        self._display.say(words)
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""

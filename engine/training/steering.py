@@ -124,9 +124,9 @@ def _switch(edits: list[str], key: str, otherwise: Any, member: int) -> Any:
 
 def _check(run: Training, settings: list[Preset]) -> None:
     old, new = run.preset.train, settings[0].train
-    chosen = (new.threads, new.statistics_every)
-    if "auto" in chosen and chosen != (old.threads, old.statistics_every):
-        raise DescentError("auto is measured before a run's first step; give a number")
+    for name in ("threads", "statistics_every"):
+        if getattr(new, name) == "auto" != getattr(old, name):
+            raise DescentError(f"train.{name} = auto is measured before a run's first step; give a number")
     before = [getattr(_under(run, run.edits, m).model, "dropout", 0.0) for m in range(len(settings))]
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
     if shares != before and not run.has_dropout():

@@ -397,3 +397,14 @@ def test_a_checkpoint_that_a_person_saved_stays(tmp_path: Path) -> None:
     assert send(folder.path, "rewind", {"to": saved})["step"] == saved
     send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0
+
+
+def test_what_was_measured_can_be_set_one_by_one(tmp_path: Path) -> None:
+    """A run that has become slow is told to take one thread: of a preset as it comes, where both are `auto`."""
+    pid, folder = start(tmp_path / "runs", "train.epochs=100000", "train.threads=auto", "train.statistics_every=auto")
+    assert send(folder.path, "set", {"edits": ["train.threads=1"]})["ok"]
+    with pytest.raises(RefusedError, match=r"train.threads = auto is measured before a run's first step"):
+        send(folder.path, "set", {"edits": ["train.threads=auto"]})
+    assert send(folder.path, "set", {"edits": ["train.statistics_every=7"]})["ok"]
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0

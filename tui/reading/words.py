@@ -10,6 +10,8 @@ from engine.texts import clean
 from tui.numbers import number
 
 Event = dict[str, Any]
+# What a worker does before its first step; it writes the names.
+_STAGES = {"torch": "loading torch", "data": "reading data", "measuring": "trying out the first step"}
 CALM = 1.0  # seconds that new routine lines wait: many short epochs a second can't be read
 MOST_LINES = 1000  # of a log that is kept for scrolling
 ROUTINE = 6  # evaluations and saves in a row that are shown; those before are counted: no command scrolls away
@@ -140,6 +142,11 @@ def device(facts: Event) -> str:
     return f"cpu, {threads} thread{'' if threads == 1 else 's'}"
 
 
+def stage_words(stage: str) -> str:
+    """What a worker that has not begun yet is doing."""
+    return _STAGES.get(stage, clean(stage)) or "starting the worker"
+
+
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
@@ -232,12 +239,12 @@ def _edit(text: str) -> str:
     key, _, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if key == "lr_scale":
-        return f"rate × {_typed(value)}"
+        return f"rate × {typed(value)}"
     names = {"optimizer.lr": "lr", "train.batch_size": "batch size", "train.clip_norm": "clip norm"}
     return f"{names.get(key, key.rpartition('.')[2])} = {value}"
 
 
-def _typed(value: str) -> str:
+def typed(value: str) -> str:
     """A number as a person would type it: 2, not 2.0."""
     try:
         return f"{float(value):.4g}"
@@ -272,6 +279,12 @@ def _stall(event: Event, facts: Event) -> Said:
     return "the loss has stopped falling", "warn"
 
 
+def _slow(event: Event, facts: Event) -> Said:
+    advice = f"; e, {event['try'].replace('=', ' = ')} may help" if event.get("try") else ""
+    rate, usual = number(event.get("steps_per_second")), number(event.get("usual"))
+    return f"slow: {rate} step/s, {usual} is usual{advice}", "warn"
+
+
 _SAY: dict[str, Callable[[Event, Event], Said]] = {
     "state": _state,
     "evaluation": _evaluation,
@@ -285,6 +298,7 @@ _SAY: dict[str, Callable[[Event, Event], Said]] = {
     "member": _member,
     "winner": _winner,
     "ensemble": _ensemble,
+    "slow": _slow,
     "stall": _stall,
     "warning": lambda event, _: (str(event.get("message", "")), "warn"),
     "batch_size": lambda event, _: (f"batches of {event.get('size')} samples from here on", ""),
