@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import control, members, screen, start, training
+from tests.benchmarks import control, members, memory, rows, screen, start, threads, training
 from tests.benchmarks.harness import Result, table
 from tests.benchmarks.machine import described, machine
 
@@ -24,10 +24,13 @@ BENCHMARKS: dict[str, Callable[[Path], Result]] = {
     "control-idle": control.idle,
     "control-load": control.load,
     "members": members.repeats,
+    "memory": memory.memory,
+    "metrics": rows.metrics,
     "screen": screen.screen,
     "screen-long": screen.long,
     "start": start.start,
     "steps": training.steps,
+    "threads": threads.threads,
 }
 SIGNS = {True: "holds", False: "MISSED", None: "?"}
 
