@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import control, library
+from engine.overrides import key_of
 from engine.run import RunFolder
 
 _SAID = {
@@ -35,6 +36,9 @@ def follow(folder: RunFolder, command: str, arguments: dict[str, Any], *, as_jso
         print(f"will stop at {answer['at']}")
         return 0
     changed = ", ".join(f"{key} = {value}" for key, value in answer.get("set", {}).items())
+    changed += "".join(
+        f", of {text.replace('=', ' ')} alone" for text in arguments.get("edits", ()) if key_of(text) == "member"
+    )
     measured = ", ".join(f"{key} {value:.4g}" for key, value in answer.items() if key.startswith("val_"))
     receipt = f"; checkpoint {answer['checkpoint']}" if answer.get("checkpoint") else "; nothing was saved"
     print(_SAID[command].format(**answer, changed=changed, measured=measured, receipt=receipt))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import forking, launch, pictures
+from engine import commands, forking, launch, pictures
 from engine.control import RefusedError, send
 from engine.errors import PresetError
 from engine.metrics import Metrics
@@ -160,6 +160,14 @@ def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         pass
+
+
+def test_what_was_set_for_one_member_is_said_to_be_its_alone(
+    live: tuple[int, RunFolder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = live
+    commands.follow(folder, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
+    assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2, of member 1 alone\n"
 
 
 def test_one_member_is_steered_alone_or_all_are(live: tuple[int, RunFolder]) -> None:
