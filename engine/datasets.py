@@ -91,6 +91,12 @@ def data_root(given: Path | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("descent")) / "data"
 
 
+def files(name: str, root: Path) -> tuple[Path, ...]:
+    """Where the files of the set are expected."""
+    known = entry(name)
+    return tuple(root / known.folder / file for file in known.files)
+
+
 def is_there(name: str, root: Path) -> bool:
     """Whether all files of the set lie below `root`, none of them cut short."""
     return not unusable_files(name, root)

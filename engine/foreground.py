@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import output
+from engine import loading, output
 from engine.claim import Claim
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.options import Options
@@ -19,8 +19,6 @@ from engine.signals import Signals
 from engine.texts import clean
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from engine.training.worker import Ending
 
 _MEMBERS = 12  # or candidates, in the receipt
@@ -52,7 +50,7 @@ def train(
         display.say(f"run {folder.id}")
         display.start()
         try:
-            worker = _worker()  # torch: a second or more, with the display already up
+            worker = loading.worker()  # with the display already up
             ending: Ending = worker.work(claim, name, root, display, signals)
         except CannotGoOnError as no_torch:
             claim.events.state("failed", reason=str(no_torch))
@@ -77,14 +75,6 @@ def train(
     quiet = options.quiet or not (options.as_json or is_read)
     print_result(folder, ending, as_json=options.as_json, quiet=quiet, extra=extra)
     return ending.exit_code
-
-
-def _worker() -> "ModuleType":
-    try:
-        from engine.training import worker
-    except ImportError as error:
-        raise CannotGoOnError(f"PyTorch can't be loaded: {error}; `descent doctor` says more") from None
-    return worker
 
 
 def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:

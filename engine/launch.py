@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine import commands, consent, datasets, foreground, forking, library, output
+from engine import commands, consent, datasets, foreground, forking, library, loading, output
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.files import JsonLinesReader
 from engine.ids import new_id
@@ -247,15 +247,20 @@ def _stored_root(folder: RunFolder) -> Path | None:
 
 
 def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
-    """DataMissingError, before torch is loaded, where a downloadable set is not here; or fetch it, if asked to."""
-    name = preset.data.name
+    """DataMissingError, before torch is loaded, where a downloadable set is not here; or fetch it, if asked to.
+
+    The system begins to read what is here: PyTorch takes longer to load.
+    """
+    name, path = preset.data.name, getattr(preset.data, "path", None)
     if all(known.name != name for known in datasets.catalogue()):
+        loading.read_ahead([Path(path)] if path else [])
         return
     if download and not datasets.is_there(name, root):
         from engine.views import download as fetch
 
         fetch(name, root)
     datasets.require(name, root)
+    loading.read_ahead(datasets.files(name, root))
 
 
 def _create(
