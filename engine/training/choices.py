@@ -25,14 +25,18 @@ def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any
     threads, every = preset.train.threads, preset.train.statistics_every
     threads = before.get("threads", threads) if threads == "auto" else threads
     every = before.get("statistics_every", every) if every == "auto" else every
+    took: dict[str, float] = {}
     with measure.undisturbed(run.device):
         trial = _trial(run)
         if threads == "auto":
-            on_cpu = run.device.type == "cpu"
+            on_cpu, begin = run.device.type == "cpu", time.perf_counter()
             threads = measure.choose_threads(trial) if on_cpu else torch.get_num_threads()
+            took["threads"] = round(time.perf_counter() - begin, 4)
         torch.set_num_threads(threads)
         if every == "auto":
+            begin = time.perf_counter()
             every = measure.choose_cadence(trial, run.device)
+            took["statistics_every"] = round(time.perf_counter() - begin, 4)
     data = run.dataset
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
@@ -44,6 +48,7 @@ def choose(run: Training, preset: Preset, data_root: Path, origin: dict[str, Any
         "device_name": _device_name(run.device),
         "threads": threads,
         "statistics_every": every,
+        "measuring_took": took,
         "data_root": str(data_root),
         "samples": {name: len(split.inputs) for name, split in splits.items() if split is not None},
         "task": data.task,

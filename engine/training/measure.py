@@ -12,7 +12,8 @@ import torch
 
 from engine.training.checkpoint import random_state, restore_random_state
 
-BUDGET = 0.2  # seconds for each choice
+BUDGET_THREADS = 0.1  # seconds for a choice, or twice as long where a step takes that long
+BUDGET_CADENCE = 0.2
 STATISTICS_SHARE = 0.02  # of a step's time, at most
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -46,13 +47,13 @@ def choose_threads(step: Step) -> int:
     if len(candidates) == 1:
         return candidates[0]
     times: dict[int, list[float]] = {n: [] for n in candidates}
-    deadline = time.perf_counter() + BUDGET
+    deadline = time.perf_counter() + BUDGET_THREADS
     while not times[candidates[-1]] or time.perf_counter() < deadline:  # interleaved: a neighbour hits all alike
         for n in candidates:
             torch.set_num_threads(n)
             step(False)  # the first step after a change wakes threads up
             times[n].append(_seconds(step, False))
-            if time.perf_counter() > deadline + BUDGET:
+            if time.perf_counter() > deadline + BUDGET_THREADS:
                 break  # a large model: what is known has to do
         else:
             continue
@@ -67,11 +68,11 @@ def choose_cadence(step: Step, device: torch.device) -> int:
     plain: list[float] = []
     full: list[float] = []
     step(True)
-    deadline = time.perf_counter() + BUDGET
+    deadline = time.perf_counter() + BUDGET_CADENCE
     while len(plain) < 3 or time.perf_counter() < deadline:
         plain.append(_seconds(step, False, device))
         full.append(_seconds(step, True, device))
-        if time.perf_counter() > deadline + BUDGET:
+        if time.perf_counter() > deadline + BUDGET_CADENCE:
             break
     extra = max(0.0, _median(full) - _median(plain))
     wanted = math.ceil(extra / (STATISTICS_SHARE * _median(plain)))

@@ -27,6 +27,7 @@ async def leave(pilot):
     os._exit(0)
 asyncio.run(DescentApp().run_async(headless=True, size=(120, 40), auto_pilot=leave))
 """
+LOADING = "from engine import loading; loading.worker()"
 _IMPORT = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \|( *)(\S+)")
 
 
@@ -39,7 +40,7 @@ def start(folder: Path) -> Result:
         "descent presets list": lambda: _lasts(*DESCENT, "presets", "list"),
         "first frame of Home": lambda: _lasts(sys.executable, "-c", FRAME),
         "Enter to the first point, digits-mlp": lambda: _first_point(folder),
-        "of it, loading PyTorch": lambda: _lasts(sys.executable, "-c", "import torch"),
+        "of it, loading PyTorch": lambda: _lasts(sys.executable, "-c", LOADING),
     }
     times = interleave(arms, ROUNDS)
     figures = []
