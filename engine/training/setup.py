@@ -98,6 +98,7 @@ def build(
     }
     order: dict[str, Any] = {"augment": augmentation, "leave_out_single": one_is_too_few}
     if len(members) == 1:
+        models.lay_out(made[0], preset.model, device)
         batches = Batches(dataset.train, size, preset.train.seed, **order)
         return _of_one(made[0], batches, common)
     torch.manual_seed(preset.train.seed)

@@ -22,8 +22,10 @@ def bare(work: Work) -> nn.Module:
 
 
 def tuned(work: Work) -> nn.Module:
-    """The limit: a fused optimizer, and batches gathered into memory that is taken once."""
+    """The limit: a fused optimizer, images with their channels last, batches gathered into memory taken once."""
     model = work.fresh()
+    if work.inputs.ndim == 4 and work.preset.model.name == "cnn":
+        model.to(memory_format=torch.channels_last)
     optimizer = work.optimizer(model, fused=True)
     inputs = torch.empty(work.batch_size, *work.inputs.shape[1:])
     targets = torch.empty(work.batch_size, *work.targets.shape[1:], dtype=work.targets.dtype)
