@@ -4,17 +4,13 @@ from typing import Annotated
 
 import typer
 
-from engine.cli_options import (
-    Json,
-    Live,
-    RunsDir,
-)
+from engine.cli_options import Json, Run, RunsDir
 
 live_app = typer.Typer()
 
 
 @live_app.command()
-def pause(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> int:
+def pause(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
     """Let a live run stand still; `descent resume` goes on."""
     from engine import commands
 
@@ -23,7 +19,7 @@ def pause(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> int:
 
 @live_app.command()
 def step(
-    run: Live,
+    run: Run,
     steps: Annotated[int, typer.Argument(help="How many.")] = 1,
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -36,7 +32,7 @@ def step(
 
 @live_app.command("set")
 def set_(
-    run: Live,
+    run: Run,
     edits: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="As in optimizer.lr=0.01.")],
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -48,7 +44,7 @@ def set_(
 
 
 @live_app.command()
-def checkpoint(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> int:
+def checkpoint(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
     """Save a live run now."""
     from engine import commands
 
@@ -56,7 +52,7 @@ def checkpoint(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> in
 
 
 @live_app.command()
-def evaluate(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> int:
+def evaluate(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
     """Loss and accuracy of a live run on its validation split, now."""
     from engine import commands
 
@@ -65,7 +61,7 @@ def evaluate(run: Live, runs_dir: RunsDir = None, as_json: Json = False) -> int:
 
 @live_app.command()
 def picture(
-    run: Live,
+    run: Run,
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Else list the kinds that there are.")] = None,
     options: Annotated[
         list[str] | None,
@@ -84,7 +80,7 @@ def picture(
 
 @live_app.command()
 def extend(
-    run: Live,
+    run: Run,
     epochs: Annotated[int, typer.Option("--epochs", help="So many more passes.")] = 0,
     steps: Annotated[int, typer.Option("--steps", help="So many more updates.")] = 0,
     runs_dir: RunsDir = None,
@@ -98,7 +94,7 @@ def extend(
 
 @live_app.command()
 def rewind(
-    run: Live,
+    run: Run,
     to: Annotated[int | None, typer.Argument(metavar="[STEP]", help="Else the last checkpoint.")] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -111,7 +107,7 @@ def rewind(
 
 @live_app.command()
 def stop(
-    run: Live,
+    run: Run,
     now: Annotated[bool, typer.Option("--now", help="After the step under way; the default.")] = False,
     after_epoch: Annotated[bool, typer.Option("--after-epoch", help="At the end of the epoch.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Without saving.")] = False,

@@ -18,7 +18,9 @@ AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Agree to run the code file that the preset names, as it is now.")
 ]
 Detached = Annotated[bool, typer.Option("--detach", help="Train in the background; print the run's id and return.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique beginning of it, a path, or `last`.")]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, its beginning or last four letters, a path, or `last`.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.lr=0.1; repeatable."),
@@ -40,5 +42,3 @@ Draws = Annotated[
 Fps = Annotated[float | None, typer.Option("--fps", help="Frames a second [default: 10, over SSH 4].")]
 Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII alone.")]
 Theme = Annotated[str | None, typer.Option("--theme", metavar="NAME", help="dark, light, contrast or ansi.")]
-
-Live = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique part of it, a path, or `last`.")]

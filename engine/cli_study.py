@@ -39,7 +39,7 @@ AllowCode = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Word = Annotated[str, typer.Argument(metavar="STUDY", help="A name, a unique part of it, a path, or `last`.")]
+Word = Annotated[str, typer.Argument(metavar="STUDY", help="A name, its beginning, a path, or `last`.")]
 
 
 @study_app.command("run")

@@ -197,11 +197,11 @@ def _is(path: Path, origin: dict[str, Any]) -> bool:
 # --- as text ---
 
 
-def origin_text(final: Final, *, unicode: bool = True) -> str:
-    """⑂ parent @ step 7,150; nothing for a run that is no fork."""
+def origin_text(final: Final) -> str:
+    """fork of parent @ step 7,150; nothing for a run that is no fork."""
     if final.parent is None:
         return ""
-    return f"{'⑂' if unicode else 'fork of'} {clean(final.parent[0])} @ step {final.parent[1]:,}"
+    return f"fork of {clean(final.parent[0])} @ step {final.parent[1]:,}"
 
 
 def metric_text(found: Comparison, key: str, place: int) -> str:

@@ -19,12 +19,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that takes its name when all of it is on the disk, or vanishes."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
+            os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -35,8 +35,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    with replacing(path) as file:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    with replacing(path, mode) as file:
         file.write(data)
 
 

@@ -1,7 +1,6 @@
 """A run in this process: its worker under a display, and what is said when it has ended."""
 
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import loading, output
+from engine.advice import advice
 from engine.claim import Claim
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.options import Options
@@ -115,10 +115,8 @@ def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None")
         lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
     if ending is not None and ending.receipt is not None:
         lines.append(f"checkpoint {clean(str(ending.receipt))}")
-    if result["state"] == "failed" and ending is not None and ending.exit_code == ExitCode.NON_FINITE:
-        lines.append("a resumed run would come to the same step; start one with a lower rate: --set optimizer.lr=…")
-    elif result["state"] in ("stopped", "failed"):
-        lines.append(f"go on with: descent resume {shlex.quote(folder.id)}")
+    if result["state"] in ("stopped", "failed"):
+        lines.append(advice(folder))
     return lines
 
 

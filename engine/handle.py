@@ -155,5 +155,5 @@ async def start(
 
 
 async def attach(word: str, runs_dir: Path | None = None) -> Run:
-    """The handle of a run that is there: an id, a unique part of one, a path, or `last`."""
+    """The handle of a run that is there: an id, its beginning or its last four letters, a path, or `last`."""
     return Run(RunFolder(library.find_run(word, library.runs_dir(runs_dir))))

@@ -19,7 +19,7 @@ from engine.files import JsonLines, JsonLinesReader, read_json_lines
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = ("starting", "running", "paused")
-SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.HEARTBEAT)
+SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.server)
 STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 

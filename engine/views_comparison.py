@@ -82,7 +82,7 @@ def _print_finals(found: Comparison) -> None:
     views.print_table(head, rows, right=("STEP", *heads, "TIME"), whole=[name for name in head if name != "RUN"])
     for place, each in enumerate(found.finals):
         if each.parent is not None:
-            print(f"{LETTERS[place]}: {comparison.origin_text(each, unicode=unicode)}")
+            print(f"{LETTERS[place]}: {comparison.origin_text(each)}")
         if each.problem:
             print(f"{LETTERS[place]}: damaged: {clean(each.problem)}")
     if found.best:

@@ -112,13 +112,7 @@ def show_question(question: Prediction, language: Language) -> None:
     print_text(question.text.of(language))
     for number, choice in enumerate(question.choices, 1):
         print_line(f"  {number}  {choice.text.of(language)}  ({choice.id})")
-    print_line(f"  {question.id}: {_form(question, language)}")
-
-
-def _form(question: Prediction, language: Language) -> str:
-    if question.kind == "number" and question.unit:
-        return say("number in", language, unit=question.unit)
-    return say(question.kind, language)
+    print_line(f"  {question.id}: {flow.expected(question, language)}")
 
 
 def ask(lab: Lab, progress: Progress, language: Language) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine import library, pictures, views
 from engine.errors import DescentError
-from engine.picture_of import picture_of
+from engine.pictures.request import picture_of
 from engine.run import RunFolder
 from engine.texts import clean, show
 

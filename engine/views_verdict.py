@@ -10,6 +10,7 @@ from engine.labs import flow, progress
 from engine.labs.format import Language
 from engine.labs.library import Lab
 from engine.labs.said import Said
+from engine.labs.verdict import instead
 from engine.progress import number
 from engine.texts import clean, shorten
 from engine.views_labs import print_heading, print_line, show_next
@@ -70,13 +71,14 @@ def show_check(check: Mapping[str, Any], language: Language, *, silent: bool = F
 def against(check: Mapping[str, Any], language: Language) -> str:
     """The value, and the threshold where there is one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" where it is missed."""
     form, relation, threshold, spread = check["show"], check["relation"], check["threshold"], check["spread"]
-    text = _formed(check["value"], form)
+    text, aside = _formed(check["value"], form), instead(check, language)
     if relation == "between":
         wanted = f"{_formed(threshold[0], form)} … {_formed(threshold[1], form)}"
     else:
         wanted = "" if threshold is None else f"{_RELATIONS[relation]} {_formed(threshold, form)}"
     if wanted:
         text += f" {wanted}" if check["passed"] and relation != "between" else f"  ({wanted})"
+    text += f"  {aside}" if aside else ""
     return text if spread is None else f"{text}  ({_SPREAD.with_(spread=_formed(spread, form)).in_(language)})"
 
 
@@ -92,6 +94,11 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else flow.shown_answer(value)
 
 
-def tell(language: Language) -> Callable[[str], None]:
+def tell(language: Language) -> Callable[[str, str], None]:
     """Says on stderr which graded run is being trained."""
-    return lambda what: output.say(_TRAINING.with_(what=what).in_(language), sys.stderr)
+
+    def told(stage: str, what: str) -> None:
+        if stage == "training":
+            output.say(_TRAINING.with_(what=what).in_(language), sys.stderr)
+
+    return told

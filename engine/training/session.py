@@ -1,31 +1,30 @@
 """What surrounds the steps of a run: rows, epochs, evaluations, checkpoints, and trouble."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from engine import forking, picture_rows, pictures
+from engine import forking, pictures
 from engine.control import Queue
 from engine.errors import DescentError
 from engine.metrics import Layout
-from engine.progress import Display, Progress, number
+from engine.pictures import from_rows
+from engine.progress import Display, Progress
 from engine.run import Events, RunFolder
-from engine.training import checkpoint, selection, steering
+from engine.training import checkpoint, steering
 from engine.training.checkpoint import State
 from engine.training.clock import Clock
 from engine.training.desk import Desk
-from engine.training.evaluation import Evaluation, described, nothing, values_of
+from engine.training.evaluator import Evaluator
 from engine.training.generation import Generation
 from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
+from engine.training.reporter import Reporter
 from engine.training.training import Training
 from engine.training.trouble import Trouble
-
-MOST_LINES = 100  # a run of more epochs says a line for several at once
 
 
 class Session:
@@ -44,17 +43,16 @@ class Session:
         stop_wanted: Callable[[], bool],
     ) -> None:
         """seconds: of training so far. queue: commands. stop_wanted: whether a signal asks for the end."""
-        self._run, self._folder, self._events, self._display = run, folder, events, display
+        self._run, self._folder, self._events = run, folder, events
         self._layout = layout
         self._stop_wanted = stop_wanted
+        self._reporter = Reporter(run, folder.id, events, display)
+        self._evaluator = Evaluator(run, self._reporter)
         self._open_rows()
         self._keeper = Keeper(folder, events, self._sync, run.preset.train.keep)
         self.desk = Desk(run, self, queue, events, forking.script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
-        self._said_at = -1
-        self._collapsed: int | None = None  # as it was said last
-        self._planned: dict[str, Any] = {}
 
     @property
     def id(self) -> str:
@@ -62,7 +60,7 @@ class Session:
 
     def _open_rows(self) -> None:
         """A new generation of rows, from the run's step on."""
-        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose, self._say_slow)
+        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose, self._reporter.slow)
         self._trouble = Trouble(self._run, self._folder, self._events, self._stop_wanted)
 
     @property
@@ -72,23 +70,16 @@ class Session:
     def _lose(self, member: int, step: int) -> None:
         """A member of several went non-finite at `step`; the others go on."""
         self._run.end(member, "diverged")
-        self._say_ended(member, "diverged", step)
+        self._note_ended(member, "diverged", step)
         self._trouble.lose(member, step)
 
-    def _say_slow(self, step: int, **values: Any) -> None:
-        """The rate has dropped by half."""
-        self._events.write("slow", step=step, **values)
-        words = f"step {step:,}: {number(values['steps_per_second'])} step/s, {number(values['usual'])} were usual"
-        if "try" in values:
-            words += f"; where others want the cores too, this helps: descent set {self.id} {values['try']}"
-        self._display.say(words)
+    def _note_ended(self, member: int, why: str, step: int) -> None:
+        self._monitor.known_ended.add(member)
+        self._reporter.ended(member, why, step)
 
     def note_plan(self) -> None:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
-        plan = self._run.plan().state()
-        if plan != self._planned:
-            self._planned = plan
-            self._events.write("plan", step=self._run.step, **plan)
+        self._reporter.plan()
 
     def goes_on(self) -> bool:
         """Follow the commands that wait, between two steps; False where training ends here.
@@ -141,39 +132,19 @@ class Session:
 
     def end_epoch(self) -> None:
         """Say how the epoch went; of a great many epochs, every n-th. What waited for its end takes effect."""
-        run = self._run
-        size = steering.begin_epoch(run)
+        size = steering.begin_epoch(self._run)
         if size is not None:
-            self._events.write(
-                "batch_size",
-                step=run.step,
-                epoch=run.batches.epoch,
-                size=size,
-                per_epoch=run.batches.per_epoch,
-                total_steps=run.total_steps,
-            )
-            self.note_plan()
+            self._reporter.batch_size(size)
         self.desk.end_epoch()
-        epochs = run.total_steps / run.batches.per_epoch
-        if run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0:
+        if self._reporter.says_this_epoch():
             self._say_epoch()
 
     def _say_epoch(self) -> None:
-        run = self._run
-        if self._said_at == run.step:
+        if self._reporter.has_said_epoch():
             return
-        self._said_at = run.step
         with self.clock.stopped():
             self._rows.sync()
-        loss = self._monitor.mean_loss()
-        self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
-        means = "mean " if len(run.members) > 1 else ""  # over all candidates, the hopeless ones too
-        words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"{means}loss {number(loss):<7}"]
-        if "val_loss" in run.reached:
-            words.append(f"{means}val {described(run.reached, 'val')}")
-        words.append(f"lr {number(self._lr)}")
-        words.append(f"{number(self._monitor.steps_per_second)} step/s")
-        self._display.say("  ".join(words))  # within 80 columns, but for runs of very many steps
+        self._reporter.epoch(self._monitor, self._lr)
 
     def evaluate(self) -> None:
         """Loss and accuracy on the validation split; keep the model where it is the best so far."""
@@ -185,13 +156,11 @@ class Session:
             if self._in_trouble():
                 return  # rather than evaluate a broken model
             self._disown()
-            ended = run.ended()
             between = partial(self.desk.attend_within, self._stop_wanted)
-            results = self._evaluate("validation", run.step, between=between)
-            broken = self._rows.collapsed is not None
-            is_best = run.observe([_beaten(r) for r in results] if broken else results)
-            for member in run.ended().keys() - ended.keys():
-                self._say_ended(member, run.ended()[member], run.step)
+            results = self._evaluator.evaluate("validation", run.step, between=between)
+            is_best, stopped = self._evaluator.observe(results, broken=self._rows.collapsed is not None)
+            for member in stopped:
+                self._note_ended(member, run.ended()[member], run.step)
             self.note_plan()  # a plateau may have lowered the rate
             if is_best:
                 self._rows.sync()
@@ -201,12 +170,7 @@ class Session:
     def _disown(self) -> None:
         """Say that the model has collapsed, where it has; one since then is not the best so far."""
         since, best = self._rows.collapsed, self._run.best
-        if since != self._collapsed and since is not None:
-            self._display.say(
-                f"step {self._run.step:,}: the model has collapsed, since step {since:,}. Too large a learning rate "
-                "is the usual reason: go back to a checkpoint before it, or start again with a lower one"
-            )
-        self._collapsed = since
+        self._reporter.collapsed(since)
         if since is not None and best.step is not None and best.step > since:
             best.forget()
             self._keeper.drop_held()
@@ -217,7 +181,7 @@ class Session:
         if run.dataset.validation is None:
             raise DescentError("this run has no validation split; data.validation = 0.1 would make one")
         with self.clock.stopped():
-            self._evaluate("validation", run.step)
+            self._evaluator.evaluate("validation", run.step)
         return {name: value for name, value in run.reached.items() if name.startswith("val_")}
 
     def picture(self, kind: str, options: dict[str, Any]) -> Path:
@@ -225,7 +189,7 @@ class Session:
         from engine.training.pictures import make
 
         with self.clock.stopped():
-            if kind in picture_rows.KINDS:
+            if kind in from_rows.KINDS:
                 self._rows.drain()
             arrays = make(self._run, kind, options, self._folder)
             try:
@@ -253,43 +217,9 @@ class Session:
         steering.restore(self._run, state["edits"])
         self.clock.set(self._run.restore(state))
         self._keeper.forget_beyond(to)
-        self._events.write("rewound", to=to, log=state["log"])
-        self._planned = {}
-        self.note_plan()
+        self._reporter.rewound(to, state["log"])
         self._open_rows()
         return to
-
-    def _evaluate(
-        self,
-        split: str,
-        step: int,
-        members: Sequence[int] | None = None,
-        between: Callable[[], None] = nothing,
-    ) -> list[Evaluation]:
-        """Evaluate every member, and tell of those that have not ended badly, or of `members` alone.
-
-        step: that of the models that are looked at. between: called after each batch.
-        """
-        run = self._run
-        results = run.evaluate(split, between)
-        lost = [member for member, why in run.ended().items() if why == "diverged"]
-        shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
-        for member in shown:
-            self._events.write("evaluation", step=step, split=split, member=member, **values_of(results[member]))
-        short = "val" if split == "validation" else split
-        means = {
-            f"{short}_{name}": sum(values_of(results[member])[name] for member in shown) / len(shown)
-            for name in values_of(results[0])
-            if shown
-        }
-        run.reached.update(means)
-        run.evaluated[split] = run.step
-        return results
-
-    def _say_ended(self, member: int, why: str, step: int) -> None:
-        self._monitor.known_ended.add(member)
-        self._events.write("member", member=member, state=why, step=step)
-        self._display.say(f"member {member} {why} at step {step:,}")
 
     def checkpoint_is_due(self, epoch_is_over: bool) -> bool:
         every = self._run.preset.train.checkpoint_every
@@ -328,24 +258,9 @@ class Session:
                 self.evaluate()
             self._say_epoch()
             if run.evaluated.get("test") != run.step:
-                self._test()
-            if "test_loss" in run.reached:
-                self._display.say(f"test {described(run.reached, 'test')}")
+                self._evaluator.test(self._keeper.best)
+            self._reporter.test()
         return self.save()
-
-    def _test(self) -> None:
-        """With early stopping it is the best model that is tested: the last one is only where patience ended."""
-        run = self._run
-        with run.at_best(self._keeper.best) as step:
-            winner = selection.winner(run)
-            if winner is not None:
-                self._events.write("winner", step=step, **winner)
-            if run.dataset.test is None:
-                return
-            self._evaluate("test", step, None if winner is None else winner["members"])
-            together = selection.ensemble(run)
-            if together is not None:
-                self._events.write("ensemble", step=step, split="test", **values_of(together))
 
     def close(self) -> None:
         """Leave the rows on the disk, however the run ended."""
@@ -353,22 +268,4 @@ class Session:
 
     def progress(self) -> Progress:
         """For the display's thread."""
-        run, last = self._run, self._monitor.last
-        return Progress(
-            step=run.step,
-            total_steps=run.total_steps,
-            epoch=min(run.batches.epoch + 1, -(-run.total_steps // run.batches.per_epoch)),
-            epochs=run.preset.train.epochs,
-            steps_per_second=self._monitor.steps_per_second,
-            lr=self._lr,
-            loss=last["loss"],
-            accuracy=last["accuracy"],
-            grad_norm=last["grad_norm"],
-            val_loss=run.reached.get("val_loss"),
-            val_accuracy=run.reached.get("val_accuracy"),
-        )
-
-
-def _beaten(result: Evaluation) -> Evaluation:
-    """The evaluation of a broken model as one that no other is compared with: it is never the best."""
-    return Evaluation(math.inf, result.accuracy)
+        return self._reporter.progress(self._monitor, self._lr)

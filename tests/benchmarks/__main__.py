@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import control, members, memory, rows, screen, start, threads, training
+from tests.benchmarks import compiled, control, members, memory, rows, screen, start, threads, training
 from tests.benchmarks.harness import Result, table
 from tests.benchmarks.machine import described, machine
 
 BENCHMARKS: dict[str, Callable[[Path], Result]] = {
+    "compiled": compiled.compiled,
     "control": control.acknowledged,
     "control-idle": control.idle,
     "control-load": control.load,

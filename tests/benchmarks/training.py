@@ -21,7 +21,7 @@ from engine.run import RunFolder, summary
 from engine.training import checkpoint
 from tests.benchmarks import loops, peers
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
-from tests.benchmarks.work import WORKLOADS, Work, prepare
+from tests.benchmarks.work import WORKLOADS, Work, data_root, prepare
 
 ROUNDS = 7
 BARE, DESCENT = "bare loop", "Descent"
@@ -38,7 +38,7 @@ def steps(folder: Path) -> Result:
     figures, raw, facts = [], {}, {}
     for name in WORKLOADS:
         try:
-            work = prepare(name, _data_root())
+            work = prepare(name, data_root())
         except DataMissingError as error:
             figures.append(Figure(f"{name}: not measured", str(error).splitlines()[0]))
             continue
@@ -47,12 +47,6 @@ def steps(folder: Path) -> Result:
         raw |= {f"{name}, {arm}": seconds for arm, seconds in times.items()}
         facts[name] = {"steps": work.steps, "weights_differ_from_bare_by": differences}
     return Result(figures, raw, facts)
-
-
-def _data_root() -> Path:
-    from tests.conftest import _shared_data
-
-    return Path(os.environ.get("DESCENT_DATA") or _shared_data() or "data")
 
 
 def _measured(work: Work, folder: Path) -> tuple[dict[str, list[float]], dict[str, float]]:
@@ -108,7 +102,7 @@ def _descent(work: Work, runs: Path, overrides: list[str] | None = None) -> tupl
     """The whole worker; the run's own clock leaves out evaluations and checkpoints, which the others don't make."""
     run_id = f"run-{os.getpid()}"
     settings = [*work.overrides, *(overrides or [])]
-    code = launch.run(work.preset.name, settings, Options(run_id, runs, data_root=_data_root(), quiet=True))
+    code = launch.run(work.preset.name, settings, Options(run_id, runs, data_root=data_root(), quiet=True))
     assert code == 0, f"{work.preset.name}: exit code {code}"
     folder = RunFolder(runs / run_id)
     state, _ = checkpoint.latest(folder)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.preset import Preset, load_preset
 from engine.training import losses, models
 from engine.training.data import load
 from engine.training.data.batches import epoch_order
+from tests.data import real_folder
 
 CPU = torch.device("cpu")
 # Steps that take a second or two, so that what happens once a run weighs little. The schedule is left out: no two
@@ -58,6 +60,11 @@ class Work:
             return torch.optim.SGD(model.parameters(), lr=section.lr, momentum=section.momentum, **more)
         assert section.name == "adam"
         return torch.optim.Adam(model.parameters(), lr=section.lr, **more)
+
+
+def data_root() -> Path:
+    """Where MNIST is looked for."""
+    return Path(os.environ.get("DESCENT_DATA") or real_folder() or "data")
 
 
 def prepare(name: str, data_root: Path) -> Work:

@@ -40,7 +40,7 @@ def test_a_fork_names_its_parent_and_step_and_the_two_find_each_other(family: li
     parent, child, other = family
     finals = comparison.compared(family).finals
     assert [final.parent for final in finals] == [None, ("parent", 40), None]
-    assert comparison.origin_text(finals[1]) == "⑂ parent @ step 40"
+    assert comparison.origin_text(finals[1]) == "fork of parent @ step 40"
     known = [folder.path for folder in family]
     assert comparison.relatives(parent, known) == [child.path]
     assert comparison.relatives(child, known) == [parent.path]
@@ -117,7 +117,7 @@ def test_the_command_prints_both_tables_and_one_object(family: list[RunFolder], 
     words = ["compare", "parent", "child", "--runs-dir", str(family[0].path.parent)]
     assert cli.main(words) == ExitCode.DONE
     printed = capsys.readouterr().out
-    assert "B: ⑂ parent @ step 40" in printed
+    assert "B: fork of parent @ step 40" in printed
     rows = [line.split() for line in printed.splitlines()[-3:]]
     assert rows == [["SETTING", "A", "B"], ["optimizer.lr", "0.1", "0.01"], ["train.steps", "40", "50"]]
     assert cli.main([*words, "--json"]) == ExitCode.DONE

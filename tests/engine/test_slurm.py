@@ -14,7 +14,8 @@ from engine.metrics import Metrics
 from engine.run import RunFolder
 from tests.processes import DESCENT, Child, Done, Held, until
 
-README = Path(__file__).parents[2] / "README.md"
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "engine" / "docs" / "batch-jobs.md"
 REQUEUE = 138
 
 SRUN = """#!/bin/bash
@@ -26,13 +27,13 @@ exec "$@"
 
 
 def batch_script() -> str:
-    """The one in the README."""
-    (text,) = [block for block in README.read_text().split("```bash\n")[1:] if block.startswith("#!/bin/bash")]
+    """The one in the documentation."""
+    (text,) = [block for block in PAGE.read_text().split("```bash\n")[1:] if block.startswith("#!/bin/bash")]
     return text.partition("```")[0]
 
 
 class Slurm:
-    """Runs the README's script as SLURM would, with an `srun` and an `scontrol` of our own in a real shell."""
+    """Runs that script as SLURM would, with an `srun` and an `scontrol` of our own in a real shell."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,7 +47,7 @@ class Slurm:
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         (folder / "job.sh").write_text(batch_script())
-        here = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(README.parent)}
+        here = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(CHECKOUT)}
         self._environment = os.environ | here | {"SLURM_JOB_ID": "4711", "SLURM_CPUS_PER_TASK": "1"}
 
     def start(self, *words: str) -> "subprocess.Popen[str]":

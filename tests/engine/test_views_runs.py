@@ -108,6 +108,11 @@ def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, t
     listed = descent("runs", cwd=tmp_path).end().out
     assert "failed at start" in listed
     assert "not a usable number" in listed
+    late = descent("stop", "bad", cwd=tmp_path).end()
+    assert late.code == 2
+    assert "not a usable number" in late.err
+    assert "start it anew" in late.err
+    assert "descent resume" not in late.err  # which would fail the same way
     assert descent("rm", "bad", cwd=tmp_path).end().code == 0
     assert not run.path.exists()
 

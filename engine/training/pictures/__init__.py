@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine import picture_rows, pictures
+from engine import pictures
 from engine.errors import DescentError
-from engine.pictures import Traits
+from engine.pictures import Traits, from_rows
 from engine.run import RunFolder
 from engine.training import models
 from engine.training.pictures import filters, histograms, paths, plane, right_and_wrong, surface, tally
@@ -58,10 +58,10 @@ def make(
     complaint = pictures.KINDS[kind].complaint(known)
     if complaint is not None:
         raise pictures.refusal(kind, complaint, known)
-    if kind in picture_rows.KINDS:
+    if kind in from_rows.KINDS:
         if folder is None:
             raise DescentError(f"the picture {kind} is drawn from the folder of a run")
-        return picture_rows.make(folder, kind, chosen)
+        return from_rows.make(folder, kind, chosen)
     if kind != "tally":
         run = run.alone(_whole(kind, member))
     began = time.perf_counter()

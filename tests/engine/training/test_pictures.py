@@ -14,9 +14,10 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
-from engine import picture_rows, pictures
+from engine import pictures
 from engine.errors import DescentError
 from engine.metrics import PARAMETER, Layout
+from engine.pictures import from_rows
 from engine.preset import load_preset
 from engine.run import RunFolder
 from engine.training import checkpoint, loop, losses, models
@@ -89,7 +90,7 @@ def test_a_run_that_was_looked_at_ends_bit_equal(training: Build, preset: str, o
                 before = [None if p.grad is None else p.grad.clone() for p in run.model.parameters()]
                 modes = [module.training for module in run.model.modules()]
                 for kind in pictures.fitting(traits(run)):
-                    if kind.name not in picture_rows.KINDS:
+                    if kind.name not in from_rows.KINDS:
                         make(run, kind.name)
                 after = [p.grad for p in run.model.parameters()]
                 assert all(a is b or torch.equal(a, b) for a, b in zip(before, after, strict=True))  # type: ignore[arg-type]
@@ -326,7 +327,7 @@ def test_a_kind_that_does_not_fit_says_why_and_which_do(training: Build, preset:
         make(run, kind)
     offered = str(error.value).rpartition("It can have ")[2].split(", ")
     assert offered == [fitting.name for fitting in pictures.fitting(traits(run))]
-    for name in set(offered) - set(picture_rows.KINDS):
+    for name in set(offered) - set(from_rows.KINDS):
         make(run, name)
 
 

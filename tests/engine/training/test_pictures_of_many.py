@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine import picture_rows, pictures
+from engine import pictures
 from engine.errors import DescentError
 from engine.metrics import Metrics
-from engine.picture_of import of_ended, picture_of
+from engine.pictures import from_rows
+from engine.pictures.request import of_ended, picture_of
 from engine.preset import load_preset
 from engine.run import RunFolder
 from engine.training import checkpoint, loop
@@ -108,7 +109,7 @@ def test_folds_have_their_own_scaling_in_the_tally(train: Train) -> None:
 def test_the_spread_is_that_of_the_scores(train: Train) -> None:
     """A student would report the wrong mean of the folds."""
     folder = train("digits-mlp", "members.folds=4", "train.epochs=1", "data.size=400")
-    found = picture_rows.make(folder, "spread", {"metric": "auto"})
+    found = from_rows.make(folder, "spread", {"metric": "auto"})
     wanted = {"event": "evaluation", "split": "validation"}
     scores = {e["member"]: e["accuracy"] for e in folder.events() if wanted.items() <= e.items()}
     assert found["values"].tolist() == [scores[member] for member in range(4)]
@@ -116,17 +117,17 @@ def test_the_spread_is_that_of_the_scores(train: Train) -> None:
     assert found["mean"] == pytest.approx([statistics.fmean(scores.values())])
     assert found["sd"] == pytest.approx([statistics.stdev(scores.values())])
     assert found["se"] == pytest.approx(found["sd"] / 2)
-    losses = picture_rows.make(folder, "spread", {"metric": "val_loss"})
+    losses = from_rows.make(folder, "spread", {"metric": "val_loss"})
     assert losses["values"].min() > 0
     with pytest.raises(DescentError, match="it has no test_accuracy; it has"):
-        picture_rows.make(train("ravine-point", "members.repeats=2"), "spread", {"metric": "test_accuracy"})
+        from_rows.make(train("ravine-point", "members.repeats=2"), "spread", {"metric": "test_accuracy"})
 
 
 def test_candidates_are_spread_apart_and_the_winner_is_marked(train: Train) -> None:
     """The spread over good and bad rates together says nothing."""
     sweep = 'members.sweep."optimizer.lr"=[0.001, 0.1]'
     folder = train("digits-mlp", sweep, "members.repeats=2", "train.epochs=1", "data.size=400")
-    found = picture_rows.make(folder, "spread", {"metric": "auto"})
+    found = from_rows.make(folder, "spread", {"metric": "auto"})
     assert found["groups"].tolist() == ["lr 0.001", "lr 0.1"]
     assert found["group"].tolist() == [0, 0, 1, 1]
     assert found["best"].tolist() == [1]
@@ -136,7 +137,7 @@ def test_candidates_are_spread_apart_and_the_winner_is_marked(train: Train) -> N
 def test_gradients_by_layer_are_the_first_and_the_last_measured(train: Train, overrides: list[str]) -> None:
     """A vanishing gradient would be seen where there is none."""
     folder = train("digits-mlp", "train.steps=23", "data.size=200", *overrides)
-    found = picture_rows.make(folder, "gradients-by-layer", {})
+    found = from_rows.make(folder, "gradients-by-layer", {})
     rows, layout = Metrics(folder.path).rows(), Metrics(folder.path).layout
     assert layout is not None
     assert found["layers"].tolist() == ["hidden1", "head"]

@@ -1,11 +1,34 @@
-"""What a line to a worker may say: an object of a command and its arguments, in values that any reader can hold."""
+"""What the two sides say: the commands, how a line is written and understood, and what is refused."""
 
 import json
 import math
+from pathlib import Path
 from typing import Any
+
+from engine.errors import CannotGoOnError, DescentError
+
+Answer = dict[str, Any]
+
+COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "rewind", "stop")
 
 LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
 DEEPEST = 4  # levels of lists and objects: what the server's thread parses, a deeper stack writes into the log
+
+
+class RefusedError(DescentError):
+    """The worker's answer to a command that it can't follow; the text says why."""
+
+
+class NotRunningError(DescentError):
+    """A command to a run that nobody is training."""
+
+
+# --- a command: a line to the worker ---------------------------------------------------------------------
+
+
+def line_of(command: str, arguments: dict[str, Any] | None) -> bytes:
+    """The line that gives a command."""
+    return json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
 
 
 class _OutOfRangeError(ValueError):
@@ -49,3 +72,21 @@ def _is_shallow(value: Any, levels: int) -> bool:
         return True
     inner = value.values() if isinstance(value, dict) else value
     return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)
+
+
+# --- an answer: a line from the worker -------------------------------------------------------------------
+
+
+def refusal(command: str | None, error: str) -> Answer:
+    """The answer of a worker that can't follow, or has not understood, a command."""
+    return {"command": command, "ok": False, "error": error}
+
+
+def understood(run: Path, command: str, line: bytes) -> Answer:
+    """The answer in a line from the worker; RefusedError where it is a refusal."""
+    if not line.endswith(b"\n"):
+        raise CannotGoOnError(f"{run.name}: the worker ended before it answered {command}")
+    answer: Answer = json.loads(line)
+    if not answer.get("ok"):
+        raise RefusedError(f"{run.name}: {command}: {answer.get('error')}")
+    return answer

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import consent, control, picture_rows, pictures
+from engine import consent, control, pictures
 from engine.control import NotRunningError
 from engine.datasets import data_root
 from engine.errors import CannotGoOnError, DescentError
 from engine.metrics import Metrics
+from engine.pictures import from_rows
 from engine.run import ALIVE, RunFolder
 
 Answer = dict[str, Any]
@@ -24,7 +25,7 @@ def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> A
     complaint = pictures.KINDS[kind].complaint(known)
     if complaint is not None:
         raise pictures.refusal(kind, complaint, known)
-    if kind in picture_rows.KINDS:
+    if kind in from_rows.KINDS:
         return _answered(folder, of_rows(folder, kind, chosen))
     try:
         return control.send(folder.path, "picture", {"kind": kind, "options": dict(options)}, timeout=None)
@@ -42,8 +43,8 @@ def _answered(folder: RunFolder, answer: Answer) -> Answer:
 
 
 def of_rows(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
-    """A picture that the folder tells without a worker; kind: one of picture_rows.KINDS, options: all of them."""
-    arrays = picture_rows.make(folder, kind, options)
+    """A picture that the folder tells without a worker; kind: one of from_rows.KINDS, options: all of them."""
+    arrays = from_rows.make(folder, kind, options)
     step = len(Metrics(folder.path))
     try:
         path = pictures.write(folder.path, kind, step, arrays)
@@ -60,7 +61,7 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     """
     from engine.preset import load_preset
 
-    found = {kind: _of_rows_or_error(folder, kind, wanted[kind]) for kind in wanted if kind in picture_rows.KINDS}
+    found = {kind: _of_rows_or_error(folder, kind, wanted[kind]) for kind in wanted if kind in from_rows.KINDS}
     wanted = {kind: options for kind, options in wanted.items() if kind not in found}
     if not wanted:
         return found

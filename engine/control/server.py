@@ -1,0 +1,144 @@
+"""The worker's side: a thread that listens on the run's socket and fills the queue."""
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+
+from engine.control.address import BACKLOG, is_same_user, listen, remove_all
+from engine.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal
+from engine.control.requests import Queue, Request
+
+MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
+IDLE = 1.0  # seconds without a whole line, after which a client has to make room for a new one
+LINGER = 1.0  # seconds, and
+MOST_HEARD = 64  # pieces of a line, that a client is heard out after it was turned away
+HEARTBEAT = 10.0  # seconds between two signs of life, for those who look from another host
+
+
+class Server:
+    """Listens on the run's socket from `start` to `stop`, in a thread of its own."""
+
+    def __init__(self, run: Path, queue: Queue) -> None:
+        """CannotGoOnError where there is no place for a socket."""
+        self._run, self._queue = run, queue
+        self._loop = asyncio.new_event_loop()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._reading: dict[asyncio.Task[None], float] = {}  # who owes a line, since when; the longest first
+        self._ending = False
+        self._socket, self._remove = listen(run)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Turn the waiting away, and leave no socket behind."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        self._socket.close()
+        remove_all(self._remove)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_unix_server(self._client, sock=self._socket, limit=LONGEST_LINE, backlog=BACKLOG)
+        )
+        self._beat()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._ending = True
+            server.close()
+            for task in self._reading:
+                task.cancel()
+            for request in self._queue.take_all():
+                request.answer(refusal(request.command, "the run has ended"))
+            self._see_off()  # answers just given still go out
+            for task in self._clients:
+                task.cancel()
+            self._see_off()
+            self._loop.close()
+
+    def _beat(self) -> None:
+        """A lock is seen on its own host alone, its file's time on every host that shares the file system."""
+        with contextlib.suppress(OSError):
+            os.utime(self._run / "worker.lock")  # never opened here: closing it would drop the lock
+        self._loop.call_later(HEARTBEAT, self._beat)
+
+    def _see_off(self) -> None:
+        """Wait for the clients to be done, a second at most."""
+        if self._clients:
+            self._loop.run_until_complete(asyncio.wait(set(self._clients), timeout=1))
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            if not is_same_user(writer.get_extra_info("socket")):
+                await _turn_away(reader, writer, "this run belongs to another user")
+            elif len(self._clients) > MOST_CLIENTS and not self._make_room():
+                await _turn_away(reader, writer, f"{MOST_CLIENTS} clients are connected already")
+            else:
+                await self._converse(task, reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client left, or had to make room, or the run is over
+        finally:
+            self._clients.discard(task)
+            writer.close()
+
+    def _make_room(self) -> bool:
+        """Let go of the client that has been silent, or in the middle of a line, for longest; False if none has."""
+        longest = next(iter(self._reading), None)
+        if longest is None or self._loop.time() - self._reading[longest] < IDLE:
+            return False
+        del self._reading[longest]
+        longest.cancel()
+        return True
+
+    async def _converse(
+        self, task: "asyncio.Task[None]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while not self._ending:
+            self._reading[task] = self._loop.time()
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                return  # the client left, perhaps in the middle of a line
+            except asyncio.LimitOverrunError:
+                await _turn_away(reader, writer, f"a line is at most {LONGEST_LINE} bytes long")
+                return
+            finally:
+                self._reading.pop(task, None)
+            await _send(writer, await self._answer(line))
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            command, arguments = parsed(line)
+        except ValueError as error:
+            return refusal(None, str(error))
+        if command not in COMMANDS:
+            return refusal(command, f"unknown command; there are: {', '.join(COMMANDS)}")
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._queue.put(Request(command, arguments, self._loop, future))
+        return await future
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    await writer.drain()
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: str) -> None:
+    """Say why, and hear the client out for a moment: a connection closed on what it sends would lose the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await _send(writer, refusal(None, error))
+            writer.write_eof()
+            for _ in range(MOST_HEARD):
+                if not await reader.read(LONGEST_LINE):
+                    return

@@ -1,0 +1,77 @@
+"""A run's evaluations: of every member on a split, what follows for those that train, and the test at the end."""
+
+import math
+from collections.abc import Callable, Sequence, Set
+
+from engine.training import selection
+from engine.training.checkpoint import State
+from engine.training.evaluation import Evaluation, nothing, values_of
+from engine.training.reporter import Reporter
+from engine.training.training import Training
+
+
+class Evaluator:
+    """Evaluates the models of a run, keeps the means in `run.reached`, and reports them."""
+
+    def __init__(self, run: Training, reporter: Reporter) -> None:
+        self._run, self._reporter = run, reporter
+
+    def evaluate(
+        self,
+        split: str,
+        step: int,
+        members: Sequence[int] | None = None,
+        between: Callable[[], None] = nothing,
+    ) -> list[Evaluation]:
+        """Evaluate every member, and tell of those that have not ended badly, or of `members` alone.
+
+        step: that of the models that are looked at. between: called after each batch.
+        """
+        run = self._run
+        results = run.evaluate(split, between)
+        lost = [member for member, why in run.ended().items() if why == "diverged"]
+        shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
+        for member in shown:
+            self._reporter.evaluation(step, split, member, results[member])
+        short = "val" if split == "validation" else split
+        means = {
+            f"{short}_{name}": sum(values_of(results[member])[name] for member in shown) / len(shown)
+            for name in values_of(results[0])
+            if shown
+        }
+        run.reached.update(means)
+        run.evaluated[split] = run.step
+        return results
+
+    def observe(self, results: Sequence[Evaluation], *, broken: bool) -> tuple[bool, Set[int]]:
+        """Let early stopping and the plateau take note of an evaluation on the validation split.
+
+        broken: the model has collapsed, so that this is not the best, whatever its loss. Whether this is the best
+        model so far, and which members have stopped early by it.
+        """
+        run = self._run
+        ended = run.ended()
+        is_best = run.observe([_beaten(result) for result in results] if broken else results)
+        return is_best, run.ended().keys() - ended.keys()
+
+    def test(self, best: Callable[[int], State]) -> None:
+        """With early stopping it is the best model that is tested: the last one is only where patience ended.
+
+        best: the checkpoint of a step.
+        """
+        run = self._run
+        with run.at_best(best) as step:
+            winner = selection.winner(run)
+            if winner is not None:
+                self._reporter.winner(step, winner)
+            if run.dataset.test is None:
+                return
+            self.evaluate("test", step, None if winner is None else winner["members"])
+            together = selection.ensemble(run)
+            if together is not None:
+                self._reporter.ensemble(step, together)
+
+
+def _beaten(result: Evaluation) -> Evaluation:
+    """The evaluation of a broken model as one that no other is compared with: it is never the best."""
+    return Evaluation(math.inf, result.accuracy)

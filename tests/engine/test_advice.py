@@ -1,0 +1,45 @@
+"""Someone whose run has ended would be told to do what comes to the same end again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.advice import ended
+from engine.metrics import Layout, MetricsWriter
+from engine.run import RunFolder
+
+FAILED = {"event": "state", "state": "failed", "reason": "no space is left"}
+ANOMALY = {"event": "anomaly", "step": 3, "what": "loss"}
+RUNNING = {"event": "state", "state": "running"}
+
+
+def run_with(tmp_path: Path, *events: dict[str, Any], steps: int = 4) -> RunFolder:
+    folder = RunFolder(tmp_path / "mine")
+    folder.path.mkdir()
+    layout = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
+    layout.save(folder.path)
+    (folder.path / "run.json").write_text(json.dumps({"steps_per_epoch": 2}))
+    writer = MetricsWriter(folder.path, 0)
+    writer.append(np.zeros((steps, 1, len(layout.columns)), np.float32))
+    writer.close()
+    (folder.path / "events.jsonl").write_text("".join(json.dumps({"time": 0, **e}) + "\n" for e in events))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("events", "steps", "said"),
+    [
+        ([RUNNING, {"event": "state", "state": "stopped"}], 4, "mine is stopped; go on with: descent resume mine"),
+        ([RUNNING, {"event": "state", "state": "finished"}], 4, "mine is finished"),
+        ([FAILED], 0, "mine has failed: no space is left; put that right and start it anew"),
+        ([RUNNING, FAILED], 4, "no space is left; once that is put right, go on with: descent resume mine"),
+        ([RUNNING, ANOMALY, FAILED], 4, "descent fork mine --set optimizer.lr="),
+        ([RUNNING, ANOMALY, {"event": "state", "state": "paused"}, RUNNING, FAILED], 4, "descent resume mine"),
+    ],
+    ids=["stopped", "finished", "at the start", "on the way", "not finite", "not finite, and gone on with"],
+)
+def test_what_helps(events: list[dict[str, Any]], steps: int, said: str, tmp_path: Path) -> None:
+    assert said in ended(run_with(tmp_path, *events, steps=steps))

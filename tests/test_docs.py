@@ -1,0 +1,82 @@
+"""A newcomer who follows the documentation would type commands that do not exist, or follow links to nowhere."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from engine.cli import app
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+BESIDE_THE_CODE = ("presets/labs/README.md", "presets/README.md", "tui/README.md", "engine/docs/*.md")
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+PAGES += [page for pattern in BESIDE_THE_CODE for page in sorted(CHECKOUT.glob(pattern))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)]+)\)")
+
+
+def in_blocks(text: str) -> list[str]:
+    """Every line of the shell blocks."""
+    return [line for kind, block in BLOCK.findall(text) if kind == "sh" for line in block.splitlines()]
+
+
+def in_sentences(text: str) -> list[str]:
+    """What the text between the blocks names: `descent resume`, often without its arguments."""
+    return [" ".join(found.split()) for found in re.findall(r"`(descent [^`]+)`", BLOCK.sub("", text))]
+
+
+def words_of(line: str) -> Iterator[list[str]]:
+    """The words behind every `descent` in a line."""
+    for part in re.split(r" && | \\?\| ", line):
+        if re.match(r"(\.venv/bin/)?descent\b", part):
+            yield shlex.split(part, comments=True)[1:]
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words ask for, and those behind its name. KeyError where there is none."""
+    command: Any = typer.main.get_command(app)
+    while words and hasattr(command, "commands") and words[0].islower():
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(CHECKOUT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_exist_and_take_these_options(page: Path) -> None:
+    """In a block a command is whole: it is parsed by the command line itself, and not run."""
+    text = page.read_text()
+    for line in in_blocks(text) + in_sentences(text):
+        for words in words_of(line):
+            command, rest = command_of(words)
+            options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= options, line
+    for line in in_blocks(text):
+        for words in words_of(line):
+            command, rest = command_of(words)
+            command.make_context("descent", rest)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        file, _, heading = link.partition("#")
+        target = (page.parent / file) if file else page
+        assert target.is_file(), link
+        headings = {
+            re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        }
+        assert not heading or heading in headings, link
+
+
+def test_all_pages_are_found_from_the_readme() -> None:
+    """A page that nothing links to is never read."""
+    linked = {(CHECKOUT / link.partition("#")[0]).resolve() for link in LINK.findall(PAGES[0].read_text())}
+    assert {page for page in PAGES[1:] if page not in linked} == set()
