@@ -12,7 +12,7 @@ import torch
 from engine.errors import DataMissingError
 from engine.training import models
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
-from tests.benchmarks.work import CPU, WORKLOADS, Work, prepare
+from tests.benchmarks.work import CPU, WORKLOADS, Work, data_root, prepare
 
 ROUNDS = 9
 LEAST = 0.05  # seconds of steps to a measurement
