@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from engine.schema import PresetModel
-
 _TYPE_NAMES = {
     "integer": ("a whole number", "whole numbers"),
     "number": ("a number", "numbers"),
@@ -18,6 +16,8 @@ Node = dict[str, Any]
 @cache
 def json_schema() -> Node:
     """The JSON Schema of a preset, which editors can check a file against."""
+    from engine.schema import PresetModel  # pydantic: longer than all else that a list of runs waits for
+
     schema = PresetModel.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Descent preset"}
 

@@ -37,6 +37,11 @@ def test_the_command_line_starts_light() -> None:
     assert not {"pydantic", "rich", "tui", "engine.schema"} & loaded_by("import engine, engine.cli")
 
 
+def test_runs_are_listed_without_the_schema() -> None:
+    """`descent runs` would take half as long again."""
+    assert not {"pydantic", "engine.schema"} & loaded_by("import engine.views_runs")
+
+
 def test_help_works_without_torch() -> None:
     """Someone with a broken torch could not even ask what to do, nor call the doctor."""
     help_text = python(WITHOUT_TORCH + "from engine.cli import main; sys.exit(main(['--help']))")
