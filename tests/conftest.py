@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.data import real_folder
+
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,17 +33,19 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _isolate(tmp_path / "home", monkeypatch)
 
 
-def _shared_data() -> Path | None:
-    """The real MNIST and CIFAR-10 beside the checkout, or where $DESCENT_TEST_DATA says."""
-    named = os.environ.get("DESCENT_TEST_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-    return folder if folder.is_dir() else None
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """No test cuts the power; what a killed process has written is there without a sync. Processes that are started,
+    rather than forked, do sync."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets: `MNIST/raw/*` and `cifar10-jpeg.zip`."""
-    folder = _shared_data()
+    folder = real_folder()
     if folder is None:
         pytest.skip("real MNIST and CIFAR-10 not at hand: name their folder in $DESCENT_TEST_DATA")
     return folder

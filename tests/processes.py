@@ -27,6 +27,29 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"waited {DEADLINE:.0f} s for {what}")
 
 
+def fork(action: Callable[[], int]) -> int:
+    """Run `action` in a forked process, which exits with what it returns; the process's id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = action()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return pid
+
+
+def reopen_streams() -> None:
+    """In a forked process: Python's own streams on the descriptors 0, 1 and 2, instead of pytest's."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the rest of this process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+
+
 @dataclass
 class Done:
     """How a `descent` ended."""
@@ -60,17 +83,7 @@ class Child:
     _code: int | None = None
 
     def start(self) -> "Child":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 99
-            try:
-                code = self._run()
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
+        self.pid = fork(self._run)
         return self
 
     def _run(self) -> int:
@@ -80,9 +93,7 @@ class Child:
             os.dup2(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         if self.stdout is not None:
             os.dup2(self.stdout, 1)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the rest of this process
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+        reopen_streams()
         if self.cwd is not None:
             os.chdir(self.cwd)
         os.environ.update(self.environment)

@@ -72,8 +72,8 @@ def in_double(pair: Pair, steps: int = 0) -> Difference:
     return _difference(pair, torch.float64, steps or layout(pair.family).steps)
 
 
-def in_single(pair: Pair) -> Difference:
-    """In float32, after 20 steps.
+def in_single(pair: Pair, steps: int = 20) -> Difference:
+    """In float32.
 
     Adam and its kin divide a gradient by its own size, so that one which is 0 but for rounding (a dead unit's, the
     attention's bias of the keys, which cancels in the softmax) becomes a step of full length in a direction that
@@ -83,7 +83,7 @@ def in_single(pair: Pair) -> Difference:
     within rounding, and at the kink the last digit decides about a whole gradient. A run alone, too, ends elsewhere
     by 1e-3 where one weight differs in its last digit; in float64 the ReLUs stay.
     """
-    return _difference(pair, torch.float32, 20, eps=1e-3, smooth=pair.family == "resnet18")
+    return _difference(pair, torch.float32, steps, eps=1e-3, smooth=pair.family == "resnet18")
 
 
 def _difference(
