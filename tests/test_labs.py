@@ -1,5 +1,11 @@
-"""Every shipped lab, by the real grader: its reference solution passes, its unsolved start does not."""
+"""Every shipped lab, by the real grader: its reference solution passes, its unsolved start does not.
 
+The grader's processes are forked here; `tests/engine/labs` has them load PyTorch each, as a learner's do.
+"""
+
+import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +14,13 @@ import pytest
 
 from engine import datasets, library
 from engine.errors import ExitCode
+from engine.labs import flow
 from engine.labs.format import Text
 from engine.labs.grading import grade
 from engine.labs.library import Lab, load_lab
 from engine.labs.verdict import Verdict
 from engine.labs.work import Work
+from tests.forked import forked_grader  # noqa: F401 - a fixture
 from tests.labs import solved, started
 
 LABS = sorted(path.parent for path in (library.shipped_presets() / "labs").glob("*/lab.toml"))
@@ -45,6 +53,7 @@ def _told(verdict: Verdict) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_grader")
 def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Path) -> None:
     """Else nobody can pass the lab, or its threshold asks for luck."""
     verdict = _graded(solved(lab, tmp_path / "work"), tmp_path, root)
@@ -54,11 +63,21 @@ def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_grader")
 def test_the_unsolved_start_does_not_pass(lab: Lab, root: Path | None, tmp_path: Path) -> None:
     """Else the lab asks for nothing."""
     verdict = _graded(started(lab, tmp_path / "work"), tmp_path, root)
     assert verdict.exit_code == ExitCode.CHECK_FAILED, _told(verdict)
     assert verdict.met < verdict.of
+
+
+def test_every_lab_has_a_curve_to_compare_with(lab: Lab) -> None:
+    """After a pass the learner's own curve would stand alone, or there would be no chart."""
+    known = json.loads((lab.folder / "reference.json").read_text(encoding="utf-8"))
+    assert {key: len(known[key]) for key in ("mean", "low", "high")} == dict.fromkeys(
+        ("mean", "low", "high"), len(known["step"])
+    )
+    assert len(known["step"]) >= 2
 
 
 def test_every_text_is_in_both_languages(lab: Lab) -> None:
@@ -70,6 +89,33 @@ def test_every_text_is_in_both_languages(lab: Lab) -> None:
         assert text.ko.strip(), f"no Korean beside {text.en!r}"
     prose = " ".join(text.ko for text in texts)
     assert any("가" <= letter <= "힣" for letter in prose)
+
+
+def test_the_files_that_a_learner_gets_speak_one_language(lab: Lab) -> None:
+    """The learner would read each comment twice, and an error of their code in both languages."""
+    english, korean = (flow.learners_files(lab, language) for language in ("en", "ko"))
+    assert list(english) == list(korean)
+    for name, text in english.items():
+        assert not re.search("[가-힣]", text), name
+        assert " / " not in "".join(re.findall("# .*", korean[name])), name
+    if lab.start_file is not None:
+        code = f"{lab.id}.py"
+        assert _without_words(english[code]) == _without_words(korean[code])
+        assert re.search("[가-힣]", korean[code])
+
+
+def _without_words(code: str) -> str:
+    """What the code does, whatever its docstrings and messages say."""
+    return re.sub(r"Constant\(value='[^']*'\)|Constant\(value=\"[^\"]*\"\)", "", ast.dump(ast.parse(code)))
+
+
+def test_tasks_name_the_key_before_the_command(lab: Lab) -> None:
+    """A learner at the screen would leave it for a shell."""
+    for task in lab.model.tasks:
+        for text in (task.text.en, task.text.ko):
+            command = re.search("`descent (run|lab check|console)", text)
+            key = re.search("`[gk]`", text)
+            assert command is None or (key is not None and key.start() < command.start()), text
 
 
 def _texts(value: Any) -> Iterator[Text]:

@@ -29,7 +29,8 @@ def looked_at(check: Check, material: Material, language: Language) -> Result:
         _begin(check, material)
         for source in check.prepare:
             scope.evaluate(source)
-        value = _value(check, scope)
+        scope.pair = None
+        value, pair = _value(check, scope), scope.pair
         limits = [_limit(limit, scope) for limit in (check.least, check.most)]
         spread = None if check.spread is None else _number(scope.evaluate(check.spread))
     except DescentError as error:
@@ -52,6 +53,8 @@ def looked_at(check: Check, material: Material, language: Language) -> Result:
         show=check.show,
         is_timed=check.timed,
         seconds=round(time.monotonic() - began, 3),
+        gave=() if pair is None else pair.gave,
+        wanted=() if pair is None else pair.wanted,
     )
 
 

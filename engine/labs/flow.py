@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -81,15 +82,21 @@ def learners_files(lab: Lab, language: Language) -> dict[str, str]:
     for name, part in lab.model.parts.items():
         preset, _ = split(read_text(lab.folder / part.preset))
         files[f"{lab.id}-{name}.toml"] = _learners_preset(lab, part.title.of(language), preset, language)
-    if lab.start_file is not None:
-        files[f"{lab.id}.py"] = lab.start_file.read_text(encoding="utf-8")
+    code = lab.start_code(language)
+    if code is not None:
+        files[f"{lab.id}.py"] = code.read_text(encoding="utf-8")
     return files
 
 
 def _learners_preset(lab: Lab, title: str, preset: str, language: Language) -> str:
     header = say("header", language, title=title, id=lab.id)
     comment = "\n".join(f"# {line}".rstrip() for line in header.splitlines())
-    return f'{comment}\nlab = "{lab.id}"\n\n{preset}'
+    return f'{comment}\nlab = "{lab.id}"\n\n{_in_language(preset, language)}'
+
+
+def _in_language(preset: str, language: Language) -> str:
+    """The preset with those of its comments that are "# English / 한국어" in one of the two."""
+    return re.sub(r"(# )(.+) / (.*[가-힣].*)$", r"\1\3" if language == "ko" else r"\1\2", preset, flags=re.MULTILINE)
 
 
 def _aside(path: Path) -> Path:
@@ -130,7 +137,10 @@ def predict(lab: Lab, answers: Mapping[str, Any], *, language: Language | None =
     for key, given in answers.items():
         if key not in questions:
             raise DescentError(not_found("prediction", key, questions, language, id=lab.id))
-        value = answer(questions[key], given, language=language)
+        try:
+            value = answer(questions[key], given, language=language)
+        except DescentError as error:
+            raise DescentError(f"{key} = {error}") from None
         if key in made and made[key] != value:
             raise DescentError(say("final", language, key=key, made=shown_answer(made[key])))
         read[key] = value
@@ -138,11 +148,13 @@ def predict(lab: Lab, answers: Mapping[str, Any], *, language: Language | None =
 
 
 def answer(question: Prediction, given: Any, *, language: Language | None = None) -> Any:
-    """What was typed, or a value, as an answer: a number, a choice's id, or all ids in order. DescentError if none.
+    """What was typed, or a value, as an answer: a number, a choice's id, or all ids in order.
 
-    Choices may be given by their number too: 2, or 3,1,2.
+    Choices may be given by their number too: 2, or 3,1,2. DescentError where it is none, or where the number is not
+    possible: it says what was given and what can be, and leaves the question's name to the caller.
     """
     ids = [choice.id for choice in question.choices]
+    language = language or chosen(None)
     value: Any
     match question.kind:
         case "number":
@@ -152,10 +164,19 @@ def answer(question: Prediction, given: Any, *, language: Language | None = None
         case "order":
             value = _order(given, ids)
     if value is None:
-        language = language or chosen(None)
-        names = ", ".join(ids)
-        raise DescentError(say(f"no {question.kind}", language, key=question.id, given=show(given), names=names))
+        raise DescentError(say(f"no {question.kind}", language, given=show(given), names=", ".join(ids)))
+    if question.kind == "number" and not _is_possible(value, question):
+        raise DescentError(say("impossible", language, given=show(given), what=expected(question, language)))
     return value
+
+
+def expected(question: Prediction, language: Language) -> str:
+    """What an answer looks like: "a number from 0 to 100, in %"."""
+    if question.kind != "number":
+        return say(question.kind, language)
+    limits = {key: f"{limit:g}" for key in ("least", "most") if (limit := getattr(question, key)) is not None}
+    number = say(" ".join(["number", *limits]), language, **limits)
+    return say("in unit", language, what=number, unit=question.unit) if question.unit else number
 
 
 def _number(given: Any) -> float | None:
@@ -163,7 +184,12 @@ def _number(given: Any) -> float | None:
         value = float(given)
     except (TypeError, ValueError, OverflowError):
         return None
-    return value if math.isfinite(value) and not isinstance(given, bool) else None
+    return None if math.isnan(value) or isinstance(given, bool) else value
+
+
+def _is_possible(value: float, question: Prediction) -> bool:
+    least, most = question.least, question.most
+    return math.isfinite(value) and (least is None or value >= least) and (most is None or value <= most)
 
 
 def _choice(given: Any, ids: list[str]) -> str | None:

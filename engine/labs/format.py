@@ -41,6 +41,8 @@ class Prediction(Section):
     text: Text = Field(description="The question.")
     choices: tuple[Choice, ...] = Field((), description="Of a choice: one is picked. Of an order: all are ranked.")
     unit: str = ""
+    least: Float | None = Field(None, description="Of a number: what is less is impossible, and is refused.")
+    most: Float | None = Field(None, description="Of a number: what is more is impossible, and is refused.")
     result: Source | None = Field(
         None, description="What came out, to stand beside the prediction: a number, a choice's id, a list of ids."
     )
@@ -49,6 +51,13 @@ class Prediction(Section):
     def _choices_where_there_is_a_choice(self) -> "Prediction":
         if (self.kind == "number") != (not self.choices):
             raise ValueError(f"prediction {self.id}: a number has no choices, a {self.kind} needs some")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_of_a_number(self) -> "Prediction":
+        limits = [limit for limit in (self.least, self.most) if limit is not None]
+        if limits and (self.kind != "number" or limits != sorted(limits)):
+            raise ValueError(f"prediction {self.id}: least and most are of a number, the smaller one first")
         return self
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +27,64 @@ from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.labs import criteria, progress
 from engine.labs.changes import Change
 from engine.labs.format import Check, Language
+from engine.labs.kinship import die_with_parent
 from engine.labs.learner import Limits
 from engine.labs.library import Lab, find_lab
 from engine.labs.material import Material
 from engine.labs.scope import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
-from engine.labs.verdict import Verdict
-from engine.labs.work import Part, Work, in_words, of_learner
+from engine.labs.verdict import Result, Verdict
+from engine.labs.work import Part, Work, content, in_words, of_learner
 from engine.places import made_state_dir, state_dir
 
-Tell = Callable[[str], None]
-_TOLD = "grading: "  # before a line that is for a person
+# Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
+Tell = Callable[[str, str], None]
+_TOLD = "grading: "  # before a line that says so
 
 
 def check(lab_id: str, language: Language, *, allow_code: bool = False, tell: Tell | None = None) -> dict[str, Any]:
     """Grade the learner's work in a fresh process, and keep the attempt; Verdict.as_json's object.
 
-    tell: hears a line as each graded run begins. DescentError where it can't be graded at all.
+    DescentError where it can't be graded at all.
     """
-    command = [sys.executable, "-P", "-m", "engine.labs.grading", lab_id, language]
-    command += ["--allow-code"] if allow_code else []
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        said_last = ""
-        try:
-            for line in process.stderr:
-                said_last = line.strip() or said_last
-                if tell is not None and line.startswith(_TOLD):
-                    tell(line.removeprefix(_TOLD).strip())
-            lines = process.stdout.read().splitlines()
-        except BaseException:
-            process.terminate()  # it ends what it has started
-            raise
-    found = _object(lines)
+    command = [*process_words(lab_id, language), *(["--allow-code"] if allow_code else [])]
+    # The verdict goes into a file: the grader would wait for ever with one that is longer than a pipe holds, while
+    # its other stream is read to the end.
+    with tempfile.TemporaryFile() as printed:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as process:
+            assert process.stderr is not None
+            said_last = ""
+            try:
+                for line in process.stderr:
+                    said_last = line.strip() or said_last
+                    under_way = told(line)
+                    if tell is not None and under_way is not None:
+                        tell(*under_way)
+                process.wait()
+            except BaseException:
+                process.terminate()  # it ends what it has started
+                raise
+        printed.seek(0)
+        return verdict_of(printed.read(), said_last or lab_id)
+
+
+def process_words(lab_id: str, language: Language) -> list[str]:
+    """The command of a process that grades; SIGTERM ends it with all it has started, and then nothing is counted."""
+    return [sys.executable, "-P", "-m", "engine.labs.grading", lab_id, language]
+
+
+def told(line: str) -> tuple[str, str] | None:
+    """What a line of a grader's stderr says is under way, as Tell hears it; None for any other line."""
+    stage, _, name = line.strip().removeprefix(_TOLD).partition(" ")
+    return (stage, name) if line.startswith(_TOLD) else None
+
+
+def verdict_of(printed: bytes, said_last: str) -> dict[str, Any]:
+    """The verdict that a grader has printed. DescentError where it printed why there is none, or nothing at all."""
+    found = _object(printed.decode(errors="replace").splitlines())
     if found is None:
-        raise CannotGoOnError(f"the grader of {lab_id} ended unexpectedly: {said_last}")
+        raise CannotGoOnError(f"the grader ended unexpectedly: {said_last}")
     if "error" in found:
         failed = DescentError(found["error"])
         failed.exit_code = ExitCode(int(found["exit_code"]))
@@ -94,6 +116,7 @@ def _object(lines: Sequence[str]) -> dict[str, Any] | None:
 def main(lab_id: str, language: Language, *options: str) -> int:
     """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))  # so that what was started is ended
+    die_with_parent(signal.SIGTERM)
     quick = "--quick" in options
 
     def graded() -> int:
@@ -103,8 +126,9 @@ def main(lab_id: str, language: Language, *options: str) -> int:
         work = of_learner(lab, allow_code="--allow-code" in options)
         require_predictions(lab)
         with private_folder(lab, "quick" if quick else "graded") as place:
+            files = content(work.files())
             verdict = grade(work, place, language, quick=quick, tell=_tell)
-            found = verdict.as_json()
+            found = {**verdict.as_json(), "files": files}
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         if verdict.problem is None and not quick:
             progress.attempted(lab.id, passed=verdict.passed, met=verdict.met, of=verdict.of, checks=found["checks"])
@@ -114,13 +138,13 @@ def main(lab_id: str, language: Language, *options: str) -> int:
     return end(graded, as_json=True)
 
 
-def _tell(line: str) -> None:
-    output.say(f"{_TOLD}{line}", sys.stderr)
+def _tell(stage: str, name: str) -> None:
+    output.say(f"{_TOLD}{stage} {name}", sys.stderr)
 
 
 @contextmanager
 def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
-    """Where a grading of this lab is kept until the next one of its kind, "graded" or "quick".
+    """Where a grading of this lab is kept until the next one of its kind, "graded" or "quick", is whole.
 
     DescentError while another one is under way.
     """
@@ -132,17 +156,30 @@ def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DescentError(f"{lab.id} is being graded already, by another descent") from None
-        for old in home.glob(f"{kind}-*"):
+        place = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
+        try:
+            yield place
+        except BaseException:  # it was stopped, or could not be: the one before still holds
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        for old in set(home.glob(f"{kind}-*")) - {place}:
             shutil.rmtree(old, ignore_errors=True)
-        yield Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
     finally:
         os.close(lock)
 
 
 def last_graded(lab_id: str) -> Path | None:
     """The folder of the last grading, with verdict.json, presets and runs; None where there is none."""
-    there = sorted((state_dir() / "labs" / lab_id).glob("graded-*/verdict.json"))
-    return there[-1].parent if there else None
+    there = (state_dir() / "labs" / lab_id).glob("graded-*/verdict.json")
+    return max((path.parent for path in there), key=_made, default=None)
+
+
+def _made(folder: Path) -> float:
+    """When; 0 of one that is being removed."""
+    try:
+        return (folder / "verdict.json").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def grade(
@@ -154,7 +191,7 @@ def grade(
     quick: bool = False,
     limits: Limits | None = None,
     data_root: Path | None = None,
-    tell: Tell = lambda line: None,
+    tell: Tell = lambda stage, name: None,
 ) -> Verdict:
     """Grade a learner's work. place: a private folder, which keeps the graded runs.
 
@@ -182,19 +219,22 @@ def grade(
         data_root=datasets.data_root(data_root).resolve(),
         predictions=work.predictions,
         code=_copied(work, place),
-        tell=tell,
+        tell=partial(tell, "training"),
         limits=limits or Limits(),
     )
     try:
         _prepare(work, checks, material)
-        results = tuple(criteria.looked_at(one, material, language) for one in checks)
+        results: list[Result] = []
+        for one in checks:
+            tell("checking", one.id)
+            results.append(criteria.looked_at(one, material, language))
         predictions = tuple(criteria.compared(one, material, work) for one in lab.model.predictions)
-        problem, printed = material.missing_data(), material.printed()
+        problem, printed = material.missing_data(), material.printed(language)
     finally:
         material.close()
     return Verdict(
         lab.id,
-        results,
+        tuple(results),
         seconds=time.monotonic() - began,
         predictions=predictions,
         changed=all_changed,

@@ -18,6 +18,7 @@ from engine.labs.format import Language
 from engine.labs.grading import last_graded
 from engine.labs.language import chosen
 from engine.labs.library import Lab, find_lab
+from engine.labs.runs import is_of
 from engine.labs.work import Work, of_learner
 from engine.metrics import Metrics
 from engine.preset import load_preset
@@ -27,7 +28,6 @@ from engine.texts import clean
 FORMAT = 1
 MANIFEST = "handin.json"
 _MOST_RUNS = 100  # of the learner's own, whose edits are listed
-_PRESETS_TOP = 4096  # characters; `lab` is one of the first keys
 _MOST_ROWS = 500  # of the graded run's metrics
 
 
@@ -104,10 +104,9 @@ def learners_edits(lab_id: str) -> list[dict[str, Any]]:
 
 def _edits(run: RunFolder, lab_id: str) -> dict[str, Any] | None:
     """None where it is no run of this lab."""
+    if not is_of(run, lab_id):
+        return None
     try:
-        with run.preset.open(encoding="utf-8") as file:
-            if f"lab = {json.dumps(lab_id)}" not in file.read(_PRESETS_TOP):
-                return None
         commands = [event for event in run.events() if event.get("event") == "command"]
         return {"run": run.id, "state": run.state(), "commands": commands}
     except (OSError, ValueError, KeyError, TypeError):

@@ -15,11 +15,12 @@ from typing import IO, Any
 
 from engine.errors import CannotGoOnError, DescentError, ExitCode
 from engine.labs import said
+from engine.labs.format import Language
 from engine.labs.said import CheckError, Said
 from engine.labs.wire import decode, encode
 from engine.texts import clean, shorten
 
-KEPT_OUTPUT = 64 << 10  # bytes of what the learner's code prints
+KEPT_OUTPUT = 4 << 10  # bytes of what the learner's code prints
 _LARGEST_ANSWER = 1 << 29  # bytes
 _CHUNK = 1 << 20
 _SENTENCES = {
@@ -63,11 +64,12 @@ class Output:
                 self._kept += piece[:room]
                 self._dropped += len(piece) - len(piece[:room])
 
-    def text(self) -> str:
-        """What was printed, line by line, without what a terminal would obey."""
+    def text(self, language: Language = "en") -> str:
+        """What was printed, line by line, without what a terminal would obey; the last line says where it was cut."""
         lines = self._kept.decode("utf-8", "replace").splitlines()
-        shown = "\n".join(clean(line) for line in lines)
-        return f"{shown}\n… and {self._dropped:,} bytes more" if self._dropped else shown
+        if self._dropped:
+            lines.append(said.CUT.with_(count=self._dropped).in_(language))
+        return "\n".join(clean(line) for line in lines)
 
 
 class Learner:
@@ -256,16 +258,18 @@ class Learner:
                 gigabytes = self._limits.memory / (1 << 30)
                 return CheckError(said.NO_MEMORY.with_(what=what, gigabytes=gigabytes, place=place))
         if kind == "raised" and error.get("type") == "NotImplementedError":
-            place, name, kind = f"({self._name}, line {error.get('line')})", message, "unfilled"
+            place = said.PLACE.with_(file=self._name, line=error.get("line"))
+            name, kind = message, "unfilled"
         filled = _SENTENCES.get(kind, said.RAISED).with_(what=what, error=name, place=place)
         sentence = Said(filled.en.strip(), filled.ko.strip())
         return CheckError(sentence) if kind in _SENTENCES else RaisedError(sentence)
 
-    def _place(self, error: dict[str, Any]) -> str:
+    def _place(self, error: dict[str, Any]) -> Said:
         line, code = error.get("line"), clean(str(error.get("code", "")))
         if line is None:
-            return ""
-        return f'({self._name}, line {line}: "{code}")' if code else f"({self._name}, line {line})"
+            return said.same("")
+        sentence = said.PLACE_AND_CODE if code else said.PLACE
+        return sentence.with_(file=self._name, line=line, code=code)
 
 
 class RaisedError(CheckError):

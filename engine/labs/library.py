@@ -45,6 +45,10 @@ class Lab:
         """The code that the learner is to fill, where there is some."""
         return self._there("start.py")
 
+    def start_code(self, language: Language) -> Path | None:
+        """The same in that language: start.ko.py for Korean, where there is one."""
+        return (self._there("start.ko.py") if language == "ko" else None) or self.start_file
+
     @property
     def solution_code(self) -> Path | None:
         """The same, filled."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import DescentError, ExitCode
 from engine.labs import graded, said
+from engine.labs.format import Language
 from engine.labs.graded import Graded, Job
 from engine.labs.learner import Learner, Limits
 from engine.labs.library import Lab
@@ -160,9 +161,9 @@ class Material:
             if data:
                 self._data.start()
 
-    def printed(self) -> str:
+    def printed(self, language: Language) -> str:
         """What the learner's code has printed, cut where it is long."""
-        return self.learner.output.text() if "learner" in self.__dict__ else ""
+        return self.learner.output.text(language) if "learner" in self.__dict__ else ""
 
     def close(self) -> None:
         """End the processes."""

@@ -1,5 +1,6 @@
 """What the grader says of a learner's work, in both languages."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,13 @@ class Said:
         return self.en if language == "en" else self.ko
 
     def with_(self, **values: Any) -> "Said":
-        """The sentence with its blanks filled."""
-        return Said(self.en.format(**values), self.ko.format(**values))
+        """The sentence with its blanks filled; what is Said itself, in the language of each."""
+
+        def filled(language: Language) -> str:
+            own = {key: value.in_(language) if isinstance(value, Said) else value for key, value in values.items()}
+            return self.in_(language).format(**own)
+
+        return Said(filled("en"), filled("ko"))
 
 
 class CheckError(DescentError):
@@ -35,7 +41,16 @@ def same(text: str) -> Said:
     return Said(text, text)
 
 
-# Of the learner's code. {what}: "gd_numpy", or the file. {place}: '(gd-line.py, line 12: "w = w / 0")'.
+def line_named(text: str, file: str) -> int | None:
+    """The line of that file that a sentence of ours names, in either language."""
+    found = re.search(rf"{re.escape(file)}(?:, line (\d+)| (\d+)번째 줄)", text)
+    return int(found[1] or found[2]) if found else None
+
+
+# Of the learner's code. {what}: "gd_numpy", or the file. {place}: one of the next two.
+
+PLACE = Said("({file}, line {line})", "({file} {line}번째 줄)")
+PLACE_AND_CODE = Said('({file}, line {line}: "{code}")', '({file} {line}번째 줄: "{code}")')
 
 TOO_LONG = Said(
     "{what} ran longer than {seconds:g} s and was ended",
@@ -85,10 +100,12 @@ UNREADABLE = Said(
 )
 GAVE = Said("{error}; {name} returned {value}", "{error}; {name}의 반환값: {value}")
 NO_FILE = Said("there is no file {file}", "{file} 파일이 없습니다")
+CUT = Said("… and {count:,} bytes more", "… 이후 {count:,}바이트는 생략했습니다")
 
 # Of the value of a check.
 
 NOT_A_NUMBER = Said("the value is not a number (nan)", "값이 숫자가 아닙니다(nan)")
+INSTEAD = Said("{gave} instead of {wanted}", "{wanted}이어야 하는데 {gave}")
 NOT_FINITE = Said("the value is infinite", "값이 무한대입니다")
 NOT_ONE = Said("the check gave {value}, not one number", "검사 결과가 숫자 하나가 아닙니다({value})")
 

@@ -9,6 +9,7 @@ import numpy as np
 from engine.errors import DescentError
 from engine.labs import expression, said
 from engine.labs.changes import settings
+from engine.labs.distance import Distance, Pair, apart, off, pair
 from engine.labs.functions import FUNCTIONS, central_differences, last
 from engine.labs.imports import imported
 from engine.labs.learner import RaisedError
@@ -50,11 +51,15 @@ class Names(Mapping[str, Any]):
 
 
 class Scope:
-    """The names and functions of one part of a lab. returned: what the learner's function gave last, for messages."""
+    """The names and functions of one part of a lab.
+
+    returned: what the learner's function gave last, for messages. pair: what apart(…) or off(…) found farthest apart.
+    """
 
     def __init__(self, material: Material, part: Part = None, *, timed: bool = False) -> None:
         self._material, self._part, self._timed = material, part, timed
         self.returned: tuple[str, str] | None = None
+        self.pair: Pair | None = None
         self.names = Names(self._names())
         self.functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **self._functions()}
 
@@ -119,11 +124,22 @@ class Scope:
             "optimizer": lambda name, of: Handle("optimizer", str(name), str(of)),
             "loss_function": lambda: Handle("loss", "loss"),
             "in_training": ask("training"),
+            "apart": self._distance(apart),
+            "off": self._distance(off),
             **{name: ask(name) for name in _ASKED},
         }
 
     def _ask(self, what: str) -> Callable[..., Any]:
         return lambda *arguments: self._material.learner.ask(what, *arguments)
+
+    def _distance(self, distance: Distance) -> Callable[..., float]:
+        def greatest(gave: Any, wanted: Any) -> float:
+            found = pair(distance, gave, wanted)
+            if found.is_beyond(self.pair):
+                self.pair = found
+            return found.distance
+
+        return greatest
 
     def _setting(self, key: str) -> Any:
         found = settings(self._material.lab.id, self._material.presets[self._part])

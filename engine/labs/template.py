@@ -64,6 +64,7 @@ ko = """
 [[lab.predictions]]
 id = "loss"
 kind = "number"
+least = 0  # what is not possible is refused
 text.en = "The noise on the targets has a standard deviation of 0.1. What test loss (MSE) can the best line reach?"
 text.ko = "목푯값에 섞인 잡음의 표준편차는 0.1입니다. 가장 좋은 직선의 테스트 손실(MSE)은 얼마일까요?"
 result = "mean(test_loss)"

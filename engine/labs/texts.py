@@ -47,14 +47,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{id}: {word}: no such prediction; did you mean {meant}?",
         "{id}: {word}: 그런 예측 항목이 없습니다. 혹시 {meant}인가요?",
     ),
-    "no number": ("{key} = {given}: must be a number", "{key} = {given}: 숫자로 적어 주세요"),
-    "no choice": (
-        "{key} = {given}: must be one of {names}",
-        "{key} = {given}: 다음 중 하나로 적어 주세요: {names}",
-    ),
+    "no number": ("{given}: must be a number", "{given}: 숫자로 적어 주세요"),
+    "impossible": ("{given}: not possible; must be {what}", "{given}: 가능한 값이 아닙니다. 가능한 값: {what}"),
+    "no choice": ("{given}: must be one of {names}", "{given}: 다음 중 하나로 적어 주세요: {names}"),
     "no order": (
-        "{key} = {given}: must be all of {names}, each once, with commas between",
-        "{key} = {given}: 다음을 한 번씩 모두, 쉼표로 구분해 적어 주세요: {names}",
+        "{given}: must be all of {names}, each once, with commas between",
+        "{given}: 다음을 한 번씩 모두, 쉼표로 구분해 적어 주세요: {names}",
     ),
     "no level": ("--level {level}: must be from 1 to {of}", "--level {level}: 1부터 {of}까지의 숫자여야 합니다"),
     "no pair": (
@@ -63,14 +61,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     # the learner's preset
     "header": (
-        "{title}\nYour copy of the lab {id}: edit it, then\n"
-        "  descent console {id}     train it and watch\n"
-        "  descent lab check {id}   have it graded\n"
-        "  descent lab hint {id}    a hint, in three levels",
-        "{title}\n실습 {id}의 내 사본입니다. 이 파일을 고친 다음 아래 명령을 쓰세요.\n"
-        "  descent console {id}     학습을 실행하고 지켜봅니다\n"
-        "  descent lab check {id}   채점합니다\n"
-        "  descent lab hint {id}    힌트를 봅니다(3단계)",
+        "{title}\nYour copy of the lab {id}: edit it; then, on the lab's screen or in a shell\n"
+        "  g   descent console {id}     train it and watch\n"
+        "  k   descent lab check {id}   have it graded\n"
+        "  h   descent lab hint {id}    a hint, in three levels",
+        "{title}\n실습 {id}의 내 사본입니다. 고친 다음 실습 화면에서는 키로, 셸에서는 명령으로 실행하세요.\n"
+        "  g   descent console {id}     학습시키고 지켜봅니다\n"
+        "  k   descent lab check {id}   채점합니다\n"
+        "  h   descent lab hint {id}    힌트를 봅니다(3단계)",
     ),
     # headings and lines on screen
     "tasks": ("Tasks", "할 일"),
@@ -89,7 +87,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "predictions final": ("final", "바꿀 수 없습니다"),
     "nothing to predict": ("There is nothing left to predict.", "더 예측할 것이 없습니다."),
     "number": ("a number", "숫자"),
-    "number in": ("a number, in {unit}", "숫자(단위: {unit})"),
+    "number least": ("a number, {least} or more", "{least} 이상의 숫자"),
+    "number most": ("a number, {most} or less", "{most} 이하의 숫자"),
+    "number least most": ("a number from {least} to {most}", "{least}부터 {most}까지의 숫자"),
+    "in unit": ("{what}, in {unit}", "{what}(단위: {unit})"),
     "choice": ("one of them: its number or its name", "하나를 고르세요(번호나 이름)"),
     "order": ("all of them in order, as in 2,1,3", "모두 순서대로 적으세요(예: 2,1,3)"),
     "broken": ("broken: {error}", "파일 오류: {error}"),

@@ -2,12 +2,15 @@
 
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import ExitCode
+from engine.labs.format import Language
+from engine.labs.said import INSTEAD
 from engine.places import version
 
 Relation = Literal["least", "most", "between", "true"]
@@ -15,7 +18,10 @@ Relation = Literal["least", "most", "between", "true"]
 
 @dataclass(frozen=True)
 class Result:
-    """One check. value: a number, a truth, or None where there is none. threshold: two of them for "between"."""
+    """One check. value: a number, a truth, or None where there is none. threshold: two of them for "between".
+
+    gave, wanted: numbers of which the value is the distance, where it is one.
+    """
 
     id: str
     text: str
@@ -29,6 +35,8 @@ class Result:
     show: str = "number"
     seconds: float = 0.0
     is_timed: bool = False
+    gave: tuple[float, ...] = ()
+    wanted: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,16 @@ class Verdict:
             "versions": versions(),
             "exit_code": self.exit_code,
         }
+
+
+def instead(check: Mapping[str, Any], language: Language) -> str:
+    """Of a check that is not met, as `Verdict.as_json` has it: "0.1 instead of 0.81", or nothing."""
+    gave, wanted = (", ".join(_short(one) for one in check.get(key) or ()) for key in ("gave", "wanted"))
+    return INSTEAD.with_(gave=gave, wanted=wanted).in_(language) if gave and not check["passed"] else ""
+
+
+def _short(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.4g}"
 
 
 def _check(check: Result) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """`lab watch`: whenever a file of the lab is saved, a quick grading with one seed, which counts for nothing."""
 
-import hashlib
-import json
 import subprocess
-import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from engine import output, views_verdict
-from engine.errors import ExitCode
+from engine.errors import DescentError, ExitCode
 from engine.labs.flow import require_predictions
 from engine.labs.format import Language
+from engine.labs.grading import process_words, verdict_of
 from engine.labs.library import find_lab
 from engine.labs.said import Said
-from engine.labs.work import Work, of_learner
+from engine.labs.work import Work, content, of_learner
 
 LOOK = 0.3  # seconds between looks at the files
 
@@ -33,30 +32,11 @@ def command(lab_id: str, language: Language) -> int:
     lab = find_lab(lab_id)
     require_predictions(lab)
     work = of_learner(lab)
-    files = watched(work)
+    files = work.files()
     output.say(_WATCHING.with_(files=", ".join(path.name for path in files)).in_(language))
     with suppress(KeyboardInterrupt):
         _watch(work, files, language)
     return ExitCode.DONE
-
-
-def watched(work: Work) -> list[Path]:
-    """The files that a save of starts a run."""
-    presets = [work.file(part) for part in (None, *work.lab.model.parts)]
-    return [*presets, *([work.code] if work.code is not None else [])]
-
-
-def content(files: list[Path]) -> str:
-    """Changes when a file's content does; a file that is missing counts as empty, as it is for a moment in some
-    editors' saves."""
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            data = path.read_bytes()
-        except OSError:
-            data = b""
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
 
 
 def _watch(work: Work, files: list[Path], language: Language) -> None:
@@ -93,8 +73,9 @@ class Quick:
     """A quick grading in a process of its own, at most one at a time."""
 
     def __init__(self, lab_id: str, language: Language) -> None:
-        self._command = [sys.executable, "-P", "-m", "engine.labs.grading", lab_id, language, "--quick"]
-        self._process: subprocess.Popen[str] | None = None
+        self._command = [*process_words(lab_id, language), "--quick"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe: nobody reads it before the end
 
     @property
     def is_running(self) -> bool:
@@ -103,8 +84,10 @@ class Quick:
     def start(self) -> None:
         """Start one; the one under way is ended."""
         self.end()
+        self._printed.seek(0)
+        self._printed.truncate()
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            self._command, stdin=subprocess.DEVNULL, stdout=self._printed, stderr=subprocess.DEVNULL
         )
 
     def result(self) -> dict[str, Any] | None:
@@ -112,16 +95,15 @@ class Quick:
         if self._process is None or self._process.poll() is None:
             return None
         process, self._process = self._process, None
-        lines = process.communicate()[0].splitlines()
-        with suppress(ValueError, IndexError):
-            found = json.loads(lines[-1])
-            if isinstance(found, dict):
-                return found
-        return {"error": f"the grader ended unexpectedly (exit code {process.returncode})"}
+        self._printed.seek(0)
+        try:
+            return verdict_of(self._printed.read(), f"exit code {process.returncode}")
+        except DescentError as error:
+            return {"error": str(error)}
 
     def end(self) -> None:
         """End the one under way, and what it has started."""
         if self._process is not None:
             self._process.terminate()
-            self._process.communicate()
+            self._process.wait()
             self._process = None

@@ -1,5 +1,6 @@
 """A learner's work on a lab: where its files are, and what is graded of it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Work:
         """The learner's file of code, where it is there."""
         path = self.folder / f"{self.lab.id}.py"
         return path if self.lab.start_file is not None and path.is_file() else None
+
+    def files(self) -> list[Path]:
+        """All that are the learner's to edit, whether they are there or not: the presets, the lab's own first, and
+        the code."""
+        presets = [self.file(part) for part in (None, *self.lab.model.parts)]
+        return [*presets, *([self.folder / f"{self.lab.id}.py"] if self.lab.start_file is not None else [])]
 
     def parts(self) -> list[Part]:
         """The presets that are trained for the grade."""
@@ -82,6 +89,19 @@ def of_learner(lab: Lab, *, allow_code: bool = False) -> Work:
                 consent.check_consent(f"{work.code.absolute()}:", allow_code, key="lab")
             return work
     raise DescentError(f"{lab.id} is not started: `descent lab start {lab.id}` writes {lab.id}.toml for you to edit")
+
+
+def content(files: Sequence[Path]) -> str:
+    """Changes when a file's content does; a file that is missing counts as empty, as it is for a moment in some
+    editors' saves."""
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
 
 
 def in_words(complaints: Sequence[Said], language: Language) -> str:

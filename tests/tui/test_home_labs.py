@@ -76,6 +76,20 @@ async def test_what_comes_next_can_be_copied(course: Path) -> None:
         assert app.clipboard == "descent lab start c-fold"
 
 
+async def test_how_far_a_lab_came_is_said_as_on_its_own_screen(course: Path) -> None:
+    """Home would give a share of the best attempt, the lab the count of the latest."""
+    for met in (3, 5, 3):
+        progress.attempted("b-curve", passed=False, met=met, of=8, checks=[])
+    app = console(language="en")
+    async with app.run_test(size=(200, 60)) as pilot:
+        assert "3 of 8 met, best 5" in on_line(await seen(pilot, "1 of 3"), " b-curve ")
+        await pilot.press("down")
+        await seen(pilot, "graded 3 ×: 3 of 8 met, best 5")
+        await pilot.press("enter")
+        await wait(pilot, lambda: isinstance(app.screen, LabScreen), "the lab")
+        assert "3 of 8 met, best 5" in await seen(pilot, "3 of 8 met")
+
+
 async def test_enter_opens_the_lab(course: Path) -> None:
     """The list would show labs that can't be begun from it."""
     app = console(language="en")

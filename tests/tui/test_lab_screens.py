@@ -59,10 +59,15 @@ async def test_enter_leads_from_the_text_to_a_run_with_its_goal_drawn(here: Path
         await until(pilot, (here / f"{LAB}.toml").is_file, "the files")
         await until(pilot, lambda: "1 to answer" in shown(pilot), "the question to be announced")
         await pilot.press("enter")
-        await until(pilot, lambda: "prediction 1 of 1" in shown(pilot), "the question")
-        await pilot.press(*"about", "enter")
-        await until(pilot, lambda: "must be a number" in shown(pilot), "what is wrong with it")
-        await pilot.press(*["backspace"] * 5, *"0.02", "enter")
+        text = await until(pilot, lambda: t if "prediction 1 of 1" in (t := shown(pilot)) else "", "the question")
+        assert "esc not now" in text
+        for wrong, said in (("about", "must be a number"), ("-500", "not possible"), ("1e400", "not possible")):
+            await pilot.press(*wrong, "enter")
+            await until(pilot, lambda said=said: said in shown(pilot), "what is wrong with it")
+            assert "a number, 0 or more" in shown(pilot) or wrong == "about"
+            assert "loss = " not in shown(pilot)  # its internal name says nothing to the learner
+            await pilot.press(*["backspace"] * 5)
+        await pilot.press(*"0.02", "enter")
         await until(pilot, lambda: progress.load().of(LAB).predictions == {"loss": 0.02}, "the prediction to be kept")
         await pilot.press("enter")
         lab = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
@@ -168,7 +173,7 @@ async def test_korean_stays_within_the_screen(here: Path, size: tuple[int, int])
         assert "학습 실행" in text
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LabConsole), "the console")
-        await until(pilot, lambda: "finished" in shown(pilot), "the end")
+        await until(pilot, lambda: "완료" in shown(pilot), "the end")
         assert max(cell_len(line) for line in shown(pilot).splitlines()) <= size[0]
         if size[0] == 80:  # text and console take turns
             await pilot.press("t")

@@ -259,11 +259,11 @@ def test_the_ways_of_optimizers_have_letters_rates_and_the_run_s_own_on_top() ->
 def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
     """A student would have to count the boundaries of fifty nets."""
     drawn = text("tally", 76, 16, Palette(shades=False)).splitlines()
-    assert drawn[0].startswith("2 of 4 solved  95% of the training samples right")
+    assert drawn[0].startswith("2 of 4 members get at least 95% of the training samples right")
     assert drawn[1].rstrip() == "●7×●"
     assert drawn[2].startswith("height")
     many = text("tally", 76, 20, accuracy=[1.0] * 500, solved=[True] * 500)
-    assert many.splitlines()[0].startswith("500 of 500 solved")
+    assert many.splitlines()[0].startswith("500 of 500 members get")
 
 
 def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:

@@ -21,8 +21,7 @@ _WORDS = {
     "new": ("not started", "시작 전"),
     "started": ("started", "진행 중"),
     "passed": ("passed", "통과"),
-    "graded": ("graded {count} ×, best {best}", "{count}회 채점, 최고 {best}"),
-    "best": ("best {best}", "최고 {best}"),
+    "graded": ("graded {count} ×: {reached}", "{count}회 채점: {reached}"),
     "next": ("next", "다음"),
     "then": ("then", "그다음"),
 }
@@ -77,17 +76,18 @@ def read(given: str | None) -> Labs:
 def _entry(lab: "Lab", known: "Progress", language: "Language") -> LabEntry:
     from engine import views_labs
     from engine.labs.texts import say
+    from tui.labs.reached import reached
 
     record, model = known.of(lab.id), lab.model
     minutes = say("minutes", language, minutes=model.minutes)
     state = _word(record.state, language)
-    best = f"{record.best:.0%}" if record.best is not None else ""
-    graded = _word("graded", language).format(count=record.count, best=best) if best else ""
+    came = reached(record, language)
+    graded = _word("graded", language).format(count=record.count, reached=came) if came else ""
     commands = list(views_labs.commands(lab, known))
     following = [(command, say(what, language)) for command, what in commands if not command.startswith("cd ")]
     steps = [(_word("next", language), what) for _, what in following[: record.state != "passed" or not record.read]]
     steps += [(_word("then", language), f"{what}: {command}") for command, what in following[1:]]
-    notes = {"new": minutes, "started": _word("best", language).format(best=best) if best else state, "passed": ""}
+    notes = {"new": minutes, "started": came or state, "passed": ""}
     return LabEntry(
         lab.id,
         record.state,

@@ -1,17 +1,26 @@
-"""The criteria of a lab, each with what the latest attempt came to."""
+"""The criteria of a lab, each with what the latest attempt came to; first those that are not met."""
 
 from collections.abc import Sequence
 
+from textual.css.scalar import Unit
+from textual.widget import Widget
+
+from engine.labs.format import Check
 from engine.texts import clean
+from tui.labs.reached import reached
 from tui.labs.standing import Standing, shown, threshold
 from tui.labs.words import word
 from tui.widgets.lines import Line, Lines, Piece, spread, width_of, wrapped
 
 SIGNS = {None: ("·", "quiet"), True: ("✓", "good"), False: ("✗", "trouble")}
+_ORDER = (False, None, True)
 
 
 class Checks(Lines):
-    """A line each: met, not met, not graded yet; the value beside its threshold."""
+    """A line each: not met, not graded yet, met; the value beside its threshold.
+
+    Where the box around it has no room for all, those that are met are one line.
+    """
 
     DEFAULT_CSS = """
     Checks { height: auto; padding: 0 1; }
@@ -21,40 +30,75 @@ class Checks(Lines):
 
     def show(self, standing: Standing) -> None:
         self.standing = standing
-        self.styles.height = len(self._all(max(1, self.content_size.width)))
-        self.show_lines()
+        self.show_again()
+
+    def show_again(self) -> None:
+        """There may be more room, or less."""
+        if self.standing is not None:
+            self.styles.height = len(self._all(self.standing, max(1, self.content_size.width)))
+            self.show_lines()
 
     def on_resize(self) -> None:
-        if self.standing is not None:
-            self.show(self.standing)  # other breaks, another height
+        self.show_again()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        return self._all(width)[:height]
+        return self._all(self.standing, width)[:height] if self.standing is not None else []
 
-    def _all(self, width: int) -> list[Line]:
-        if self.standing is None:
-            return []
-        drawn, errors = [self._head(self.standing, width)], self.standing.errors
-        for check in self.standing.lab.model.checks:
-            value, passed = self.standing.outcomes.get(check.id, (None, None))
-            sign, style = SIGNS[passed]
-            text = clean(check.text.of(self.standing.language)).replace("`", "")
-            if check.bonus:
-                text = f"{word('bonus', self.standing.language)}: {text}"
-            numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]
-            numbers.append(Piece(f"  {threshold(check)}" if threshold(check) else "", "quiet"))
-            first, *more = wrapped(text, width - 2 - width_of(numbers))
-            drawn.append(spread([Piece(f"{sign} ", style), Piece(first)], numbers, width))
-            drawn += [(Piece(f"  {line}"),) for line in more]
-            error = errors.get(check.id)
-            if error:
-                drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(error), width - 2)]
-        return drawn
+    def _all(self, standing: Standing, width: int) -> list[Line]:
+        drawn = [self._head(standing, width)]
+        drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(standing.problem), width - 2) if line]
+        checks = {passed: _lines(standing, passed, width) for passed in _ORDER}
+        for passed in _ORDER:
+            drawn += checks[passed]
+        if len(drawn) <= self._room() or not checks[False] or not checks[True]:
+            return drawn
+        met = sum(passed for _, passed in standing.outcomes.values())
+        folded = (Piece("✓ ", "good"), Piece(word("met folded", standing.language, count=met), "quiet"))
+        return [*drawn[: len(drawn) - len(checks[True])], folded]
+
+    def _room(self) -> int:
+        """Rows that the box around it can show at once, beside what else is in it."""
+        box = self.parent
+        assert isinstance(box, Widget)
+        limit = box.styles.max_height
+        if limit is not None and limit.unit is Unit.CELLS:
+            return int(limit.value)
+        others = (child for child in box.children if child is not self and child.display)
+        return box.content_size.height - sum(child.outer_size.height for child in others)
 
     def _head(self, standing: Standing, width: int) -> Line:
         met, of = standing.met
         language = standing.language
-        state = word("checked", language, met=met, of=of) if standing.outcomes else word("not graded", language)
         left = [Piece(word("checks", language), "strong")]
-        right = [Piece(state, "good" if standing.outcomes and met == of else "quiet")]
+        right = [
+            Piece(
+                reached(standing.record, language) or word("not graded", language),
+                "good" if standing.outcomes and met == of else "quiet",
+            )
+        ]
         return spread(left, right, max(width, width_of(left) + width_of(right) + 1))
+
+
+def _lines(standing: Standing, passed: bool | None, width: int) -> list[Line]:
+    """Of all criteria that came out so."""
+    drawn: list[Line] = []
+    for check in standing.lab.model.checks:
+        if standing.outcomes.get(check.id, (None, None))[1] is passed:
+            drawn += _of_one(check, standing, width)
+    return drawn
+
+
+def _of_one(check: Check, standing: Standing, width: int) -> list[Line]:
+    """A criterion, and below it what went wrong, or what was reached instead of what is wanted."""
+    value, passed = standing.outcomes.get(check.id, (None, None))
+    sign, style = SIGNS[passed]
+    text = clean(check.text.of(standing.language)).replace("`", "")
+    if check.bonus:
+        text = f"{word('bonus', standing.language)}: {text}"
+    numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]
+    numbers.append(Piece(f"  {threshold(check)}" if threshold(check) else "", "quiet"))
+    first, *more = wrapped(text, width - 2 - width_of(numbers))
+    drawn = [spread([Piece(f"{sign} ", style), Piece(first)], numbers, width)]
+    drawn += [(Piece(f"  {line}"),) for line in more]
+    below = standing.errors.get(check.id, "") or standing.instead.get(check.id, "")
+    return drawn + [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(below), width - 2) if line]

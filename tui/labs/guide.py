@@ -28,10 +28,37 @@ class Guide(VerticalScroll, can_focus=True):
     """
 
     _text = ""
+    _seeks = False  # the criteria, as long as the text before them finds its place
 
     def compose(self) -> ComposeResult:
         yield Markdown("", open_links=False)
         yield Checks(classes="guide-checks")
+
+    def bring_criteria(self) -> None:
+        """Scroll to the criteria, which end the text, and stay there until the learner scrolls."""
+        self._seeks = True
+        self.call_after_refresh(self._seek)
+
+    def _seek(self) -> None:
+        if self._seeks:
+            self.scroll_to_widget(self.query_one(Checks), top=True, animate=False)
+
+    def watch_virtual_size(self) -> None:
+        if self._seeks:
+            self.call_after_refresh(self._seek)
+
+    def leave_criteria(self) -> None:
+        """From here on the learner scrolls."""
+        self._seeks = False
+
+    def on_key(self) -> None:
+        self.leave_criteria()
+
+    def on_mouse_scroll_up(self) -> None:
+        self.leave_criteria()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.leave_criteria()
 
     async def show(self, standing: Standing) -> None:
         """Show the lab as it stands; what has not changed is left alone, and so is the place that was scrolled to."""
@@ -57,12 +84,18 @@ def written(standing: Standing) -> str:
         for one in model.predictions:
             given = f" **{_answer(standing, one.id)}**" if one.id in made else ""
             parts.append(f"- {one.text.of(language)}{given}")
-    parts.append(f"## {word('tasks', language)}")
+    return lines("\n\n".join(parts + to_do(standing)))
+
+
+def to_do(standing: Standing) -> list[str]:
+    """The tasks, and the hints that were seen, as blocks of Markdown."""
+    model, language, hints = standing.lab.model, standing.language, standing.record.hints
+    parts = [f"## {word('tasks', language)}"]
     parts += [f"{at}. {task.text.of(language)}" for at, task in enumerate(model.tasks, 1)]
-    if record.hints:
+    if hints:
         parts.append(f"## {word('hints', language)}")
-        parts += [f"**{level}** {text.of(language)}" for level, text in enumerate(model.hints[: record.hints], 1)]
-    return lines("\n\n".join(parts))
+        parts += [f"**{level}** {text.of(language)}" for level, text in enumerate(model.hints[:hints], 1)]
+    return parts
 
 
 def _answer(standing: Standing, prediction_id: str) -> str:

@@ -4,20 +4,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from engine.errors import ExitCode
 from engine.labs import flow, grading, progress
 from engine.labs.format import Check, Language
 from engine.labs.library import Lab, find_lab
 from engine.labs.progress import Record
+from engine.labs.verdict import instead
+from engine.labs.work import Work, content
 from tui.labs.words import word
+from tui.numbers import percent
+
+Next = Literal["start", "predict", "run", "check", "write", "explain", "done"]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """step: what comes next. outcomes: of the latest attempt, by the check's id: value, passed.
+    """step: how far it is. outcomes: of the latest attempt, by the check's id: value, passed.
 
-    trained: whether there was a run of it. verdict: the whole of the latest attempt, where it is still there.
+    trained: whether there was a run of it. verdict: the whole of the latest grading, where it is still there.
+    unchanged: whether the learner's files are as they were then.
     """
 
     lab: Lab
@@ -27,16 +34,41 @@ class Standing:
     outcomes: Mapping[str, tuple[Any, bool]]
     trained: bool = False
     verdict: Mapping[str, Any] = field(default_factory=dict)
+    unchanged: bool = False
+
+    @property
+    def next(self) -> Next:
+        """What the learner does next. What was graded and is as it was is not graded again: it is to be mended."""
+        if self.step != "run":
+            return self.step
+        if self.unchanged and self.verdict.get("exit_code") != ExitCode.DATA_MISSING:
+            return "write"
+        return "check" if self.trained or self.record.attempts else "run"
+
+    @property
+    def problem(self) -> str:
+        """Why the files could not be graded as they are."""
+        return str(self.verdict.get("problem") or "") if self.unchanged else ""
 
     @property
     def errors(self) -> dict[str, str]:
         """Why a criterion could not be met, by the check's id; a reason that several share is said once."""
         found: dict[str, str] = {}
-        for check in self.verdict.get("checks", ()):
+        for check in self._checks:
             error = str(check.get("error") or "")
             if error and error not in found.values():
                 found[str(check["id"])] = error
         return found
+
+    @property
+    def instead(self) -> dict[str, str]:
+        """What was reached and what is wanted, by the check's id, where a criterion is about their distance."""
+        return {str(check["id"]): instead(check, self.language) for check in self._checks}
+
+    @property
+    def _checks(self) -> list[Mapping[str, Any]]:
+        """The verdict's, where they are those of the latest attempt."""
+        return list(self.verdict.get("checks", ())) if self.outcomes else []
 
     @property
     def results(self) -> dict[str, Any]:
@@ -55,14 +87,17 @@ class Standing:
     @property
     def files(self) -> list[Path]:
         """The learner's files: presets first, then the code."""
-        names = [f"{self.lab.id}.toml", *(f"{self.lab.id}-{part}.toml" for part in self.lab.model.parts)]
-        names += [f"{self.lab.id}.py"] if self.lab.start_file is not None else []
-        return [self.folder / name for name in names]
+        return Work(self.lab, self.folder, {}).files()
 
     @property
-    def presets(self) -> list[Path]:
-        """Those that can be trained, the lab's own first."""
-        return [path for path in self.files if path.suffix == ".toml"]
+    def presets(self) -> list[tuple[Path, str]]:
+        """Those that can be trained, each with its title, in the order in which the tasks speak of them."""
+        titles = [self.title, *(part.title.of(self.language) for part in self.lab.model.parts.values())]
+        presets = [path for path in self.files if path.suffix == ".toml"]
+        tasks = " ".join(task.text.en for task in self.lab.model.tasks)
+        named = {path.name: tasks.find(path.name) for path in presets}
+        found = list(zip(presets, titles, strict=True))
+        return sorted(found, key=lambda one: (named[one[0].name] < 0, named[one[0].name]))
 
     @property
     def met(self) -> tuple[int, int]:
@@ -77,10 +112,10 @@ def look(lab_id: str, language: Language, *, trained: bool = False) -> Standing:
     record = known.of(lab_id)
     latest = record.attempts[-1].checks if record.attempts else ()
     outcomes = {one.id: (one.value, one.passed) for one in latest}
-    trained = trained or bool(record.attempts)
-    return Standing(
-        lab, language, record, flow.step(lab, known), outcomes, trained, _verdict(lab_id) if latest else {}
-    )
+    standing = Standing(lab, language, record, flow.step(lab, known), outcomes, trained)
+    verdict = _verdict(lab_id) if record.started is not None else {}
+    unchanged = bool(verdict) and verdict.get("files") == content(standing.files)
+    return Standing(lab, language, record, standing.step, outcomes, trained, verdict, unchanged)
 
 
 def _verdict(lab_id: str) -> dict[str, Any]:
@@ -97,19 +132,22 @@ def shown(check: Check, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int | float):
-        return f"{100 * value:.1f} %" if check.show == "percent" else f"{float(value):.4g}"
+        return percent(value) if check.show == "percent" else f"{float(value):.4g}"
     return str(value)
 
 
 def threshold(check: Check) -> str:
-    """≥ 95.0 %, ≤ 0.05, or nothing for what must be true."""
+    """≥ 95.0%, ≤ 0.05, or nothing for what must be true."""
     limits = (("≥", check.least), ("≤", check.most))
     return " ".join(f"{sign} {shown(check, limit)}" for sign, limit in limits if isinstance(limit, int | float))
 
 
+_NEXT = {
+    "start": "files", "predict": "predict", "run": "run", "write": "write", "check": "check", "explain": "why",
+    "done": "next lab",
+}  # fmt: skip
+
+
 def next_words(standing: Standing) -> str:
     """What enter does next."""
-    key = {"start": "files", "predict": "predict", "run": "run", "explain": "why", "done": "next lab"}[standing.step]
-    if standing.step == "run" and standing.trained:
-        key = "check"
-    return word(key, standing.language)
+    return word(_NEXT[standing.next], standing.language)

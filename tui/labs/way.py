@@ -4,71 +4,89 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from engine.labs.flow import Step
+from textual.geometry import Size
+
 from engine.texts import clean
-from tui.labs.standing import Standing
+from tui.labs.reached import reached
+from tui.labs.standing import Next, Standing
 from tui.labs.words import word
-from tui.widgets.lines import Line, Lines, Piece, cut, fitted
+from tui.widgets.lines import Line, Lines, Piece, fitted, hanging
 
 STEPS = ("start", "predict", "run", "check", "explain")
-_REACHED = {"start": 0, "predict": 1, "run": 2, "explain": 4, "done": 5}
-assert set(_REACHED) == set(get_args(Step))
+_AT: dict[Next, str] = {
+    "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
+    "done": "",
+}  # fmt: skip
+assert set(_AT) == set(get_args(Next))
 
 
 class Way(Lines):
     """A line for each step; the next one is marked."""
 
     DEFAULT_CSS = """
-    Way { height: 6; padding: 0 1; }
+    Way { height: auto; padding: 0 1; }
     """
 
     standing: Standing | None = None
 
     def show(self, standing: Standing) -> None:
         self.standing = standing
+        self.refresh(layout=True)  # the names of the files may take more than a line
         self.show_lines()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self.lines(width, 0))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         standing = self.standing
         if standing is None:
             return []
-        language, reached = standing.language, _REACHED[standing.step] + (standing.step == "run" and standing.trained)
+        language, following, done = standing.language, _AT[standing.next], _done(standing)
         drawn: list[Line] = [(Piece(word("way", language), "strong"),)]
-        for at, step in enumerate(STEPS):
-            sign, style = ("✓", "good") if at < reached else ("▶", "you") if at == reached else ("·", "quiet")
+        for step in STEPS:
+            sign, style = ("▶", "you") if step == following else ("✓", "good") if step in done else ("·", "quiet")
             name = fitted(word(f"way {step}", language), 9)
-            name_style = "strong" if at == reached else ""
-            said = Piece(clean(_said(step, standing)), "" if at == reached else "quiet")
-            drawn.append(cut([Piece(f"{sign} ", style), Piece(name, name_style), said], width))
+            name_style = "strong" if step == following else ""
+            said = Piece(clean(_said(step, standing)), "" if step == following else "quiet")
+            drawn += hanging([Piece(f"{sign} ", style), Piece(name, name_style)], said, width)
         return drawn
+
+
+def _done(standing: Standing) -> set[str]:
+    """The steps that need not be taken any more."""
+    record = standing.record
+    done = {
+        "start": record.started is not None,
+        "predict": all(one.id in record.predictions for one in standing.lab.model.predictions),
+        "run": standing.trained,
+        "check": record.passed is not None,
+        "explain": record.passed is not None and record.read,
+    }
+    return {step for step, is_done in done.items() if is_done}
 
 
 def _said(step: str, standing: Standing) -> str:
     language, record = standing.language, standing.record
     questions = standing.lab.model.predictions
     open_questions = sum(one.id not in record.predictions for one in questions)
-    met, of = standing.met
-    names = ", ".join(file.name for file in standing.files)
-    done = {
-        "start": word("in", language, files=names, folder=_short(standing.folder)),
-        "predict": word("predicted", language, count=len(questions)),
-        "check": word("checked", language, met=met, of=of),
-        "explain": word("passed", language),
-    }
-    to_do = {
-        "start": word("to start", language),
-        "predict": word("to predict", language, count=open_questions),
-        "run": word("to run", language),
-        "check": word("to check", language, of=of),
-        "explain": word("to explain", language),
-    }
-    is_done = {
-        "start": record.started is not None,
-        "predict": not open_questions,
-        "check": bool(record.attempts),
-        "explain": record.passed is not None,
-    }
-    return done[step] if is_done.get(step) else to_do[step]
+    came = reached(record, language)
+    match step:
+        case "start" if record.started is not None:
+            names = ", ".join(file.name for file in standing.files)
+            said = word("in", language, files=names, folder=_short(standing.folder))
+        case "predict" if not open_questions:
+            said = word("predicted", language, count=len(questions))
+        case "predict":
+            said = word("to predict", language, count=open_questions)
+        case "check" if came:
+            said = word("to mend", language, reached=came) if standing.next == "write" else came
+        case "check":
+            said = word("to check", language, of=standing.met[1])
+        case "explain" if record.passed is not None:
+            said = word("passed", language)
+        case _:
+            said = word(f"to {step}", language)
+    return said
 
 
 def _short(folder: Path) -> str:

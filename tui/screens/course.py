@@ -1,7 +1,10 @@
 """The labs of the course, to choose one."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -26,7 +29,7 @@ class Course(ModalScreen[str | None]):
 
     CSS = """
     Course { align: center middle; background: $background 60%;
-        .dialog { width: 84; max-width: 96%; }
+        .dialog { width: 96; max-width: 96%; }
         OptionList, OptionList:focus {
             height: auto; max-height: 18; border: none; padding: 0; background: transparent;
         }
@@ -41,8 +44,7 @@ class Course(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         known, course = progress.load(), labs()
-        width = max((len(lab.id) for lab in course), default=0)
-        options = [Option(self._line(lab, known.of(lab.id), width), id=lab.id) for lab in course]
+        options = [Option(self._line(lab, known.of(lab.id), course), id=lab.id) for lab in course]
         with Vertical(classes="dialog") as box:
             box.border_title = word("which lab", self._language)
             yield OptionList(*options)
@@ -53,16 +55,19 @@ class Course(ModalScreen[str | None]):
         if self._current is not None:
             listed.highlighted = listed.get_option_index(self._current)
 
-    def _line(self, lab: Lab, record: Record, width: int) -> Text:
+    def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
+        """Sign, id, title and topic, each below those of the other labs; the title gives way on a narrow screen."""
         terminal = getattr(self.app, "terminal", None)
         unicode = terminal is None or terminal.unicode
-        sign = lab_sign(record.state, unicode=unicode)
-        topic = say(lab.model.topic, self._language)
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f" {sign} ", "bold")
-        line.append(f"{lab.id:<{width}}  ")
-        line.append(clean(lab.text("title", self._language)), "bold")
-        line.append(f"  {topic}", "dim")
+        topics = [say(one.model.topic, self._language) for one in course]
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        line.add_column(width=2)
+        line.add_column(width=max(len(one.id) for one in course), no_wrap=True)
+        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        line.add_column(width=max(map(cell_len, topics)), no_wrap=True)
+        sign = Text(f" {lab_sign(record.state, unicode=unicode)}", "bold")
+        title = Text(clean(lab.text("title", self._language)), "bold")
+        line.add_row(sign, lab.id, title, Text(say(lab.model.topic, self._language), "dim"))
         return line
 
     @on(OptionList.OptionSelected)

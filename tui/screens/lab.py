@@ -11,11 +11,14 @@ from engine.labs.format import Language
 from tui.labs.checks import Checks
 from tui.labs.guide import Guide
 from tui.labs.lab_keys import LabKeys, get_files
-from tui.labs.standing import next_words
+from tui.labs.standing import Next, next_words
 from tui.labs.way import Way
 from tui.labs.words import word
 from tui.widgets.key_line import Hint, KeyLine, written
 from tui.widgets.lab_line import LabLine, Said
+
+BACK_AT = 4  # among the keys: before those for which a small screen has no room
+_OWN_KEYS: dict[Next, str] = {"run": "lab.go", "check": "lab.check", "write": "lab.write", "explain": "lab.why"}
 
 
 class LabScreen(LabKeys):
@@ -38,7 +41,7 @@ class LabScreen(LabKeys):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go_on", "what comes next", show=False, id="lab.next"),
-        Binding("escape,q", "app.pop_screen", "back", show=False, id="lab.back"),
+        Binding("escape,q", "back", "back; stops a check that is under way", show=False, id="lab.back"),
     ]
 
     def __init__(self, lab_id: str, language: Language) -> None:
@@ -66,6 +69,19 @@ class LabScreen(LabKeys):
         if self.is_attached:
             self.query_one(Said).say(text, style, busy=busy)
 
+    def show_criteria(self) -> None:
+        if self.has_class("-narrow"):
+            self.query_one(Guide).bring_criteria()
+        else:
+            self.query_one("#lab-side").scroll_home(animate=False)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_criteria_again)
+
+    def _show_criteria_again(self) -> None:
+        for checks in self.query(Checks):
+            checks.show_again()
+
     async def show_standing(self) -> None:
         if not self.query(KeyLine):
             return
@@ -73,36 +89,54 @@ class LabScreen(LabKeys):
         self.query_one(LabLine).show(standing)
         self.query_one(Way).show(standing)
         self.query_one("#lab-side Checks", Checks).show(standing)
-        self._show_keys()
+        self.show_keys()
         await self.query_one(Guide).show(standing)
 
-    def _show_keys(self) -> None:
+    def show_keys(self) -> None:
+        if not self.query(KeyLine):
+            return
         keys = {active.binding.id: active.binding for active in self.active_bindings.values() if active.enabled}
-        hints = [Hint("enter", next_words(self.standing), "go_on")]
+        back = Hint("esc", word("stop check" if self.check_worker else "back", self.language), "back")
+        following = self.standing.next
+        own = _OWN_KEYS.get(following, "")
+        also = f" {written(keys[own].key)}" if own in keys else ""
+        hints = [Hint(f"enter{also}", next_words(self.standing), "go_on")]
         for name, label in self.lab_hints():
             # Enter is what trains first; g is for the runs after that one.
-            if name in keys and not (name == "lab.go" and self.standing.step in ("start", "predict")):
+            if name in keys and name != own and not (name == "lab.go" and following in ("start", "predict")):
                 hints.append(Hint(written(keys[name].key), label, keys[name].action))
-        hints.append(Hint("esc", word("back", self.language), "app.pop_screen"))
+        hints.insert(0 if self.check_worker else BACK_AT, back)
         self.query_one(KeyLine).show([*hints, Hint("?", word("help", self.language), "app.help")])
+
+    def action_back(self) -> None:
+        if not self.stop_check():
+            self.app.pop_screen()
 
     def action_go_on(self) -> None:
         if self._descent.read_only:
             self.tell_learner("read-only", "trouble")
             return
-        match self.standing.step:
+        if self.may_leave_check():
+            self.run_worker(self._go_on(), group="dialog", exclusive=True)
+
+    async def _go_on(self) -> None:
+        """What comes next now: files may have been edited elsewhere."""
+        await self.look_again()
+        match self.standing.next:
             case "start":
-                self.run_worker(get_files(self), group="dialog", exclusive=True)
+                await get_files(self)
             case "predict":
-                self.run_worker(self._predict(), group="dialog", exclusive=True)
-            case "run" if self.standing.trained:
-                self.action_check()
+                await self._predict()
             case "run":
-                self.action_go()
+                await self.train()
+            case "check":
+                self.start_check()
+            case "write":
+                await self.edit_files()
             case "explain":
-                self.action_why()
+                self.show_pass()
             case "done":
-                self._after_pass(True)
+                await self.next_lab()
 
     async def _predict(self) -> None:
         """Ask the questions that are still open, one after the other; each answer is kept at once."""

@@ -21,9 +21,13 @@ from tui.widgets.key_line import KeyLine
 from tui.widgets.status_line import Notice, StatusLine
 from tui.widgets.top_line import TopLine
 
+Hints = list[tuple[tuple[str, ...], str]]
+WANTED = ("lab.go", "lab.write", "lab.check", "lab.hint")
+LESS_WANTED = ("lab.why", "lab.labs")
+
 
 class LabConsole(LabKeys, Console):
-    """Where the terminal is narrow, the text and the console take turns."""
+    """Where the terminal is narrow, the charts come first, and the text takes turns with them."""
 
     CSS = """
     LabConsole #lab-run { height: 1fr; }
@@ -34,6 +38,7 @@ class LabConsole(LabKeys, Console):
     LabConsole.-narrow.-reading Guide, LabConsole.-tiny.-reading Guide { display: block; border: none; }
     LabConsole.-narrow.-reading Deck, LabConsole.-tiny.-reading Deck { display: none; }
     LabConsole.-short #lab-checks, LabConsole.-flat #lab-checks { display: none; }
+    LabConsole.-short Guide Checks, LabConsole.-flat Guide Checks { display: block; }
     LabConsole.-narrow #lab-checks, LabConsole.-tiny #lab-checks { display: none; }
     LabConsole.-normal.-reading Guide, LabConsole.-wide.-reading Guide { display: none; }
     .-ascii LabConsole Guide { border-right: none; }
@@ -58,13 +63,20 @@ class LabConsole(LabKeys, Console):
 
     def on_mount(self) -> None:
         self.call_later(self._draw_goals)  # the console gives its charts their sources after this
-        self.run_worker(self.show_standing(), group="standing")
+        self.run_worker(self.look_again(), group="standing")
 
     def _draw_goals(self) -> None:
         for pane, check in goals(self.standing.lab.model.checks).items():
             chart = self.query_one(f"#{pane}", Chart)
             if chart.source is not None:
                 chart.source = with_goal(chart.source, check, self.language)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_criteria_again)
+
+    def _show_criteria_again(self) -> None:
+        for checks in self.query(Checks):
+            checks.show_again()
 
     def tell_learner(self, text: str, style: str = "", *, busy: bool = False) -> None:
         self.say(Notice(text, style, busy, since=time.monotonic()))
@@ -73,13 +85,48 @@ class LabConsole(LabKeys, Console):
         if self.query(Guide):
             self.query_one("#lab-checks Checks", Checks).show(self.standing)
             await self.query_one(Guide).show(self.standing)
-            if self.standing.outcomes and (self.has_class("-narrow") or self.has_class("-tiny")):
-                self.add_class("-reading")  # there is no room for both; the criteria end the text
-                self.query_one(Guide).scroll_end(animate=False)
+
+    def show_criteria(self) -> None:
+        """Below the charts, or where there is no room for them there, at the end of the text."""
+        below = self.query_one("#lab-checks")
+        below.scroll_home(animate=False)
+        if not below.display:
+            self.set_class(self._takes_turns, "-reading")
+            self.query_one(Guide).bring_criteria()
+            self.show_hints()
+
+    @property
+    def _takes_turns(self) -> bool:
+        """Whether there is no room for text and charts beside each other."""
+        return self.has_class("-narrow") or self.has_class("-tiny")
+
+    # --- keys ---
+
+    def show_keys(self) -> None:
+        self.show_hints()
 
     def action_text(self) -> None:
         self.toggle_class("-reading")
+        self.show_hints()
 
-    def _own_hints(self) -> list[tuple[tuple[str, ...], str]]:
-        own = [((key,), label) for key, label in self.lab_hints()]
-        return [*own[:4], (("lab.text",), word("text", self.language)), *own[4:], *super()._own_hints()]
+    def action_back(self) -> None:
+        if not self.stop_check():
+            super().action_back()
+
+    def action_detach(self) -> None:
+        if self.may_leave_check():
+            super().action_detach()
+
+    def steering_hints(self) -> Hints:
+        """What a learner wants comes first: on a small screen there is room for little else."""
+        reads = self._takes_turns and self.has_class("-reading")
+        text = word("charts" if reads else "text", self.language)
+        stop: Hints = [(("console.back",), word("stop check", self.language))] if self.check_worker else []
+        trouble, pause, *more = super().steering_hints()
+        return [*stop, trouble, (("lab.text",), text), pause, *self._lab_hints(WANTED), *more]
+
+    def _own_hints(self) -> Hints:
+        return [*self._lab_hints(LESS_WANTED), *super()._own_hints()]
+
+    def _lab_hints(self, wanted: tuple[str, ...]) -> Hints:
+        return [((key,), label) for key, label in self.lab_hints() if key in wanted]

@@ -15,7 +15,6 @@ from textual.widgets.option_list import Option
 from engine.errors import DescentError
 from engine.labs import flow
 from engine.labs.format import Language, Prediction
-from engine.labs.texts import say
 from engine.texts import clean
 from tui.labs.words import word
 
@@ -53,17 +52,13 @@ class Predict(ModalScreen[Any]):
             box.border_title = word("prediction", language, at=self._at, of=self._of)
             yield Static(Text(clean(question.text.of(language))), classes="question")
             if question.kind == "number":
-                yield Input(placeholder=self._unit())
+                yield Input(placeholder=flow.expected(question, language))
             else:
                 yield OptionList(*self._options())
                 yield Static("", classes="order")
             yield Static("", classes="problem", markup=False)
             ranking = f"{word('ranking', language)}\n" if question.kind == "order" else ""
             yield Static(ranking + word("final", language), classes="keys", markup=False)
-
-    def _unit(self) -> str:
-        unit = self._question.unit
-        return say("number in", self._language, unit=unit) if unit else say("number", self._language)
 
     def _options(self) -> Sequence[Option]:
         texts = [(choice.id, clean(choice.text.of(self._language))) for choice in self._question.choices]
@@ -72,7 +67,7 @@ class Predict(ModalScreen[Any]):
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(flow.answer(self._question, event.value))
+            self.dismiss(flow.answer(self._question, event.value, language=self._language))
         except DescentError as error:
             self.query_one(".problem", Static).update(str(error))
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from engine.texts import clean
+from tui.labs.reached import reached
+from tui.labs.spoken import spoken
 from tui.labs.standing import Standing
 from tui.labs.words import word
 from tui.widgets.lines import Line, Lines, Piece, cut, spread
@@ -28,12 +30,11 @@ class LabLine(Lines):
         standing, language = self.standing, self.standing.language
         left = [Piece("Descent", "strong"), Piece(f"  {word('lab', language)} ", "quiet")]
         left += [Piece(f"{standing.lab.id}  ", "you"), Piece(clean(standing.title))]
-        met, of = standing.met
         right = []
         if standing.record.passed is not None:
             right = [Piece(f"✓ {word('passed', language)}", "good")]
         elif standing.record.attempts:
-            right = [Piece(word("checked", language, met=met, of=of), "quiet")]
+            right = [Piece(reached(standing.record, language), "quiet")]
         return [spread(left, right, width)]
 
 
@@ -43,7 +44,7 @@ class Said(Lines):
     notice = Notice("")
 
     def say(self, text: str, style: str = "", *, busy: bool = False) -> None:
-        self.notice = Notice(text, style, busy)
+        self.notice = Notice(spoken(self, text), style, busy)
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:

@@ -21,15 +21,16 @@ _TITLES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss",
 
 
 def tally(canvas: Canvas, picture: Picture) -> None:
-    """How many have solved it, a sign for each, and over the plane the share that chooses each class."""
+    """How many get enough samples right, a sign for each, and over the plane the share that chooses each class."""
     arrays = picture.arrays
     accuracy, solved = arrays["accuracy"], arrays["solved"]
     count = len(accuracy)
-    after = canvas.text(0, 0, f"{int(solved.sum()):,} of {count:,} solved", "strong")
+    after = canvas.text(0, 0, f"{int(solved.sum()):,} of {count:,} members", "strong")
     split = clean(picture.text("split")).replace("train", "training")
-    said = f"  {numbers.percent(float(arrays['least']), 0)} of the {split} samples right"
+    least = numbers.percent(float(arrays["least"]), 0)
+    said = f" get at least {least} of the {split} samples right"
     after = canvas.text(after, 0, said, "quiet")
-    key = "● solved  7 70–79% right  × diverged"
+    key = "● does  7 70–79% right  × diverged"
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
     rows = min(MOST_STRIP, -(-count // canvas.width), max(1, canvas.height // 4))

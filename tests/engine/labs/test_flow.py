@@ -163,11 +163,23 @@ def test_what_counts_as_an_answer(kind: str, given: object, expected: object) ->
     text = {"en": "?", "ko": "?"}
     question = Prediction.model_validate({"id": "q", "kind": kind, "text": text, "choices": choices})
     if expected is None:
-        with pytest.raises(DescentError, match=r"q = .*: must be"):
+        with pytest.raises(DescentError, match=r".*: must be"):
             flow.answer(question, given)
     else:
         assert flow.answer(question, given) == expected
         assert flow.answer(question, flow.shown_answer(expected)) == expected
+
+
+def test_an_impossible_number_is_refused_with_what_is_possible(tmp_path: Path) -> None:
+    """A slip of the finger, 99 of four points, would be kept for ever."""
+    slow = lab(tmp_path, lab=LAB.replace('kind = "number"', 'kind = "number"\nleast = 0\nmost = 4\nunit = "%"'))
+    for given in ("99", "-5000", "1e400", "-1e400"):
+        with pytest.raises(DescentError, match=r"bias = .*: not possible; must be a number from 0 to 4, in %"):
+            flow.predict(slow, {"bias": given})
+    flow.predict(slow, {"bias": "4"})
+    endless = lab(tmp_path, lab_id="endless")
+    with pytest.raises(DescentError, match="not possible; must be a number"):
+        flow.predict(endless, {"bias": "1e400"})
 
 
 # --- hints, explanation, solution ---

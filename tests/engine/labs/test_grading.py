@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from engine import library
 from engine.errors import DescentError, ExitCode
 from engine.labs import graded as graded_runs
 from engine.labs import progress
-from engine.labs.grading import grade, last_graded, private_folder
+from engine.labs.grading import grade, last_graded, private_folder, process_words, told
 from engine.labs.imports import imported
 from engine.labs.learner import Limits
+from engine.views_verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
+from tests.forked import forked_grader  # noqa: F401 - a fixture
 from tests.processes import process
 
 TIMED = """
@@ -76,6 +79,7 @@ def test_code_beside_another_preset_is_not_the_learner_s(tmp_path: Path) -> None
         assert len(work.complaints(None, work.changed(None, work.preset(None)))) == count
 
 
+@pytest.mark.usefixtures("forked_grader")
 def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     """One loop would cost the learner every other criterion."""
     code = SOLVED.replace("return 2 * x", "while True: print(x)")
@@ -87,6 +91,7 @@ def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     assert verdict.exit_code == ExitCode.CHECK_FAILED
 
 
+@pytest.mark.usefixtures("forked_grader")
 def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> None:
     """An error of NumPy's does not tell the learner what their function returned."""
     code = SOLVED.replace("return 2 * x", "return [[1, 2], [3, 4]] if x == 2 else None")
@@ -96,6 +101,7 @@ def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> No
     assert error.endswith("; slope returned None") or "height" in error
 
 
+@pytest.mark.usefixtures("forked_grader")
 def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
     """Without the network a learner could not even have the code of such a lab looked at."""
     preset = (
@@ -122,6 +128,7 @@ def test_a_graded_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
     assert check_of(verdict, "loss").error == "the graded run took longer than 0.3 s and was ended"
 
 
+@pytest.mark.usefixtures("forked_grader")
 def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
     """`nan` would count as met, or as nothing."""
     lab = make_lab(tmp_path, "", grade_table='[lab.grade]\nset = ["members.repeats=2"]')
@@ -171,6 +178,80 @@ def test_lab_check_comes_after_start_and_predictions(tmp_path: Path, monkeypatch
     done = process(["lab", "check", "slow"])
     assert done.code == ExitCode.WRONG_USE
     assert "descent lab predict slow bias=" in done.err
+
+
+def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lab check` would wait for ever with a verdict that is longer than a pipe holds, or keep all of the output."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    code = SOLVED.replace("return 2 * x", "print('hello' * 50_000); return 2 * x")
+    work = work_on(lab, tmp_path / "work", code=code)
+    begin(lab, work)
+    done = process(["lab", "check", "slow", "--json"])
+    assert done.code == 0, done
+    assert done.json["printed"].startswith("hellohello")
+    assert done.json["printed"].endswith("bytes more")
+    assert len(done.json["printed"]) < 5_000
+    assert progress.load().of("slow").count == 1
+    file = work.file()
+    file.write_text(file.read_text().replace('name = "mse"', f'code = "slow.py:{"x" * 70_000}"'))
+    done = process(["lab", "check", "slow", "--json"])
+    assert done.code == ExitCode.WRONG_USE, done.json["problem"]
+    assert len(done.out) > 1 << 16
+
+
+def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner who stops a check would lose the reasons of the one before, have it counted, or be locked out."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    begin(lab, work_on(lab, tmp_path / "work", code=SOLVED.replace("return 2 * x", "while True: pass")))
+    with private_folder(lab, "graded") as before:
+        (before / "verdict.json").write_text("{}")
+    with subprocess.Popen(
+        process_words("slow", "en"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as grader:
+        assert grader.stderr is not None
+        heard = []
+        while "checking slope" not in (line := grader.stderr.readline()) and line:
+            heard.append(told(line))
+        grader.terminate()
+        grader.communicate()
+    assert heard == [("training", "main"), ("checking", "loss")]
+    assert grader.returncode == ExitCode.TERMINATED
+    assert last_graded("slow") == before
+    assert [folder.name for folder in before.parent.glob("graded-*")] == [before.name]
+    assert progress.load().of("slow").count == 0
+
+
+@pytest.mark.usefixtures("forked_grader")
+def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -> None:
+    """A learner would read 0.3 and not know what was reached, nor what is wanted."""
+    checks = """
+    [[lab.checks]]
+    id = "slope"
+    text = { en = "slope() is right.", ko = "slope()가 맞습니다." }
+    value = 'apart(learner("slope", [1.0, 2.0]), [2.0, 4.0])'
+    most = 1e-6
+    [[lab.checks]]
+    id = "lr"
+    text = { en = "The rate is near 0.4.", ko = "학습률이 0.4에 가깝습니다." }
+    value = 'off(setting("optimizer.lr"), 0.4)'
+    most = 0.05
+    [[lab.checks]]
+    id = "many"
+    text = { en = "All are 1.", ko = "모두 1입니다." }
+    value = 'max(apart([1, 1, 3, 1], 1), apart(1, 1))'
+    most = 0
+    """
+    code = SOLVED.replace("return 2 * x", "return [2.5, 4.0]")
+    verdict = graded(work_on(make_lab(tmp_path, checks), tmp_path / "work", code=code), tmp_path)
+    told_of = {check["id"]: check for check in verdict.as_json()["checks"]}
+    assert told_of["slope"]["value"] == pytest.approx(0.5)
+    assert against(told_of["slope"], "en") == "0.5  (≤ 1e-06)  2.5, 4 instead of 2, 4"
+    assert told_of["lr"]["value"] == pytest.approx(0.25)
+    assert against(told_of["lr"], "ko") == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
+    assert against(told_of["many"], "en") == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
+    assert "instead" not in against(told_of["loss"], "en")
 
 
 def test_two_gradings_of_a_lab_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
     try:
         for _ in range(2):
             assert "mine.py can't be read as Python: " in failed(broken, "f").en
-            assert 'line 1: "def f(:"' in failed(broken, "f").ko
+            assert '1번째 줄: "def f(:"' in failed(broken, "f").ko
     finally:
         broken.end()
 
