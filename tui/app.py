@@ -267,6 +267,10 @@ class DescentApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette's: the keys of the screen that is shown, then what every screen has."""
+        from tui.screens.help import actions_of
+
+        for action, (keys, does) in actions_of(screen).items():
+            yield SystemCommand(does[:1].upper() + does[1:], keys, partial(screen.run_action, action))
         for name in themes.NAMES:
             yield SystemCommand(f"Theme: {name}", "Change the colours", partial(self._set_theme, name))
         yield SystemCommand("Settings", "Colours, speed, smoothing, notices", self.action_settings)

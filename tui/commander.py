@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from engine.control import Answer, NotRunningError
 from engine.errors import CannotGoOnError, DescentError
 from engine.handle import Run
+from engine.options import Options
 from engine.run import ALIVE
-from tui.numbers import number
+from tui.numbers import number, percent
 from tui.widgets.status_line import Notice
 
+WAIT_FOR_WORKER = 60.0  # seconds in which a new worker should have said something
 NOTCH = 2.0  # notches of the dial on the learning rate to a factor of two
 Send = Callable[[Run], Awaitable[Answer]]
 
@@ -121,7 +123,7 @@ def save() -> Order:
 def evaluate() -> Order:
     def done(answer: Answer) -> str:
         accuracy = answer.get("val_accuracy")
-        reached = "" if accuracy is None else f", {100 * accuracy:.1f} %"
+        reached = "" if accuracy is None else f", {percent(accuracy)}"
         return f"validation at {at(answer)}: loss {number(answer.get('val_loss'))}{reached}"
 
     return Order("evaluating", lambda run: run.evaluate(), done)
@@ -170,16 +172,50 @@ def back(to: int) -> Order:
 
 
 def stop(how: str) -> Order:
-    def done(answer: Answer) -> str:
-        if answer.get("at"):
-            return f"will stop at {answer['at']}"
-        saved = answer.get("checkpoint")
-        receipt = "nothing was saved" if not saved else f"saved {saved}"
-        if saved and not str(saved).endswith(f"step-{answer['step']}.pt"):  # of a run with broken numbers
-            receipt = f"not saved; the last good checkpoint is {saved}"
-        return f"stopped at {at(answer)}; {receipt}"
+    async def end(run: Run) -> Answer:
+        answer = await run.stop(how)
+        there = await asyncio.to_thread(run.folder.checkpoints)
+        return {**answer, "kept": there[-1] if there else None}
 
-    return Order("stopping", lambda run: run.stop(how), done)
+    return Order("stopping", end, _receipt)
+
+
+def _receipt(answer: Answer) -> str:
+    """How a run has stopped, and what there is of it to go on from."""
+    if answer.get("at"):
+        return f"will stop at {answer['at']}"
+    saved, kept = answer.get("checkpoint"), answer.get("kept")
+    if saved and str(saved).endswith(f"step-{answer['step']}.pt"):
+        receipt = f"saved {saved}"
+    elif saved:  # of a run with broken numbers
+        receipt = f"not saved; the last good checkpoint is {saved}"
+    elif kept is not None:
+        receipt = f"nothing was saved, the checkpoint of step {kept:,} is kept"
+    else:
+        receipt = "nothing was saved, and there is no checkpoint"
+    return f"stopped at {at(answer)}; {receipt}"
+
+
+def revive(options: Options) -> Order:
+    """A worker in the background that goes on with a run that has ended; done once it trains."""
+
+    async def begin(run: Run) -> Answer:
+        from engine import launch
+
+        before = run.state
+        await asyncio.to_thread(launch.detach_resume, run.folder, options)
+        deadline = time.monotonic() + WAIT_FOR_WORKER
+        while run.state in (before, "starting"):
+            if time.monotonic() > deadline:
+                raise DescentError("the new worker says nothing; look at its output with l")
+            await asyncio.sleep(0.1)
+        if run.state == "failed":
+            reason = (run.folder.last("state") or {}).get("reason", "")
+            raise DescentError(f"failed again: {reason}")
+        event = run.folder.last("resumed")
+        return {"step": int(event["to"]) if event is not None else 0}
+
+    return Order("starting a worker", begin, lambda a: f"resumed at {at(a)}")
 
 
 def back_gently(to: int, factor: float, member: int | None = None) -> list[Order]:

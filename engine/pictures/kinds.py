@@ -76,7 +76,7 @@ _ALL = (
          (Option("resolution", 48, "Places along each axis.", 8, 200), _samples(1000, "Samples of the loss.")),
          needs.one_or_two_parameters),
     Kind("paths", "Optimizers' paths",
-         "the ways that seven optimizers take from the run's start, and the run's; the numbers are their rates",
+         "the ways of seven optimizers from the run's start, with their rates, and the run's own",
          "a model of two parameters",
          (Option("resolution", 48, "Places along each axis.", 8, 200), _samples(1000, "Samples of the loss."),
           Option("steps", 100, "How far each goes.", 1, 2000),

@@ -22,7 +22,7 @@ from tui.terminal import Terminal
 
 SIZE = (100, 30)
 DIGITS = (
-    "model.widths=[64,64,32,16]", "train.epochs=400", "schedule.name=cosine", "train.threads=1",
+    "model.widths=[64,64,32,16]", "optimizer.lr=0.03", "train.epochs=400", "schedule.name=cosine", "train.threads=1",
     "train.statistics_every=5",
 )  # fmt: skip
 # Fonts are fetched from afar, where the reader's own do as well; lines are cut off where they end anyway.

@@ -113,3 +113,17 @@ def test_an_accuracy_has_no_axis_beyond_100_percent() -> None:
     assert axis.high == 100
     assert all(value <= 100 for value, _ in axis.ticks)
     assert limited(vertical(0.0, 3.0, 12), 100.0) == vertical(0.0, 3.0, 12)
+
+
+@pytest.mark.parametrize("rows", range(7, 20))
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.1414), (0.0, 30.2), (0.02, 0.06), (88.1, 99.2)])
+def test_three_ticks_at_least(low: float, high: float, rows: int) -> None:
+    """A learning rate between 0.0 and 0.1, and no more said, can't be read off."""
+    assert len(vertical(low, high, rows).ticks) >= 3
+
+
+def test_logarithmic_ticks_lie_evenly() -> None:
+    """A scale of 5, 2, 1 that stands one row and two rows apart looks as if it were bent."""
+    axis = logarithmic(2e-6, 2.3, 33)
+    gaps = {round((axis.place(b) - axis.place(a)) * 32) for (a, _), (b, _) in pairwise(axis.ticks)}
+    assert gaps <= {2, 3}

@@ -282,3 +282,30 @@ async def test_a_zoom_at_the_end_goes_with_the_run_and_one_before_it_stays() -> 
         app.asked.steps = 1500
         app.chart.refresh_data()
         assert app.chart.zoom == early
+
+
+async def test_nothing_measured_has_no_axes() -> None:
+    """While a run starts, an axis from 0 to 1 would seem to be of its steps."""
+    async with _running() as (app, pilot):
+        app.chart.source = lambda dots, zoom: ChartData(())
+        app.chart.refresh_data()
+        await pilot.pause()
+        rows = app.shown()
+        assert "nothing measured yet" in rows[9]
+        assert not any(sign in "".join(rows[1:-1]) for sign in "┤┬012")
+
+
+async def test_a_chart_that_is_not_told_of_its_new_size_is_drawn_all_the_same() -> None:
+    """Its frame would stay empty: Textual sends no Resize where the layout was looked up before it was made."""
+    async with _running() as (app, pilot):
+        app.chart.styles.width = 40
+        compositor = app.screen._compositor
+        app.screen._clear_arrangement_cache()
+        compositor._full_map_invalidated = True
+        assert compositor.full_map[app.chart].region.width == 40
+        await pilot.pause()
+        async with asyncio.timeout(30):
+            while not any("┤" in row for row in app.shown()):
+                await pilot.pause(0.02)
+        assert app.shown()[0].rstrip()[-1] == "╮"
+        assert cell_len(app.shown()[0].rstrip()) == 40

@@ -133,7 +133,7 @@ async def test_a_live_run_and_its_fork_grow_while_they_are_compared(live: tuple[
             await pilot.press("o")
             await on_screen(pilot, "compare which runs?")
             await pilot.press("enter")  # the fork is marked already
-            await on_screen(pilot, f"B ⑂ A @ step {at:,}")
+            await on_screen(pilot, f"B fork of A @ step {at:,}")
             chart = app.screen.query_one("#loss", Chart)
             await until(pilot, lambda: len(chart.data.lines) >= 2, "both curves")
             before = {line.name: line.latest for line in chart.data.lines}

@@ -110,7 +110,7 @@ async def test_stopping_gives_a_receipt_and_the_run_can_go_on(live: tuple[Child,
         await pilot.press("x")
         await on_screen(pilot, "stop without saving")
         await pilot.press("d")
-        await on_screen(pilot, "nothing was saved")
+        await on_screen(pilot, "nothing was saved, the checkpoint of step")
 
 
 async def test_a_second_command_waits_for_the_first_and_the_screen_stays_alive(live: tuple[Child, RunFolder]) -> None:

@@ -195,3 +195,14 @@ def test_marks_say_what_was_changed() -> None:
     ]
     expected = [(3, "lr 0.01"), (4, "batch 64 lr ×2"), (7, "rewind"), (8, "✗ loss")]
     assert [mark[:2] for event in events if (mark := mark_of(event))] == expected
+
+
+def test_the_first_steps_of_a_long_run_are_smoothed_as_those_of_a_short_one(tmp_path: Path) -> None:
+    """Of a million planned steps the first thousand would seem to learn nothing: the curve would lag behind them."""
+    latest = []
+    for total in (1000, 1_000_000):
+        (tmp_path / str(total)).mkdir()
+        run = _Run(tmp_path / str(total), total)
+        run.train(990)
+        latest.append(curves.loss_curve(run.follow(), 100, smoothing=0.9).lines[-1].latest)
+    assert latest[0] == pytest.approx(latest[1])

@@ -1,5 +1,6 @@
 """Home: without it a user finds neither runs nor presets, or starts something else than what was highlighted."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import pytest
 
 from engine import library
 from engine.run import RunFolder
-from tests.tui.screens import console, looks_like, place, record, record_some, seen, text, wait
+from tests.tui.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
+from tui.home import rows
+from tui.home.rows import Nothing
 from tui.screens.home import Home
+from tui.settings import Settings
 from tui.widgets.listing import Listing
 
 __all__ = ["place"]
@@ -218,3 +222,29 @@ async def wait_a_moment() -> None:
     import asyncio
 
     await asyncio.sleep(0.02)
+
+
+def test_presets_that_are_still_being_read_are_spoken_of() -> None:
+    """Runs without a preset below them would seem to be all there is."""
+    assert rows.listed(rows.Found(runs=[]), "", {}) == [Nothing("reading …")]
+    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing here is called so")]
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"), [("osc9", "\x1b]9;digits-mlp kqzt finished"), ("bell", "\x07"), ("off", "")]
+)
+async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> None:
+    """Who works in another window would not learn that the training is over, or be rung at against their will."""
+    run = record(place / "runs", "digits-mlp-260921-131000-kqzt", "running", steps=452, ended=1.0)
+    app = console(settings=Settings(theme="dark", notify=notify))
+    written: list[str] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert app._driver is not None
+        app._driver.write = written.append  # type: ignore[method-assign]
+        app.bell = lambda: written.append("\x07")  # type: ignore[method-assign] - silent without a terminal
+        with (run / "events.jsonl").open("a") as events:
+            events.write(json.dumps({"time": NOW, "event": "state", "state": "finished", "step": 452}) + "\n")
+        await wait(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
+    rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
+    assert [text[: len(told)] for text in rung] == ([told] if told else [])

@@ -174,6 +174,22 @@ async def test_a_snapshot_that_comes_while_the_console_ends_harms_nothing(tmp_pa
         assert app.crash is None
 
 
+async def test_a_snapshot_that_comes_before_the_pictures_are_there_harms_nothing(tmp_path: Path) -> None:
+    """On a busy machine `i` would end the console."""
+    run = record_for_console(tmp_path / "runs")
+    app = DescentApp(run=run, runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: getattr(app.screen, "snapshot", None) is not None, "a snapshot")
+        console = app.screen
+        assert isinstance(console, Console)
+        assert console.snapshot is not None
+        console.action_pictures()
+        assert app.screen is not console
+        console.draw(console.snapshot)  # its parts are still to come
+        await until(pilot, lambda: "× First-layer filters" in shown(pilot), "the pictures")
+        assert app.crash is None
+
+
 async def test_q_leads_back_from_a_console_as_d_does(tmp_path: Path) -> None:
     run = record_for_console(tmp_path / "runs")
     app = DescentApp(run=run, runs_dir=tmp_path / "runs")

@@ -16,7 +16,7 @@ from tests.tui.recorded import PRESET
 from tui.app import DescentApp
 from tui.charts import curves
 from tui.reading.camera import Camera
-from tui.reading.words import Log
+from tui.reading.log import Log
 from tui.screens.console import Console
 from tui.widgets.chart import Chart
 
@@ -125,10 +125,10 @@ def test_the_log_says_means_and_what_became_of_members(run: RunFolder) -> None:
     assert said[-7:] == [
         "started on cpu, 1 thread",
         "member 2 diverged",
-        "epoch 1  val 0.150 ± 0.014  95.4 %",
-        "epoch 2  val 0.150 ± 0.014  95.4 %",
+        "epoch 1  val 0.150 ± 0.014  95.4%",
+        "epoch 2  val 0.150 ± 0.014  95.4%",
         "winner #1: lr = 0.2  val 0.137",
-        "test of all together 0.0796  98.0 %",
+        "test of all together 0.0796  98.0%",
         "finished",
     ]
     log = Log()

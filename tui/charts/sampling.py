@@ -65,10 +65,15 @@ def series_lines(
     raw = envelope(series, view, factor, sparse=sparse)
     if smoothing <= 0:
         return [Line(name, *raw, "train", latest=_latest(series, factor))]
-    average = smoothed.average(series, smoothing, total or len(series), sparse=sparse)
+    average = smoothed.average(series, smoothing, _on_axis(series, total), sparse=sparse)
     xs, low, high = envelope(average, view, factor, sparse=sparse)
     middle = (low + high) / 2
     return [Line("", *raw, "faint"), Line(name, xs, middle, middle, "train", latest=_latest(average, factor))]
+
+
+def _on_axis(series: Pyramid, total: int | None) -> int:
+    """Steps on an axis that shows all so far: smoothed for the planned ones, a long run's first steps would lag."""
+    return int(reach(max(len(series), FEWEST), total))
 
 
 def _latest(series: Pyramid, factor: float) -> float | None:
@@ -81,7 +86,7 @@ def band(
 ) -> Line:
     """From the least to the greatest member, as smooth as their mean is."""
     if smoothing > 0:
-        low, high = (smoothed.average(of, smoothing, total or len(of), sparse=sparse) for of in (low, high))
+        low, high = (smoothed.average(of, smoothing, _on_axis(of, total), sparse=sparse) for of in (low, high))
     xs, least, _ = envelope(low, view, factor, sparse=sparse)
     _, _, greatest = envelope(high, view, factor, sparse=sparse)
     return Line("", xs, least, greatest, "band")

@@ -102,7 +102,7 @@ def _grown(follower: Follower) -> bool:
 
 def overlaid(
     followers: Sequence[Follower | None], column: Literal["loss", "accuracy"], dots: int, zoom: Zoom,
-    smoothing: float, x_mode: XMode, *, which: Which = "both", forks: Sequence[int | None] = (), unicode: bool = True,
+    smoothing: float, x_mode: XMode, *, which: Which = "both", forks: Sequence[int | None] = (),
 ) -> ChartData:  # fmt: skip
     """One chart of all runs: each in its colour with its letter on it, the validation's dashed with a small letter.
 
@@ -123,7 +123,7 @@ def overlaid(
         if line.style == style
     ]
     marks = [
-        Mark(float(scale(f, x_mode).at(np.array([step]))[0]), f"{'⑂' if unicode else 'fork'} {LETTERS[place]}")
+        Mark(float(scale(f, x_mode).at(np.array([step]))[0]), f"fork {LETTERS[place]}")
         for place, f in there
         if place < len(forks) and (step := forks[place]) is not None
     ]

@@ -17,6 +17,7 @@ from tui.home.labs import LabEntry
 from tui.home.laid import EMPTY, LABEL, Field, command_line, head, labelled, shown_path, tight, wrapped
 from tui.home.rows import ago
 from tui.numbers import duration, percent
+from tui.reading.words import stage_words
 from tui.signs import STATE_STYLES, bars, curve, short_number, sign
 from tui.widgets.lines import Line, Piece, fitted
 
@@ -198,7 +199,7 @@ def _where(run: Glance) -> str:
     if run.alive and run.host and run.host != socket.gethostname():
         parts.append(f"on {clean(run.host)}")
     if run.state == "starting" and run.stage:
-        parts.append(f"loading {clean(run.stage)}")
+        parts.append(stage_words(run.stage))
     if run.alive and run.total:
         parts.append(percent(run.share))
     return "".join(f"  {part}" for part in parts)
@@ -207,7 +208,7 @@ def _where(run: Glance) -> str:
 def _run_fields(run: Glance, now: float) -> list[Field]:
     step = f"{run.step:,}" + (f" of {run.total:,}" if run.total else "")
     if run.epoch is not None:
-        step += f", epoch {run.epoch:,.1f}"
+        step += f", epoch {run.epoch:,.1f}" if run.epoch < 10 else f", epoch {run.epoch:,.0f}"
     fields = [("step", step)]
     for split, label in (("validation", "validation"), ("test", "test")):
         reached = run.last(split)

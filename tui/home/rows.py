@@ -87,9 +87,9 @@ def listed(found: Found, typed: str, most: Mapping[str, int]) -> list[Item]:
             items += [*([None] if items else []), Heading(group)]
             topic = group
         items.append(preset)
-    if items:
-        return items
-    return [Nothing("reading …" if found.runs is None or found.presets is None else "nothing here is called so")]
+    if found.runs is None or found.presets is None:
+        return [*items, *([None] if items else []), Nothing("reading …")]
+    return items or [Nothing("nothing here is called so")]
 
 
 def _runs(runs: Sequence[Glance], most: int | None) -> list[Item]:
@@ -181,7 +181,8 @@ _STATUS, _METRIC, _AGE = 11, 13, 11  # cells of the columns, the space before th
 def _run(run: Glance, width: int, unicode: bool, now: float) -> Line:
     curve = 0 if width < 50 else 8 if width < 70 else 16
     wide = width >= 76
-    room = width - 3 - _STATUS - _METRIC - (curve + 2 if curve else 0) - (_AGE if wide else 0)
+    gap = 2 if wide else 1  # before the metric, whose label would seem to belong to the age
+    room = width - 3 - _STATUS - (_METRIC - 1 + gap) - (curve + 2 if curve else 0) - (_AGE if wide else 0)
     name = fitted(run.name, min(cell_len(run.name), room - (len(run.letters) + 1 if run.letters else 0)))
     style = STATE_STYLES.get(run.state, "")
     age = "" if run.alive else ago(now - run.changed)
@@ -196,7 +197,7 @@ def _run(run: Glance, width: int, unicode: bool, now: float) -> Line:
     if wide:
         pieces.append(Piece(fitted(age, _AGE, right=True), "quiet"))
     label, number = metric(run)
-    pieces += [Piece(f" {label:>4}", "quiet"), Piece(fitted(number, _METRIC - 5, right=True))]
+    pieces += [Piece(f"{label:>{gap + 4}}", "quiet"), Piece(fitted(number, _METRIC - 5, right=True))]
     if curve:
         drawn = bars(run.loss, curve, unicode=unicode)[0]
         pieces.append(Piece(f"  {fitted(drawn, curve)}", "train" if run.alive else "quiet"))

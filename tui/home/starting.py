@@ -64,6 +64,21 @@ async def go_on(app: "DescentApp", folder: RunFolder) -> None:
         app.open_run(folder)
 
 
+async def fork(app: "DescentApp", parent: RunFolder, step: int, overrides: Sequence[str]) -> RunFolder | None:
+    """Start a new run from a checkpoint; None where the user does not want their own code to run.
+
+    DescentError where it can't start.
+    """
+    from engine import launch
+    from engine.options import Options
+
+    allowed = await agreed_to_fork(app, parent, step, overrides)
+    if allowed is None:
+        return None
+    options = Options(None, app.runs_dir, app.data_root, allowed)
+    return await asyncio.to_thread(launch.detach_fork, parent, step, overrides, options)
+
+
 async def agreed_to(app: "DescentApp", preset: "Preset") -> bool | None:
     """Ask about the user's own code that the preset runs, where nobody has agreed to it yet.
 

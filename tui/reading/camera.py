@@ -10,10 +10,11 @@ from engine.follow import Follower, Member
 from engine.texts import clean
 from tui.reading import live
 from tui.reading.digest import digest_of
+from tui.reading.log import Log
 from tui.reading.meters import Meters
 from tui.reading.snapshot import TREND, Anomaly, LayerRow, Snapshot, preset_of
 from tui.reading.story import Story
-from tui.reading.words import Log, collapse_words, device, winner_words
+from tui.reading.words import collapse_words, device, winner_words
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -61,12 +62,14 @@ class Camera:
         epoch = story.epoch(follower.step, per_epoch)
         layout = follower.layout
         columns = layout.columns if layout is not None else ()
+        is_gone = not follower.folder.path.is_dir()
         return Snapshot(
             preset=clean(str(facts.get("preset") or preset_of(follower.folder.id))),
             id=follower.folder.id,
             state=follower.state,
             stage=str(story.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
             reason=clean(str(story.last.get("state", {}).get("reason", ""))),
+            is_gone=is_gone,
             parent=self._parent,
             winner=winner_words(story.last["winner"]) if "winner" in story.last else "",
             step=follower.step,
@@ -93,7 +96,7 @@ class Camera:
             host=facts.get("host"),
             machine=self._meters.read(facts),
             anomaly=self._anomaly(),
-            checkpoints=self._checkpoints,
+            checkpoints=() if is_gone else self._checkpoints,
             values=self._values,
             schedule=schedule_of(self.preset),
             output=_tail(follower.folder.output) if self.wants_output else (),

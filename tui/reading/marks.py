@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tui.reading.words import typed
+
 
 def mark_of(event: dict[str, Any]) -> tuple[int, str, str] | None:
     """(step, a few words, style) of what a person or the run itself has changed; None for any other event."""
@@ -29,4 +31,4 @@ _SHORT = {"optimizer.lr": "lr ", "lr_scale": "lr ×", "train.batch_size": "batch
 def _edit_words(edit: str) -> str:
     """ "optimizer.lr=0.01" as "lr 0.01"."""
     key, _, value = (part.strip() for part in edit.partition("="))
-    return _SHORT.get(key, f"{key.rpartition('.')[2]} ") + value
+    return _SHORT.get(key, f"{key.rpartition('.')[2]} ") + typed(value)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.run import ALIVE, State
+from tui.reading.log import LogLine
 from tui.reading.meters import Machine
-from tui.reading.words import LogLine
 
 TREND = 8  # cells of a layer's sparkline
 USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb
@@ -82,6 +82,7 @@ class Snapshot:
     state: State
     stage: str = ""
     reason: str = ""
+    is_gone: bool = False  # somebody has deleted its folder: what is shown is all that is left
     parent: tuple[str, int] | None = None  # of a fork: the id of the run and the step that it comes from
     winner: str = ""  # of a sweep that is over, in words
     step: int = 0

@@ -1,123 +1,21 @@
-"""A run's events as lines of a log that a student can read."""
+"""A run's events in words that a student can read."""
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from engine.texts import clean
-from tui.numbers import number
+from tui.numbers import number, percent
 
 Event = dict[str, Any]
 # What a worker does before its first step; it writes the names.
 _STAGES = {"torch": "loading torch", "data": "reading data", "measuring": "trying out the first step"}
-CALM = 1.0  # seconds that new routine lines wait: many short epochs a second can't be read
-MOST_LINES = 1000  # of a log that is kept for scrolling
-ROUTINE = 6  # evaluations and saves in a row that are shown; those before are counted: no command scrolls away
+Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """clock: local time, "13:15:28". step: where it happened, or None. style: one of widgets.lines.STYLES, or ""."""
-
-    clock: str
-    step: int | None
-    text: str
-    style: str = ""
-
-
-class Log:
-    """The lines of a run's valid events; a look costs what is new, unless a rewind has voided some."""
-
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-        self._lines: list[LogLine] = []
-        self._together: list[Event] = []  # of one evaluation, member by member: one line
-        self._shown: tuple[LogLine, ...] = ()
-        self._per_epoch = 0
-        self._row = 0  # routine lines in a row, at the end
-        self._folded = 0  # of these, how many one line stands for
-        self._has_begun = False
-        self._shown_at = -CALM
-        self._news = self._is_urgent = False  # lines that are not shown yet; one of them can't wait
-
-    def of(self, events: Sequence[Event], facts: dict[str, Any]) -> tuple[LogLine, ...]:
-        """All lines, the oldest first; the same object as before where nothing happened."""
-        per_epoch = int(facts.get("steps_per_epoch", 0))
-        known = len(self._events)
-        goes_on = len(events) >= known and (not known or events[known - 1] is self._events[-1])
-        if not goes_on or per_epoch != self._per_epoch:
-            self._events, self._lines, self._per_epoch, known = [], [], per_epoch, 0
-            self._row, self._folded, self._has_begun = 0, 0, False
-            self._together = []
-            self._news = self._is_urgent = True
-        for event in events[known:]:
-            self._add(event, facts)
-            self._events.append(event)
-        now = time.monotonic()
-        if self._news and (self._is_urgent or now - self._shown_at >= CALM):
-            self._shown, self._shown_at = tuple(self._lines[-MOST_LINES:]), now
-            self._news = self._is_urgent = False
-        return self._shown
-
-    def _add(self, event: Event, facts: dict[str, Any]) -> None:
-        goes_on = self._gather(event)
-        if goes_on:
-            self._lines.pop()
-            event = _mean(self._together)
-        say = _SAY.get(str(event.get("event")))
-        said = say(event, facts) if say is not None else None
-        if said is None:
-            return
-        text, style = said
-        if event["event"] == "state" and event["state"] == "running":
-            if self._has_begun:
-                return  # back at step 0, after a rewind
-            self._has_begun = True
-        clock = time.strftime("%H:%M:%S", time.localtime(float(event.get("time", 0))))
-        step = event.get("step")
-        line = LogLine(clock, step if isinstance(step, int) else None, clean(text), style)
-        last = self._lines[-1] if self._lines else None
-        if event["event"] == "epoch" and last is not None and last.step == step and last.style == "validation":
-            return  # the evaluation of the same moment has said how the epoch went
-        self._lines.append(line)
-        if goes_on:
-            self._news = True
-            return
-        self._fold(routine=event["event"] in ("evaluation", "epoch") or text == "saved")
-
-    def _gather(self, event: Event) -> bool:
-        """Whether it is one more member's part of the evaluation that the last line tells of."""
-        if event.get("event") != "evaluation":
-            self._together = []
-            return False
-        first = self._together[0] if self._together else {}
-        same = all(first.get(key) == event.get(key) for key in ("step", "split"))
-        goes_on = same and event.get("member", 0) > self._together[-1].get("member", 0)
-        self._together = [*self._together, event] if goes_on else [event]
-        return goes_on
-
-    def _fold(self, *, routine: bool) -> None:
-        """Keep the last few of a row of routine lines, and one that counts those before them."""
-        self._news = True
-        if not routine:
-            self._is_urgent = True
-            self._row = self._folded = 0
-            return
-        self._row += 1
-        if self._row <= ROUTINE:
-            return
-        first = len(self._lines) - ROUTINE - 1  # the oldest that is still shown
-        if self._folded:
-            self._lines.pop(first - 1)
-            first -= 1
-        self._folded += 1
-        oldest = self._lines[first]
-        self._lines[first] = LogLine(oldest.clock, None, f"… {self._folded:,} more of these", "quiet")
-
-
-Said = tuple[str, str] | None
+def said(event: Event, facts: Event) -> Said:
+    """What the log says of an event; None for those of which it says nothing. facts: run.json."""
+    say = _SAY.get(str(event.get("event")))
+    return say(event, facts) if say is not None else None
 
 
 def _state(event: Event, facts: Event) -> Said:
@@ -147,10 +45,6 @@ def stage_words(stage: str) -> str:
     return _STAGES.get(stage, clean(stage)) or "starting the worker"
 
 
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
 def _evaluation(event: Event, facts: Event) -> Said:
     split = {"validation": "val"}.get(event["split"], str(event["split"]))
     accuracy = f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
@@ -164,19 +58,6 @@ def _spread(mean: float, spread: float) -> str:
     said = number(mean)
     plain = "e" not in said and mean < 1000
     return f" ± {spread:.{len(said.partition('.')[2])}f}" if plain else f" ± {number(spread)}"
-
-
-def _mean(of_members: Sequence[Event]) -> Event:
-    """Their evaluations as one, with the standard deviation of the loss as its `spread`."""
-    if len(of_members) == 1:
-        return of_members[0]
-    losses, accuracies = ([e[name] for e in of_members if e.get(name) is not None] for name in ("loss", "accuracy"))
-    return {
-        **of_members[-1],
-        "loss": statistics.fmean(losses) if losses else None,
-        "accuracy": statistics.fmean(accuracies) if accuracies else None,
-        "spread": statistics.stdev(losses) if len(losses) > 1 else None,
-    }
 
 
 def _member(event: Event, facts: Event) -> Said:

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.output import lines
+from tui.labs.spoken import spoken
 
 Value = TypeVar("Value")
 _NAMES = {"enter": "enter", "escape": "esc", "space": "space"}
@@ -32,7 +33,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="ask", classes="dialog")
-        box.border_title = Text(lines(self._title).replace("\n", " "))  # as Text: never markup
+        box.border_title = Text(spoken(self, lines(self._title).replace("\n", " ")))  # as Text: never markup
         with box:
             with VerticalScroll(id="ask-text", can_focus=False):
                 yield Static(self._shown(), markup=False)
@@ -43,7 +44,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def _shown(self) -> Text:
         terminal = getattr(self.app, "terminal", None)
-        text = self._text if isinstance(self._text, Text) else Text(lines(self._text))
+        text = self._text if isinstance(self._text, Text) else Text(spoken(self, lines(self._text)))
         return text if terminal is None or terminal.unicode else Text(terminal.plain(text.plain))
 
     def _show_choices(self) -> None:
@@ -53,7 +54,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
             chosen = position == self._highlighted
             rows.append("\n" if position else "")
             rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
-            rows.append(f"  {label}", "bold" if chosen else "")
+            rows.append(f"  {spoken(self, label)}", "bold" if chosen else "")
         self.query_one("#ask-choices", Static).update(rows)
 
     def on_key(self, event: events.Key) -> None:

@@ -127,7 +127,6 @@ class Compare(Screen[None]):
                         chart.x_mode,
                         which=self._which,
                         forks=self._forks,
-                        unicode=self.app.terminal.unicode,
                     )
             return latest[0]
 

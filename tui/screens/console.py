@@ -1,43 +1,26 @@
 """The console of one run, live or ended. Leaving it never ends the run."""
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 
 from engine.run import RunFolder
 from tui.charts.panes import Panes
-from tui.reading.camera import RECENT
 from tui.reading.reader import Reader
-from tui.reading.snapshot import USUAL_RATIO, Snapshot
-from tui.screens.ask import Ask
-from tui.screens.steered import SteeredScreen
+from tui.reading.snapshot import Snapshot
+from tui.screens.console_keys import ConsoleKeys
+from tui.screens.side import SideScreen
 from tui.widgets.chart import Chart
-from tui.widgets.deck import PANES, Deck
-from tui.widgets.key_line import Hint, KeyLine, written
+from tui.widgets.deck import Deck
+from tui.widgets.key_line import KeyLine
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import Notice, StatusLine
 from tui.widgets.top_line import TopLine
 
-MEANS = (  # what help says of the signs and words on this screen
-    ("●", f"update/w is usual: {USUAL_RATIO[0]:g} to {USUAL_RATIO[1]:g} a step"),
-    ("▲ ▼", "it is larger; smaller (0: frozen or dead)"),
-    ("|grad| |w|", "norms of a layer's gradient and weights; trend: |grad|"),
-    ("dead", "share of units that pass no gradient, of one batch"),
-    ("lr_scale", "your hand: rate = optimizer.lr × schedule × lr_scale"),
-    ("train", f"below: mean of {RECENT} steps; on charts: smoothed"),
-    ("", "in the finals of a run: mean of its last epoch"),
-    ("best", "the checkpoint of the lowest validation loss so far"),
-)
 
-
-class Console(SteeredScreen):
+class Console(ConsoleKeys):
     """Watches a run and steers it."""
-
-    HELP_WORDS = MEANS
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's own
@@ -46,21 +29,6 @@ class Console(SteeredScreen):
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-flat"), (16, "-short"), (30, "-medium"), (50, "-tall"),
     ]  # fmt: skip
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d,q", "detach", "detach: leave, the run trains on", show=False, id="console.detach"),
-        Binding("escape", "back", "back", show=False, id="console.back"),
-        Binding("z", "zoom('')", "one chart alone, and back", show=False, id="console.zoom"),
-        Binding("1", "zoom('loss')", "the loss alone", show=False, id="console.zoom1"),
-        Binding("2", "zoom('rate')", "the learning rate alone", show=False, id="console.zoom2"),
-        Binding("3", "zoom('accuracy')", "the accuracy alone", show=False, id="console.zoom3"),
-        Binding("4", "zoom('gradient')", "the gradient norm alone", show=False, id="console.zoom4"),
-        Binding("5", "zoom('throughput')", "the throughput alone", show=False, id="console.zoom5"),
-        Binding("6", "zoom('layers')", "the layers alone", show=False, id="console.zoom6"),
-        Binding("l", "output", "what the worker printed, or the log", show=False, id="console.output"),
-        Binding("n", "member", "the next member", show=False, id="console.member"),
-        Binding("o", "compare", "compare with other runs", show=False, id="console.compare"),
-        Binding("i", "pictures", "pictures of what was learned", show=False, id="console.pictures"),
-    ]
 
     class Seen(Message):
         """The reader has taken a new snapshot."""
@@ -71,7 +39,6 @@ class Console(SteeredScreen):
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__(folder)
-        self.reader: Reader | None = None
         self._turn = 0  # which half of the screen is drawn next, where they take turns
 
     def compose(self) -> ComposeResult:
@@ -93,15 +60,6 @@ class Console(SteeredScreen):
         if self.reader is not None:
             self.reader.end()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all its parts are there: a message may come when some are gone already, or not there yet."""
-        return all(self.query(part) for part in (TopLine, Deck, LayerTable, RunLog, StatusLine, KeyLine))
-
-    @property
-    def deck(self) -> Deck:
-        return self.query_one(Deck)
-
     # --- frames ---
 
     def on_console_seen(self, message: Seen) -> None:
@@ -112,7 +70,7 @@ class Console(SteeredScreen):
         now = message.snapshot
         if not self.is_whole:
             return
-        self.deck.leave_out_accuracy(bool(now.layers) and not now.has_accuracy)
+        self.deck.leave_out_accuracy(not now.has_accuracy)
         try:
             self.draw(now)
         finally:
@@ -122,7 +80,7 @@ class Console(SteeredScreen):
         )  # fmt: skip
         if changed:
             self.refresh_bindings()
-            self._show_hints()
+            self.show_hints()
             self.notice_anomaly()
 
     def draw(self, now: Snapshot) -> None:
@@ -145,7 +103,7 @@ class Console(SteeredScreen):
             for at, chart in enumerate(chart for chart in self.query(Chart) if chart.display):
                 if not in_turns or at % 2 == self._turn or not chart.data.lines:
                     chart.refresh_data()
-        elif isinstance(top, SideScreen) and top.is_on(self):
+        elif isinstance(top, SideScreen) and top.is_on(self) and top.is_whole:
             top.draw(now)
 
     def on_screen_suspend(self) -> None:
@@ -174,120 +132,6 @@ class Console(SteeredScreen):
             return None
         return plan.rate(self.snapshot.step) / plan.hand
 
-    # --- keys ---
-
-    def _show_hints(self) -> None:
-        if not self.is_whole:
-            return
-        keys: dict[str, tuple[str, str]] = {}
-        for active in self.active_bindings.values():
-            if active.enabled and active.binding.id and active.binding.id not in keys:
-                keys[active.binding.id] = written(active.binding.key), active.binding.action
-        hints = []
-        steering = self.steering_hints()
-        # What the focused pane knows comes after the first few, which are wanted wherever one is.
-        for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *self._own_hints()]:
-            working = [keys[name] for name in ids if name in keys]
-            if working:
-                hints.append(Hint(" ".join(key for key, _ in working), label, working[0][1]))
-        self.query_one(KeyLine).show(hints)
-
-    def on_descendant_focus(self) -> None:
-        self.call_after_refresh(self._show_hints)
-
-    def on_descendant_blur(self) -> None:
-        self.call_after_refresh(self._show_hints)
-
-    def _focused_hints(self) -> list[tuple[tuple[str, ...], str]]:
-        match self.focused:
-            case Chart():
-                keys = {"in": "in", "out": "out", "log": "log", "smooth": "smooth", "x": "x axis", "cursor": "cursor"}
-                return [((f"chart.{name}",), label) for name, label in keys.items()]
-            case LayerTable():
-                return [(("layers.open",), "open"), (("layers.sort",), "sort")]
-        return []
-
-    def _own_hints(self) -> list[tuple[tuple[str, ...], str]]:
-        now = self.snapshot
-        hints: list[tuple[tuple[str, ...], str]] = [
-            (("console.zoom",), "all" if self.deck.alone is not None else "zoom"),
-            (("console.output",), "output"),
-            (("console.pictures",), "pictures"),
-            (("console.compare",), "compare"),
-        ]
-        if now is not None and now.members > 1:
-            hints.append((("console.member",), "member"))
-        return [*hints, (("app.help",), "help")]
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        now = self.snapshot
-        match action, parameters:
-            case "member", _:
-                return now is not None and now.members > 1
-            case "zoom", ("accuracy",):
-                return now is not None and now.has_accuracy
-        return super().check_action(action, parameters)
-
-    def action_detach(self) -> None:
-        now = self.snapshot
-        alive = now is not None and now.is_alive
-
-        def chosen(where: str | None) -> None:
-            if where == "home":
-                self.app.pop_screen()
-            elif where == "leave":
-                self.app.exit()
-
-        text = "The run trains on; nothing here ends it." if alive else "The run has ended; its folder stays."
-        choices = [("h", "back to all runs", "home"), ("q", "leave Descent", "leave"), ("escape", "stay", "")]
-        self.app.push_screen(Ask("leave this console?", text, choices), chosen)
-
-    def action_back(self) -> None:
-        if self.deck.alone is not None:
-            self._zoom(None)
-        elif self.focused is not None:
-            self.set_focus(None)
-        else:
-            self.app.pop_screen()
-
-    def action_zoom(self, name: str) -> None:
-        if not name:
-            focused = self.focused.id if self.focused is not None else None
-            name = self.deck.alone or (focused if focused in PANES else "loss") or "loss"
-        self._zoom(None if self.deck.alone == name else name)
-
-    def _zoom(self, name: str | None) -> None:
-        self.deck.show_alone(name)
-        self.set_focus(self.query_one(f"#{name}") if name is not None else None)
-
-    def action_output(self) -> None:
-        assert self.reader is not None
-        log = self.query_one(RunLog)
-        self.reader.wants_output = log.toggle_output()
-        if self.reader.wants_output and not log.display:
-            self._zoom("log")
-        elif not self.reader.wants_output and self.deck.alone == "log":
-            self._zoom(None)
-        self.reader.look_now()
-
-    def action_member(self) -> None:
-        now = self.snapshot
-        if now is None or self.reader is None:
-            return
-        before = self.reader.member
-        self.reader.member = 0 if before is None else before + 1 if before + 1 < now.members else None
-        self.reader.look_now()
-
-    def action_pictures(self) -> None:
-        from tui.screens.pictures import Pictures
-
-        self.app.push_screen(Pictures(self.folder, console=self))
-
-    def action_compare(self) -> None:
-        from tui.home import comparing
-
-        self.run_worker(comparing.compare(self.descent, [self.folder]), group="dialog", exclusive=True)
-
     def on_chart_changed(self, message: Chart.Changed) -> None:
         """Charts beside each other show the same stretch, equally smooth."""
         for chart in self.query(Chart):
@@ -296,20 +140,12 @@ class Console(SteeredScreen):
                 if chart.smooths and message.chart.smooths:
                     chart.smoothing = message.chart.smoothing
 
+    def action_pictures(self) -> None:
+        from tui.screens.pictures import Pictures
+
+        self.app.push_screen(Pictures(self.folder, console=self))
+
     def on_layer_table_opened(self, message: LayerTable.Opened) -> None:
         from tui.screens.layer import Layer
 
         self.app.push_screen(Layer(self, message.name))
-
-
-class SideScreen(Screen[None]):
-    """A screen on the same run, which the console's reader serves as long as it is on top."""
-
-    console: Console
-
-    def is_on(self, console: Console) -> bool:
-        """Whether that console serves it; it learns of its own only when it is mounted."""
-        return getattr(self, "console", None) is console
-
-    def draw(self, now: Snapshot) -> None:
-        raise NotImplementedError

@@ -17,6 +17,7 @@ from textual.widgets import Static
 from engine.datasets import Downloadable
 from engine.errors import DescentError
 from engine.output import lines
+from tui.labs.spoken import spoken
 from tui.numbers import duration, percent
 
 BAR = 40  # cells
@@ -30,7 +31,7 @@ class EndedError(DescentError):
 class Download(ModalScreen[bool | None]):
     """Dismissed with True once the set is there, with False where it was given up."""
 
-    DEFAULT_CSS = """
+    CSS = """
     Download { align: center middle; background: $background 60%;
         .dialog { width: 64; max-width: 96%; }
         #download-bar { height: auto; }
@@ -49,9 +50,9 @@ class Download(ModalScreen[bool | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = f"downloading {self._known.name}"
+            box.border_title = spoken(self, f"downloading {self._known.name}")
             yield Static("", id="download-bar", markup=False)
-            yield Static("esc stops it; nothing half stays", classes="hint", markup=False)
+            yield Static(spoken(self, "esc stops it; nothing half stays"), classes="hint", markup=False)
 
     def on_mount(self) -> None:
         self._show()
@@ -69,7 +70,7 @@ class Download(ModalScreen[bool | None]):
             self._failed = True
             self.add_class("-trouble")
             self.query_one("#download-bar", Static).update(Text(lines(str(error))))
-            self.query_one(".hint", Static).update("esc goes back")
+            self.query_one(".hint", Static).update(spoken(self, "esc goes back"))
         else:
             self.dismiss(not self._given_up.is_set())
 
@@ -89,13 +90,13 @@ class Download(ModalScreen[bool | None]):
         taken = time.monotonic() - self._begun
         left = taken * (1 - share) / share if share > 0.01 else math.nan
         text = f"{full * cells}{rest * (BAR - cells)} {percent(share, width=6)}"
-        text += f"\n{self._done / 1e6:.1f} of {self._total / 1e6:.1f} MB"
-        text += f", {duration(left)} left" if not math.isnan(left) else ""
-        self.query_one("#download-bar", Static).update(Text(text))
+        taken_of = f"{self._done / 1e6:.1f} of {self._total / 1e6:.1f} MB"
+        taken_of += f", {duration(left)} left" if not math.isnan(left) else ""
+        self.query_one("#download-bar", Static).update(Text(f"{text}\n{spoken(self, taken_of)}"))
 
     def action_leave(self) -> None:
         if self._failed:
             self.dismiss(False)
             return
         self._given_up.set()
-        self.query_one(".hint", Static).update("stopping …")
+        self.query_one(".hint", Static).update(spoken(self, "stopping …"))

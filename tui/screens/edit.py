@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
+from tui.labs.spoken import spoken
 from tui.reading.live import LIVE, shown
 
 Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
@@ -44,14 +45,15 @@ class Edit(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = "change the live run"
+            box.border_title = spoken(self, "change the live run")
             for live in self._keys:
                 with Horizontal(classes="row"):
                     yield Label(live.key, markup=False)
                     yield Input(self._before[live.key], select_on_focus=True)
-                    yield Label(live.hint, classes="hint", markup=False)
+                    yield Label(spoken(self, live.hint), classes="hint", markup=False)
             yield Static("", classes="problem", markup=False)
-            yield Static("enter applies what differs, ↑ ↓ move, esc leaves", classes="keys", markup=False)
+            keys = spoken(self, "enter applies what differs, ↑ ↓ move, esc leaves")
+            yield Static(keys, classes="keys", markup=False)
 
     def edits(self) -> dict[str, str]:
         """What was typed and differs from what is in force."""
@@ -72,4 +74,4 @@ class Edit(ModalScreen[None]):
 
     def _say(self, text: str) -> None:
         if self.is_attached:
-            self.query_one(".problem", Static).update(text)
+            self.query_one(".problem", Static).update(spoken(self, text))

@@ -12,6 +12,8 @@ from textual.widgets.option_list import Option
 
 from engine.errors import DescentError
 from engine.run import RunFolder
+from tui.labs.spoken import spoken
+from tui.screens.overrides import split
 from tui.screens.rewind import LIST_CSS, Checkpoint, rows
 
 Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
@@ -40,11 +42,12 @@ class Fork(ModalScreen[RunFolder | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = "fork: a new run from a checkpoint"
+            box.border_title = spoken(self, "fork: a new run from a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            yield Input(placeholder="changes, such as  optimizer.lr=0.01 train.epochs=20")
+            yield Input(placeholder=spoken(self, "changes, such as  optimizer.lr=0.01 train.epochs=20"))
             yield Static("", classes="problem", markup=False)
-            yield Static("enter starts it, tab goes to the changes, esc leaves", classes="hint")
+            hint = spoken(self, "enter starts it, tab goes to the changes, esc leaves")
+            yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self) -> None:
         self._try()
@@ -60,7 +63,7 @@ class Fork(ModalScreen[RunFolder | None]):
         problem = self.query_one(".problem", Static)
         problem.update("starting…")
         try:
-            folder = await self._start(self._checkpoints[chosen].step, self.query_one(Input).value.split())
+            folder = await self._start(self._checkpoints[chosen].step, split(self.query_one(Input).value))
         except (DescentError, OSError) as error:
             problem.update(str(error))
             self.query_one(Input).focus()

@@ -10,6 +10,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from tui.labs.spoken import spoken
+
 _GROUPS = {"list": "in the list"}
 # Textual's own for every screen: moving the focus, copying what was selected with the mouse.
 _TEXTUAL = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}
@@ -33,7 +35,7 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="help", classes="dialog")
-        box.border_title = "keys"
+        box.border_title = spoken(self, "keys")
         with box, VerticalScroll(id="help-keys", can_focus=False):
             yield Static(self._shown(), markup=False)
 
@@ -42,10 +44,10 @@ class Help(ModalScreen[None]):
         text = Text()
         for number, (title, rows) in enumerate(self._groups):
             text.append("\n\n" if number else "")
-            text.append(title, "bold")
+            text.append(spoken(self, title), "bold")
             for keys, does in rows:
                 text.append(f"\n  {keys:<{width}}", "bold" if self.app.no_color else self._key_style())
-                text.append(f"   {does}")
+                text.append(f"   {spoken(self, does)}")
         return text
 
     def _key_style(self) -> Any:
@@ -53,6 +55,17 @@ class Help(ModalScreen[None]):
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+
+def actions_of(screen: Screen[Any]) -> dict[str, tuple[str, str]]:
+    """action -> (keys, what it does) of what the screen itself offers now."""
+    found: dict[str, tuple[str, str]] = {}
+    for node, binding, enabled, _ in screen.active_bindings.values():
+        if node is screen and enabled and binding.id and binding.description:
+            keys = screen.app.get_key_display(binding)
+            before = found.get(binding.action)
+            found[binding.action] = (f"{before[0]} {keys}" if before else keys, binding.description)
+    return found
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, list[tuple[str, str]]]]:

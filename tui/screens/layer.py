@@ -6,20 +6,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
+from tui.reading.histograms import Histograms
 from tui.reading.snapshot import LayerRow, Snapshot
-from tui.screens.console import Console, SideScreen
+from tui.screens.console import Console
+from tui.screens.side import SideScreen
 from tui.widgets.chart import Chart
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.layer_histograms import LayerHistograms
 from tui.widgets.layer_table import share, three_digits
-from tui.widgets.lines import Line, Lines, Piece, cut
+from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 from tui.widgets.top_line import TopLine
 
 # Each statistic, its title, and what it tells.
 STATISTICS = {
-    "grad_norm": ("gradient norm", "near 0: nothing reaches this layer; growing: it may blow up"),
-    "update_ratio": ("update / weight", "about 0.001 a step is usual"),
-    "weight_norm": ("weight norm", "steady growth asks for weight decay"),
+    "grad_norm": ("gradient norm", "near 0: nothing arrives"),
+    "update_ratio": ("update / weight", "0.001 a step is usual"),
+    "weight_norm": ("weight norm", "growing: try weight decay"),
     "dead": ("dead units, share", "they pass no gradient"),
     "zero_grads": ("zero gradients, share", "weights that this step did not touch"),
 }
@@ -41,24 +43,20 @@ class LayerLine(Lines):
         if row is None:
             return [()]
         sign, word, style = row.ratio_sign
-        return [
-            cut(
-                (
-                    Piece(f"layer {row.name}", "strong"),
-                    Piece(f"  {row.kind}", "quiet"),
-                    Piece("   |grad| ", "quiet"),
-                    Piece(three_digits(row.grad_norm).rstrip()),
-                    Piece("   |w| ", "quiet"),
-                    Piece(three_digits(row.weight_norm).rstrip()),
-                    Piece("   update/w ", "quiet"),
-                    Piece(three_digits(row.update_ratio).rstrip()),
-                    Piece(f" {sign} {word}", style),
-                    Piece("   dead ", "quiet"),
-                    Piece(share(row.dead)),
-                ),
-                width,
-            )
-        ]
+        name, kind = Piece(f"layer {row.name}", "strong"), Piece(f"  {row.kind}", "quiet")
+        numbers = (
+            Piece("   |grad| ", "quiet"),
+            Piece(three_digits(row.grad_norm).rstrip()),
+            Piece("   |w| ", "quiet"),
+            Piece(three_digits(row.weight_norm).rstrip()),
+            Piece("   update/w ", "quiet"),
+            Piece(three_digits(row.update_ratio).rstrip()),
+            Piece(f" {sign} {word}", style),
+            Piece("   dead ", "quiet"),
+            Piece(share(row.dead)),
+        )
+        whole = (name, kind, *numbers)
+        return [whole if width_of(whole) <= width else cut((name, *numbers), width)]
 
 
 class Layer(SideScreen):
@@ -87,22 +85,27 @@ class Layer(SideScreen):
     def __init__(self, console: Console, name: str) -> None:
         super().__init__()
         self.console, self._layer = console, name
+        self._histograms = Histograms(console.folder)
+        self._asking = False
 
     def compose(self) -> ComposeResult:
         yield TopLine()
         yield LayerLine()
         with Grid():
             for statistic, (title, note) in list(STATISTICS.items())[:4]:
-                yield Chart(f"{title}: {note}", smoothing=0.0, log_y=statistic == "update_ratio", id=statistic)
-        yield LayerHistograms(self.console.folder)
+                yield Chart(
+                    f"{title}: {note}", smoothing=0.0, log_y=statistic in ("grad_norm", "update_ratio"), id=statistic
+                )
+        yield LayerHistograms()
         yield KeyLine()
 
     async def on_mount(self) -> None:
         self._choose(self._layer)
         self._show_keys()
-        histograms, now = self.query_one(LayerHistograms), self.console.snapshot
-        await histograms.look()
-        if now is not None and (now.is_alive or histograms.is_older_than(max(now.checkpoints, default=0))):
+        await self._histograms.look()
+        self._show_histograms()
+        now = self.console.snapshot
+        if now is not None and (now.is_alive or self._histograms.is_older_than(max(now.checkpoints, default=0))):
             self.action_ask()
 
     def _show_keys(self) -> None:
@@ -121,12 +124,26 @@ class Layer(SideScreen):
         self._show_keys()
 
     def action_ask(self) -> None:
-        if not self.console.descent.read_only:
-            self.run_worker(self.query_one(LayerHistograms).ask(), group="histograms")
+        if not self.console.descent.read_only and not self._asking:
+            self._asking = True
+            self.run_worker(self._ask(), group="histograms")
+
+    async def _ask(self) -> None:
+        """New histograms; they change nothing in the run."""
+        self._show_histograms()
+        try:
+            await self._histograms.ask()
+        finally:
+            self._asking = False
+            self._show_histograms()
+
+    def _show_histograms(self) -> None:
+        for view in self.query(LayerHistograms) if self.is_mounted else ():  # it may have been left meanwhile
+            view.show(self._histograms.pictures, self._layer, asking=self._asking, trouble=self._histograms.trouble)
 
     def _choose(self, name: str) -> None:
         self._layer = name
-        self.query_one(LayerHistograms).show(name)
+        self._show_histograms()
         self.console.panes.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
         for chart in self.query(Chart):
             chart.source = self.console.panes.column(f"layer.{name}.{chart.id}", chart)

@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tui.labs.spoken import spoken
 from tui.numbers import count
 from tui.reading.snapshot import Snapshot
 
@@ -31,16 +32,19 @@ class More(ModalScreen[dict[str, int] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = "train for longer"
-            yield Static(f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:", markup=False)
+            box.border_title = spoken(self, "train for longer")
+            ends = spoken(self, f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:")
+            yield Static(ends, markup=False)
             yield Input("5", select_on_focus=True)
             yield Static("", classes="problem", markup=False)
-            yield Static("a number of epochs, or  500 steps;  esc leaves", classes="hint", markup=False)
+            hint = spoken(self, "a number of epochs, or  500 steps;  esc leaves")
+            yield Static(hint, classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         amount = amount_of(event.value)
         if amount is None:
-            self.query_one(".problem", Static).update("must be a whole number ≥ 1, or such as: 500 steps")
+            problem = spoken(self, "must be a whole number ≥ 1, or such as: 500 steps")
+            self.query_one(".problem", Static).update(problem)
         else:
             self.dismiss(amount)
 

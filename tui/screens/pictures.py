@@ -10,18 +10,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
-from engine import picture_rows, pictures
+from engine import pictures
 from engine.control import NotRunningError
 from engine.errors import DescentError
-from engine.files import write_atomically
 from engine.handle import Run
-from engine.picture_of import of_ended, picture_of
-from engine.pictures import KINDS, Kind, Picture, Traits
+from engine.pictures import KINDS, Kind, Picture, from_rows
+from engine.pictures.request import of_ended, picture_of
 from engine.run import ALIVE, RunFolder
 from tui.reading.snapshot import Snapshot
-from tui.screens.console import Console, SideScreen
+from tui.screens.console import Console
+from tui.screens.side import SideScreen
 from tui.widgets.key_line import Hint, KeyLine
-from tui.widgets.picture import PictureView, svg
+from tui.widgets.picture import PictureView, save
 from tui.widgets.picture_kinds import Caption, CaptionLine, Kinds
 from tui.widgets.top_line import TopLine
 
@@ -99,8 +99,9 @@ class Pictures(SideScreen):
         await self._choose(self._row)
 
     async def _look_up(self) -> None:
-        known, state, self._saved = await asyncio.to_thread(_looked_up, self.folder)
-        self._state = state
+        known = await asyncio.to_thread(pictures.traits, self.folder.path)
+        self._state = await asyncio.to_thread(self.folder.state)
+        self._saved = max(await asyncio.to_thread(self.folder.checkpoints), default=0)
         self._known = known.task is not None
         self._complaints = {name: kind.complaint(known) for name, kind in KINDS.items()}
 
@@ -114,7 +115,9 @@ class Pictures(SideScreen):
     def draw(self, now: Snapshot) -> None:
         """What the console's reader has seen."""
         self.query_one(TopLine).show(now)
-        self._state, self._step = now.state, now.step
+        was_alive, self._state, self._step = self._is_alive, now.state, now.step
+        if was_alive != self._is_alive:
+            self._show()  # which keys work
 
     async def _choose(self, row: int) -> None:
         self._row = row % len(KINDS)
@@ -217,10 +220,10 @@ class Pictures(SideScreen):
         self._show()
         try:
             try:
-                if name in picture_rows.KINDS:
+                if name in from_rows.KINDS:
                     answer = await asyncio.to_thread(picture_of, self.folder, name, {})
                 else:
-                    answer = await Run(self.folder).picture(name)
+                    answer = await Run(self.folder).picture(name, **self._options(name))
             except NotRunningError:
                 await self._look_up()
                 if self._is_alive:
@@ -236,6 +239,11 @@ class Pictures(SideScreen):
             if self.is_mounted:
                 self._show()
 
+    def _options(self, kind: str) -> dict[str, str]:
+        """In a lab, the best rate of each optimizer would be the answer to a task."""
+        is_of_lab = getattr(getattr(self, "console", None), "lab_id", None) is not None
+        return {"rates": "run"} if is_of_lab and kind == "paths" else {}
+
     async def _from_checkpoint(self, name: str) -> dict[str, object]:
         """PyTorch is loaded once for all the kinds that this run can have."""
         self._doing = "loading torch to draw from the last checkpoint …"
@@ -244,7 +252,7 @@ class Pictures(SideScreen):
         self._asking.update(wanted)
         self._show()
         try:
-            answers = await asyncio.to_thread(of_ended, self.folder, {kind: {} for kind in wanted})
+            answers = await asyncio.to_thread(of_ended, self.folder, {kind: self._options(kind) for kind in wanted})
         finally:
             self._asking.difference_update(set(wanted) - {name})
         for kind, answer in answers.items():
@@ -281,17 +289,9 @@ class Pictures(SideScreen):
         if view.picture is None:
             return
         path = Path(f"{self.folder.id}-{view.picture.kind}-step-{view.picture.step}.{form}").absolute()
-        canvas = view.canvas()
-        title = f"{self.folder.id}: {self.kind.title}, step {view.picture.step:,}"
-        text = svg(canvas, title) if form == "svg" else "\n".join([title, "", *canvas.plain()]) + "\n"
         try:
-            write_atomically(path, text.encode())
+            save(path, view.canvas(), f"{self.folder.id}: {self.kind.title}, step {view.picture.step:,}")
         except OSError as error:
             self.app.tell(f"{path} can't be written: {error.strerror}", trouble=True)
         else:
             self.app.tell(f"saved {path}")
-
-
-def _looked_up(folder: RunFolder) -> tuple[Traits, str, int]:
-    """What the folder says of the run, its state, and the step of its last checkpoint."""
-    return pictures.traits(folder.path), folder.state(), max(folder.checkpoints(), default=0)

@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.run import RunFolder
+from tui.labs.spoken import spoken
 from tui.numbers import align, count, number, percent
 
 LIST_CSS = """
@@ -85,9 +86,10 @@ class Rewind(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = "go back to a checkpoint"
+            box.border_title = spoken(self, "go back to a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            yield Static("enter goes back, esc does not. What came after stays on the disk.", classes="hint")
+            hint = spoken(self, "enter goes back, esc does not. What came after stays on the disk.")
+            yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(self._checkpoints[event.option_index].step)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from engine.control import Answer
 from engine.errors import DescentError
 from engine.handle import Run
 from engine.options import Options
@@ -23,7 +22,6 @@ from tui.widgets.status_line import Notice
 if TYPE_CHECKING:
     from tui.app import DescentApp
 
-WAIT_FOR_WORKER = 60.0  # seconds in which a new worker should have said something
 STEERING = ("pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more")
 
 
@@ -66,6 +64,9 @@ class SteeredScreen(Screen[None]):
         """Something happened to another run."""
         self.say(Notice(text, "trouble" if trouble else "", since=time.monotonic()))
 
+    def _refuse(self, error: Exception) -> None:
+        self.say(Notice(" ".join(str(error).split()), "trouble", since=time.monotonic()))
+
     def rate_of_one(self) -> float | None:
         """The learning rate of the next step with the dial at 1; None where it is not known."""
         raise NotImplementedError
@@ -79,7 +80,7 @@ class SteeredScreen(Screen[None]):
         now = self.snapshot
         if action not in (*STEERING, "fork", "anomaly"):
             return True
-        if now is None or self.descent.read_only:
+        if now is None or now.is_gone or self.descent.read_only:
             return False
         trains = now.state in ("running", "paused") and now.host in (None, socket.gethostname())
         special = {
@@ -145,29 +146,10 @@ class SteeredScreen(Screen[None]):
         try:
             allowed = await starting.agreed_to_run(self.descent, self.folder)
         except DescentError as error:
-            self.say(Notice(" ".join(str(error).split()), "trouble", since=time.monotonic()))
+            self._refuse(error)
             return
         if allowed is not None:
-            resume = partial(self._resume, allow_code=allowed)
-            self.commander.give(Order("starting a worker", resume, lambda a: f"resumed at {commander.at(a)}"))
-
-    async def _resume(self, run: Run, *, allow_code: bool) -> Answer:
-        """A worker in the background that goes on with this run."""
-        from engine import launch
-
-        before = run.state
-        options = Options(data_root=self.descent.data_root, allow_code=allow_code)
-        await asyncio.to_thread(launch.detach_resume, self.folder, options)
-        deadline = time.monotonic() + WAIT_FOR_WORKER
-        while run.state in (before, "starting"):
-            if time.monotonic() > deadline:
-                raise DescentError("the new worker says nothing; look at its output with l")
-            await asyncio.sleep(0.1)
-        event = self.folder.last("resumed")
-        if run.state == "failed":
-            reason = (self.folder.last("state") or {}).get("reason", "")
-            raise DescentError(f"failed again: {reason}")
-        return {"step": int(event["to"]) if event is not None else 0}
+            self.commander.give(commander.revive(Options(data_root=self.descent.data_root, allow_code=allowed)))
 
     def action_one_step(self) -> None:
         if self.commander.is_waiting("step"):
@@ -237,24 +219,15 @@ class SteeredScreen(Screen[None]):
         self.run_worker(self._fork(), group="dialog", exclusive=True)
 
     async def _fork(self) -> None:
+        from tui.home import starting
         from tui.screens.fork import Fork
         from tui.screens.rewind import read_checkpoints
 
         checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
-        folder = await self.app.push_screen_wait(Fork(checkpoints, self._start_fork))
+        begin = partial(starting.fork, self.descent, self.folder)
+        folder = await self.app.push_screen_wait(Fork(checkpoints, begin))
         if folder is not None:
             self.descent.open_run(folder)
-
-    async def _start_fork(self, step: int, overrides: list[str]) -> RunFolder | None:
-        """None where the user does not want their own code to run."""
-        from engine import launch
-        from tui.home import starting
-
-        allowed = await starting.agreed_to_fork(self.descent, self.folder, step, overrides)
-        if allowed is None:
-            return None
-        options = Options(None, self.descent.runs_dir, self.descent.data_root, allowed)
-        return await asyncio.to_thread(launch.detach_fork, self.folder, step, overrides, options)
 
     # --- when something went wrong ---
 
@@ -294,12 +267,14 @@ class SteeredScreen(Screen[None]):
         self.app.push_screen(ask_about(anomaly, now), chosen)
 
     def _begin_fork(self, step: int, overrides: list[str]) -> None:
+        from tui.home import starting
+
         async def begin() -> None:
             self.say(Notice("starting a new run", busy=True))
             try:
-                folder = await self._start_fork(step, overrides)
+                folder = await starting.fork(self.descent, self.folder, step, overrides)
             except (DescentError, OSError) as error:
-                self.say(Notice(str(error), "trouble", since=time.monotonic()))
+                self._refuse(error)
             else:
                 if folder is not None:
                     self.descent.open_run(folder)

@@ -10,6 +10,7 @@ from tui import numbers
 
 CALM = 1.0  # seconds between two changes of an axis' bounds
 ROOMY = 0.45  # an axis of which the data fill less than this share is drawn in
+THREE_TICKS = 7  # rows from which on an axis has three ticks: of two, nobody reads a value between them
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
 
@@ -52,9 +53,10 @@ def vertical(low: float, high: float, rows: int) -> Axis:
         room = abs(low) * 0.1 or 1.0
         low, high = low - room, high + room
     best: Axis | None = None
+    fewest = 2 if rows >= THREE_TICKS else 1
     for apart in (4, 3, 5, 2) if rows > 4 else (max(1, rows - 1),):
         intervals = (rows - 1) / apart
-        if intervals < 1:
+        if intervals < fewest:
             continue
         step = nice_step((high - low) / intervals)
         for _ in range(4):
@@ -112,7 +114,7 @@ def logarithmic(low: float, high: float, rows: int) -> Axis:
         values = [factor * 10.0**power for power in powers for factor in series]
         values = [value for value in values if floor * 0.999 <= value <= ceiling * 1.001]
         places = [math.log10(value / floor) / span * (rows - 1) for value in values]
-        if len(values) >= 2 and all(right - left >= 1.5 for left, right in pairwise(places)):
+        if len(values) >= 2 and all(right - left >= 2 for left, right in pairwise(places)):  # rows
             break
     else:
         every = max(1, math.ceil(2 * span / max(1, rows - 1)))
@@ -152,12 +154,14 @@ def _up_125(value: float) -> float:
 
 
 def horizontal(low: float, high: float, cells: int, unit: str) -> Axis:
-    """The axis below a chart, exactly from `low` to `high`, with a label about every 14 cells at most."""
+    """The axis below a chart, exactly from `low` to `high`, with a label about every 14 cells, or 9 for three."""
     if not high > low:
         high = low + 1
-    apart = 14 if cells >= 40 else 9
-    step = nice_step((high - low) / max(1, cells // apart), unit)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    for apart in (14, 9) if cells >= 40 else (9,):
+        step = nice_step((high - low) / max(1, cells // apart), unit)
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first >= 2:
+            break
     values = [_rounded(i * step, step) for i in range(first, last + 1)]
     if unit == "time":
         return Axis(low, high, tuple((value, _time_label(value, step)) for value in values))

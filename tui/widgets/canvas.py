@@ -126,6 +126,14 @@ class Canvas:
         return found
 
 
+def saying(text: str, width: int, height: int) -> Canvas:
+    """Nothing but a text in the middle, where there is room for it."""
+    canvas = Canvas(width, height)
+    if cell_len(text) <= width:
+        canvas.put((height - 1) // 2, (width - cell_len(text)) // 2, text, "quiet")
+    return canvas
+
+
 def _text(codes: Cells) -> str:
     found: str = codes[codes != 0].tobytes().decode("utf-32-le")
     return found

@@ -27,16 +27,18 @@ class Chart(Drawing, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "pan(-1)", "Left", show=False, id="chart.left"),
-        Binding("right", "pan(1)", "Right", show=False, id="chart.right"),
-        Binding("up,right_square_bracket", "zoom(1)", "Zoom in", show=False, id="chart.in"),
-        Binding("down,left_square_bracket", "zoom(-1)", "Zoom out", show=False, id="chart.out"),
-        Binding("0", "show_all", "All", show=False, id="chart.all"),
-        Binding("l", "log", "Log", show=False, id="chart.log"),
-        Binding("s", "smooth", "Smooth", show=False, id="chart.smooth"),
-        Binding("t", "x_axis", "By step, epoch, time", show=False, id="chart.x"),
-        Binding("c", "cursor", "Cursor", show=False, id="chart.cursor"),
-        Binding("escape", "leave", "Leave the cursor or the zoom", show=False, id="chart.leave"),
+        Binding(
+            "left", "pan(-1)", "to the left: the cursor, or what is shown (mouse: drag)", show=False, id="chart.left"
+        ),
+        Binding("right", "pan(1)", "to the right", show=False, id="chart.right"),
+        Binding("up,right_square_bracket", "zoom(1)", "zoom in (mouse: wheel)", show=False, id="chart.in"),
+        Binding("down,left_square_bracket", "zoom(-1)", "zoom out", show=False, id="chart.out"),
+        Binding("0", "show_all", "all of it again", show=False, id="chart.all"),
+        Binding("l", "log", "logarithmic y axis, and back", show=False, id="chart.log"),
+        Binding("s", "smooth", "the next smoothing", show=False, id="chart.smooth"),
+        Binding("t", "x_axis", "x axis by step, epoch or time", show=False, id="chart.x"),
+        Binding("c", "cursor", "a cursor with exact values (mouse: point)", show=False, id="chart.cursor"),
+        Binding("escape", "leave", "leave the cursor or the zoom", show=False, id="chart.leave"),
     ]
 
     class Changed(Message):

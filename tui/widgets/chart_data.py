@@ -63,5 +63,10 @@ class ChartData:
     end: float = 0.0
     exact: Callable[[float], tuple[float, dict[str, float]]] | None = None
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether any line has a point, be it one that is not finite."""
+        return any(len(line.high) for line in self.lines)
+
 
 NOTHING = ChartData(())

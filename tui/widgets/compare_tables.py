@@ -127,9 +127,7 @@ class Finals(CompareTable):
         super().show(found)
         forks = " · ".join(forks_of(found))
         stars = "* best" if found.best else ""
-        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
-        subtitle = "   ".join(part for part in (forks, stars) if part)
-        self.border_subtitle = (subtitle if unicode else subtitle.replace("⑂", "fork of")).replace("[", "\\[")
+        self.border_subtitle = "   ".join(part for part in (forks, stars) if part).replace("[", "\\[")
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.found is None:
@@ -183,13 +181,14 @@ def _metric(found: Comparison, key: str) -> list[str]:
 
 
 def forks_of(found: Comparison) -> list[str]:
-    """B ⑂ A @ step 7,150, of each fork; of a parent that is not compared, its name."""
+    """B fork of A @ step 7,150, of each fork; of a parent that is not compared, its name."""
     letters = {final.folder.id: LETTERS[place] for place, final in enumerate(found.finals)}
-    return [
-        f"{LETTERS[place]} ⑂ {letters.get(final.parent[0], short_name(final.parent[0]))} @ step {final.parent[1]:,}"
-        for place, final in enumerate(found.finals)
-        if final.parent is not None
-    ]
+    said = []
+    for place, final in enumerate(found.finals):
+        if final.parent is not None:
+            name, step = final.parent
+            said.append(f"{LETTERS[place]} fork of {letters.get(name, short_name(name))} @ step {step:,}")
+    return said
 
 
 class Differences(CompareTable):

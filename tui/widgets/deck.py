@@ -74,7 +74,7 @@ class Deck(Vertical):
         return Chart(title, smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
 
     def leave_out_accuracy(self, wanted: bool) -> None:
-        """For a run that has no classes to be right about."""
+        """For a run that has no classes to be right about, or has not said yet whether it has."""
         if wanted != self._no_accuracy:
             self._no_accuracy = wanted
             self.show_alone(self.alone)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from rich.segment import Segment
@@ -13,15 +14,17 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.labs.spoken import spoken
 from tui.widgets import legend, plot
 from tui.widgets.axes import Axis, Calm, horizontal, limited, logarithmic, vertical
-from tui.widgets.canvas import RUNS, STYLES, Canvas, frame
+from tui.widgets.canvas import RUNS, STYLES, Canvas, frame, saying
 from tui.widgets.chart_data import NOTHING, ChartData
 
 Source = Callable[[int, tuple[float, float] | None], ChartData]
 XMode = Literal["step", "epoch", "time"]
 
 AHEAD = 0.1  # of a zoomed range that follows a run: it moves by so much at a time
+NOT_YET = "nothing measured yet"
 LEGEND = 0.5  # seconds between two looks of the legend: faster, nobody reads it, and each costs half a kilobyte
 
 
@@ -75,14 +78,13 @@ class Drawing(Widget):
         self.follows = False  # the zoom has the run's end in it, and goes with it
         self.cursor: float | None = None  # an x
         self.data = NOTHING
-        self._calm_x, self._calm_y = Calm(clock), Calm(clock)
-        self._clock = clock
-        self._labelled = -math.inf
-        self._label_waits = False
+        self._clock, self._calm_x, self._calm_y = clock, Calm(clock), Calm(clock)
+        self._labelled, self._label_waits = -math.inf, False
         self._x_axis, self._y_axis = Axis(0, 1, ()), Axis(0, 1, ())
         self._place = frame(0, 0, 0)
         self._canvas: Canvas | None = None
         self._strips: dict[int, Strip] = {}
+        self._is_late = False  # a drawing of the size that it has now was asked for
         self._rich: dict[str, RichStyle] = {}
 
     # --- data to cells ---
@@ -137,20 +139,24 @@ class Drawing(Widget):
         return max((len(label) for _, label in self._y_axis.ticks), default=4)
 
     def _draw(self) -> None:
+        before = self._canvas
+        # Axes of nothing would show numbers that mean nothing.
+        self._canvas = self._drawn() if self.data.is_measured else saying(spoken(self, NOT_YET), *self.content_size)
+        self._paint(self._canvas.changed(before) if before is not None else None)
+        self._label_border()
+
+    def _drawn(self) -> Canvas:
         place = self._place
-        x_axis = horizontal(self._x_axis.low, self._x_axis.high, place.columns, self.data.x_unit)
-        canvas = plot.draw(
+        return plot.draw(
             self.data,
             place,
-            x_axis,
+            horizontal(self._x_axis.low, self._x_axis.high, place.columns, self.data.x_unit),
             self._y_axis,
             unicode=self._unicode,
             colour=self._mixes,
             cursor=self._cursor_shown()[0] if self.cursor is not None else None,
+            say=partial(spoken, self),
         )
-        before, self._canvas = self._canvas, canvas
-        self._paint(canvas.changed(before) if before is not None else None)
-        self._label_border()
 
     def _paint(self, changed: list[tuple[int, int, int]] | None) -> None:
         """changed: row, first and last column of each; None for all."""
@@ -168,8 +174,11 @@ class Drawing(Widget):
         return bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
 
     def render_line(self, y: int) -> Strip:
-        width = self.content_size.width
-        if self._canvas is None or y >= self._canvas.height or self._canvas.width != width:
+        width, height = self.content_size
+        if self._canvas is None or (self._canvas.width, self._canvas.height) != (width, height):
+            if not self._is_late:  # Textual sends no Resize where the layout was looked up before it was made
+                self._is_late = True
+                self.call_later(self.on_resize)
             return Strip.blank(width, self._style(""))
         strip = self._strips.get(y)
         if strip is None:
@@ -200,19 +209,20 @@ class Drawing(Widget):
 
     def _label_border(self) -> None:
         room = max(0, self.outer_size.width - 6)
-        title = legend.title(self.title, self.data.lines, room, unicode=self._unicode)
+        say = partial(spoken, self)
+        title = legend.title(self.title, self.data.lines, room, unicode=self._unicode, say=say)
         content = Content.assemble(
             *((text, self.get_visual_style(f"chart--{name}", partial=True)) if name else text for text, name in title)
         )
         if self.cursor is not None:
-            settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode)
+            settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode, say=say)
         else:
             smoothing = self.smoothing if self.smooths else None
             zoomed = self.zoom is not None
             by = self.data.x_unit if self.data.lines else self.x_mode  # not each can be shown by time
             axis = "" if not self.log_y else "log" if self.data.fits_log else "linear: some < 0"
             settings = legend.settings(
-                self.data.note, axis, smoothing, by, room, zoomed=zoomed, unicode=self._unicode
+                self.data.note, axis, smoothing, by, room, zoomed=zoomed, unicode=self._unicode, say=say
             )
         subtitle = Content(settings)
         # Not by `border_title`: it repaints the whole chart, and the values change with every frame.
@@ -250,6 +260,7 @@ class Drawing(Widget):
         self.refresh_data()
 
     def on_resize(self) -> None:
+        self._is_late = False
         self._calm_y.forget()
         self._labelled = -math.inf
         self._canvas = None
@@ -285,4 +296,4 @@ class Drawing(Widget):
         x = self.cursor if self.cursor is not None else math.nan
         if self.data.exact is not None:
             return self.data.exact(x)
-        return x, plot.nearest(self.data.lines, x, self._x_axis)
+        return x, legend.nearest(self.data.lines, x, self._x_axis)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from textual.events import Click
 
+from tui.labs.spoken import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 
 
@@ -47,7 +48,7 @@ class KeyLine(Lines):
     _places: tuple[tuple[int, int, str], ...] = ()  # first cell, cell after the last, action
 
     def show(self, hints: Sequence[Hint]) -> None:
-        self.hints = tuple(hints)
+        self.hints = tuple(Hint(hint.key, spoken(self, hint.label), hint.action) for hint in hints)
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:

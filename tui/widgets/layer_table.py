@@ -8,13 +8,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
+from tui.labs.spoken import spoken
 from tui.numbers import align, number
 from tui.reading.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
 from tui.widgets.lines import ASCII, Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
-BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇"  # not to the very top: the rows' would run into each other
 ORDERS = ("model", "|grad|", "|w|", "update/w", "dead")  # what the rows can be sorted by
 _KEYS: dict[str, Callable[[LayerRow], float | None]] = {
     "|grad|": lambda row: row.grad_norm,
@@ -87,13 +88,16 @@ class LayerTable(Lines, can_focus=True):
         self._first = 0  # row at the top
 
     def on_mount(self) -> None:
-        self.border_title = "layers"
+        self.border_title = spoken(self, "layers")
 
     def show(self, snapshot: Snapshot) -> None:
         if len(self._rows) != len(snapshot.layers):
             self.refresh(layout=True)  # its height may follow the number of rows
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
         self._say_order()
+        title = spoken(self, "layers" if snapshot.members == 1 else f"layers of {_whose(snapshot.member)}")
+        if self.border_title != title:
+            self.border_title = title
         self.show_lines()
 
     def _say_order(self) -> None:
@@ -102,7 +106,7 @@ class LayerTable(Lines, can_focus=True):
         sorted_by = [] if self.order == "model" else [f"by {self.order}"]
         low, high = USUAL_RATIO
         signs = [f"● {low:g}–{high:g} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
-        subtitle = " · ".join([*sorted_by, *signs, *cadence])
+        subtitle = " · ".join(spoken(self, part) for part in (*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
             subtitle = subtitle.translate(ASCII)
         if self.border_subtitle != subtitle:
@@ -151,7 +155,8 @@ class LayerTable(Lines, can_focus=True):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if not self._rows:
-            return [(Piece("the layers are listed once the run has begun" if self._is_known else "", "quiet"),)]
+            waits = spoken(self, "the layers are listed once the run has begun") if self._is_known else ""
+            return [(Piece(waits, "quiet"),)]
         rows = self.sorted_rows()
         self._scroll(len(rows), height - 1)
         shown = rows[self._first : self._first + height - 1]
@@ -160,7 +165,7 @@ class LayerTable(Lines, can_focus=True):
         grads = align(["NaN" if row.non_finite else three_digits(row.grad_norm) for row in shown])
         weights = align([three_digits(row.weight_norm) for row in shown])
         for offset, (row, grad, weight) in enumerate(zip(shown, grads, weights, strict=True)):
-            line = _line(row, columns, grad, weight)
+            line = _line(row, columns, grad, weight, spoken(self, row.ratio_sign[1]))
             if self.has_focus and self._first + offset == self._cursor:
                 line = tuple(Piece(piece.text, "chosen") for piece in line)
             lines.append(line)
@@ -179,10 +184,14 @@ class LayerTable(Lines, can_focus=True):
             if column.title not in columns:
                 continue
             chosen = column.title == self.order
-            title = {"word": ""}.get(column.title, column.title)
+            title = {"word": ""}.get(column.title, spoken(self, column.title))
             text = fitted(f"▾{title}" if chosen else title, columns[column.title], right=not column.left)
             pieces.append(Piece(text + " ", "strong" if chosen else "head"))
         return tuple(pieces)
+
+
+def _whose(member: int | None) -> str:
+    return "the mean" if member is None else f"#{member}"
 
 
 def _ranked(value: float | None) -> float:
@@ -208,8 +217,8 @@ def _fitting(width: int, name: int, kind: int) -> dict[str, int]:
     return kept
 
 
-def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str) -> Line:
-    sign, word, style = row.ratio_sign
+def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str, word: str) -> Line:
+    sign, _, style = row.ratio_sign
     ailing = "trouble" if row.non_finite else ""
     cells: dict[str, tuple[str, str]] = {
         "layer": (row.name, ailing),

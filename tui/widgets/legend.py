@@ -7,7 +7,9 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from engine.texts import clean
+from tui.labs.spoken import Say
 from tui.numbers import ascii_only, count, duration, number
+from tui.widgets.axes import Axis
 from tui.widgets.chart_data import Line
 
 SIGNS = {"train": "━", "validation": "┅", "planned": "┈", "member": "─"}
@@ -15,9 +17,9 @@ ASCII_SIGNS = {"train": "-", "validation": ":", "planned": ".", "member": "-"}
 Pieces = list[tuple[str, str]]  # text and style
 
 
-def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Pieces:
+def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Say = str) -> Pieces:
     """The chart's name, and as many of its lines with their latest value as there is room for."""
-    pieces: Pieces = [(fitted(clean(name), room, unicode=unicode), "")]
+    pieces: Pieces = [(fitted(say(clean(name)), room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]
     alone = sum(line.style != "planned" for line in named) == 1
@@ -28,7 +30,7 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Piec
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
         # The title names a line that stands alone, and a unit keeps its place behind the number.
-        words = shown if alone and line.style != "planned" else f" {clean(line.name)}{shown}"
+        words = shown if alone and line.style != "planned" else f" {say(clean(line.name))}{shown}"
         words = words if unicode else ascii_only(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
@@ -49,10 +51,20 @@ def latest(line: Line) -> float | None:
 
 
 def settings(
-    note: str, axis: str, smoothing: float | None, x_mode: str, room: int, *, zoomed: bool, unicode: bool
+    note: str,
+    axis: str,
+    smoothing: float | None,
+    x_mode: str,
+    room: int,
+    *,
+    zoomed: bool,
+    unicode: bool,
+    say: Say = str,
 ) -> str:
-    """A note, what kind of y axis it is, and what keys have changed; the note stays longest."""
-    parts = [clean(note)] if note else []
+    """A note, what kind of y axis it is, and what keys have changed; the note stays longest, of it its last part."""
+    if cell_len(note) > room:
+        note = note.rpartition(" · ")[2]
+    parts = clean(note).split(" · ") if note else []
     if axis:
         parts.append(axis)
     if smoothing is not None:
@@ -60,15 +72,30 @@ def settings(
     if zoomed:
         parts.append("zoomed")
     parts.append(f"by {x_mode}")
-    return _joined(parts, room, unicode=unicode)
+    return _joined([say(part) for part in parts], room, unicode=unicode)
 
 
-def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool) -> str:
+def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool, say: Say = str) -> str:
     """What the cursor stands on: step 702 · train 0.0412 · val 0.0881."""
     seconds = duration(x) if x >= 60 else f"{number(x)} s"
     where = {"step": f"step {count(x)}", "time": seconds}.get(unit, f"epoch {x:.2f}")
-    parts = [where, *(f"{clean(name)} {number(value)}" for name, value in values.items())]
+    parts = [say(where), *(f"{say(clean(name))} {number(value)}" for name, value in values.items())]
     return _joined(parts, room, unicode=unicode)
+
+
+def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:
+    """Each named line's value drawn at x, or just before it."""
+    found = {}
+    for line in lines:
+        count = len(line.high)
+        if not line.name or not count:
+            continue
+        place = int(axis.place(x) * count)
+        if line.xs is not None:
+            place = int(np.searchsorted(line.xs, x, side="right")) - 1
+        if place >= 0:
+            found[line.name] = float(line.high[min(place, count - 1)])
+    return found
 
 
 def _joined(parts: list[str], room: int, *, unicode: bool) -> str:

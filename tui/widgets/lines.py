@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size, split_text
 from rich.segment import Segment
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -13,8 +13,9 @@ STYLES = (
     "quiet", "strong", "train", "validation", "trouble", "planned", "good", "warn", "you", "faint", "chosen", "key",
     "head",
 )  # fmt: skip
+LEAST_TEXT = 16  # cells; narrower, a text is cut instead of folded
 # Each sign that a console widget writes, as a terminal without UTF-8 can show it: of the same width.
-ASCII = str.maketrans("▶⏸✓■✗…●▲▼×·–→│┆━╸─↑↓≥≤λ−▾▁▂▃▄▅▆▇█‖⟲⑂", ">=v#x~o^vx.->||=>-^v><l-v_.-=+*#@=<Y")
+ASCII = str.maketrans("▶⏸✓■✗…●▲▼×·–→│┆━╸─↑↓≥≤λ−▾▁▂▃▄▅▆▇█‖", ">=v#x~o^vx.->||=>-^v><l-v_.-=+*#@=")
 
 
 class Piece(NamedTuple):
@@ -71,13 +72,28 @@ def wrapped(text: str, width: int) -> list[str]:
             found[-1] = longer
             continue
         found += [word] if found[-1] else []
-        found[-1] = word
-        while cell_len(found[-1]) > width > 1:
-            head, tail = split_text(found[-1], width)
-            if not tail:
-                break
-            found[-1:] = [head, tail]
+        found[-1:] = chunks(word, width)
     return found
+
+
+def chunks(text: str, width: int) -> list[str]:
+    """The text in pieces of at most `width` cells, wherever that breaks it; at least one piece."""
+    found = [text]
+    while cell_len(found[-1]) > width > 1:
+        head, tail = split_text(found[-1], width)
+        if not tail:
+            break
+        found[-1:] = [head, tail]
+    return found
+
+
+def hanging(head: Sequence[Piece], text: Piece, width: int) -> list[Line]:
+    """The text beside its head, in as many lines as it takes, those below indented as far; cut where it is narrow."""
+    indent = width_of(head)
+    if width_of((text,)) <= width - indent or width - indent < LEAST_TEXT:
+        return [cut((*head, text), width)]
+    first, *rest = wrapped(text.text, width - indent)
+    return [(*head, Piece(first, text.style)), *((Piece(" " * indent), Piece(more, text.style)) for more in rest)]
 
 
 class Lines(Widget):
@@ -103,6 +119,7 @@ class Lines(Widget):
     """
 
     _drawn: tuple[Line, ...] = ()
+    _drawn_for: Size | None = None  # the size that they were made for
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """What to show in so many cells; for the subclass."""
@@ -110,7 +127,7 @@ class Lines(Widget):
 
     def show_lines(self) -> None:
         """Ask for the lines anew, and draw those that differ."""
-        width, height = self.content_size
+        width, height = self._drawn_for = self.content_size
         if not width or not height:
             self._drawn = ()
             return
@@ -129,7 +146,11 @@ class Lines(Widget):
         self.show_lines()
 
     def render_line(self, y: int) -> Strip:
-        width = self.content_size.width
+        size = self.content_size
+        if self._drawn_for not in (None, size):  # laid out anew with no Resize; see Drawing
+            self._drawn_for = size
+            self.call_later(self.show_lines)
+        width = size.width
         line = self._drawn[y] if y < len(self._drawn) else ()
         own = self.rich_style
         unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))

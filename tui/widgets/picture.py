@@ -1,8 +1,9 @@
 """A picture of a run in cells, whatever its kind."""
 
 import io
-import textwrap
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Console
@@ -13,7 +14,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.files import write_atomically
 from engine.pictures import Picture
+from tui.labs.spoken import spoken
 from tui.widgets import (
     picture_curve,
     picture_histograms,
@@ -23,6 +26,7 @@ from tui.widgets import (
     picture_paths,
     picture_plane,
 )
+from tui.widgets.lines import wrapped
 from tui.widgets.picture_canvas import RGB, Canvas, Palette
 
 LEAST = (16, 4)  # cells below which nothing can be told
@@ -72,6 +76,12 @@ def svg(canvas: Canvas, title: str) -> str:
     return console.export_svg(title=title)
 
 
+def save(path: Path, canvas: Canvas, title: str) -> None:
+    """Write it as SVG or as text, as the path's suffix says. OSError where that can't be."""
+    text = svg(canvas, title) if path.suffix == ".svg" else "\n".join([title, "", *canvas.plain()]) + "\n"
+    write_atomically(path, text.encode())
+
+
 class PictureView(Widget):
     """Shows `picture`, or what `message` says where there is none."""
 
@@ -106,6 +116,7 @@ class PictureView(Widget):
             ground=_rgb(variables.get("background", ""), (18, 21, 27)),
             text=_rgb(variables.get("foreground", ""), (217, 221, 228)),
             styles={**styles, "strong": Style(bold=True)},
+            say=partial(spoken, self),
         )
 
     @property
@@ -128,7 +139,7 @@ class PictureView(Widget):
         if self.picture is not None:
             return draw(self.picture, width, height, self.palette(), self.first)
         canvas = Canvas(width, height, self.palette())
-        for row, line in enumerate(_wrapped(self.message, width)):
+        for row, line in enumerate(wrapped(spoken(self, self.message), max(1, width))):
             canvas.text(0, row, line, "quiet")
         return canvas
 
@@ -140,10 +151,6 @@ class PictureView(Widget):
             self._drawn = (key, [strip.apply_style(own) for strip in self.canvas().strips()])
         lines = self._drawn[1]
         return lines[y] if y < len(lines) else Strip.blank(width, own)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(1, width))
 
 
 def _rgb(text: str, otherwise: RGB) -> RGB:

@@ -17,6 +17,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from engine.texts import clean
+from tui.labs.spoken import Say
 from tui.widgets import braille
 
 RGB = tuple[int, int, int]
@@ -32,7 +33,8 @@ class Palette:
     """What the terminal and the theme give.
 
     shades: whether there are colours enough to shade with (256 or more). unicode: whether there is more than ASCII.
-    ground, text: of the theme. styles: by name: train, validation, trouble, quiet, strong.
+    ground, text: of the theme. styles: by name: train, validation, trouble, quiet, strong. say: puts words into the
+    language that is spoken.
     """
 
     shades: bool = True
@@ -41,6 +43,7 @@ class Palette:
     ground: RGB = (18, 21, 27)
     text: RGB = (217, 221, 228)
     styles: dict[str, Style] = field(default_factory=dict, hash=False)
+    say: Say = field(default=str, compare=False)
 
     def style(self, name: str) -> Style:
         return self.styles.get(name, _DEFAULTS.get(name, Style.null()))
@@ -91,7 +94,7 @@ class Canvas:
         """Write from column x on row y, as far as there is room; the column after it. Backgrounds stay."""
         if not 0 <= y < self.height:
             return x
-        for char in clean(text):
+        for char in clean(self.palette.say(text)):
             wide = cell_len(char)
             if wide == 0:
                 continue
@@ -106,7 +109,8 @@ class Canvas:
 
     def right(self, x: int, y: int, text: str, style: str = "") -> None:
         """Write so that the text ends before column x."""
-        self.text(x - cell_len(text), y, text, style)
+        said = self.palette.say(text)
+        self.text(x - cell_len(said), y, said, style)
 
     def middle(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> None:
         """Write with column x in the middle, moved where it would not fit."""

@@ -8,6 +8,7 @@ from textual.message import Message
 
 from engine.pictures import Kind
 from tui import numbers
+from tui.labs.spoken import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread
 
 
@@ -32,7 +33,10 @@ class Kinds(Lines):
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        return [self._line(i, kind.title, fits, width) for i, (kind, fits) in enumerate(self._kinds)]
+        drawn = [self._line(i, spoken(self, kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
+        if not all(fits for _, fits in self._kinds) and len(drawn) + 2 <= height:
+            drawn += [(), (Piece(fitted(spoken(self, "× not of this run"), width), "quiet"),)]
+        return drawn
 
     def _line(self, i: int, title: str, fits: bool, width: int) -> Line:
         sign = "▶ " if i == self._row else "  " if fits else "× "
@@ -72,17 +76,17 @@ class CaptionLine(Lines):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         now = self._caption
-        left = [Piece(now.title, "strong")]
+        left = [Piece(spoken(self, now.title), "strong")]
         if now.step is not None:
-            left += [Piece("  step ", "quiet"), Piece(f"{now.step:,}")]
+            left.append(Piece(spoken(self, f"  step {now.step:,}"), "quiet"))
         right = []
         if now.doing:
-            right.append(Piece(now.doing, "you"))
+            right.append(Piece(spoken(self, now.doing), "you"))
         elif now.auto is not None:
-            right.append(Piece(f"a new one every {now.auto:.0f} s", "train"))
+            right.append(Piece(spoken(self, f"a new one every {now.auto:.0f} s"), "train"))
         elif now.seconds is not None:
-            right.append(Piece(f"made in {_milliseconds(now.seconds)}", "quiet"))
-        second = Piece(now.trouble, "trouble") if now.trouble else Piece(now.shows, "quiet")
+            right.append(Piece(spoken(self, f"made in {_milliseconds(now.seconds)}"), "quiet"))
+        second = Piece(now.trouble, "trouble") if now.trouble else Piece(spoken(self, now.shows), "quiet")
         return [spread(left, right, width), cut((second,), width)]
 
 

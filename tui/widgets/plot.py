@@ -1,17 +1,19 @@
 """Drawing a chart's data into cells: the frame, the lines, the marks. Knows nothing of the screen."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from engine.texts import clean
+from tui.labs.spoken import Say
 from tui.numbers import ascii_only
 from tui.widgets import braille
 from tui.widgets.axes import Axis
 from tui.widgets.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs
-from tui.widgets.chart_data import ChartData, Line
+from tui.widgets.chart_data import ChartData, Line, Mark
 from tui.widgets.columns import by_column
 
 Floats = NDArray[np.float64]
@@ -30,8 +32,9 @@ def draw(
     unicode: bool = True,
     colour: bool = True,
     cursor: float | None = None,
+    say: Say = str,
 ) -> Canvas:
-    """Draw everything. cursor: the x that it stands on."""
+    """Draw everything. cursor: the x that it stands on. say: puts words into the language that is spoken."""
     canvas = Canvas(place.width, place.height)
     signs = UNICODE if unicode else ASCII
     _draw_frame(canvas, place, x_axis, y_axis, signs)
@@ -40,8 +43,10 @@ def draw(
     for column in np.unique(gaps[gaps >= 0]).tolist():
         canvas.put(place.rows - 1, column, signs.gap, "trouble")
     if data.goal is not None:
-        _draw_goal(canvas, place, data.goal, y_axis, signs, unicode=unicode)
-    _draw_marks(canvas, place, data, x_axis, signs, unicode=unicode)
+        text = say(f"goal {data.goal:g}")
+        _draw_goal(canvas, place, data.goal, text, y_axis, signs, unicode=unicode)
+    marks = [Mark(mark.x, say(mark.text), mark.style) for mark in data.marks]
+    _draw_marks(canvas, place, marks, x_axis, signs, unicode=unicode)
     if cursor is not None:
         column = _column(cursor, x_axis, place)
         if column is not None:
@@ -71,21 +76,6 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] |
         return None
     # Single batches may be learned to a millionth: a logarithmic axis has other things to show.
     return (max(min(lows), least / 10) if log and math.isfinite(least) else min(lows)), max(highs)
-
-
-def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:
-    """Each named line's value drawn at x, or just before it."""
-    found = {}
-    for line in lines:
-        count = len(line.high)
-        if not line.name or not count:
-            continue
-        place = int(axis.place(x) * count)
-        if line.xs is not None:
-            place = int(np.searchsorted(line.xs, x, side="right")) - 1
-        if place >= 0:
-            found[line.name] = float(line.high[min(place, count - 1)])
-    return found
 
 
 # --- places ---
@@ -230,9 +220,11 @@ def _draw_points(canvas: Canvas, place: Frame, line: Line, x_axis: Axis, y_axis:
         canvas.put(row, column, sign, line.style)
 
 
-def _draw_marks(canvas: Canvas, place: Frame, data: ChartData, x_axis: Axis, signs: Signs, *, unicode: bool) -> None:
-    columns = _columns(np.array([mark.x for mark in data.marks]), x_axis, place).tolist()
-    inside = [(column, mark) for column, mark in zip(columns, data.marks, strict=True) if column >= 0]
+def _draw_marks(
+    canvas: Canvas, place: Frame, marks: Sequence[Mark], x_axis: Axis, signs: Signs, *, unicode: bool
+) -> None:
+    columns = _columns(np.array([mark.x for mark in marks]), x_axis, place).tolist()
+    inside = [(column, mark) for column, mark in zip(columns, marks, strict=True) if column >= 0]
     trouble = {column: mark for column, mark in inside if mark.style == "trouble"}
     shown = list((dict(inside) | trouble).items())  # one a column; trouble is seen whatever has been done since
     for column, mark in shown:
@@ -272,7 +264,9 @@ def _label(canvas: Canvas, place: Frame, column: int, label: str, style: str) ->
                 return
 
 
-def _draw_goal(canvas: Canvas, place: Frame, goal: float, axis: Axis, signs: Signs, *, unicode: bool) -> None:
+def _draw_goal(
+    canvas: Canvas, place: Frame, goal: float, text: str, axis: Axis, signs: Signs, *, unicode: bool
+) -> None:
     """Dashes at the goal's height, to the dot, behind the curves."""
     height = place.rows * braille.DOWN
     row = dot_rows(np.array([goal]), axis, place.rows)
@@ -286,8 +280,7 @@ def _draw_goal(canvas: Canvas, place: Frame, goal: float, axis: Axis, signs: Sig
     canvas.codes[area] = np.where(free, drawn, canvas.codes[area])
     canvas.styles[area] = np.where(free, RANK["goal"], canvas.styles[area])
     line = round(row[0]) // braille.DOWN
-    text = f"goal {goal:g}"
-    start = place.width - len(text)
+    start = place.width - cell_len(text)
     for text_row in (line - 1, line + 1):
         inside = 0 <= text_row < place.rows and start > place.gutter
         if inside and (canvas.codes[text_row, start - 1 :] == SPACE).all():

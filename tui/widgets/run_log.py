@@ -1,13 +1,17 @@
 """What happened to the run, in words; or, at the press of a key, what the worker printed."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import BindingType
 
+from tui.labs.spoken import Say, spoken
+from tui.reading.log import LogLine
 from tui.reading.snapshot import Snapshot
-from tui.reading.words import LogLine
-from tui.widgets.lines import Line, Lines, Piece, cut
+from tui.widgets.lines import Line, Lines, Piece, chunks, hanging, width_of
+
+NARROW = 40  # cells; below, a line that has no room for its clock does without
 
 
 class RunLog(Lines, can_focus=True):
@@ -36,7 +40,7 @@ class RunLog(Lines, can_focus=True):
     back = 0  # lines scrolled back from the latest
 
     def on_mount(self) -> None:
-        self.border_title = "log"
+        self.border_title = spoken(self, "log")
 
     def show(self, snapshot: Snapshot) -> None:
         before, self.snapshot = self.snapshot, snapshot
@@ -48,7 +52,7 @@ class RunLog(Lines, can_focus=True):
         """Whether it shows the worker's output from now on, instead of the events."""
         self.shows_output = not self.shows_output
         self.back = 0
-        self.border_title = "output.log" if self.shows_output else "log"
+        self.border_title = "output.log" if self.shows_output else spoken(self, "log")
         self.show_lines()
         return self.shows_output
 
@@ -56,7 +60,7 @@ class RunLog(Lines, can_focus=True):
         height = self.content_size.height
         most = max(0, len(self._all(self.snapshot)) - height) if self.snapshot is not None else 0
         self.back = min(most, max(0, self.back + lines))
-        self.border_subtitle = f"{self.back} newer below" if self.back else ""
+        self.border_subtitle = spoken(self, f"{self.back} newer below") if self.back else ""
         self.show_lines()
 
     def on_mouse_scroll_up(self) -> None:
@@ -73,15 +77,26 @@ class RunLog(Lines, can_focus=True):
             return []
         entries = self._all(self.snapshot)
         end = max(0, len(entries) - self.back)
-        shown = entries[max(0, end - height) : end]
-        if not shown and self.shows_output:
-            return [(Piece("the worker has printed nothing", "quiet"),)]
-        return [cut(entry_line(entry), width) for entry in shown]
+        if not end and self.shows_output:
+            return [(Piece(spoken(self, "the worker has printed nothing"), "quiet"),)]
+        say = partial(spoken, self)
+        shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width, say)]
+        return shown[max(0, len(shown) - height) :]
 
 
-def entry_line(entry: LogLine | str) -> Line:
-    """13:15:28 step 702  you: rate × 0.5"""
+def folded(entry: LogLine | str, width: int, say: Say = str) -> list[Line]:
+    """The entry in as many lines as it takes: the end of a long one is often what it is about."""
+    if isinstance(entry, str):
+        return [(Piece(part),) for part in chunks(entry, width)]
+    clock, *head, text = entry_line(entry, say)
+    if width < NARROW and width_of((clock, *head, text)) > width:
+        return hanging(head, text, width)  # the clock gives way to what happened
+    return hanging([clock, *head], text, width)
+
+
+def entry_line(entry: LogLine | str, say: Say = str) -> Line:
+    """13:15:28 step 702  you: rate × 0.5; in the words of `say`."""
     if isinstance(entry, str):
         return (Piece(entry),)
     step = "" if entry.step is None or entry.text.startswith("epoch ") else f"step {entry.step:,}  "
-    return (Piece(f"{entry.clock} ", "quiet"), Piece(step, "quiet"), Piece(entry.text, entry.style))
+    return (Piece(f"{entry.clock} ", "quiet"), Piece(say(step), "quiet"), Piece(say(entry.text), entry.style))

@@ -4,14 +4,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from textual.geometry import Size
+
+from tui.labs.spoken import spoken
 from tui.numbers import number
 from tui.reading.snapshot import Snapshot
-from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
+from tui.reading.words import stage_words
+from tui.widgets.lines import Line, Lines, Piece, cut, hanging, spread, width_of
 from tui.widgets.machine import machine
 from tui.widgets.run_log import entry_line
 
 STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
+READING = 12.0  # characters a second that are read: a long one stays longer
 NARROW = 100
+MOST_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,20 @@ class Notice:
     def sign(self) -> str:
         return "… " if self.busy else {"good": "✓ ", "trouble": "✗ "}.get(self.style, "")
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is still to be shown."""
+        return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
+
 
 class StatusLine(Lines):
-    """One line: on wide screens the notice and the machine, on narrow ones the values and the notice."""
+    """One line: on wide screens the notice and the machine, on narrow ones the values and the notice.
+
+    What a command has come to, and trouble, are said in full: they take as many lines as they need.
+    """
 
     DEFAULT_CSS = """
-    StatusLine { height: 1; padding: 0 1; }
+    StatusLine { height: auto; padding: 0 1; }
     """
 
     snapshot: Snapshot | None = None
@@ -41,42 +55,67 @@ class StatusLine(Lines):
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.show_lines()
+        self._show_all()
 
     def say(self, notice: Notice) -> None:
         self.notice = notice
+        self._show_all()
+
+    def _show_all(self) -> None:
+        width, height = self.content_size
+        if width and len(self._folded(width)) != height:
+            self.refresh(layout=True)
         self.show_lines()
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._folded(width))
+
     def lines(self, width: int, height: int) -> Sequence[Line]:
+        return self._folded(width)
+
+    def _folded(self, width: int) -> list[Line]:
         now = self.snapshot
         if now is None:
             return [()]
-        said = self._said(now)
-        if width < NARROW:
-            shown = values(now)
-            room = width - width_of(shown) - 3
-            # A refusal is longer than what is left beside the values, and more wanted than they are.
-            fresh = self.notice is not None and said and said[0].text == self.notice.sign and width_of(said) > room
-            if fresh or not shown:
-                return [cut(said, width)]
-            return [cut((*shown, Piece(" │ ", "quiet"), *said), width)]
-        right = machine(now, width // 2)
-        return [spread(cut(said, width - width_of(right) - 2), right, width)]
+        said = self._in_words(self._said(now))
+        numbers = self._in_words(values(now) if width < NARROW else machine(now, width // 2))
+        room = width - width_of(numbers) - 3
+        # A refusal or trouble is longer than what is left beside the numbers, and more wanted than they are.
+        if width_of(said) > room and (self._is_answer or any(piece.style == "trouble" for piece in said)):
+            *head, text = said
+            lines = hanging(head, text, width)
+            shown = lines[:MOST_LINES]
+            return shown if len(lines) == len(shown) else [*shown[:-1], cut((*shown[-1], Piece(" …")), width)]
+        if width >= NARROW:
+            return [spread(cut(said, width - width_of(numbers) - 2), numbers, width)]
+        return [cut((*numbers, Piece(" │ ", "quiet"), *said) if numbers else said, width)]
+
+    def _in_words(self, pieces: Sequence[Piece]) -> Line:
+        return tuple(Piece(spoken(self, text), style) for text, style in pieces)
+
+    @property
+    def _is_answer(self) -> bool:
+        """Whether it says what a command has come to."""
+        return self.notice is not None and self.notice.is_fresh and not self.notice.busy
 
     def _said(self, now: Snapshot) -> list[Piece]:
         notice = self.notice
-        if notice is not None and (notice.busy or time.monotonic() - notice.since < STAYS):
+        if notice is not None and notice.is_fresh:
             return [
                 Piece(notice.sign, notice.style),
                 Piece(notice.text, "" if notice.style == "good" else notice.style),
             ]
+        if now.state == "starting":  # perhaps once more: what is last in the log ended the worker before
+            return [Piece(f"{stage_words(now.stage)}…", "warn")]
+        if now.is_gone:
+            return [Piece("? ", "trouble"), Piece("the folder of this run is gone: what is shown is all there is")]
         return self._state(now)
 
     def _state(self, now: Snapshot) -> list[Piece]:
         """What is to be said of the run while no command is spoken of."""
         if now.state == "lost":
             back = f"; space goes on from step {now.checkpoints[-1]:,}" if now.checkpoints else ""
-            why = "the worker ended without a word (killed, or out of memory)"
+            why = "the worker was killed, or ran out of memory"
             return [Piece("? ", "trouble"), Piece(why + back)]
         if now.reason and now.state in ("failed", "stopped"):
             return [Piece("✗ " if now.state == "failed" else "", "trouble"), Piece(now.reason)]
@@ -101,5 +140,5 @@ def values(now: Snapshot) -> Line:
         pieces += [Piece(" acc ", "quiet"), Piece(f"{100 * now.accuracy:.1f}", "train")]
         if now.val_accuracy is not None:
             pieces += [Piece("/", "quiet"), Piece(f"{100 * now.val_accuracy:.1f}", "validation")]
-        pieces.append(Piece(" %", "quiet"))
+        pieces.append(Piece("%", "quiet"))
     return tuple(pieces)

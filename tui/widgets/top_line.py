@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
+from tui.labs.spoken import Say, spoken
 from tui.numbers import number
 from tui.reading.snapshot import Snapshot, short_id
+from tui.reading.words import stage_words
 from tui.signs import sign
-from tui.widgets.lines import Line, Lines, Piece, cut, spread, width_of
+from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
 STYLES = {
     "starting": "warn",
@@ -18,7 +21,6 @@ STYLES = {
     "lost": "trouble",
 }
 LONGEST_STATE = len("starting")
-STAGES = {"torch": "loading torch", "data": "reading data", "model": "building the model"}
 SHORTEST_BAR = 5
 
 
@@ -38,36 +40,41 @@ class TopLine(Lines):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.snapshot is None:
             return []
-        return [top_line(self.snapshot, width)]
+        return [top_line(self.snapshot, width, partial(spoken, self))]
 
 
-def top_line(now: Snapshot, width: int) -> Line:
-    """Left the name and state, right the numbers, between them the bar, as wide as there is room."""
+def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
+    """Left the name and state, right the numbers, between them the bar, as wide as there is room.
+
+    say: puts its words into the language that is spoken.
+    """
     wide = width >= 108
     gap = "   " if wide else " "
     word, style = sign(now.state), STYLES[now.state]
-    state = f"{word} {now.state:<{LONGEST_STATE}}" if wide else word
-    name = [Piece(now.preset, "strong"), Piece(f" {now.short_id}", "quiet"), Piece(gap), Piece(state, style)]
+    state = f"{word} {fitted(say(now.state), LONGEST_STATE)}" if wide else word
+    which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
+    name = [Piece(now.preset, "strong"), Piece(which, "quiet"), Piece(gap), Piece(state, style)]
     if now.state == "starting" and not now.step:
-        stage = STAGES.get(now.stage, now.stage)
-        return cut([*name, Piece(f"{gap}{stage or 'starting the worker'}…", "quiet")], width)
-    epoch = [Piece(gap), *_count("epoch", _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
-    step = [Piece(gap), *_step(now)]
-    short = [Piece(gap), *_short_step(now)]
+        return cut([*name, Piece(say(f"{gap}{stage_words(now.stage)}…"), "quiet")], width)
+    epoch = [Piece(gap), *_count(say("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
+    step = [Piece(gap), *_step(now, say("step"))]
+    short = [Piece(gap), *_short_step(now, say("step"))]
     share = now.step / now.total_steps if now.total_steps else 0.0
     right = [Piece(f"{100 * share:>5.1f}%" if now.total_steps else "", "strong")]
     if now.is_alive:
-        right += [Piece(f"{gap}ETA ", "quiet"), Piece(f"{_eta(now.eta):>5}")]
+        right += [Piece(say(f"{gap}ETA "), "quiet"), Piece(f"{_eta(now.eta):>5}")]
     if now.speed is not None:
-        right += [Piece(f"{gap}{_speed(now.speed):>5}"), Piece(" step/s" if wide else "/s", "quiet")]
+        right += [Piece(f"{gap}{_speed(now.speed):>5}"), Piece(say(" step/s" if wide else "/s"), "quiet")]
     # Large numbers give way, then the epoch, before anything is cut in two.
-    origin = _origin(now) if wide else []
+    origin = [Piece(say(text), style) for text, style in _origin(now)] if wide else []
     choices = (
         *([[*name, *origin, *epoch, *step], [*name, *origin, *epoch, *short]] if origin else []),
         [*name, *epoch, *step],
         [*name, *epoch, *short],
         [*name, *short],
     )
+    if width_of(right) > width // 2:  # the rest would leave no room for the name
+        right = right[:1]
     left = next((c for c in choices if width_of(c) + width_of(right) + len(gap) <= width), choices[-1])
     room = width - width_of(left) - width_of(right) - len(gap) - 1
     if room < SHORTEST_BAR or not now.total_steps:
@@ -81,15 +88,15 @@ def _origin(now: Snapshot) -> list[Piece]:
     return [Piece(f"  fork of {short_id(now.parent[0])} at step {now.parent[1]:,}", "quiet")]
 
 
-def _step(now: Snapshot) -> list[Piece]:
+def _step(now: Snapshot, word: str) -> list[Piece]:
     total = now.total_steps
     step = f"{now.step:,}" if total is None else f"{now.step:>{len(f'{total:,}')},}"
-    return _count("step", step, f"{total:,}" if total is not None else None)
+    return _count(word, step, f"{total:,}" if total is not None else None)
 
 
-def _short_step(now: Snapshot) -> list[Piece]:
+def _short_step(now: Snapshot, word: str) -> list[Piece]:
     total = now.total_steps
-    return _count("step", f"{_short(now.step):>5}", _short(total) if total is not None else None)
+    return _count(word, f"{_short(now.step):>5}", _short(total) if total is not None else None)
 
 
 def _short(steps: int) -> str:
