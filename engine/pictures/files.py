@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 KEPT = 20  # pictures of a kind in a run's folder: a screen that asks every few seconds must not fill the disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """One that was made: its kind, the step it is of, and its arrays by name."""
+    """One that was made: its kind, the step it is of, and its arrays by name. Equal to itself alone."""
 
     kind: str
     step: int

@@ -135,3 +135,7 @@ async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, 
         await pilot.press("down", "down", "down", "down")
         await wait(pilot, lambda: "weights of each layer" in shown(app), "another, at once")
         assert sorted(file.name for file in (live.path / "pictures").iterdir())[0] == f"activations-step-{last}.npz"
+        before = view(app).picture
+        await pilot.press("enter")  # once more, of the same step: two whose arrays were compared ended the console
+        await wait(pilot, lambda: view(app).picture is not before, "a new one")
+        assert "weights of each layer" in shown(app)
