@@ -41,12 +41,11 @@ def descent(
 ) -> int:
     if context.invoked_subcommand is not None:
         return 0
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        import tui
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(context.get_help())
+    import tui
 
-        return tui.open_console()
-    print(context.get_help())
-    return 2
+    return tui.open_console()
 
 
 app.add_typer(train_app)
