@@ -42,7 +42,8 @@ async def test_a_learner_sees_how_far_the_course_is(course: Path) -> None:
     record_some(course / "runs")
     app = console(language="en")
     async with app.run_test(size=(120, 40)) as pilot:
-        shown = await seen(pilot, "1 of 3")
+        for part in ("1 of 3", "runs  2 live", "your files of labs"):  # each comes when it is read
+            shown = await seen(pilot, part)
         assert on_line(shown, "a-line ").startswith(" ✓ a-line            A slow line")
         assert on_line(shown, "b-curve ").startswith(" ▸ b-curve")
         assert on_line(shown, "c-fold").startswith("   c-fold")
