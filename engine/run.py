@@ -98,16 +98,25 @@ class RunFolder:
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
-        states = [event for event in read_json_lines(self.path / "events.jsonl") if event.get("event") == "state"]
-        state: State = states[-1]["state"] if states else "starting"
+        written = self._state_written()
+        state: State = written.get("state", "starting")
         if state not in ALIVE:
             return state
         if self.host() != socket.gethostname():
             return "lost" if self._is_silent() else state
         if worker_pid(self.path) is not None:
             return state
-        since = states[-1]["time"] if states else self.path.stat().st_mtime
+        written = self._state_written()  # a worker that has just ended wrote so before it let go of its lock
+        state = written.get("state", "starting")
+        if state not in ALIVE:
+            return state
+        since = written["time"] if written else self.path.stat().st_mtime
         return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+
+    def _state_written(self) -> dict[str, Any]:
+        """The last event that says a state; empty before the first."""
+        events = reversed(read_json_lines(self.path / "events.jsonl"))
+        return next((event for event in events if event.get("event") == "state"), {})
 
     def host(self) -> str:
         """The machine that trained the run last; this one's name until it is known."""

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine import run
 from engine.errors import DescentError
 from engine.run import Events, RunFolder, WorkerLock, create, worker_pid
 
@@ -55,6 +57,17 @@ def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) 
         os.kill(worker.pid, signal.SIGKILL)
     assert worker_pid(folder.path) is None
     assert folder.state() == "lost"
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_is_not_lost(folder: RunFolder, monkeypatch: Any) -> None:
+    """It says how it ended and lets go of its lock, both after the log was read and before the lock was."""
+    Events(folder).state("running", step=0)
+
+    def pid(of: Path) -> None:
+        Events(folder).state("stopped", step=3)
+
+    monkeypatch.setattr(run, "worker_pid", pid)
+    assert folder.state() == "stopped"
 
 
 def test_a_run_of_another_machine_is_believed(folder: RunFolder) -> None:
