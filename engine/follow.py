@@ -1,10 +1,9 @@
 """Looking at a run as it grows: a look costs what is new, and only the columns that were asked for take memory."""
 
-import os
+import functools
 import socket
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +13,13 @@ from engine.files import JsonLinesReader
 from engine.metrics import Layout, generations
 from engine.pyramid import Pyramid
 from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, stays, worker_pid
+from engine.segments import Segment, valid
 from engine.tail import LOOK_BACK, Tail
 
-CHUNK = 1 << 20  # bytes read at once: they are still in the cache when the columns are taken out of them
+AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take more memory
 
 Member = int | Literal["low", "mean", "high"]  # one of the members, or what they have in common
 Key = tuple[str, Member]
-Segment = tuple[Path, int, int | None]  # a file of rows, its first step, the step from which others have voided it
 
 
 class Follower:
@@ -45,6 +44,7 @@ class Follower:
         self._positions: list[int] = []  # of each event, in the file
         self._last_state: dict[str, Any] = {}
         self._generation = -1
+        self._segments: tuple[Segment, ...] = ()  # of the files, as of the last look
         self._series: dict[Key, Pyramid] = {}
         self._tails: dict[Key, Tail] = {}  # of columns of which only the last number is wanted
         self.look()
@@ -125,10 +125,11 @@ class Follower:
         if self.layout is None or not files:
             return
         newer = [start for number, start, _ in files if number > self._generation]
+        self._generation = files[-1][0]
+        self._segments = valid(files)
         if newer and min(newer) < self.step:
             self._truncate(min(newer))
-        self._generation = files[-1][0]
-        for segment in _segments(files):
+        for segment in self._segments:
             self.step = self._read_segment(segment, self.step, {**self._tails, **self._series})
 
     def _truncate(self, step: int) -> None:
@@ -140,36 +141,51 @@ class Follower:
 
     def _read_segment(self, segment: Segment, first: int, series: Mapping[Key, Pyramid | Tail]) -> int:
         """Append the rows of a file from step `first` on to `series`; the step that follows the last of them."""
-        path, start, end = segment
-        if end is not None and end <= first:
+        if segment.end is not None and segment.end <= first:
             return first
-        assert self.layout is not None
-        if first < start:  # never by our own hand: rows are synced before a checkpoint
-            first = _pad(series, first, start)
-        width = len(self.layout.members) * len(self.layout.columns)
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return first  # somebody deletes the run just now
-        try:
-            whole = os.fstat(file).st_size // (4 * width)
-            there = start + whole if end is None else min(end, start + whole)
-            at_once = max(1, CHUNK // (4 * width))
-            rooms = [each.room(max(0, there - first)) for each in series.values()]
-            done = 0
-            while first + done < there and series:
-                rows = _pread_rows(file, first + done - start, min(at_once, there - first - done), width)
-                if not len(rows):
-                    break
-                into = [room[done : done + len(rows)] for room in rooms]
-                self._take(rows.reshape(len(rows), len(self.layout.members), -1), series, into)
-                done += len(rows)
-        finally:
-            os.close(file)
-        for each in series.values():
-            each.filled(done)
-        first = first + done if series else max(first, there)
-        return _pad(series, first, end) if end is not None and first < end else first
+        if first < segment.first:  # never by our own hand: rows are synced before a checkpoint
+            first = _pad(series, first, segment.first)
+        there = segment.there(self._width)
+        if not series:
+            first = max(first, there)
+        while first < there:
+            last = min(first + AT_ONCE, there)
+            done = self._copy(segment, first, last, series, [each.room(last - first) for each in series.values()])
+            for each in series.values():
+                each.filled(done)
+            first += done
+            if first < last:
+                break  # the file is gone
+        return _pad(series, first, segment.end) if segment.end is not None and first < segment.end else first
+
+    def _copy(
+        self, segment: Segment, first: int, last: int, keys: Iterable[Key], into: Sequence[NDArray[np.float32]]
+    ) -> int:
+        """Write what steps have of each key into its array of (last - first,); how many rows there were."""
+        done = 0
+        for rows in segment.rows(first, last, self._width):
+            pieces = [room[done : done + len(rows)] for room in into]
+            self._take(rows.reshape(len(rows), self._members, -1), keys, pieces)
+            done += len(rows)
+        return done
+
+    def _again(self, key: Key, first: int, last: int) -> NDArray[np.float32]:
+        """(last - first,) what the files have of a series; NaN where they can no longer be read."""
+        values = np.full(last - first, np.nan, np.float32)
+        for segment in self._segments:
+            begin, end = max(first, segment.first), last if segment.end is None else min(last, segment.end)
+            if begin < end:
+                self._copy(segment, begin, end, [key], [values[begin - first : end - first]])
+        return values
+
+    @property
+    def _members(self) -> int:
+        return len(self.layout.members) if self.layout is not None else 1
+
+    @property
+    def _width(self) -> int:
+        """Numbers of a row."""
+        return self._members * len(self.layout.columns) if self.layout is not None else 0
 
     def _take(self, rows: NDArray[np.float32], keys: Iterable[Key], into: Iterable[NDArray[np.float32]]) -> None:
         """Copy what is wanted out of rows, (n, M, columns), into arrays of (n,)."""
@@ -217,12 +233,13 @@ class Follower:
         missing = (key for key in keys if key not in self._series and key not in self._tails)
         new = {key: Tail() for key in missing if self._has(key)}
         if new and self.layout is not None:
-            rows = LOOK_BACK // (4 * len(self.layout.members) * len(self.layout.columns))
+            rows = LOOK_BACK // (4 * self._width)
             self._read_past(new, max(0, self.step - max(1, rows)))
             self._tails |= new
 
     def _register(self, keys: Iterable[Key]) -> None:
-        new = {key: Pyramid() for key in keys if key not in self._series and self._has(key)}
+        missing = (key for key in keys if key not in self._series and self._has(key))
+        new = {key: Pyramid(functools.partial(self._again, key)) for key in missing}
         if not new:
             return
         self._read_past(new, 0)
@@ -230,33 +247,14 @@ class Follower:
 
     def _read_past(self, new: Mapping[Key, Pyramid | Tail], reached: int) -> None:
         """Give them the rows from step `reached` to where the others are."""
-        for path, start, end in _segments(generations(self.folder.path), up_to=self._generation):
-            limit = self.step if end is None else min(end, self.step)
-            reached = self._read_segment((path, start, limit), reached, new)
+        for segment in self._segments:
+            reached = self._read_segment(segment.until(self.step), reached, new)
 
     def _has(self, key: Key) -> bool:
         column, member = key
         if self.layout is None or column not in self.layout.columns:
             return False
         return not isinstance(member, int) or 0 <= member < len(self.layout.members)
-
-
-def _segments(files: list[tuple[int, int, Path]], up_to: int | None = None) -> list[Segment]:
-    """What is valid of each file, ascending by step: a later generation voids the earlier ones from its start on."""
-    segments: list[Segment] = []
-    for number, start, path in files:
-        if up_to is not None and number > up_to:
-            break
-        segments = [(p, s, start if e is None else min(e, start)) for p, s, e in segments if s < start]
-        segments.append((path, start, None))
-    return segments
-
-
-def _pread_rows(file: int, first: int, count: int, width: int) -> NDArray[np.float32]:
-    """(n ≤ count, width) whole rows from row `first` on."""
-    data = os.pread(file, count * width * 4, first * width * 4)
-    whole = len(data) // (width * 4)
-    return np.frombuffer(data, "<f4", whole * width).reshape(whole, width)
 
 
 def _pad(series: Mapping[Key, Pyramid | Tail], first: int, last: int) -> int:

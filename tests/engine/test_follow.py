@@ -193,6 +193,24 @@ def test_a_folder_that_is_deleted_while_it_is_looked_at(tmp_path: Path) -> None:
     assert len(follower.series("accuracy")) in (0, 3)
 
 
+def test_what_is_no_longer_kept_is_read_again_from_the_rows_that_count(tmp_path: Path) -> None:
+    layout = _layout(tmp_path, members=2)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, 0, 90_000))
+    follower = Follower(RunFolder(tmp_path))
+    follower.want(["loss", "time"], 0, "mean")
+    for start, end in ((60_000, 130_000), (20_000, 30_000), (25_000, 200_000)):
+        MetricsWriter(tmp_path, start).append(_rows(layout, start, end, seed=start))
+        follower.look()
+        _agrees(follower)
+    rows = Metrics(tmp_path).rows(19_000, 31_000)[:, :, 0]
+    np.testing.assert_allclose(follower.mean_series("loss").values(19_000, 31_000), rows.mean(axis=1), atol=1e-6)
+    edges = np.arange(19_000, 31_001, 100)
+    _, high = follower.series("loss").envelope(edges)
+    np.testing.assert_array_equal(high, rows[:, 0].reshape(-1, 100).max(axis=1))
+    shutil.rmtree(tmp_path / "metrics")
+    assert np.isnan(follower.series("loss").values(90_000, 90_010)).all()
+
+
 def test_a_million_rows(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     writer = MetricsWriter(tmp_path, 0)

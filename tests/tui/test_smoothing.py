@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.pyramid import Pyramid
-from tui.charts.smoothing import average, gaps
+from tui.charts.smoothing import average
 
 
 def _plain(values: np.ndarray, factor: float) -> np.ndarray:
@@ -35,10 +35,10 @@ def test_the_average_is_debiased_and_grows_with_the_series(smoothing: float) -> 
     for size in (1, 2, 63, 64, 65, 200, 305):
         series.append(values[done : done + size].astype(np.float32))
         done += size
-        smooth = average(series, smoothing, 1000)
+        smooth = average(series, smoothing, 1000).series
         np.testing.assert_allclose(smooth.values(), _plain(values[:done], smoothing), rtol=1e-4)
     assert smooth.values()[0] == pytest.approx(values[0])
-    assert average(series, 0.0, 1000) is series
+    assert average(series, 0.0, 1000).series is series
 
 
 def test_a_rewind_voids_the_average_too() -> None:
@@ -48,43 +48,55 @@ def test_a_rewind_voids_the_average_too() -> None:
     series.truncate(120)
     series.append(second.astype(np.float32))
     expected = _plain(np.concatenate([first[:120], second]), 0.9)
-    np.testing.assert_allclose(average(series, 0.9, 1000).values(), expected, rtol=1e-4)
+    np.testing.assert_allclose(average(series, 0.9, 1000).series.values(), expected, rtol=1e-4)
 
 
-def test_a_long_run_looks_as_smooth_as_a_short_one() -> None:
-    noise = np.random.default_rng(2).normal(size=100_000)
-    short = average(_series(noise[:1000]), 0.9, 1000).values()[500:].std()
-    long = average(_series(noise), 0.9, 100_000).values()[::100][500:].std()
-    assert long < short
+@pytest.mark.parametrize("steps", [100_000, 500_000])
+def test_a_long_run_looks_as_smooth_as_a_short_one(steps: int) -> None:
+    noise = np.random.default_rng(2).normal(size=steps)
+    short = average(_series(noise[:1000]), 0.9, 1000).series.values()[500:].std()
+    long = average(_series(noise), 0.9, steps)
+    assert long.unit > 1
+    assert long.series.values()[len(long.series) // 2 :].std() < short
+
+
+@pytest.mark.parametrize(("steps", "sparse"), [(30_000, False), (300_000, False), (30_000, True), (300_000, True)])
+def test_a_long_run_smoothed_by_blocks_is_what_its_steps_would_give(steps: int, sparse: bool) -> None:
+    """A curve that turns, which a blunder in where a block lies, or how much it weighs, would shift or flatten."""
+    values = 1 + np.sin(np.arange(steps) * 4 * np.pi / steps)
+    if sparse:
+        values[np.arange(steps) % 10 > 0] = np.nan
+    smooth = average(_series(values), 0.9, steps, sparse=sparse)
+    factor = 0.9 ** (1000 / steps * (10 if sparse else 1))
+    exact = _plain(values[~np.isnan(values)], factor)
+    ends = (np.arange(1, len(smooth.series) + 1) * smooth.unit - 1) // (10 if sparse else 1)
+    np.testing.assert_allclose(smooth.series.values(), exact[ends], atol=0.02)
+    assert smooth.latest == pytest.approx(exact[-1], abs=0.01)
+
+
+def test_what_is_rarely_measured_in_a_long_run_is_not_smoothed_away() -> None:
+    values = np.full(500_000, np.nan)
+    values[::5000] = np.arange(100) % 2  # a hundred points, as coarse as a short run's
+    smooth = average(_series(values), 0.5, len(values), sparse=True).series.values()
+    measured = smooth[np.isfinite(smooth)]
+    np.testing.assert_allclose(measured, _plain(np.arange(100) % 2, 0.5), rtol=1e-4)
 
 
 def test_the_average_of_a_long_run_still_moves_where_its_rows_come_one_by_one() -> None:
     before, single, total, level, rise = 600_000, 6000, 1_000_000, 1.2, 0.004
     series = _series(np.full(before, level))
-    smooth = average(series, 0.99, total)
     for _ in range(single):
         series.append(np.full(1, level + rise, np.float32))
-        average(series, 0.99, total)
+        smooth = average(series, 0.99, total)
     factor = 0.99 ** (1000 / total)
     expected = level + rise * (1 - factor**single) / (1 - factor ** (before + single))
-    assert smooth.latest() == pytest.approx(expected, rel=5e-5)
+    assert smooth.latest == pytest.approx(expected, rel=5e-5)
 
 
 def test_numbers_measured_now_and_then_are_smoothed_by_measurement() -> None:
     measured = np.random.default_rng(3).random(50)
     values = np.full(50 * 200, np.nan)
     values[::200] = measured
-    smooth = average(_series(values), 0.9, len(values), sparse=True).values()
+    smooth = average(_series(values), 0.9, len(values), sparse=True).series.values()
     np.testing.assert_allclose(smooth[::200], _plain(measured, 0.9), rtol=1e-4)
     assert np.isnan(smooth[1:200]).all()
-
-
-def test_gaps_begin_where_numbers_cease_to_be_finite() -> None:
-    values = np.ones(20)
-    values[[3, 4, 5, 9, 19]] = np.nan, np.inf, np.nan, -np.inf, np.nan
-    series = _series(values[:5], values[5:])
-    assert gaps(series) == [3, 9, 19]
-    series.append(np.array([np.nan, 1, np.nan], np.float32))
-    assert gaps(series) == [3, 9, 19, 22]
-    series.truncate(10)
-    assert gaps(series) == [3, 9]

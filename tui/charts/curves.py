@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.follow import Follower, Member
 from engine.pyramid import Pyramid
-from tui.charts import smoothing as smoothed
+from engine.rising import take
 from tui.charts.sampling import (
     View,
     Zoom,
@@ -86,7 +86,7 @@ def throughput_curve(
     first, last = view.steps
     count = max(1, min(dots // 2, RATE_BINS, (last - first) // 2))
     edges = np.unique(np.linspace(first, max(first, last - 1), count + 1).astype(np.int64))
-    seconds = np.diff(time.take(edges).astype(np.float64))
+    seconds = np.diff(take(time, edges).astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = np.where(seconds > 0, np.diff(edges) / seconds, np.nan)
     line = Line("step/s", view.scale.at((edges[1:] + edges[:-1]) / 2), rates, rates, "train")
@@ -170,7 +170,7 @@ def _measured(
         lines.append(points_line(points, view, factor))
     return _data(
         follower, view, lines, goal=goal, factor=factor, series=exact, points=points, note=_together(follower),
-        gaps=smoothed.gaps(series) if column == "loss" else [],
+        gaps=series.breaks if column == "loss" else [],
         fits_log=column != "loss" or is_nowhere_negative(least, points),
         most=factor if column == "accuracy" else math.inf,
     )  # fmt: skip
@@ -240,7 +240,7 @@ def _data(
         view.range,
         view.scale.mode,
         goal,
-        tuple(view.scale.at(np.array(gaps[:1000])).tolist()) if gaps else (),
+        tuple(view.scale.at(np.array(gaps)).tolist()) if gaps else (),
         note,
         fits_log,
         most,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.follow import Follower
 from engine.pyramid import Pyramid
 from tui.charts import smoothing as smoothed
+from tui.charts.smoothing import Smooth
 from tui.charts.x_scale import Scale, XMode, scale, total_steps
 from tui.reading.digest import Points, digest_of
 from tui.widgets.axes import reach
@@ -66,9 +67,10 @@ def series_lines(
     if smoothing <= 0:
         return [Line(name, *raw, "train", latest=_latest(series, factor))]
     average = smoothed.average(series, smoothing, _on_axis(series, total), sparse=sparse)
-    xs, low, high = envelope(average, view, factor, sparse=sparse)
+    xs, low, high = _smooth(average, series, view, factor, sparse=sparse)
     middle = (low + high) / 2
-    return [Line("", *raw, "faint"), Line(name, xs, middle, middle, "train", latest=_latest(average, factor))]
+    latest = None if average.latest is None else average.latest * factor
+    return [Line("", *raw, "faint"), Line(name, xs, middle, middle, "train", latest=latest)]
 
 
 def _on_axis(series: Pyramid, total: int | None) -> int:
@@ -85,24 +87,35 @@ def band(
     low: Pyramid, high: Pyramid, view: View, smoothing: float, *, factor: float, sparse: bool, total: int | None
 ) -> Line:
     """From the least to the greatest member, as smooth as their mean is."""
-    if smoothing > 0:
-        low, high = (smoothed.average(of, smoothing, _on_axis(of, total), sparse=sparse) for of in (low, high))
-    xs, least, _ = envelope(low, view, factor, sparse=sparse)
-    _, _, greatest = envelope(high, view, factor, sparse=sparse)
+    lows, highs = (smoothed.average(of, smoothing, _on_axis(of, total), sparse=sparse) for of in (low, high))
+    xs, least, _ = _smooth(lows, low, view, factor, sparse=sparse)
+    _, _, greatest = _smooth(highs, high, view, factor, sparse=sparse)
     return Line("", xs, least, greatest, "band")
 
 
-def envelope(series: Pyramid, view: View, factor: float, *, sparse: bool) -> Extremes:
-    """xs, low, high: of each step where there is a dot for it, else of as many bins as there are dots."""
-    first, last = view.steps
+def _smooth(average: Smooth, of: Pyramid, view: View, factor: float, *, sparse: bool) -> Extremes:
+    """As `envelope`, with a last point for the steps that do not make a whole unit yet."""
+    xs, low, high = envelope(average.series, view, factor, sparse=sparse, unit=average.unit)
+    if average.unit == 1 or average.latest is None or view.steps[1] < len(average.series) * average.unit:
+        return xs, low, high
+    end = np.float32(average.latest * factor)
+    return np.append(xs, view.scale.at(np.array([len(of) - 1]))), np.append(low, end), np.append(high, end)
+
+
+def envelope(series: Pyramid, view: View, factor: float, *, sparse: bool, unit: int = 1) -> Extremes:
+    """xs, low, high: of each point where there is a dot for it, else of as many bins as there are dots.
+
+    unit: steps of a point, which lies at their last one.
+    """
+    first, last = (step // unit for step in view.steps)
     first, last = max(0, first - 1), min(len(series), last + 1)  # one more on each side: lines go on to the edge
     if last - first <= view.dots:
         values = series.values(first, last) * np.float32(factor)
-        xs = view.scale.at(np.arange(first, first + len(values)))
+        xs = view.scale.at(np.arange(first + 1, first + 1 + len(values)) * unit - 1)
         low = high = values
     else:
         xs = np.linspace(*view.range, view.dots + 1)
-        edges = view.scale.steps(xs)
+        edges = view.scale.steps(xs) // unit
         edges[-1] += 1  # the last step of all belongs to the last bin
         there = (edges[:-1] < last) & (edges[1:] > edges[:-1])
         xs = ((xs[:-1] + xs[1:]) / 2)[there]

@@ -1,27 +1,21 @@
-"""What is derived from a growing series, and grows with it: its debiased moving average, and its gaps."""
+"""The debiased moving average of a growing series, which grows with it."""
 
+import math
 import weakref
-from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pyramid import Floats, Pyramid
+from engine.growing import Floats
+from engine.pyramid import Pyramid
 
 BLOCK = 64  # values that one row of a matrix product smooths
 PIECE = 64 * BLOCK  # values of one product: it is too small to be divided among threads, and stays in the cache
 WHOLE = 1 - 1e-9  # a weight that is 1 to all digits of a float32
 FINE = 1000  # points of a whole run between which the smoothing is counted: a longer run is smoothed over more steps
-
-
-MOST = 4  # averages and gaps kept of one series: a person tries several smoothings
-
-
-class Derived(Protocol):
-    """Follows a series. `take` gets its new values; it is made anew once something of the series was voided."""
-
-    def take(self, values: Floats) -> None: ...
+RECENT = 4096  # points among which those are counted that were measured
+MOST = 4  # averages kept of one series: a person tries several smoothings
 
 
 class Average:
@@ -42,11 +36,21 @@ class Average:
         self._sum = self._weight = 0.0
 
     def take(self, values: Floats) -> None:
+        """values: (n,), the next n."""
         room = self.series.room(len(values))
         for first in range(0, len(values), PIECE):
             piece = slice(first, first + PIECE)
             room[piece] = self._take_piece(values[piece])
         self.series.filled(len(values))
+
+    def after(self, values: Floats, unit: int) -> float:
+        """What the average would be after part of a value, which `unit` measurements make: those in `values`."""
+        finite = values[np.isfinite(values)]
+        kept = self._factor ** (len(values) / unit)
+        mean = float(np.mean(finite, dtype=np.float64)) if len(finite) else 0.0
+        new = (1 - kept) * (len(finite) > 0)
+        weight = kept * self._weight + new
+        return (kept * self._sum + new * mean) / weight if weight > 0 else math.nan
 
     def _take_piece(self, values: Floats) -> Floats:
         measured = np.isfinite(values)
@@ -92,62 +96,63 @@ class Average:
         return smooth, state
 
 
-class Gaps:
-    """The steps at which the series ceases to be finite."""
+@dataclass(frozen=True)
+class Smooth:
+    """series: a number for each whole `unit` steps, as of their last one. latest: as of the last step of all."""
 
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self._length = 0
-        self._open = False
-
-    def take(self, values: Floats) -> None:
-        broken = ~np.isfinite(values)
-        if broken.any():
-            before = np.concatenate([[self._open], broken[:-1]])
-            self.starts += (np.flatnonzero(broken & ~before) + self._length).tolist()
-        self._open = bool(broken[-1])
-        self._length += len(values)
+    series: Pyramid
+    unit: int
+    latest: float | None
 
 
 class _Kept:
-    def __init__(self, derived: Derived, voided: int) -> None:
-        self.derived, self.voided, self.length = derived, voided, 0
+    def __init__(self, average: Average, voided: int) -> None:
+        self.average, self.voided, self.length = average, voided, 0
 
 
 _kept: weakref.WeakKeyDictionary[Pyramid, dict[object, _Kept]] = weakref.WeakKeyDictionary()
 
 
-def average(series: Pyramid, smoothing: float, total: int, *, sparse: bool = False) -> Pyramid:
-    """The series smoothed, as long as it is; itself for a smoothing of 0.
+def average(series: Pyramid, smoothing: float, total: int, *, sparse: bool = False) -> Smooth:
+    """The series smoothed; itself for a smoothing of 0.
 
     smoothing: 0 to below 1, the share that is kept from a point to the next, where `total` steps are at most a
-    thousand points: a run of a million steps looks as smooth as one of a thousand.
+    thousand points: a run of a million steps looks as smooth as one of a thousand. A long run's points are smoothed
+    as the means of blocks, each a thousandth of it or less: nobody could see more. With `sparse`, it is the points
+    that were measured that count, and of a short run each of them.
     """
     if smoothing <= 0:
-        return series
-    factor = smoothing ** (1.0 if sparse else 1 / max(1.0, total / FINE))
-    key = ("average", round(factor, 12), sparse)
-    found = _follow(series, key, lambda: Average(factor, sparse=sparse))
-    assert isinstance(found, Average)
-    return found.series
+        return Smooth(series, 1, series.latest())
+    total = max(total, len(series))
+    unit = series.unit(total)
+    if sparse:
+        share = 1.0 if unit == 1 else min(1.0, unit * FINE / total / _measured(series, unit))
+    else:
+        share = min(1.0, unit * FINE / total)
+    factor = smoothing**share
+    kept = _follow(series, factor, unit, sparse=sparse)
+    rest = series.values(kept.length * unit)  # none where a step is a point
+    latest = kept.average.after(rest, unit) if len(rest) else kept.average.series.latest()
+    return Smooth(kept.average.series, unit, latest)
 
 
-def gaps(series: Pyramid) -> list[int]:
-    """The steps at which the series ceases to be finite, ascending."""
-    found = _follow(series, "gaps", Gaps)
-    assert isinstance(found, Gaps)
-    return found.starts
+def _measured(series: Pyramid, unit: int) -> float:
+    """The share of the last points that have a number, as a power of two: it is not to change all the time."""
+    points = series.means(unit, max(0, len(series) // unit - RECENT))
+    share = float(np.isfinite(points).mean()) if len(points) else 1.0
+    return float(2.0 ** round(math.log2(share))) if share > 0 else 1.0
 
 
-def _follow(series: Pyramid, key: object, make: Callable[[], Derived]) -> Derived:
-    """What is kept for the series under `key`, brought up to date."""
-    of_series = _kept.setdefault(series, {})
+def _follow(series: Pyramid, factor: float, unit: int, *, sparse: bool) -> _Kept:
+    """The average that is kept of the series, brought up to date; a new one once something of it was voided."""
+    of_series, key = _kept.setdefault(series, {}), (round(factor, 12), unit, sparse)
     kept = of_series.get(key)
     if kept is None or kept.voided != series.voided:
         if kept is None and len(of_series) >= MOST:
             of_series.pop(next(iter(of_series)))
-        kept = of_series[key] = _Kept(make(), series.voided)
-    if kept.length < len(series):
-        kept.derived.take(series.values(kept.length))
-        kept.length = len(series)
-    return kept.derived
+        kept = of_series[key] = _Kept(Average(factor, sparse=sparse), series.voided)
+    points = series.means(unit, kept.length)
+    if len(points):
+        kept.average.take(points)
+        kept.length += len(points)
+    return kept

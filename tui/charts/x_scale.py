@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import rising
 from engine.follow import Follower
 from engine.pyramid import Pyramid, Steps
 from tui.reading.digest import digest_of
@@ -29,7 +30,7 @@ class Scale:
             epochs: Floats = np.interp(steps, *self.breaks)
             return epochs
         if self.mode == "time" and self.time is not None:
-            return np.nan_to_num(self.time.take(steps.astype(np.int64)).astype(np.float64))
+            return np.nan_to_num(rising.take(self.time, steps.astype(np.int64)).astype(np.float64))
         return steps
 
     def steps(self, xs: Floats) -> Steps:
@@ -37,7 +38,7 @@ class Scale:
         if self.mode == "epoch" and self.breaks is not None:
             return np.ceil(np.interp(xs, self.breaks[1], self.breaks[0]) - 1e-6).astype(np.int64)
         if self.mode == "time" and self.time is not None:
-            return self.time.search(xs)
+            return rising.search(self.time, xs)
         return np.ceil(xs - 1e-6).astype(np.int64)
 
 
