@@ -75,11 +75,14 @@ class JsonLines:
 
 
 class JsonLinesReader:
-    """Reads a file of JSON lines as it grows. A line that is not whole yet waits for the next look."""
+    """Reads a file of JSON lines as it grows. A line that is not whole yet waits for the next look.
+
+    position: the byte up to which it has read.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._position = 0
+        self.position = 0
 
     def read(self) -> list[dict[str, Any]]:
         """The objects that have come since the last look; lines that are none are left out."""
@@ -89,13 +92,13 @@ class JsonLinesReader:
         """The same, each with the byte that its line begins at."""
         try:
             with self._path.open("rb") as file:
-                file.seek(self._position)
+                file.seek(self.position)
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
         entries = []
         for line in lines:
-            begin, self._position = self._position, self._position + len(line) + 1
+            begin, self.position = self.position, self.position + len(line) + 1
             try:
                 entry = json.loads(line)
             except ValueError:

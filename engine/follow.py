@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.files import JsonLinesReader
+from engine.history import History
 from engine.metrics import Layout, generations
 from engine.pyramid import Pyramid
-from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, stays, worker_pid
+from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, worker_pid
 from engine.segments import Segment, valid
 from engine.tail import LOOK_BACK, Tail
 
@@ -37,11 +37,9 @@ class Follower:
         self.facts: dict[str, Any] = {}
         self.step = 0
         self.state: State = "starting"
-        self.events: list[dict[str, Any]] = []
+        self.events = History(folder)
         self.ended: dict[int, tuple[str, int]] = {}
         self.rewinds = 0  # how often events or rows were voided since this Follower was made
-        self._log = JsonLinesReader(folder.path / "events.jsonl")
-        self._positions: list[int] = []  # of each event, in the file
         self._last_state: dict[str, Any] = {}
         self._generation = -1
         self._segments: tuple[Segment, ...] = ()  # of the files, as of the last look
@@ -65,32 +63,21 @@ class Follower:
         return now != before
 
     def _read_events(self) -> None:
-        new = self._log.read_with_positions()
-        if not new:
-            return
-        diverged = self.diverged
-        for position, event in new:
+        diverged, voided = self.diverged, self.events.voided
+        new = self.events.look()
+        for event in new:
             kind = event.get("event")
-            if kind in ("resumed", "rewound"):
-                self._void(int(event["to"]), event.get("log"))
-            elif kind == "state":
+            if kind == "state":
                 self._last_state = event  # no rewind voids one
             elif kind == "member":
                 self.ended[int(event["member"])] = str(event.get("state")), int(event.get("step", 0))
-            self._positions.append(position)
-            self.events.append(event)
+        if self.events.voided != voided:
+            members = (event for event in self.events if event.get("event") == "member")
+            self.ended = {int(e["member"]): (str(e.get("state")), int(e.get("step", 0))) for e in members}
+            self.rewinds += self.events.voided - voided
         if self.diverged != diverged:  # read anew when somebody asks: the rest have other means
             self._series = {key: series for key, series in self._series.items() if isinstance(key[1], int)}
             self._tails.clear()
-
-    def _void(self, to: int, log: int | None) -> None:
-        """The run went back to step `to`, where its log ended at byte `log`."""
-        placed = zip(self._positions, self.events, strict=True)
-        kept = [(at, event) for at, event in placed if stays(event, at, to=to, log=log)]
-        self._positions, self.events = [at for at, _ in kept], [event for _, event in kept]
-        members = [event for event in self.events if event.get("event") == "member"]
-        self.ended = {int(e["member"]): (str(e.get("state")), int(e.get("step", 0))) for e in members}
-        self.rewinds += 1
 
     @property
     def diverged(self) -> frozenset[int]:

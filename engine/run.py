@@ -38,6 +38,10 @@ class RunFolder:
         return self.path / "preset.toml"
 
     @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
     def output(self) -> Path:
         return self.path / "output.log"
 
@@ -84,13 +88,7 @@ class RunFolder:
 
     def events_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
         """The same, each with the byte of events.jsonl that its line begins at."""
-        events: list[tuple[int, dict[str, Any]]] = []
-        for position, event in JsonLinesReader(self.path / "events.jsonl").read_with_positions():
-            if event.get("event") in ("resumed", "rewound"):
-                to, log = int(event["to"]), event.get("log")
-                events = [(at, e) for at, e in events if stays(e, at, to=to, log=log)]
-            events.append((position, event))
-        return events
+        return valid_events(self)
 
     def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
         """What would still count if the run went back to step `step`, where its log ended at byte `log`."""
@@ -115,12 +113,12 @@ class RunFolder:
 
     def _state_written(self) -> dict[str, Any]:
         """The last event that says a state; empty before the first."""
-        events = reversed(read_json_lines(self.path / "events.jsonl"))
+        events = reversed(read_json_lines(self.events_file))
         return next((event for event in events if event.get("event") == "state"), {})
 
     def host(self) -> str:
         """The machine that trained the run last; this one's name until it is known."""
-        started = (e for e in reversed(read_json_lines(self.path / "events.jsonl")) if e.get("state") == "starting")
+        started = (e for e in reversed(read_json_lines(self.events_file)) if e.get("state") == "starting")
         last: dict[str, Any] = next(started, {})
         return str(last.get("host", self.facts().get("host", socket.gethostname())))
 
@@ -178,6 +176,19 @@ def create(
     return RunFolder(path)
 
 
+def valid_events(run: RunFolder, until: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+    """What happened before byte `until` of the log was written, less what was void by then; each with its byte."""
+    events: list[tuple[int, dict[str, Any]]] = []
+    for position, event in JsonLinesReader(run.events_file).read_with_positions():
+        if until is not None and position >= until:
+            break
+        if event.get("event") in ("resumed", "rewound"):
+            to, log = int(event["to"]), event.get("log")
+            events = [(at, e) for at, e in events if stays(e, at, to=to, log=log)]
+        events.append((position, event))
+    return events
+
+
 def failed_at_start(state: str, step: int, origin: Mapping[str, Any] | None) -> bool:
     """Whether a run failed before a step of its own was kept; `origin`: of a fork, where it began."""
     return state == "failed" and step <= (origin["step"] if origin is not None else 0)
@@ -196,7 +207,7 @@ class Events:
     """The worker's hand on events.jsonl."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._lines = JsonLines(run.path / "events.jsonl")
+        self._lines = JsonLines(run.events_file)
 
     def write(self, event: str, **values: Any) -> None:
         """One line. Floats that JSON can't hold (NaN, infinity) become null."""

@@ -164,7 +164,7 @@ def test_events_and_state_as_the_folder_tells_them(tmp_path: Path) -> None:
     events.write("rewound", to=1, log=log)
     events.state("finished", step=1)
     follower.look()
-    assert follower.events == folder.events()
+    assert list(follower.events) == folder.events()
     assert follower.rewinds == 1
     assert follower.state == folder.state() == "finished"
     assert not follower.look()

@@ -91,7 +91,7 @@ class Camera:
             member=self.member,
             has_accuracy="accuracy" in columns,
             has_validation="validation" in facts.get("samples", {}),
-            log=self._log.of(events, facts),
+            log=self._log.of(events, facts, follower.rewinds),
             device=device(facts) if facts else "",
             host=facts.get("host"),
             machine=self._meters.read(facts),
@@ -126,7 +126,7 @@ class Camera:
             self.preset = live.settings(self.follower.folder)
         new = self._story.take(events, self.follower.rewinds)
         if new & {"checkpoint", "state", "rewound", "resumed"}:
-            self._checkpoints = tuple(self.follower.folder.checkpoints(events))
+            self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
         if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
             self._values = live.values(self.preset, facts, self._story.edits)
             plan = self._story.last.get("plan")

@@ -28,7 +28,7 @@ class Log:
     """The lines of a run's valid events; a look costs what is new, unless a rewind has voided some."""
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self._known = self._rewinds = 0  # events, and rewinds, that are in it
         self._lines: list[LogLine] = []
         self._together: list[Event] = []  # of one evaluation, member by member: one line
         self._shown: tuple[LogLine, ...] = ()
@@ -39,19 +39,21 @@ class Log:
         self._shown_at = -CALM
         self._news = self._is_urgent = False  # lines that are not shown yet; one of them can't wait
 
-    def of(self, events: Sequence[Event], facts: dict[str, Any]) -> tuple[LogLine, ...]:
-        """All lines, the oldest first; the same object as before where nothing happened."""
+    def of(self, events: Sequence[Event], facts: dict[str, Any], rewinds: int = 0) -> tuple[LogLine, ...]:
+        """All lines, the oldest first; the same object as before where nothing happened.
+
+        rewinds: how often events were voided.
+        """
         per_epoch = int(facts.get("steps_per_epoch", 0))
-        known = len(self._events)
-        goes_on = len(events) >= known and (not known or events[known - 1] is self._events[-1])
-        if not goes_on or per_epoch != self._per_epoch:
-            self._events, self._lines, self._per_epoch, known = [], [], per_epoch, 0
+        if rewinds != self._rewinds or len(events) < self._known or per_epoch != self._per_epoch:
+            self._known, self._rewinds, self._per_epoch, self._lines = 0, rewinds, per_epoch, []
             self._row, self._folded, self._has_begun = 0, 0, False
             self._together = []
             self._news = self._is_urgent = True
-        for event in events[known:]:
+        new = events[self._known :]
+        for event in new:
             self._add(event, facts)
-            self._events.append(event)
+        self._known += len(new)
         now = time.monotonic()
         if self._news and (self._is_urgent or now - self._shown_at >= CALM):
             self._shown, self._shown_at = tuple(self._lines[-MOST_LINES:]), now

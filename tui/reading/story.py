@@ -12,7 +12,7 @@ class Story:
     """A look costs what is new; a rewind, which voids events, costs all of them once.
 
     last: the latest event of each kind. anomaly: the one that nobody has seen to yet. collapse: the event, while the
-    model is broken. edits: live settings and their values, as they were changed.
+    model is broken. edits: live settings, as they were changed. checkpoints: the events that tell of one.
     """
 
     def __init__(self) -> None:
@@ -25,6 +25,7 @@ class Story:
         self.anomaly: Event | None = None
         self.collapse: Event | None = None
         self.edits: dict[str, Any] = {}
+        self.checkpoints: list[Event] = []
         self.per_epoch: int | None = None  # since the last change of the batch size
         self._epoch, self._since = 0.0, 0  # the epoch at that change, and its step
         self.total_steps: int | None = None
@@ -54,6 +55,8 @@ class Story:
                 self.per_epoch = int(event["per_epoch"])
             case "command" if event.get("command") == "set":
                 self.edits.update(live.edits((event.get("arguments") or {}).get("edits", ())))
+            case "checkpoint":
+                self.checkpoints.append(event)
             case "anomaly":
                 self.anomaly = event
             case "collapse":
