@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from engine import launch
 from engine.metrics import Metrics
@@ -13,37 +15,55 @@ from tests.benchmarks.harness import Figure, Result
 from tests.benchmarks.screen import console
 from tests.processes import until
 
-STEPS, LOOKS = 1_000_000, 50
+STEPS, HOUR = 1_000_000, 3600.0
+EVERY = 5.0  # seconds between two looks
+MOST = 10.0  # MB that count as flat
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+class Look(NamedTuple):
+    """Resident MB (1,000,000 bytes) of both processes, after so many seconds and steps."""
+
+    seconds: float
+    step: int
+    worker: float
+    console: float
+
+
 def memory(folder: Path) -> Result:
-    """Resident megabytes of worker and console while a linear regression trains STEPS steps with the console open."""
-    settings = [f"train.steps={STEPS + 100_000}", "train.threads=1", "train.evaluate_every={ steps = 5000 }"]
-    run = launch.detach("linear-regression", settings, Options("long", folder / "runs"))
-    found: list[tuple[int, float, float]] = []
+    """Worker and console after STEPS steps of digits-mlp, with the console open, and after a tenth of them."""
+    return _watch(folder, lambda look: look.step / STEPS)
+
+
+def hour(folder: Path) -> Result:
+    """The same after an hour, however many steps those are, and after a tenth of it."""
+    return _watch(folder, lambda look: look.seconds / HOUR)
+
+
+def _watch(folder: Path, share: Callable[[Look], float]) -> Result:
+    settings = ["train.epochs=10000000", "train.threads=1"]
+    run = launch.detach("digits-mlp", settings, Options("long", folder / "runs"))
+    looks: list[Look] = []
     try:
         until(lambda: len(Metrics(run.path)) > 100, "the run")
+        begin = time.monotonic()
         with console(run, (120, 40)) as terminal:
-            for look in range(1, LOOKS + 1):
-                _reach(run, STEPS * look // LOOKS)
-                step = len(Metrics(run.path))
-                found.append((step, _resident(_worker(run)), _resident(terminal.process.pid)))
+            while not looks or share(looks[-1]) < 1:
+                time.sleep(EVERY)
+                assert run.state() == "running", run.last("state")
+                memories = _resident(_worker(run)), _resident(terminal.process.pid)
+                looks.append(Look(time.monotonic() - begin, len(Metrics(run.path)), *memories))
     finally:
         os.kill(_worker(run), signal.SIGKILL)
-    figures = []
-    for name, index in (("worker", 1), ("console", 2)):
-        early, late = found[LOOKS // 10 - 1][index], found[-1][index]
-        figures.append(Figure(f"{name} after {found[-1][0]:,} steps", f"{late:.0f} MB"))
-        figures.append(Figure(f"{name}, more than after {found[LOOKS // 10 - 1][0]:,}", f"{late - early:+.1f} MB"))
-    return Result(figures, {}, {"step, worker, console": found})
-
-
-def _reach(run: RunFolder, step: int) -> None:
-    stored = Metrics(run.path)
-    while len(stored) < step:
-        assert run.state() == "running", run.last("state")
-        time.sleep(0.2)
+    early, late = next(look for look in looks if share(look) >= 0.1), looks[-1]
+    figures = [Figure("steps", f"{late.step:,} in {late.seconds / 60:.0f} min")]
+    for name in ("worker", "console"):
+        now, more = getattr(late, name), getattr(late, name) - getattr(early, name)
+        figures.append(Figure(name, f"{now:.0f} MB"))
+        figures.append(
+            Figure(f"{name}, more than at {early.step:,}", f"{more:+.1f} MB", f"≤ {MOST:.0f} MB", more <= MOST)
+        )
+    return Result(figures, {}, {"seconds, step, worker, console": looks})
 
 
 def _worker(run: RunFolder) -> int:
@@ -53,5 +73,4 @@ def _worker(run: RunFolder) -> int:
 
 
 def _resident(pid: int) -> float:
-    """MB (1,000,000 bytes)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 1e6
