@@ -26,8 +26,8 @@ ROWS = (1, 4, 4)  # sequences of four rows
 class Family(NamedTuple):
     """A model, small, and how it is trained here.
 
-    steps: in the cross of all families, optimizers, scalars and clipping as the suite trains it: so many that a
-    family's 20 pairs take 2 to 4 s on one core. 200 of all would take ten minutes: see `cross.py`.
+    steps: in the cross of all families, optimizers, scalars and clipping as the suite trains it: a few rounds of the
+    batches, since another update shows in the first ones. 200 of all would take ten minutes: see `cross.py`.
     """
 
     keys: dict[str, Any]
@@ -39,29 +39,29 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
-    "linear": Family({"name": "linear"}, (6,), "batched", steps=100),
-    "polynomial": Family({"name": "polynomial", "degree": 2}, (3,), "batched", steps=50),
-    "softmax": Family({"name": "softmax", "bias": False}, IMAGE, "batched", steps=50),
-    "mlp": Family({"name": "mlp", "widths": [8, 6]}, (6,), "batched", steps=100),
-    "mlp-maxout": Family({"name": "mlp", "widths": [6], "activation": "maxout"}, IMAGE, "batched", steps=40),
+    "linear": Family({"name": "linear"}, (6,), "batched", steps=30),
+    "polynomial": Family({"name": "polynomial", "degree": 2}, (3,), "batched", steps=25),
+    "softmax": Family({"name": "softmax", "bias": False}, IMAGE, "batched", steps=25),
+    "mlp": Family({"name": "mlp", "widths": [8, 6]}, (6,), "batched", steps=40),
+    "mlp-maxout": Family({"name": "mlp", "widths": [6], "activation": "maxout"}, IMAGE, "batched", steps=20),
     "mlp-norm": Family(
-        {"name": "mlp", "widths": [8, 6], "activation": "tanh", "batch_norm": True}, IMAGE, "batched", steps=30
+        {"name": "mlp", "widths": [8, 6], "activation": "tanh", "batch_norm": True}, IMAGE, "batched", steps=15
     ),
-    "lenet5": Family({"name": "lenet5"}, (1, 28, 28), "vmap", steps=10, batch=4, rate=0.1),
-    "cnn": Family({"name": "cnn", "channels": [3, 4], "hidden": 6}, IMAGE, "vmap", steps=30, rate=0.3),
-    "cnn-norm": Family({"name": "cnn", "channels": [3], "hidden": 6, "batch_norm": True}, IMAGE, "vmap", steps=30),
+    "lenet5": Family({"name": "lenet5"}, (1, 28, 28), "vmap", steps=5, batch=4, rate=0.1),
+    "cnn": Family({"name": "cnn", "channels": [3, 4], "hidden": 6}, IMAGE, "vmap", steps=12, rate=0.3),
+    "cnn-norm": Family({"name": "cnn", "channels": [3], "hidden": 6, "batch_norm": True}, IMAGE, "vmap", steps=12),
     # At the others' rates it is chaotic: a run alone, too, ends elsewhere where one weight differs in its last digit.
     # On 8 × 8 its last stage would be single pixels, and batch norm divide by a variance near 0.
-    "resnet18": Family({"name": "resnet18", "width": 2}, (1, 16, 16), "vmap", steps=5, batch=8, rate=0.05),
+    "resnet18": Family({"name": "resnet18", "width": 2}, (1, 16, 16), "vmap", steps=3, batch=8, rate=0.05),
     "transformer": Family(
         {"name": "transformer", "width": 8, "heads": 2, "layers": 1, "feedforward": 8},
         ROWS,
         "vmap",
-        steps=20,
+        steps=10,
         rate=0.1,
     ),
-    "rnn": Family({"name": "rnn", "hidden": 5}, ROWS, "loop", steps=30),
-    "lstm": Family({"name": "lstm", "hidden": 5, "layers": 2}, ROWS, "loop", steps=20),
+    "rnn": Family({"name": "rnn", "hidden": 5}, ROWS, "loop", steps=15),
+    "lstm": Family({"name": "lstm", "hidden": 5, "layers": 2}, ROWS, "loop", steps=10),
 }
 
 
