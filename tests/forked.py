@@ -1,48 +1,69 @@
-"""The grader's processes forked from the tests' own, which has loaded PyTorch: three loads less for each grading."""
+"""Processes that would load PyTorch, forked from the tests' own, which has loaded it: two seconds less for each."""
 
-import importlib
 import os
+import runpy
+import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import IO
+from types import ModuleType, SimpleNamespace
+from typing import IO, Any
 
 import pytest
 
-from engine.labs import graded, learner
+from engine import launch
+from engine.labs import graded, grading, learner
+from engine.study import run as queue
+from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
 from tests.processes import fork, reopen_streams
 
 _HIGHEST = 4096  # descriptors that a test may have open
+_OWN_HANDLERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # which a new program would not have
 
 
 class Forked:
-    """subprocess.Popen of `python -P -m MODULE …`, as far as the grader asks: MODULE.main(…) in a fork."""
+    """subprocess.Popen of `python -P -m MODULE …`, as far as Descent asks: the module is run in a fork."""
 
     def __init__(
         self,
         command: Sequence[str],
         *,
         stdin: int,
-        stdout: int,
-        stderr: int | IO[bytes],
-        cwd: Path,
-        env: Mapping[str, str],
-        start_new_session: bool,
+        stdout: int | IO[Any],
+        stderr: int | IO[Any],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        start_new_session: bool = False,
         pass_fds: Sequence[int] = (),
+        close_fds: bool = True,
+        text: bool = False,
+        errors: str | None = None,
     ) -> None:
-        assert (stdin, stdout, start_new_session) == (subprocess.DEVNULL, subprocess.PIPE, True)
+        assert (stdin, close_fds) == (subprocess.DEVNULL, True)
         _, _, option, module, *arguments = command
         assert option == "-m"
-        main = importlib.import_module(module).main
-        read, write = os.pipe()
-        errors = write if isinstance(stderr, int) else stderr.fileno()
+        reads: dict[str, int] = {}  # our ends of the pipes, by the stream's name
+
+        def written(name: str, given: int | IO[Any]) -> int:
+            if not isinstance(given, int):
+                return given.fileno()
+            assert given == subprocess.PIPE
+            reads[name], end = os.pipe()
+            return end
+
+        out = written("stdout", stdout)
+        err = out if stderr == subprocess.STDOUT else written("stderr", stderr)
+        ends = {end for end, given in ((out, stdout), (err, stderr)) if given == subprocess.PIPE}
 
         def run() -> int:
-            os.setsid()
-            for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), write, errors)):
+            if start_new_session:
+                os.setsid()
+            for number in _OWN_HANDLERS:
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
                 os.dup2(descriptor, number)
             lowest = 3
             for kept in (*sorted(pass_fds), _HIGHEST):
@@ -50,17 +71,36 @@ class Forked:
                 lowest = kept + 1
             reopen_streams()
             sys.stdout.reconfigure(line_buffering=True)
-            os.environ.update(env)
-            os.chdir(cwd)
-            try:
-                return int(main(*arguments))
-            except SystemExit as leaving:
-                return int(leaving.code or 0)
+            if env is not None:
+                os.environ.clear()
+                os.environ.update(env)
+            if cwd is not None:
+                os.chdir(cwd)
+            return _run(module, arguments)
 
         self.pid = fork(run)
-        os.close(write)
-        self.stdout = open(read, "rb", buffering=0)  # noqa: SIM115 - the grader closes it
+        for end in ends:
+            os.close(end)
+        mode, buffering = ("r", -1) if text else ("rb", 0)
+        streams = {name: open(end, mode, buffering, errors=errors) for name, end in reads.items()}  # noqa: SIM115
+        self.stdout, self.stderr = streams.get("stdout"), streams.get("stderr")
         self.returncode: int | None = None
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        self.wait()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -79,8 +119,35 @@ class Forked:
         return self.returncode
 
 
+def _run(module: str, arguments: Sequence[str]) -> int:
+    """`python -m MODULE …` here; its exit code."""
+    sys.argv = [module, *arguments]
+    warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning, "runpy")
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    return 0
+
+
+def _fork_from(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    for module in modules:
+        monkeypatch.setattr(module, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Forked}))
+
+
 @pytest.fixture
 def forked_grader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a grading starts is forked, instead of loading PyTorch anew."""
-    for module in (graded, learner):
-        monkeypatch.setattr(module, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Forked}))
+    """What a grading starts is forked, and so is the grader itself, instead of loading PyTorch anew."""
+    _fork_from(monkeypatch, grading, graded, learner)
+
+
+@pytest.fixture
+def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue's jobs are forked, instead of loading PyTorch anew."""
+    _fork_from(monkeypatch, queue)
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers in the background are forked, instead of loading PyTorch anew."""
+    _fork_from(monkeypatch, launch)

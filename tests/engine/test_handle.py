@@ -12,6 +12,7 @@ import pytest
 import engine
 from engine.control import RefusedError
 from engine.errors import DescentError
+from tests.forked import forked_workers  # noqa: F401 - a fixture
 
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 
@@ -51,6 +52,7 @@ async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("forked_workers")
 async def test_a_run_is_drawn_forked_and_taken_up_again(tmp_path: Path) -> None:
     run = await engine.start("digits-mlp", ["train.steps=2000", "train.threads=1"], run_id="mine", runs_dir=tmp_path)
     await run.pause()

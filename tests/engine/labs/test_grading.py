@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from engine.views_verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
 from tests.forked import forked_grader  # noqa: F401 - a fixture
-from tests.processes import process
+from tests.processes import Child
+
+Descent = Callable[..., Child]
 
 TIMED = """
 [[lab.checks]]
@@ -31,6 +34,7 @@ bonus = true
 """
 
 
+@pytest.mark.usefixtures("forked_grader")
 def test_right_work_passes_with_every_value(tmp_path: Path) -> None:
     """A learner with the right answer would not pass, or not see by how much."""
     lab = make_lab(tmp_path, CHECKS + TIMED, grade_table='[lab.grade]\nset = ["members.repeats=3", "train.seed=7"]')
@@ -138,19 +142,22 @@ def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
     assert verdict.as_json()["checks"][0]["value"] is None
 
 
-def test_lab_check_keeps_the_attempt_and_only_its_last_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("forked_grader")
+def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
+    descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Progress would be lost, the disk filled with graded runs, or `last` would name one of them."""
     monkeypatch.chdir(tmp_path)
     lab = make_lab(tmp_path)
     work = work_on(lab, tmp_path / "work", code=START)
     begin(lab, work)
-    done = process(["lab", "check", "slow", "--json"])
+    done = descent("lab", "check", "slow", "--json").end()
     assert done.code == ExitCode.CHECK_FAILED, done
     assert done.json["met"] == 2
     assert "not filled in yet" in done.json["checks"][1]["error"]
     before = last_graded("slow")
     work.code.write_text(SOLVED)  # type: ignore[union-attr]
-    done = process(["lab", "check", "slow", "--lang", "ko"])
+    done = descent("lab", "check", "slow", "--lang", "ko").end()
     assert done.code == 0, done
     assert "통과했습니다" in done.out
     record = progress.load().of("slow")
@@ -162,11 +169,14 @@ def test_lab_check_keeps_the_attempt_and_only_its_last_runs(tmp_path: Path, monk
     assert library.known_runs(tmp_path / "runs") == []
 
 
-def test_lab_check_comes_after_start_and_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("forked_grader")
+def test_lab_check_comes_after_start_and_predictions(
+    descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A learner who skips a step would not be told which."""
     monkeypatch.chdir(tmp_path)
     lab = make_lab(tmp_path)
-    done = process(["lab", "check", "slow"])
+    done = descent("lab", "check", "slow").end()
     assert done.code == ExitCode.WRONG_USE
     assert "descent lab start slow" in done.err
     work = work_on(lab, tmp_path / "work")
@@ -175,19 +185,22 @@ def test_lab_check_comes_after_start_and_predictions(tmp_path: Path, monkeypatch
     kept = json.loads(state.read_text())
     kept["labs"]["slow"]["predictions"] = {}
     state.write_text(json.dumps(kept))
-    done = process(["lab", "check", "slow"])
+    done = descent("lab", "check", "slow").end()
     assert done.code == ExitCode.WRONG_USE
     assert "descent lab predict slow bias=" in done.err
 
 
-def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("forked_grader")
+def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(
+    descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`lab check` would wait for ever with a verdict that is longer than a pipe holds, or keep all of the output."""
     monkeypatch.chdir(tmp_path)
     lab = make_lab(tmp_path)
     code = SOLVED.replace("return 2 * x", "print('hello' * 50_000); return 2 * x")
     work = work_on(lab, tmp_path / "work", code=code)
     begin(lab, work)
-    done = process(["lab", "check", "slow", "--json"])
+    done = descent("lab", "check", "slow", "--json").end()
     assert done.code == 0, done
     assert done.json["printed"].startswith("hellohello")
     assert done.json["printed"].endswith("bytes more")
@@ -195,7 +208,7 @@ def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(tmp_path: Path, monk
     assert progress.load().of("slow").count == 1
     file = work.file()
     file.write_text(file.read_text().replace('name = "mse"', f'code = "slow.py:{"x" * 70_000}"'))
-    done = process(["lab", "check", "slow", "--json"])
+    done = descent("lab", "check", "slow", "--json").end()
     assert done.code == ExitCode.WRONG_USE, done.json["problem"]
     assert len(done.out) > 1 << 16
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.engine.labs.grades import begin, make_lab, work_on
-from tests.processes import process
+from tests.forked import forked_grader  # noqa: F401 - a fixture
+from tests.processes import Child, process
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +49,17 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
     (folder / "handin.json").write_text(json.dumps(manifest))
 
 
-def test_honest_work_agrees_and_a_polished_verdict_does_not(hand_in: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("forked_grader")
+def test_honest_work_agrees_and_a_polished_verdict_does_not(
+    hand_in: Path, descent: Callable[..., Child], tmp_path: Path
+) -> None:
     """An instructor would believe what a file says, or doubt what is right."""
     cheat = Path(shutil.copytree(hand_in, tmp_path / "=cheat"))
     verdict = json.loads((cheat / "verdict.json").read_text())
     verdict["checks"][0]["value"] = 1e-9
     rewrite(cheat, "verdict.json", json.dumps(verdict).encode())
     words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--csv", "table.csv"]
-    done = process([*words, "--json"])
+    done = descent(*words, "--json").end()
     assert done.code == ExitCode.CHECK_FAILED
     honest, polished = done.json["handins"]
     assert (honest["outcome"], honest["handed_in"], honest["ours"]) == ("agrees", "4/4", "4/4"), honest

@@ -13,6 +13,7 @@ import pytest
 
 from engine.metrics import Metrics
 from engine.run import RunFolder, worker_pid
+from tests.forked import forked_jobs  # noqa: F401 - a fixture
 from tests.processes import DESCENT, Child, Done, Held, process, until
 
 Descent = Callable[..., Child]
@@ -138,6 +139,7 @@ def _has_said(child: Child, words: str) -> bool:
     return (child.folder / "out").exists() and words in child.printed()
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent, held: Held, tmp_path: Path) -> None:
     """A node that runs out of memory would cost the jobs under way, or train them beside their own copies."""
     started = subprocess.Popen([*DESCENT, *SEEDS], cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -160,6 +162,7 @@ def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent,
     assert [event["to"] for event in first.events() if event["event"] == "resumed"] == [25]
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     descent: Descent, held: Held, tmp_path: Path
 ) -> None:
