@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 DESCENT = [sys.executable, "-m", "engine.cli"]
-DEADLINE = 120.0  # seconds after which a test gives up; no measure of anything
+DEADLINE = 240.0  # seconds after which a test gives up; no measure of anything
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

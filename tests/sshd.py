@@ -17,7 +17,7 @@ import pytest
 
 import engine
 from engine.run import worker_pid
-from tests.processes import DESCENT, until
+from tests.processes import DEADLINE, DESCENT, until
 
 SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 CONFIG = """
@@ -48,7 +48,7 @@ class Machine:
     def answers(self, *commands: str) -> list[dict[str, Any]]:
         """Log in, give each command, and log out; the JSON objects that they printed."""
         script = " && ".join(f"descent {command} --json" for command in commands)
-        done = subprocess.run(self.command(script), capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(self.command(script), capture_output=True, text=True, check=False, timeout=DEADLINE)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

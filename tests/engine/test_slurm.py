@@ -12,7 +12,7 @@ import pytest
 
 from engine.metrics import Metrics
 from engine.run import RunFolder
-from tests.processes import DESCENT, Child, Done, Held, until
+from tests.processes import DEADLINE, DESCENT, Child, Done, Held, until
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "engine" / "docs" / "batch-jobs.md"
@@ -66,7 +66,7 @@ class Slurm:
 
 
 def ended(job: "subprocess.Popen[str]") -> Done:
-    out, err = job.communicate(timeout=120)
+    out, err = job.communicate(timeout=DEADLINE)
     return Done(job.returncode, out, err)
 
 

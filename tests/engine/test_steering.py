@@ -21,12 +21,11 @@ from engine.metrics import Metrics
 from engine.options import Options
 from engine.run import RunFolder, summary
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
-
-DEADLINE = 60.0
+from tests.processes import DEADLINE
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of `condition`; fails after a minute."""
+    """The first true value of `condition`; fails after minutes."""
     deadline = time.monotonic() + DEADLINE
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"

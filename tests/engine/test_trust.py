@@ -17,7 +17,7 @@ import pytest
 from engine.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
 from engine.metrics import Metrics
 from engine.run import RunFolder
-from tests.processes import Child, kill, until
+from tests.processes import DEADLINE, Child, kill, until
 
 Descent = Callable[..., Child]
 LIVE = (
@@ -42,7 +42,7 @@ def run(descent: Descent, runs: Path) -> Iterator[tuple[Child, RunFolder]]:
 
 def connect(folder: RunFolder) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(60)
+    client.settimeout(DEADLINE)
     client.connect(str(folder.path / "control.sock"))
     return client
 

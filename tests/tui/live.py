@@ -11,11 +11,10 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from engine.run import RunFolder
-from tests.processes import Child
+from tests.processes import DEADLINE, Child
 from tests.processes import until as wait_for
 from tui.widgets.chart import Chart
 
-LONGEST = 60.0  # seconds after which a test gives up; no measure of anything
 LONG = (
     "train.epochs=100000",
     "train.evaluate_every=500",
@@ -40,13 +39,13 @@ def start(folder: Path, *settings: str, preset: str = "digits-mlp") -> tuple[Chi
 
 async def until(pilot: Pilot[Any], condition: Callable[[], Any], what: str) -> Any:
     """Let the app work until `condition` returns something true; that."""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         await pilot.pause(0.02)
-    raise AssertionError(f"waited {LONGEST:.0f} s for {what}; the screen:\n{shown(pilot)}")
+    raise AssertionError(f"waited {DEADLINE:.0f} s for {what}; the screen:\n{shown(pilot)}")
 
 
 def shown(pilot: Pilot[Any], *, charts: bool = True) -> str:

@@ -15,11 +15,11 @@ from textual.pilot import Pilot
 from engine import library
 from engine.metrics import Layout
 from engine.preset import load_preset
+from tests.processes import DEADLINE
 from tui.app import DescentApp
 from tui.terminal import Terminal
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
-DEADLINE = 30.0  # seconds after which a test gives up; no measure of anything
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 PRESETS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.run import RunFolder
-from tests.processes import until
+from tests.processes import DEADLINE, until
 from tests.tui.live import LONG, commands
 from tests.tui.tmux import Terminal, terminal
 
@@ -21,7 +21,10 @@ def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, term
     settings = [word for setting in LONG for word in ("--set", setting)]
     descent = [sys.executable, "-m", "engine.cli"]
     started = subprocess.run(
-        [*descent, "run", "digits-mlp", "--detach", "--id", "mine", *settings], cwd=tmp_path, check=True, timeout=60
+        [*descent, "run", "digits-mlp", "--detach", "--id", "mine", *settings],
+        cwd=tmp_path,
+        check=True,
+        timeout=DEADLINE,
     )
     assert started.returncode == 0
     run = RunFolder(tmp_path / "runs" / "mine")

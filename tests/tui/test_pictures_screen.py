@@ -1,6 +1,7 @@
 """The pictures' screen, on real workers: a student opens it to see what the net has learned, live and afterwards."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,14 +12,12 @@ from textual.screen import Screen
 import tui.app
 from engine import pictures
 from engine.run import RunFolder
-from tests.processes import Child, kill, until
+from tests.processes import DEADLINE, Child, kill, until
 from tests.tui import made_pictures
 from tui.app import DescentApp
 from tui.screens.pictures import Pictures
 from tui.terminal import Terminal
 from tui.widgets.picture import PictureView
-
-DEADLINE = 40.0
 
 
 @pytest.fixture
@@ -40,7 +39,8 @@ def shown(app: DescentApp) -> str:
 
 
 async def wait(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
-    for _ in range(int(DEADLINE / 0.02)):
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
         await pilot.pause(0.02)
         if condition():
             return

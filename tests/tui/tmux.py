@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 
 class Terminal:
@@ -19,7 +19,7 @@ class Terminal:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
 
     def run(self, *words: str) -> str:
-        done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=False, timeout=DEADLINE)
         return done.stdout
 
     def start(self, words: list[str], cwd: Path, session: str = "t") -> None:
