@@ -43,39 +43,53 @@ def english(text: str) -> set[str]:
     return {word for word in re.findall(r"[A-Za-z_]{3,}", text) if word.lower() not in NAMES}
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_a_run_of_a_korean_lab_speaks_korean(here: Path, size: tuple[int, int]) -> None:
+async def test_a_run_of_a_korean_lab_speaks_korean(here: Path) -> None:
     """State, titles, log, bottom line and dialogs would be English as soon as anything runs."""
     file = here / f"{LAB}.toml"
     file.write_text(file.read_text().replace("epochs = 100", "epochs = 100000"))
     app = console(lab=LAB, language="ko")
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")
         run = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
         await until(pilot, lambda: run.snapshot is not None and run.snapshot.step > 100, "its steps")
         await pilot.press("space")
         await until(pilot, lambda: run.snapshot.state == "paused" and "일시정지" in shown(pilot), "the pause")
-        text = shown(pilot)
-        top, *_, status, keys = text.splitlines()
-        assert not english(top.replace(run.snapshot.short_id, "")), top
-        assert not english(status), status
-        assert not english(keys), keys
-        titles = [line for line in text.splitlines() if "╭" in line]
-        assert titles
-        assert not english(" ".join(titles)), titles
-        assert "손실" in " ".join(titles)
-        assert max(cell_len(line) for line in text.splitlines()) <= size[0]
+        for size in ((80, 24), (120, 40), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: is_drawn(pilot, size), f"the screen of {size}")
+            speaks_korean(shown(pilot), run.snapshot.short_id, size[0])
+        await pilot.press("i")
+        await until(
+            pilot, lambda: "학습 손실과 학습이 지나온 경로" in shown(pilot) or "손실 곡면" in shown(pilot), "pictures"
+        )
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is run, "the console again")
         await pilot.press("x")
         await until(pilot, lambda: "저장하지 않고 중단" in shown(pilot), "the question")
         await pilot.press("d")
         await until(pilot, lambda: run.snapshot.state == "stopped" and "중단" in shown(pilot), "the end")
         await pilot.press("f1")
         await until(pilot, lambda: "이 화면" in shown(pilot), "help")
-        await pilot.press("escape", "i")
-        await until(
-            pilot, lambda: "학습 손실과 학습이 지나온 경로" in shown(pilot) or "손실 곡면" in shown(pilot), "pictures"
-        )
+
+
+def is_drawn(pilot: Any, size: tuple[int, int]) -> bool:
+    """Whether the paused console fills a terminal of that size."""
+    lines = shown(pilot).splitlines()
+    longest = max(map(cell_len, lines))
+    return len(lines) == size[1] and size[0] - 2 <= longest <= size[0] and "일시정지" in "".join(lines)
+
+
+def speaks_korean(text: str, run_id: str, width: int) -> None:
+    top, *_, status, keys = text.splitlines()
+    assert not english(top.replace(run_id, "")), top
+    assert not english(status), status
+    assert not english(keys), keys
+    titles = [line for line in text.splitlines() if "╭" in line]
+    assert titles
+    assert not english(" ".join(titles)), titles
+    assert "손실" in " ".join(titles)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
 
 
 async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:

@@ -25,7 +25,7 @@ def passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     template.make(LAB, work / "labs")
     file = work / "labs" / LAB / "lab.toml"
     why = "The loss of the best line is about the variance of the noise, 0.1² = 0.01."
-    file.write_text(file.read_text().replace(why, f"{why}\n\n" + "More of it.\n\n" * 20 + LAST + "\n\n"))
+    file.write_text(file.read_text().replace(why, f"{why}\n\n" + "More of it.\n\n" * 8 + LAST + "\n\n"))
     steps = list(range(1, 11))
     curve = {"chart": "loss", "series": "train", "step": steps} | dict.fromkeys(("mean", "low", "high"), [0.5] * 10)
     (file.parent / "reference.json").write_text(json.dumps(curve))
@@ -50,6 +50,15 @@ async def opened(pilot: Any) -> Passed:
     return screen
 
 
+async def pressed_until(pilot: Any, key: str, text: str) -> None:
+    """`key` leads to where `text` is."""
+    for _ in range(60):
+        if text in shown(pilot):
+            return
+        await pilot.press(key)
+    await until(pilot, lambda: text in shown(pilot), f"{text!r}, by {key}")
+
+
 async def test_both_curves_have_a_name_and_are_of_the_same_preset(passed: Path) -> None:
     """A learner would take the curve of another preset for their own, or not know which is which."""
     app = console(lab=LAB, language="en")
@@ -66,15 +75,10 @@ async def test_all_of_it_can_be_read_on_a_small_screen(passed: Path) -> None:
     app = console(lab=LAB, language="en")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        for _ in range(10):
-            await pilot.press("pagedown")
-        await until(pilot, lambda: LAST in shown(pilot), "the end of the explanation")
-        for _ in range(10):
-            await pilot.press("pageup")
-        await until(pilot, lambda: "you said 0.01" in shown(pilot), "the beginning")
-        for _ in range(60):
-            await pilot.press("down")
-        await until(pilot, lambda: LAST in shown(pilot), "the end again, by the arrows")
+        assert LAST not in shown(pilot)
+        await pressed_until(pilot, "pagedown", LAST)
+        await pressed_until(pilot, "pageup", "you said 0.01")
+        await pressed_until(pilot, "down", LAST)
 
 
 async def test_the_chart_is_drawn_anew_in_another_size(passed: Path) -> None:

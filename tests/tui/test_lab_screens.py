@@ -160,23 +160,28 @@ async def test_a_hint_is_shown_and_recorded(here: Path) -> None:
             await opened(pilot)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_korean_stays_within_the_screen(here: Path, size: tuple[int, int]) -> None:
+async def test_korean_stays_within_the_screen(here: Path) -> None:
     """Wide characters would push lines over the edge, or the texts would stay English."""
     ready_to_run(here)
     app = lab_app("ko")
-    async with app.run_test(size=size) as pilot:
+
+    async def at_each_size(word: str) -> None:
+        """From the largest on; it ends at the smallest."""
+        for size in ((200, 60), (120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: app.screen.size == size, f"the screen of {size}")
+            words = {word, "너무 느린 직선"} if size[0] > 80 else {word}
+            await until(pilot, lambda words=words: all(one in shown(pilot) for one in words), f"{words}")
+            assert max(cell_len(line) for line in shown(pilot).splitlines()) <= size[0]
+
+    async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: "너무 느린 직선" in shown(pilot), "the title")
-        text = shown(pilot)
-        assert max(cell_len(line) for line in text.splitlines()) <= size[0]
-        assert "학습 실행" in text
+        await at_each_size("학습 실행")
+        assert "너무 느린 직선" in shown(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LabConsole), "the console")
-        await until(pilot, lambda: "완료" in shown(pilot), "the end")
-        assert max(cell_len(line) for line in shown(pilot).splitlines()) <= size[0]
-        if size[0] == 80:  # text and console take turns
-            await pilot.press("t")
+        await at_each_size("완료")
+        await pilot.press("t")  # text and console take turns
         await until(pilot, lambda: "너무 느린 직선" in shown(pilot), "the text")
 
 
