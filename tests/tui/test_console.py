@@ -202,6 +202,7 @@ async def test_what_went_wrong_under_a_dialog_is_asked_about_after_it(tmp_path: 
             await on_screen(pilot, "e edit")
             await pilot.press("question_mark")
             await until(pilot, lambda: not isinstance(pilot.app.screen, Console), "the help")
+            await Run(run).checkpoint()  # what is replayed to find the layer begins here
             await Run(run).set("optimizer.lr=1e30")
             await until(pilot, lambda: run.state() == "paused", "the pause")
             await pilot.press("escape")

@@ -59,7 +59,7 @@ def test_a_terminal_that_nobody_reads(attach: Open, live: tuple[Child, RunFolder
     run = live[1]
     terminal = attach()
     fill(terminal, run)
-    trains_on(run, 10_000)
+    trains_on(run, 2000)
     assert terminal.process.poll() is None
     terminal.read_on()
     paused(terminal, run)
@@ -71,7 +71,7 @@ def fill(terminal: BareTerminal, run: RunFolder) -> None:
     terminal.type(WHOLE_SCREEN * 20)
     before = -1
     while before != (before := terminal.unread()):
-        trains_on(run, 1000)
+        trains_on(run, 300)
     assert before > 0
 
 
@@ -90,7 +90,7 @@ def test_a_console_that_is_stopped_and_continued(attach: Open, live: tuple[Child
     run = live[1]
     terminal = attach()
     terminal.process.send_signal(signal.SIGSTOP)
-    trains_on(run, 5000)
+    trains_on(run, 1000)
     terminal.process.send_signal(signal.SIGCONT)
     paused(terminal, run)
 
