@@ -1,6 +1,6 @@
 """Every shipped lab, by the real grader: its reference solution passes, its unsolved start does not.
 
-The grader's processes are forked here; `tests/engine/labs` has them load PyTorch each, as a learner's do.
+The grader's processes are forked here; in `tests/engine/labs` some load PyTorch each, as a learner's do.
 """
 
 import ast

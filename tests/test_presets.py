@@ -17,6 +17,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from engine import library
+from engine.metrics import Metrics
 from engine.preset import load_preset
 from engine.run import RunFolder
 from engine.training import losses, models
@@ -125,8 +126,8 @@ def test_logistic_regression_agrees_with_scikit_learn(tmp_path: Path) -> None:
 
 def test_xor_is_solved_from_nearly_every_start(tmp_path: Path) -> None:
     """A learner would see 'a small MLP learns xor' fail. Its header has the count of 50 seeds; here are 8."""
-    made = [run("xor-mlp", tmp_path / str(seed), f"train.seed={seed}") for seed in range(8)]
-    assert sum(reached(run)["train_accuracy"] == 1 for run in made) >= 7
+    rows = Metrics(run("xor-mlp", tmp_path, "train.seed=0", "members.repeats=8").path)
+    assert sum(rows.column("accuracy", seed)[-1] == 1 for seed in range(8)) >= 7
 
 
 def test_digits_mlp_reaches_95_percent(tmp_path: Path) -> None:
@@ -165,6 +166,6 @@ def test_a_checkpoint_rebuilds_the_model_that_was_tested(mnist_mlp: RunFolder, r
 
 
 @pytest.mark.slow
-def test_mnist_cnn_reaches_98_5_percent(real_data: Path, tmp_path: Path) -> None:
-    """Three epochs of a small CNN would no longer beat the MLP."""
-    assert reached(run("mnist-cnn", tmp_path, data_root=real_data))["test_accuracy"] >= 0.985
+def test_one_epoch_of_mnist_cnn_reaches_98_percent(real_data: Path, tmp_path: Path) -> None:
+    """A small CNN would no longer beat the MLP. Its header has what it reaches in three epochs; one is 98.4%."""
+    assert reached(run("mnist-cnn", tmp_path, "train.epochs=1", data_root=real_data))["test_accuracy"] >= 0.98

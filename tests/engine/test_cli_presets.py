@@ -1,5 +1,6 @@
 """The command line is what a batch job, a script and a newcomer meet: words, exit codes, one JSON line."""
 
+import functools
 import json
 import os
 import pty
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, library, load_preset
+from engine import cli, library, load_preset, machine
 from engine.copying import schema_text
 from engine.errors import ExitCode
 
@@ -177,8 +178,11 @@ def test_data_list(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["data", "fetch", "minst"]) == ExitCode.WRONG_USE
 
 
-def test_doctor_finds_what_is_broken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_what_is_broken(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that can't write its folder would be found out only after the queue."""
+    monkeypatch.setattr(machine, "probe_torch", functools.cache(machine.probe_torch))  # it loads torch anew: once
     assert cli.main(["doctor", "--json"]) == 0
     subjects = {check["subject"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert {"Python", "PyTorch", "CPUs", "OpenMP", "runs folder", "mnist"} <= set(subjects)
