@@ -37,6 +37,7 @@ class Material:
     tell: Callable[[str], None]
     limits: Limits
     _runs: dict[str, Graded] = field(default_factory=dict)
+    _splits: dict[tuple[Part, str, bool], Any] = field(default_factory=dict)
 
     # --- runs ---
 
@@ -107,7 +108,10 @@ class Material:
 
     def split(self, part: Part, split: str, of: str, *, raw: bool) -> Any:
         """`inputs` or `targets` of a split, as an array. CheckError where there is no such split."""
-        found = self._data.data(**self._source(part), split=split, raw=raw)
+        key = (part, split, raw)
+        if key not in self._splits:  # a split of MNIST takes half a second on its way here, and checks ask often
+            self._splits[key] = self._data.data(**self._source(part), split=split, raw=raw)
+        found = self._splits[key]
         if found is None:
             raise CheckError(said.NO_SPLIT.with_(split=split))
         return found[of]

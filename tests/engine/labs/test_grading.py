@@ -14,7 +14,7 @@ from engine.labs import graded as graded_runs
 from engine.labs import progress
 from engine.labs.grading import grade, last_graded, private_folder, process_words, told
 from engine.labs.imports import imported
-from engine.labs.learner import Limits
+from engine.labs.learner import Learner, Limits
 from engine.views_verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
@@ -265,6 +265,34 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     assert against(told_of["lr"], "ko") == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
     assert against(told_of["many"], "en") == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
     assert "instead" not in against(told_of["loss"], "en")
+
+
+@pytest.mark.usefixtures("forked_grader")
+def test_data_are_read_once_for_all_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check on MNIST would take half a second more for every mention of its images."""
+    checks = """
+    [[lab.checks]]
+    id = "many"
+    text = { en = "There are inputs.", ko = "입력이 있습니다." }
+    value = 'len(train_x) - len(train_y[0:1])'
+    least = 1
+    [[lab.checks]]
+    id = "wide"
+    text = { en = "They differ.", ko = "서로 다릅니다." }
+    value = 'max(train_x) - min(train_x)'
+    least = 0.1
+    """
+    asked: list[str] = []
+    data = Learner.data
+
+    def counted(reader: Learner, **of: str) -> object:
+        asked.append(of["split"])
+        return data(reader, **of)
+
+    monkeypatch.setattr(Learner, "data", counted)
+    verdict = graded(work_on(make_lab(tmp_path, checks), tmp_path / "work"), tmp_path)
+    assert verdict.passed, verdict
+    assert asked == ["train"]
 
 
 def test_two_gradings_of_a_lab_do_not_share_a_folder(tmp_path: Path) -> None:
