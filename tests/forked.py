@@ -20,6 +20,7 @@ from engine.study import run as queue
 from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
 from tests.processes import fork, reopen_streams
 
+GRADER = (grading, graded, learner)
 _HIGHEST = 4096  # descriptors that a test may have open
 _OWN_HANDLERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # which a new program would not have
 
@@ -130,7 +131,8 @@ def _run(module: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _fork_from(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+def fork_from(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    """What these modules start from now on is forked."""
     for module in modules:
         monkeypatch.setattr(module, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Forked}))
 
@@ -138,16 +140,16 @@ def _fork_from(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
 @pytest.fixture
 def forked_grader(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a grading starts is forked, and so is the grader itself, instead of loading PyTorch anew."""
-    _fork_from(monkeypatch, grading, graded, learner)
+    fork_from(monkeypatch, *GRADER)
 
 
 @pytest.fixture
 def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue's jobs are forked, instead of loading PyTorch anew."""
-    _fork_from(monkeypatch, queue)
+    fork_from(monkeypatch, queue)
 
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers in the background are forked, instead of loading PyTorch anew."""
-    _fork_from(monkeypatch, launch)
+    fork_from(monkeypatch, launch)

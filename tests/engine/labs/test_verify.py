@@ -16,8 +16,8 @@ from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.engine.labs.grades import begin, make_lab, work_on
-from tests.forked import forked_grader  # noqa: F401 - a fixture
-from tests.processes import Child, process
+from tests.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
+from tests.processes import Child
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,10 @@ def handed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("class")
     lab = make_lab(home)
     begin(lab, work_on(lab, home / "work"))
-    done = process(["lab", "check", "slow", "--json"], cwd=home)
-    assert done.code == 0, done
     with pytest.MonkeyPatch.context() as monkeypatch:
+        fork_from(monkeypatch, *GRADER)
+        done = Child(["lab", "check", "slow", "--json"], tmp_path_factory.mktemp("printed"), cwd=home).start().end()
+        assert done.code == 0, done
         monkeypatch.chdir(home)
         return write(lab, home / "mina", "en")
 
