@@ -246,12 +246,12 @@ def test_a_hundred_clients_at_once_are_all_answered_and_no_step_is_lost(live: tu
 
 def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Edits in force, and one that waits for the next epoch, are part of a checkpoint, to the bit."""
-    ended = []
-    for kill in (False, True):
+    ended: list[RunFolder] = []
+    for kill in (True, False):
         runs = tmp_path / ("killed" if kill else "whole")
         pid, folder = start(
             runs,
-            "train.steps=3000",
+            "train.steps=100000",
             "train.evaluate_every=1000",
             "model.dropout=0.1",
             "train.batch_size=50",
@@ -264,22 +264,27 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
         send(folder.path, "step", {"steps": 9})
         send(folder.path, "set", {"edits": ["train.batch_size=80", "lr_scale=0.5"]})
         send(folder.path, "extend", {"steps": 40})
-        send(folder.path, "checkpoint")
+        at = send(folder.path, "checkpoint")["step"]
         if kill:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             pid = os.fork()
             if pid == 0:
                 os._exit(launch.resume("live", Options(runs_dir=runs, quiet=True)))
+            wait_for(
+                lambda folder=folder: len(Metrics(folder.path)) > 100, "more steps"
+            )  # the next epoch's among them
+            reached = send(folder.path, "pause")["step"]
         else:
-            send(folder.path, "resume")
+            send(folder.path, "step", {"steps": reached - at})
+        assert send(folder.path, "stop")["step"] == reached
         assert ends_with(pid) == 0
         ended.append(folder)
     layouts = [Metrics(folder.path).layout for folder in ended]
     assert layouts[0] is not None
     kept = [i for i, name in enumerate(layouts[0].columns) if name != "time"]
     rows = [Metrics(folder.path).rows()[:, :, kept] for folder in ended]
-    assert rows[0].shape == rows[1].shape == (3040, 1, len(kept))
+    assert rows[0].shape == rows[1].shape == (reached, 1, len(kept))
     assert rows[0].tobytes() == rows[1].tobytes()
     states = [checkpoint.latest(folder)[0] for folder in ended]
     assert states[0] is not None
