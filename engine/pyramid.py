@@ -162,8 +162,7 @@ class Pyramid:
         if begin >= self._values.first:
             return self._extremes(bounds, 0)
         if end - begin <= CLOSE:
-            near = self.values(begin, end)
-            return _both(near, near, bounds[:-1] - begin, bounds[1:] - begin)
+            return _bins(self.values(begin, end), bounds - begin)
         return self._extremes(bounds, 1 if begin // BLOCK >= self._levels[1].first else 2)
 
     def _extremes(self, bounds: Steps, number: int) -> tuple[Floats, Floats]:
@@ -249,6 +248,17 @@ def _mean(blocks: Floats, into: Floats) -> None:
 def _row(held: Floats, which: int) -> Floats:
     """(n,) of values, which have one row, or of blocks."""
     return held if held.ndim == 1 else held[which]
+
+
+def _bins(values: Floats, bounds: Steps) -> tuple[Floats, Floats]:
+    """The extremes of the finite ones of values[bounds[i]:bounds[i + 1]], however wide; NaN where there is none."""
+    low, high = np.full((2, len(bounds) - 1), np.nan, np.float32)
+    filled = bounds[1:] > bounds[:-1]
+    if filled.any():
+        finite = np.where(np.isinf(values), np.float32(np.nan), values)
+        low[filled] = np.fmin.reduceat(finite, bounds[:-1][filled])
+        high[filled] = np.fmax.reduceat(finite, bounds[:-1][filled])
+    return low, high
 
 
 def _both(lows: Floats, highs: Floats, first: Steps, last: Steps) -> tuple[Floats, Floats]:

@@ -1,5 +1,6 @@
 """A spike that the pyramid lost would never be seen on a chart, and a stale one would be seen after a rewind."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -148,6 +149,20 @@ def test_no_extreme_of_a_long_series_is_lost_or_counted_twice(span: tuple[int, i
     _, high = Remembered(values, pieces).series.envelope(edges)
     assert [(high == 1000 + edge).sum() for edge in range(2, 99, 2)] == [1] * 49
     assert all(high[edge] == 1000 + edge or high[edge - 1] == 1000 + edge for edge in range(2, 99, 2))
+
+
+def test_one_bin_may_hold_all_and_a_hundred_none() -> None:
+    """As on the axis of a run that has only begun, where each bin's width taken for the widest would fill memory."""
+    values = np.random.default_rng(5).normal(size=40_000).astype(np.float32)
+    values[10_007] = np.inf
+    series = Remembered(values, pieces=400).series
+    tracemalloc.start()
+    low, high = series.envelope(np.linspace(10_000, 1e9, 301).astype(np.int64))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (low[0], high[0]) == (values[10_000:].min(), np.sort(values[10_000:])[-2])
+    assert np.isnan(low[1:]).all()
+    assert peak < 2_000_000
 
 
 def test_a_long_series_that_goes_back_and_on_is_as_one_that_never_did() -> None:
