@@ -1,8 +1,8 @@
 """The colours: dark, light, high contrast, and the terminal's own sixteen.
 
-Every theme defines five variables of ours beside Textual's own: `$train` and `$validation` for the two curves,
-`$trouble` for what went wrong, `$planned` for what is still to come, `$quiet` for what need not be read first. Each
-has a second sign (a shape or a letter) wherever it is used.
+Every theme defines variables of ours beside Textual's own: `$train` and `$validation` for the two curves, `$trouble`
+for what went wrong, `$planned` for what is still to come, `$quiet` for what need not be read first; `$bar` is the
+ground of the top line. Each colour has a second sign (a shape or a letter) wherever it is used.
 """
 
 from rich.style import Style
@@ -46,6 +46,7 @@ def _theme(
     text: str,
     accent: str,
     cursor: str,
+    bar: str,
     ours: tuple[str, str, str, str, str],
     good: str,
     dark: bool,
@@ -57,6 +58,7 @@ def _theme(
             "good": good,
             "rule": panel,
             "cursor": cursor,
+            "bar": bar,
             "block-cursor-background": cursor,
             "block-cursor-foreground": text,
             "block-cursor-blurred-background": cursor,
@@ -100,6 +102,7 @@ THEMES = (
         text="#d9dde4",
         accent="#8aa0bd",
         cursor="#263347",
+        bar="#212834",
         ours=("#5cb2ff", "#f0ab53", "#ff6d6d", "#8e98a8", "#8993a3"),
         good="#74c68a",
         dark=True,
@@ -112,6 +115,7 @@ THEMES = (
         text="#1c2026",
         accent="#4b6584",
         cursor="#dbe6f4",
+        bar="#eff1f3",
         ours=("#0a5fc2", "#a85200", "#c0151c", "#656d79", "#626a76"),
         good="#1d7a3a",
         dark=False,
@@ -124,6 +128,7 @@ THEMES = (
         text="#ffffff",
         accent="#ffffff",
         cursor="#00408a",
+        bar="#222222",
         ours=("#5ac8ff", "#ffd500", "#ff7a7a", "#e0e0e0", "#d0d0d0"),
         good="#6cff8f",
         dark=True,
@@ -155,6 +160,7 @@ THEMES = (
             "ansi-background": "ansi_default",
             "ansi-foreground": "ansi_default",
             "cursor": "ansi_blue",
+            "bar": "ansi_default",
             "border": "ansi_blue",
             "border-blurred": "ansi_bright_black",
             "block-cursor-foreground": "ansi_bright_white",

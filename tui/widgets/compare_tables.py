@@ -47,7 +47,7 @@ class RunLines(Lines):
 class WhoLine(RunLines):
     """The top line: which letter is which run, and whether it still trains."""
 
-    DEFAULT_CSS = "WhoLine { height: 1; padding: 0 1; background: $panel; }"
+    DEFAULT_CSS = "WhoLine { height: 1; padding: 0 1; background: $bar; }"
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.found is None:

@@ -28,7 +28,7 @@ class TopLine(Lines):
     """One line, or none of it where the run is unknown yet."""
 
     DEFAULT_CSS = """
-    TopLine { height: 1; padding: 0 1; background: $panel; }
+    TopLine { height: 1; padding: 0 1; background: $bar; }
     """
 
     snapshot: Snapshot | None = None
