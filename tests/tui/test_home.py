@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from engine import library
+from engine.preset import load_preset
 from engine.run import RunFolder
 from tests.tui.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
-from tui.home import rows
+from tui.home import described, rows
 from tui.home.rows import Nothing
 from tui.screens.home import Home
 from tui.settings import Settings
@@ -248,3 +249,11 @@ async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> 
         await wait(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
     rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
     assert [text[: len(told)] for text in rung] == ([told] if told else [])
+
+
+def test_a_place_is_not_read_as_a_range() -> None:
+    """Numbers joined with a hyphen, "-7.0-2.0" for -7 and 2, would say something else than the preset."""
+    (entry,) = library.presets("ravine-point")
+    lines = described.preset_lines(entry, load_preset(entry.path), [], 60, 40, unicode=True)
+    shown = "\n".join("".join(piece.text for piece in line) for line in lines)
+    assert "point, start -7, 2" in shown

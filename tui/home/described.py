@@ -101,14 +101,17 @@ def _spaced(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A setting as people write it: a tuple as 64, 32; a table as its keys."""
+    """A setting as people write it: widths as 64-32, a place as -7, -2; a table as its keys."""
     match value:
         case bool():
             return "on" if value else "off"
         case tuple() | list():
-            return "-".join(str(part) for part in value)
+            between = "-" if all(isinstance(part, int) for part in value) else ", "  # a minus is no hyphen
+            return between.join(_value(part) for part in value)
         case str():
             return clean(value)
+        case int():
+            return str(value)
         case float():
             return f"{value:g}"
     if hasattr(value, "model_fields_set"):
