@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.events import Key
 from textual.pilot import Pilot
 
 from engine import library
@@ -119,6 +120,13 @@ def console(**options: Any) -> DescentApp:
     app = DescentApp(terminal=options.pop("terminal", Terminal()), theme="dark", **options)
     app.clock = lambda: NOW
     return app
+
+
+def burst(app: App[Any], *keys: str) -> None:
+    """Press keys as a line that stalls delivers them: all at once, none waiting for what the one before it did."""
+    for key in keys:
+        character = key if len(key) == 1 else None
+        app.post_message(Key("space" if key == " " else key, character))
 
 
 def text(app: App[Any]) -> str:

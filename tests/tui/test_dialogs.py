@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import DescentError
-from tests.tui.screens import console, place, seen, text, wait
+from tests.tui.screens import burst, console, place, seen, text, wait
 from tui import settings
 from tui.screens.ask import Ask
 from tui.screens.home import Home
@@ -77,6 +77,17 @@ async def test_overrides(place: Path) -> None:
         await pilot.press("enter")
         await wait(pilot, lambda: got, "the overrides")
     assert got == [["train.epochs=7"]]
+
+
+async def test_keys_in_one_piece_are_taken_in_their_order(place: Path) -> None:
+    """Over a slow line letters and the tab after them come together: one that overtakes completes another key."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        app.push_screen(Overrides("line", "line"))
+        await seen(pilot, "optimizer.lr ")
+        burst(app, *"epo", "tab", *"7")
+        await wait(pilot, lambda: "20 → 7" in text(app), "what it changes")
 
 
 # --- the settings' file ---

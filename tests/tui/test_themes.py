@@ -1,4 +1,4 @@
-"""Colours that can't be told from what is behind them hide a run's state from whoever chose the theme to see better."""
+"""Colours that can't be told from what is behind them hide a run's state from whoever chose them to see."""
 
 import pytest
 from textual.color import Color

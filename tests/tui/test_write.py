@@ -14,8 +14,9 @@ from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
 from engine.labs.work import content
 from tests.tui.live import shown, until
-from tests.tui.screens import console
+from tests.tui.screens import burst, console
 from tui.labs.standing import look
+from tui.screens.ask import Ask
 from tui.screens.lab import LabScreen
 from tui.screens.write import Editor
 
@@ -126,3 +127,13 @@ def graded(error: str) -> None:
     with private_folder(find_lab(LAB), "graded") as place:
         verdict = {"checks": [check], "exit_code": 1, "files": content(look(LAB, "en").files)}
         (place / "verdict.json").write_text(json.dumps(verdict))
+
+
+async def test_what_is_typed_right_before_a_save_or_an_end_is_not_lost(here: Path) -> None:
+    """Over a slow line the last letters and ctrl+s come together: a save without them, an end unasked."""
+    file = here / f"{LAB}.toml"
+    async with editing() as (pilot, _):
+        burst(pilot.app, *"# a", "ctrl+s")
+        await until(pilot, lambda: file.read_text().startswith("# a"), "the save")
+        burst(pilot.app, *"b", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")

@@ -110,9 +110,7 @@ def _value(value: Any) -> str:
             return between.join(_value(part) for part in value)
         case str():
             return clean(value)
-        case int():
-            return str(value)
-        case float():
+        case int() | float():
             return f"{value:g}"
     if hasattr(value, "model_fields_set"):
         parts = [

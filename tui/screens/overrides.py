@@ -5,7 +5,7 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -32,12 +32,23 @@ class Checked(Message):
         self.typed, self.problem, self.changes = typed, problem, changes
 
 
+class _Line(Input):
+    """Completes between the letters before and after: a key of the screen would overtake those that come with it."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.binding.action == "complete":
+            event.stop()
+            event.prevent_default()
+            await self.screen.run_action("complete")
+
+
 class Overrides(ModalScreen[list[str] | None]):
     """Dismissed with the overrides to start with, or None. Shows what each changes, or what is wrong with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back", show=False, id="overrides.back"),
-        Binding("tab", "complete", "Complete a key", show=False, priority=True, id="overrides.complete"),
+        Binding("tab", "complete", "Complete a key", show=False, id="overrides.complete"),
         Binding("ctrl+l", "clear", "Clear the line", show=False, id="overrides.clear"),
     ]
     app: "DescentApp"
@@ -52,7 +63,7 @@ class Overrides(ModalScreen[list[str] | None]):
         box = Vertical(id="overrides", classes="dialog")
         box.border_title = Text(f"start {self._name} with")  # as Text: never markup
         with box:
-            line = Input(
+            line = _Line(
                 placeholder="optimizer.lr=0.01 train.epochs=5",
                 id="overrides-line",
                 select_on_focus=False,

@@ -31,6 +31,9 @@ class Editor(TextArea):
     """A new line begins as far in as the one before it, deeper after a colon; backspace takes a whole indent."""
 
     async def _on_key(self, event: events.Key) -> None:
+        if event.key == "escape":
+            event.prevent_default()  # the screen's, after the letters before it; TextArea would move the focus
+            return
         if event.key == "enter" and not self.read_only:
             event.stop()
             event.prevent_default()
@@ -79,10 +82,10 @@ class Write(Screen[int]):
     .-ascii Write #write-task { border: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "save the file", show=False, priority=True, id="write.save"),
-        Binding("ctrl+n", "next", "the next file", show=False, priority=True, id="write.next"),
-        Binding("ctrl+t", "task", "the tasks, or the file alone", show=False, priority=True, id="write.task"),
-        Binding("escape", "close", "back to the lab", show=False, priority=True, id="write.close"),
+        Binding("ctrl+s", "save", "save the file", show=False, id="write.save"),
+        Binding("ctrl+n", "next", "the next file", show=False, id="write.next"),
+        Binding("ctrl+t", "task", "the tasks, or the file alone", show=False, id="write.task"),
+        Binding("escape", "close", "back to the lab", show=False, id="write.close"),
     ]
 
     def __init__(self, standing: Standing, files: Sequence[Path], at: int = 0) -> None:
