@@ -1,13 +1,13 @@
 """Steering a run by keys: which of them work in its present state, and what each asks of the worker."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.screen import Screen
 
 from engine.errors import DescentError
@@ -17,12 +17,11 @@ from engine.run import RunFolder
 from tui import commander
 from tui.commander import Commander, Order
 from tui.reading.snapshot import Snapshot
+from tui.screens.why_not import STEERING, why_not
 from tui.widgets.status_line import Notice
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
-
-STEERING = ("pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more")
 
 
 class SteeredScreen(Screen[None]):
@@ -77,22 +76,21 @@ class SteeredScreen(Screen[None]):
     # --- what works now ---
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        now = self.snapshot
-        if action not in (*STEERING, "fork", "anomaly"):
-            return True
-        if now is None or now.is_gone or self.descent.read_only:
-            return False
-        trains = now.state in ("running", "paused") and now.host in (None, socket.gethostname())
-        special = {
-            "pause": trains or now.state in ("stopped", "failed", "lost"),
-            "one_step": trains and (self._meant or now.state) == "paused",
-            "stop": trains or now.state == "starting",
-            "evaluate": trains and now.has_validation,
-            "rewind": trains and bool(now.checkpoints),
-            "fork": bool(now.checkpoints),
-            "anomaly": now.anomaly is not None,
-        }
-        return special.get(action, trains)
+        return action not in STEERING or self._why_not(action) is None
+
+    def _why_not(self, action: str) -> str | None:
+        return why_not(action, self.snapshot, meant=self._meant, read_only=self.descent.read_only)
+
+    def on_key(self, event: Key) -> None:
+        """A key that steers, but not now: say why. What the focused pane does with it comes first."""
+        if event.key in self.active_bindings:
+            return
+        for binding in SteeredScreen.BINDINGS:
+            assert isinstance(binding, Binding)
+            keys = self.descent.settings.keys.get(binding.id or "", binding.key).split(",")
+            reason = self._why_not(binding.action.partition("(")[0])
+            if event.key in keys and reason is not None:
+                self.say(Notice(reason, "trouble", since=time.monotonic()))
 
     def steering_hints(self) -> list[tuple[tuple[str, ...], str]]:
         """Ids of bindings, and the label of what they do together; the most wanted first."""
