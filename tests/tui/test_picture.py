@@ -7,6 +7,7 @@ import pytest
 
 from engine.pictures import KINDS, Picture
 from tests.tui import made_pictures
+from tests.tui.contrast import ratio
 from tui.widgets import picture_axes, picture_images
 from tui.widgets.layer_histograms import of_layer
 from tui.widgets.picture import DRAW, draw, svg
@@ -254,6 +255,18 @@ def test_the_ways_of_optimizers_have_letters_rates_and_the_run_s_own_on_top() ->
     lost = np.full((2, 11, 2), np.nan)
     lost[:, 0] = 0.0
     assert "can't be drawn" not in text("paths", 60, 16, ways=lost)
+
+
+@pytest.mark.parametrize("palette", [Palette(), Palette(dark=False, ground=(252, 252, 250), text=(28, 32, 38))])
+def test_the_ways_of_optimizers_can_be_seen_on_the_map(palette: Palette) -> None:
+    """A yellow way on a yellow plateau is none."""
+    ways = np.linspace([[0, 0]] * 7, [[2, i / 6] for i in range(7)], 40, axis=1)
+    many = made_pictures.of("paths", optimizers=list("abcdefg"), rates=[1.0] * 7, means=[1.0] * 7, ways=ways)
+    strips = draw(many, 76, 30, palette).strips()[2:-2]
+    segments = [s for strip in strips for s in strip if s.text.strip(" ▀") and s.style and s.style.bgcolor]
+    drawn = {(s.style.color.get_truecolor(), s.style.bgcolor.get_truecolor()) for s in segments if s.style.color}
+    assert len({front for front, _ in drawn}) >= 7
+    assert min(ratio(front, back) for front, back in drawn) > 2
 
 
 def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:

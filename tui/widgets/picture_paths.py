@@ -10,12 +10,12 @@ from tui.widgets.picture_axes import Floats, Frame, frame
 from tui.widgets.picture_canvas import RGB, Canvas
 from tui.widgets.picture_plane import ends, landscape, point, polyline
 
-LIGHT: RGB = (255, 255, 255)
+FAINT = 0.35  # of the map's colours: seven more must be told apart on them
 
 
 def paths(canvas: Canvas, picture: Picture) -> None:
     """The loss as a map; each optimizer's way in a colour of its own, with its letter where it is farthest from all
-    others; the run's own in white, or bold, over them."""
+    others; the run's own in the text's colour, or bold, over them."""
     arrays, names = picture.arrays, picture.texts("names")
     labels = [
         f"{colours.letter(i)} {clean(name)} {rate:.3g}"
@@ -23,7 +23,7 @@ def paths(canvas: Canvas, picture: Picture) -> None:
     ]
     rows = _rows(labels, canvas.width)
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]), top=1 + len(rows))
-    landscape(canvas, inside, arrays, names[1], "○ start  ● the run  × lowest")
+    landscape(canvas, inside, arrays, names[1], "○ start  ● the run  × lowest", FAINT)
     for row, of_row in enumerate(rows):
         x = 0
         for i in of_row:
@@ -32,16 +32,16 @@ def paths(canvas: Canvas, picture: Picture) -> None:
     for i, way in enumerate(ways):
         known = way[np.isfinite(way).all(axis=1)]
         canvas.braille(inside.left, inside.top, polyline(inside, known[:, 0], known[:, 1]), "", _colour(canvas, i))
-    own = arrays["path"]
-    canvas.braille(inside.left, inside.top, polyline(inside, own[:, 0], own[:, 1]), "strong", LIGHT)
+    own, plain = arrays["path"], canvas.palette.text
+    canvas.braille(inside.left, inside.top, polyline(inside, own[:, 0], own[:, 1]), "strong", plain)
     if len(arrays["minimum"]):
-        point(canvas, inside, arrays["minimum"], "×", (255, 120, 120), "trouble")
-    point(canvas, inside, own[0], "○", LIGHT)
+        point(canvas, inside, arrays["minimum"], "×", None, "trouble")
+    point(canvas, inside, own[0], "○", plain)
     for i in range(len(ways)):
         place = _apart(inside, ways, i)
         if place is not None:
             point(canvas, inside, place, colours.letter(i), _colour(canvas, i))
-    point(canvas, inside, arrays["now"], "●", LIGHT)
+    point(canvas, inside, arrays["now"], "●", plain)
 
 
 def _colour(canvas: Canvas, index: int) -> RGB:

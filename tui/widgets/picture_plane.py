@@ -15,6 +15,7 @@ from tui.widgets.picture_canvas import RGB, Canvas
 
 CROWD = 9  # cells for each point, at least: what is behind them must be seen
 LEVELS = 12  # of a heat map: bands read like a map's contours, and are few bytes to send
+FULL = 0.78  # of a map's colours; the rest is the theme's ground
 
 
 def boundary(canvas: Canvas, picture: Picture, *, top: int = 1) -> None:
@@ -82,15 +83,17 @@ def surface(canvas: Canvas, picture: Picture) -> None:
 # --- parts ---
 
 
-def landscape(canvas: Canvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str) -> None:
-    """`loss` as a map, and its scale on the top row with what is `said` there."""
+def landscape(
+    canvas: Canvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
+) -> None:
+    """`loss` as a map, and its scale on the top row with what is `said` there. full: how strong its colours are."""
     x, y = inside.centres(inside.width, 2 * inside.height)
     loss = resample(arrays["loss"], arrays["x"], arrays["y"], x, y)
     low, high = _finite_ends(arrays["loss"])
     # Logarithmic above the lowest, or the valley floor would be one colour.
     scaled = np.log(loss - low + (high - low) * 1e-3)
-    _map(canvas, inside, scaled, _finite_ends(scaled))
-    _bar(canvas, name, numbers.number(low), numbers.number(high), said)
+    _map(canvas, inside, scaled, _finite_ends(scaled), full)
+    _bar(canvas, name, numbers.number(low), numbers.number(high), said, full)
 
 
 def point(canvas: Canvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong") -> None:
@@ -119,22 +122,23 @@ def polyline(inside: Frame, x: Floats, y: Floats) -> NDArray[np.bool_]:
     return dots
 
 
-def _map(canvas: Canvas, inside: Frame, values: Floats, ends: tuple[float, float]) -> None:
+def _map(canvas: Canvas, inside: Frame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
     share = (values - ends[0]) / (ends[1] - ends[0])
     bands = np.clip(np.floor(np.nan_to_num(share, nan=1.0, posinf=1.0) * LEVELS), 0, LEVELS - 1) / (LEVELS - 1)
     if canvas.palette.shades:
-        canvas.image(inside.left, inside.top, colours.mixed(colours.scale(bands), canvas.palette.ground, 0.78))
+        canvas.image(inside.left, inside.top, colours.mixed(colours.scale(bands), canvas.palette.ground, full))
     else:
         canvas.shade(inside.left, inside.top, bands[::2] * 0.8)
 
 
-def _bar(canvas: Canvas, name: str, low: str, high: str, said: str) -> None:
+def _bar(canvas: Canvas, name: str, low: str, high: str, said: str, full: float = FULL) -> None:
     """The scale of a map, on the top row."""
     x = canvas.text(0, 0, f"{name}  {low} ", "quiet")
     cells = LEVELS if canvas.width >= 70 else LEVELS // 2
     share = np.linspace(0, 1, cells)
     if canvas.palette.shades:
-        canvas.image(x, 0, np.repeat(colours.scale(share)[None], 2, axis=0))
+        shown = colours.mixed(colours.scale(share), canvas.palette.ground, full)
+        canvas.image(x, 0, np.repeat(shown[None], 2, axis=0))
     else:
         canvas.shade(x, 0, share[None] * 0.8)
     canvas.text(x + cells, 0, f" {high}  {said}", "quiet")
