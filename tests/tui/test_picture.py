@@ -285,6 +285,7 @@ def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
     assert drawn.splitlines()[0] == "validation accuracy of 4 folds  │ mean  ─ ± 1 sd  1 without"
     assert "mean 96.0%  sd 1.0%  se 0.6%  n 3" in drawn
     assert drawn.count("•") == 3
+    assert "96%" in drawn.rstrip().splitlines()[-1]  # as the mean is written
     empty = text("spread", 60, 12, values=[np.nan] * 4, mean=[np.nan], sd=[np.nan], se=[np.nan])
     assert "no score  n 0" in empty
     groups = [f"lr {i}" for i in range(40)]

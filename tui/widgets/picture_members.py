@@ -72,10 +72,11 @@ def spread(canvas: Canvas, picture: Picture) -> None:
         _block(canvas, picture, groups[group], group, 1 + row * block, block, (low, high))
     bottom = min(canvas.height - 2, 1 + min(shown, len(groups)) * block)
     canvas.text(0, bottom, "─" * canvas.width, "quiet")
-    for value, label in axes.horizontal(low, high, cells=canvas.width, unit="").ticks:
-        column = _column(value, (low, high), canvas.width)
+    whole, sign = (100, "%") if metric.endswith("accuracy") else (1, "")
+    for value, label in axes.horizontal(whole * low, whole * high, cells=canvas.width, unit="").ticks:
+        column = _column(value / whole, (low, high), canvas.width)
         canvas.text(column, bottom, "┬", "quiet")
-        canvas.middle(column, bottom + 1, label, "quiet")
+        canvas.middle(column, bottom + 1, f"{label}{sign}", "quiet")
 
 
 def _highest(values: Floats, within: tuple[float, float], width: int) -> int:
