@@ -1,6 +1,7 @@
 """Text for people: values as TOML shows them, without control characters, and the likely meant word."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import date, time
@@ -9,6 +10,8 @@ from itertools import islice
 LONGEST_VALUE = 60
 LONGEST_LIST = 8
 _DEEPEST = 3
+# ECMA-48: control sequences; strings, as a title; two characters.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 # Cc would let a file drive the terminal; Cf holds the marks that reorder text; Cs can't be printed.
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -19,6 +22,11 @@ def clean(text: str) -> str:
         return text  # nearly all: a log of thousands of lines is cleaned at once
     spaced = " ".join(text.split()) if any(c in text for c in "\n\r\t\v\f\u2028\u2029\x85") else text
     return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)
+
+
+def without_escapes(text: str) -> str:
+    """`text` without the sequences by which a program colours a terminal, and not with what is left of them."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def shorten(text: str, longest: int = LONGEST_VALUE) -> str:

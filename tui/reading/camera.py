@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.follow import Follower, Member
-from engine.texts import clean
+from engine.texts import clean, without_escapes
 from tui.reading import live
 from tui.reading.digest import digest_of
 from tui.reading.log import Log
@@ -295,4 +295,4 @@ def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, .
             text = file.read().decode(errors="replace")
     except OSError:
         return ()
-    return tuple(clean(line.expandtabs(4)) for line in text.splitlines()[-lines:])
+    return tuple(clean(line.expandtabs(4)) for line in without_escapes(text).splitlines()[-lines:])

@@ -1,0 +1,24 @@
+"""What a program prints for a terminal must be readable where it is shown as text."""
+
+import pytest
+
+from engine.texts import clean, without_escapes
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("\x1b[1;31merror\x1b[0m: no data", "error: no data"),
+        ("\x1b[38;2;255;0;0m\x1b[?25lhidden cursor", "hidden cursor"),
+        ("\x1b]0;a title\x07text \x1b]8;;https://x\x1b\\link", "text link"),
+        ("\x1b]0;never ended\nthe next line", "\nthe next line"),
+        ("\x1b(Bplain [31m as it is", "plain [31m as it is"),
+    ],
+)
+def test_colours_leave_no_codes_behind(printed: str, shown: str) -> None:
+    """A library's coloured warning would be shown as "[1;31merror[0m"."""
+    assert without_escapes(printed) == shown
+
+
+def test_what_is_left_of_a_broken_sequence_is_not_obeyed() -> None:
+    assert "\x1b" not in clean(without_escapes("\x1b[31é \x1b"))
