@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.geometry import Size
 from textual.widgets import Input
@@ -19,7 +20,8 @@ from tui.reading.snapshot import Anomaly, Snapshot
 from tui.screens.console import Console
 from tui.screens.pictures import Pictures
 from tui.widgets import legend
-from tui.widgets.lines import width_of
+from tui.widgets.chart_data import Line
+from tui.widgets.lines import Piece, width_of
 from tui.widgets.run_log import folded
 from tui.widgets.status_line import Notice, StatusLine
 from tui.widgets.top_line import top_line
@@ -154,6 +156,25 @@ async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
         await until(pilot, lambda: "from my own code" in shown(pilot), "the output")
         await pilot.press("l")
         await until(pilot, lambda: "learning rate" in shown(pilot), "the charts")
+
+
+def test_a_long_name_leaves_room_for_the_numbers() -> None:
+    """On 80 columns the step, which moves, would give way to a name, which is known."""
+    now = Snapshot(
+        "손글씨-프리셋", "아주-길고-긴-실행-이름-가나다라마바사아자차", "running", step=24_500, total_steps=4_000_000
+    )
+    shown = top(now, 80)
+    assert "step 24.5k/4M" in shown
+    assert shown.startswith("손글씨-프리셋 아주-길고-긴-")
+    assert width_of([Piece(shown)]) <= 80
+
+
+def test_what_explains_a_chart_gives_way_to_its_value() -> None:
+    """On 80 columns a layer's charts had the beginning of a sentence, and no number."""
+    line = Line("norm", None, np.array([0.0427], np.float32), np.array([0.0427], np.float32), "train")
+    for room, words in ((60, "gradient norm: near 0: nothing arrives  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
+        pieces = legend.title("gradient norm: near 0: nothing arrives", [line], room, unicode=True)
+        assert "".join(text for text, _ in pieces) == words
 
 
 async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None:

@@ -18,8 +18,13 @@ Pieces = list[tuple[str, str]]  # text and style
 
 
 def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Say = str) -> Pieces:
-    """The chart's name, and as many of its lines with their latest value as there is room for."""
-    pieces: Pieces = [(fitted(say(clean(name)), room, unicode=unicode), "")]
+    """The chart's name, and as many of its lines with their latest value as there is room for.
+
+    Of a name with an explanation, as in "weight norm: growing", the name alone where there is no room for both.
+    """
+    name = say(clean(name))
+    name = name if cell_len(name) <= room else name.partition(": ")[0]
+    pieces: Pieces = [(fitted(name, room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]
     alone = sum(line.style != "planned" for line in named) == 1

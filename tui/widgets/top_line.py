@@ -22,6 +22,7 @@ STYLES = {
 }
 LONGEST_STATE = len("starting")
 SHORTEST_BAR = 5
+LONGEST_NAME = 20
 
 
 class TopLine(Lines):
@@ -53,7 +54,10 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     word, style = sign(now.state), STYLES[now.state]
     state = f"{word} {fitted(say(now.state), LONGEST_STATE)}" if wide else word
     which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
-    name = [Piece(now.preset, "strong"), Piece(which, "quiet"), Piece(gap), Piece(state, style)]
+    # A long name of the user's leaves room for the numbers.
+    longest = max(LONGEST_NAME, width // 4)
+    named = [*cut([Piece(now.preset, "strong")], longest), *cut([Piece(which, "quiet")], longest)]
+    name = [*named, Piece(gap), Piece(state, style)]
     if now.state == "starting" and not now.step:
         return cut([*name, Piece(say(f"{gap}{stage_words(now.stage)}…"), "quiet")], width)
     epoch = [Piece(gap), *_count(say("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
