@@ -12,6 +12,7 @@ from engine.run import RunFolder
 from tests.tui.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
 from tui.home import described, rows
 from tui.home.rows import Nothing
+from tui.screens.help import actions_of
 from tui.screens.home import Home
 from tui.settings import Settings
 from tui.widgets.listing import Listing
@@ -257,3 +258,11 @@ def test_a_place_is_not_read_as_a_range() -> None:
     lines = described.preset_lines(entry, load_preset(entry.path), [], 60, 40, unicode=True)
     shown = "\n".join("".join(piece.text for piece in line) for line in lines)
     assert "point, start -7, 2" in shown
+
+
+async def test_the_palette_names_each_key_once(place: Path) -> None:
+    """It would say "/ /" of the key that finds."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert actions_of(app.screen)["find"][0] == "/"

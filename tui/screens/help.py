@@ -63,8 +63,8 @@ def actions_of(screen: Screen[Any]) -> dict[str, tuple[str, str]]:
     for node, binding, enabled, _ in screen.active_bindings.values():
         if node is screen and enabled and binding.id and binding.description:
             keys = screen.app.get_key_display(binding)
-            before = found.get(binding.action)
-            found[binding.action] = (f"{before[0]} {keys}" if before else keys, binding.description)
+            before = found[binding.action][0].split() if binding.action in found else []
+            found[binding.action] = (" ".join(dict.fromkeys([*before, keys])), binding.description)
     return found
 
 
