@@ -129,6 +129,16 @@ def test_losses_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
     assert np.isnan(data.lines[0].low).sum() == 10
 
 
+def test_a_loss_that_is_no_number_now_is_not_the_last_that_was_one(tmp_path: Path) -> None:
+    run = _Run(tmp_path, 400)
+    run.train(50)
+    run.train(20, loss=math.nan)
+    for smoothing in (0.0, 0.6):
+        assert math.isnan(curves.loss_curve(run.follow(), 100, smoothing=smoothing).lines[-1].latest or 0.0)
+    run.train(1)
+    assert curves.loss_curve(run.follow(), 100, smoothing=0.0).lines[-1].latest == pytest.approx(2 / (1 + 70 / 50))
+
+
 def test_not_measured_is_no_gap(tmp_path: Path) -> None:
     run = _Run(tmp_path, 1000)
     run.train(300)
