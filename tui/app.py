@@ -144,6 +144,8 @@ class DescentApp(App[None]):
     def on_runs_seen(self, message: RunsSeen) -> None:
         from tui.screens.home import Home
 
+        if not self.screen_stack:
+            return  # the app is ending
         before, self.runs = self.runs or (), message.runs
         for run in notices.ended(before, message.runs):
             self._announce(run)

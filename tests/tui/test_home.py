@@ -10,6 +10,7 @@ from engine import library
 from engine.preset import load_preset
 from engine.run import RunFolder
 from tests.tui.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
+from tui.app import DescentApp, RunsSeen
 from tui.home import described, rows
 from tui.home.rows import Nothing
 from tui.screens.help import actions_of
@@ -250,6 +251,13 @@ async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> 
         await wait(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
     rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
     assert [text[: len(told)] for text in rung] == ([told] if told else [])
+
+
+def test_runs_that_are_seen_while_the_app_ends_do_it_no_harm(tmp_path: Path) -> None:
+    """Its screens are gone by then: the console would end with a crash report."""
+    app = DescentApp(runs_dir=tmp_path)
+    app.on_runs_seen(RunsSeen(()))
+    assert app.screen_stack == []
 
 
 def test_a_place_is_not_read_as_a_range() -> None:
