@@ -2,7 +2,6 @@
 
 import functools
 import socket
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from engine.history import History
 from engine.metrics import Layout, generations
 from engine.pyramid import Pyramid
-from engine.run import ALIVE, STARTING_GRACE, RunFolder, State, worker_pid
+from engine.run import RunFolder, State, state_now
 from engine.segments import Segment, valid
 from engine.tail import LOOK_BACK, Tail
 
@@ -56,8 +55,7 @@ class Follower:
             self.layout = Layout.load(self.folder.path)
         if not self.facts:
             self.facts = self.folder.facts()
-        self._read_events()
-        self.state = self._state_now()
+        self.state = self._state_now()  # reads the events
         self._read_rows()
         now = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
         return now != before
@@ -85,25 +83,11 @@ class Follower:
         return frozenset(member for member, (how, _) in self.ended.items() if how == "diverged")
 
     def _state_now(self) -> State:
-        state = self._state_written()
-        if state not in ALIVE or worker_pid(self.folder.path) is not None:
-            return state
-        self._read_events()  # a worker that has just ended wrote so before it let go of its lock
-        state = self._state_written()
-        if state not in ALIVE or self.facts.get("host", socket.gethostname()) != socket.gethostname():
-            return state
-        return "starting" if state == "starting" and time.time() - self._since() < STARTING_GRACE else "lost"
+        return state_now(self.folder, self._look_for_state, lambda: str(self.facts.get("host", socket.gethostname())))
 
-    def _since(self) -> float:
-        """When the state was written; of a run that wrote none, when its folder was made."""
-        try:
-            return float(self._last_state.get("time") or self.folder.path.stat().st_mtime)
-        except OSError:
-            return 0.0  # the folder is gone
-
-    def _state_written(self) -> State:
-        state: State = self._last_state.get("state", "starting")
-        return state
+    def _look_for_state(self) -> dict[str, Any]:
+        self._read_events()
+        return self._last_state
 
     # --- rows ---
 

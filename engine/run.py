@@ -96,20 +96,7 @@ class RunFolder:
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
-        written = self._state_written()
-        state: State = written.get("state", "starting")
-        if state not in ALIVE:
-            return state
-        if self.host() != socket.gethostname():
-            return "lost" if self._is_silent() else state
-        if worker_pid(self.path) is not None:
-            return state
-        written = self._state_written()  # a worker that has just ended wrote so before it let go of its lock
-        state = written.get("state", "starting")
-        if state not in ALIVE:
-            return state
-        since = written["time"] if written else self.path.stat().st_mtime
-        return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+        return state_now(self, self._state_written, self.host)
 
     def _state_written(self) -> dict[str, Any]:
         """The last event that says a state; empty before the first."""
@@ -121,13 +108,6 @@ class RunFolder:
         started = (e for e in reversed(read_json_lines(self.events_file)) if e.get("state") == "starting")
         last: dict[str, Any] = next(started, {})
         return str(last.get("host", self.facts().get("host", socket.gethostname())))
-
-    def _is_silent(self) -> bool:
-        """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
-        try:
-            return time.time() - (self.path / "worker.lock").stat().st_mtime > SILENCE
-        except OSError:
-            return False
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """The latest event of a kind."""
@@ -174,6 +154,35 @@ def create(
             f"can't make the run folder {path}: {error.strerror}; choose another place with --runs-dir"
         ) from None
     return RunFolder(path)
+
+
+def state_now(run: RunFolder, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
+    """The last state written, unless the worker that wrote it is gone.
+
+    last: reads the log to its end, and returns the event that says the state; an empty one before the first.
+    """
+    for _ in range(2):  # a worker that has just ended wrote so before it let go of its lock
+        written = last()
+        state: State = written.get("state", "starting")
+        if state not in ALIVE:
+            return state
+        if host() != socket.gethostname():
+            return "lost" if _is_silent(run) else state
+        if worker_pid(run.path) is not None:
+            return state
+    try:
+        since = float(written["time"] if written else run.path.stat().st_mtime)
+    except OSError:
+        return "lost"  # the folder is gone
+    return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+
+
+def _is_silent(run: RunFolder) -> bool:
+    """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
+    try:
+        return time.time() - (run.path / "worker.lock").stat().st_mtime > SILENCE
+    except OSError:
+        return False
 
 
 def valid_events(run: RunFolder, until: int | None = None) -> list[tuple[int, dict[str, Any]]]:

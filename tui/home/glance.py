@@ -3,17 +3,19 @@
 import contextlib
 import math
 import os
+import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine import library
 from engine.metrics import Layout
-from engine.run import ALIVE, RunFolder, failed_at_start
+from engine.run import ALIVE, RunFolder, failed_at_start, state_now
 from engine.texts import clean, shorten
+from tui.home.told import Reached, Told
 
 POINTS = 96  # of the curve that is kept of each run
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
@@ -41,7 +43,7 @@ class Glance:
     loss: tuple[float, ...] = ()
     last_loss: float | None = None
     accuracy: bool = False
-    evaluations: tuple[tuple[str, int, float | None, float | None], ...] = ()  # split, step, loss, accuracy
+    reached: Mapping[str, Reached] = field(default_factory=dict)  # by split: the latest evaluation
     reason: str = ""
     stage: str = ""
     seconds: float | None = None
@@ -77,8 +79,7 @@ class Glance:
 
     def last(self, split: str) -> tuple[float | None, float | None] | None:
         """Loss and accuracy of the latest evaluation on a split."""
-        found = [(loss, accuracy) for name, _, loss, accuracy in self.evaluations if name == split]
-        return found[-1] if found else None
+        return self.reached.get(split)
 
 
 class Glances:
@@ -86,6 +87,7 @@ class Glances:
 
     def __init__(self) -> None:
         self._kept: dict[Path, tuple[tuple[Any, ...], Glance]] = {}
+        self._told: dict[Path, Told] = {}  # of live runs
 
     def of(self, path: Path) -> Glance:
         """A run as it is now; one whose files can't be read has a `problem`."""
@@ -94,16 +96,20 @@ class Glances:
         if kept is not None and kept[0] == signature and not kept[1].alive:
             return kept[1]
         try:
-            seen = _read(RunFolder(path), kept[1] if kept is not None and kept[0] == signature else None)
+            told = self._told.setdefault(path, Told(RunFolder(path)))
+            seen = _read(RunFolder(path), told, kept[1] if kept is not None and kept[0] == signature else None)
         except Exception as error:  # the files may hold anything, and one broken run must not hide the others
             why = shorten(clean(f"{type(error).__name__}: {error}"), 200)
             seen = Glance(RunFolder(path), state="damaged", problem=why)
         self._kept[path] = signature, seen
+        if not seen.alive:
+            self._told.pop(path, None)
         return seen
 
     def forget(self, gone: Iterable[Path]) -> None:
         for path in gone:
             self._kept.pop(path, None)
+            self._told.pop(path, None)
 
 
 def _signature(path: Path) -> tuple[Any, ...]:
@@ -122,27 +128,29 @@ def _signature(path: Path) -> tuple[Any, ...]:
 
 def glances_of(folders: Sequence[RunFolder]) -> list[Glance]:
     """A first look at each of these."""
-    return [_read(RunFolder(folder.path.resolve()), None) for folder in folders]
+    found = [RunFolder(folder.path.resolve()) for folder in folders]
+    return [_read(folder, Told(folder), None) for folder in found]
 
 
-def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
-    if unchanged is not None:
-        state = folder.state()  # a killed worker writes nothing
+def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
+    def last_state() -> Mapping[str, Any]:
+        told.look()
+        return told.state
+
+    facts = folder.facts()
+    state = state_now(folder, last_state, lambda: _host(told, facts))
+    if unchanged is not None:  # but for its state: a killed worker writes nothing
         return unchanged if state == unchanged.state else Glance(**{**vars(unchanged), "state": state})
-    facts, events = folder.facts(), folder.events()
     layout = Layout.load(folder.path)
     rows = _Rows(folder.path, layout)
-    states = [event for event in events if event.get("event") == "state"]
-    total = next((event["total_steps"] for event in reversed(events) if "total_steps" in event), None)
-    evaluations = tuple(_evaluations(events))
     step = rows.count
     return Glance(
         folder,
-        state=folder.state(),
-        host=folder.host(),
+        state=state,
+        host=_host(told, facts),
         preset=clean(str(facts.get("preset", ""))),
         step=step,
-        total=_whole(total or facts.get("total_steps")),
+        total=_whole(told.total or facts.get("total_steps")),
         epoch=step / int(facts["steps_per_epoch"]) if facts.get("steps_per_epoch") else None,
         started=facts.get("started") or folder.preset.stat().st_mtime,
         changed=_changed(folder),
@@ -151,30 +159,18 @@ def _read(folder: RunFolder, unchanged: Glance | None) -> Glance:
         loss=rows.curve("loss", POINTS),
         last_loss=rows.near("loss", step - 1),
         accuracy=layout is not None and "accuracy" in layout.columns,
-        evaluations=evaluations,
-        reason=clean(str(states[-1].get("reason") or "")) if states else "",
-        stage=next((str(e.get("stage")) for e in reversed(events) if e.get("event") == "stage"), ""),
+        reached=told.reached(),
+        reason=clean(str(told.state.get("reason") or "")),
+        stage=str(told.last.get("stage", {}).get("stage") or ""),
         seconds=rows.at("time", step - 1),
         began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
         of_study=library.study_of(folder.path) is not None,
     )
 
 
-def _evaluations(events: list[dict[str, Any]]) -> Iterator[tuple[str, int, float | None, float | None]]:
-    """Split, step, loss and accuracy of each evaluation: means over the members, or over a sweep's winner."""
-    winner = next((event for event in reversed(events) if event.get("event") == "winner"), None)
-    together: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for event in events:
-        if event.get("event") == "evaluation" and (winner is None or event.get("member", 0) in winner["members"]):
-            together.setdefault((str(event["split"]), int(event["step"])), []).append(event)
-    for (split, step), told in together.items():
-        losses = [event["loss"] for event in told if event.get("loss") is not None]
-        shares = [event["accuracy"] for event in told if event.get("accuracy") is not None]
-        yield split, step, _mean(losses), _mean(shares)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _host(told: Told, facts: Mapping[str, Any]) -> str:
+    """The machine that trained the run last; this one's name until it is known."""
+    return str(told.began.get("host") or facts.get("host") or socket.gethostname())
 
 
 def _whole(value: Any) -> int | None:

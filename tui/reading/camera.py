@@ -103,11 +103,14 @@ class Camera:
         )
 
     def _want(self, trends: Collection[str]) -> None:
-        """All that a snapshot and the charts show, in one pass over the past: a long run is a large file."""
+        """All that a snapshot and the charts show, in one pass over the past: a long run is a large file.
+
+        The first picture has no sparklines yet: charts come sooner where those wait for a pass of their own.
+        """
         if self.follower.layout is None:
             return
         names = [layer["name"] for layer in self.follower.layout.layers]
-        shown = [f"layer.{name}.grad_norm" for name in trends or names[:FIRST_TRENDS]]
+        shown = [f"layer.{name}.grad_norm" for name in trends or names[:FIRST_TRENDS]] if self._taken else []
         if self._who == 0:
             self.follower.want([*SHOWN, "time", *shown])
         else:
