@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.pyramid import Pyramid
+from engine.follow.pyramid import Pyramid
 from tui.charts.smoothing import average
 
 

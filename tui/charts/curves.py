@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.follow import Follower, Member
-from engine.pyramid import Pyramid
-from engine.rising import take
+from engine.follow.pyramid import Pyramid
+from engine.follow.rising import take
 from tui.charts.sampling import (
     View,
     Zoom,

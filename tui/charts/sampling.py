@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.follow import Follower
-from engine.pyramid import Pyramid
+from engine.follow.pyramid import Pyramid
 from tui.charts import smoothing as smoothed
 from tui.charts.smoothing import Smooth
 from tui.charts.x_scale import Scale, XMode, scale, total_steps

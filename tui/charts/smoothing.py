@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.growing import Floats
-from engine.pyramid import Pyramid
+from engine.follow.growing import Floats
+from engine.follow.pyramid import Pyramid
 
 BLOCK = 64  # values that one row of a matrix product smooths
 PIECE = 64 * BLOCK  # values of one product: it is too small to be divided among threads, and stays in the cache

@@ -6,9 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import rising
-from engine.follow import Follower
-from engine.pyramid import Pyramid, Steps
+from engine.follow import Follower, rising
+from engine.follow.pyramid import Pyramid, Steps
 from tui.reading.digest import digest_of
 
 XMode = Literal["step", "epoch", "time"]

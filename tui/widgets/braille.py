@@ -6,7 +6,7 @@ A picture of dots is (4 × rows, 2 × columns) bool, the top left first.
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pyramid import Steps
+from engine.follow.pyramid import Steps
 
 Dots = NDArray[np.bool_]
 Bits = NDArray[np.uint8]  # (rows, columns): the eight dots of each cell

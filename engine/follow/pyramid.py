@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.growing import Floats, Growing
+from engine.follow.growing import Floats, Growing
 
 BLOCK = 16  # values of one level that become one of the next
 PIECE = 2048  # blocks worked on at once: they stay in the cache

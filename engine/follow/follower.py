@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.history import History
+from engine.follow.history import History
+from engine.follow.pyramid import Pyramid
+from engine.follow.segments import Segment, valid
+from engine.follow.tail import LOOK_BACK, Tail
 from engine.metrics import Layout, generations
-from engine.pyramid import Pyramid
 from engine.run import RunFolder, State, state_now
-from engine.segments import Segment, valid
-from engine.tail import LOOK_BACK, Tail
 
 AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take more memory
 

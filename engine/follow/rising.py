@@ -7,8 +7,8 @@ line from each block of 256 steps to the next.
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.growing import Floats
-from engine.pyramid import BLOCK, Pyramid, Steps
+from engine.follow.growing import Floats
+from engine.follow.pyramid import BLOCK, Pyramid, Steps
 
 UNIT = BLOCK**2
 

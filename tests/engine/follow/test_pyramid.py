@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine import rising
-from engine.pyramid import MOST_BREAKS, Pyramid
+from engine.follow import rising
+from engine.follow.pyramid import MOST_BREAKS, Pyramid
 
 LENGTHS = (0, 1, 15, 16, 17, 255, 256, 4097, 70_001)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.history import KEPT, History
+from engine.follow.history import KEPT, History
 from engine.run import Events, RunFolder
 
 EACH = KEPT // 2
