@@ -142,9 +142,14 @@ class Pyramid:
     def unit(self, total: int) -> int:
         """Steps of a point, of which a series of `total` steps has KEPT at most: 1, or those of a level's block."""
         number = 0
-        while total > KEPT * BLOCK**number or (number == 1 and self._levels[1].first > 0):
+        while total > KEPT * BLOCK**number or (number == 1 and not self._has_all_blocks):
             number += 1
         return int(BLOCK**number)
+
+    @property
+    def _has_all_blocks(self) -> bool:
+        """Whether none of the first level was let go."""
+        return len(self._levels) == 1 or self._levels[1].first == 0
 
     def _level(self, unit: int) -> Growing | None:
         number = round(math.log(unit, BLOCK))
@@ -163,7 +168,7 @@ class Pyramid:
             return self._extremes(bounds, 0)
         if end - begin <= CLOSE:
             return _bins(self.values(begin, end), bounds - begin)
-        return self._extremes(bounds, 1 if begin // BLOCK >= self._levels[1].first else 2)
+        return self._extremes(bounds, 1 if begin // BLOCK >= self._levels[1].first else 2)  # so long, it has both
 
     def _extremes(self, bounds: Steps, number: int) -> tuple[Floats, Floats]:
         """From level `number` up; level 0 is the values."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.follow import rising
-from engine.follow.pyramid import MOST_BREAKS, Pyramid
+from engine.follow.pyramid import KEPT, MOST_BREAKS, Pyramid
 
 LENGTHS = (0, 1, 15, 16, 17, 255, 256, 4097, 70_001)
 
@@ -182,6 +182,18 @@ def test_a_long_series_that_goes_back_and_on_is_as_one_that_never_did() -> None:
         assert np.nanmax(long.series.envelope(edges)[1]) == np.nanmax(exact.envelope(edges)[1])
         assert long.series.latest() == new[-1]
         np.testing.assert_allclose(long.series.means(256, 0), expected.means(256, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [0, 3, 20, 70_000, 600_000])
+@pytest.mark.parametrize("total", [100, 100_000, 1_000_000, 10**9])
+def test_means_of_points_for_any_length_and_plan(length: int, total: int) -> None:
+    """A run that has only begun may have a long plan, and one that is long a short one."""
+    values = np.random.default_rng(6).random(length).astype(np.float32)
+    series = Remembered(values, pieces=9).series
+    unit = series.unit(max(total, length))
+    assert max(total, length) / unit <= KEPT
+    whole = values[: length // unit * unit].astype(np.float64).reshape(-1, unit).mean(axis=1)
+    np.testing.assert_allclose(series.means(unit, 0), whole, rtol=1e-4)
 
 
 def test_the_latest_number_is_found_in_what_was_let_go() -> None:
