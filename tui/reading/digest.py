@@ -26,7 +26,9 @@ class Points:
         """Add a point, or correct the last one."""
         if not self._length or self._room[0, self._length - 1] != step:
             if self._length == self._room.shape[1]:
-                self._room = np.concatenate([self._room, np.empty_like(self._room)], axis=1)
+                larger = np.empty((2, 2 * self._length))  # what is not written to yet takes no memory
+                larger[:, : self._length] = self._room
+                self._room = larger
             self._length += 1
         at = self._length - 1
         self._room[0, at], self._room[1, at] = step, value  # in one go it takes twice as long
@@ -49,21 +51,22 @@ class Points:
 class Digest:
     """One run's events as far as its curves need them.
 
+    alone: the run has one member, whose evaluations are their own mean and are kept once.
     batches: (step, steps an epoch from there on). total_steps: as planned last. known: events that are in it.
     """
 
-    def __init__(self, diverged: frozenset[int]) -> None:
+    def __init__(self, diverged: frozenset[int], *, alone: bool) -> None:
         self._marks: list[tuple[int, str, str]] = []
         self.batches: list[tuple[int, int]] = []
         self.total_steps: int | None = None
         self.known = 0
-        self._diverged = diverged
+        self._diverged, self._alone = diverged, alone
         self._points: dict[tuple[str, str, Member], Points] = {}
         self._together: dict[tuple[str, str], tuple[int, dict[int, float]]] = {}  # of the last step: who said what
 
     def points(self, split: str, name: str, member: Member = "mean") -> Points:
         """The evaluations of one member, or their mean over those that have not diverged."""
-        return self._points.get((split, name, member)) or Points()
+        return self._points.get((split, name, 0 if self._alone and member == "mean" else member)) or Points()
 
     def marks_between(self, first: int, last: int) -> list[tuple[int, str, str]]:
         """(step, words, style) of what was changed from step `first` to `last`, both with it."""
@@ -91,7 +94,7 @@ class Digest:
         split, step, member = str(event.get("split")), int(event["step"]), int(event.get("member", 0))
         value = math.nan if event[name] is None else float(event[name])
         self._of(split, name, member).put(step, value)
-        if member in self._diverged:
+        if self._alone or member in self._diverged:
             return
         at, together = self._together.get((split, name), (-1, {}))
         if at != step:
@@ -108,7 +111,7 @@ class Digest:
         return self._points[key]
 
 
-_kept: weakref.WeakKeyDictionary[Follower, tuple[tuple[int, frozenset[int]], Digest]] = weakref.WeakKeyDictionary()
+_kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
 
 
 def digest_of(follower: Follower) -> Digest:
@@ -116,10 +119,11 @@ def digest_of(follower: Follower) -> Digest:
 
     For whoever may read the follower now.
     """
-    of = follower.rewinds, follower.diverged
+    alone = follower.layout is not None and len(follower.layout.members) == 1
+    of = follower.rewinds, follower.diverged, alone
     made, digest = _kept.get(follower, (None, None))
     if digest is None or made != of:
-        digest = Digest(follower.diverged)
+        digest = Digest(follower.diverged, alone=alone)
         _kept[follower] = of, digest
     for event in follower.events[digest.known :]:
         digest.add(event)

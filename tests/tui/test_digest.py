@@ -1,0 +1,47 @@
+"""Evaluations as curves take them: a point that is lost or counted twice is a curve that lies."""
+
+import math
+
+import pytest
+
+from engine.follow import Member
+from tui.reading.digest import Digest
+
+
+def _evaluated(step: int, loss: float | None, member: int = 0) -> dict[str, object]:
+    return {"event": "evaluation", "split": "validation", "step": step, "member": member, "loss": loss}
+
+
+def _told(digest: Digest, member: Member = "mean") -> list[tuple[float, float]]:
+    points = digest.points("validation", "loss", member)
+    return list(zip(points.steps.tolist(), points.values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("diverged", [frozenset[int](), frozenset({0})])
+def test_the_only_member_is_its_own_mean(diverged: frozenset[int]) -> None:
+    digest = Digest(diverged, alone=True)
+    for step in range(1000):
+        digest.add(_evaluated(step, step / 2))
+    assert _told(digest) == _told(digest, 0) == [(step, step / 2) for step in range(1000)]
+    assert _told(digest, 1) == []
+
+
+def test_the_mean_is_of_those_that_have_not_diverged() -> None:
+    digest = Digest(frozenset({2}), alone=False)
+    for member, loss in enumerate([1.0, 3.0, 1e30]):
+        digest.add(_evaluated(10, loss, member))
+    digest.add(_evaluated(20, None, 0))
+    digest.add(_evaluated(20, 5.0, 1))
+    assert _told(digest) == [(10, 2.0), (20, 5.0)]
+    assert _told(digest, 2) == [(10, 1e30)]
+
+
+def test_the_last_value_may_be_corrected() -> None:
+    digest = Digest(frozenset(), alone=True)
+    digest.add(_evaluated(10, 1.0))
+    digest.add(_evaluated(10, 2.0))
+    digest.add(_evaluated(20, None))
+    points = digest.points("validation", "loss")
+    assert points.values[:-1].tolist() == [2.0]
+    assert math.isnan(points.values[-1])
+    assert points.latest is None
