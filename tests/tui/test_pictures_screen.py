@@ -1,6 +1,7 @@
 """The pictures' screen, on real workers: a student opens it to see what the net has learned, live and afterwards."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,25 @@ async def test_the_screen_at_any_size(tmp_path: Path, width: int, height: int) -
         await pilot.resize_terminal(60, 20)
         await asyncio.sleep(0)
         await wait(pilot, lambda: "88.3% right" in shown(app), "the matrix at another size")
+
+
+async def test_a_picture_that_is_still_being_read_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "runs" / "mine")
+    folder.path.mkdir(parents=True)
+    pictures.write(folder.path, "confusion", 1200, made_pictures.of("confusion").arrays)
+    may_read, latest = threading.Event(), pictures.latest
+    monkeypatch.setattr(pictures, "latest", lambda *of: latest(*of) if may_read.wait(DEADLINE) else None)
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Pictures(folder, "confusion"))
+        async with asyncio.timeout(DEADLINE):  # a pilot would wait for the reading
+            while "which class is taken for which" not in shown(app):
+                await asyncio.sleep(0.01)
+        assert "Nobody has asked for it yet" not in shown(app)
+        may_read.set()
+        await wait(pilot, lambda: "88.3% right" in shown(app), "the matrix")
 
 
 async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, tmp_path: Path) -> None:

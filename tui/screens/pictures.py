@@ -77,6 +77,7 @@ class Pictures(SideScreen):
         self._asked_at = 0.0
         self._doing = ""
         self._trouble: dict[str, str] = {}
+        self._looked_for: set[str] = set()  # on the disk
         self._seen: dict[str, Picture] = {}
 
     def compose(self) -> ComposeResult:
@@ -96,7 +97,7 @@ class Pictures(SideScreen):
         fitting = [name for name in names if self._complaints[name] is None]
         self._row = names.index(self._wanted if self._wanted in names else fitting[0])
         self.set_interval(0.5, self._tick)
-        await self._choose(self._row)
+        self._choose(self._row)
 
     async def _look_up(self) -> None:
         known = await asyncio.to_thread(pictures.traits, self.folder.path)
@@ -119,20 +120,27 @@ class Pictures(SideScreen):
         if was_alive != self._is_alive:
             self._show()  # which keys work
 
-    async def _choose(self, row: int) -> None:
+    def _choose(self, row: int) -> None:
         self._row = row % len(KINDS)
         name = self.kind.name
         self._show()
         if name not in self._seen:
-            try:
-                last = await asyncio.to_thread(pictures.latest, self.folder.path, name)
-            except DescentError as error:
-                self._trouble[name] = str(error)
-                last = None
-            if last is not None:
-                self._seen[name] = last
+            self.run_worker(self._read(name), group=f"read-{name}", exclusive=True)
+        elif self._is_stale(name):
+            self._ask()
+
+    async def _read(self, name: str) -> None:
+        """The last picture on the disk; one that is asked for now, where there is none or it is old."""
+        try:
+            last = await asyncio.to_thread(pictures.latest, self.folder.path, name)
+        except DescentError as error:
+            self._trouble[name] = str(error)
+            last = None
+        self._looked_for.add(name)
+        if last is not None:
+            self._seen.setdefault(name, last)
         self._show()
-        if self._is_stale(name):
+        if name == self.kind.name and self._is_stale(name):
             self._ask()
 
     def _is_stale(self, name: str) -> bool:
@@ -182,6 +190,8 @@ class Pictures(SideScreen):
     def _empty(self) -> str:
         if self.kind.name in self._asking:
             return "A moment: the picture is being drawn."
+        if self.kind.name not in self._looked_for:
+            return ""  # there may be one
         return "Nobody has asked for it yet." if self.app.read_only else "There is none yet: enter asks for one."
 
     @property
@@ -264,12 +274,12 @@ class Pictures(SideScreen):
 
     # --- keys ---
 
-    async def action_other(self, by: int) -> None:
-        await self._choose(self._row + by)
+    def action_other(self, by: int) -> None:
+        self._choose(self._row + by)
 
     @on(Kinds.Chosen)
-    async def _clicked(self, message: Kinds.Chosen) -> None:
-        await self._choose(message.row)
+    def _clicked(self, message: Kinds.Chosen) -> None:
+        self._choose(message.row)
 
     def action_ask(self) -> None:
         if not self.app.read_only:
