@@ -134,8 +134,10 @@ def test_a_loss_that_is_no_number_now_is_not_the_last_that_was_one(tmp_path: Pat
     run.train(50)
     run.train(20, loss=math.nan)
     for smoothing in (0.0, 0.6):
-        assert math.isnan(curves.loss_curve(run.follow(), 100, smoothing=smoothing).lines[-1].latest or 0.0)
+        for curve in (curves.loss_curve, curves.grad_norm_curve):
+            assert math.isnan(curve(run.follow(), 100, smoothing=smoothing).lines[-1].latest or 0.0)
     run.train(1)
+    assert curves.grad_norm_curve(run.follow(), 100, smoothing=0.0).lines[-1].latest == 1.5
     assert curves.loss_curve(run.follow(), 100, smoothing=0.0).lines[-1].latest == pytest.approx(2 / (1 + 70 / 50))
 
 

@@ -158,8 +158,10 @@ def _measured(
         _want(follower, column, picked)
     series = follower.series(column, _members(follower))
     lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total)
-    if lines and not (sparse or many or follower.ended) and not np.isfinite(series.values(len(series) - 1)).all():
-        lines[-1] = dataclasses.replace(lines[-1], latest=math.nan)  # the last number was long ago
+    if lines and not (many or follower.ended):
+        told = follower.series("loss") if sparse else series  # of what is seldom measured, NaN says nothing
+        if not np.isfinite(told.values(len(told) - 1)).all():
+            lines[-1] = dataclasses.replace(lines[-1], latest=math.nan)  # the last number was long ago
     exact, least = {name: series}, series
     if many and lines:
         least, _, most = follower.band(column)
