@@ -18,7 +18,7 @@ from engine.errors import DescentError
 from engine.files import JsonLines, read_json_lines, write_json
 from engine.flat import flat
 from engine.members import MARK, SWITCHES
-from engine.metrics import Layout, Metrics, MetricsWriter
+from engine.metrics import Metrics, MetricsWriter
 from engine.overrides import key_of
 from engine.preset import Preset, load_preset
 from engine.run import RunFolder
@@ -55,20 +55,23 @@ class Branch:
     def fill(self, folder: Path) -> None:
         """Put the shared past into the new run's folder. DescentError where the parent has lost a part of it."""
         parent, step = self.parent, self.step
-        layout, rows = Layout.load(parent.path), Metrics(parent.path).rows()[:step]
-        if layout is None or len(rows) < step:
-            raise DescentError(f"{parent.id} has rows of {len(rows)} steps only; fork it at an earlier checkpoint")
+        stored = Metrics(parent.path)
+        layout, there = stored.layout, len(stored)
+        if layout is None or there < step:
+            raise DescentError(f"{parent.id} has rows of {there} steps only; fork it at an earlier checkpoint")
         events = _shared_events(parent, step)
+        members = slice(None)
         if self.member is not None:
-            layout, rows = one_member.layout(layout, self.member), rows[:, [self.member]]
-            events = one_member.events(events, self.member, rows[:, 0, layout.columns.index("loss")])
+            layout, members = one_member.layout(layout, self.member), slice(self.member, self.member + 1)
+            events = one_member.events(events, self.member, stored.column("loss", self.member)[:step])
         for saved in (step, *self._best()):
             shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
             shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
         layout.save(folder)
         if step:
             writer = MetricsWriter(folder, 0)
-            writer.append(rows)
+            for rows in stored.pieces(last=step):
+                writer.append(rows[:, members])
             writer.sync()
             writer.close()
         _write_lines(folder / "events.jsonl", events)
@@ -153,16 +156,20 @@ def first_difference(one: RunFolder, other: RunFolder) -> int | None:
     """The first step whose rows are not bit for bit the same, but for the time they took; None where all are."""
     import numpy as np
 
-    layouts = [Layout.load(run.path) for run in (one, other)]
-    if layouts[0] is None or layouts[0] != layouts[1]:
+    stored = [Metrics(run.path) for run in (one, other)]
+    layout = stored[0].layout
+    if layout is None or layout != stored[1].layout:
         return 0
-    kept = [index for index, name in enumerate(layouts[0].columns) if name != "time"]
-    rows = [_bits(Metrics(run.path).rows()[:, :, kept]) for run in (one, other)]
-    shared = min(len(r) for r in rows)
-    differs = (rows[0][:shared] != rows[1][:shared]).any(axis=(1, 2))
-    if differs.any():
-        return int(np.argmax(differs))
-    return None if len(rows[0]) == len(rows[1]) else shared
+    kept = [index for index, name in enumerate(layout.columns) if name != "time"]
+    shared = min(len(rows) for rows in stored)
+    at = 0
+    for pieces in zip(*(rows.pieces(last=shared) for rows in stored), strict=True):
+        first, second = (_bits(rows[:, :, kept]) for rows in pieces)
+        differs = (first != second).any(axis=(1, 2))
+        if differs.any():
+            return at + int(np.argmax(differs))
+        at += len(differs)
+    return None if len(stored[0]) == len(stored[1]) else shared
 
 
 def said_of(parent: RunFolder, differs_at: int | None) -> str:

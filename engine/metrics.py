@@ -7,6 +7,7 @@ void the earlier ones from S on. Nothing is ever rewritten, so a reader can't be
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
+_PIECE = 1 << 23  # bytes of rows that are read at once
 PARAMETER = "parameter."  # begins the columns of a small model's trained numbers
 
 
@@ -160,10 +162,31 @@ class Metrics:
             data = opened.read(-1 if count is None else count * row_bytes)
         return np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4")
 
+    def pieces(self, first: int = 0, last: int | None = None) -> "Iterator[NDArray[np.float32]]":
+        """The same rows a few megabytes at a time: all of a long run's would not fit into memory."""
+        if self.layout is None:
+            return
+        at_once = max(1, _PIECE // self._row_bytes())
+        last = len(self) if last is None else min(last, len(self))
+        for begin in range(first, last, at_once):
+            yield self.rows(begin, min(begin + at_once, last))
+
+    def columns(self, names: Sequence[str], member: int = 0) -> "NDArray[np.float32]":
+        """(steps, names) float32 of one member. KeyError where the run has no such column."""
+        import numpy as np
+
+        known = self.layout.columns if self.layout is not None else ()
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise KeyError(missing[0])
+        places = [known.index(name) for name in names]
+        taken = [rows[:, member, places] for rows in self.pieces()]  # copies: a view would keep the whole rows
+        return np.concatenate(taken) if taken else np.empty((0, len(names)), np.float32)
+
     def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":
         """(steps,) float32 of one column; empty where the run has no such column."""
         import numpy as np
 
         if self.layout is None or name not in self.layout.columns:
             return np.empty(0, np.float32)
-        return self.rows()[:, member, self.layout.columns.index(name)]
+        return self.columns([name], member)[:, 0]

@@ -18,7 +18,6 @@ Numbers = dict[str, float | None]  # of one model, by their name in METRICS; Non
 METRICS = ("train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 _SHORT = {"validation": "val", "test": "test"}
 _MEASURES = ("loss", "accuracy")
-_MOST_NUMBERS = 1 << 24  # in memory at once: many members have large rows
 _OF_EVENTS = ("time", "event")  # what a summary does not repeat of one
 
 
@@ -192,10 +191,8 @@ def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.
     if layout is None:
         return {}
     places = {name: layout.columns.index(name) for name in names if name in layout.columns}
-    at_once = max(1, _MOST_NUMBERS // (len(layout.members) * len(layout.columns)))
     curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in places}
-    for first in range(0, len(stored), at_once):
-        rows = stored.rows(first, first + at_once)
+    for rows in stored.pieces():
         for name, place in places.items():
             curves[name].append(_mean(rows[:, :, place]))
     return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
@@ -206,7 +203,7 @@ def _mean(values: "NDArray[np.float32]") -> "NDArray[np.float32]":
     import numpy as np
 
     if values.shape[1] == 1:
-        return values[:, 0]
+        return values[:, 0].copy()  # a view would keep the whole rows
     finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         mean: NDArray[np.float32] = np.sum(values, axis=1, where=finite) / finite.sum(axis=1, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,25 @@ def test_the_last_rows_alone_are_those_of_the_whole(tmp_path: Path) -> None:
     assert len(metrics) == len(whole) == 7
     for first in range(9):
         assert metrics.rows(first).tobytes() == whole[first:].tobytes()
+
+
+def test_one_column_of_a_long_run_takes_the_memory_of_one_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = _layout(tmp_path)
+    MetricsWriter(tmp_path, 0).append(_rows(layout, range(100_000), 1.0))
+    MetricsWriter(tmp_path, 40_000).append(_rows(layout, range(40_000, 90_000), 2.0))
+    monkeypatch.setattr("engine.metrics._PIECE", 1 << 16)
+    tracemalloc.start()
+    column = Metrics(tmp_path).column("accuracy")
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (column.sum(), len(column)) == (140_000, 90_000)
+    assert kept < 2 * column.nbytes
+    assert peak < 4 * column.nbytes  # all rows are 15 times as large
+    assert Metrics(tmp_path).columns(["lr", "loss"]).tolist()[::45_000] == [[1, 0], [2, 45_000]]
+    with pytest.raises(KeyError, match="nothing"):
+        Metrics(tmp_path).columns(["loss", "nothing"])
 
 
 def test_after_a_full_disk_no_row_takes_another_s_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_a_run_that_has_only_begun_has_no_numbers(tmp_path: Path) -> None:
 
 def test_long_runs_are_read_in_parts(repeats: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A curve over members must be the same however little of it is in memory, and leave out who has ended."""
-    monkeypatch.setattr("engine.results._MOST_NUMBERS", 1)
+    monkeypatch.setattr("engine.metrics._PIECE", 1)
     curves = mean_curves(Metrics(repeats.path), ["loss", "nothing"])
     np.testing.assert_allclose(curves["loss"], [23 / 3, 25 / 3, 1.5, 3.5], rtol=1e-6)
     assert set(curves) == {"loss"}

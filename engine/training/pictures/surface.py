@@ -171,7 +171,7 @@ def path_of(look: Look, objective: Objective) -> _Path:
     columns = metrics.layout.columns if metrics.layout is not None else ()
     wanted = [PARAMETER + name for name in objective.names]
     if all(name in columns for name in wanted):
-        rows = metrics.rows()[:, objective.member, [columns.index(name) for name in wanted]].astype(np.float64)
+        rows = metrics.columns(wanted, objective.member).astype(np.float64)
         found = np.flatnonzero(np.isfinite(rows).all(axis=1))
         if len(found):
             found = found[np.unique(np.linspace(0, len(found) - 1, POINTS).astype(np.int64))]
