@@ -33,7 +33,9 @@ class Train(Section):
     )
     code: str | None = Field(None, description="file.py:function", pattern=r".+\.py:\w+")
     accumulate: Count = Field(
-        1, description="Split each batch into this many parts, to save memory; the update is the same."
+        1,
+        description="Split each batch into this many parts, to save memory; the update is the same, but for what "
+        "batch norm and dropout make of each part.",
     )
     clip_norm: Norm | None = Field(None, description="Scale the gradient down to at most this norm.")
     evaluate_every: Count | EverySteps = Field(1, description="Epochs, or { steps = N }, between evaluations.")

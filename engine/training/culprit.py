@@ -39,8 +39,8 @@ class Culprit:
 def find(run: Training, folder: RunFolder, until: int, interrupted: Callable[[], bool]) -> Culprit | None:
     """The culprit of a run whose update `until` showed a number that is not finite.
 
-    The run itself stands afterwards as it did before. None where there is no checkpoint, where the steps don't show
-    it again, or where that takes longer than the budget.
+    The run itself stands afterwards as it did before, but for what a training step of one's own keeps by itself.
+    None where there is no checkpoint, where the steps don't show it again, or where it takes longer than the budget.
     """
     saved = [step for step in folder.checkpoints() if step <= until]
     if not saved or len(run.members) > 1:  # a member that diverges is frozen before it is broken

@@ -108,6 +108,8 @@ def _end(run: Training, session: Session, signals: Signals) -> Ending:
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """The machine's limits, as errors that say what to do; None for a bug of ours."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        if error.filename is not None and not Path(error.filename).absolute().is_relative_to(folder.path.absolute()):
+            return CannotGoOnError(f"{error.filename}: {error.strerror}")  # data, or what somebody's own code writes
         return checkpoint.cannot_write(error, folder, "the run's metrics")
     out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
     if out_of_memory or "can't allocate memory" in str(error):

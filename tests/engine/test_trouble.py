@@ -1,5 +1,6 @@
 """Where the loss becomes NaN, a student must learn in which layer it began, and lose nothing that was good."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from engine.control import RefusedError, send
 from engine.metrics import Metrics
 from engine.options import Options
 from engine.run import RunFolder
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training import checkpoint, worker
 from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
 
@@ -146,3 +147,15 @@ def test_an_update_that_breaks_the_weights_is_not_saved(tmp_path: Path, capfd: p
     settings = ["train.steps=1", "optimizer.lr=3e38", "optimizer.weight_decay=3e38"]
     assert run(tmp_path, "final", *settings) == 3
     assert RunFolder(tmp_path / "final").checkpoints() == [0]
+
+
+def test_a_disk_s_fault_is_told_of_the_file_that_has_it(tmp_path: Path) -> None:
+    """Whoever reads that the metrics can't be written looks at the wrong disk."""
+    folder, image = RunFolder(tmp_path / "mine"), tmp_path / "images" / "7.png"
+    folder.path.mkdir()
+    told = [
+        str(worker._known(OSError(errno.EIO, "Input/output error", *name), folder))
+        for name in ([str(image)], [str(folder.path / "metrics" / "0-0.f32")], [])
+    ]
+    assert told[0] == f"{image}: Input/output error"
+    assert told[1] == told[2] == f"can't write the run's metrics in {folder.path}: Input/output error"

@@ -64,7 +64,7 @@ class MemberTraining(Training):
     members_criterion: MemberCriterion = field(kw_only=True)
     standings: list[Standing] = field(kw_only=True)
     folds: Folds | None = field(kw_only=True)
-    best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping or a sweep
+    best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping
 
     # --- what the loop asks for at every step ---
 
