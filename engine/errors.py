@@ -27,6 +27,10 @@ class PresetError(DescentError):
     """A preset, or an override of one, says something that is not allowed."""
 
 
+class DamagedError(DescentError, ValueError):
+    """A file of a run holds what Descent did not write there. A ValueError to whoever looks at many runs."""
+
+
 class DataError(DescentError):
     """The data are there but can't be trained on (a NaN, a label out of range, a wrong image size)."""
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from engine import one_member
 from engine.errors import DescentError
 from engine.files import JsonLines, read_json_lines, write_json
-from engine.flat import flat
 from engine.members import MARK, SWITCHES
 from engine.metrics import Metrics, MetricsWriter
 from engine.overrides import key_of
@@ -116,7 +115,8 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
         one_member.check(parent, load_preset(parent.preset), member, step)
     before = _settings_at(parent, step, member)
     after = before.changed(texts) if texts else before
-    changed = tuple(key for key in _flat(after) | _flat(before) if _flat(after).get(key) != _flat(before).get(key))
+    new, old = after.flat(), before.flat()
+    changed = tuple(key for key in new | old if new.get(key) != old.get(key))
     return Branch(parent, step, after, changed, member=member)
 
 
@@ -217,8 +217,3 @@ def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
         lines.append(entry)
     lines.sync()
     lines.close()
-
-
-def _flat(preset: Preset) -> dict[str, Any]:
-    """Every setting by its dotted key."""
-    return flat(preset.settings.model_dump(by_alias=True, exclude_none=True))

@@ -21,6 +21,7 @@ from engine.run import ALIVE, RunFolder, create, worker_pid
 from engine.signals import Signals
 from engine.texts import clean
 
+_NAMED = 3  # settings that a message names
 _LOOK = 0.01  # seconds between looks at a worker that is starting
 _started: list["subprocess.Popen[bytes]"] = []
 
@@ -34,7 +35,9 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
         if options.run_id is None:
             raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
         if library.is_run(runs / options.run_id):
-            return _resume(RunFolder(runs / options.run_id), options)
+            folder = RunFolder(runs / options.run_id)
+            _refuse_other_settings(folder, load_preset(source, overrides))
+            return _resume(folder, options)
     refuse_several_processes()
     preset = load_preset(source, overrides)
     _refuse_unpredicted(preset)
@@ -201,6 +204,28 @@ def refuse_several_processes() -> None:
         raise DescentError(
             f"WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun"
         )
+
+
+def _refuse_other_settings(folder: RunFolder, wanted: Preset) -> None:
+    """DescentError where a run that is to go on is not the one asked for: a job would report another's result."""
+    asked, kept = (_by_meaning(preset) for preset in (wanted, load_preset(folder.preset)))
+    differ = [
+        f"{key} = {kept.get(key, 'unset')}, not {asked.get(key, 'unset')}"
+        for key in asked | kept
+        if asked.get(key) != kept.get(key)
+    ]
+    if differ:
+        more = f", and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
+        raise DescentError(
+            f"--resume-if-exists: {folder.id} was started with {', '.join(differ[:_NAMED])}{more}; "
+            f"take another --id, or go on with that run as it is: descent resume {folder.id}"
+        )
+
+
+def _by_meaning(preset: Preset) -> dict[str, Any]:
+    """What is trained, by dotted keys: without titles; the run's copy of the user's code is that code."""
+    settings = {key: value for key, value in preset.flat().items() if "." in key}
+    return settings | {f"{section}.code": Path(spec).name for section, spec in preset.code.items()}
 
 
 def _refuse_unpredicted(preset: Preset) -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from engine import allowed, library, members, overrides, schema
 from engine.complaints import Complaints
 from engine.errors import PresetError
+from engine.flat import flat
 from engine.texts import clean
 
 LARGEST_FILE = 1 << 20  # bytes; a preset has a few hundred, /dev/zero has no end
@@ -65,6 +66,10 @@ class Preset:
         settings = self.settings
         named = {name: getattr(getattr(settings, name), "code", None) for name in overrides.CODE_TABLES}
         return {name: spec for name, spec in named.items() if spec is not None}
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its dotted key."""
+        return flat(self.settings.model_dump(by_alias=True, exclude_none=True))
 
     def changed(self, texts: Sequence[str]) -> "Preset":
         """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import DescentError
+from engine.errors import DamagedError, DescentError
 from engine.files import JsonLines, JsonLinesReader, read_json_lines
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
@@ -68,18 +68,20 @@ class RunFolder:
 
     def facts(self) -> dict[str, Any]:
         """run.json; empty for a run that has not got so far."""
-        try:
-            stored: dict[str, Any] = json.loads((self.path / "run.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return stored
+        return self._stored("run.json") or {}
 
     def origin(self) -> dict[str, Any] | None:
         """parent.json of a fork: `run`, `dir` and `step` of its parent, `changed` keys, what was `measured`."""
+        return self._stored("parent.json")
+
+    def _stored(self, name: str) -> dict[str, Any] | None:
+        """A file of JSON, which is written in one piece; None where there is none. DamagedError where it is none."""
         try:
-            stored: dict[str, Any] = json.loads((self.path / "parent.json").read_text())
+            stored: dict[str, Any] = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise DamagedError(f"{self.path / name} is damaged: {error}") from None
         return stored
 
     def events(self) -> list[dict[str, Any]]:
@@ -145,6 +147,8 @@ def create(
         raise
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if runs.exists() and not runs.is_dir():
+            raise DescentError(f"{runs} is not a folder; choose another place with --runs-dir") from None
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             raise DescentError(
                 f"--id {run_id}: there is such a run in {runs}; choose another id, "

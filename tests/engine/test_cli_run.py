@@ -148,6 +148,32 @@ def test_a_finished_run_is_left_as_it_is(finished: tuple[Done, Path], descent: D
         assert "finished" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["digits-mlp", "--set", "train.epochs=7"], "train.epochs = 20, not 7; take another --id"),
+        (["digits-mlp", "--set", "model.dropout=0.5", "--set", "optimizer.lr=1"], "optimizer.lr = 0.1, not 1.0"),
+        (["moons-mlp"], "data.name = digits, not moons, .* more; take another --id"),
+    ],
+)
+def test_another_run_of_that_name_is_not_gone_on_with(
+    words: list[str], said: str, finished: tuple[Done, Path], descent: Descent
+) -> None:
+    """A batch job would report the result of settings that it did not ask for."""
+    done = descent("run", *words, "--id", "whole", "--resume-if-exists", "--json", cwd=finished[1]).end()
+    assert done.code == ExitCode.WRONG_USE, done
+    assert re.search(f"whole was started with .*{said}", done.err), done
+
+
+def test_a_run_whose_facts_are_damaged_is_named(finished: tuple[Done, Path], descent: Descent, runs: Path) -> None:
+    """Resuming it would be called a bug of Descent."""
+    shutil.copytree(finished[1] / "runs" / "whole", runs / "mine")
+    (runs / "mine" / "run.json").write_text("garbage")
+    done = descent("resume", "mine").end()
+    assert done.code == ExitCode.WRONG_USE, done
+    assert f"{runs / 'mine' / 'run.json'} is damaged" in done.err
+
+
 def test_the_idempotent_form_starts_then_goes_on(descent: Descent, held: Held, runs: Path) -> None:
     """A requeued batch job would begin again, or refuse to begin at all."""
     words = [*held.start, "--resume-if-exists"]

@@ -143,6 +143,8 @@ def test_a_runs_folder_that_can_not_be_made(descent: Descent, tmp_path: Path, ru
     (tmp_path / "file").touch()
     done = descent("run", "digits-mlp", "--runs-dir", "file/runs", "--json").end()
     refused(done, ExitCode.WRONG_USE, r"can't make the run folder .*--runs-dir", runs)
+    done = descent("run", "digits-mlp", "--runs-dir", "file", "--json").end()
+    refused(done, ExitCode.WRONG_USE, r"file is not a folder; .*--runs-dir", runs)
 
 
 def test_missing_data_are_noticed_before_torch_is_loaded(tmp_path: Path) -> None:
