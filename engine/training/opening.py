@@ -2,6 +2,7 @@
 that of its parent."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,8 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         optimizers.leave_compiler_out()
     facts, origin = folder.facts(), folder.origin()
     state, complaints = checkpoint.latest(folder)
-    for complaint in complaints:
-        instead = f"step {state['step']:,}" if state else "the beginning"
-        _warn(events, display, f"checkpoint {complaint}: going on from {instead}")
+    for loss in _losses(folder, None if state is None else state["step"], complaints):
+        _warn(events, display, loss)
     if origin is not None and state is None:
         raise CannotGoOnError(
             f"the fork {folder.id} has lost the checkpoint it began with; fork {origin['run']} again"
@@ -121,6 +121,15 @@ def _layout(run: Training, folder: RunFolder) -> Layout:
     if stored.columns not in (layout.columns, before_numbers.columns):
         raise PresetError(f"{folder.id}: its rows are of another model or another task than its settings ask for")
     return stored
+
+
+def _losses(folder: RunFolder, step: int | None, complaints: Sequence[str]) -> Iterator[str]:
+    """What of the run is trained again because its checkpoint can't be read, or is gone. step: where it goes on."""
+    instead = "the beginning" if step is None else f"step {step:,}"
+    yield from (f"checkpoint {complaint}: going on from {instead}" for complaint in complaints)
+    trained = len(Metrics(folder.path))
+    if step is None and trained and not complaints:
+        yield f"no checkpoint is left of the {trained:,} steps so far: going on from {instead}"
 
 
 def _warn(events: Events, display: Display, message: str) -> None:

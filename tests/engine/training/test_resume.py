@@ -190,16 +190,24 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(
     _assert_same(whole, run)
 
 
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [(lambda file: file.write_bytes(b""), "is damaged"), (Path.unlink, "no checkpoint is left of the ")],
+)
 @pytest.mark.parametrize("undisturbed", ["augmentation"], indirect=True)
-def test_with_every_checkpoint_damaged_it_begins_again_and_ends_the_same(
-    undisturbed: tuple[str, RunFolder], tmp_path: Path
+def test_with_every_checkpoint_lost_it_says_so_begins_again_and_ends_the_same(
+    undisturbed: tuple[str, RunFolder], tmp_path: Path, lose: Callable[[Path], object], said: str
 ) -> None:
     name, whole = undisturbed
     _in_child(_kill_at_write(45, lambda: _start(tmp_path, "mine", name)))
     run = RunFolder(tmp_path / "mine")
     for step in run.checkpoints():
-        run.checkpoint(step).write_bytes(b"")
+        lose(run.checkpoint(step))
     _finish(tmp_path, "mine")
+    warning = run.last("warning")
+    assert warning is not None
+    assert said in warning["message"]
+    assert warning["message"].endswith("going on from the beginning")
     _assert_same(whole, run)
 
 
