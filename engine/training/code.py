@@ -23,6 +23,7 @@ from engine.errors import DescentError, PresetError
 
 CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has seen to consent
 
+_CALLERS = 3  # that a message names
 _user_files: set[str] = set()  # every file that was loaded, as tracebacks name it
 
 
@@ -97,27 +98,31 @@ def _load_module(path: Path) -> ModuleType:
         del sys.modules[name]
         if not isinstance(error, Exception | SystemExit) or isinstance(error, torch.OutOfMemoryError):
             raise
-        raise _explain(error, _place(error) or str(path), beside=path.parent) from error
+        raise _explain(error, _place(error) or str(path), importing=True) from error
     return module
 
 
-def _explain(error: BaseException, place: str, beside: Path | None = None) -> PresetError:
+def _explain(error: BaseException, place: str, *, importing: bool = False) -> PresetError:
     if isinstance(error, SystemExit):
         return PresetError(f"{place}: the code called exit(); a file that is loaded must not")
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     hint = ""
-    if isinstance(error, ModuleNotFoundError) and beside and (beside / f"{error.name}.py").is_file():
-        hint = f"; only this one file is loaded, so put what it needs of {error.name}.py into it"
+    if importing and isinstance(error, ModuleNotFoundError):  # the run's copy of the file has nothing beside it
+        hint = f"; only this one file is loaded: what it needs of a {error.name}.py must be in it"
     return PresetError(f"{place}: {': '.join(filter(None, [type(error).__name__, text]))}{hint}")
 
 
 def _place(error: BaseException) -> str | None:
-    """The user's file and the line in it that raised `error`; None where none did."""
+    """The user's file and the line in it that raised `error`, and what called it; None where none did."""
     if isinstance(error, SyntaxError) and error.filename in _user_files:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename in _user_files]
-    return f"{own[-1].filename}, line {own[-1].lineno}" if own else None
+    if not own:
+        return None
+    callers = [f"line {frame.lineno} in {frame.name}" for frame in own[-2 : -2 - _CALLERS : -1]]
+    called = f" (called from {', '.join(callers)})" if callers else ""
+    return f"{own[-1].filename}, line {own[-1].lineno}{called}"
 
 
 def _definition(spec: str, function: Callable[..., Any]) -> str:

@@ -113,6 +113,19 @@ def test_what_goes_wrong_while_running_names_the_line(write: Write) -> None:
         function("forward")
 
 
+def test_what_goes_wrong_in_a_helper_names_its_callers(write: Write) -> None:
+    """Of a function that is called in many places, the learner would not know which call was wrong."""
+    file = write(
+        "def inner(x):\n    return 1 / x\n\n"
+        "def outer(x):\n    inner(1)\n    return inner(x)\n\n"
+        "def again(x):\n    return again(x - 1) if x else inner(x)\n"
+    )
+    with pytest.raises(PresetError, match=r"mine\.py, line 2 \(called from line 6 in outer\): ZeroDivisionError"):
+        call_user_code(f"{file}:outer", load_object(f"{file}:outer"), 0)
+    with pytest.raises(PresetError, match=r"line 2 \(called from line 9 in again(, line 9 in again){2}\): Zero"):
+        call_user_code(f"{file}:again", load_object(f"{file}:again"), 90)
+
+
 def test_errors_of_others_are_not_blamed_on_the_user(write: Write) -> None:
     """A bug of ours would be shown as a mistake in the learner's preset."""
     file = write("def call(function):\n    function()\n")
