@@ -6,6 +6,10 @@ The public names are loaded when they are first used.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.control import NotRunningError as NotRunningError
+    from engine.control import RefusedError as RefusedError
+    from engine.errors import DescentError as DescentError
+    from engine.errors import PresetError as PresetError
     from engine.handle import Run as Run
     from engine.handle import attach as attach
     from engine.handle import start as start
@@ -13,14 +17,28 @@ if TYPE_CHECKING:
     from engine.preset import load_preset as load_preset
 
 _HOMES = {
+    "DescentError": "engine.errors",
+    "NotRunningError": "engine.control",
     "Preset": "engine.preset",
+    "PresetError": "engine.errors",
+    "RefusedError": "engine.control",
     "Run": "engine.handle",
     "attach": "engine.handle",
     "load_preset": "engine.preset",
     "start": "engine.handle",
 }
 
-__all__ = ["Preset", "Run", "attach", "load_preset", "start"]
+__all__ = [
+    "DescentError",
+    "NotRunningError",
+    "Preset",
+    "PresetError",
+    "RefusedError",
+    "Run",
+    "attach",
+    "load_preset",
+    "start",
+]
 
 
 def __getattr__(name: str) -> object:

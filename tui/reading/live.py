@@ -49,9 +49,8 @@ def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]
         table = preset.get(section, {})
         if key in table or live.key == "train.clip_norm":
             found[live.key] = table.get(key)
-    augment = found.pop("data.augment", None)
-    if augment:
-        found["data.augment"] = True
+    if any((found.pop("data.augment", None) or {}).values()):
+        found["data.augment"] = True  # a switch of what the preset has; nothing to switch where it has none
     for name in ("threads", "statistics_every"):
         if f"train.{name}" in found and name in facts:
             found[f"train.{name}"] = facts[name]  # what auto has chosen
