@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli_options import Json, Run, RunsDir
+from engine.cli_options import Json, Run, RunsDir, step_number
 
 live_app = typer.Typer()
 
@@ -95,7 +95,9 @@ def extend(
 @live_app.command()
 def rewind(
     run: Run,
-    to: Annotated[int | None, typer.Argument(metavar="[STEP]", help="Else the last checkpoint.")] = None,
+    to: Annotated[
+        int | None, typer.Argument(metavar="[STEP]", help="Else the last checkpoint.", parser=step_number)
+    ] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:

@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+
+def step_number(text: str) -> int:
+    """A step as it is printed, 8,400, or plain."""
+    digits = text.replace(",", "")
+    if not digits.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not a step; give a whole number")
+    return int(digits)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 RunsDir = Annotated[

@@ -20,6 +20,7 @@ from engine.cli_options import (
     RunsDir,
     Sweep,
     Theme,
+    step_number,
 )
 
 train_app = typer.Typer()
@@ -136,7 +137,9 @@ def resume(
 def fork(
     run: Run,
     *,
-    at: Annotated[int | None, typer.Option("--at", metavar="STEP", help="A checkpoint's; else the last.")] = None,
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="STEP", help="A checkpoint's; else the last.", parser=step_number)
+    ] = None,
     member: Annotated[
         int | None, typer.Option("--member", metavar="N", help="Of several, the one that goes on alone.")
     ] = None,

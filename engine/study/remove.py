@@ -16,10 +16,11 @@ def remove(study: Study, *, yes: bool) -> None:
     """Delete the study's folder, once the user has agreed. DescentError where it must not be deleted."""
     _refuse(study)
     path, count = clean(str(study.folder)), len(list(study.runs.iterdir()))
+    runs = f"{count:,} run{'' if count == 1 else 's'}"
     if not yes:
         if not sys.stdin.isatty():
-            raise DescentError(f"{path} would be deleted with its {count:,} runs; say so with --yes")
-        if input(f"delete {path} with its {count:,} runs? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise DescentError(f"{path} would be deleted with its {runs}; say so with --yes")
+        if input(f"delete {path} with its {runs}? [y/N] ").strip().lower() not in ("y", "yes"):
             print("kept")
             return
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import forking, launch
+from engine import cli, forking, launch
 from engine.control import send
-from engine.errors import DescentError
+from engine.errors import DescentError, ExitCode
 from engine.metrics import Metrics
 from engine.options import Options
 from engine.preset import load_preset
@@ -139,6 +139,14 @@ def test_a_larger_batch_in_a_fork_waits_for_the_epochs_end(parent: RunFolder) ->
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
     with pytest.raises(DescentError, match=r"it has those of steps 0, .*20, .*40, .*60"):
         forking.branch(parent, 30, ())
+
+
+def test_a_step_is_taken_as_it_is_printed(parent: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    """A step that was copied from a message would be called no number."""
+    assert cli.main(["fork", str(parent.path), "--at", "8,400"]) == ExitCode.WRONG_USE
+    assert "--at 8400: " in capsys.readouterr().err
+    assert cli.main(["fork", str(parent.path), "--at", "8,4x"]) == ExitCode.WRONG_USE
+    assert "'8,4x' is not a step" in capsys.readouterr().err
 
 
 def test_a_fork_of_another_shape_is_refused_and_leaves_nothing(
