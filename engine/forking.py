@@ -95,7 +95,10 @@ class Branch:
             return []
         told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
         best = told[-1]["best"] if told else None
-        return [best] if best in self.parent.checkpoints() and best != self.step else []
+        if best is None or best == self.step:
+            return []
+        # In the log of a fork it is none of its own checkpoints. Where it is lost, the new run says so.
+        return [best] if self.parent.checkpoint(best).exists() else []
 
 
 def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int | None = None) -> Branch:

@@ -43,7 +43,9 @@ class Train(Section):
     checkpoint_every: Count | EverySteps | Literal["auto"] = Field(
         "auto", description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds."
     )
-    keep: Count = Field(3, description="How many of the latest checkpoints to keep, besides the first and best.")
+    keep: Count = Field(
+        3, description="How many of the latest checkpoints to keep; also the first, and each one's best so far."
+    )
     statistics_every: Count | Literal["auto"] = Field(
         "auto",
         description="Steps between gradient and layer statistics; auto measures: 2% of a step at most.",

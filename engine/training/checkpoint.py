@@ -59,13 +59,15 @@ def write(run: RunFolder, state: State) -> Path:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> State:
-    """Read and verify a checkpoint. ValueError with the reason where it is damaged or not one of ours."""
+    """Read and verify a checkpoint. ValueError with the reason where it is missing, damaged or not one of ours."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch itself does not look at the checksums
         if damaged is not None:
             raise ValueError(f"{path.name} is damaged (checksum of {damaged})")
         state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise ValueError(f"{path.name} is damaged ({str(error).splitlines()[0]})") from None
     except Exception as error:  # pickle errors of many kinds: a hostile or foreign file

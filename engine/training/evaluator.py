@@ -54,10 +54,10 @@ class Evaluator:
         is_best = run.observe([_beaten(result) for result in results] if broken else results)
         return is_best, run.ended().keys() - ended.keys()
 
-    def test(self, best: Callable[[int], State]) -> None:
+    def test(self, best: Callable[[int], State | None]) -> None:
         """With early stopping it is the best model that is tested: the last one is only where patience ended.
 
-        best: the checkpoint of a step.
+        best: the checkpoint of a step; None where it is lost.
         """
         run = self._run
         with run.at_best(best) as step:

@@ -24,9 +24,11 @@ class Keeper:
         """flush: returns when all rows are on the disk."""
         self._run, self._events, self._flush, self._keep = run, events, flush, keep
         self._held: State | None = None
-        self._steps = run.checkpoints()
+        told = run.events()
+        self._steps = run.checkpoints(told)
+        self._best_of = {e["step"]: e["best"] for e in told if e["event"] == "checkpoint"}  # the best as it was then
         # What a person has saved is the person's to remove.
-        self._wanted = {e["step"] for e in run.events() if e["event"] == "command" and e["command"] == "checkpoint"}
+        self._wanted = {e["step"] for e in told if e["event"] == "command" and e["command"] == "checkpoint"}
         self._last_write = time.monotonic()
 
     def rested(self) -> bool:
@@ -61,11 +63,16 @@ class Keeper:
         self._held = None
         self._steps = [saved for saved in self._steps if saved <= step]
 
+    def has(self, step: int) -> bool:
+        """Whether the state of step `step` is held, or its file there."""
+        return self._held_of(step) is not None or self._run.checkpoint(step).exists()
+
     def best(self, step: int) -> State:
         """The state of step `step`, which was held or saved. ValueError where it is lost."""
-        if self._held is not None and self._held["step"] == step:
-            return self._held
-        return checkpoint.read(self._run.checkpoint(step))
+        return self._held_of(step) or checkpoint.read(self._run.checkpoint(step))
+
+    def _held_of(self, step: int) -> State | None:
+        return self._held if self._held is not None and self._held["step"] == step else None
 
     def _write(self, state: State) -> Path:
         try:
@@ -76,14 +83,20 @@ class Keeper:
         except OSError as error:
             raise checkpoint.cannot_write(error, self._run, f"the checkpoint of step {state['step']}") from None
         self._steps = sorted({*self._steps, state["step"]})
-        self._remove_old(state["best"]["step"])
+        self._best_of[state["step"]] = state["best"]["step"]
+        self._remove_old()
         self._last_write = time.monotonic()
         return path
 
-    def _remove_old(self, best: int | None) -> None:
-        """All but the first checkpoint, the best one, those that a person wanted, and the latest ones."""
+    def _remove_old(self) -> None:
+        """All but the first checkpoint, those that a person wanted, the latest ones, and what was the best at each of
+        these: a run that goes back to one of them, or a fork, may end with it."""
         others = [step for step in self._steps[1:] if step not in self._wanted]
-        for step in others[: -self._keep]:
-            if step != best:
+        old = set(others[: -self._keep])
+        kept: set[int | None] = {step for step in self._steps if step not in old}
+        for step in reversed(self._steps):  # the best of a checkpoint is never later than itself
+            if step in kept:
+                kept.add(self._best_of.get(step))
+            else:
                 checkpoint.remove(self._run, step)
-                self._steps.remove(step)
+        self._steps = [step for step in self._steps if step in kept]

@@ -93,6 +93,15 @@ class Reporter:
 
     # --- what is not as it should be ---
 
+    def best_lost(self, step: int, why: str) -> None:
+        """The best model so far, of step `step`, can't be had again; the run goes on without it."""
+        message = (
+            f"the best model so far, of step {step:,}, is lost ({why}): "
+            "the best that comes after it is tested in its place, or else the last one"
+        )
+        self._events.write("warning", message=message)
+        self._display.say(message)
+
     def ended(self, member: int, why: str, step: int) -> None:
         """A member of several trains no more. why: "diverged" or "stopped early"."""
         self._events.write("member", member=member, state=why, step=step)

@@ -53,6 +53,7 @@ class Session:
         self.desk = Desk(run, self, queue, events, forking.script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
+        self._miss_best()
 
     @property
     def id(self) -> str:
@@ -219,7 +220,26 @@ class Session:
         self._keeper.forget_beyond(to)
         self._reporter.rewound(to, state["log"])
         self._open_rows()
+        self._miss_best()
         return to
+
+    def _miss_best(self) -> None:
+        """Go on without the best model so far where somebody has removed it: early stopping would end with it."""
+        best = self._run.best
+        if best.settings is not None and best.step is not None and not self._keeper.has(best.step):
+            self._lose_best(best.step, f"{self._folder.checkpoint(best.step).name} is missing")
+
+    def _lose_best(self, step: int, why: str) -> None:
+        self._run.best.forget()
+        self._reporter.best_lost(step, why)
+
+    def _read_best(self, step: int) -> State | None:
+        """The checkpoint of the best model; None where it is lost."""
+        try:
+            return self._keeper.best(step)
+        except ValueError as error:
+            self._lose_best(step, str(error))
+            return None
 
     def checkpoint_is_due(self, epoch_is_over: bool) -> bool:
         every = self._run.preset.train.checkpoint_every
@@ -258,7 +278,7 @@ class Session:
                 self.evaluate()
             self._say_epoch()
             if run.evaluated.get("test") != run.step:
-                self._evaluator.test(self._keeper.best)
+                self._evaluator.test(self._read_best)
             self._reporter.test()
         return self.save()
 

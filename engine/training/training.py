@@ -118,17 +118,18 @@ class Training:
         return self.best.patience_is_over()
 
     @contextmanager
-    def at_best(self, read: Callable[[int], State]) -> Iterator[int]:
-        """Be the model that early stopping has chosen; its step. `read`: the checkpoint of a step.
+    def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
+        """Be the model that early stopping has chosen; its step. `read`: the checkpoint of a step; None: it is lost.
 
-        Without early stopping that is the model as it is: the last one is then what was asked for.
+        Without early stopping, or without that checkpoint, it is the model as it is: the last one.
         """
         step = self.best.step
-        if self.best.settings is None or step is None or step == self.step:
+        chosen = None if self.best.settings is None or step in (None, self.step) else read(step)
+        if step is None or chosen is None:
             yield self.step
             return
         last = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(read(step)["model"])
+        self.model.load_state_dict(chosen["model"])
         try:
             yield step
         finally:

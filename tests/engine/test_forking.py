@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -110,6 +111,54 @@ def test_early_stopping_goes_back_to_a_best_model_from_before_the_fork(tmp_path:
     same = fork(whole, at, "same")
     assert forking.first_difference(whole, same) is None
     assert summary(same)["metrics"] == summary(whole)["metrics"]
+
+
+@pytest.fixture(scope="module")
+def improving(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run whose checkpoint of step 20 was saved when the best model was that of step 14, and the last one
+    when it was a later. Not to be changed."""
+    often = ["train.evaluate_every.steps=7", "train.checkpoint_every.steps=5", "train.keep=2"]
+    whole = run(tmp_path_factory.mktemp("improving"), "whole", *often, "train.steps=24")
+    best = {event["step"]: event["best"] for event in whole.events() if event["event"] == "checkpoint"}
+    assert (best[20], best[24]) == (14, 24)
+    return whole
+
+
+WORSE = ("train.early_stopping.patience=1", "optimizer.lr=5", "train.steps=70")
+
+
+def model_tested(folder: RunFolder) -> int:
+    """The step of the model that was tested."""
+    event = folder.last("evaluation", split="test")
+    assert event is not None
+    return int(event["step"])
+
+
+def test_the_best_model_of_an_older_checkpoint_is_kept_for_a_fork_of_it_and_for_a_fork_of_that(
+    improving: RunFolder,
+) -> None:
+    """A later best would take its place, and the fork would end in an error, with all it had trained."""
+    worse = fork(improving, 20, "worse", *WORSE)
+    assert model_tested(worse) == 14
+    assert model_tested(fork(worse, 20, "again")) == 14
+
+
+@pytest.mark.parametrize("why", ["missing", "damaged"])
+def test_where_the_best_model_is_lost_the_run_says_so_and_ends_without_it(
+    improving: RunFolder, tmp_path: Path, why: str
+) -> None:
+    """All that was trained would be lost at the very end, again and again with every resume."""
+    parent = RunFolder(shutil.copytree(improving.path, tmp_path / "parent"))
+    if why == "missing":
+        parent.checkpoint(14).unlink()
+    else:
+        parent.checkpoint(14).write_bytes(b"PK")
+    worse = fork(parent, 20, "worse", *WORSE)
+    assert summary(worse)["state"] == "finished"
+    assert model_tested(worse) > 20
+    said = [event["message"] for event in worse.events() if event["event"] == "warning"]
+    assert len(said) == 1
+    assert f"the best model so far, of step 14, is lost (step-14.pt is {why}" in said[0]
 
 
 def test_a_fork_can_be_longer_with_the_schedule_of_its_new_length(parent: RunFolder) -> None:
@@ -249,8 +298,6 @@ def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steere
 def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
     steered_run: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     shutil.copytree(steered_run.path, tmp_path / "runs" / "altered")
     altered = RunFolder(tmp_path / "runs" / "altered")
     file = sorted((altered.path / "metrics").glob("*.f32"))[-1]

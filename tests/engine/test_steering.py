@@ -55,7 +55,18 @@ def ends_with(pid: int) -> int:
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
-    pid, folder = start(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.dropout=0.1")
+    yield from alive(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.dropout=0.1")
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
+    """With early stopping, and an evaluation every five steps."""
+    early = "train.early_stopping.patience=1000000"
+    yield from alive(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every.steps=5", early)
+
+
+def alive(runs: Path, *settings: str) -> Iterator[tuple[int, RunFolder]]:
+    pid, folder = start(runs, *settings)
     wait_for(lambda: len(Metrics(folder.path).rows()), "the first rows")
     yield pid, folder
     try:
@@ -134,6 +145,28 @@ def test_rewinding_opens_a_new_history_and_undoes_edits(live: tuple[int, RunFold
     assert metrics.column("loss")[at] == first[0]
     assert not np.array_equal(metrics.column("loss")[at : at + 7], first)
     assert [e["arguments"] for e in folder.events() if e["event"] == "command" and e["command"] == "set"] == []
+
+
+def test_rewinding_to_where_the_best_model_is_gone_says_so_and_goes_on(patient: tuple[int, RunFolder]) -> None:
+    """The run would fail when its patience is over, and so would every resume."""
+    _, folder = patient
+    send(folder.path, "pause")
+    send(folder.path, "rewind", {"to": 0})
+    send(folder.path, "step", {"steps": 12})
+    send(folder.path, "checkpoint")
+    saved = folder.last("checkpoint")
+    assert saved is not None
+    assert (saved["step"], saved["best"]) == (12, 10)
+    folder.checkpoint(10).unlink()
+    send(folder.path, "rewind", {"to": 12})
+    warning = folder.last("warning")
+    assert warning is not None
+    assert "the best model so far, of step 10, is lost (step-10.pt is missing)" in warning["message"]
+    send(folder.path, "step", {"steps": 3})
+    send(folder.path, "checkpoint")
+    saved = folder.last("checkpoint")
+    assert saved is not None
+    assert saved["best"] == 15
 
 
 def test_evaluating_by_hand_is_looked_at_and_nothing_more(live: tuple[int, RunFolder]) -> None:

@@ -158,7 +158,7 @@ class MemberTraining(Training):
         return len(self.ended()) == len(self.standings)
 
     @contextmanager
-    def at_best(self, read: Callable[[int], State]) -> Iterator[int]:
+    def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
         """With early stopping, be each member's best model."""
         if self.best_weights is None or self.preset.train.early_stopping is None:
             yield self.step
