@@ -23,10 +23,23 @@ class Evaluator:
         members: Sequence[int] | None = None,
         between: Callable[[], None] = nothing,
     ) -> list[Evaluation]:
-        """Evaluate every member, and tell of those that have not ended badly, or of `members` alone.
+        """Evaluate every member, note it, and tell of those that have not ended badly, or of `members` alone.
 
         step: that of the models that are looked at. between: called after each batch.
         """
+        results, means = self._told(split, step, members, between)
+        self._run.reached.update(means)
+        self._run.evaluated[split] = self._run.step
+        return results
+
+    def look(self, split: str) -> dict[str, float]:
+        """Evaluate every member as it is now, and tell, of which the run takes no note; the means."""
+        return self._told(split, self._run.step)[1]
+
+    def _told(
+        self, split: str, step: int, members: Sequence[int] | None = None, between: Callable[[], None] = nothing
+    ) -> tuple[list[Evaluation], dict[str, float]]:
+        """The evaluations, and the means by the names of `run.reached`."""
         run = self._run
         results = run.evaluate(split, between)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
@@ -39,9 +52,7 @@ class Evaluator:
             for name in values_of(results[0])
             if shown
         }
-        run.reached.update(means)
-        run.evaluated[split] = run.step
-        return results
+        return results, means
 
     def observe(self, results: Sequence[Evaluation], *, broken: bool) -> tuple[bool, Set[int]]:
         """Let early stopping and the plateau take note of an evaluation on the validation split.

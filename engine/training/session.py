@@ -177,13 +177,11 @@ class Session:
             self._keeper.drop_held()
 
     def look(self) -> dict[str, float]:
-        """Evaluate because somebody wants to know: neither early stopping nor the best model takes note."""
-        run = self._run
-        if run.dataset.validation is None:
+        """Evaluate because somebody wants to know: the run goes on, and ends, as if nobody had."""
+        if self._run.dataset.validation is None:
             raise DescentError("this run has no validation split; data.validation = 0.1 would make one")
         with self.clock.stopped():
-            self._evaluator.evaluate("validation", run.step)
-        return {name: value for name, value in run.reached.items() if name.startswith("val_")}
+            return self._evaluator.look("validation")
 
     def picture(self, kind: str, options: dict[str, Any]) -> Path:
         """Draw the model as it is now into a file. DescentError where that can't be done; the run goes on."""

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,18 @@ def test_a_replay_follows_the_surviving_commands_to_the_same_bits(steered_run: R
     states = [checkpoint.read(folder.checkpoint(60)) for folder in (again, steered_run)]
     assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
     assert states[0]["edits"] == states[1]["edits"]
+
+
+def test_a_look_at_the_last_step_leaves_the_deciding_evaluation_to_the_run(improving: RunFolder) -> None:
+    """Whoever presses `v` would change which model is the best, and with it what early stopping ends with."""
+    look = {"step": 24, "command": "evaluate", "arguments": {}}
+    watched = replace(forking.branch_to_replay(improving), script=(look,))
+    assert child(lambda: launch._train_branch(watched, Options("watched", quiet=True))) == 0
+    folder = RunFolder(improving.path.parent / "watched")
+    assert folder.last("command", command="evaluate") is not None
+    mine, theirs = (checkpoint.read(run.checkpoint(24)) for run in (folder, improving))
+    for key in ("best", "metrics", "evaluated"):
+        assert mine[key] == theirs[key]
 
 
 def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steered_run: RunFolder) -> None:
