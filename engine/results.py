@@ -27,6 +27,8 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
     With several members, `metrics` are means over those that did not diverge, and there are also `spread` (sample
     standard deviation, standard error and n of each metric), `members`; of a sweep `candidates`, the best first;
     and, once they are known, `winner` and `ensemble`.
+
+    Of a run that early stopping has ended, validation and test are of the same models: the best ones.
     """
     facts, stored, events = run.facts(), Metrics(run.path), run.events()
     layout, step = stored.layout, len(stored)
@@ -44,8 +46,10 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
         for numbers, loss in zip(reached, _train_losses(stored, layout, ends, max(1, per_epoch)), strict=True):
             numbers["train_loss"] = loss
         seconds = _seconds(stored, layout, step)
+    chosen = dict(enumerate((_last(events, "best") or {}).get("steps", ())))
     for member, numbers in enumerate(reached):
-        numbers.update(_evaluated([event for event in events if event.get("member", 0) == member]))
+        own = [event for event in events if event.get("member", 0) == member]
+        numbers.update(_evaluated(own, chosen=chosen.get(member)))
     found = {
         "run": run.id,
         "dir": str(run.path),
@@ -158,9 +162,16 @@ def _last(events: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any] | No
 # --- numbers ---------------------------------------------------------------------------------------------
 
 
-def _evaluated(events: Sequence[Mapping[str, Any]], kind: str = "evaluation") -> Numbers:
-    """The last of each split, as val_loss, val_accuracy, test_loss and test_accuracy."""
-    last = {event["split"]: event for event in events if event["event"] == kind}
+def _evaluated(events: Sequence[Mapping[str, Any]], kind: str = "evaluation", chosen: int | None = None) -> Numbers:
+    """The last of each split, as val_loss, val_accuracy, test_loss and test_accuracy.
+
+    chosen: the step of the model that was tested, where that was not the last one.
+    """
+    evaluations = [event for event in events if event["event"] == kind]
+    last = {event["split"]: event for event in evaluations}
+    of_chosen = [event for event in evaluations if event["split"] == "validation" and event["step"] == chosen]
+    if of_chosen:
+        last["validation"] = of_chosen[-1]
     there = [(last[split], split, measure) for split in _SHORT if split in last for measure in _MEASURES]
     return {f"{_SHORT[split]}_{measure}": event[measure] for event, split, measure in there if measure in event}
 

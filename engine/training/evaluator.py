@@ -72,6 +72,8 @@ class Evaluator:
         """
         run = self._run
         with run.at_best(best) as step:
+            if run.preset.train.early_stopping is not None:
+                self._reporter.best(run.best_steps())
             winner = selection.winner(run)
             if winner is not None:
                 self._reporter.winner(step, winner)

@@ -78,6 +78,10 @@ class Reporter:
         """step: that of the model that was looked at."""
         self._events.write("evaluation", step=step, split=split, member=member, **values_of(result))
 
+    def best(self, steps: list[int]) -> None:
+        """Of each member, the step of the model that stands for it in the end, with early stopping."""
+        self._events.write("best", step=self._run.step, steps=steps)
+
     def winner(self, step: int, winner: dict[str, Any]) -> None:
         """Of a sweep, as selection.winner has it."""
         self._events.write("winner", step=step, **winner)

@@ -135,6 +135,10 @@ class Training:
         finally:
             self.model.load_state_dict(last)
 
+    def best_steps(self) -> list[int]:
+        """Of each member, the step of the model that early stopping has chosen; this one where there is none."""
+        return [self.step if self.best.step is None else self.best.step]
+
     # --- settings ---
 
     def settle(self, settings: Sequence[Preset], hands: Sequence[float]) -> None:

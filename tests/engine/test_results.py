@@ -130,6 +130,22 @@ def test_candidates_are_ranked_by_validation(sweep: RunFolder) -> None:
     assert found["metrics"]["train_loss"] == 2.5  # of the four that did not diverge
 
 
+def test_with_early_stopping_each_candidate_is_told_as_its_best_model(tmp_path: Path) -> None:
+    """The order would be that of the last models, which nobody compared."""
+    run = run_of(tmp_path / "early", [[1, 1, 1]] * 4, [{LR: rate} for rate in (0.1, 0.2, 0.3)])
+    told = [
+        {**evaluated(member, loss), "step": step}
+        for step, losses in ((2, (0.3, 0.1, 0.2)), (3, (0.4, 0.5, 0.15)), (4, (0.25, 0.6, 0.7)))
+        for member, loss in enumerate(losses)
+    ]
+    won = {"event": "winner", "members": [1], "values": {LR: 0.2}, "by": "val_loss", "score": 0.1, "step": 4}
+    tell(run, *told, {"event": "best", "step": 4, "steps": [4, 2, 3]}, won, evaluated(1, 0.12, split="test"))
+    found = summary(run)
+    assert [candidate["metrics"]["val_loss"] for candidate in found["candidates"]] == [0.1, 0.15, 0.25]
+    assert found["winner"]["metrics"]["val_loss"] == 0.1
+    assert found["winner"]["metrics"]["test_loss"] == 0.12
+
+
 def test_the_winner_has_its_test(sweep: RunFolder) -> None:
     winner = summary(sweep)["winner"]
     assert (winner["values"], winner["members"], winner["score"]) == ({LR: 0.1}, [2, 3], 0.3)

@@ -170,6 +170,9 @@ class MemberTraining(Training):
         finally:
             self.stack.load_state_dict(last)
 
+    def best_steps(self) -> list[int]:
+        return [self.step if s.best.step is None else s.best.step for s in self.standings]
+
     # --- settings ---
 
     def settle(self, settings: Sequence[Preset], hands: Sequence[float]) -> None:

@@ -92,6 +92,8 @@ def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> N
     assert tested is not None
     assert tested["step"] == evaluations[best]["step"]
     assert evaluations[best]["step"] in run.checkpoints()
+    metrics = summary(run)["metrics"]
+    assert (metrics["val_loss"], metrics["test_loss"]) == (losses[best], tested["loss"])
     assert _final(run)["step"] == len(_loss(run))
 
 

@@ -16,7 +16,7 @@ from engine.errors import PresetError
 from engine.metrics import Metrics
 from engine.options import Options
 from engine.preset import load_preset
-from engine.run import RunFolder
+from engine.run import RunFolder, summary
 from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
 
@@ -100,6 +100,18 @@ def test_early_stopping_is_each_members_own(train: Train) -> None:
         np.testing.assert_allclose(
             evaluations(run, "test", member)[-1][1], evaluations(alone, "test", 0)[-1][1], rtol=1e-3
         )
+
+
+def test_with_early_stopping_candidates_are_told_by_the_models_that_were_compared(train: Train) -> None:
+    """The winner's validation loss would be that of a model that nobody tested, and another would come first."""
+    early = ["data.size=400", "train.epochs=40", "train.early_stopping.patience=2"]
+    run = train("digits-mlp", *early, SWEEP + "[0.05, 0.5, 0.8]")
+    found = summary(run)
+    best = [min(loss for _, loss in evaluations(run, "validation", member)) for member in range(3)]
+    assert best != [evaluations(run, "validation", member)[-1][1] for member in range(3)]
+    assert [member["metrics"]["val_loss"] for member in found["members"]] == best
+    assert found["winner"]["metrics"]["val_loss"] == pytest.approx(found["winner"]["score"], rel=1e-6)
+    assert [candidate["metrics"]["val_loss"] for candidate in found["candidates"]] == sorted(best)
 
 
 def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
