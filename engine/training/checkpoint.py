@@ -1,5 +1,6 @@
 """Checkpoints: all that the next step depends on, written so that a crash leaves the old ones whole."""
 
+import copy
 import errno
 import json
 import random
@@ -43,6 +44,17 @@ def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def copied(value: Any) -> Any:
+    """A state, or a part of one, in the host's memory, where a file's would be: the device has its own to hold."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        same = copy.copy(value)  # with the versions that a module's state_dict carries
+        same.update((key, copied(item)) for key, item in value.items())
+        return same
+    return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value
 
 
 def write(run: RunFolder, state: State) -> Path:

@@ -1,6 +1,5 @@
 """Where a number first was not finite: found by training the steps since the last checkpoint again, more closely."""
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +48,7 @@ def find(run: Training, folder: RunFolder, until: int, interrupted: Callable[[],
         start = checkpoint.read(folder.checkpoint(saved[-1]))
     except ValueError:
         return None
-    now, forward = copy.deepcopy(run.capture(0.0)), run.forward
+    now, forward = checkpoint.copied(run.capture(0.0)), run.forward
     try:
         steering.restore(run, start["edits"])
         run.restore(start)

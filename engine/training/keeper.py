@@ -1,6 +1,5 @@
 """Which checkpoints are written, and which of them stay."""
 
-import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +47,7 @@ class Keeper:
         if self.rested():
             self.save(state)
         else:
-            self._held = copy.deepcopy(state)
+            self._held = checkpoint.copied(state)
 
     def drop_held(self) -> None:
         """What was held as the best is not."""
