@@ -33,7 +33,7 @@ def train_step(run: Training, batch: AnyBatch, lr: float | Tensor, *, measured: 
         return run.own_step(run, batch, lr, measured)
     update, parts = run.update, [batch]
     if run.preset.train.accumulate > 1:
-        parts = batch.parts(run.preset.train.accumulate)
+        parts = batch.parts(run.preset.train.accumulate, run.fewest)
     loss = accuracy = None
     update.zero()
     with run.statistics.watch() if measured else nullcontext():

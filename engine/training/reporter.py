@@ -7,6 +7,7 @@ from engine.progress import Display, Progress, number
 from engine.run import Events
 from engine.training.evaluation import Evaluation, described, values_of
 from engine.training.monitor import Monitor
+from engine.training.setup import left_out
 from engine.training.training import Training
 
 MOST_LINES = 100  # a run of more epochs says a line for several at once
@@ -48,6 +49,9 @@ class Reporter:
             total_steps=run.total_steps,
         )
         self.plan()
+        for note in left_out(run.batches):
+            self._events.write("warning", message=note)
+            self._display.say(note)
 
     # --- epochs and evaluations ---
 

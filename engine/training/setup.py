@@ -20,6 +20,7 @@ from engine.training.code import load_object
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
 from engine.training.data.batches import Batches
+from engine.training.measure import undisturbed
 from engine.training.members import (
     MemberBatches,
     Members,
@@ -34,7 +35,8 @@ from engine.training.members.pool import load_pool
 from engine.training.members.stacked import Way
 from engine.training.members.training import MemberTraining, standings
 from engine.training.members.training import check as check_members
-from engine.training.models import transfer
+from engine.training.models import norms, transfer
+from engine.training.parts import AnyBatches
 from engine.training.statistics import LayerStatistics
 from engine.training.stopping import Best
 from engine.training.training import Training
@@ -71,7 +73,6 @@ def build(
         dataset, folds = load_pool(preset.data, count, root=data_root, device=device, code=load_object)
         folds = folds.for_members([member.fold or 0 for member in members])
     smallest = len(dataset.train.inputs) if folds is None else min(len(rows) for rows in folds.train)
-    size = batch_size(preset, smallest)
     _check(preset, dataset)
     notes = list(dataset.notes)
     made = [
@@ -79,9 +80,9 @@ def build(
         for member in members
     ]
     augmentation = partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None
-    one_is_too_few = size is not None and size > 1 and smallest % size == 1 and _has_batch_norm(made[0])
-    if one_is_too_few:
-        notes.append(f"{smallest} samples leave a last batch of one, which batch norm can't take: it is left out")
+    with undisturbed(device):
+        fewest = norms.fewest_samples(made[0], dataset.train.inputs[:2])
+    size = batch_size(preset, smallest, fewest)
     common: dict[str, Any] = {
         "preset": preset,
         "device": device,
@@ -93,16 +94,19 @@ def build(
         "plateau": schedules.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         "notes": notes,
         "members": members,
+        "fewest": fewest,
         "own_step": own_step.build(preset, len(members) > 1, load_object),
         "penalised": losses.penalised(made[0]) if _penalties(members) else [],
     }
-    order: dict[str, Any] = {"augment": augmentation, "leave_out_single": one_is_too_few}
+    order: dict[str, Any] = {"augment": augmentation, "leave_out_single": bool(norms.batch_norms(made[0]))}
     if len(members) == 1:
         models.lay_out(made[0], preset.model, device)
-        batches = Batches(dataset.train, size, preset.train.seed, **order)
-        return _of_one(made[0], batches, common)
-    torch.manual_seed(preset.train.seed)
-    return _of_many(made, members, folds, size, order, common, way)
+        training = _of_one(made[0], Batches(dataset.train, size, preset.train.seed, **order), common)
+    else:
+        torch.manual_seed(preset.train.seed)
+        training = _of_many(made, members, folds, size, order, common, way)
+    training.notes += left_out(training.batches)
+    return training
 
 
 def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> Training:
@@ -166,7 +170,7 @@ def _of_many(
         [member.preset.train.seed for member in members],
         rows=None if folds is None else folds.train,
         scaling=None if folds is None else folds.scaling,
-        exact=member_losses.takes_weights(preset.loss) and not own and not _has_batch_norm(made[0]),
+        exact=member_losses.takes_weights(preset.loss) and not own and not norms.batch_norms(made[0]),
         **order,
     )
     keeps_best = preset.train.early_stopping is not None
@@ -222,9 +226,18 @@ def _total_steps(preset: Preset, per_epoch: int) -> int:
     return preset.train.steps if preset.train.steps is not None else (preset.train.epochs or 0) * per_epoch
 
 
-def batch_size(preset: Preset, samples: int) -> int | None:
-    """Samples a batch; None for the whole split."""
-    size = preset.train.batch_size
+def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
+    """Samples a batch; None for the whole split. PresetError where that is more than it has, or too few.
+
+    samples: of the split. fewest: that the model can train on at once.
+    """
+    size, parts = preset.train.batch_size, preset.train.accumulate
+    if size != "full" and size >= parts and size < fewest * parts:
+        split = f" in {parts} parts, by train.accumulate," if parts > 1 else ""
+        raise PresetError(
+            f"train.batch_size = {size}{split} leaves the model's batch norm one sample at a time, which has no "
+            f'variance; allowed: {fewest * parts} to {samples}, or "full"'
+        )
     if size == "full":
         return None
     if size > samples:
@@ -237,9 +250,11 @@ def batch_size(preset: Preset, samples: int) -> int | None:
     return size
 
 
-def _has_batch_norm(model: nn.Module) -> bool:
-    """Batch norm has no variance to divide by where there is one sample."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+def left_out(batches: AnyBatches) -> list[str]:
+    """What to tell of the samples that no batch of an epoch holds."""
+    if batches.size is None or batches.per_epoch * batches.size >= batches.samples:
+        return []
+    return [f"{batches.samples} samples leave a last batch of one, which batch norm can't take: it is left out"]
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:

@@ -131,7 +131,7 @@ def _check(run: Training, settings: list[Preset]) -> None:
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
     if shares != before and not run.has_dropout():
         raise DescentError("model.dropout: this model was built without dropout; start another run with it")
-    batch_size(settings[0], run.batches.samples)
+    batch_size(settings[0], run.batches.samples, run.fewest)
 
 
 def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
@@ -160,7 +160,7 @@ def _meant(key: str) -> str:
 def begin_epoch(run: Training) -> int | None:
     """Take over a batch size that was set in the epoch before; the new size in samples, or None."""
     samples = run.batches.samples
-    size = batch_size(run.preset, samples)
+    size = batch_size(run.preset, samples, run.fewest)
     if size == run.batches.size:
         return None
     before = run.batches.per_epoch

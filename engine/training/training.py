@@ -49,6 +49,7 @@ class Training:
     numbers: Tensor | None = None  # of a small model (see parameters.py): all that is trained, (P,) or (M, P); live
     own_step: "Callable[[Training, AnyBatch, float | Tensor, bool], Learned] | None" = None  # of train.code
     notes: list[str] = field(default_factory=list)
+    fewest: int = 1  # samples that the model can train on at once; see models/norms.py
     statistics_every: int = 1
     step: int = 0  # updates completed
     lr_scale: float = 1.0  # the hand on the dial

@@ -218,6 +218,25 @@ def test_a_larger_batch_begins_with_the_next_epoch(live: tuple[int, RunFolder]) 
     assert 0 <= event["step"] - at <= folder.facts()["steps_per_epoch"]
 
 
+def test_a_batch_size_that_leaves_batch_norm_one_sample_is_met_or_refused(tmp_path: Path) -> None:
+    """It would be accepted, and end the run in the next epoch."""
+    pid, folder = start(
+        tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.batch_norm=true"
+    )
+    samples = folder.facts()["samples"]["train"]
+    size = next(size for size in range(2, samples) if samples % size == 1)
+    with pytest.raises(RefusedError, match=f"train.batch_size = 1 leaves .* allowed: 2 to {samples}"):
+        send(folder.path, "set", {"edits": ["train.batch_size=1"]})
+    send(folder.path, "set", {"edits": [f"train.batch_size={size}"]})
+    event = wait_for(lambda: folder.last("batch_size"), "the next epoch")
+    assert event["per_epoch"] == samples // size
+    wait_for(lambda: len(Metrics(folder.path)) > event["step"] + 2 * event["per_epoch"], "two epochs")
+    said = [e["message"] for e in folder.events() if e["event"] == "warning"]
+    assert f"{samples} samples leave a last batch of one, which batch norm can't take: it is left out" in said
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0
+
+
 def test_edits_survive_a_kill(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
     send(folder.path, "set", {"edits": ["optimizer.lr=0.02", "model.dropout=0.4", "train.clip_norm=1.0"]})

@@ -18,9 +18,30 @@ class Batch(NamedTuple):
     def samples(self) -> int:
         return len(self.targets)
 
-    def parts(self, count: int) -> "list[Batch]":
-        """At most `count` parts of nearly equal size."""
-        return [Batch(*pair) for pair in zip(self.inputs.chunk(count), self.targets.chunk(count), strict=True)]
+    def parts(self, count: int, fewest: int = 1) -> "list[Batch]":
+        """At most `count` parts of nearly equal size, of `fewest` samples at least."""
+        sizes = part_sizes(self.samples, count, fewest)
+        return [
+            Batch(*pair)
+            for pair in zip(torch.split(self.inputs, sizes), torch.split(self.targets, sizes), strict=True)
+        ]
+
+
+def part_sizes(samples: int, count: int, fewest: int) -> list[int]:
+    """Of at most `count` nearly equal parts of a batch. fewest: in each, where the batch has as many."""
+    size = -(-samples // count)
+    sizes = [size] * (samples // size) + [samples % size] * (samples % size > 0)
+    if sizes[-1] >= fewest:
+        return sizes
+    count = max(1, min(count, samples // fewest))
+    return [samples // count + (part < samples % count) for part in range(count)]
+
+
+def steps_an_epoch(samples: int, size: int | None, leave_out_single: bool) -> int:
+    """Batches of `size` in an epoch, None for one of all. leave_out_single: not counting a last one of one sample."""
+    if size is None:
+        return 1
+    return -(-samples // size) - (leave_out_single and size > 1 and samples % size == 1)
 
 
 class Batches:
@@ -38,7 +59,8 @@ class Batches:
         augment: Callable[[Tensor], Tensor] | None = None,
         leave_out_single: bool = False,
     ) -> None:
-        """size: samples a batch; None for all of them, unshuffled. leave_out_single: no last batch of one sample."""
+        """size: samples a batch; None for all of them, unshuffled. leave_out_single: no last batch of one sample,
+        whatever the size becomes."""
         self._split, self._seed = split, seed
         self._leave_out_single = leave_out_single
         self.augment = augment
@@ -54,11 +76,8 @@ class Batches:
 
     def resize(self, size: int | None) -> None:
         """Batches of `size` samples from now on. For the beginning of an epoch."""
-        samples = len(self._split.inputs)
         self.size, self._order = size, None
-        self.per_epoch = 1
-        if size is not None:
-            self.per_epoch = -(-samples // size) - (self._leave_out_single and samples % size == 1)
+        self.per_epoch = steps_an_epoch(self.samples, size, self._leave_out_single)
 
     def next(self) -> Batch:
         if self.size is None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.training.data import Split
-from engine.training.data.batches import epoch_order
+from engine.training.data.batches import epoch_order, part_sizes, steps_an_epoch
 from engine.training.members.folds import Scaling
 
 
@@ -31,11 +31,12 @@ class MemberBatch(NamedTuple):
         """How many of each member."""
         return self.targets.shape[0 if self.shared else 1]
 
-    def parts(self, count: int) -> "list[MemberBatch]":
-        """At most `count` parts of nearly equal size."""
+    def parts(self, count: int, fewest: int = 1) -> "list[MemberBatch]":
+        """At most `count` parts of nearly equal size, of `fewest` samples at least."""
         axis = 0 if self.shared else 1
-        inputs, targets = self.inputs.chunk(count, axis), self.targets.chunk(count, axis)
-        weights = [None] * len(inputs) if self.weights is None else self.weights.chunk(count, 1)
+        sizes = part_sizes(self.samples, count, fewest)
+        inputs, targets = torch.split(self.inputs, sizes, axis), torch.split(self.targets, sizes, axis)
+        weights = [None] * len(inputs) if self.weights is None else torch.split(self.weights, sizes, 1)
         return [MemberBatch(x, y, self.shared, w) for x, y, w in zip(inputs, targets, weights, strict=True)]
 
 
@@ -82,9 +83,7 @@ class MemberBatches:
         self._chosen: tuple[Tensor, ...] | None = None
         self._weights: Tensor | None = None
         self._full: MemberBatch | None = None
-        self.per_epoch = 1
-        if size is not None:
-            self.per_epoch = -(-self.samples // size) - (self._leave_out_single and self.samples % size == 1)
+        self.per_epoch = steps_an_epoch(self.samples, size, self._leave_out_single)
 
     def next(self) -> MemberBatch:
         if self._full is None and (self.size is not None or self._rows is not None):

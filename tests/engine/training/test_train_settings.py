@@ -180,6 +180,34 @@ def test_a_last_batch_of_one_is_left_out_for_batch_norm(train: Train) -> None:
     assert any("batch of one" in e["message"] for e in run.events() if e["event"] == "warning")
 
 
+def test_batch_norm_never_trains_on_a_part_of_one(train: Train) -> None:
+    """The last batch of 2 would be split into parts of one sample, which end the run."""
+    settings = ("data.size=302", "train.batch_size=50", "train.epochs=2", "model.batch_norm=true")
+    run = train("digits-mlp", *settings, "train.accumulate=2")
+    assert run.facts()["steps_per_epoch"] == 7
+    assert np.isfinite(_loss(run)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["train.batch_size=1"], "train.batch_size = 1 leaves .* allowed: 2 to 300"),
+        (["train.batch_size=9", "train.accumulate=6"], "train.batch_size = 9 in 6 parts, .* allowed: 12 to 300"),
+    ],
+)
+def test_where_batch_norm_would_have_one_sample_only_it_is_said_beforehand(
+    train: Train, settings: list[str], says: str
+) -> None:
+    with pytest.raises(AssertionError, match=says):
+        train("digits-mlp", "data.size=300", "model.batch_norm=true", "train.steps=2", *settings)
+
+
+def test_batch_norm_of_images_takes_a_sample_at_a_time(train: Train) -> None:
+    """Its values are many a channel: memory that holds one image only would be refused for nothing."""
+    run = train("digits-cnn", *FEW, "model.batch_norm=true", "train.accumulate=50", "train.steps=2")
+    assert np.isfinite(_loss(run)).all()
+
+
 def test_regression_has_no_accuracy(train: Train) -> None:
     run = train("linear-regression", "train.steps=20")
     layout = Metrics(run.path).layout

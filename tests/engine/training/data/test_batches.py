@@ -59,6 +59,27 @@ def test_a_last_batch_of_one_sample_can_be_left_out(samples: int, per_epoch: int
     assert all(len(batch) > 1 for batch in epoch)
 
 
+def test_a_last_batch_of_one_is_left_out_after_a_change_of_size_too() -> None:
+    """A live batch size would end the run in the middle of its next epoch."""
+    batches = Batches(_split(10), 5, seed=1, leave_out_single=True)
+    _epoch(batches)
+    batches.resize(3)
+    assert [len(batch) for batch in _epoch(batches)] == [3, 3, 3]
+    batches.resize(5)
+    assert [len(batch) for batch in _epoch(batches)] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("samples", "count", "sizes"),
+    [(7, 3, [3, 2, 2]), (2, 2, [2]), (5, 4, [3, 2]), (9, 3, [3, 3, 3]), (1, 3, [1])],
+)
+def test_no_part_of_a_batch_is_a_single_sample_where_that_is_too_few(
+    samples: int, count: int, sizes: list[int]
+) -> None:
+    batch = Batches(_split(samples), None, seed=1).next()
+    assert [part.samples for part in batch.parts(count, 2)] == sizes
+
+
 def test_parts_of_a_batch_hold_all_of_it() -> None:
     batch = Batches(_split(10), 10, seed=1).next()
     parts = batch.parts(3)
