@@ -19,6 +19,8 @@ def train(run: Training, session: Session) -> None:
         session.record(learned.loss, learned.accuracy, lr, learned.norms, learned.layers)
         run.step += 1
         epoch_is_over = run.batches.epoch_is_over()
+        if epoch_is_over:
+            session.begin_epoch()  # before anything is saved
         if run.is_due(settings.evaluate_every, epoch_is_over):
             session.evaluate()
         if epoch_is_over:

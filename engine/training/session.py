@@ -131,11 +131,14 @@ class Session:
 
     # --- now and then ---
 
-    def end_epoch(self) -> None:
-        """Say how the epoch went; of a great many epochs, every n-th. What waited for its end takes effect."""
+    def begin_epoch(self) -> None:
+        """What waited for an epoch's beginning takes effect. A checkpoint of that step holds it."""
         size = steering.begin_epoch(self._run)
         if size is not None:
             self._reporter.batch_size(size)
+
+    def end_epoch(self) -> None:
+        """Say how the epoch went; of a great many epochs, every n-th. A stop that waited for its end takes effect."""
         self.desk.end_epoch()
         if self._reporter.says_this_epoch():
             self._say_epoch()

@@ -20,8 +20,8 @@ from engine.control import RefusedError, send
 from engine.metrics import Metrics
 from engine.options import Options
 from engine.run import RunFolder, summary
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
-from tests.processes import DEADLINE
+from engine.training import checkpoint, keeper, worker  # noqa: F401 - imported once here, not in each child
+from tests.processes import DEADLINE, fork
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
@@ -343,6 +343,51 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
     assert states[1] is not None
     assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
     assert states[0]["batch_size"] == states[1]["batch_size"] == 80
+
+
+def _told(folder: RunFolder, event: str) -> dict[str, Any]:
+    """The last event of a kind, but for its time."""
+    return (folder.last(event) or {}) | {"time": None}
+
+
+@pytest.mark.parametrize("how", ["killed", "rewound"])
+def test_back_at_the_best_model_it_goes_on_with_the_batch_size_set_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The best checkpoint may be the only one: a size that took effect at the epoch's turn would be lost with it."""
+    monkeypatch.setattr(keeper, "REST", 0.0)  # the best model is written at once
+    pid, folder = start(
+        tmp_path,
+        "train.epochs=10000",
+        "train.checkpoint_every=10000",
+        "train.batch_size=50",
+        "schedule.name=cosine",
+    )
+    send(folder.path, "pause")
+    send(folder.path, "rewind", {"to": 0})
+    turn = folder.facts()["steps_per_epoch"]
+    send(folder.path, "step", {"steps": turn - 3})
+    send(folder.path, "set", {"edits": ["train.batch_size=80"]})
+    reached = send(folder.path, "step", {"steps": 6})["step"]  # three of the next epoch
+    first = Metrics(folder.path).rows()[:reached]
+    told = [_told(folder, event) for event in ("batch_size", "plan")]
+    assert folder.checkpoints() == [0, turn]
+    if how == "rewound":
+        assert send(folder.path, "rewind")["step"] == turn
+        send(folder.path, "step", {"steps": reached - turn})
+    else:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        pid = fork(lambda: launch.resume("live", Options(runs_dir=tmp_path, quiet=True)))
+        wait_for(lambda: len(Metrics(folder.path)) > reached, "more steps")
+    assert [_told(folder, event) for event in ("batch_size", "plan")] == told
+    layout = Metrics(folder.path).layout
+    assert layout is not None
+    kept = [i for i, name in enumerate(layout.columns) if name != "time"]
+    again = Metrics(folder.path).rows()[:reached]
+    assert again[:, :, kept].tobytes() == first[:, :, kept].tobytes()
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0
 
 
 def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path: Path) -> None:
