@@ -17,8 +17,8 @@ HAS_HORIZON = ("linear", "cosine", "one-cycle")  # kinds that end at the last st
 class Pace:
     """Maps the steps of a run to positions on the schedule that was planned for `total` steps.
 
-    At first both are the same. A longer run walks what is left of a schedule with an end more slowly, and a larger
-    batch walks an epoch in fewer steps: the rate never jumps.
+    At first both are the same. A schedule with an end is walked so that it ends with the run, however long that has
+    become; one without goes by epochs, which a larger batch walks in fewer steps. The rate never jumps.
     """
 
     total: int
@@ -28,7 +28,8 @@ class Pace:
     speed: float = 1.0  # positions a step
 
     def position(self, step: int) -> float:
-        return self.since_position + (step - self.since_step) * self.speed
+        # A step before the last change of pace may be asked for, where a number turns out not to be finite.
+        return max(0.0, self.since_position + (step - self.since_step) * self.speed)
 
     def scale(self, section: schema.AnySchedule, step: int) -> float:
         """What the base learning rate is multiplied by at `step`."""
@@ -42,7 +43,14 @@ class Pace:
     def extend(self, section: schema.AnySchedule, step: int, left_before: int, left_now: int) -> None:
         """The run has `left_now` steps to go from `step` on, instead of `left_before`."""
         if section.name in HAS_HORIZON:
-            self.change(step, (left_before - 1) / max(1, left_now - 1))  # last step to last step
+            self.change(step, max(0, left_before - 1) / max(1, left_now - 1))  # last step to last step
+
+    def resize(self, section: schema.AnySchedule, step: int, factor: float, left_before: int, left_now: int) -> None:
+        """From `step` on an epoch has `factor` times fewer steps, and the run `left_now` to go."""
+        if section.name in HAS_HORIZON:
+            self.extend(section, step, left_before, left_now)
+        else:
+            self.change(step, factor)
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

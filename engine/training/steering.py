@@ -163,10 +163,10 @@ def begin_epoch(run: Training) -> int | None:
     size = batch_size(run.preset, samples, run.fewest)
     if size == run.batches.size:
         return None
-    before = run.batches.per_epoch
+    before, left = run.batches.per_epoch, run.total_steps - run.step
     run.batches.resize(size)
     now = run.batches.per_epoch
-    run.pace.change(run.step, before / now)
-    if run.preset.train.epochs is not None:
-        run.total_steps = run.step + math.ceil((run.total_steps - run.step) * now / before)
+    left_now = left if run.preset.train.epochs is None else math.ceil(left * now / before)
+    run.pace.resize(run.preset.schedule, run.step, before / now, left, left_now)
+    run.total_steps = run.step + left_now
     return size if size is not None else samples

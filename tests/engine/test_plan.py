@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine import schema
-from engine.plan import Pace, Plan, learning_rate, planned
+from engine.plan import HAS_HORIZON, Pace, Plan, learning_rate, planned
 from engine.preset import load_preset
 
 LINEAR = schema.FallingSchedule(name="linear")
@@ -36,8 +36,31 @@ def test_a_schedule_without_an_end_goes_on_as_it_was() -> None:
 def test_another_batch_size_keeps_the_place_in_the_epochs() -> None:
     section = schema.StepSchedule(name="step", every=2, gamma=0.5)
     pace = Pace(total=100, per_epoch=10)
-    pace.change(10, 10 / 5)  # after one epoch: batches twice as large
+    pace.resize(section, 10, 10 / 5, left_before=90, left_now=45)  # after one epoch: batches twice as large
     assert [pace.scale(section, step) for step in (10, 14, 15, 24, 25)] == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("left_now", [90, 45, 360])
+@pytest.mark.parametrize("name", HAS_HORIZON)
+def test_with_another_batch_size_a_schedule_with_an_end_still_ends_with_the_run(name: str, left_now: int) -> None:
+    """With train.steps, which is kept, the rate would be down at its end long before the run is."""
+    kind = schema.OneCycleSchedule if name == "one-cycle" else schema.FallingSchedule
+    section = kind(name=name)  # type: ignore[arg-type]
+    pace, untouched = Pace(total=100, per_epoch=10), Pace(total=100, per_epoch=10)
+    pace.resize(section, 10, 10 / 5, left_before=90, left_now=left_now)
+    rates = _rates(pace, section, range(10, 10 + left_now))
+    assert rates[0] == untouched.scale(section, 10)
+    assert rates[-1] == pytest.approx(untouched.scale(section, 99))
+    assert rates[-2] > rates[-1]
+    if left_now == 90:
+        assert rates == _rates(untouched, section, range(10, 100))
+
+
+def test_the_rate_of_a_step_before_the_pace_changed_can_be_asked_for() -> None:
+    """The message about a loss that is not finite names it, some steps late."""
+    pace = Pace(total=100, per_epoch=10)
+    pace.change(10, 10)
+    assert pace.scale(LINEAR, 8) == 1.0
 
 
 def test_it_comes_back_from_a_checkpoint() -> None:

@@ -19,6 +19,8 @@ from engine import control, forking, launch
 from engine.control import RefusedError, send
 from engine.metrics import Metrics
 from engine.options import Options
+from engine.plan import planned
+from engine.preset import load_preset
 from engine.run import RunFolder, summary
 from engine.training import checkpoint, keeper, worker  # noqa: F401 - imported once here, not in each child
 from tests.processes import DEADLINE, fork
@@ -216,6 +218,27 @@ def test_a_larger_batch_begins_with_the_next_epoch(live: tuple[int, RunFolder]) 
     event = wait_for(lambda: folder.last("batch_size"), "the next epoch")
     assert event["size"] == 200
     assert 0 <= event["step"] - at <= folder.facts()["steps_per_epoch"]
+
+
+def test_with_a_fixed_number_of_steps_another_batch_size_leaves_the_rate_as_it_was_planned(tmp_path: Path) -> None:
+    """It would have come down to its end early, and the rest of the run learn nothing."""
+    pid, folder = start(tmp_path, "train.steps=20000", "train.batch_size=50", "schedule.name=cosine")
+
+    def rates() -> list[float]:
+        plan = planned(load_preset(folder.preset), folder.events())
+        assert plan is not None
+        return [plan.rate(step) for step in range(plan.total_steps)]
+
+    send(folder.path, "pause")
+    send(folder.path, "rewind", {"to": 0})
+    before = rates()
+    send(folder.path, "set", {"edits": ["train.batch_size=200"]})
+    reached = send(folder.path, "step", {"steps": folder.facts()["steps_per_epoch"] + 5})["step"]
+    assert folder.last("batch_size") is not None
+    assert rates() == pytest.approx(before, abs=1e-12)
+    assert Metrics(folder.path).column("lr")[:reached].tolist() == np.float32(rates()[:reached]).tolist()
+    send(folder.path, "stop", {"how": "discard"})
+    assert ends_with(pid) == 0
 
 
 def test_a_batch_size_that_leaves_batch_norm_one_sample_is_met_or_refused(tmp_path: Path) -> None:
