@@ -141,7 +141,7 @@ def _hash(file: Path) -> str:
 
 def _set_live(folder: RunFolder) -> dict[str, str]:
     """What was last set while the run trained, by key."""
-    from engine.forking import is_of_presets  # these know all that is allowed, which takes a third of a second
+    from engine.live import is_of_presets  # these know all that is allowed, which takes a third of a second
     from engine.overrides import parse
 
     found: dict[str, str] = {}

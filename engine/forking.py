@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine import one_member
 from engine.errors import DescentError
 from engine.files import JsonLines, read_json_lines, write_json
-from engine.members import MARK, SWITCHES
+from engine.live import is_of_presets
 from engine.metrics import Metrics, MetricsWriter
 from engine.overrides import key_of
 from engine.preset import Preset, load_preset
@@ -148,11 +148,6 @@ def script_of(run: RunFolder) -> list[dict[str, Any]]:
     script = read_json_lines(run.path / SCRIPT)
     given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
     return script[given:]
-
-
-def is_of_presets(edit: str) -> bool:
-    """Whether a preset can hold what a live edit says."""
-    return not edit.startswith(MARK) and key_of(edit) not in SWITCHES
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:

@@ -28,8 +28,6 @@ Values = dict[str, Any]  # preset key -> value: {"optimizer.lr": 0.1}
 Choices = Mapping[str, Range | Sequence[Any]]
 
 LOCKSTEP = schema.LOCKSTEP
-SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
-MARK = "@"  # before a live edit of one member alone: "@3 optimizer.lr=0.1"
 MOST = 1024  # models in one run
 _FRUITLESS = 1000  # draws in a row that were there before, until a range counts as drawn empty
 
@@ -113,12 +111,6 @@ def words(repeats: int | None, folds: int | None, sweeps: Sequence[str], draws: 
     counts = {"repeats": repeats, "folds": folds, "draws": draws}
     given = [f"members.{key}={count}" for key, count in counts.items() if count is not None]
     return [*given, *(f"members.sweep.{text.strip()}" for text in sweeps)]
-
-
-def edits_of(edits: Sequence[str], member: int) -> list[str]:
-    """The live edits that hold for a member, without the mark of those that are for it alone."""
-    mine = f"{MARK}{member} "
-    return [text.removeprefix(mine) for text in edits if not text.startswith(MARK) or text.startswith(mine)]
 
 
 # --- whether a preset's sweep can be trained -------------------------------------------------------------

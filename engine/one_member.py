@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DescentError
-from engine.members import SWITCHES, edits_of, roster
+from engine.live import SWITCHES, edits_of
+from engine.members import roster
 from engine.metrics import Layout
 from engine.overrides import key_of
 from engine.preset import Preset

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from engine.errors import PresetError
-from engine.forking import is_of_presets
+from engine.live import is_of_presets, latest
 from engine.plan import Pace
 from engine.texts import shorten
 from engine.training import checkpoint, steering
@@ -25,7 +25,7 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     changed = set(origin["changed"])
     notes = []
     state = dict(state)
-    steering.restore(run, [text for text in state["edits"] if not is_of_presets(text)])
+    steering.restore(run, [text for text in latest(state["edits"]) if not is_of_presets(text)])
 
     if "optimizer.name" in changed or not run.update.fits(state["update"]):
         state["update"] = run.update.state()

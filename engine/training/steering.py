@@ -7,7 +7,7 @@ import torch
 
 from engine import overrides
 from engine.errors import DescentError, PresetError
-from engine.members import MARK, SWITCHES, edits_of
+from engine.live import SWITCHES, edits_of, latest, mark_of
 from engine.overrides import key_of
 from engine.preset import Preset
 from engine.texts import did_you_mean
@@ -57,8 +57,9 @@ def edit(run: Training, texts: list[str]) -> dict[str, Any]:
             )
         if member is not None and key not in OF_ONE_MEMBER:
             raise DescentError(f"{key} is one for all members; of one alone: {', '.join(OF_ONE_MEMBER)}")
-    mark = "" if member is None else f"{MARK}{member} "
-    _take(run, [*run.edits, *(mark + text for text in texts if key_of(text) != "member")])
+    told = zip((".".join(override.path) for override in given), texts, strict=True)
+    new = [f"{mark_of(member)}{key}={text.partition('=')[2].strip()}" for key, text in told if key != "member"]
+    _take(run, [*run.edits, *new])
     return edits
 
 
@@ -84,6 +85,7 @@ def _member(run: Training, edits: dict[str, Any]) -> int | None:
 
 def _take(run: Training, edits: list[str], *, checked: bool = True) -> None:
     """Train under these edits, and no others, from now on; those that no longer hold are forgotten."""
+    edits = latest(edits)
     settings = [_under(run, edits, member) for member in range(len(run.members))]
     hands = [_switch(edits, "lr_scale", 1.0, member) for member in range(len(run.members))]
     for hand in hands:
@@ -108,10 +110,10 @@ def _take(run: Training, edits: list[str], *, checked: bool = True) -> None:
 
 def _under(run: Training, edits: list[str], member: int) -> Preset:
     """A member's preset with its edits laid over it; checked as a whole, as when it is loaded."""
-    latest = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
+    own = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
     preset = run.members[member].preset
     try:
-        return preset.changed(list(latest.values())) if latest else preset
+        return preset.changed(list(own.values())) if own else preset
     except PresetError as error:
         raise DescentError(str(error).replace("--set: ", "")) from None
 
@@ -127,9 +129,9 @@ def _check(run: Training, settings: list[Preset]) -> None:
     for name in ("threads", "statistics_every"):
         if getattr(new, name) == "auto" != getattr(old, name):
             raise DescentError(f"train.{name} = auto is measured before a run's first step; give a number")
-    before = [getattr(_under(run, run.edits, m).model, "dropout", 0.0) for m in range(len(settings))]
+    built = [getattr(member.preset.model, "dropout", 0.0) for member in run.members]
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
-    if shares != before and not run.has_dropout():
+    if shares != built and not run.has_dropout():
         raise DescentError("model.dropout: this model was built without dropout; start another run with it")
     batch_size(settings[0], run.batches.samples, run.fewest)
 

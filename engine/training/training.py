@@ -55,7 +55,7 @@ class Training:
     lr_scale: float = 1.0  # the hand on the dial
     members: list[Member] = field(default_factory=list)  # who trains; one, for a plain run
     measured: dict[str, int] = field(default_factory=dict)  # threads and statistics_every, as the run began
-    edits: list[str] = field(default_factory=list)  # every live edit so far, as "key=value"
+    edits: list[str] = field(default_factory=list)  # the live ones in force; see live.py
     reached: dict[str, float] = field(default_factory=dict)  # the latest evaluations: val_loss, test_accuracy …
     evaluated: dict[str, int] = field(default_factory=dict)  # at which step each split was evaluated last
 

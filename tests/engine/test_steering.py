@@ -262,7 +262,8 @@ def test_a_batch_size_that_leaves_batch_norm_one_sample_is_met_or_refused(tmp_pa
 
 def test_edits_survive_a_kill(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
-    send(folder.path, "set", {"edits": ["optimizer.lr=0.02", "model.dropout=0.4", "train.clip_norm=1.0"]})
+    send(folder.path, "set", {"edits": ["optimizer.lr=0.5"]})  # which no longer holds then
+    send(folder.path, "set", {"edits": ["optimizer . lr = 0.02", "model.dropout=0.4", "train.clip_norm=1.0"]})
     send(folder.path, "pause")
     send(folder.path, "checkpoint")
     os.kill(pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.members import edits_of
+from engine.live import edits_of
 from engine.training import checkpoint
 from engine.training.checkpoint import State
 from engine.training.members import layout
