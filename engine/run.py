@@ -108,8 +108,7 @@ class RunFolder:
     def host(self) -> str:
         """The machine that trained the run last; this one's name until it is known."""
         started = (e for e in reversed(read_json_lines(self.events_file)) if e.get("state") == "starting")
-        last: dict[str, Any] = next(started, {})
-        return str(last.get("host", self.facts().get("host", socket.gethostname())))
+        return host_of(next(started, {}), self.facts())
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """The latest event of a kind."""
@@ -158,6 +157,14 @@ def create(
             f"can't make the run folder {path}: {error.strerror}; choose another place with --runs-dir"
         ) from None
     return RunFolder(path)
+
+
+def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The machine that trained a run last; this one's name until it is known.
+
+    began: the event of its last start, which a rewind does not void. facts: run.json, which tells of the first start.
+    """
+    return str(began.get("host") or facts.get("host") or socket.gethostname())
 
 
 def state_now(run: RunFolder, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:

@@ -1,7 +1,6 @@
 """Looking at a run as it grows: a look costs what is new, and only the columns that were asked for take memory."""
 
 import functools
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from engine.follow.pyramid import Pyramid
 from engine.follow.segments import Segment, valid
 from engine.follow.tail import LOOK_BACK, Tail
 from engine.metrics import Layout, generations
-from engine.run import RunFolder, State, state_now
+from engine.run import RunFolder, State, host_of, state_now
 
 AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take more memory
 
@@ -40,6 +39,7 @@ class Follower:
         self.ended: dict[int, tuple[str, int]] = {}
         self.rewinds = 0  # how often events or rows were voided since this Follower was made
         self._last_state: dict[str, Any] = {}
+        self._began: dict[str, Any] = {}  # the event of the last start
         self._generation = -1
         self._segments: tuple[Segment, ...] = ()  # of the files, as of the last look
         self._series: dict[Key, Pyramid] = {}
@@ -67,6 +67,8 @@ class Follower:
             kind = event.get("event")
             if kind == "state":
                 self._last_state = event  # no rewind voids one
+                if event.get("state") == "starting":
+                    self._began = event
             elif kind == "member":
                 self.ended[int(event["member"])] = str(event.get("state")), int(event.get("step", 0))
         if self.events.voided != voided:
@@ -82,8 +84,13 @@ class Follower:
         """The members that are lost."""
         return frozenset(member for member, (how, _) in self.ended.items() if how == "diverged")
 
+    @property
+    def host(self) -> str:
+        """As RunFolder.host."""
+        return host_of(self._began, self.facts)
+
     def _state_now(self) -> State:
-        return state_now(self.folder, self._look_for_state, lambda: str(self.facts.get("host", socket.gethostname())))
+        return state_now(self.folder, self._look_for_state, lambda: self.host)
 
     def _look_for_state(self) -> dict[str, Any]:
         self._read_events()

@@ -1,13 +1,19 @@
 """A key that steers must not be dead without a word: its user would press it again, or believe that it was obeyed."""
 
+import dataclasses
+import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.follow import Follower
+from engine.run import Events
 from tests.tui.live import shown, until
 from tests.tui.recorded import record
 from tui.app import DescentApp
+from tui.reading.camera import Camera
 from tui.reading.snapshot import Anomaly, Snapshot
 from tui.screens.why_not import STEERING, why_not
 from tui.settings import Settings
@@ -39,6 +45,22 @@ def test_what_cannot_be_done_says_why(moment: Snapshot | None, can: set[str], re
     reasons = {action: why_not(action, moment) for action in EVERY}
     assert {action for action, why in reasons.items() if why is None} == can
     assert all(reason in str(why) for action, why in reasons.items() if why and action not in ("evaluate", "rewind"))
+
+
+@pytest.mark.parametrize("taken_up_here", [True, False])
+def test_a_run_that_was_queued_again_is_steered_where_it_trains_now(tmp_path: Path, taken_up_here: bool) -> None:
+    here = socket.gethostname()
+    first, then = ("node1", here) if taken_up_here else (here, "node2")
+    folder = record(tmp_path)
+    facts = json.loads((folder.path / "run.json").read_text())
+    (folder.path / "run.json").write_text(json.dumps(facts | {"host": first}))
+    events = Events(folder)
+    events.state("starting", host=then)
+    events.state("running", step=0)
+    taken = Camera(Follower(folder)).take()
+    assert taken.host == then
+    assert (taken.machine.load is not None) == taken_up_here  # what this machine does is not shown as the other's
+    assert (why_not("save", dataclasses.replace(taken, state="running")) is None) == taken_up_here
 
 
 def test_what_there_is_nothing_for_says_so() -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from engine import library
 from engine.metrics import Layout
-from engine.run import ALIVE, RunFolder, failed_at_start, state_now
+from engine.run import ALIVE, RunFolder, failed_at_start, host_of, state_now
 from engine.texts import clean, shorten
 from tui.home.told import Reached, Told
 
@@ -138,7 +137,7 @@ def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
         return told.state
 
     facts = folder.facts()
-    state = state_now(folder, last_state, lambda: _host(told, facts))
+    state = state_now(folder, last_state, lambda: host_of(told.began, facts))
     if unchanged is not None:  # but for its state: a killed worker writes nothing
         return unchanged if state == unchanged.state else Glance(**{**vars(unchanged), "state": state})
     layout = Layout.load(folder.path)
@@ -147,7 +146,7 @@ def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
     return Glance(
         folder,
         state=state,
-        host=_host(told, facts),
+        host=host_of(told.began, facts),
         preset=clean(str(facts.get("preset", ""))),
         step=step,
         total=_whole(told.total or facts.get("total_steps")),
@@ -166,11 +165,6 @@ def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
         began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
         of_study=library.study_of(folder.path) is not None,
     )
-
-
-def _host(told: Told, facts: Mapping[str, Any]) -> str:
-    """The machine that trained the run last; this one's name until it is known."""
-    return str(told.began.get("host") or facts.get("host") or socket.gethostname())
 
 
 def _whole(value: Any) -> int | None:

@@ -38,14 +38,15 @@ class Meters:
         self._nvml: Any = None
         self._device: Any = None
 
-    def read(self, facts: dict[str, Any]) -> Machine:
-        """The latest readings; the same object until a second has gone by."""
+    def read(self, facts: dict[str, Any], host: str) -> Machine:
+        """The latest readings; the same object until a second has gone by. host: that trains the run."""
         now = time.monotonic()
         if now - self._at < EVERY:
             return self._machine
         self._at = now
-        if facts.get("host", socket.gethostname()) != socket.gethostname():
-            return self._machine  # another machine's /proc is not ours to read
+        if host != socket.gethostname():
+            self._machine = Machine()  # another machine's /proc is not ours to read
+            return self._machine
         pid = worker_pid(self._folder.path)
         cpu = memory = None
         if pid is not None:

@@ -180,6 +180,29 @@ def test_a_worker_that_vanished_is_lost(tmp_path: Path) -> None:
     assert follower.state == folder.state() == "running"  # of another machine only its own words are known
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "state"),
+    [("node1", socket.gethostname(), "lost"), (socket.gethostname(), "node2", "running")],
+)
+def test_a_run_that_was_queued_again_is_of_the_node_that_took_it_up(
+    tmp_path: Path, first: str, then: str, state: str
+) -> None:
+    """A worker killed here would seem to train elsewhere; one that trains elsewhere would be offered for resuming."""
+    folder = RunFolder(tmp_path)
+    write_json(tmp_path / "run.json", {"host": first})
+    events = Events(folder)
+    events.state("starting", host=first)
+    follower = Follower(folder)
+    assert follower.host == folder.host() == first
+    events.state("starting", host=then)
+    events.write("resumed", to=0)  # voids no start
+    events.state("running", step=0)
+    follower.look()
+    again = Follower(folder)
+    assert again.state == follower.state == folder.state() == state
+    assert again.host == follower.host == folder.host() == then
+
+
 def test_a_folder_that_is_deleted_while_it_is_looked_at(tmp_path: Path) -> None:
     """Someone tidies up in another shell: the screen must stay, not crash."""
     run = tmp_path / "run"
