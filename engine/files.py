@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+_BLOCK = 1 << 16  # bytes read at once from a file's end
+
 
 def sync_folder(folder: Path) -> None:
     """Return when the folder's entries (a new or renamed file) are on the disk."""
@@ -99,13 +101,58 @@ class JsonLinesReader:
         entries = []
         for line in lines:
             begin, self.position = self.position, self.position + len(line) + 1
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
+            entry = _object(line)
+            if entry is not None:
                 entries.append((begin, entry))
         return entries
+
+    def read_back(self, mark: bytes) -> Iterator[dict[str, Any]]:
+        """The objects of the lines that are whole now and have `mark` in them, the last first; `read` goes on
+        behind them. No more of the file is read than is asked for.
+        """
+        self.position = _end_of_lines(self._path)
+        found = (_object(line) for line in _lines_back(self._path, self.position) if mark in line)
+        return (entry for entry in found if entry is not None)
+
+    def is_cut(self) -> bool:
+        """Whether the file is shorter than what was read of it: it is gone, or another one of the same name."""
+        try:
+            return self._path.stat().st_size < self.position
+        except OSError:
+            return self.position > 0
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _lines_back(path: Path, end: int) -> Iterator[bytes]:
+    """The lines before byte `end`, the last first."""
+    rest = b""  # of a line that begins before what was read
+    while end > 0:
+        begin = max(0, end - _BLOCK)
+        try:
+            with path.open("rb", buffering=0) as file:  # each time: who asks for no more holds no file open
+                block = os.pread(file.fileno(), end - begin, begin)
+        except FileNotFoundError:
+            return
+        rest, *lines = (block + rest).split(b"\n")
+        yield from reversed(lines)
+        end = begin
+    yield rest
+
+
+def _end_of_lines(path: Path) -> int:
+    """The byte behind the last line that is whole."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    return size - len(next(_lines_back(path, size), b""))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

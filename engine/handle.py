@@ -20,7 +20,7 @@ from engine.control import Answer
 from engine.files import JsonLinesReader
 from engine.metrics import Metrics
 from engine.options import Options
-from engine.run import ALIVE, RunFolder, State, summary
+from engine.run import ALIVE, RunFolder, State, StateReader, summary
 
 LOOK_EVERY = 0.1  # seconds between looks at the files
 
@@ -33,6 +33,7 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self._states = StateReader(folder)
 
     @property
     def id(self) -> str:
@@ -40,7 +41,7 @@ class Run:
 
     @property
     def state(self) -> State:
-        return self.folder.state()
+        return self._states.state()
 
     def metrics(self) -> Metrics:
         """The rows as they are now."""

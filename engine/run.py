@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -9,13 +10,13 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import DamagedError, DescentError
-from engine.files import JsonLines, JsonLinesReader, read_json_lines
+from engine.files import JsonLines, JsonLinesReader
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = ("starting", "running", "paused")
@@ -98,17 +99,11 @@ class RunFolder:
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""
-        return state_now(self, self._state_written, self.host)
-
-    def _state_written(self) -> dict[str, Any]:
-        """The last event that says a state; empty before the first."""
-        events = reversed(read_json_lines(self.events_file))
-        return next((event for event in events if event.get("event") == "state"), {})
+        return StateReader(self).state()
 
     def host(self) -> str:
         """The machine that trained the run last; this one's name until it is known."""
-        started = (e for e in reversed(read_json_lines(self.events_file)) if e.get("state") == "starting")
-        return host_of(next(started, {}), self.facts())
+        return StateReader(self).host()
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """The latest event of a kind."""
@@ -157,6 +152,55 @@ def create(
             f"can't make the run folder {path}: {error.strerror}; choose another place with --runs-dir"
         ) from None
     return RunFolder(path)
+
+
+class StateReader:
+    """A run's state and host, for who asks again and again: the first look reads the end of the log, as much of it as
+    tells them, and each other look what is new. No rewind voids either.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._begin()
+
+    def _begin(self) -> None:
+        self._log = JsonLinesReader(self._run.events_file)
+        self._earlier: Iterator[dict[str, Any]] | None = None  # states before the first look, the latest first
+        self._last: dict[str, Any] = {}
+        self._began: dict[str, Any] = {}
+
+    def state(self) -> State:
+        """As RunFolder.state."""
+        return state_now(self._run, self._look, self._host)
+
+    def host(self) -> str:
+        """As RunFolder.host."""
+        self._look()
+        return self._host()
+
+    def _look(self) -> dict[str, Any]:
+        """Take up what is new. The last event that says a state; empty before the first."""
+        if self._log.is_cut():
+            self._begin()  # another run of the same name
+        if self._earlier is None:
+            self._earlier = _states(self._log.read_back(b'"state"'))
+        for event in _states(self._log.read()):
+            self._last = event
+            if event.get("state") == "starting":
+                self._began = event
+        if not self._last:
+            self._last = next(self._earlier, {})
+        return self._last
+
+    def _host(self) -> str:
+        if not self._began:
+            known = itertools.chain([self._last], self._earlier or ())
+            self._began = next((event for event in known if event.get("state") == "starting"), {})
+        return host_of(self._began, {} if self._began.get("host") else self._run.facts())
+
+
+def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (event for event in events if event.get("event") == "state")
 
 
 def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """Fixtures of all tests: an isolated home, the real data sets, small presets."""
 
+import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +43,21 @@ def no_waiting_for_disks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
+    """How often each line of a log was parsed in this process."""
+    count: Counter[bytes] = Counter()
+    loads = json.loads
+
+    def counted(text: Any, **options: Any) -> Any:
+        if isinstance(text, bytes):  # whole files are read as text
+            count[text] += 1
+        return loads(text, **options)
+
+    monkeypatch.setattr(json, "loads", counted)
+    return count
 
 
 @pytest.fixture(scope="session")

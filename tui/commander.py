@@ -210,9 +210,9 @@ def revive(options: Options) -> Order:
                 raise DescentError("the new worker says nothing; look at its output with l")
             await asyncio.sleep(0.1)
         if run.state == "failed":
-            reason = (run.folder.last("state") or {}).get("reason", "")
-            raise DescentError(f"failed again: {reason}")
-        event = run.folder.last("resumed")
+            failed = await asyncio.to_thread(run.folder.last, "state") or {}
+            raise DescentError(f"failed again: {failed.get('reason', '')}")
+        event = await asyncio.to_thread(run.folder.last, "resumed")
         return {"step": int(event["to"]) if event is not None else 0}
 
     return Order("starting a worker", begin, lambda a: f"resumed at {at(a)}")

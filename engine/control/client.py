@@ -9,7 +9,7 @@ from typing import Any
 from engine.control.address import reachable, socket_of
 from engine.control.protocol import Answer, NotRunningError, line_of, understood
 from engine.errors import CannotGoOnError
-from engine.run import ALIVE, RunFolder
+from engine.run import ALIVE, RunFolder, StateReader
 
 _RETRY = 0.05  # seconds
 
@@ -19,7 +19,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
 
     RefusedError with the worker's reason; NotRunningError where there is no worker; CannotGoOnError where it dies.
     """
-    line = line_of(command, arguments)
+    line, states = line_of(command, arguments), StateReader(RunFolder(run))
     deadline = None if timeout is None else time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -30,7 +30,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
                         connection.connect(address)
                     break
                 except (FileNotFoundError, ConnectionRefusedError):
-                    if RunFolder(run).state() != "starting":
+                    if states.state() != "starting":
                         raise
                 except BlockingIOError:
                     pass  # very many are waiting to be accepted
@@ -49,7 +49,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
 
 async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
     """The same as `send`, without blocking the event loop and without a limit of time."""
-    line = line_of(command, arguments)
+    line, states = line_of(command, arguments), StateReader(RunFolder(run))
     try:
         while True:
             try:
@@ -57,7 +57,7 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
                     reader, writer = await asyncio.open_unix_connection(address)
                 break
             except (FileNotFoundError, ConnectionRefusedError):
-                if RunFolder(run).state() != "starting":
+                if states.state() != "starting":
                     raise
                 await asyncio.sleep(_RETRY)
         try:

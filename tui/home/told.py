@@ -1,6 +1,5 @@
 """What a run's events come to for a line in the list: kept up as they come, so that a long log is read once."""
 
-from pathlib import Path
 from typing import Any
 
 from engine.files import JsonLinesReader
@@ -30,7 +29,7 @@ class Told:
 
     def look(self) -> None:
         """Take up what is new; all of it, where a rewind has voided something."""
-        if self._log.position > _size(self._folder.events_file):
+        if self._log.is_cut():
             self._forget()  # another run of the same name
         new = self._log.read()
         if any(event.get("event") in ("resumed", "rewound") for event in new):
@@ -60,13 +59,6 @@ class Told:
             if winner is None or member in winner["members"]:
                 of_splits.setdefault(split, []).append(event)
         return {split: _mean_of_last(events) for split, events in of_splits.items()}
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0  # not there yet, or no more
 
 
 def _mean_of_last(events: list[Event]) -> Reached:

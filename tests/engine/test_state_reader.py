@@ -1,0 +1,137 @@
+"""Whoever follows a run must not read its whole log again at every look: a long run would take its program's time."""
+
+import asyncio
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine import control, files, handle
+from engine.control import NotRunningError, client
+from engine.handle import Run
+from engine.run import Events, RunFolder, StateReader
+
+LOOKS = 40
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def _evaluate(events: Events, first: int, count: int) -> None:
+    for step in range(first, first + count):
+        events.write("evaluation", step=step, split="validation", member=0, loss=1.0)
+
+
+def _begun(folder: RunFolder, state: str = "running") -> Events:
+    """A run that trains on another machine, after a long past."""
+    events = Events(folder)
+    _evaluate(events, 0, 100)
+    events.state("starting", host="elsewhere")
+    if state == "running":
+        events.state("running", step=100)
+    return events
+
+
+async def test_each_event_is_parsed_once_for_itself_and_once_for_the_state(
+    folder: RunFolder, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handle, "LOOK_EVERY", 0)
+    events, written, seen = _begun(folder), 102, 0
+    async for _ in Run(folder).events():
+        seen += 1
+        if seen == written == 102 + LOOKS:
+            events.state("finished")
+        elif seen == written:  # all is read: the next one is found by another look
+            _evaluate(events, written, 1)
+            written += 1
+    assert seen == written + 1
+    assert max(parsed.values()) <= 2
+
+
+async def test_waiting_for_the_end_reads_what_is_new(
+    folder: RunFolder, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handle, "LOOK_EVERY", 0)
+    events = _begun(folder)
+    waiting = asyncio.create_task(Run(folder).wait())
+    for look in range(LOOKS):
+        _evaluate(events, 100 + look, 1)
+        await asyncio.sleep(0)
+    events.state("stopped")
+    assert await waiting == "stopped"
+    assert max(parsed.values()) == 1
+
+
+async def test_a_command_that_waits_for_its_worker_reads_what_is_new(
+    folder: RunFolder, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_RETRY", 0)
+    events = _begun(folder, "starting")
+    asking = asyncio.create_task(control.ask(folder.path, "pause"))
+    for look in range(LOOKS):
+        _evaluate(events, 100 + look, 1)
+        await asyncio.sleep(0)
+    assert max(parsed.values()) == 1
+    events.state("failed", reason="no data")
+    with pytest.raises(NotRunningError, match="no data"):
+        await asking
+
+
+def test_of_a_run_that_has_ended_the_end_of_the_log_is_read(
+    folder: RunFolder, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def pread(file: int, count: int, at: int) -> bytes:
+        read.append(count)
+        return of_the_system(file, count, at)
+
+    of_the_system = os.pread
+    monkeypatch.setattr(os, "pread", pread)
+    events = _begun(folder)
+    _evaluate(events, 100, 3000)
+    events.state("finished")
+    size = events.size()
+    read.clear()
+    assert folder.state() == "finished"
+    assert sum(read) < size / 2
+    assert sum(parsed.values()) == 1
+
+
+def test_what_is_said_is_what_the_log_says_last(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_BLOCK", 50)  # less than a line
+    kept = StateReader(folder)
+    assert (kept.state(), kept.host()) == ("starting", folder.host())
+    events = Events(folder)
+    for host, state in (("node1", "running"), ("node1", "paused"), ("node2", "running"), ("node3", "stopped")):
+        events.state("starting", host=host)
+        assert (kept.state(), kept.host()) == ("starting", host)
+        events.state(state, step=0)
+        events.write("member", member=1, state="diverged", step=3)
+        events.write("rewound", to=0)
+        for reader in (kept, StateReader(folder)):
+            assert (reader.state(), reader.host()) == (state, host)
+            assert (reader.host(), reader.state()) == (host, state)
+    folder.events_file.unlink()
+    Events(folder).state("paused")
+    assert kept.state() == StateReader(folder).state() == "lost"  # another run of that name, which began here
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1 << 16])
+def test_a_log_read_from_its_end_is_the_log(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_BLOCK", block)
+    path = tmp_path / "log"
+    reader = files.JsonLinesReader(path)
+    assert list(reader.read_back(b"")) == []
+    path.write_bytes(b'{"torn')
+    assert list(reader.read_back(b"")) == []
+    path.write_bytes(b'{"n": 1}\n\n3\n{"n": 22, "x": "' + b"y" * 99 + b'"}\n{"n": 3}\n{"n": 4')
+    assert [entry["n"] for entry in reader.read_back(b"")] == [3, 22, 1]
+    assert [entry["n"] for entry in reader.read_back(b'"x"')] == [22]
+    assert reader.read() == []
+    with path.open("ab") as file:
+        file.write(b"4}\n")
+    assert [entry["n"] for entry in reader.read()] == [44]
