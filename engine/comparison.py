@@ -10,8 +10,11 @@ from typing import Any
 from engine.errors import DescentError
 from engine.flat import flat
 from engine.progress import number
-from engine.run import RunFolder, summary
+from engine.results import summary
+from engine.run import RunFolder, State
 from engine.texts import clean, shorten, show
+
+Events = Sequence[dict[str, Any]]
 
 FEWEST, MOST = 2, 8
 LETTERS = "ABCDEFGH"  # a run's, wherever runs are told apart
@@ -35,6 +38,14 @@ class Final:
     metrics: dict[str, float] = field(default_factory=dict)
     parent: tuple[str, int] | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One run of a comparison. settings: as settings_of has them."""
+
+    final: Final
+    settings: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,18 +76,27 @@ def checked(folders: Sequence[RunFolder]) -> list[RunFolder]:
 
 def compared(folders: Sequence[RunFolder]) -> Comparison:
     """The runs as they are now. One whose files can't be read has a `problem`, and hides no other."""
-    finals = tuple(final(folder) for folder in folders)
-    settings = [settings_of(folder) for folder in folders]
+    return beside([side(folder) for folder in folders])
+
+
+def side(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Side:
+    """What there is to compare of one run. state, events: as results.summary takes them."""
+    return Side(final(folder, state, events), settings_of(folder, events))
+
+
+def beside(sides: Sequence[Side]) -> Comparison:
+    """What the runs have come to, and where they differ."""
+    finals, settings = tuple(each.final for each in sides), [each.settings for each in sides]
     return Comparison(finals, tuple(differences(settings)), best(finals, settings))
 
 
 # --- finals ---
 
 
-def final(folder: RunFolder) -> Final:
-    """What the run has come to so far."""
+def final(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Final:
+    """What the run has come to so far. state, events: as results.summary takes them."""
     try:
-        reached, origin = summary(folder), folder.origin()
+        reached, origin = summary(folder, state, events), folder.origin()
         # Of candidates that were compared, the one that won stands for the run.
         told = reached.get("winner", reached)["metrics"]
         metrics = {key: value for key, value in told.items() if value is not None}
@@ -111,10 +131,10 @@ def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[st
 # --- settings ---
 
 
-def settings_of(folder: RunFolder) -> dict[str, str]:
+def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
     """Every setting by its dotted key, as text: as the run was started, and behind an arrow what was set since.
 
-    Empty where its preset can't be read.
+    Empty where its preset can't be read. events: as results.summary takes them.
     """
     try:
         stored = flat(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
@@ -124,7 +144,7 @@ def settings_of(folder: RunFolder) -> dict[str, str]:
     for key in settings:
         if key.endswith(".code"):
             settings[key] += _hash(folder.path / str(stored[key]).rpartition(":")[0])
-    for key, value in _set_live(folder).items():
+    for key, value in _set_live(folder, events).items():
         before = settings.get(key)
         if value != before:
             settings[key] = value if before is None else f"{before} → {value}"
@@ -139,14 +159,14 @@ def _hash(file: Path) -> str:
         return ""
 
 
-def _set_live(folder: RunFolder) -> dict[str, str]:
+def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
     """What was last set while the run trained, by key."""
     from engine.live import is_of_presets  # these know all that is allowed, which takes a third of a second
     from engine.overrides import parse
 
     found: dict[str, str] = {}
     try:
-        events = folder.events()
+        events = folder.events() if events is None else events
     except (OSError, ValueError, KeyError):
         return found
     own = False

@@ -21,8 +21,12 @@ _MEASURES = ("loss", "accuracy")
 _OF_EVENTS = ("time", "event")  # what a summary does not repeat of one
 
 
-def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
-    """The object that `descent run --json` prints. `state` where the caller is the worker itself.
+def summary(
+    run: RunFolder, state: State | None = None, events: Sequence[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The object that `descent run --json` prints. `state` where the caller is the worker itself, or knows it.
+
+    events: those that are valid, or their follow.Gist, of who has read them already: a long log is not read again.
 
     With several members, `metrics` are means over those that did not diverge, and there are also `spread` (sample
     standard deviation, standard error and n of each metric), `members`; of a sweep `candidates`, the best first;
@@ -30,7 +34,8 @@ def summary(run: RunFolder, state: State | None = None) -> dict[str, Any]:
 
     Of a run that early stopping has ended, validation and test are of the same models: the best ones.
     """
-    facts, stored, events = run.facts(), Metrics(run.path), run.events()
+    facts, stored = run.facts(), Metrics(run.path)
+    events = run.events() if events is None else events
     layout, step = stored.layout, len(stored)
     state = state or run.state()
     reached: list[Numbers] = [{}]

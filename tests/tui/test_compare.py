@@ -1,5 +1,7 @@
 """Runs over one another: a person must be able to tell which curve is whose, and see live ones go on."""
 
+import queue
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,14 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from engine.comparison import Comparison, compared
 from engine.follow import Follower
-from engine.run import RunFolder
+from engine.run import Events, RunFolder
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
-from tests.processes import Child, kill
+from tests.processes import DEADLINE, Child, kill
 from tests.tui.live import shown, start, until
 from tests.tui.screens import console, place, record, wait
+from tui.charts import together
 from tui.charts.together import overlaid
 from tui.screens.compare import Compare
 from tui.screens.console import Console
@@ -94,6 +98,30 @@ async def test_from_home_marked_runs_are_compared_and_q_leads_back(place: Path) 
         await on_screen(pilot, "finals")
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Home), "Home")
+
+
+def test_the_table_of_live_runs_is_what_their_logs_tell_and_each_line_is_parsed_once(
+    tmp_path: Path, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison of long runs would take a processor, and the screen stand still."""
+    monkeypatch.setattr(together, "TABLES_EVERY", 0)
+    monkeypatch.setattr(together, "FASTEST", 1000)
+    names = {"a": 100, "b": 200}  # steps and seconds, so that no line is in both
+    runs = [record(tmp_path, n, "running", steps=many, ended=many, host="elsewhere") for n, many in names.items()]
+    folders = [RunFolder(path) for path in runs]
+    logs = [Events(folder) for folder in folders]
+    seen: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
+    comparing = together.Together(folders, 1000, seen.put)
+    comparing.start()
+    for step in range(200, 230):
+        for which, log in enumerate(logs):
+            log.write("evaluation", step=step, split="validation", member=0, loss=step + which, accuracy=0.5)
+        while [final.metrics.get("val_loss") for final in seen.get(timeout=DEADLINE).finals] != [step, step + 1]:
+            pass
+    comparing.end()
+    assert comparing.comparison is not None
+    assert max(parsed.values()) == 1
+    assert comparing.comparison == compared(folders)
 
 
 async def test_one_run_alone_asks_for_the_others(place: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from engine.comparison import LETTERS, Comparison, compared
-from engine.follow import Follower
-from engine.run import RunFolder
+from engine.comparison import LETTERS, Comparison, Side, beside, side
+from engine.follow import Follower, Gist
+from engine.run import ALIVE, RunFolder
 from tui.charts import curves
 from tui.charts.x_scale import XMode, scale
 from tui.widgets.chart_data import NOTHING, ChartData, Line, Mark
@@ -31,6 +31,8 @@ class Together:
         self.folders = tuple(folders)
         self.comparison: Comparison | None = None
         self._followers: tuple[Follower | None, ...] | None = None  # None for a run that can't be read
+        self._gists: tuple[Gist | None, ...] = ()
+        self._sides: dict[int, Side] = {}  # of each run, by its place
         self._interval = 1 / min(fps, FASTEST)
         self._seen = seen
         self._lock = threading.Lock()
@@ -62,25 +64,40 @@ class Together:
             self._lock.release()
 
     def _run(self) -> None:
-        told, stale = -math.inf, True
+        told, stale = -math.inf, set[int]()
         while not self._over.is_set():
             self._wanted.wait()
             grown = self._look()
-            stale = stale or grown
+            stale |= grown
+            has_news = bool(grown)
             if stale and time.monotonic() - told >= TABLES_EVERY:
-                self.comparison, told, stale = compared(self.folders), time.monotonic(), False
-                grown = True
-            if grown and self.comparison is not None and not self._over.is_set():
+                self._sides |= {place: self._side(place) for place in stale}
+                self.comparison = beside([self._sides[place] for place in range(len(self.folders))])
+                told, stale, has_news = time.monotonic(), set(), True
+            if has_news and self.comparison is not None and not self._over.is_set():
                 self._seen(self.comparison)
             self._over.wait(self._interval)
 
-    def _look(self) -> bool:
+    def _look(self) -> set[int]:
+        """The places of the runs that have grown; with them of those that can't be read, which may have changed."""
         with self._lock:
             if self._followers is None:
                 self._followers = tuple(_follower(folder) for folder in self.folders)
-                return True
-            grown = [_grown(follower) for follower in self._followers if follower is not None]
-            return any(grown)
+                self._gists = tuple(None if each is None else Gist(each) for each in self._followers)
+                return set(range(len(self.folders)))
+            grown = {place for place, each in enumerate(self._followers) if each is not None and _grown(each)}
+            return grown | {place for place, each in enumerate(self._followers) if each is None and grown}
+
+    def _side(self, place: int) -> Side:
+        """What is compared of a run, of what its follower knows; all of its log once it has ended."""
+        folder, gist = self.folders[place], self._gists[place]
+        if gist is None:
+            return side(folder)
+        follower = gist.follower
+        try:
+            return side(folder, follower.state, gist.look() if follower.state in ALIVE else follower.events[:])
+        except (OSError, ValueError, KeyError):
+            return side(folder)  # which says what is wrong with it
 
 
 def _follower(folder: RunFolder) -> Follower | None:
