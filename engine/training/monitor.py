@@ -32,7 +32,8 @@ class Monitor:
         self.diverged: list[tuple[int, int]] = []  # members that went non-finite, and at which step; to be taken
         self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
         self.steps_per_second: float | None = None
-        self._sum, self._rows = 0.0, 0
+        self._sums, self._counts = np.zeros((2, len(layout.members)))  # of each member's losses since last asked
+        self._lost: set[int] = set()  # members that went non-finite
         self._seen: tuple[float, float] | None = None  # step and time where the window begins
         self._rate_before: float | None = None
         self._time = names.index("time")
@@ -44,11 +45,11 @@ class Monitor:
             self._look_for_trouble(first, rows)
         else:
             self._look_for_diverged(first, losses)
-        means = mean_of_known(losses)
-        self._sum += float(means.sum(dtype=np.float64))
-        self._rows += len(rows)
+        counted = np.isfinite(losses) | (losses.shape[1] == 1)  # a run's only loss, number or not, is its loss
+        self._sums += np.sum(losses, axis=0, where=counted, dtype=np.float64)
+        self._counts += counted.sum(axis=0)
         self.last = {
-            "loss": float(means[-1]),
+            "loss": float(mean_of_known(losses[-1:])[0]),
             "accuracy": None if self._accuracy is None else float(mean_of_known(rows[-1:, :, self._accuracy])[0]),
             "grad_norm": self._latest_norm(rows),
         }
@@ -69,6 +70,7 @@ class Monitor:
         for member in np.flatnonzero(bad.any(axis=0)).tolist():
             if member not in self.known_ended:
                 self.known_ended.add(member)
+                self._lost.add(member)
                 self.diverged.append((member, first + int(np.argmax(bad[:, member]))))
 
     def report(self, step: int, what: str) -> None:
@@ -101,9 +103,10 @@ class Monitor:
             self._seen, self._rate_before = (float(step), seconds), rate
 
     def mean_loss(self) -> float:
-        """Mean loss of the rows since this was last asked."""
-        mean = self._sum / self._rows if self._rows else float("nan")
-        self._sum, self._rows = 0.0, 0
+        """Of the rows since this was last asked, over the members that have not diverged; NaN where there is none."""
+        known = [m for m in np.flatnonzero(self._counts).tolist() if m not in self._lost]
+        mean = float(np.mean(self._sums[known] / self._counts[known])) if known else float("nan")
+        self._sums[:] = self._counts[:] = 0
         return mean
 
 
