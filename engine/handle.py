@@ -48,8 +48,11 @@ class Run:
         return Metrics(self.folder.path)
 
     def summary(self) -> dict[str, Any]:
-        """What `descent show --json` says."""
-        return summary(self.folder)
+        """What the last line of `descent run --json` says, and the `reason` of the last state, if it has one."""
+        return {**summary(self.folder), "reason": (self.folder.last("state") or {}).get("reason")}
+
+    def __repr__(self) -> str:
+        return f"<engine.Run {self.id}: {self.state}>"
 
     async def command(self, command: str, **arguments: Any) -> Answer:
         """Any command of the wire, by its name."""
@@ -145,7 +148,10 @@ async def start(
     allow_code: bool = False,
     watched: bool = False,
 ) -> Run:
-    """Start a run in a process of its own. DescentError where the preset is wrong or data are missing.
+    """Start a run in a process of its own.
+
+    DescentError where the preset is wrong, or a set that is downloaded is not here. What its worker finds wrong later
+    ends the run, as in a file of one's own: `wait` gives "failed", and `summary` the reason.
 
     watched: somebody looks on, so that a loss that is not finite pauses the run where the preset does not say.
     """

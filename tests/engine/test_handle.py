@@ -79,6 +79,17 @@ async def test_what_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> 
     assert not [path for path in tmp_path.iterdir() if path.name != "home"]
 
 
+@pytest.mark.usefixtures("forked_workers")
+async def test_a_run_that_fails_later_has_the_reason(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing.npz"
+    run = await engine.start(
+        "digits-mlp", [f'data={{name="npz", path="{missing}"}}'], run_id="mine", runs_dir=tmp_path / "runs"
+    )
+    assert await run.wait() == "failed"
+    assert "there is no such file" in run.summary()["reason"]
+    assert repr(run) == "<engine.Run mine: failed>"
+
+
 def test_the_same_from_a_shell(tmp_path: Path) -> None:
     """One person starts a run in the background; another shell steers it and gets a receipt."""
     where = ("--runs-dir", str(tmp_path))
