@@ -102,6 +102,11 @@ class Monitor:
         if seconds - when >= 0.5:
             self._seen, self._rate_before = (float(step), seconds), rate
 
+    @property
+    def has_more_to_tell(self) -> bool:
+        """Whether there were rows since the mean loss was last asked."""
+        return bool(self._counts.any())
+
     def mean_loss(self) -> float:
         """Of the rows since this was last asked, over the members that have not diverged; NaN where there is none."""
         known = [m for m in np.flatnonzero(self._counts).tolist() if m not in self._lost]

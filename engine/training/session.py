@@ -148,7 +148,8 @@ class Session:
             return
         with self.clock.stopped():
             self._rows.sync()
-        self._reporter.epoch(self._monitor, self._lr)
+        if self._monitor.has_more_to_tell:  # not so of a run that was resumed at its end
+            self._reporter.epoch(self._monitor, self._lr)
 
     def evaluate(self) -> None:
         """Loss and accuracy on the validation split; keep the model where it is the best so far."""

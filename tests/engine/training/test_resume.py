@@ -90,6 +90,7 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
         for run in (left, right)
     ]
     assert evaluations[0] == evaluations[1]
+    assert None not in [event["train_loss"] for event in right.events() if event["event"] == "epoch"]
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
