@@ -9,6 +9,8 @@ from typing import Any
 
 from engine.errors import DescentError
 from engine.flat import flat
+from engine.live import is_of_presets
+from engine.overrides import parse
 from engine.progress import number
 from engine.results import summary
 from engine.run import RunFolder, State
@@ -161,9 +163,6 @@ def _hash(file: Path) -> str:
 
 def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
     """What was last set while the run trained, by key."""
-    from engine.live import is_of_presets  # these know all that is allowed, which takes a third of a second
-    from engine.overrides import parse
-
     found: dict[str, str] = {}
     try:
         events = folder.events() if events is None else events

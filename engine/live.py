@@ -1,9 +1,31 @@
-"""Live edits: "key=value" texts by which a run is changed while it trains, as its checkpoints keep them."""
+"""What of a run can be changed while it trains, and live edits: the "key=value" texts that do so, as its checkpoints
+keep them."""
 
 from collections.abc import Sequence
 
 from engine.overrides import key_of
 
+KEYS = (
+    "lr_scale",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.weight_decay",
+    "model.dropout",
+    "train.clip_norm",
+    "train.batch_size",
+    "train.threads",
+    "train.statistics_every",
+    "data.augment",
+)
+OF_ONE_MEMBER = (
+    "lr_scale",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.weight_decay",
+    "model.dropout",
+)
 SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
 _MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
 

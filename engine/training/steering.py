@@ -7,34 +7,14 @@ import torch
 
 from engine import overrides
 from engine.errors import DescentError, PresetError
-from engine.live import SWITCHES, edits_of, latest, mark_of
+from engine.live import KEYS, OF_ONE_MEMBER, SWITCHES, edits_of, latest, mark_of
 from engine.overrides import key_of
 from engine.preset import Preset
 from engine.texts import did_you_mean
 from engine.training.setup import batch_size
 from engine.training.training import Training
 
-LIVE = (
-    "optimizer.lr",
-    "optimizer.momentum",
-    "optimizer.beta1",
-    "optimizer.weight_decay",
-    "model.dropout",
-    "train.clip_norm",
-    "train.batch_size",
-    "train.threads",
-    "train.statistics_every",
-    *SWITCHES,
-)
 MOST_STEPS = 10**12  # some decades of the fastest loop
-OF_ONE_MEMBER = (
-    "optimizer.lr",
-    "optimizer.momentum",
-    "optimizer.beta1",
-    "optimizer.weight_decay",
-    "model.dropout",
-    "lr_scale",
-)
 
 
 def edit(run: Training, texts: list[str]) -> dict[str, Any]:
@@ -50,9 +30,9 @@ def edit(run: Training, texts: list[str]) -> dict[str, Any]:
     edits = {".".join(override.path): override.value for override in given}
     member = _member(run, edits)
     for key in edits:
-        if key not in LIVE:
+        if key not in KEYS:
             raise DescentError(
-                f"{key} can't be changed in a live run{_meant(key)} What can: {', '.join(LIVE)}"
+                f"{key} can't be changed in a live run{_meant(key)} What can: {', '.join(KEYS)}"
                 + ("; to train longer: descent extend" if key in ("train.epochs", "train.steps") else "")
             )
         if member is not None and key not in OF_ONE_MEMBER:
@@ -154,9 +134,9 @@ def extend(run: Training, *, epochs: int = 0, steps: int = 0) -> int:
 
 def _meant(key: str) -> str:
     """The setting that a short name stands for, or one that is written alike."""
-    short = {name.rpartition(".")[2]: name for name in LIVE}
+    short = {name.rpartition(".")[2]: name for name in KEYS}
     short |= dict.fromkeys(("rate", "learning_rate", "optimizer.learning_rate"), "optimizer.lr")
-    return f"; did you mean {short[key]}?" if key in short else did_you_mean(key, LIVE) or "."
+    return f"; did you mean {short[key]}?" if key in short else did_you_mean(key, KEYS) or "."
 
 
 def begin_epoch(run: Training) -> int | None:

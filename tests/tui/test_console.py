@@ -242,14 +242,6 @@ async def test_a_console_behind_another_screen_reads_nothing(live: tuple[Child, 
         await until(pilot, lambda: console.snapshot.step > step, "the first to go on reading")
 
 
-def test_every_live_setting_of_the_worker_can_be_edited() -> None:
-    """The form lists what engine.training.steering takes, which the console itself can't import."""
-    from engine.training import steering
-    from tui.reading.live import LIVE
-
-    assert {live.key for live in LIVE} == set(steering.LIVE)
-
-
 async def test_a_fork_is_started_from_a_checkpoint_and_opened(live: tuple[Child, RunFolder]) -> None:
     _, run = live
     async with app_on(run).run_test(size=SIZE) as pilot:

@@ -2,34 +2,25 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from engine.live import KEYS
 from engine.run import RunFolder
 
-
-@dataclass(frozen=True)
-class LiveKey:
-    """A setting that a worker takes while it trains."""
-
-    key: str
-    label: str
-    hint: str
-
-
-LIVE = (
-    LiveKey("lr_scale", "rate ×", "× the planned rate"),
-    LiveKey("optimizer.lr", "base rate", "the schedule multiplies it"),
-    LiveKey("optimizer.momentum", "momentum", "0 to below 1"),
-    LiveKey("optimizer.beta1", "beta1", "of Adam's mean gradient, below 1"),
-    LiveKey("optimizer.weight_decay", "weight decay", "≥ 0"),
-    LiveKey("model.dropout", "dropout", "share of units left out"),
-    LiveKey("train.clip_norm", "clip norm", "limit of the gradient's norm"),
-    LiveKey("train.batch_size", "batch size", "from the next epoch on"),
-    LiveKey("train.threads", "threads", "CPU threads"),
-    LiveKey("train.statistics_every", "statistics", "every so many steps"),
-    LiveKey("data.augment", "augment", "true or false"),
-)
+_HINTS = {
+    "lr_scale": "× the planned rate",
+    "optimizer.lr": "the schedule multiplies it",
+    "optimizer.momentum": "0 to below 1",
+    "optimizer.beta1": "of Adam's mean gradient, below 1",
+    "optimizer.weight_decay": "≥ 0",
+    "model.dropout": "share of units left out",
+    "train.clip_norm": "limit of the gradient's norm",
+    "train.batch_size": "from the next epoch on",
+    "train.threads": "CPU threads",
+    "train.statistics_every": "every so many steps",
+    "data.augment": "true or false",
+}
+HINTS = {key: _HINTS[key] for key in KEYS}  # of every setting that a worker takes while it trains
 NO_VALUE = "none"  # how a setting that is off, such as clip_norm, is shown
 
 
@@ -44,11 +35,11 @@ def settings(folder: RunFolder) -> dict[str, Any]:
 def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]) -> dict[str, Any]:
     """Each key that this run could take, with the value in force; None for one that is off. edited: by commands."""
     found: dict[str, Any] = {"lr_scale": 1.0}
-    for live in LIVE[1:]:
-        section, _, key = live.key.partition(".")
+    for live in KEYS:
+        section, _, key = live.partition(".")
         table = preset.get(section, {})
-        if key in table or live.key == "train.clip_norm":
-            found[live.key] = table.get(key)
+        if key in table or live == "train.clip_norm":
+            found[live] = table.get(key)
     if any((found.pop("data.augment", None) or {}).values()):
         found["data.augment"] = True  # a switch of what the preset has; nothing to switch where it has none
     for name in ("threads", "statistics_every"):

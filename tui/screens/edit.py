@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from tui.labs.spoken import spoken
-from tui.reading.live import LIVE, shown
+from tui.reading.live import HINTS, shown
 
 Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
 
@@ -39,25 +39,24 @@ class Edit(ModalScreen[None]):
     def __init__(self, values: dict[str, Any], apply: Apply) -> None:
         """values: those that this run can take. apply: (edits, done, failed) gives them to the worker."""
         super().__init__()
-        self._keys = [live for live in LIVE if live.key in values]
-        self._before = {live.key: shown(values[live.key]) for live in self._keys}
+        self._before = {key: shown(values[key]) for key in HINTS if key in values}
         self._apply = apply
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = spoken(self, "change the live run")
-            for live in self._keys:
+            for key, before in self._before.items():
                 with Horizontal(classes="row"):
-                    yield Label(live.key, markup=False)
-                    yield Input(self._before[live.key], select_on_focus=True)
-                    yield Label(spoken(self, live.hint), classes="hint", markup=False)
+                    yield Label(key, markup=False)
+                    yield Input(before, select_on_focus=True)
+                    yield Label(spoken(self, HINTS[key]), classes="hint", markup=False)
             yield Static("", classes="problem", markup=False)
             keys = spoken(self, "enter applies what differs, ↑ ↓ move, esc leaves")
             yield Static(keys, classes="keys", markup=False)
 
     def edits(self) -> dict[str, str]:
         """What was typed and differs from what is in force."""
-        typed = {live.key: field.value.strip() for live, field in zip(self._keys, self.query(Input), strict=True)}
+        typed = {key: field.value.strip() for key, field in zip(self._before, self.query(Input), strict=True)}
         return {key: value for key, value in typed.items() if value != self._before[key]}
 
     def on_input_submitted(self) -> None:
