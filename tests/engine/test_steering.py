@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from engine import control, forking, launch
 from engine.control import RefusedError, send
@@ -438,50 +440,45 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     assert ends_with(pid) == 0
 
 
-def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("members", [[], ["members.repeats=2"], ["members.folds=2"]])
+def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(
+    tmp_path: Path, members: list[str]
+) -> None:
     """An evaluation of a large model takes minutes, in which nobody should have to wait for an answer."""
-    runs = tmp_path / "runs"
-    gate, reached = tmp_path / "gate", tmp_path / "reached"
-    gate.touch()
+    runs, reached = tmp_path / "runs", tmp_path / "reached"
 
-    def begin(run_id: str, *, held: bool) -> int:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 99
-        try:
-            from engine.training import evaluation
+    def train(run_id: str) -> int:
+        from engine.training import evaluation, losses
+        from engine.training.members import evaluation as evaluation_of_members
 
-            evaluation.BATCH = 16
-            if held:
-                correct = evaluation.losses.predictions
+        evaluation.BATCH = evaluation_of_members.BATCH = 16
+        arrived = threading.Event()
+        put, predictions = control.Queue.put, losses.predictions
 
-                def slow(outputs: Any) -> Any:
-                    reached.touch()
-                    while gate.exists():
-                        time.sleep(0.002)
-                    return correct(outputs)
+        def put_and_tell(queue: control.Queue, request: control.Request) -> None:
+            put(queue, request)
+            arrived.set()
 
-                evaluation.losses.predictions = slow
-            settings = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400"]
-            code = launch.run("digits-mlp", [*settings, "train.epochs=3"], Options(run_id, runs, quiet=True))
-        except BaseException:
-            traceback.print_exc()
-        os._exit(code)
+        def wait_in_an_evaluation(outputs: torch.Tensor) -> torch.Tensor:
+            if run_id == "held" and not torch.is_grad_enabled():
+                reached.touch()
+                arrived.wait(DEADLINE)
+            return predictions(outputs)
 
-    pid = begin("held", held=True)
+        control.Queue.put = put_and_tell  # type: ignore[method-assign]
+        losses.predictions = wait_in_an_evaluation
+        settings = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400", *members]
+        return launch.run("digits-mlp", [*settings, "train.epochs=3"], Options(run_id, runs, quiet=True))
+
+    pid = fork(lambda: train("held"))
     folder = RunFolder(runs / "held")
     wait_for(reached.exists, "the evaluation")
-    with ThreadPoolExecutor() as pool:
-        paused = pool.submit(send, folder.path, "pause")
-        gate.unlink()
-        step = paused.result()["step"]
+    step = send(folder.path, "pause")["step"]
     assert folder.state() == "paused"
     assert not [event for event in folder.events() if event["event"] == "evaluation"]
     assert send(folder.path, "resume")["step"] == step
     assert ends_with(pid) == 0
-    assert ends_with(begin("plain", held=False)) == 0
+    assert ends_with(fork(lambda: train("plain"))) == 0
     assert forking.first_difference(folder, RunFolder(runs / "plain")) is None
     evaluated = [
         [(e["step"], e["loss"]) for e in RunFolder(runs / name).events() if e["event"] == "evaluation"]

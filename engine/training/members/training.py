@@ -112,10 +112,17 @@ class MemberTraining(Training):
     # --- evaluations, and what follows from them ---
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
-        """Of each member; of folds on "validation", each on its own part."""
-        samples = self.dataset.split(split)
+        """Of each member; of folds on "validation", each on its own part. between: after each batch."""
         rows = self.folds.validation if self.folds is not None and split == "validation" else None
-        return evaluate(self.stack, self.members_criterion, samples, self.precision, rows=rows, scaling=self.scaling)
+        return evaluate(
+            self.stack,
+            self.members_criterion,
+            self.dataset.split(split),
+            self.precision,
+            between,
+            rows=rows,
+            scaling=self.scaling,
+        )
 
     def evaluate_ensemble(self, split: str) -> Evaluation:
         """Of the mean prediction of those that did not diverge."""
