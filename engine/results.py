@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.epochs import epochs_before, epochs_since
 from engine.metrics import Layout, Metrics
 from engine.overrides import key_of
 from engine.run import RunFolder, State
@@ -45,10 +46,9 @@ def summary(
         reached = [{} for _ in layout.members]
         ended = {int(event["member"]): event for event in events if event["event"] == "member"}
     if layout is not None and step:
-        per_epoch = int(facts["steps_per_epoch"])
-        epoch = _epochs(events, step, per_epoch)
+        epoch = _epochs(events, step, facts)
         ends = [min(step, int(ended[m]["step"])) if m in ended else step for m in range(len(reached))]
-        for numbers, loss in zip(reached, _train_losses(stored, layout, ends, max(1, per_epoch)), strict=True):
+        for numbers, loss in zip(reached, means_of_last_epoch(stored, "loss", ends, events, facts), strict=True):
             numbers["train_loss"] = loss
         seconds = _seconds(stored, layout, step)
     chosen = dict(enumerate((_last(events, "best") or {}).get("steps", ())))
@@ -160,8 +160,12 @@ def _together(members: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], d
 
 
 def _last(events: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any] | None:
-    found = [event for event in events if event["event"] == kind]
-    return {key: value for key, value in found[-1].items() if key not in _OF_EVENTS} if found else None
+    found = _last_of(events, kind)
+    return None if found is None else {key: value for key, value in found.items() if key not in _OF_EVENTS}
+
+
+def _last_of(events: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:
+    return next((event for event in reversed(events) if event["event"] == kind), None)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------
@@ -181,22 +185,28 @@ def _evaluated(events: Sequence[Mapping[str, Any]], kind: str = "evaluation", ch
     return {f"{_SHORT[split]}_{measure}": event[measure] for event, split, measure in there if measure in event}
 
 
-def _train_losses(stored: Metrics, layout: Layout, ends: Sequence[int], per_epoch: int) -> list[float | None]:
-    """Each member's mean over the last epoch that it trained; `ends`: the steps that each has made.
+def means_of_last_epoch(
+    stored: Metrics, name: str, ends: Sequence[int], events: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> list[float | None]:
+    """Of a column, each member's mean over the last epoch that it trained; `ends`: the steps that each has made.
 
-    A frozen member has rows of NaN, which are left out; the NaN of a run's only model is its loss.
+    events, facts: of the run; a live batch size changes how many steps an epoch has. A frozen member has rows of NaN,
+    which are left out; the NaN of a run's only model is its loss.
     """
     import numpy as np
 
-    column, several = layout.columns.index("loss"), len(ends) > 1
-    windows = {end: stored.rows(max(0, end - per_epoch), end)[:, :, column] for end in set(ends)}
-    losses: list[float | None] = []
+    assert stored.layout is not None
+    column, several = stored.layout.columns.index(name), len(ends) > 1
+    changes = [event for event in events if event["event"] == "batch_size"]
+    firsts = {end: max(0, end - epochs_before(end, changes, facts).per_epoch) for end in set(ends)}
+    windows = {end: stored.rows(first, end)[:, :, column] for end, first in firsts.items()}
+    means: list[float | None] = []
     for member, end in enumerate(ends):
         own = windows[end][:, member]
         own = own[np.isfinite(own)] if several else own
         mean = float(np.mean(own, dtype=np.float64)) if len(own) else math.nan
-        losses.append(mean if math.isfinite(mean) else None)
-    return losses
+        means.append(mean if math.isfinite(mean) else None)
+    return means
 
 
 def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.float32]]":
@@ -234,9 +244,8 @@ def _seconds(stored: Metrics, layout: Layout, step: int) -> float:
     return float(np.max(times, initial=0.0, where=np.isfinite(times)))
 
 
-def _epochs(events: Sequence[Mapping[str, Any]], step: int, per_epoch: int) -> int:
+def _epochs(events: Sequence[Mapping[str, Any]], step: int, facts: Mapping[str, Any]) -> int:
     """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
     told = [event for event in events if event["event"] in ("epoch", "batch_size")]
     epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
-    resized = [event for event in told if event["event"] == "batch_size"]
-    return epoch + max(0, step - since) // (int(resized[-1]["per_epoch"]) if resized else per_epoch)
+    return epoch + max(0, step - since) // epochs_since(_last_of(told, "batch_size"), facts).per_epoch

@@ -3,13 +3,14 @@
 import json
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.library import is_run
 from engine.metrics import Metrics
-from engine.run import ALIVE, RunFolder, summary, worker_pid
+from engine.results import means_of_last_epoch, summary
+from engine.run import ALIVE, RunFolder, worker_pid
 from engine.study.folder import Job, Study
 from engine.texts import clean, shorten
 
@@ -91,7 +92,7 @@ def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
         state, reason = ("failed", error) if error else (state, None)
     metrics = {key: value for key, value in found["metrics"].items() if key in METRICS}
     if "train_accuracy" not in metrics:
-        metrics |= _train_accuracy(run, int(facts.get("steps_per_epoch", 1)))
+        metrics |= _train_accuracy(run, found, facts)
     return Outcome(
         job,
         state,
@@ -105,16 +106,16 @@ def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
     )
 
 
-def _train_accuracy(run: RunFolder, per_epoch: int) -> dict[str, float | None]:
-    """The mean of the last epoch's rows, as `train_loss` is."""
-    import numpy as np
-
-    metrics = Metrics(run.path)
-    if metrics.layout is None or "accuracy" not in metrics.layout.columns or not len(metrics):
+def _train_accuracy(run: RunFolder, found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, float | None]:
+    """The mean of the last epoch's rows, as `train_loss` is. found: the run's summary."""
+    stored, members = Metrics(run.path), found.get("members", [found])
+    if stored.layout is None or "accuracy" not in stored.layout.columns or not found["step"]:
         return {}
-    rows = metrics.rows(max(0, len(metrics) - max(1, per_epoch)))
-    mean = float(np.mean(rows[:, :, metrics.layout.columns.index("accuracy")], dtype=np.float64))
-    return {"train_accuracy": mean if np.isfinite(mean) else None}
+    ends = [entry["step"] for entry in members]
+    means = means_of_last_epoch(stored, "accuracy", ends, run.events(), facts)
+    kept = [mean for mean, entry in zip(means, members, strict=True) if entry["state"] != "diverged"]
+    measured = [mean for mean in kept if mean is not None]
+    return {"train_accuracy": statistics.fmean(measured) if measured else None}
 
 
 def complaint(study: Study, job: Job) -> str | None:

@@ -82,7 +82,8 @@ def record(
     (run / "preset.toml").write_text(load_preset(preset, overrides).to_toml())
     started = NOW - ended - 60
     facts = {"preset": preset, "device": "cpu", "device_name": "CPU", "threads": 1, "host": host}
-    facts |= {"parameters": 4810, "steps_per_epoch": 40, "total_steps": total, "started": started, "samples": 1258}
+    facts |= {"parameters": 4810, "steps_per_epoch": 40, "total_steps": total, "started": started}
+    facts |= {"samples": {"train": 1258}}
     (run / "run.json").write_text(json.dumps(facts))
     layers = ({"name": "head", "kind": "linear 64 × 10"},)
     layout = Layout.of(accuracy=True, members=({"member": 0, "seed": 0, "values": {}},), layers=layers)

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.follow import Follower
+from engine.results import summary
+from engine.run import Events, RunFolder
 from tests.tui.screens import record
 from tui.home.glance import POINTS, Glances
+from tui.reading.camera import Camera
+from tui.reading.log import Log
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
@@ -31,6 +36,21 @@ def test_it_follows_what_is_written(tmp_path: Path) -> None:
     seen = glances.of(path)
     assert seen.step == 90
     assert seen.last("validation") is None
+
+
+def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
+    """Home, the console and the log would each name another epoch."""
+    folder = RunFolder(record(tmp_path, "mine", "stopped", steps=800, accuracy=None))
+    events = Events(folder)
+    events.write("batch_size", step=400, epoch=10, size=128, per_epoch=10, total_steps=1000)
+    for step in (405, 410, 800):
+        events.write("evaluation", step=step, split="validation", member=0, loss=0.5)
+    follower = Follower(folder)
+    taken = Camera(follower).take()
+    assert (taken.epoch, taken.epochs, taken.per_epoch) == (50, 70, 10)
+    assert Glances().of(folder.path).epoch == summary(folder)["epoch"] == 50
+    said = [line.text for line in Log().of(follower.events, follower.facts)]
+    assert said[-3:] == ["val 0.500", "epoch 11  val 0.500", "epoch 50  val 0.500"]
 
 
 def test_a_killed_worker(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.epochs import epochs_since
 from engine.follow import Follower, rising
 from engine.follow.pyramid import Pyramid, Steps
 from tui.reading.digest import digest_of
@@ -53,17 +54,17 @@ def scale(follower: Follower, mode: XMode) -> Scale:
 
 def _epochs(follower: Follower) -> tuple[Floats, Floats] | None:
     """Steps and the epochs they lie at: an epoch has fewer steps once the batch is larger."""
-    per_epoch = follower.facts.get("steps_per_epoch")
-    if not per_epoch:
+    if not follower.facts.get("steps_per_epoch"):
         return None
-    steps, epochs = [0.0], [0.0]
-    for step, size in digest_of(follower).batches:
-        if step > steps[-1]:
-            epochs.append(epochs[-1] + (step - steps[-1]) / per_epoch)
-            steps.append(float(step))
-        per_epoch = size
-    beyond = 1e12  # no run is longer: the last stretch goes on
-    return np.array([*steps, beyond]), np.array([*epochs, epochs[-1] + (beyond - steps[-1]) / per_epoch])
+    changes = digest_of(follower).epochs
+    last = changes[-1] if changes else epochs_since(None, follower.facts)
+    steps, epochs = [0], [0.0]
+    for change in changes:
+        if change.since > steps[-1]:
+            steps.append(change.since)
+            epochs.append(change.passed)
+    beyond = 10**12  # no run is longer: the last stretch goes on
+    return np.array([*steps, beyond], np.float64), np.array([*epochs, last.at(beyond)], np.float64)
 
 
 def total_steps(follower: Follower) -> int | None:

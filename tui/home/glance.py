@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import library
+from engine.epochs import epochs_since
 from engine.metrics import Layout
 from engine.run import ALIVE, RunFolder, failed_at_start, host_of, state_now
 from engine.texts import clean, shorten
@@ -150,7 +151,7 @@ def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
         preset=clean(str(facts.get("preset", ""))),
         step=step,
         total=_whole(told.total or facts.get("total_steps")),
-        epoch=step / int(facts["steps_per_epoch"]) if facts.get("steps_per_epoch") else None,
+        epoch=epochs_since(told.last.get("batch_size"), facts).at(step) if facts.get("steps_per_epoch") else None,
         started=facts.get("started") or folder.preset.stat().st_mtime,
         changed=_changed(folder),
         parameters=_whole(facts.get("parameters")),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.epochs import epochs_since
 from engine.follow import Follower, Member
 from engine.texts import clean, without_escapes
 from tui.reading import live
@@ -57,9 +58,10 @@ class Camera:
         if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
             self.plan, self._unplanned = self._planned([self._unplanned]), None
         self._taken = True
-        per_epoch = story.per_epoch or facts.get("steps_per_epoch")
+        epochs = epochs_since(story.last.get("batch_size"), facts) if facts.get("steps_per_epoch") else None
+        per_epoch = None if epochs is None else epochs.per_epoch
         total = story.total_steps or facts.get("total_steps")
-        epoch = story.epoch(follower.step, per_epoch)
+        epoch = 0.0 if epochs is None else epochs.at(follower.step)
         layout = follower.layout
         columns = layout.columns if layout is not None else ()
         is_gone = not follower.folder.path.is_dir()

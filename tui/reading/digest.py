@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.epochs import Epochs, resized
 from engine.follow import Follower, Member
 from tui.reading.marks import mark_of
 
@@ -52,12 +53,12 @@ class Digest:
     """One run's events as far as its curves need them.
 
     alone: the run has one member, whose evaluations are their own mean and are kept once.
-    batches: (step, steps an epoch from there on). total_steps: as planned last. known: events that are in it.
+    epochs: from each change of the batch size on. total_steps: as planned last. known: events that are in it.
     """
 
     def __init__(self, diverged: frozenset[int], *, alone: bool) -> None:
         self._marks: list[tuple[int, str, str]] = []
-        self.batches: list[tuple[int, int]] = []
+        self.epochs: list[Epochs] = []
         self.total_steps: int | None = None
         self.known = 0
         self._diverged, self._alone = diverged, alone
@@ -83,7 +84,7 @@ class Digest:
         elif kind in ("plan", "batch_size"):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
-                self.batches.append((int(event["step"]), int(event["per_epoch"])))
+                self.epochs.append(resized(event))
         else:
             mark = mark_of(event)
             if mark is not None:

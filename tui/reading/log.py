@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.epochs import Epochs, epochs_since, resized
 from engine.texts import clean
 from tui.reading.words import Event, said
 
@@ -32,7 +33,8 @@ class Log:
         self._lines: list[LogLine] = []
         self._together: list[Event] = []  # of one evaluation, member by member: one line
         self._shown: tuple[LogLine, ...] = ()
-        self._per_epoch = 0
+        self._per_epoch = 0  # at the run's beginning
+        self._epochs: Epochs | None = None
         self._row = 0  # routine lines in a row, at the end
         self._folded = 0  # of these, how many one line stands for
         self._has_begun = False
@@ -49,6 +51,7 @@ class Log:
             self._known, self._rewinds, self._per_epoch, self._lines = 0, rewinds, per_epoch, []
             self._row, self._folded, self._has_begun = 0, 0, False
             self._together = []
+            self._epochs = epochs_since(None, facts) if per_epoch else None
             self._news = self._is_urgent = True
         new = events[self._known :]
         for event in new:
@@ -61,6 +64,10 @@ class Log:
         return self._shown
 
     def _add(self, event: Event, facts: dict[str, Any]) -> None:
+        if event.get("event") == "batch_size":
+            self._epochs = resized(event)
+        elif event.get("event") == "evaluation" and self._epochs is not None:
+            event = {**event, "epoch": self._epochs.at(int(event["step"]))}
         goes_on = self._gather(event)
         if goes_on:
             self._lines.pop()

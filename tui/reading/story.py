@@ -26,8 +26,6 @@ class Story:
         self.collapse: Event | None = None
         self.edits: dict[str, Any] = {}
         self.checkpoints: list[Event] = []
-        self.per_epoch: int | None = None  # since the last change of the batch size
-        self._epoch, self._since = 0.0, 0  # the epoch at that change, and its step
         self.total_steps: int | None = None
         self._known = 0
 
@@ -42,17 +40,10 @@ class Story:
         self._known = len(events)
         return frozenset(str(event.get("event")) for event in new)
 
-    def epoch(self, step: int, per_epoch: int | None) -> float:
-        """Passes over the data at `step`: not every epoch writes an event."""
-        return self._epoch + max(0, step - self._since) / per_epoch if per_epoch else self._epoch
-
     def _add(self, event: Event) -> None:
         kind = str(event.get("event"))
         self.last[kind] = event
         match kind:
-            case "batch_size":
-                self._epoch, self._since = float(event["epoch"]), int(event["step"])
-                self.per_epoch = int(event["per_epoch"])
             case "command" if event.get("command") == "set":
                 self.edits.update(live.edits((event.get("arguments") or {}).get("edits", ())))
             case "checkpoint":

@@ -13,7 +13,10 @@ Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or "
 
 
 def said(event: Event, facts: Event) -> Said:
-    """What the log says of an event; None for those of which it says nothing. facts: run.json."""
+    """What the log says of an event; None for those of which it says nothing. facts: run.json.
+
+    Of an evaluation, `epoch` is where it was made, as far as that is known.
+    """
     say = _SAY.get(str(event.get("event")))
     return say(event, facts) if say is not None else None
 
@@ -48,7 +51,7 @@ def stage_words(stage: str) -> str:
 def _evaluation(event: Event, facts: Event) -> Said:
     split = {"validation": "val"}.get(event["split"], str(event["split"]))
     accuracy = f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
-    epoch = _epoch(event.get("step"), facts) if split == "val" else ""
+    epoch = _epoch(event.get("epoch")) if split == "val" else ""
     spread = _spread(event["loss"], event["spread"]) if event.get("spread") is not None else ""
     return f"{epoch}{split} {number(event.get('loss'))}{spread}{accuracy}", "validation"
 
@@ -80,10 +83,8 @@ def _ensemble(event: Event, facts: Event) -> Said:
     return f"{event.get('split', 'test')} of all together {number(event.get('loss'))}{accuracy}", "good"
 
 
-def _epoch(step: Any, facts: Event) -> str:
-    per_epoch = facts.get("steps_per_epoch")
-    whole = isinstance(step, int) and per_epoch and step % per_epoch == 0 and step
-    return f"epoch {step // per_epoch:,}  " if whole else ""
+def _epoch(epoch: float | None) -> str:
+    return f"epoch {epoch:,.0f}  " if epoch and epoch == int(epoch) else ""
 
 
 def _end_of_epoch(event: Event, facts: Event) -> Said:
