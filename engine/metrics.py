@@ -51,6 +51,10 @@ class Layout:
         columns += [PARAMETER + name for name in parameters]
         return cls(tuple(columns), members, layers)
 
+    @property
+    def row_bytes(self) -> int:
+        return 4 * len(self.members) * len(self.columns)
+
     def save(self, run: Path) -> None:
         text = json.dumps({"columns": self.columns, "members": self.members, "layers": self.layers}, indent=1)
         write_atomically(run / "metrics.json", text.encode())
@@ -73,6 +77,14 @@ def generations(run: Path) -> list[tuple[int, int, Path]]:
         if generation.isdigit() and start.isdigit():
             found.append((int(generation), int(start), file))
     return sorted(found)
+
+
+def steps_in(files: Sequence[tuple[int, int, Path]], layout: Layout) -> int:
+    """Steps that have a row. files: as `generations` lists them."""
+    if not files:
+        return 0
+    _, start, file = files[-1]  # the last one has voided all others from its first step on
+    return start + file.stat().st_size // layout.row_bytes
 
 
 class MetricsWriter:
@@ -116,11 +128,7 @@ class Metrics:
 
     def __len__(self) -> int:
         """Steps that have a row."""
-        files = generations(self.run)
-        if self.layout is None or not files:
-            return 0
-        _, start, file = files[-1]  # the last one has voided all others from its first step on
-        return start + file.stat().st_size // self._row_bytes()
+        return 0 if self.layout is None else steps_in(generations(self.run), self.layout)
 
     def rows(self, first: int = 0, last: int | None = None) -> "NDArray[np.float32]":
         """(steps - first, M, columns) float32: row i is update first + i, from the last generation that has it.
@@ -148,15 +156,12 @@ class Metrics:
             return np.empty((0, *shape), np.float32)
         return np.concatenate(pieces[::-1])
 
-    def _row_bytes(self) -> int:
-        assert self.layout is not None
-        return 4 * len(self.layout.members) * len(self.layout.columns)
-
     def _read(self, file: Path, skipped: int, count: int | None) -> "NDArray[np.float32]":
         """The whole rows of a file, flat, without its first ones; `count` of them at most."""
         import numpy as np
 
-        row_bytes = self._row_bytes()
+        assert self.layout is not None
+        row_bytes = self.layout.row_bytes
         with file.open("rb") as opened:
             opened.seek(skipped * row_bytes)
             data = opened.read(-1 if count is None else count * row_bytes)
@@ -166,7 +171,7 @@ class Metrics:
         """The same rows a few megabytes at a time: all of a long run's would not fit into memory."""
         if self.layout is None:
             return
-        at_once = max(1, _PIECE // self._row_bytes())
+        at_once = max(1, _PIECE // self.layout.row_bytes)
         last = len(self) if last is None else min(last, len(self))
         for begin in range(first, last, at_once):
             yield self.rows(begin, min(begin + at_once, last))

@@ -89,12 +89,6 @@ def rate(per_second: float | None, unit: str = "step") -> str:
     return f"{number(per_second)} {unit}/s"
 
 
-def signed(value: float | None) -> str:
-    """A change, with its sign: +0.0100, −0.0100."""
-    text = number(value)
-    return f"+{text}" if value is not None and value > 0 else text.replace("-", "−", 1) if text[0] == "-" else text
-
-
 def aligned(values: Sequence[float | None]) -> list[str]:
     """The numbers of one column, all as wide, with their decimal points below each other."""
     return align([number(value) for value in values])

@@ -188,10 +188,6 @@ class Follower:
         self._register([(column, member)])
         return self._series.get((column, member), Pyramid())
 
-    def mean_series(self, column: str) -> Pyramid:
-        """The mean over the members whose number is finite."""
-        return self.series(column, "mean")
-
     def band(self, column: str) -> tuple[Pyramid, Pyramid, Pyramid]:
         """The least, the mean and the greatest over the members."""
         self._register([(column, "low"), (column, "mean"), (column, "high")])

@@ -47,7 +47,6 @@ def test_counts_percent_durations_rates() -> None:
     durations = [numbers.duration(v) for v in (18.4, 754, 3723, 200_000, -1, None, math.inf, math.nan)]
     assert durations == ["0:18", "12:34", "1:02:03", "2 d 07:33", "0:00", "–", "∞", "–"]
     assert [numbers.rate(v) for v in (812.2, 0.25, 0, None)] == ["812 step/s", "4.00 s/step", "0 step/s", "– step/s"]
-    assert [numbers.signed(v) for v in (0.01, -0.01, 0, None)] == ["+0.0100", "−0.0100", "0", "–"]
 
 
 def test_a_column_lines_up_on_the_decimal_point() -> None:

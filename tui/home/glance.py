@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import library
 from engine.epochs import epochs_since
-from engine.metrics import Layout
+from engine.metrics import Layout, generations, steps_in
 from engine.run import ALIVE, RunFolder, failed_at_start, host_of, state_now
 from engine.texts import clean, shorten
 from tui.home.told import Reached, Told
@@ -184,20 +184,8 @@ class _Rows:
 
     def __init__(self, run: Path, layout: Layout | None) -> None:
         self._layout = layout
-        self._files: list[tuple[int, Path]] = []  # first step and file of each generation, the oldest first
-        self.count = 0
-        if layout is None:
-            return
-        self._bytes = 4 * len(layout.members) * len(layout.columns)
-        found = []
-        for file in (run / "metrics").glob("*-*.f32"):
-            generation, _, start = file.stem.partition("-")
-            if generation.isdigit() and start.isdigit():
-                found.append((int(generation), int(start), file))
-        self._files = [(first, file) for _, first, file in sorted(found)]
-        if self._files:
-            first, last = self._files[-1]
-            self.count = first + last.stat().st_size // self._bytes
+        self._files = generations(run)
+        self.count = 0 if layout is None else steps_in(self._files, layout)
 
     def at(self, column: str, step: int) -> float | None:
         """The value of one step, the first member's."""
@@ -221,10 +209,11 @@ class _Rows:
         """The column's values from step `first` on, of all members."""
         if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
             return ()
-        start, file = next((start, file) for start, file in reversed(self._files) if start <= first)
+        start, file = next((start, file) for _, start, file in reversed(self._files) if start <= first)
         width, index = len(self._layout.columns), self._layout.columns.index(column)
+        row = self._layout.row_bytes
         with open(file, "rb", buffering=0) as opened:
-            data = os.pread(opened.fileno(), rows * self._bytes, (first - start) * self._bytes)
-        whole = len(data) // self._bytes * self._bytes
+            data = os.pread(opened.fileno(), rows * row, (first - start) * row)
+        whole = len(data) // row * row
         offsets = range(4 * index, whole, 4 * width)
         return [struct.unpack_from("<f", data, offset)[0] for offset in offsets]

@@ -140,7 +140,7 @@ def test_members_in_common(tmp_path: Path) -> None:
     MetricsWriter(tmp_path, 0).append(rows[:3])
     follower = Follower(RunFolder(tmp_path))
     low, mean, high = follower.band("loss")
-    assert mean is follower.mean_series("loss")
+    assert mean is follower.series("loss", "mean")
     MetricsWriter(tmp_path, 3).append(rows[3:])
     follower.look()
     loss = np.where(np.isfinite(rows[:, :, 0]), rows[:, :, 0], np.nan)
@@ -226,7 +226,7 @@ def test_what_is_no_longer_kept_is_read_again_from_the_rows_that_count(tmp_path:
         follower.look()
         _agrees(follower)
     rows = Metrics(tmp_path).rows(19_000, 31_000)[:, :, 0]
-    np.testing.assert_allclose(follower.mean_series("loss").values(19_000, 31_000), rows.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(follower.series("loss", "mean").values(19_000, 31_000), rows.mean(axis=1), atol=1e-6)
     edges = np.arange(19_000, 31_001, 100)
     _, high = follower.series("loss").envelope(edges)
     np.testing.assert_array_equal(high, rows[:, 0].reshape(-1, 100).max(axis=1))
