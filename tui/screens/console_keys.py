@@ -58,7 +58,8 @@ class ConsoleKeys(SteeredScreen):
     @property
     def is_whole(self) -> bool:
         """Whether all its parts are there: a message may come when some are gone already, or not there yet."""
-        return all(self.query(part) for part in (TopLine, Deck, LayerTable, RunLog, StatusLine, KeyLine))
+        parts = (TopLine, Deck, LayerTable, RunLog, StatusLine, KeyLine)
+        return all(self.query(part) for part in parts) and self.deck.is_whole
 
     @property
     def deck(self) -> Deck:

@@ -73,6 +73,11 @@ class Deck(Vertical):
         smoothing = None if name == "rate" else self._liked.smoothing
         return Chart(title, smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its charts are there: as the app ends, they go one by one."""
+        return len(self.query(Chart)) == len(LEFT) + len(RIGHT)
+
     def leave_out_accuracy(self, wanted: bool) -> None:
         """For a run that has no classes to be right about, or has not said yet whether it has."""
         if wanted != self._no_accuracy:
