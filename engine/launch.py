@@ -209,6 +209,8 @@ def refuse_several_processes() -> None:
 def _refuse_other_settings(folder: RunFolder, wanted: Preset) -> None:
     """DescentError where a run that is to go on is not the one asked for: a job would report another's result."""
     asked, kept = (_by_meaning(preset) for preset in (wanted, load_preset(folder.preset)))
+    if "on_nan" not in wanted.train.model_fields_set and kept["train.on_nan"] == "pause":
+        asked["train.on_nan"] = "pause"  # by the console, which is there to ask
     differ = [
         f"{key} = {kept.get(key, 'unset')}, not {asked.get(key, 'unset')}"
         for key in asked | kept

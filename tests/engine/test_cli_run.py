@@ -151,6 +151,7 @@ def test_a_finished_run_is_left_as_it_is(finished: tuple[Done, Path], descent: D
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["digits-mlp", "--set", 'train.on_nan="continue"'], "train.on_nan = stop, not continue"),
         (["digits-mlp", "--set", "train.epochs=7"], "train.epochs = 20, not 7; take another --id"),
         (["digits-mlp", "--set", "model.dropout=0.5", "--set", "optimizer.lr=1"], "optimizer.lr = 0.1, not 1.0"),
         (["moons-mlp"], "data.name = digits, not moons, .* more; take another --id"),

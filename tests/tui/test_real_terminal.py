@@ -51,8 +51,9 @@ class Terminal:
         return self.tmux("capture-pane", "-p")
 
     def see(self, what: str) -> str:
-        until(lambda: what in self.screen(), f"{what!r} on the screen:\n{self.screen()}")
-        return self.screen()
+        """The screen that has it: the next may look otherwise already."""
+        seen: str = until(lambda: (now := self.screen()) * (what in now), f"{what!r} on the screen:\n{self.screen()}")
+        return seen
 
     def run(self, command: list[str]) -> None:
         # In a file: a terminal in cooked mode takes no more than a page on one line.
