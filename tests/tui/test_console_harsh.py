@@ -80,11 +80,16 @@ def test_sizes_that_change_all_the_time(run: RunFolder) -> None:
 
 def test_text_that_means_harm(run: RunFolder) -> None:
     """A preset from the web or a line of a log would take over the terminal."""
-    with (run.path / "events.jsonl").open("a") as events:
-        line = {"time": 1.0, "event": "warning", "message": HARM}
-        events.write(json.dumps(line) + "\n")
+
+    def warn() -> None:
+        with (run.path / "events.jsonl").open("a") as events:
+            events.write(json.dumps({"time": 1.0, "event": "warning", "message": HARM}) + "\n")
+
+    warn()
     terminal = BareTerminal(["attach", str(run.path)], run.path.parents[1])
     try:
+        terminal.see("digits-mlp live")
+        warn()  # the first one may be past the end of the log that has room
         terminal.see("[red]x[/]")
         obeys(terminal, run)
         assert b"owned\x07" not in terminal.output
