@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DescentError
+from engine.errors import DescentError, why_damaged
 from engine.flat import flat
 from engine.live import is_of_presets
 from engine.overrides import parse
 from engine.progress import number
 from engine.results import summary
 from engine.run import RunFolder, State
-from engine.texts import clean, shorten, show
+from engine.texts import clean, show
 
 Events = Sequence[dict[str, Any]]
 
@@ -112,7 +112,7 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
         )
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
-        return Final(folder, "damaged", problem=shorten(clean(f"{type(error).__name__}: {error}"), 200))
+        return Final(folder, "damaged", problem=why_damaged(error))
 
 
 def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from engine.texts import clean, shorten
+
 
 class ExitCode(IntEnum):
     """What the process says to a shell or a batch system."""
@@ -51,3 +53,9 @@ class NonFiniteError(DescentError):
     """The loss or a gradient became NaN or infinite."""
 
     exit_code = ExitCode.NON_FINITE
+
+
+def why_damaged(error: Exception) -> str:
+    """What made the files of a run unreadable, on a short line: they may hold anything."""
+    text = str(error) if isinstance(error, DescentError) else f"{type(error).__name__}: {error}"
+    return shorten(clean(text), 200)

@@ -82,7 +82,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise DamagedError(f"{self.path / name} is damaged: {error}") from None
+            raise DamagedError(f"{self.id}/{name} is damaged: {error}") from None
         return stored
 
     def events(self) -> list[dict[str, Any]]:

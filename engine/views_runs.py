@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import library, output, views, views_members
-from engine.errors import DescentError
+from engine.errors import DescentError, why_damaged
 from engine.metrics import Metrics
 from engine.output import has_unicode
 from engine.progress import number, time_taken
@@ -120,8 +120,7 @@ def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             entry |= {"failed_at_start": True, "reason": (run.last("state") or {}).get("reason")}
         return entry, _row(run, entry)
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
-        why = f"{type(error).__name__}: {error}"
-        damaged = {"run": folder.name, "dir": str(folder), "state": "damaged", "error": why}
+        damaged = {"run": folder.name, "dir": str(folder), "state": "damaged", "error": why_damaged(error)}
         return damaged, (folder.name, _state("damaged"), *[""] * (len(HEAD) - 2))
 
 
@@ -160,8 +159,9 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     try:
         result, fields = _details(run)
     except Exception as error:  # the files may hold anything
-        why = f"{type(error).__name__}: {shorten(clean(str(error)), 200)}"
-        raise DescentError(f"{clean(str(run.path))}: the files of this run are damaged: {why}") from None
+        raise DescentError(
+            f"{clean(str(run.path))}: the files of this run are damaged: {why_damaged(error)}"
+        ) from None
     if as_json:
         views.print_json(result)
     else:

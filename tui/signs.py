@@ -48,7 +48,7 @@ def lab_sign(state: str, *, unicode: bool = True) -> str:
 
 def short_number(value: float | None) -> str:
     """Three significant digits in at most seven cells."""
-    if value is None or abs(value) < 99_999.5:
+    if value is None or abs(value) < 99_999.5 or not math.isfinite(value):
         return number(value)
     return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.errors import why_damaged
 from engine.library import is_run
 from engine.metrics import Metrics
 from engine.results import means_of_last_epoch, summary
 from engine.run import ALIVE, RunFolder, worker_pid
 from engine.study.folder import Job, Study
-from engine.texts import clean, shorten
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 
@@ -69,7 +69,7 @@ def outcome(study: Study, job: Job) -> Outcome:
     try:
         return _of_run(study, job, run)
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
-        return Outcome(job, "damaged", f"{type(error).__name__}: {shorten(clean(str(error)), 200)}")
+        return Outcome(job, "damaged", why_damaged(error))
 
 
 def _without_run(study: Study, job: Job) -> Outcome:

@@ -172,7 +172,7 @@ def test_a_run_whose_facts_are_damaged_is_named(finished: tuple[Done, Path], des
     (runs / "mine" / "run.json").write_text("garbage")
     done = descent("resume", "mine").end()
     assert done.code == ExitCode.WRONG_USE, done
-    assert f"{runs / 'mine' / 'run.json'} is damaged" in done.err
+    assert "mine/run.json is damaged: Expecting" in done.err
 
 
 def test_the_idempotent_form_starts_then_goes_on(descent: Descent, held: Held, runs: Path) -> None:

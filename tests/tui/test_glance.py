@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.follow import Follower
+from engine.metrics import Metrics
 from engine.results import summary
 from engine.run import Events, RunFolder
 from tests.tui.screens import record
 from tui.home.glance import POINTS, Glances
 from tui.reading.camera import Camera
 from tui.reading.log import Log
+from tui.signs import short_number
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
@@ -23,6 +26,20 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert run.seconds == pytest.approx(0.8)
     assert len(run.loss) == POINTS
     assert run.loss[-1] == pytest.approx(2.3 / 21, rel=0.05)
+
+
+def test_a_loss_that_is_no_number_any_more(tmp_path: Path) -> None:
+    """A run that broke would be listed with the loss that it had before."""
+    path = record(tmp_path, "mine", "stopped", steps=100, accuracy=None)
+    stored = Metrics(path)
+    rows = stored.rows().copy()
+    assert stored.layout is not None
+    rows[60:, :, stored.layout.columns.index("loss")] = np.nan
+    (path / "metrics" / "0-0.f32").write_bytes(rows.tobytes())
+    run = Glances().of(path)
+    assert run.last_loss is not None
+    assert short_number(run.last_loss) == "NaN"
+    assert np.isfinite(run.loss).all()
 
 
 def test_it_follows_what_is_written(tmp_path: Path) -> None:

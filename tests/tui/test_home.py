@@ -143,7 +143,7 @@ async def test_broken_presets_and_runs_are_listed(place: Path) -> None:
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
         await _ready(pilot)
-        assert "JSONDecodeError" in await seen(pilot, "damaged")
+        assert "run.json is damaged: Expecting" in await seen(pilot, "damaged")
         await pilot.press("end")
         beside = [line.partition("▏")[2] for line in (await seen(pilot, "broken")).splitlines()]
         assert "did you mean digits?" in " ".join(" ".join(beside).split())

@@ -188,7 +188,7 @@ def run_lines(
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
         drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows, unicode=False)
-        low_high = f"{short_number(run.loss[0])} to {short_number(run.loss[-1])}"
+        low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
         lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
@@ -218,7 +218,7 @@ def _run_fields(run: Glance, now: float) -> list[Field]:
             parts = [percent(accuracy)] if accuracy is not None else []
             fields.append((label, ", ".join([*parts, f"loss {short_number(loss)}"])))
     if run.last_loss is not None:
-        fields.append(("train", f"loss {short_number(run.last_loss)} (last step)"))
+        fields.append(("train", f"loss {short_number(run.last_loss)} (last steps)"))
     fields.append(("started", _when(run.started, now)))
     if run.seconds:
         fields.append(("trained for", _time(run.seconds)))

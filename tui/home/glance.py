@@ -12,9 +12,10 @@ from typing import Any
 
 from engine import library
 from engine.epochs import epochs_since
+from engine.errors import why_damaged
 from engine.metrics import Layout, generations, steps_in
 from engine.run import ALIVE, RunFolder, failed_at_start, host_of, state_now
-from engine.texts import clean, shorten
+from engine.texts import clean
 from tui.home.told import Reached, Told
 
 POINTS = 96  # of the curve that is kept of each run
@@ -25,8 +26,8 @@ _NEAR = 16  # rows around a point that are averaged: single batches are too nois
 class Glance:
     """One run at this moment. Numbers are None where they are not known (yet).
 
-    loss: up to POINTS means of the training loss. best: ("val" or "test", "97.2 %" or "0.088" as a number and whether
-    it is an accuracy). problem: why its files can't be read.
+    loss: up to POINTS means of the training loss. last_loss: such a mean over the last steps. reached: by split, the
+    latest evaluation. problem: why its files can't be read.
     """
 
     folder: RunFolder
@@ -99,8 +100,7 @@ class Glances:
             told = self._told.setdefault(path, Told(RunFolder(path)))
             seen = _read(RunFolder(path), told, kept[1] if kept is not None and kept[0] == signature else None)
         except Exception as error:  # the files may hold anything, and one broken run must not hide the others
-            why = shorten(clean(f"{type(error).__name__}: {error}"), 200)
-            seen = Glance(RunFolder(path), state="damaged", problem=why)
+            seen = Glance(RunFolder(path), state="damaged", problem=why_damaged(error))
         self._kept[path] = signature, seen
         if not seen.alive:
             self._told.pop(path, None)
@@ -157,7 +157,7 @@ def _read(folder: RunFolder, told: Told, unchanged: Glance | None) -> Glance:
         parameters=_whole(facts.get("parameters")),
         device=clean(str(facts.get("device_name") or facts.get("device") or "")),
         loss=rows.curve("loss", POINTS),
-        last_loss=rows.near("loss", step - 1),
+        last_loss=rows.latest("loss"),
         accuracy=layout is not None and "accuracy" in layout.columns,
         reached=told.reached(),
         reason=clean(str(told.state.get("reason") or "")),
@@ -196,6 +196,11 @@ class _Rows:
         """The mean of all members over the rows up to `step`."""
         values = [v for v in self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)) if math.isfinite(v)]
         return sum(values) / len(values) if values else None
+
+    def latest(self, column: str) -> float | None:
+        """The mean of all members over the last rows; NaN where the very last has no number."""
+        last = self._window(column, self.count - 1, 1)
+        return math.nan if last and not any(map(math.isfinite, last)) else self.near(column, self.count - 1)
 
     def curve(self, column: str, points: int) -> tuple[float, ...]:
         """Means at up to `points` steps, evenly spread."""
