@@ -27,7 +27,7 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._clients: set[asyncio.Task[None]] = set()
         self._reading: dict[asyncio.Task[None], float] = {}  # who owes a line, since when; the longest first
-        self._ending = False
+        self._listens, self._ending = threading.Event(), False
         self._socket, self._remove = listen(run)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
 
@@ -36,6 +36,7 @@ class Server:
 
     def stop(self) -> None:
         """Turn the waiting away, and leave no socket behind."""
+        self._listens.wait(timeout=5)  # a run may fail before: a loop that is stopped then ends in an error
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
@@ -47,6 +48,7 @@ class Server:
         server = self._loop.run_until_complete(
             asyncio.start_unix_server(self._client, sock=self._socket, limit=LONGEST_LINE, backlog=BACKLOG)
         )
+        self._listens.set()
         self._beat()
         try:
             self._loop.run_forever()

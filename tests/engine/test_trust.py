@@ -269,6 +269,19 @@ async def load(folder: RunFolder, *, clients: int, a_second: int, seconds: float
     return await asyncio.gather(*(client(number) for number in range(clients)))
 
 
+def test_a_run_that_fails_at_once_ends_its_server_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason of a run that could not begin would stand below a traceback of a thread."""
+    raised = list[object]()
+    monkeypatch.setattr("threading.excepthook", raised.append)
+    for _ in range(20):
+        server = Server(tmp_path, Queue())
+        server.start()
+        server.stop()
+    assert not raised
+
+
 def test_what_waits_when_the_run_ends_is_answered(tmp_path: Path) -> None:
     """A command in the last moment of a run would look as if the worker had crashed."""
     queue, taken = Queue(), list[Request]()
