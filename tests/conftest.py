@@ -13,6 +13,9 @@ from tests.data import real_folder
 
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The processes of pytest-xdist have these set; the size of a real terminal would count for nothing.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)
 
 
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
