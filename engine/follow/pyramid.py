@@ -267,16 +267,19 @@ def _bins(values: Floats, bounds: Steps) -> tuple[Floats, Floats]:
 
 
 def _both(lows: Floats, highs: Floats, first: Steps, last: Steps) -> tuple[Floats, Floats]:
-    return _reduce(np.fmin, lows, first, last), _reduce(np.fmax, highs, first, last)
-
-
-def _reduce(extreme: np.ufunc, values: Floats, first: Steps, last: Steps) -> Floats:
-    """(n,) the extreme of the finite ones of values[first[i]:last[i]]; NaN where there is none."""
-    longest = int(np.max(last - first, initial=0))
-    if longest <= 0 or not len(values):
-        return np.full(len(first), np.nan, np.float32)
+    """(n,) each: the extremes of the finite ones of lows and highs [first[i]:last[i]]; NaN where there is none."""
+    longest = int((last - first).max(initial=0))
+    if longest <= 0 or not len(lows):
+        return np.full(len(first), np.nan, np.float32), np.full(len(first), np.nan, np.float32)
     places = first + np.arange(longest)[:, None]  # (longest, n)
+    outside = places >= last
+    least = _held(lows, places, outside)
+    most = least if highs is lows else _held(highs, places, outside)
+    return np.fmin.reduce(least, axis=0), np.fmax.reduce(most, axis=0)
+
+
+def _held(values: Floats, places: Steps, outside: NDArray[np.bool_]) -> Floats:
+    """(longest, n) values at those places; NaN for those outside and for infinities."""
     found = values.take(places, mode="clip")
-    found[(places >= last) | np.isinf(found)] = np.nan
-    reduced: Floats = extreme.reduce(found, axis=0)
-    return reduced
+    found[outside | np.isinf(found)] = np.nan
+    return found

@@ -32,17 +32,24 @@ class Segment:
         return self.first + whole if self.end is None else min(self.end, self.first + whole)
 
     def rows(self, first: int, last: int, width: int) -> Iterator[NDArray[np.float32]]:
-        """(n, width) at a time, all rows from step `first` to before `last` that can be read."""
-        at_once = max(1, CHUNK // (4 * width))
+        """(n, width) at a time, all rows from step `first` to before `last` that can be read.
+
+        Each is overwritten by the next: one buffer is in the cache when the next rows come, and a new one is not.
+        """
+        at_once = min(max(1, CHUNK // (4 * width)), max(0, last - first))
+        room = bytearray(at_once * width * 4)
         try:
             with self.path.open("rb", buffering=0) as file:
+                file.seek((first - self.first) * width * 4)
                 while first < last:
-                    count, begin = min(at_once, last - first), first - self.first
-                    data = os.pread(file.fileno(), count * width * 4, begin * width * 4)
-                    whole = len(data) // (width * 4)
+                    wanted = min(at_once, last - first) * width * 4
+                    read = file.readinto(memoryview(room)[:wanted])
+                    whole = read // (width * 4)
                     if not whole:
                         return
-                    yield np.frombuffer(data, "<f4", whole * width).reshape(whole, width)
+                    if read % (width * 4):
+                        file.seek(-(read % (width * 4)), os.SEEK_CUR)  # the rest of the row comes with the next look
+                    yield np.frombuffer(room, "<f4", whole * width).reshape(whole, width)
                     first += whole
         except OSError:
             return  # somebody deletes the run just now, or its disk has gone
