@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from engine import loading
 from engine.errors import DescentError
 from engine.run import RunFolder
 from tui import settings as settings_
@@ -118,6 +119,10 @@ class DescentApp(App[None]):
             self.compare(self._first_compared)
         if self._first_lab is not None:
             self.open_lab(self._first_lab)
+
+    def on_ready(self) -> None:
+        if isinstance(self._driver, TerminalDriver):  # where a process has several apps, none may stay
+            loading.settle()
 
     def _check_keys(self) -> None:
         from tui import key_names

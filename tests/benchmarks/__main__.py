@@ -52,6 +52,8 @@ def main() -> int:
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    if given.out.is_dir():
+        parser.error(f"--out {given.out}: is a folder; name a file")
     facts = machine()
     results = {name: _run(name) for name in given.names or sorted(BENCHMARKS.keys() - ASKED_FOR)}
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """What it costs to be looked at: steps a second, the console's own time, the bytes it sends, a key's way and back."""
 
 import asyncio
+import gc
 import os
 import signal
 import statistics
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine import loading
 from engine.metrics import Metrics
 from engine.run import RunFolder
 from tests.benchmarks import long_run
@@ -148,6 +150,7 @@ async def _open(run: RunFolder) -> tuple[float, float, list[float]]:
     app = DescentApp(runs_dir=run.path.parent, read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
+        loading.settle()  # as the app does in a terminal
         begin, before = time.perf_counter(), time.process_time()
         screen = Console(run)
         await app.push_screen(screen)
@@ -160,4 +163,5 @@ async def _open(run: RunFolder) -> tuple[float, float, list[float]]:
                 begin = time.thread_time()
                 chart.refresh_data()
                 frames.append(time.thread_time() - begin)
-        return opened, processor, frames
+    gc.unfreeze()
+    return opened, processor, frames
