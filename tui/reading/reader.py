@@ -102,13 +102,10 @@ class Reader:
 
     def _look(self, *, anyway: bool) -> Snapshot | None:
         with self._lock:
-            if self.camera is None:
-                self.follower = Follower(self.folder)
-                self.camera = Camera(self.follower)
-                anyway = True
-            elif self.camera.follower.look() or self.camera.is_behind:
-                anyway = True
-            if not anyway:
+            camera = self.camera or Camera(Follower(self.folder))
+            if self.camera is not None and not (camera.follower.look() or camera.is_behind or anyway):
                 return None
-            self.camera.member, self.camera.wants_output = self.member, self.wants_output
-            return self.camera.take(tuple(self.trends))
+            camera.member, camera.wants_output = self.member, self.wants_output
+            snapshot = camera.take(tuple(self.trends))
+            self.camera, self.follower = camera, camera.follower  # known before, charts would wait for this look
+            return snapshot

@@ -42,6 +42,10 @@ class Console(ConsoleKeys):
         self._turn = 0  # which half of the screen is drawn next, where they take turns
 
     def compose(self) -> ComposeResult:
+        # Before there is anything to style: Textual asks at the first resize, and then styles all of it once more.
+        width, height = self.app.size
+        for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
+            self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
         yield Deck(self.descent.settings)
         yield StatusLine(id="status")

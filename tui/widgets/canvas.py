@@ -79,6 +79,12 @@ class Canvas:
     def put(self, row: int, column: int, text: str, style: str) -> None:
         """Write text; what does not fit into the row is cut off."""
         width = self.codes.shape[1]
+        if column >= 0 and ((text.isascii() and text.isprintable()) or len(set(text)) == 1 == cell_len(text[:1])):
+            end = min(width, column + len(text))  # a cell for each sign, as most texts have it
+            if end > column:
+                self.codes[row, column:end] = np.frombuffer(text.encode("utf-32-le"), np.uint32)[: end - column]
+                self.styles[row, column:end] = RANK[style]
+            return
         for sign in text:
             size = cell_len(sign)
             if size == 0 or column < 0:

@@ -8,12 +8,15 @@ from typing import Any, ClassVar, Literal
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
+from textual.color import Color
 from textual.content import Content
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
+from textual.style import Style
 from textual.widget import Widget
 
+from tui import themes
 from tui.labs.spoken import spoken
 from tui.widgets import legend, plot
 from tui.widgets.axes import Axis, Calm, horizontal, limited, logarithmic, vertical
@@ -31,7 +34,8 @@ LEGEND = 0.5  # seconds between two looks of the legend: faster, nobody reads it
 class Drawing(Widget):
     """Draws what `source` gives for a number of dots across and a zoomed range of x, or None for all of it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES if style}
+    # Not those of runs, which are the theme's: each costs a pass through the style sheet, for every chart.
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES if style and style not in RUNS}
     DEFAULT_CSS = """
     Drawing {
         border: round $border-blurred; border-title-color: $foreground; border-subtitle-color: $quiet;
@@ -50,7 +54,7 @@ class Drawing(Widget):
         & > .chart--cursor { color: $foreground; }
         & > .chart--goal { color: $success; }
     }
-    """ + "".join(f"Drawing > .chart--{name} {{ color: ${name}; }}" for name in RUNS)
+    """
 
     log_y: reactive[bool] = reactive(False, repaint=False, init=False)
     smoothing: reactive[float] = reactive(0.6, repaint=False, init=False)
@@ -188,7 +192,10 @@ class Drawing(Widget):
 
     def _style(self, name: str) -> RichStyle:
         if name not in self._rich:
-            style = self.get_component_rich_style(f"chart--{name}") if name else self.rich_style
+            if name in RUNS:
+                style = self.rich_style + themes.style(self.app.theme_variables, name)
+            else:
+                style = self.get_component_rich_style(f"chart--{name}") if name else self.rich_style
             # A terminal's own colours can't be mixed with the ground.
             own = style.color is not None and style.color.triplet is None
             self._rich[name] = style + RichStyle(dim=True) if own and name in ("faint", "band") else style
@@ -211,9 +218,7 @@ class Drawing(Widget):
         room = max(0, self.outer_size.width - 6)
         say = partial(spoken, self)
         title = legend.title(self.title, self.data.lines, room, unicode=self._unicode, say=say)
-        content = Content.assemble(
-            *((text, self.get_visual_style(f"chart--{name}", partial=True)) if name else text for text, name in title)
-        )
+        content = Content.assemble(*((text, self._visual(name)) if name else text for text, name in title))
         if self.cursor is not None:
             settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode, say=say)
         else:
@@ -232,6 +237,12 @@ class Drawing(Widget):
         if subtitle != self._border_subtitle:
             self._border_subtitle = subtitle
             self._repaint_border(self.outer_size.height - 1)
+
+    def _visual(self, name: str) -> Style:
+        """One of STYLES in the border: a foreground alone."""
+        if name in RUNS:
+            return Style(foreground=Color.parse(self.app.theme_variables[name]))
+        return self.get_visual_style(f"chart--{name}", partial=True)
 
     def _may_relabel(self) -> bool:
         """Whether the legend may change now; if not, it does so a little later."""
