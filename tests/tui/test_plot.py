@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from tests.tui.drawings import drawn, text
 from tui.widgets import plot
@@ -174,3 +175,21 @@ def test_any_size(width: int, height: int) -> None:
     place = frame(width, height, 12)
     canvas = plot.draw(data, place, Axis(0, 1200, ((0, "0"), (1000, "1,000"))), Axis(0, 3, ((1, "1"),)), cursor=300.0)
     assert canvas.codes.shape == (height, width)
+
+
+@pytest.mark.parametrize("text", ["plain", "─" * 9, "a─b", "긴 이름", "─긴", "a\tb", "e\u0301", ""])
+@pytest.mark.parametrize("column", [-2, 0, 3, 7, 12])
+def test_a_text_on_the_canvas_takes_its_cells_and_no_more(text: str, column: int) -> None:
+    """What does not fit would wrap to the next row, and a wide character would move what follows it."""
+    canvas, expected = Canvas(8, 2), [" "] * 8
+    canvas.put(1, column, text, "quiet")
+    for sign in text:
+        size = cell_len(sign)
+        if size == 0 or column < 0:
+            continue
+        if column + size > 8:
+            break
+        expected[column : column + size] = [sign, *[""] * (size - 1)]
+        column += size
+    assert canvas.text(1) == "".join(expected)
+    assert canvas.text(0) == " " * 8
