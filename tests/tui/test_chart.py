@@ -205,6 +205,27 @@ async def test_nothing_is_painted_where_nothing_changed() -> None:
         assert 0 < painted < app.chart.size.area / 2
 
 
+async def test_a_long_run_is_drawn_again_where_there_is_something_to_see() -> None:
+    """Each frame would take time from the training, for curves that look as before."""
+    now = [100.0]
+    async with _running(clock=lambda: now[0]) as (app, _):
+        chart, asked = app.chart, app.asked.asked
+
+        def draws(step: int, news: str) -> bool:
+            before = len(asked)
+            chart.keep_up(step, news)
+            return len(asked) > before
+
+        assert draws(999, "begun")
+        assert not draws(1000, "begun")
+        assert draws(1000, "rate halved")
+        assert draws(1100, "rate halved")  # a cell further
+        assert not draws(1101, "rate halved")
+        now[0] += 1.0
+        assert draws(1101, "rate halved")
+        assert draws(600, "rate halved")  # rewound
+
+
 async def test_axes_stay_for_a_second_and_no_longer() -> None:
     now = [100.0]
     async with _running(clock=lambda: now[0]) as (app, pilot):

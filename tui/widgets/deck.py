@@ -76,7 +76,11 @@ class Deck(Vertical):
     @property
     def is_whole(self) -> bool:
         """Whether all its charts are there: as the app ends, they go one by one."""
-        return len(self.query(Chart)) == len(LEFT) + len(RIGHT)
+        return len(self.charts) == len(LEFT) + len(RIGHT)
+
+    @property
+    def charts(self) -> list[Chart]:
+        return self.walk_children(Chart)
 
     def leave_out_accuracy(self, wanted: bool) -> None:
         """For a run that has no classes to be right about, or has not said yet whether it has."""

@@ -28,6 +28,7 @@ XMode = Literal["step", "epoch", "time"]
 
 AHEAD = 0.1  # of a zoomed range that follows a run: it moves by so much at a time
 NOT_YET = "nothing measured yet"
+SOON = 1.0  # seconds in which a chart that is looked at is drawn again, though nobody could see a difference
 LEGEND = 0.5  # seconds between two looks of the legend: faster, nobody reads it, and each costs half a kilobyte
 
 
@@ -84,6 +85,7 @@ class Drawing(Widget):
         self.data = NOTHING
         self._clock, self._calm_x, self._calm_y = clock, Calm(clock), Calm(clock)
         self._labelled, self._label_waits = -math.inf, False
+        self._kept_up: tuple[float, int, object] | None = None  # when it was drawn, at which step, after what
         self._x_axis, self._y_axis = Axis(0, 1, ()), Axis(0, 1, ())
         self._place = frame(0, 0, 0)
         self._canvas: Canvas | None = None
@@ -105,6 +107,22 @@ class Drawing(Widget):
             if frame(width, height, self._label_width()) == self._place:
                 break
         self._draw()
+
+    def keep_up(self, step: int, news: object) -> None:
+        """`refresh_data` where the run is a cell further, or `news` are not what they were; else only now and then.
+
+        A frame changes little of a long run's curves, and to draw them takes time from the training as well.
+        step: steps done. news: what else is to be seen at once; compared by ==.
+        """
+        now = self._clock()
+        if self._kept_up is not None and self.data.lines:
+            drawn, since, told = self._kept_up
+            cell = (self._x_axis.high - self._x_axis.low) / max(1, self._place.columns)
+            further = self.data.end * (step / since - 1) if since else math.inf  # whatever the x axis counts
+            if told == news and now - drawn < SOON and 0 <= further < cell:
+                return
+        self._kept_up = now, step, news
+        self.refresh_data()
 
     def _ask(self, dots: int) -> ChartData:
         """The data for the range shown, which follows the source's own at most once a second."""

@@ -5,6 +5,7 @@ from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size, split_text
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -120,6 +121,7 @@ class Lines(Widget):
 
     _drawn: tuple[Line, ...] = ()
     _drawn_for: Size | None = None  # the size that they were made for
+    _rich: dict[str, Style] | None = None  # of each name, as far as it was looked up
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """What to show in so many cells; for the subclass."""
@@ -152,10 +154,19 @@ class Lines(Widget):
             self.call_later(self.show_lines)
         width = size.width
         line = self._drawn[y] if y < len(self._drawn) else ()
-        own = self.rich_style
+        own = self._style("")
         unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
         segments = []
         for text, name in line:
-            style = self.get_component_rich_style(f"lines--{name}") if name else own
-            segments.append(Segment(text if unicode else text.translate(ASCII), style))
+            segments.append(Segment(text if unicode else text.translate(ASCII), self._style(name)))
         return Strip(segments).adjust_cell_length(width, own)
+
+    def _style(self, name: str) -> Style:
+        self._rich = self._rich or {}
+        if name not in self._rich:
+            self._rich[name] = self.get_component_rich_style(f"lines--{name}") if name else self.rich_style
+        return self._rich[name]
+
+    def notify_style_update(self) -> None:
+        self._rich = None
+        super().notify_style_update()
