@@ -1,29 +1,14 @@
-"""What a start waits for: PyTorch, which takes two seconds to load, the console, and the files of the data, read
-meanwhile; and how Python's collector of garbage is kept out of the way.
+"""What a start waits for: PyTorch, which takes two seconds to load, and the files of the data, read meanwhile; and
+how Python's collector of garbage is kept out of the way.
 """
 
-import contextlib
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from engine.errors import CannotGoOnError
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """For the import of something large: meanwhile the collector would look through all that has been made so far,
-    again and again, and find nothing to collect: a sixth of the time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def settle() -> None:
@@ -34,12 +19,20 @@ def settle() -> None:
 
 
 def worker() -> ModuleType:
-    """engine.training.worker, with PyTorch. CannotGoOnError where that can't be loaded."""
+    """engine.training.worker, with PyTorch. CannotGoOnError where that can't be loaded.
+
+    While it loads, Python's collector would look through all that has been made so far, again and again, and find
+    nothing to collect: a sixth of the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
     try:
-        with uncollected():
-            from engine.training import worker
+        from engine.training import worker
     except ImportError as error:
         raise CannotGoOnError(f"PyTorch can't be loaded: {error}; `descent doctor` says more") from None
+    finally:
+        if collects:
+            gc.enable()
     return worker
 
 

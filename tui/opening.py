@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import loading
 from engine.errors import DescentError
 from engine.options import Options
 from engine.run import ALIVE, RunFolder
@@ -43,8 +42,7 @@ def open_app(
     folder = _folder(run, preset, overrides, run_id, runs_dir, data_root, allow_code=allow_code)
     several = _several(compare, runs_dir)
     terminal.prepare(facts)
-    with loading.uncollected():
-        from tui.app import DescentApp
+    from tui.app import DescentApp
 
     app = DescentApp(
         terminal=facts,
