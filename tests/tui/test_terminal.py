@@ -1,9 +1,11 @@
 """What the terminal can show is found out wrongly, and the screen is full of boxes, or slow over SSH."""
 
+import gc
 from typing import Any
 
 import pytest
 
+from tui.app import DescentApp
 from tui.terminal import Terminal, look
 
 
@@ -50,3 +52,11 @@ def test_plain() -> None:
     """A word with a sign in it would be torn."""
     assert Terminal(unicode=False).plain("8 × 8 → 학습 …") == "8 x 8 -> ?? ..."
     assert Terminal().plain("8 × 8 →") == "8 × 8 →"
+
+
+async def test_an_app_without_a_terminal_leaves_the_collector_alone() -> None:
+    """A process with one app after another would keep the garbage of all."""
+    before = gc.get_freeze_count()
+    async with DescentApp().run_test():
+        pass
+    assert gc.get_freeze_count() == before

@@ -119,6 +119,11 @@ class Snapshot:
         return self.state in ALIVE
 
     @property
+    def news(self) -> object:
+        """What charts show at once, by ==; the steps of a run that trains on are for them to look at."""
+        return self.state, self.member, self.log, None if self.state == "running" else self.step
+
+    @property
     def eta(self) -> float | None:
         """Seconds of training to go."""
         if not self.speed or self.total_steps is None:

@@ -104,10 +104,9 @@ class Console(ConsoleKeys):
         self.query_one(RunLog).show(now)
         top = self.app.screen
         if top is self or isinstance(top, ModalScreen):
-            news = now.state, now.member, now.log
             for at, chart in enumerate(chart for chart in self.deck.charts if chart.display):
                 if not in_turns or at % 2 == self._turn or not chart.data.lines:
-                    chart.keep_up(now.step, news)
+                    chart.keep_up(now.step, now.news)
         elif isinstance(top, SideScreen) and top.is_on(self) and top.is_whole:
             top.draw(now)
 

@@ -154,7 +154,7 @@ class Layer(SideScreen):
         self.query_one(TopLine).show(now)
         self.query_one(LayerLine).show(next((row for row in now.layers if row.name == self._layer), None))
         for chart in self.query(Chart):
-            chart.keep_up(now.step, (now.state, now.member, now.log, self._layer))
+            chart.keep_up(now.step, (now.news, self._layer))
 
     def action_other(self, by: int) -> None:
         names = [row.name for row in self.console.snapshot.layers] if self.console.snapshot is not None else []
