@@ -47,9 +47,13 @@ class Console(ConsoleKeys):
         for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
-        yield Deck(self.descent.settings)
+        yield from self.compose_middle()
         yield StatusLine(id="status")
         yield KeyLine(id="keys")
+
+    def compose_middle(self) -> ComposeResult:
+        """What stands between the top line and the status line: at least a Deck."""
+        yield Deck(self.descent.settings)
 
     def on_mount(self) -> None:
         self.reader = Reader(self.folder, self.descent.terminal.fps, lambda now: self.post_message(self.Seen(now)))

@@ -17,9 +17,7 @@ from tui.labs.words import word
 from tui.screens.console import Console
 from tui.widgets.chart import Chart
 from tui.widgets.deck import Deck
-from tui.widgets.key_line import KeyLine
-from tui.widgets.status_line import Notice, StatusLine
-from tui.widgets.top_line import TopLine
+from tui.widgets.status_line import Notice
 
 Hints = list[tuple[tuple[str, ...], str]]
 WANTED = ("lab.go", "lab.write", "lab.check", "lab.hint")
@@ -51,15 +49,12 @@ class LabConsole(LabKeys, Console):
         super().__init__(folder)
         self.take(lab_id, language)
 
-    def compose(self) -> ComposeResult:
-        yield TopLine(id="top")
+    def compose_middle(self) -> ComposeResult:
         with Horizontal(id="lab-run"):
             yield Guide()
             yield Deck(self.descent.settings)
         with VerticalScroll(id="lab-checks"):
             yield Checks()
-        yield StatusLine(id="status")
-        yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
         self.call_later(self._draw_goals)  # the console gives its charts their sources after this
