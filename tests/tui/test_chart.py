@@ -226,6 +226,19 @@ async def test_a_long_run_is_drawn_again_where_there_is_something_to_see() -> No
         assert draws(600, "rate halved")  # rewound
 
 
+async def test_a_chart_whose_source_was_busy_asks_with_the_next_frame() -> None:
+    """A change of the rate would be seen a second late."""
+    async with _running(clock=lambda: 100.0) as (app, _):
+        chart = app.chart
+        chart.keep_up(999, "begun")
+        before, chart.source = chart.data.lines, lambda dots, zoom: chart.data
+        chart.keep_up(999, "rate halved")
+        assert chart.data.lines is before
+        chart.source = app.asked
+        chart.keep_up(999, "rate halved")
+        assert chart.data.lines is not before
+
+
 async def test_axes_stay_for_a_second_and_no_longer() -> None:
     now = [100.0]
     async with _running(clock=lambda: now[0]) as (app, pilot):

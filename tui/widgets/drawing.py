@@ -121,8 +121,10 @@ class Drawing(Widget):
             further = self.data.end * (step / since - 1) if since else math.inf  # whatever the x axis counts
             if told == news and now - drawn < SOON and 0 <= further < cell:
                 return
-        self._kept_up = now, step, news
+        shown = self.data.lines
         self.refresh_data()
+        if self.data.lines is not shown:  # else its source was busy, and is asked again with the next frame
+            self._kept_up = now, step, news
 
     def _ask(self, dots: int) -> ChartData:
         """The data for the range shown, which follows the source's own at most once a second."""
