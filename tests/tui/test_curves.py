@@ -108,6 +108,14 @@ def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
     assert curves.loss_curve(run.follow(), 500).x_range == (0, 200)
 
 
+@pytest.mark.parametrize(("done", "planned", "end"), [(10, 400, 50), (10, 24, 24), (24, 24, 24), (60, 400, 60)])
+def test_the_axis_of_a_short_run_ends_where_it_does(done: int, planned: int, end: int, tmp_path: Path) -> None:
+    """Half of the chart would be empty, as if the run had stopped early."""
+    run = _Run(tmp_path, planned)
+    run.train(done)
+    assert curves.loss_curve(run.follow(), 100).x_range == (0, end)
+
+
 def test_zoomed_to_single_steps(tmp_path: Path) -> None:
     run = _Run(tmp_path, 5000)
     run.train(5000)

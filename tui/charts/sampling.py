@@ -53,7 +53,7 @@ def _end(follower: Follower, x_scale: Scale) -> float:
     most = float(x_scale.at(np.array([total]))[0]) if total else None
     if most is not None and at > most:  # an event that would tell of more steps is still to come
         most = at
-    return reach(max(at, least), most)
+    return reach(max(at, least if most is None else min(least, most)), most)
 
 
 def series_lines(
@@ -75,7 +75,7 @@ def series_lines(
 
 def _on_axis(series: Pyramid, total: int | None) -> int:
     """Steps on an axis that shows all so far: smoothed for the planned ones, a long run's first steps would lag."""
-    return int(reach(max(len(series), FEWEST), total))
+    return int(reach(max(len(series), min(FEWEST, total or FEWEST)), total))
 
 
 def _latest(series: Pyramid, factor: float) -> float | None:
