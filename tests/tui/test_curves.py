@@ -116,6 +116,28 @@ def test_the_axis_of_a_short_run_ends_where_it_does(done: int, planned: int, end
     assert curves.loss_curve(run.follow(), 100).x_range == (0, end)
 
 
+@pytest.mark.parametrize("zoom", [None, (20_000.0, 65_000.0)])
+def test_evaluations_that_share_a_dot_are_drawn_as_their_extremes(
+    zoom: tuple[float, float] | None, tmp_path: Path
+) -> None:
+    """A validation loss that leaps for a moment would not be seen."""
+    run = _Run(tmp_path, 100_000)
+    run.train(100_000)
+    steps = np.arange(3, 100_000, 7)
+    losses = np.random.default_rng(0).random(len(steps))
+    for step, loss in zip(steps.tolist(), losses.tolist(), strict=True):
+        run.events.write("evaluation", step=step, split="validation", member=0, loss=loss)
+    validation = curves.loss_curve(run.follow(), 90, zoom, 0.0).lines[-1]
+    low, high = (0, 100_000) if zoom is None else map(int, zoom)
+    dots = (steps - low) * 90 // (high - low)
+    shown = [losses[dots == dot] for dot in range(90)]
+    inside = slice(None) if zoom is None else slice(1, -1)  # less the one more on each side
+    assert validation.low[inside].tolist() == [each.min() for each in shown]
+    assert validation.high[inside].tolist() == [each.max() for each in shown]
+    assert validation.xs is not None
+    assert validation.xs[inside].tolist() == [steps[dots == dot][-1] for dot in range(90)]
+
+
 def test_zoomed_to_single_steps(tmp_path: Path) -> None:
     run = _Run(tmp_path, 5000)
     run.train(5000)

@@ -131,16 +131,18 @@ def points_line(points: Points, view: View, factor: float) -> Line:
     latest = points.latest
     latest = math.nan if latest is None else latest * factor
     steps, values = points.steps, points.values
-    low, high = view.scale.steps(np.array(view.range))
-    first = max(0, int(np.searchsorted(steps, low)) - 1)  # one more on each side
-    last = int(np.searchsorted(steps, high, side="right")) + 1
-    xs, values = view.scale.at(steps[first:last]), values[first:last] * factor
-    if len(xs) <= view.dots:
-        return Line("val", xs, values, values, "validation", marker="●", latest=latest)
-    starts = _starts(xs, view)
-    least, greatest = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
-    ends = np.append(starts[1:], len(xs)) - 1
-    return Line("val", xs[ends], least, greatest, "validation", marker="●", latest=latest)
+    # Of a long run they are too many to be placed one by one: the dots are looked up among them.
+    bounds = view.scale.steps(np.linspace(*view.range, view.dots + 1))
+    edges = np.searchsorted(steps, bounds)
+    first = max(0, int(edges[0]) - 1)  # one more on each side
+    last = min(len(steps), int(np.searchsorted(steps, bounds[-1], side="right")) + 1)
+    if last - first <= view.dots:
+        values = values[first:last] * factor
+        return Line("val", view.scale.at(steps[first:last]), values, values, "validation", marker="●", latest=latest)
+    starts = np.unique(np.append(edges[edges < last], first))
+    least, greatest = (of.reduceat(values[:last], starts) * factor for of in (np.fmin, np.fmax))
+    xs = view.scale.at(steps[np.append(starts[1:], last) - 1])
+    return Line("val", xs, least, greatest, "validation", marker="●", latest=latest)
 
 
 def marks_in(follower: Follower, view: View) -> tuple[Mark, ...]:
@@ -160,11 +162,6 @@ def _bins(xs: Floats, view: View) -> NDArray[np.int64]:
     low, high = view.range
     share = (xs - low) / (high - low) if high > low else np.zeros(len(xs))
     return np.clip(np.floor(share * view.dots), -1, view.dots).astype(np.int64)
-
-
-def _starts(xs: Floats, view: View) -> NDArray[np.int64]:
-    """The places in xs at which a new dot begins."""
-    return np.concatenate([[0], np.flatnonzero(np.diff(_bins(xs, view))) + 1])
 
 
 def is_nowhere_negative(series: Pyramid, points: Points) -> bool:
