@@ -45,3 +45,26 @@ def test_the_last_value_may_be_corrected() -> None:
     assert points.values[:-1].tolist() == [2.0]
     assert math.isnan(points.values[-1])
     assert points.latest is None
+
+
+def test_loss_and_accuracy_lie_at_the_same_steps() -> None:
+    digest = Digest(frozenset(), alone=True)
+    for step in range(256):
+        digest.add(_evaluated(10 * step, step / 2) | {"accuracy": step / 1000})
+    before = digest.points("validation", "accuracy")
+    for step in range(256, 1000):  # more than there was room for
+        digest.add(_evaluated(10 * step, step / 2) | {"accuracy": step / 1000})
+    accuracy = digest.points("validation", "accuracy")
+    assert accuracy.steps.tolist() == digest.points("validation", "loss").steps.tolist() == list(range(0, 10_000, 10))
+    assert accuracy.values.tolist() == [step / 1000 for step in range(1000)]
+    assert before.values.tolist() == accuracy.values[:256].tolist()
+
+
+def test_a_name_that_no_evaluation_tells_has_no_points() -> None:
+    digest = Digest(frozenset(), alone=False)
+    digest.add(_evaluated(10, 1.0))
+    assert len(digest.points("validation", "accuracy").steps) == 0
+    assert len(digest.points("validation", "accuracy", 0).steps) == 0
+    digest.add(_evaluated(20, 2.0) | {"accuracy": 0.5})
+    assert digest.points("validation", "accuracy").values[1:].tolist() == [0.5]
+    assert digest.points("validation", "accuracy").latest == 0.5

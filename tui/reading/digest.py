@@ -3,7 +3,8 @@
 import math
 import weakref
 from bisect import bisect_left, bisect_right
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +13,51 @@ from engine.epochs import Epochs, resized
 from engine.follow import Follower, Member
 from tui.reading.marks import mark_of
 
-Floats = NDArray[np.float64]
 NAMES = ("loss", "accuracy")  # what an evaluation tells
 
 
-class Points:
-    """(step, value) pairs with ascending steps. What was handed out is not written to, but for its last value."""
+class Points(NamedTuple):
+    """One curve's evaluations: ascending steps, and the value at each; NaN where it was not finite. (n,) each."""
 
-    def __init__(self) -> None:
-        self._room = np.empty((2, 256))
-        self._length = 0
-
-    def put(self, step: int, value: float) -> None:
-        """Add a point, or correct the last one."""
-        if not self._length or self._room[0, self._length - 1] != step:
-            if self._length == self._room.shape[1]:
-                larger = np.empty((2, 2 * self._length))  # what is not written to yet takes no memory
-                larger[:, : self._length] = self._room
-                self._room = larger
-            self._length += 1
-        at = self._length - 1
-        self._room[0, at], self._room[1, at] = step, value  # in one go it takes twice as long
-
-    @property
-    def steps(self) -> Floats:
-        return self._room[0, : self._length]
-
-    @property
-    def values(self) -> Floats:
-        return self._room[1, : self._length]
+    steps: NDArray[np.int64] = np.empty(0, np.int64)
+    values: NDArray[np.float64] = np.empty(0)
 
     @property
     def latest(self) -> float | None:
         """The last value; None where it was not finite, or there is none."""
-        value = float(self._room[1, self._length - 1]) if self._length else math.nan
+        value = float(self.values[-1]) if len(self.values) else math.nan
         return value if math.isfinite(value) else None
+
+
+class Evaluations:
+    """What was measured of one split, at ascending steps. What was handed out is not written to, but for its last.
+
+    A long run has a hundred thousand of them: its steps are kept once for all NAMES.
+    """
+
+    def __init__(self) -> None:
+        self._steps, self._values = np.empty(256, np.int64), np.empty((len(NAMES), 256))
+        self._length = 0
+        self._told: set[str] = set()
+
+    def put(self, step: int, values: dict[str, float]) -> None:
+        """Add an evaluation, or correct the last one. values: of NAMES those that it tells."""
+        if not self._length or self._steps[self._length - 1] != step:
+            if self._length == len(self._steps):
+                larger = 2 * self._length  # what is not written to yet takes no memory
+                steps, rows = np.empty(larger, np.int64), np.empty((len(NAMES), larger))
+                steps[: self._length], rows[:, : self._length] = self._steps, self._values
+                self._steps, self._values = steps, rows
+            self._steps[self._length], self._values[:, self._length] = step, math.nan
+            self._length += 1
+        for name, value in values.items():
+            self._values[NAMES.index(name), self._length - 1] = value
+        self._told |= values.keys()
+
+    def points(self, name: str) -> Points:
+        if name not in self._told:
+            return Points()
+        return Points(self._steps[: self._length], self._values[NAMES.index(name), : self._length])
 
 
 class Digest:
@@ -62,12 +73,13 @@ class Digest:
         self.total_steps: int | None = None
         self.known = 0
         self._diverged, self._alone = diverged, alone
-        self._points: dict[tuple[str, str, Member], Points] = {}
-        self._together: dict[tuple[str, str], tuple[int, dict[int, float]]] = {}  # of the last step: who said what
+        self._evaluations: dict[tuple[str, Member], Evaluations] = {}
+        self._together: dict[str, tuple[int, dict[int, dict[str, float]]]] = {}  # of the last step: who said what
 
     def points(self, split: str, name: str, member: Member = "mean") -> Points:
         """The evaluations of one member, or their mean over those that have not diverged."""
-        return self._points.get((split, name, 0 if self._alone and member == "mean" else member)) or Points()
+        found = self._evaluations.get((split, 0 if self._alone and member == "mean" else member))
+        return Points() if found is None else found.points(name)
 
     def marks_between(self, first: int, last: int) -> list[tuple[int, str, str]]:
         """(step, words, style) of what was changed from step `first` to `last`, both with it."""
@@ -78,9 +90,7 @@ class Digest:
         """Take up the next event."""
         kind = event.get("event")
         if kind == "evaluation":
-            for name in NAMES:
-                if name in event:
-                    self._evaluation(event, name)
+            self._evaluation(event)
         elif kind in ("plan", "batch_size"):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
@@ -91,25 +101,32 @@ class Digest:
                 self._marks.append(mark)
         self.known += 1
 
-    def _evaluation(self, event: dict[str, Any], name: str) -> None:
+    def _evaluation(self, event: dict[str, Any]) -> None:
         split, step, member = str(event.get("split")), int(event["step"]), int(event.get("member", 0))
-        value = math.nan if event[name] is None else float(event[name])
-        self._of(split, name, member).put(step, value)
+        values = {name: math.nan if event[name] is None else float(event[name]) for name in NAMES if name in event}
+        self._of(split, member).put(step, values)
         if self._alone or member in self._diverged:
             return
-        at, together = self._together.get((split, name), (-1, {}))
+        at, together = self._together.get(split, (-1, {}))
         if at != step:
             together = {}
-            self._together[split, name] = step, together
-        together[member] = value
-        finite = [each for each in together.values() if math.isfinite(each)]
-        self._of(split, name, "mean").put(step, sum(finite) / len(finite) if finite else math.nan)
+            self._together[split] = step, together
+        together[member] = values
+        self._of(split, "mean").put(
+            step, {name: _mean(each.get(name) for each in together.values()) for name in values}
+        )
 
-    def _of(self, split: str, name: str, member: Member) -> Points:
-        key = split, name, member
-        if key not in self._points:
-            self._points[key] = Points()
-        return self._points[key]
+    def _of(self, split: str, member: Member) -> Evaluations:
+        key = split, member
+        if key not in self._evaluations:
+            self._evaluations[key] = Evaluations()
+        return self._evaluations[key]
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    """Of those that are finite."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
 
 
 _kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
