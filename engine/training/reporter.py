@@ -38,18 +38,21 @@ class Reporter:
         self.plan()
 
     def batch_size(self, size: int) -> None:
-        """From the epoch that begins, batches have this size; with it the horizon may have changed."""
+        """From the epoch under way on, batches have this size; with it the horizon may have changed."""
         run = self._run
         self._events.write(
             "batch_size",
-            step=run.step,
+            step=run.step - run.batches.index,
             epoch=run.batches.epoch,
             size=size,
             per_epoch=run.batches.per_epoch,
             total_steps=run.total_steps,
         )
         self.plan()
-        for note in left_out(run.batches):
+
+    def left_out(self) -> None:
+        """Samples that no batch of another size holds."""
+        for note in left_out(self._run.batches):
             self._events.write("warning", message=note)
             self._display.say(note)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine import forking, pictures
 from engine.control import Queue
+from engine.epochs import epochs_since
 from engine.errors import DescentError
 from engine.metrics import Layout
 from engine.pictures import from_rows
@@ -82,6 +83,14 @@ class Session:
         """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
         self._reporter.plan()
 
+    def note_epochs(self) -> None:
+        """Tell how the steps from here on lie in epochs, where a fork's settings and its past don't."""
+        run, batches = self._run, self._run.batches
+        told = epochs_since(self._folder.last("batch_size"), self._folder.facts())
+        first = run.step - batches.index
+        if told.per_epoch != batches.per_epoch or told.at(first) != batches.epoch:
+            self._reporter.batch_size(batches.size or batches.samples)
+
     def goes_on(self) -> bool:
         """Follow the commands that wait, between two steps; False where training ends here.
 
@@ -136,6 +145,7 @@ class Session:
         size = steering.begin_epoch(self._run)
         if size is not None:
             self._reporter.batch_size(size)
+            self._reporter.left_out()
 
     def end_epoch(self) -> None:
         """Say how the epoch went; of a great many epochs, every n-th. A stop that waited for its end takes effect."""

@@ -80,6 +80,7 @@ def _train(
     )
     try:
         if opened.begins:
+            session.note_epochs()
             session.save()  # what a run began with is always there to go back to
         session.note_plan()
         events.state("running", step=run.step)

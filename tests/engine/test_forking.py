@@ -14,6 +14,7 @@ import pytest
 
 from engine import cli, forking, launch
 from engine.control import send
+from engine.epochs import epochs_since
 from engine.errors import DescentError, ExitCode
 from engine.metrics import Metrics
 from engine.options import Options
@@ -182,8 +183,20 @@ def test_a_larger_batch_in_a_fork_waits_for_the_epochs_end(parent: RunFolder) ->
     larger = fork(parent, 20, "larger", "train.batch_size=50", "train.steps=60")
     sizes = [event for event in larger.events() if event["event"] == "batch_size"]
     per_epoch = parent.facts()["steps_per_epoch"]
-    assert sizes[0]["step"] % per_epoch == 0
-    assert sizes[0]["size"] == 50
+    assert [(event["step"], event["size"], event["per_epoch"]) for event in sizes] == [
+        (20 // per_epoch * per_epoch, 32, per_epoch),  # what the epoch under way has, which its settings don't tell
+        (-(-20 // per_epoch) * per_epoch, 50, larger.facts()["steps_per_epoch"]),
+    ]
+
+
+def test_a_fork_at_an_epochs_beginning_says_that_its_epochs_are_shorter(tmp_path: Path) -> None:
+    whole = run(tmp_path, "whole", "train.epochs=2")
+    end = 2 * whole.facts()["steps_per_epoch"]
+    larger = fork(whole, end, "larger", "train.batch_size=50", "train.epochs=4")
+    sizes = [event for event in larger.events() if event["event"] == "batch_size"]
+    assert [(event["step"], event["epoch"], event["size"]) for event in sizes] == [(end, 2, 50)]
+    assert epochs_since(sizes[-1], larger.facts()).at(len(Metrics(larger.path))) == 4
+    assert fork(whole, end, "longer", "train.epochs=3").last("batch_size") is None
 
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
