@@ -1,6 +1,5 @@
 """How a fork takes over its parent's checkpoint, where its own settings are not those of the parent."""
 
-import math
 from typing import Any
 
 import torch
@@ -42,6 +41,11 @@ def adopt(run: Training, state: State, origin: dict[str, Any]) -> tuple[float, l
     length = not changed.isdisjoint(_LENGTH)
     if length or any(key.startswith("schedule.") for key in changed):
         _plan_anew(run, length=length)
+    if run.total_steps <= run.step and "member" not in origin:  # one of several is worth having as it is
+        raise PresetError(
+            f"the fork begins at step {run.step:,}, the last one: nothing is left to train; give more with "
+            "train.epochs or train.steps, or fork at an earlier checkpoint"
+        )
     return seconds, notes
 
 
@@ -65,18 +69,18 @@ def check_weights(run: Training, state: State, origin: dict[str, Any]) -> None:
 def _plan_anew(run: Training, *, length: bool) -> None:
     """The schedule, and the `length`, of the settings, as if they had been so from the run's first step."""
     train, per_epoch = run.preset.train, run.batches.per_epoch
+    position = run.batches.epoch * per_epoch + run.batches.index  # no step: batches may have had another size before
     if length and train.steps is not None:
         run.total_steps = train.steps
     elif length:
-        behind = run.batches.epoch + run.batches.index / per_epoch  # in epochs: batches may have had another size
-        run.total_steps = run.step + math.ceil(((train.epochs or 0) - behind) * per_epoch)
+        run.total_steps = run.step + (train.epochs or 0) * per_epoch - position
     if run.total_steps <= run.step:
         key = "train.steps" if train.steps is not None else "train.epochs"
         raise PresetError(
             f"{key} = {train.steps or train.epochs} is reached already at step {run.step:,}, where this fork begins: "
             "give more, or fork at an earlier checkpoint"
         )
-    run.pace = Pace(run.total_steps, per_epoch)
+    run.pace = Pace(position + run.total_steps - run.step, per_epoch, run.step, float(position))
 
 
 def measured_before(origin: dict[str, Any], device: torch.device) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         return Opened(run, layout, 0.0, begins=True)
     if origin is not None and adopted:
         seconds, notes = adopt(run, state, origin)
+        write_json(folder.path / "run.json", facts | {"total_steps": run.total_steps})  # with the parent's steps
         for note in notes:
             _warn(events, display, note)
         events.write("resumed", to=run.step, log=events.size())

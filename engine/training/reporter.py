@@ -60,8 +60,9 @@ class Reporter:
 
     def says_this_epoch(self) -> bool:
         """Of a great many epochs, every n-th has a line."""
-        epochs = self._run.total_steps / self._run.batches.per_epoch
-        return self._run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0
+        run = self._run
+        epochs = run.batches.epoch + (run.total_steps - run.step) / run.batches.per_epoch
+        return run.batches.epoch % math.ceil(epochs / MOST_LINES) == 0
 
     def has_said_epoch(self) -> bool:
         """Whether there is a line of this very step."""

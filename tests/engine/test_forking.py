@@ -21,6 +21,7 @@ from engine.options import Options
 from engine.preset import load_preset
 from engine.run import RunFolder, summary
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training.reporter import MOST_LINES
 from tests.engine.test_steering import ends_with, start, wait_for
 
 COMMON = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
@@ -197,6 +198,29 @@ def test_a_fork_at_an_epochs_beginning_says_that_its_epochs_are_shorter(tmp_path
     assert [(event["step"], event["epoch"], event["size"]) for event in sizes] == [(end, 2, 50)]
     assert epochs_since(sizes[-1], larger.facts()).at(len(Metrics(larger.path))) == 4
     assert fork(whole, end, "longer", "train.epochs=3").last("batch_size") is None
+
+
+def test_a_fork_with_other_batches_is_where_its_epochs_are_on_the_schedule(tmp_path: Path) -> None:
+    whole = run(tmp_path, "whole", "train.epochs=2", "schedule.name=step", "schedule.every=1", "schedule.gamma=0.5")
+    end, base = 2 * whole.facts()["steps_per_epoch"], float(Metrics(whole.path).column("lr")[0])
+    larger = fork(whole, end, "larger", "train.batch_size=50", "train.epochs=4")
+    rates, per_epoch = Metrics(larger.path).column("lr"), larger.facts()["steps_per_epoch"]
+    assert rates[end:].tolist() == pytest.approx([base / 4] * per_epoch + [base / 8] * per_epoch)
+    assert larger.facts()["total_steps"] == len(rates) == end + 2 * per_epoch
+
+
+def test_a_fork_tells_of_each_epoch_however_many_steps_its_past_had(tmp_path: Path) -> None:
+    small = run(tmp_path, "small", "train.epochs=2", "train.batch_size=2")
+    larger = fork(small, None, "larger", "train.batch_size=200", "train.epochs=8")
+    told = [event["epoch"] for event in larger.events() if event["event"] == "epoch"]
+    assert len(Metrics(larger.path)) / larger.facts()["steps_per_epoch"] > MOST_LINES
+    assert told == list(range(1, 9))
+
+
+def test_a_fork_that_has_nothing_to_train_is_refused(parent: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:
+    nothing = fork(parent, None, "nothing", "optimizer.lr=0.01", code=ExitCode.WRONG_USE)
+    assert "the fork begins at step 60, the last one: nothing is left to train" in capfd.readouterr().err
+    assert not nothing.path.exists()
 
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
