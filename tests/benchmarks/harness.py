@@ -1,9 +1,12 @@
 """What every benchmark needs: arms measured in turn, ratios of medians, a table, and all times kept."""
 
 import math
+import os
 import random
+import signal
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +27,18 @@ class Result:
     figures: list[Figure]
     raw: Mapping[str, Sequence[float]]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[None]:
+    """Wait for a forked process within: where that is interrupted, the process ends first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        raise
 
 
 def interleave(arms: Mapping[str, Callable[[], float]], rounds: int, *, seed: int = 0) -> dict[str, list[float]]:

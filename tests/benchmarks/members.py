@@ -1,7 +1,6 @@
 """What it costs to train ten models together, against one: the whole worker, as `descent run` has it."""
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from engine import launch
 from engine.options import Options
 from engine.run import RunFolder, summary
-from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
+from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
 
 REPEATS = 10
 ROUNDS = 9
@@ -56,8 +55,7 @@ def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
         except BaseException:
             traceback.print_exc()
         os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code == -signal.SIGINT:
-        raise KeyboardInterrupt
+    with watched(pid):
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code == 0, f"{preset}: exit code {code}"
     return float(summary(RunFolder(runs / f"run-{number}"))["seconds"])

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import signal
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ from engine.options import Options
 from engine.run import RunFolder, summary
 from engine.training import checkpoint
 from tests.benchmarks import loops, peers
-from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
+from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
 from tests.benchmarks.work import WORKLOADS, Work, data_root, prepare
 
 ROUNDS = 7
@@ -132,11 +131,9 @@ def _forked(train: Callable[[], tuple[float, Weights]]) -> tuple[float, Weights]
             traceback.print_exc()
         os._exit(code)
     os.close(theirs)
-    with os.fdopen(ours, "rb") as pipe:
+    with watched(pid), os.fdopen(ours, "rb") as pipe:
         content = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code == -signal.SIGINT:
-        raise KeyboardInterrupt
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code:
         raise RuntimeError(f"an arm ended with exit code {code}")
     seconds, arrays = pickle.loads(content)
