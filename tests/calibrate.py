@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
 from engine import cli
-from engine.metrics import Metrics
-from engine.run import RunFolder, summary
 
 ONE_THREAD = ("train.device=cpu", "train.threads=1")
 

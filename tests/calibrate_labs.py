@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import datasets
-from engine.labs.curve import binned
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from engine.labs.format import Goal
-from engine.labs.graded import Job, train
+from engine.labs.graded_runs import Job, train
 from engine.labs.grading import grade
+from engine.labs.handin import binned
 from engine.labs.library import Lab, find_lab
+from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict
-from engine.labs.work import Work
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from engine.preset import datasets
 from tests.labs import solved, started
 
 APART = 1000  # between the seeds of two gradings; no lab has so many members
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _graded(lab: Lab, work: Work, folder: Path, seeds: int) -> tuple[list[Verdict], list[Curves]]:
+def _graded(lab: Lab, work: Submission, folder: Path, seeds: int) -> tuple[list[Verdict], list[Curves]]:
     """A verdict and the curves of each."""
     verdicts: list[Verdict] = []
     curves: list[Curves] = []

@@ -14,13 +14,13 @@ from typing import IO, Any
 
 import pytest
 
-from engine import launch
-from engine.labs import graded, grading, learner
-from engine.study import run as queue
-from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
+from engine.labs import graded_runs, grading
+from engine.labs.sandbox import client
+from engine.launch import start
+from engine.study import queue
 from tests.processes import fork, reopen_streams
 
-GRADER = (grading, graded, learner)
+GRADER = (grading, graded_runs, client)
 _HIGHEST = 4096  # descriptors that a test may have open
 _OWN_HANDLERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # which a new program would not have
 
@@ -44,8 +44,8 @@ class Forked:
         errors: str | None = None,
     ) -> None:
         assert (stdin, close_fds) == (subprocess.DEVNULL, True)
-        _, _, option, module, *arguments = command
-        assert option == "-m"
+        _, _, option, child, module, *arguments = command
+        assert (option, child) == ("-m", "descent.child")
         reads: dict[str, int] = {}  # our ends of the pipes, by the stream's name
 
         def written(name: str, given: int | IO[Any]) -> int:
@@ -152,4 +152,4 @@ def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers in the background are forked, instead of loading PyTorch anew."""
-    fork_from(monkeypatch, launch)
+    fork_from(monkeypatch, start)

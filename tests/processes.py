@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DESCENT = [sys.executable, "-m", "engine.cli"]
+DESCENT = [sys.executable, "-m", "descent"]
 DEADLINE = 240.0  # seconds after which a test gives up; no measure of anything
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import engine
-from engine.run import worker_pid
+from descent.run.lock import worker_pid
 from tests.processes import DEADLINE, DESCENT, until
 
 SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from engine import datasets, library
-from engine.errors import ExitCode
+from descent.common.errors import ExitCode
 from engine.labs import flow
 from engine.labs.format import Text
 from engine.labs.grading import grade
 from engine.labs.library import Lab, load_lab
+from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
-from engine.labs.work import Work
-from tests.forked import forked_grader  # noqa: F401 - a fixture
+from engine.preset import datasets, find
 from tests.labs import solved, started
 
-LABS = sorted(path.parent for path in (library.shipped_presets() / "labs").glob("*/lab.toml"))
+LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
 
 
 @pytest.fixture(params=LABS, ids=lambda folder: folder.name)
@@ -41,7 +40,7 @@ def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
     return found
 
 
-def _graded(work: Work, folder: Path, root: Path | None) -> Verdict:
+def _graded(work: Submission, folder: Path, root: Path | None) -> Verdict:
     place = folder / "graded"
     place.mkdir()
     return grade(work, place, "en", data_root=root)

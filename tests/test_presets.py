@@ -16,10 +16,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from engine import library
-from engine.metrics import Metrics
-from engine.preset import load_preset
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.preset import find
+from engine.preset.loading import load_preset
 from engine.training import losses, models
 from engine.training.data import Dataset, load
 from engine.training.evaluation import evaluate
@@ -56,7 +56,7 @@ def data_of(run: RunFolder, data_root: Path) -> Dataset:
 @pytest.mark.parametrize("name", make.NAMES)
 def test_a_preset_says_what_it_reaches_and_how_that_was_measured(name: str) -> None:
     """A user would find a preset that does not load, or a figure that nobody can check."""
-    path = library.shipped_presets() / f"{name}.toml"
+    path = find.shipped_presets() / f"{name}.toml"
     preset = load_preset(path)
     assert preset.title
     assert preset.settings.topic != "yours"

@@ -35,9 +35,9 @@ def open_console(
     if refusal is not None:
         print(f"descent: {refusal}\n{HEADLESS}", file=sys.stderr)
         return 2
-    from tui import opening
+    from tui import app
 
-    return opening.open_app(
+    return app.open_app(
         run=run,
         compare=compare,
         lab=lab,

@@ -1,29 +1,51 @@
-"""The Textual app: themes, settings, the screens' order, starting and opening runs, and how it all ends."""
+"""The Textual app: themes, settings, the screens' order, starting and opening runs, and how it all ends.
 
+What is told when a run ends while the console is open.
+
+The names by which keys can be bound anew, and what is wrong with those in the settings.
+
+Which screen a run or a lab is opened on.
+
+From the words of a command line to the running app, and from its end to an exit code.
+"""
+
+import contextlib
+import importlib
+import pkgutil
+import shlex
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 
-from engine import loading
-from engine.errors import DescentError
-from engine.run import RunFolder
+from descent.common.errors import DescentError
+from descent.common.text import clean, did_you_mean, likely, show
+from descent.run.folder import RunFolder
+from descent.run.state import ALIVE
+from engine.launch import loading
+from engine.launch.options import Options
+from tui import settings, terminal, themes
 from tui import settings as settings_
 from tui import terminal as terminal_
-from tui import themes
-from tui.driver import TerminalDriver
-from tui.home import notices
-from tui.home.glance import Glance
-from tui.home.watch import Watch
+from tui.data.runs import RunStatus, Watch
+from tui.screens.home.rows import metric
 from tui.settings import Settings
-from tui.terminal import Terminal
+from tui.terminal import Terminal, TerminalDriver
+
+if TYPE_CHECKING:
+    from tui.screens.console.screen import Console
+    from tui.screens.lab.screen import LabScreen
+
 
 _KEY_NAMES = {"enter": "enter", "escape": "esc", "space": "space", "delete": "del", "backspace": "backspace"}
 _KEY_NAMES |= {"up": "up", "down": "down", "left": "left", "right": "right", "tab": "tab", "full_stop": "."}
@@ -33,7 +55,7 @@ _KEY_NAMES |= {"pageup": "page up", "pagedown": "page down", "home": "home", "en
 class RunsSeen(Message):
     """The watch has looked, and something has changed. runs: all, the latest start first."""
 
-    def __init__(self, runs: tuple[Glance, ...]) -> None:
+    def __init__(self, runs: tuple[RunStatus, ...]) -> None:
         super().__init__()
         self.runs = runs
 
@@ -82,7 +104,7 @@ class DescentApp(App[None]):
         self.clock: Callable[[], float] = time.time
         self.runs_dir, self.data_root = runs_dir, data_root
         self.crash: Exception | None = None  # what ended the app, where that was a bug
-        self.runs: tuple[Glance, ...] | None = None
+        self.runs: tuple[RunStatus, ...] | None = None
         self._watch = Watch(runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
         self._complaint = complaint
         self._first_run, self._first_compared, self._first_lab = run, compare, lab
@@ -101,7 +123,7 @@ class DescentApp(App[None]):
     # --- beginning and end ---
 
     def get_default_screen(self) -> Screen[Any]:
-        from tui.screens.home import Home
+        from tui.screens.home.screen import Home
 
         return Home()
 
@@ -125,9 +147,7 @@ class DescentApp(App[None]):
             loading.settle()
 
     def _check_keys(self) -> None:
-        from tui import key_names
-
-        problem = key_names.problem(self.settings.keys)
+        problem = unknown_keys(self.settings.keys)
         if problem:
             self.tell(problem, trouble=True, seconds=15)
 
@@ -147,18 +167,18 @@ class DescentApp(App[None]):
     # --- the runs ---
 
     def on_runs_seen(self, message: RunsSeen) -> None:
-        from tui.screens.home import Home
+        from tui.screens.home.screen import Home
 
         if not self.screen_stack:
             return  # the app is ending
         before, self.runs = self.runs or (), message.runs
-        for run in notices.ended(before, message.runs):
+        for run in newly_ended(before, message.runs):
             self._announce(run)
         if isinstance(self.screen, Home):
             self.screen.show_runs(message.runs)
 
-    def _announce(self, run: Glance) -> None:
-        text = notices.text(run)
+    def _announce(self, run: RunStatus) -> None:
+        text = ended_text(run)
         trouble = run.state in ("failed", "lost")
         say = getattr(self.screen, "say_of_other", None)
         if say is not None and self.screen.folder != run.folder:  # type: ignore[attr-defined]
@@ -168,7 +188,7 @@ class DescentApp(App[None]):
         if self.settings.notify == "bell":
             self.bell()
         elif self.settings.notify == "osc9" and self._driver is not None:
-            self._driver.write(notices.osc9(text))
+            self._driver.write(osc9(text))
 
     def watch_all_runs(self, wanted: bool) -> None:
         """Whether a screen shows the list of runs; else only the live ones are looked at, and more rarely."""
@@ -192,7 +212,6 @@ class DescentApp(App[None]):
 
     def open_run(self, folder: RunFolder) -> None:
         """Show the console of a run, live or ended; that of a lab with its text beside it."""
-        from tui.labs.opening import console
 
         if folder not in self.opened:
             self.opened.append(folder)
@@ -205,7 +224,6 @@ class DescentApp(App[None]):
 
     def open_lab(self, lab_id: str) -> None:
         """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
-        from tui.labs.opening import lab_screen
 
         try:
             opened = lab_screen(lab_id, self.language)
@@ -224,7 +242,7 @@ class DescentApp(App[None]):
 
     def start(self, preset: str, overrides: Sequence[str] = ()) -> None:
         """Start a run in the background and open it; what is in the way is told in a dialog."""
-        from tui.home import starting
+        from tui.screens import starting
 
         self.run_worker(starting.start(self, preset, overrides), group="start", exclusive=True)
 
@@ -293,3 +311,175 @@ class DescentApp(App[None]):
 
         if not isinstance(self.screen, SettingsScreen):
             self.push_screen(SettingsScreen())
+
+
+def newly_ended(before: Sequence[RunStatus], now: Sequence[RunStatus]) -> list[RunStatus]:
+    """The runs that were live at the last look and are not any more."""
+    live = {run.folder.path for run in before if run.alive}
+    return [run for run in now if run.folder.path in live and not run.alive]
+
+
+def ended_text(run: RunStatus) -> str:
+    """One line: which run, how it ended, what it reached."""
+    name = f"{run.name} {run.letters}".strip()
+    reached = " ".join(metric(run)).strip()
+    reason = f": {run.reason}" if run.reason and run.state == "failed" else f", {reached}" if reached else ""
+    return clean(f"{name} {run.state}{reason}")
+
+
+def osc9(message: str) -> str:
+    """The escape sequence by which terminals show a desktop notice."""
+    return f"\x1b]9;{clean(message)}\x07"
+
+
+def known_keys() -> set[str]:
+    """The id of every binding of the app, its screens and its widgets. Imports all of them: for when it is needed."""
+    from tui import screens, widgets
+
+    for package in (screens, widgets):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    ours = [kind for kind in _all_below(DOMNode) if kind.__module__.startswith("tui.")]
+    bindings = (binding for kind in {*ours, DescentApp} for binding in kind.__dict__.get("BINDINGS", ()))
+    return {binding.id for binding in bindings if isinstance(binding, Binding) and binding.id}
+
+
+def unknown_keys(keys: Iterable[str]) -> str | None:
+    """A line for each name that there is not; None where all are good."""
+    known = known_keys()
+    wrong = [key for key in keys if key not in known]
+    return (
+        "\n".join(f"settings.toml, [keys]: {clean(key)}: no such binding{_hint(key, known)}" for key in wrong) or None
+    )
+
+
+def _hint(key: str, known: set[str]) -> str:
+    hint = did_you_mean(key, sorted(known))
+    if hint:
+        return hint
+    groups = sorted({name.partition(".")[0] for name in known})
+    group = likely(key.partition(".")[0], groups)
+    allowed = sorted(name for name in known if group and name.startswith(f"{group}."))
+    return f"; there are {', '.join(allowed or groups)}{'' if allowed else ', each with .name'}"
+
+
+def _all_below(kind: type[Any]) -> Iterator[type[Any]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _all_below(below)
+
+
+def console(folder: RunFolder, language: str | None) -> "Console":
+    """The console of a run: with the lab's text beside it, where its preset belongs to a lab that is known here."""
+    from tui.screens.console.screen import Console
+
+    lab_id = _lab_of(folder)
+    if lab_id is not None:
+        from engine.labs.progress import chosen_language
+        from tui.screens.lab.console import LabConsole
+
+        with contextlib.suppress(DescentError):  # the lab is broken or gone; the run is there all the same
+            return LabConsole(folder, lab_id, chosen_language(language))
+    return Console(folder)
+
+
+def lab_screen(lab_id: str, language: str | None) -> "LabScreen":
+    """DescentError where there is no such lab, or its files are broken."""
+    from engine.labs.progress import chosen_language
+    from tui.screens.lab.screen import LabScreen
+
+    return LabScreen(lab_id, chosen_language(language))
+
+
+def _lab_of(folder: RunFolder) -> str | None:
+    try:
+        lab = tomllib.loads(folder.preset.read_text(encoding="utf-8")).get("lab")
+    except (OSError, ValueError):
+        return None
+    return lab if isinstance(lab, str) else None
+
+
+def open_app(
+    *,
+    run: str | None,
+    compare: Sequence[str],
+    lab: str | None,
+    language: str | None,
+    preset: str | None,
+    overrides: Sequence[str],
+    run_id: str | None,
+    runs_dir: Path | None,
+    data_root: Path | None,
+    fps: float | None,
+    ascii_only: bool,
+    theme: str | None,
+    read_only: bool,
+    allow_code: bool,
+) -> int:
+    """See tui.open_console. A crash is raised, once the terminal is as it was, for the command line to report."""
+    if theme is not None and theme not in settings.THEMES:
+        raise DescentError(
+            f"--theme {show(theme)}: must be one of {', '.join(settings.THEMES)}"
+            f"{did_you_mean(theme, settings.THEMES)}"
+        )
+    if fps is not None and not terminal.SLOWEST <= fps <= terminal.FASTEST:
+        raise DescentError(f"--fps {fps:g}: must be from {terminal.SLOWEST} to {terminal.FASTEST:.0f}")
+    liked, complaint = settings.load()
+    facts = terminal.look(fps=fps if fps is not None else liked.fps, ascii_only=ascii_only)
+    folder = _folder(run, preset, overrides, run_id, runs_dir, data_root, allow_code=allow_code)
+    several = _several(compare, runs_dir)
+    terminal.prepare(facts)
+
+    app = DescentApp(
+        terminal=facts,
+        settings=liked,
+        complaint=complaint,
+        theme=theme,
+        read_only=read_only,
+        run=folder,
+        compare=several,
+        lab=lab,
+        language=language,
+        runs_dir=runs_dir,
+        data_root=data_root,
+    )
+    app.run()
+    if app.crash is not None:
+        raise app.crash
+    for opened in app.opened:
+        if opened.state() in ALIVE:
+            print(f"{opened.id} trains on; come back with: descent attach {shlex.quote(opened.id)}")
+    sys.stdout.flush()
+    return app.return_code or 0
+
+
+def _several(words: Sequence[str], runs_dir: Path | None) -> list[RunFolder]:
+    if not words:
+        return []
+    from descent.run import comparison
+
+    return comparison.found(words, runs_dir)
+
+
+def _folder(
+    run: str | None,
+    preset: str | None,
+    overrides: Sequence[str],
+    run_id: str | None,
+    runs_dir: Path | None,
+    data_root: Path | None,
+    *,
+    allow_code: bool,
+) -> RunFolder | None:
+    """The run to open on, found or started; None for Home."""
+    if run is not None:
+        from descent.common import paths
+        from descent.run import find
+
+        return RunFolder(find.find_run(run, paths.runs_dir(runs_dir)))
+    if preset is not None:
+        from engine.launch import start
+
+        options = Options(run_id, runs_dir, data_root, allow_code)
+        return start.detach(preset, overrides, options, watched=True)
+    return None

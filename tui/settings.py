@@ -8,9 +8,9 @@ from typing import Any
 
 import platformdirs
 
-from engine.errors import DescentError
-from engine.files import write_atomically
-from engine.texts import clean, did_you_mean, show
+from descent.common.errors import DescentError
+from descent.common.files import write_atomically
+from descent.common.text import clean, did_you_mean, show
 
 NOTIFY = ("bell", "osc9", "off")
 THEMES = ("auto", "dark", "light", "contrast", "ansi")

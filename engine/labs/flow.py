@@ -4,20 +4,21 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import consent
-from engine.errors import DescentError, PresetError
+from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import Language
+from descent.common.text import clean, show
 from engine.labs import progress as kept
-from engine.labs.format import Language, Prediction, Solution
-from engine.labs.language import chosen
+from engine.labs.format import Prediction, Solution
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
-from engine.labs.progress import Progress
-from engine.labs.texts import not_found, say
-from engine.preset import read_text
-from engine.texts import clean, show
+from engine.labs.messages import not_found, say
+from engine.labs.progress import Progress, chosen_language
+from engine.preset import consent
+from engine.preset.find import read_text
 
 Step = Literal["start", "predict", "run", "explain", "done"]
 LEVELS = 3
@@ -55,11 +56,14 @@ def start(lab: Lab, folder: Path, again: bool = False, *, language: Language | N
 
     again: move what is there aside. DescentError where files are there already, or can't be written.
     """
-    files = {folder.absolute() / name: text for name, text in learners_files(lab, language or chosen(None)).items()}
+    files = {
+        folder.absolute() / name: text
+        for name, text in learners_files(lab, language or chosen_language(None)).items()
+    }
     there = [path for path in files if os.path.lexists(path)]
     if there and not again:
         names = ", ".join(clean(path.name) for path in there)
-        raise DescentError(say("there already", language or chosen(None), names=names, id=lab.id))
+        raise DescentError(say("there already", language or chosen_language(None), names=names, id=lab.id))
     try:
         for path in there:
             path.rename(_aside(path))
@@ -130,7 +134,7 @@ def predict(lab: Lab, answers: Mapping[str, Any], *, language: Language | None =
 
     DescentError where one is no answer to its question, or where another was given before; then none is kept.
     """
-    language = language or chosen(None)
+    language = language or chosen_language(None)
     questions = {one.id: one for one in lab.model.predictions}
     made = kept.load().of(lab.id).predictions
     read: dict[str, Any] = {}
@@ -154,7 +158,7 @@ def answer(question: Prediction, given: Any, *, language: Language | None = None
     possible: it says what was given and what can be, and leaves the question's name to the caller.
     """
     ids = [choice.id for choice in question.choices]
-    language = language or chosen(None)
+    language = language or chosen_language(None)
     value: Any
     match question.kind:
         case "number":
@@ -222,7 +226,7 @@ def require_predictions(lab: Lab) -> None:
     """DescentError, with the command that makes them, where predictions are missing: they come before any run."""
     progress = kept.load()
     if unanswered(lab, progress):
-        raise DescentError(say("predict first", chosen(None), id=lab.id, line=predict_line(lab, progress)))
+        raise DescentError(say("predict first", chosen_language(None), id=lab.id, line=predict_line(lab, progress)))
 
 
 def check_start(lab_id: str | None) -> None:
@@ -239,16 +243,16 @@ def check_start(lab_id: str | None) -> None:
 def hint(lab: Lab, level: int | None = None, *, language: Language | None = None) -> tuple[int, str]:
     """The next hint, or the one of that level: its level and text. That it was seen is recorded, not punished."""
     if level is not None and not 1 <= level <= LEVELS:
-        raise DescentError(say("no level", language or chosen(None), level=level, of=LEVELS))
+        raise DescentError(say("no level", language or chosen_language(None), level=level, of=LEVELS))
     seen = kept.load().of(lab.id).hints
     shown = level or min(seen + 1, LEVELS)
     kept.hinted(lab.id, shown)
-    return shown, lab.model.hints[shown - 1].of(language or chosen(None))
+    return shown, lab.model.hints[shown - 1].of(language or chosen_language(None))
 
 
 def explain(lab: Lab, *, language: Language | None = None) -> str:
     """The explanation, which a pass opens; the learner then goes on. DescentError before a pass."""
-    language = language or chosen(None)
+    language = language or chosen_language(None)
     _require_pass(lab, "explanation first", language)
     kept.read(lab.id)
     return lab.text("explanation", language)
@@ -257,10 +261,33 @@ def explain(lab: Lab, *, language: Language | None = None) -> str:
 def solution(lab: Lab, *, instructor: bool = False, language: Language | None = None) -> Solution:
     """The reference solution. DescentError before a pass, but for an instructor."""
     if not instructor:
-        _require_pass(lab, "solution first", language or chosen(None))
+        _require_pass(lab, "solution first", language or chosen_language(None))
     return lab.solution()
 
 
 def _require_pass(lab: Lab, text: str, language: Language) -> None:
     if kept.load().of(lab.id).passed is None:
         raise DescentError(say(text, language, id=lab.id))
+
+
+def next_commands(lab: Lab, progress: Progress) -> Iterator[tuple[str, str]]:
+    """The commands of the next step, each with the name of the text that says what it does."""
+    next_step = step(lab, progress)
+    if next_step in {"predict", "run"}:
+        folder = folder_of(lab, progress)
+        if folder is None:
+            yield f"descent lab start {lab.id}", "step gone"
+        elif folder != Path.cwd():
+            yield f"cd {shlex.quote(str(folder))}", "step folder"
+    match next_step:
+        case "start":
+            yield f"descent lab start {lab.id}", "step start"
+        case "predict":
+            yield f"descent lab predict {lab.id}", "step predict"
+        case "run":
+            yield f"descent console {lab.id}", "step run"
+            yield f"descent lab check {lab.id}", "step check"
+        case "explain":
+            yield f"descent lab explain {lab.id}", "step explain"
+        case "done":
+            yield f"descent lab explain {lab.id}", "step done"

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from engine.schema import Count, Float, Natural, Section
+from descent.common.i18n import Language
+from engine.preset.schema import Count, Float, Natural, Section
 
-Language = Literal["en", "ko"]
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.expression

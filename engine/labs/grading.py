@@ -21,20 +21,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine import datasets, output
-from engine.ending import end
-from engine.errors import CannotGoOnError, DescentError, ExitCode
-from engine.labs import criteria, progress
-from engine.labs.changes import Change
-from engine.labs.format import Check, Language
-from engine.labs.kinship import die_with_parent
-from engine.labs.learner import Limits
+from descent import child
+from descent.common import stdio
+from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.exit import end
+from descent.common.i18n import Language
+from descent.common.machine import die_with_parent
+from descent.common.paths import made_state_dir, state_dir
+from engine.labs import progress
+from engine.labs.checks import criterion
+from engine.labs.checks.names import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
+from engine.labs.format import Check
+from engine.labs.graded_runs import CheckContext
 from engine.labs.library import Lab, find_lab
-from engine.labs.material import Material
-from engine.labs.scope import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
+from engine.labs.sandbox.client import Limits
+from engine.labs.submission import Change, Part, Submission, content, in_words, of_learner
 from engine.labs.verdict import Result, Verdict
-from engine.labs.work import Part, Work, content, in_words, of_learner
-from engine.places import made_state_dir, state_dir
+from engine.preset import datasets
 
 # Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
 Tell = Callable[[str, str], None]
@@ -71,7 +74,7 @@ def check(lab_id: str, language: Language, *, allow_code: bool = False, tell: Te
 
 def process_words(lab_id: str, language: Language) -> list[str]:
     """The command of a process that grades; SIGTERM ends it with all it has started, and then nothing is counted."""
-    return [sys.executable, "-P", "-m", "engine.labs.grading", lab_id, language]
+    return child.command("engine.labs.grading", lab_id, language)
 
 
 def told(line: str) -> tuple[str, str] | None:
@@ -90,19 +93,6 @@ def verdict_of(printed: bytes, said_last: str) -> dict[str, Any]:
         failed.exit_code = ExitCode(int(found["exit_code"]))
         raise failed
     return found
-
-
-def command(lab_id: str, language: Language, as_json: bool) -> int:
-    """Grade, print the verdict; the exit code."""
-    from engine import views, views_verdict
-
-    tell = None if as_json or not sys.stderr.isatty() else views_verdict.tell(language)
-    found = check(lab_id, language, tell=tell)
-    if as_json:
-        views.print_json(found)
-    else:
-        views_verdict.show(found, find_lab(lab_id), language)
-    return int(found["exit_code"])
 
 
 def _object(lines: Sequence[str]) -> dict[str, Any] | None:
@@ -132,14 +122,14 @@ def main(lab_id: str, language: Language, *options: str) -> int:
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         if verdict.problem is None and not quick:
             progress.attempted(lab.id, passed=verdict.passed, met=verdict.met, of=verdict.of, checks=found["checks"])
-        output.say(json.dumps(found))
+        stdio.say(json.dumps(found))
         return verdict.exit_code
 
     return end(graded, as_json=True)
 
 
 def _tell(stage: str, name: str) -> None:
-    output.say(f"{_TOLD}{stage} {name}", sys.stderr)
+    stdio.say(f"{_TOLD}{stage} {name}", sys.stderr)
 
 
 @contextmanager
@@ -183,7 +173,7 @@ def _made(folder: Path) -> float:
 
 
 def grade(
-    work: Work,
+    work: Submission,
     place: Path,
     language: Language,
     *,
@@ -209,10 +199,10 @@ def grade(
     for of, found in changed.items():
         all_changed |= {f"{of}: {key}" if of else key: pair for key, pair in found.items()}
     if complaints:
-        unmet = tuple(criteria.unmet(check, language) for check in checks)
+        unmet = tuple(criterion.unmet(check, language) for check in checks)
         refusal = in_words(complaints, language)
         return Verdict(lab.id, unmet, changed=all_changed, problem=refusal, code=ExitCode.WRONG_USE)
-    material = Material(
+    material = CheckContext(
         lab=lab,
         presets={part: work.graded(part, preset, further) for part, preset in presets.items()},
         place=place,
@@ -227,8 +217,8 @@ def grade(
         results: list[Result] = []
         for one in checks:
             tell("checking", one.id)
-            results.append(criteria.looked_at(one, material, language))
-        predictions = tuple(criteria.compared(one, material, work) for one in lab.model.predictions)
+            results.append(criterion.looked_at(one, material, language))
+        predictions = tuple(criterion.compared(one, material, work) for one in lab.model.predictions)
         problem, printed = material.missing_data(), material.printed(language)
     finally:
         material.close()
@@ -245,7 +235,7 @@ def grade(
     )
 
 
-def _copied(work: Work, place: Path) -> Path | None:
+def _copied(work: Submission, place: Path) -> Path | None:
     """The learner's file as it is now: a save while it is graded changes nothing."""
     if work.code is None:
         return None
@@ -254,12 +244,12 @@ def _copied(work: Work, place: Path) -> Path | None:
     return Path(shutil.copyfile(work.code, folder / work.code.name))
 
 
-def _prepare(work: Work, checks: Sequence[Check], material: Material) -> None:
+def _prepare(work: Submission, checks: Sequence[Check], material: CheckContext) -> None:
     """Train what the checks will look at, while the processes of code and data load."""
     names: set[tuple[Part, str]] = set()
     timed: set[tuple[Part, str]] = set()
     for one in checks:
-        for source in criteria.sources(one):
+        for source in criterion.sources(one):
             (timed if one.timed else names).update(used(source, one.part))
     for prediction in work.lab.model.predictions:
         names |= used(prediction.result, None) if prediction.result is not None else set()

@@ -1,29 +1,58 @@
-"""A folder to hand in: what was graded, what came out, and what the learner did on the way there."""
+"""A folder to hand in: what was graded, what came out, and what the learner did on the way there.
+
+A run's curve in few points, for a page or a reference.
+"""
 
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine import library, output
-from engine.errors import DescentError
-from engine.files import write_atomically, write_json
+from descent.common import paths, stdio
+from descent.common.errors import DescentError
+from descent.common.files import write_atomically, write_json
+from descent.common.i18n import Language
+from descent.common.text import clean
+from descent.run import find
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from engine.labs import page
-from engine.labs.curve import mean_curve
-from engine.labs.format import Language
 from engine.labs.grading import last_graded
-from engine.labs.language import chosen
 from engine.labs.library import Lab, find_lab
-from engine.labs.runs import is_of
-from engine.labs.work import Work, of_learner
-from engine.metrics import Metrics
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.texts import clean
+from engine.labs.progress import chosen_language
+from engine.labs.submission import Submission, is_of, of_learner
+from engine.preset.loading import load_preset
+
+Floats = NDArray[np.float64]
+
+
+def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
+    """steps (n,), values (n, M) -> at most `points` of both: means over as many rows each, at the step of the last.
+
+    nan where a model has no number among those rows.
+    """
+    parts = np.array_split(np.arange(len(steps)), min(points, len(steps)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows of which none was measured
+        means = np.array([np.nanmean(values[rows], axis=0) for rows in parts])
+    return np.array([steps[rows[-1]] for rows in parts]), means
+
+
+def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats]:
+    """Of a column: steps and means over the members, (points,) each."""
+    assert metrics.layout is not None
+    rows: NDArray[Any] = metrics.rows()[:, :, metrics.layout.columns.index(name)]
+    steps, means = binned(np.arange(1.0, len(rows) + 1), np.asarray(rows, np.float64), points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return steps, np.nanmean(means, axis=1)
+
 
 FORMAT = 1
 MANIFEST = "handin.json"
@@ -34,8 +63,8 @@ _MOST_ROWS = 500  # of the graded run's metrics
 def command(lab_id: str, folder: Path | None) -> int:
     """Write the folder and say where it is; the exit code."""
     lab = find_lab(lab_id)
-    written = write(lab, folder or Path.cwd() / f"{lab.id}-report", chosen(None))
-    output.say(str(written))
+    written = write(lab, folder or Path.cwd() / f"{lab.id}-report", chosen_language(None))
+    stdio.say(str(written))
     return 0
 
 
@@ -67,12 +96,12 @@ def write(lab: Lab, folder: Path, language: Language) -> Path:
     return folder
 
 
-def _files(work: Work) -> list[Path]:
+def _files(work: Submission) -> list[Path]:
     presets = [work.file(part) for part in (None, *work.lab.model.parts)]
     return [path for path in [*presets, work.code] if path is not None and path.is_file()]
 
 
-def _check_graded(work: Work, place: Path, lab: Lab) -> None:
+def _check_graded(work: Submission, place: Path, lab: Lab) -> None:
     """What is handed in is what was graded."""
     again = f"{lab.id}: {{}} was edited since it was graded; have it graded again: descent lab check {lab.id}"
     if work.code is not None and work.code.read_bytes() != (place / "code" / work.code.name).read_bytes():
@@ -94,7 +123,7 @@ def lab_hash(lab: Lab) -> str:
 def learners_edits(lab_id: str) -> list[dict[str, Any]]:
     """The learner's own runs of the lab, the latest first, each with the commands that changed it and their steps."""
     found: list[dict[str, Any]] = []
-    for run in map(RunFolder, library.known_runs(library.runs_dir(None))):
+    for run in map(RunFolder, find.known_runs(paths.runs_dir(None))):
         if len(found) == _MOST_RUNS:
             break
         if (entry := _edits(run, lab_id)) is not None:

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine import library
-from engine.errors import DescentError, PresetError
-from engine.labs import expression
-from engine.labs.complaints import validated
-from engine.labs.format import LabModel, Language, Solution, Text
-from engine.labs.language import chosen
-from engine.labs.texts import not_found
-from engine.preset import Preset, checked, path_shown, read_tables, read_text
+from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import Language
+from engine.labs.checks import evaluator
+from engine.labs.format import LabModel, Solution, Text
+from engine.labs.messages import not_found
+from engine.labs.progress import chosen_language
+from engine.preset import find
+from engine.preset.find import path_shown, read_tables, read_text
+from engine.preset.loading import Preset, checked
+from engine.preset.messages import validated
 
 LAB_FILE = "lab.toml"
 SOLUTION_FILE = "solution.toml"
@@ -89,7 +91,7 @@ def find_lab(word: str) -> Lab:
     """The lab of that id; the nearest folder wins. DescentError where there is none, PresetError for a broken one."""
     folders = _folders()
     if word not in folders:
-        raise DescentError(not_found("lab", word, folders, chosen(None)))
+        raise DescentError(not_found("lab", word, folders, chosen_language(None)))
     found = _read(word, *folders[word])
     if isinstance(found, BrokenLab):
         raise PresetError(found.error)
@@ -148,8 +150,8 @@ def _check_sources(model: LabModel, shown: str) -> None:
     for key, source in sources:
         if isinstance(source, str):
             try:
-                expression.parse(source)
-            except expression.ExpressionError as error:
+                evaluator.parse(source)
+            except evaluator.ExpressionError as error:
                 problems.append(f"{shown}: lab.{key}: {error}")
     if problems:
         raise PresetError("\n".join(problems))
@@ -177,7 +179,7 @@ def split(text: str) -> tuple[str, str]:
 def _folders() -> dict[str, tuple[Path, str]]:
     """Every lab's folder and origin by its id, which is the folder's name; the nearest wins."""
     here = Path.cwd()
-    places = [(folder / "labs", origin) for folder, origin in library.preset_folders()]
+    places = [(folder / "labs", origin) for folder, origin in find.preset_folders()]
     places += [(here / "labs", "current folder"), (here, "current folder")]
     found = {lab.name: (lab, origin) for place, origin in places for lab in _labs_in(place.absolute())}
     if (here / LAB_FILE).is_file() and _ID.fullmatch(here.name):  # in the lab's own folder

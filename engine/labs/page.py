@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from engine.files import write_atomically
-from engine.labs.format import Language
+from descent.common.files import write_atomically
+from descent.common.i18n import Language, Message
+from descent.common.text import clean
 from engine.labs.library import Lab
-from engine.labs.said import Said
-from engine.texts import clean
-from engine.views_verdict import against, shown
+from engine.labs.verdict import against, shown
 
 _WIDTH, _HEIGHT, _EDGE = 640, 320, 48
-_CRITERIA = Said("Criteria", "채점 항목")
-_PREDICTIONS = Said("Predictions", "예측")
-_CHANGED = Said("What was changed", "바꾼 설정")
-_EDITS = Said("Runs, and live edits with their steps", "실행한 학습과 학습 중 변경(스텝)")
-_MET = Said("{met} of {of} criteria are met.", "조건 {of}개 중 {met}개를 만족합니다.")
-_HEADS = Said("| | criterion | value |", "| | 조건 | 값 |")
-_ANSWERS = Said("| prediction | predicted | result |", "| 항목 | 예측 | 결과 |")
-_SETTINGS = Said("| key | lab | here |", "| 키 | 실습 | 제출 |")
-_LOSS = Said("loss of the graded run, mean over its models", "채점용 학습의 손실(모델 평균)")
+_CRITERIA = Message("Criteria", "채점 항목")
+_PREDICTIONS = Message("Predictions", "예측")
+_CHANGED = Message("What was changed", "바꾼 설정")
+_EDITS = Message("Runs, and live edits with their steps", "실행한 학습과 학습 중 변경(스텝)")
+_MET = Message("{met} of {of} criteria are met.", "조건 {of}개 중 {met}개를 만족합니다.")
+_HEADS = Message("| | criterion | value |", "| | 조건 | 값 |")
+_ANSWERS = Message("| prediction | predicted | result |", "| 항목 | 예측 | 결과 |")
+_SETTINGS = Message("| key | lab | here |", "| 키 | 실습 | 제출 |")
+_LOSS = Message("loss of the graded run, mean over its models", "채점용 학습의 손실(모델 평균)")
 
 
 def write(

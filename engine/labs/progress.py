@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import DescentError
-from engine.files import write_json
-from engine.labs.format import Language
-from engine.places import made_state_dir, state_dir
-from engine.texts import clean
+from descent.common.errors import DescentError
+from descent.common.files import write_json
+from descent.common.i18n import Language
+from descent.common.paths import made_state_dir, state_dir
+from descent.common.text import clean, show
 
 FILE = "labs.json"
 VERSION = 1
@@ -249,3 +249,19 @@ def _plain(value: Any) -> Any:
             return value
         case _:
             return str(value)
+
+
+def chosen_language(given: str | None) -> Language:
+    """`given` (--lang), else the language that was chosen before, else the locale's. DescentError for another."""
+    match given:
+        case "en" | "ko":
+            return given
+        case None:
+            return load().language or _of_locale()
+        case _:
+            raise DescentError(f"--lang {show(given)}: must be en or ko")
+
+
+def _of_locale() -> Language:
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return "ko" if next(filter(None, names), "").lower().startswith("ko") else "en"

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
+from descent.common.text import clean, show
 from engine.labs.library import LAB_FILE, SOLUTION_FILE
-from engine.texts import clean, show
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 

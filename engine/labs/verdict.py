@@ -8,10 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import ExitCode
-from engine.labs.format import Language
-from engine.labs.said import INSTEAD
-from engine.places import version
+from descent.common.errors import ExitCode
+from descent.common.i18n import Language, Message
+from descent.common.numbers import number
+from descent.common.paths import version
+from engine.labs import flow
+from engine.labs.messages import INSTEAD
 
 Relation = Literal["least", "most", "between", "true"]
 
@@ -144,3 +146,33 @@ def _processor() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+def against(check: Mapping[str, Any], language: Language) -> str:
+    """The value, and the threshold where there is one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" where it is missed."""
+    form, relation, threshold, spread = check["show"], check["relation"], check["threshold"], check["spread"]
+    text, aside = _formed(check["value"], form), instead(check, language)
+    if relation == "between":
+        wanted = f"{_formed(threshold[0], form)} … {_formed(threshold[1], form)}"
+    else:
+        wanted = "" if threshold is None else f"{_RELATIONS[relation]} {_formed(threshold, form)}"
+    if wanted:
+        text += f" {wanted}" if check["passed"] and relation != "between" else f"  ({wanted})"
+    text += f"  {aside}" if aside else ""
+    return text if spread is None else f"{text}  ({_SPREAD.with_(spread=_formed(spread, form)).in_(language)})"
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else flow.shown_answer(value)
+
+
+_RELATIONS = {"least": "≥", "most": "≤"}
+_SPREAD = Message("spread {spread}", "편차 {spread}")
+
+
+def _formed(value: float, form: str) -> str:
+    if form == "percent":
+        return f"{value:.2%}"
+    return number(value) if abs(value) >= 1000 else f"{value:.4g}"

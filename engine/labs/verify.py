@@ -5,39 +5,30 @@ keeps accidents from doing harm; it is no sandbox. Everything in a hand-in may h
 read within bounds, and nothing of it is followed or loaded but the preset, the predictions and the lab's one file.
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
 import stat
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import output, views
-from engine.errors import DescentError, ExitCode
-from engine.files import write_atomically
-from engine.labs.format import Language
+from descent.common.errors import DescentError
+from descent.common.i18n import Language
+from descent.common.text import clean, shorten
 from engine.labs.grading import grade
 from engine.labs.handin import FORMAT, MANIFEST, lab_hash
 from engine.labs.library import Lab, find_lab
+from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, versions
-from engine.labs.work import Work
-from engine.texts import clean, shorten
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # by how much a value may differ and still agree
 LARGEST = 1 << 20  # bytes of one file of a hand-in
 _MACHINE = ("processor", "torch")  # where these differ, so may the last digits, and what grows out of them
 
 Outcome = Literal["agrees", "does not agree", "not comparable", "not run", "broken"]
-_NO_SANDBOX = (
-    "descent: code that was handed in runs under limits of time and memory, but with all that you may do here: "
-    "this is no sandbox"
-)
 
 
 @dataclass(frozen=True)
@@ -50,39 +41,6 @@ class Row:
     ours: str
     outcome: Outcome
     why: str
-
-
-def command(folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool, language: Language) -> int:
-    """Print a table of all hand-ins; 0 where all agree, else 1."""
-    if allow_code:
-        output.say(_NO_SANDBOX, sys.stderr)
-    rows = [verified(folder, allow_code=allow_code, language=language) for folder in folders]
-    if as_json:
-        views.print_json({"handins": [asdict(row) for row in rows]})
-    else:
-        cells = [(row.name, row.lab, row.handed_in, row.ours, row.outcome, row.why) for row in rows]
-        views.print_table(
-            ("HAND-IN", "LAB", "HANDED IN", "OURS", "OUTCOME", "WHY"), cells, whole=("HAND-IN", "OUTCOME")
-        )
-    if table is not None:
-        try:
-            write_atomically(table, _csv(rows).encode())
-        except OSError as error:
-            raise DescentError(f"--csv {clean(str(table))} can't be written: {error.strerror}") from None
-    return ExitCode.DONE if all(row.outcome == "agrees" for row in rows) else ExitCode.CHECK_FAILED
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*Row.__dataclass_fields__])
-    writer.writeheader()
-    writer.writerows({key: _no_formula(value) for key, value in asdict(row).items()} for row in rows)
-    return text.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    """A spreadsheet would run what begins so."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 class _BrokenError(Exception):
@@ -159,10 +117,10 @@ def _check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
             raise _BrokenError(f"{clean(name)} was changed after the folder was written")
 
 
-def _work(lab: Lab, folder: Path, copy: Path) -> Work:
+def _work(lab: Lab, folder: Path, copy: Path) -> Submission:
     """Copies of the preset, the parts' presets and the code, and the predictions."""
     copy.mkdir()
-    work = Work(lab, copy, _object(folder, "predictions.json"))
+    work = Submission(lab, copy, _object(folder, "predictions.json"))
     names = [work.file(part).name for part in (None, *lab.model.parts)]
     if lab.start_file is not None:
         names.append(f"{lab.id}.py")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import DescentError
-from engine.files import write_atomically
+from descent.common.errors import DescentError
+from descent.common.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 KEPT = 20  # pictures of a kind in a run's folder: a screen that asks every few seconds must not fill the disk
 

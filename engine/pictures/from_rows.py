@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import DescentError
-from engine.metrics import Metrics
-from engine.results import METRICS, summary
-from engine.run import RunFolder
-from engine.study.vary import short_names, word
+from descent.common.errors import DescentError
+from descent.common.numbers import word
+from descent.common.text import short_names
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import METRICS, summary
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 Arrays = dict[str, "NDArray[Any]"]
 _CHUNK = 2048  # rows that are read at once, in search of measured ones

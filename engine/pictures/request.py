@@ -2,18 +2,20 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import consent, control, pictures
-from engine.control import NotRunningError
-from engine.datasets import data_root
-from engine.errors import CannotGoOnError, DescentError
-from engine.metrics import Metrics
+from descent import child, control
+from descent.common.errors import CannotGoOnError, DescentError
+from descent.control import NotRunningError
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.state import ALIVE
+from engine import pictures
 from engine.pictures import from_rows
-from engine.run import ALIVE, RunFolder
+from engine.preset import consent
+from engine.preset.datasets import data_root
 
 Answer = dict[str, Any]
 
@@ -59,7 +61,7 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
 
     DescentError where the run has no checkpoint, its data are missing or its code was not agreed to.
     """
-    from engine.preset import load_preset
+    from engine.preset.loading import load_preset
 
     found = {kind: _of_rows_or_error(folder, kind, wanted[kind]) for kind in wanted if kind in from_rows.KINDS}
     wanted = {kind: options for kind, options in wanted.items() if kind not in found}
@@ -72,7 +74,7 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     root = data_root(Path(stored) if stored else None)
     asked = [json.dumps({"kind": kind, "options": dict(options)}) for kind, options in wanted.items()]
     # -P: a random.py in the current folder is not the one that PyTorch means.
-    command = [sys.executable, "-P", "-m", "engine.training.pictures.ended", str(folder.path), str(root), *asked]
+    command = child.command("engine.training.pictures.ended", str(folder.path), str(root), *asked)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     answers = [answer for line in done.stdout.splitlines() if (answer := _understood(line)) is not None]
     for answer in answers:

@@ -4,19 +4,21 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from engine.output import plain
-from engine.progress import Display, duration, number
+from descent.common.numbers import duration, number
+from descent.common.stdio import plain
+from descent.common.text import shorten
+from engine.launch.display import Display
 from engine.study.results import Outcome
 from engine.study.vary import label
-from engine.texts import shorten
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+
 _LONGEST_REASON = 160
 
 
-class Board(Display):
+class StudyDisplay(Display):
     """A display whose frame shows the jobs: a dead or blocked terminal costs the queue nothing."""
 
     def __init__(self, name: str, terminal: int | None, total: int) -> None:

@@ -6,24 +6,30 @@ studies/NAME/
     code/HASH/FILE.py   the user's own code that it names
     runs/NAME-0007/     the jobs' runs: all that is known of a job's results is read here
     jobs/NAME-0007/     what the job's process printed (log), and the lock that it holds
+
+Removing a study with all its runs: never one that trains, and never what others put there.
 """
 
 import contextlib
 import json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import library
-from engine.errors import DescentError
-from engine.files import write_atomically
-from engine.places import note, notes
-from engine.run import RunFolder
+from descent.common import paths
+from descent.common.errors import DescentError
+from descent.common.files import write_atomically
+from descent.common.paths import note, notes
+from descent.common.text import clean, did_you_mean, show
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.remove import refuse_delete
 from engine.study.vary import Axis
-from engine.texts import clean, did_you_mean, show
 
 _VERSION = 1
 _LONGEST_CHOICE = 12
@@ -181,7 +187,7 @@ def studies_dir(given: Path | None, runs_dir: Path | None) -> Path:
     """The folder of all studies: as given, else `studies` beside the runs directory; absolute."""
     if given is not None:
         return given.expanduser().absolute()
-    return library.runs_dir(runs_dir).parent / "studies"
+    return paths.runs_dir(runs_dir).parent / "studies"
 
 
 def is_study(folder: Path) -> bool:
@@ -247,3 +253,42 @@ def _inside(studies: Path) -> list[Path]:
 
 def _noted() -> Iterable[Path]:
     return (Path(entry["dir"]) for entry in notes("studies.jsonl") if isinstance(entry.get("dir"), str))
+
+
+_OWN = {"study.json", "preset", "code", "runs", "jobs", "worker.lock"}
+
+
+def remove(study: Study, *, yes: bool) -> None:
+    """Delete the study's folder, once the user has agreed. DescentError where it must not be deleted."""
+    _refuse(study)
+    path, count = clean(str(study.folder)), len(list(study.runs.iterdir()))
+    runs = f"{count:,} run{'' if count == 1 else 's'}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise DescentError(f"{path} would be deleted with its {runs}; say so with --yes")
+        if input(f"delete {path} with its {runs}? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("kept")
+            return
+    try:
+        shutil.rmtree(study.folder)
+    except OSError as error:
+        raise DescentError(f"{path} can't be deleted whole: {error.strerror}") from None
+    print(f"deleted {path}")
+
+
+def _refuse(study: Study) -> None:
+    pid = worker_pid(study.folder)
+    if pid is not None:
+        raise DescentError(f"{study.name} is training, in process {pid}; stop it first, with Ctrl-C there")
+    for job in study.jobs:
+        held = worker_pid(study.process(job))
+        if held is not None:
+            raise DescentError(f"{job.id} is training, in process {held}; stop it first: descent stop {job.id}")
+        if study.run(job).path.is_dir():
+            refuse_delete(study.run(job))
+    known = {job.id for job in study.jobs}
+    foreign = [entry.name for entry in study.folder.iterdir() if entry.name not in _OWN]
+    foreign += [f"runs/{entry.name}" for entry in study.runs.iterdir() if entry.name not in known]
+    if foreign:
+        names = ", ".join(clean(name) for name in sorted(foreign)[:5])
+        raise DescentError(f"{clean(str(study.folder))} holds what the study did not: {names}; nothing was deleted")

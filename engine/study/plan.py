@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import consent, datasets, library, overrides
-from engine.errors import DescentError, PresetError
-from engine.ids import LONGEST_ID, check_id, new_id
-from engine.preset import Preset, find, load_preset, read_text
+from descent.common import paths
+from descent.common.errors import DescentError, PresetError
+from descent.common.settings import parse
+from descent.common.text import clean
+from descent.run.find import find_run
+from descent.run.folder import LONGEST_ID, check_id, new_id
+from engine.preset import consent, datasets
+from engine.preset.find import find, read_text
+from engine.preset.loading import Preset, load_preset
+from engine.preset.overrides import toml
 from engine.study import folder as folders
 from engine.study.folder import Job, Study
-from engine.study.vary import Axis, axes, grid, label, settings, toml
-from engine.texts import clean
+from engine.study.vary import Axis, axes, grid, label, settings
 
 MOST_JOBS = 10_000
 _NUMBER = "-0000"
@@ -88,7 +93,7 @@ def _check(wanted: Wanted, varied: Sequence[Axis]) -> None:
     if wanted.repeats < 1:
         raise DescentError(f"--repeats {wanted.repeats}: must be 1 or more")
     keys = {axis.key for axis in varied}
-    for override in overrides.parse(wanted.overrides)[0]:
+    for override in parse(wanted.overrides)[0]:
         key = ".".join(override.path)
         if key in keys:
             raise DescentError(f"{key} is given with --set and with --vary; keep one of the two")
@@ -155,9 +160,7 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
         if not text:
             continue
         if key == "from" and not Path(text).is_absolute():
-            text = str(
-                library.find_run(text, library.runs_dir(wanted.runs_dir))
-            )  # `last` is soon one of the study's own
+            text = str(find_run(text, paths.runs_dir(wanted.runs_dir)))  # `last` is soon one of the study's own
         fixed.append(f"{section}.{key}={toml(text)}")
     # A paused job would keep the others waiting for somebody to look at it.
     return [*fixed, 'train.on_nan="stop"'] if str(preset.train.on_nan) == "pause" else fixed

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.errors import why_damaged
-from engine.library import is_run
-from engine.metrics import Metrics
-from engine.results import means_of_last_epoch, summary
-from engine.run import ALIVE, RunFolder, worker_pid
+from descent.common.errors import why_damaged
+from descent.run.find import is_run
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
+from descent.run.results import means_of_last_epoch, summary
+from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")

@@ -1,17 +1,64 @@
-"""`--vary section.key=[…]`, or a range: reading it, and the grid of points that it spans."""
+"""`--vary section.key=[…]`, or a range: reading it, and the grid of points that it spans.
+
+Ranges of numbers in a word: 1..12, 0..1+0.25, 100..60000*2.
+"""
 
 import itertools
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine import overrides
-from engine.errors import DescentError
-from engine.study import ranges
-from engine.texts import show
+from descent.common.errors import DescentError
+from descent.common.numbers import word
+from descent.common.settings import parse
+from descent.common.text import short_names, show
+from engine.preset.overrides import toml
+
+MOST = 10_000
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:([+*])({_NUMBER}))?")
+_SLACK = 1e-9  # of a step: 0.1 + 0.2 is a little more than 0.3
+
+
+def expand(text: str) -> list[int | float] | str:
+    """The numbers from LOW to HIGH: LOW..HIGH by 1, LOW..HIGH+STEP, LOW..HIGH*FACTOR; HIGH too where it is met.
+
+    The text itself where it is no range. ValueError, with what is wrong, where it is one without numbers.
+    """
+    found = _RANGE.fullmatch(text.replace(" ", ""))
+    if found is None:
+        return text
+    low, high = _number(found[1]), _number(found[2])
+    by, step = found[3] or "+", _number(found[4] or "1")
+    if found[4] is None and not (isinstance(low, int) and isinstance(high, int)):
+        raise ValueError(f"{text}: say by what it goes up, as in {text}+0.1 or {text}*10")
+    if low > high:
+        raise ValueError(f"{text}: is empty; a range goes from the lower number to the higher one")
+    if by == "+" and step <= 0:
+        raise ValueError(f"{text}: the step after + must be more than 0")
+    if by == "*" and (step <= 1 or low <= 0):
+        raise ValueError(f"{text}: the factor after * must be more than 1, and the first number more than 0")
+    values: list[int | float] = []
+    value: int | float = low
+    while value <= high * (1 + _SLACK) if by == "*" else value <= high + step * _SLACK:
+        if len(values) == MOST:
+            raise ValueError(f"{text}: are more than {MOST:,} values")
+        values.append(value)
+        # From the first one each time: what rounding adds does not add up.
+        value = _plain(low + len(values) * step if by == "+" else low * step ** len(values))
+    return values
+
+
+def _number(text: str) -> int | float:
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+
+
+def _plain(value: int | float) -> int | float:
+    """Without the last digits that rounding has left: 0.3, not 0.30000000000000004."""
+    return value if isinstance(value, int) else float(f"{value:.12g}")
+
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 Values = Mapping[str, Any]  # a point of the grid: what each varied key is there
@@ -31,14 +78,14 @@ def axes(texts: Sequence[str]) -> tuple[Axis, ...]:
     found: dict[str, Axis] = {}
     problems: list[str] = []
     for text in texts:
-        parsed, wrong = overrides.parse([text])
+        parsed, wrong = parse([text])
         if wrong:
             problems.append(f"--vary {show(text)}: must have the form section.key=[value, value …]")
             continue
         [(path, values)] = parsed
         key = ".".join(part if _BARE_KEY.fullmatch(part) else json.dumps(part) for part in path)
         try:
-            values = ranges.expand(values) if isinstance(values, str) else values
+            values = expand(values) if isinstance(values, str) else values
         except ValueError as error:
             problems.append(f"--vary {key}: {error}")
             continue
@@ -78,25 +125,6 @@ def grid(varied: Sequence[Axis]) -> list[dict[str, Any]]:
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in varied))]
 
 
-def toml(value: Any) -> str:
-    """A value as TOML reads it, whole and on one line."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case float() if not math.isfinite(value):
-            return repr(value)  # nan, inf, -inf: TOML's own words
-        case int() | float():
-            return repr(value)
-        case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case list() | tuple():
-            return f"[{', '.join(toml(item) for item in value)}]"
-        case dict():
-            return f"{{ {', '.join(f'{json.dumps(key)} = {toml(item)}' for key, item in value.items())} }}"
-        case _:
-            raise TypeError(f"no TOML value: {value!r}")
-
-
 def settings(values: Values) -> list[str]:
     """The point as words of --set."""
     return [f"{key}={toml(value)}" for key, value in values.items()]
@@ -105,14 +133,3 @@ def settings(values: Values) -> list[str]:
 def label(values: Values) -> str:
     """The point in a few words: widths=[64] lr=0.1."""
     return " ".join(f"{name}={word(values[key])}" for key, name in short_names(list(values)).items())
-
-
-def word(value: Any) -> str:
-    """A value for a table: shortened, and a large or small number with its exponent."""
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else show(value)
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each key by its last part where that is enough to tell it from the others."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}

@@ -1,19 +1,23 @@
-"""A run's evaluations: of every member on a split, what follows for those that train, and the test at the end."""
+"""A run's evaluations: of every member on a split, what follows for those that train, and the test at the end.
+
+What the members of a run come to together: which candidate won, and what their mean prediction is worth.
+"""
 
 import math
 from collections.abc import Callable, Sequence, Set
+from typing import Any
 
-from engine.training import selection
 from engine.training.checkpoint import State
 from engine.training.evaluation import Evaluation, nothing, values_of
+from engine.training.members.train_state import MemberTrainState
 from engine.training.reporter import Reporter
-from engine.training.training import Training
+from engine.training.train_state import TrainState
 
 
 class Evaluator:
     """Evaluates the models of a run, keeps the means in `run.reached`, and reports them."""
 
-    def __init__(self, run: Training, reporter: Reporter) -> None:
+    def __init__(self, run: TrainState, reporter: Reporter) -> None:
         self._run, self._reporter = run, reporter
 
     def evaluate(
@@ -74,13 +78,13 @@ class Evaluator:
         with run.at_best(best) as step:
             if run.preset.train.early_stopping is not None:
                 self._reporter.best(run.best_steps())
-            winner = selection.winner(run)
+            winner = find_winner(run)
             if winner is not None:
                 self._reporter.winner(step, winner)
             if run.dataset.test is None:
                 return
             self.evaluate("test", step, None if winner is None else winner["members"])
-            together = selection.ensemble(run)
+            together = evaluate_ensemble(run)
             if together is not None:
                 self._reporter.ensemble(step, together)
 
@@ -88,3 +92,39 @@ class Evaluator:
 def _beaten(result: Evaluation) -> Evaluation:
     """The evaluation of a broken model as one that no other is compared with: it is never the best."""
     return Evaluation(math.inf, result.accuracy)
+
+
+def find_winner(run: TrainState) -> dict[str, Any] | None:
+    """The candidate of a sweep with the lowest validation loss, as a mean over its members; None without a sweep.
+
+    Goes by the validation alone: only the winner is tested, and once.
+    """
+    if not isinstance(run, MemberTrainState) or not is_sweep(run):
+        return None
+    losses = [result.loss for result in run.evaluate("validation")]
+    candidates: dict[str, list[int]] = {}
+    for member in run.members:
+        candidates.setdefault(repr(member.values), []).append(member.member)
+    lost = [m for m, why in run.ended().items() if why == "diverged"]
+
+    def score(members: list[int]) -> float:
+        if any(member in lost for member in members):
+            return math.inf  # it can't be trusted to train with another seed
+        return sum(losses[member] for member in members) / len(members)
+
+    best = min(candidates.values(), key=score)
+    if not math.isfinite(score(best)):
+        return None
+    return {"members": best, "values": run.members[best[0]].values, "by": "val_loss", "score": score(best)}
+
+
+def is_sweep(run: TrainState) -> bool:
+    """Whether the members differ in more than seed and fold."""
+    return any(member.values for member in run.members)
+
+
+def evaluate_ensemble(run: TrainState) -> Evaluation | None:
+    """The test of the members' mean prediction; None for one model, and for candidates that were to be compared."""
+    if not isinstance(run, MemberTrainState) or is_sweep(run):
+        return None
+    return run.evaluate_ensemble("test")

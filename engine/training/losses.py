@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training import surfaces
-from engine.training.code import CodeLoader, call_user_code
+from engine.training.user_code import CodeLoader, call_user_code
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> scalar, the mean over the batch
 Task = Literal["classification", "regression"]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 
 
 def build(

@@ -2,22 +2,113 @@
 
 Each step writes one row of a ring on the device. About ten times a second the rows go to the host in one
 asynchronous copy, and what the copy before brought is appended to the metrics.
+
+A generation of a run's rows: recorded on the device, written to the file, and looked at on the way.
 """
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.metrics import LAYER_STATISTICS, PARAMETER, Layout, MetricsWriter
+from descent.common.arrays import Rows, mean_of_known
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.metrics import LAYER_STATISTICS, PARAMETER, Layout, Metrics, MetricsWriter
+from engine.training.loss_watch import LossWatch
+from engine.training.monitor import Monitor, RateWatch
+from engine.training.train_state import TrainState
+
+_LOOK_BACK = 1000  # losses that a resumed run reads again, to know how low it was
+
+
+class RowWriter:
+    """The rows from the run's present step on, until it ends or goes back."""
+
+    def __init__(
+        self,
+        run: TrainState,
+        folder: RunFolder,
+        layout: Layout,
+        events: Events,
+        diverged: Callable[[int, int], Any],
+        slow: Callable[..., Any],
+    ) -> None:
+        """diverged(member, step): called where a member of several went non-finite. slow: see RateWatch."""
+        self._run, self._diverged = run, diverged
+        self._writer = MetricsWriter(folder.path, run.step)
+        self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
+        self.monitor.known_ended = set(run.ended())
+        self._watch = LossWatch(layout, run.step, events.write, _past(folder, layout, run.step))
+        self._rate = RateWatch(run, layout, slow)
+        self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
+
+    def record(
+        self,
+        loss: Tensor,
+        accuracy: Tensor | None,
+        lr: float | Tensor,
+        norms: tuple[Tensor, Tensor] | None,
+        layers: Tensor | None,
+        seconds: float,
+    ) -> None:
+        """One step, as loop.Learned has it. seconds: of training so far."""
+        if norms is not None:
+            self._recorder.norms(*norms)
+        if layers is not None:
+            self._recorder.layers(layers)
+        if self._run.numbers is not None:
+            self._recorder.parameters(self._run.numbers)
+        self._recorder.record(loss, accuracy, lr, seconds)
+
+    def _look_at(self, first: int, rows: Rows) -> None:
+        """Rows that have come to the host."""
+        self.monitor.rows(first, rows)
+        self._watch.rows(rows)
+        self._rate.rows(first, rows)
+        lost, self.monitor.diverged = self.monitor.diverged, []
+        for member, step in lost:
+            self._diverged(member, step)
+        if lost and list(self._run.ended().values()) == ["diverged"] * len(self._run.members):
+            self.monitor.report(lost[-1][1], "loss of every member")
+
+    @property
+    def collapsed(self) -> int | None:
+        """The step from which on the model is broken although its numbers are finite; None while it is whole."""
+        return self._watch.collapse.since
+
+    def drain(self) -> None:
+        """Return when the rows of all steps so far are in the file, where every reader finds them."""
+        self._recorder.drain()
+        self._recorder.drain()  # on a GPU the first is still under way
+
+    def sync(self) -> None:
+        """Return when they are on the disk too: a checkpoint stands on them."""
+        self._recorder.flush()
+
+    def close(self) -> None:
+        """Leave the rows on the disk."""
+        try:
+            self._recorder.flush()
+        finally:
+            self._writer.close()
+
+
+def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
+    """The first loss of all and the latest ones before `step`, means over the members."""
+    if not step:
+        return []
+    stored, column = Metrics(folder.path), layout.columns.index("loss")
+    rows = [stored.rows(0, 1), stored.rows(max(1, step - _LOOK_BACK), step)]
+    return [float(loss) for piece in rows for loss in mean_of_known(piece[:, :, column])]
+
 
 CAPACITY = 2048  # rows of the ring: 0.1 s of the fastest loops
 INTERVAL = 0.1  # seconds between copies
-
-Rows = NDArray[np.float32]
 
 
 class Recorder:

@@ -3,12 +3,13 @@
 import math
 from typing import Any
 
-from engine.progress import Display, Progress, number
-from engine.run import Events
+from descent.common.numbers import number
+from descent.run.events import Events
+from descent.run.progress import Display, Progress
+from engine.training.build import left_out
 from engine.training.evaluation import Evaluation, described, values_of
 from engine.training.monitor import Monitor
-from engine.training.setup import left_out
-from engine.training.training import Training
+from engine.training.train_state import TrainState
 
 MOST_LINES = 100  # a run of more epochs says a line for several at once
 
@@ -16,7 +17,7 @@ MOST_LINES = 100  # a run of more epochs says a line for several at once
 class Reporter:
     """Writes events, and says what a person wants to know of them. Each thing is told once."""
 
-    def __init__(self, run: Training, run_id: str, events: Events, display: Display) -> None:
+    def __init__(self, run: TrainState, run_id: str, events: Events, display: Display) -> None:
         self._run, self._id, self._events, self._display = run, run_id, events, display
         self._epoch_said_at = -1
         self._collapsed: int | None = None  # as it was said last

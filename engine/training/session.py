@@ -7,25 +7,24 @@ from typing import Any
 
 from torch import Tensor
 
-from engine import forking, pictures
-from engine.control import Queue
-from engine.epochs import epochs_since
-from engine.errors import DescentError
-from engine.metrics import Layout
+from descent.common.errors import DescentError
+from descent.control import Queue
+from descent.run.events import Events, epochs_since, script_of
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout
+from descent.run.progress import Display, Progress
+from engine import pictures
 from engine.pictures import from_rows
-from engine.progress import Display, Progress
-from engine.run import Events, RunFolder
-from engine.training import checkpoint, steering
-from engine.training.checkpoint import State
+from engine.training import checkpoint, live_edits
+from engine.training.checkpoint import CheckpointManager, State
 from engine.training.clock import Clock
-from engine.training.desk import Desk
+from engine.training.commands import CommandHandler
 from engine.training.evaluator import Evaluator
-from engine.training.generation import Generation
-from engine.training.keeper import Keeper
 from engine.training.monitor import Monitor
+from engine.training.nonfinite import NonFiniteHandler
+from engine.training.recorder import RowWriter
 from engine.training.reporter import Reporter
-from engine.training.training import Training
-from engine.training.trouble import Trouble
+from engine.training.train_state import TrainState
 
 
 class Session:
@@ -33,7 +32,7 @@ class Session:
 
     def __init__(
         self,
-        run: Training,
+        run: TrainState,
         folder: RunFolder,
         layout: Layout,
         events: Events,
@@ -50,8 +49,8 @@ class Session:
         self._reporter = Reporter(run, folder.id, events, display)
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows()
-        self._keeper = Keeper(folder, events, self._sync, run.preset.train.keep)
-        self.desk = Desk(run, self, queue, events, forking.script_of(folder))
+        self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
+        self.desk = CommandHandler(run, self, queue, events, script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._miss_best()
@@ -62,8 +61,8 @@ class Session:
 
     def _open_rows(self) -> None:
         """A new generation of rows, from the run's step on."""
-        self._rows = Generation(self._run, self._folder, self._layout, self._events, self._lose, self._reporter.slow)
-        self._trouble = Trouble(self._run, self._folder, self._events, self._stop_wanted)
+        self._rows = RowWriter(self._run, self._folder, self._layout, self._events, self._lose, self._reporter.slow)
+        self._trouble = NonFiniteHandler(self._run, self._folder, self._events, self._stop_wanted)
 
     @property
     def _monitor(self) -> Monitor:
@@ -142,7 +141,7 @@ class Session:
 
     def begin_epoch(self) -> None:
         """What waited for an epoch's beginning takes effect. A checkpoint of that step holds it."""
-        size = steering.begin_epoch(self._run)
+        size = live_edits.begin_epoch(self._run)
         if size is not None:
             self._reporter.batch_size(size)
             self._reporter.left_out()
@@ -227,7 +226,7 @@ class Session:
         except ValueError as error:
             raise DescentError(f"to {to}: {error}") from None
         self._rows.close()
-        steering.restore(self._run, state["edits"])
+        live_edits.restore(self._run, state["edits"])
         self.clock.set(self._run.restore(state))
         self._keeper.forget_beyond(to)
         self._reporter.rewound(to, state["log"])

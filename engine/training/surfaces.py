@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from engine import schema
+from engine.preset import schema
 
 
 class Point(nn.Module):

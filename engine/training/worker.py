@@ -6,18 +6,19 @@ from pathlib import Path
 
 import torch
 
-from engine.claim import Claim
-from engine.control import Queue, Server
-from engine.errors import CannotGoOnError, DescentError, ExitCode
-from engine.preset import load_preset
-from engine.progress import Display
-from engine.run import Events, RunFolder, State
-from engine.signals import Signals
+from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.signals import Signals
+from descent.control import Queue, Server
+from descent.run.events import Events
+from descent.run.folder import Claim, RunFolder
+from descent.run.progress import Display
+from descent.run.state import State
+from engine.preset.loading import load_preset
 from engine.training import checkpoint, loop
-from engine.training.code import user_code
-from engine.training.opening import open_run
+from engine.training.resume import open_run
 from engine.training.session import Session
-from engine.training.training import Training
+from engine.training.train_state import TrainState
+from engine.training.user_code import user_code
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _train(
         session.close()
 
 
-def _end(run: Training, session: Session, signals: Signals) -> Ending:
+def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
     """Stopped before its last step, with a receipt, or finished."""
     interrupted = signals.received is not None and run.step < run.total_steps
     if interrupted or session.desk.stop == "now":

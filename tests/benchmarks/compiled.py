@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from engine.errors import DataMissingError
+from descent.common.errors import DataMissingError
 from engine.training import models
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread
 from tests.benchmarks.work import CPU, WORKLOADS, Work, data_root, prepare

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from engine import launch
-from engine.control import Queue, RefusedError, Server, send
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import Events, RunFolder, worker_pid
+from descent.control import Queue, RefusedError, Server, send
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
 from tests.benchmarks.harness import Figure, Result, interleave, percentile, ratio, spread
 from tests.processes import until
 
@@ -59,7 +61,7 @@ def preset(folder: Path) -> Path:
 @contextmanager
 def training(source: Path | str, *overrides: str, folder: Path) -> Iterator[RunFolder]:
     """A worker of its own, as `descent run --detach` starts it, that trains until the block ends."""
-    run = launch.detach(str(source), overrides, Options("live", folder / "runs"))
+    run = start.detach(str(source), overrides, Options("live", folder / "runs"))
     try:
         until(lambda: len(Metrics(run.path)) > 100, "the run")
         yield run
@@ -117,13 +119,13 @@ def idle(folder: Path) -> Result:
     """The loop with a listening server, asked at every step, and the same loop without either."""
     import torch
 
-    from engine.metrics import Layout
-    from engine.preset import load_preset
-    from engine.progress import Display
-    from engine.run import create
+    from descent.run.folder import create
+    from descent.run.metrics import Layout
+    from engine.launch.display import Display
+    from engine.preset.loading import load_preset
     from engine.training import loop, models
+    from engine.training.build import build
     from engine.training.session import Session
-    from engine.training.setup import build
 
     torch.set_num_threads(1)  # the loop's own time, without threads that wait for a core
     source = load_preset(str(preset(folder)), ["train.statistics_every=100", "train.evaluate_every=1000000"])

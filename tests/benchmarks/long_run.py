@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics import Layout, MetricsWriter
-from engine.run import RunFolder, create
+from descent.run.folder import RunFolder, create
+from descent.run.metrics import Layout, MetricsWriter
 from tests.tui.recorded import NOON, PRESET
 
 LAYERS = tuple({"name": f"hidden{number}", "kind": "linear 64 × 64"} for number in range(1, 7))

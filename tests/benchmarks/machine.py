@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.places import version
+from descent.common.paths import version
 
 
 def machine() -> dict[str, Any]:

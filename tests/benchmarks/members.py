@@ -5,9 +5,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from engine import launch
-from engine.options import Options
-from engine.run import RunFolder, summary
+from descent.run.folder import RunFolder
+from descent.run.results import summary
+from engine.launch import start
+from engine.launch.options import Options
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
 
 REPEATS = 10
@@ -51,7 +52,7 @@ def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
         code = 99
         try:
             on_cpu = ["train.device=cpu", "train.threads=1", *settings]
-            code = launch.run(preset, on_cpu, Options(f"run-{number}", runs, quiet=True))
+            code = start.run(preset, on_cpu, Options(f"run-{number}", runs, quiet=True))
         except BaseException:
             traceback.print_exc()
         os._exit(code)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import launch
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder, worker_pid
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
 from tests.benchmarks.harness import Figure, Result
 from tests.benchmarks.screen import console
 from tests.processes import until
@@ -42,7 +43,7 @@ def hour(folder: Path) -> Result:
 
 def _watch(folder: Path, share: Callable[[Look], float]) -> Result:
     settings = ["train.epochs=10000000", "train.threads=1"]
-    run = launch.detach("digits-mlp", settings, Options("long", folder / "runs"))
+    run = start.detach("digits-mlp", settings, Options("long", folder / "runs"))
     looks: list[Look] = []
     try:
         until(lambda: len(Metrics(run.path)) > 100, "the run")

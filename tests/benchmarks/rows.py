@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.metrics import LAYER_STATISTICS, Layout, MetricsWriter
+from descent.run.metrics import LAYER_STATISTICS, Layout, MetricsWriter
 from engine.training.recorder import Recorder
 from tests.benchmarks.harness import Figure, Result
 

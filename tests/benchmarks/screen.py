@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine import loading
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch import loading
 from tests.benchmarks import long_run
 from tests.benchmarks.control import preset, training
 from tests.benchmarks.harness import Figure, Result, interleave, percentile, ratio, spread
@@ -149,7 +149,7 @@ def long(folder: Path) -> Result:
 async def _open(run: RunFolder) -> tuple[float, float, list[float]]:
     """Seconds until it is open, processor time of that, and that of each chart's frames."""
     from tui.app import DescentApp
-    from tui.screens.console import Console
+    from tui.screens.console.screen import Console
     from tui.widgets.chart import Chart
 
     app = DescentApp(runs_dir=run.path.parent, read_only=True)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.options import Options
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from engine.launch.options import Options
 from tests.benchmarks.harness import Figure, Result, interleave, percentile
 
 ROUNDS, RUNS = 5, 50  # runs: as many as `descent runs` lists
@@ -70,14 +70,14 @@ def _imports() -> list[tuple[str, float]]:
 
 def _first_point(folder: Path) -> float:
     """From a start as Home makes it to a curve with a point in it, read as the console reads it."""
-    from engine import launch
-    from engine.control import send
+    from descent.control import send
+    from engine.launch.start import detach
 
     run: RunFolder | None = None
     begin = time.perf_counter()
     try:
         settings = ["train.epochs=1000000", "train.threads=1"]
-        run = launch.detach("digits-mlp", settings, Options(None, folder / "starts"), watched=True)
+        run = detach("digits-mlp", settings, Options(None, folder / "starts"), watched=True)
         return asyncio.run(_seen(run)) - begin
     finally:
         if run is not None:
@@ -87,7 +87,7 @@ def _first_point(folder: Path) -> float:
 async def _seen(run: RunFolder) -> float:
     """The moment at which a console that was opened on the run has a point to draw."""
     from tui.app import DescentApp
-    from tui.screens.console import Console
+    from tui.screens.console.screen import Console
 
     app: Any = DescentApp(run=run, runs_dir=run.path.parent)
     async with app.run_test(size=(120, 40)) as pilot:

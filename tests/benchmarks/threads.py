@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine import launch
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder, worker_pid
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
 from tests.benchmarks.control import preset
 from tests.benchmarks.harness import Figure, Result, interleave
 from tests.processes import until
@@ -85,7 +86,7 @@ def _train(source: Path, folder: Path, count: int, settings: tuple[str, ...]) ->
 
 @contextmanager
 def _worker(source: Path, folder: Path, settings: tuple[str, ...]) -> Iterator[RunFolder]:
-    run = launch.detach(str(source), ["train.evaluate_every=1000", *settings], Options(None, folder / "runs"))
+    run = start.detach(str(source), ["train.evaluate_every=1000", *settings], Options(None, folder / "runs"))
     try:
         yield run
     finally:

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from engine import launch
-from engine.errors import DataMissingError
-from engine.options import Options
-from engine.run import RunFolder, summary
+from descent.common.errors import DataMissingError
+from descent.run.folder import RunFolder
+from descent.run.results import summary
+from engine.launch import start
+from engine.launch.options import Options
 from engine.training import checkpoint
 from tests.benchmarks import loops, peers
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
@@ -101,7 +102,7 @@ def _descent(work: Work, runs: Path, overrides: list[str] | None = None) -> tupl
     """The whole worker; the run's own clock leaves out evaluations and checkpoints, which the others don't make."""
     run_id = f"run-{os.getpid()}"
     settings = [*work.overrides, *(overrides or [])]
-    code = launch.run(work.preset.name, settings, Options(run_id, runs, data_root=data_root(), quiet=True))
+    code = start.run(work.preset.name, settings, Options(run_id, runs, data_root=data_root(), quiet=True))
     assert code == 0, f"{work.preset.name}: exit code {code}"
     folder = RunFolder(runs / run_id)
     state, _ = checkpoint.latest(folder)

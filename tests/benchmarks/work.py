@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engine.preset import Preset, load_preset
+from engine.preset.loading import Preset, load_preset
 from engine.training import losses, models
 from engine.training.data import load
 from engine.training.data.batches import epoch_order

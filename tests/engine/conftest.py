@@ -15,11 +15,11 @@ def descent(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     """`descent(words …)` starts a forked `descent` in `tmp_path`, whose runs are in tmp_path/runs."""
     import sklearn.datasets
 
-    from engine import allowed
+    from engine.preset.schema import describe
     from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 
     sklearn.datasets.load_digits()
-    allowed.json_schema()
+    describe.json_schema()
     children: list[Child] = []
 
     def start(*words: str, **options: Any) -> Child:

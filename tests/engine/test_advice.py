@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.advice import ended
-from engine.metrics import Layout, MetricsWriter
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, MetricsWriter
+from descent.run.remove import ended
 
 FAILED = {"event": "state", "state": "failed", "reason": "no space is left"}
 ANOMALY = {"event": "anomaly", "step": 3, "what": "loss"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ExitCode
-from engine.run import RunFolder
+from descent.common.errors import ExitCode
+from descent.run.folder import RunFolder
 from tests.processes import PRESET, Child
 
 Descent = Callable[..., Child]

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, library, load_preset, machine
-from engine.copying import schema_text
-from engine.errors import ExitCode
+from descent.common import machine, paths
+from descent.common.errors import ExitCode
+from engine import cli
+from engine.preset import find, listing
+from engine.preset.listing import schema_text
+from engine.preset.loading import load_preset
 
-DESCENT = [sys.executable, "-m", "engine.cli"]
+DESCENT = [sys.executable, "-m", "descent"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +34,7 @@ def last_line(text: str) -> dict[str, object]:
 
 def test_the_schema_file_is_current() -> None:
     """Editors would accept other keys than the program. `descent presets schema` writes the file."""
-    assert (library.shipped_presets() / "preset.schema.json").read_text(encoding="utf-8") == schema_text()
+    assert (find.shipped_presets() / "preset.schema.json").read_text(encoding="utf-8") == schema_text()
 
 
 def test_list_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,9 +59,9 @@ def test_copy_keeps_the_file_and_never_overwrites(here: Path, capsys: pytest.Cap
     """A copy would lose its comments or its schema, or destroy an earlier copy."""
     assert cli.main(["presets", "copy", "digits-mlp"]) == 0
     first, rest = (here / "digits-mlp.toml").read_text().split("\n", 1)
-    schema = library.shipped_presets() / "preset.schema.json"
+    schema = find.shipped_presets() / "preset.schema.json"
     assert first == f"#:schema {schema.as_uri()}"
-    assert rest == (library.shipped_presets() / "digits-mlp.toml").read_text().split("\n", 1)[1]
+    assert rest == (find.shipped_presets() / "digits-mlp.toml").read_text().split("\n", 1)[1]
     assert cli.main(["presets", "copy", "linear-regression", "digits-mlp"]) == ExitCode.WRONG_USE
     assert "exists already" in capsys.readouterr().err
     assert (here / "digits-mlp.toml").read_text().endswith(rest)
@@ -69,7 +72,7 @@ def test_copy_keeps_the_file_and_never_overwrites(here: Path, capsys: pytest.Cap
 def test_check_says_all_and_fails(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An instructor's batch of presets would pass with a broken one in it."""
     (here / "bad.toml").write_text("[train]\nepochs = 0\n")
-    good = str(library.find_preset("digits-mlp"))
+    good = str(find.find_preset("digits-mlp"))
     assert cli.main(["presets", "check", good]) == 0
     assert cli.main(["presets", "check", "bad.toml", good]) == ExitCode.WRONG_USE
     said = capsys.readouterr()
@@ -102,9 +105,9 @@ def test_a_bug_of_ours_leaves_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     def broken(_containing: str) -> None:
         raise RuntimeError("a bug for this test")
 
-    monkeypatch.setattr(library, "presets", broken)
+    monkeypatch.setattr(listing, "presets", broken)
     assert cli.main(["presets", "list", "--json"]) == ExitCode.BUG
-    [log] = library.state_dir().glob("crash-*.log")
+    [log] = paths.state_dir().glob("crash-*.log")
     said = capsys.readouterr()
     assert str(log) in said.err
     assert "Traceback" not in said.err
@@ -118,7 +121,7 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_containing: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(library, "presets", interrupted)
+    monkeypatch.setattr(listing, "presets", interrupted)
     assert cli.main(["presets", "list"]) == ExitCode.INTERRUPTED
 
 

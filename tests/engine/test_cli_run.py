@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import ExitCode
-from engine.metrics import Metrics
-from engine.run import RunFolder, worker_pid
+from descent.common.errors import ExitCode
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
 from tests.processes import Child, Done, Held, until
 
 Descent = Callable[..., Child]

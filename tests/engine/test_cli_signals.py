@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import DESCENT, Child, Done, Held, until
 
 Descent = Callable[..., Child]

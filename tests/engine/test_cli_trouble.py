@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import ExitCode
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.common.errors import ExitCode
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from engine.training import checkpoint
 from tests.processes import Child, Done
 

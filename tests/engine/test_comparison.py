@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine import cli, comparison, library
-from engine.errors import DescentError, ExitCode
-from engine.metrics import Layout
-from engine.run import RunFolder
+from descent.common.errors import DescentError, ExitCode
+from descent.run import comparison, find
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout
+from engine import cli
 from tests.engine.test_forking import fork, run
 
 Capture = pytest.CaptureFixture[str]
@@ -130,4 +131,4 @@ def test_the_command_prints_both_tables_and_one_object(family: list[RunFolder], 
 def test_a_wrong_name_is_told_with_the_likely_one(family: list[RunFolder], capsys: Capture) -> None:
     assert cli.main(["compare", "parent", "chidl", "--runs-dir", str(family[0].path.parent)]) == ExitCode.WRONG_USE
     assert "did you mean child?" in capsys.readouterr().err
-    assert library.find_run("child", family[0].path.parent) == family[1].path
+    assert find.find_run("child", family[0].path.parent) == family[1].path

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import datasets
-from engine.errors import DataError
+from descent.common.errors import DataError
+from engine.preset import datasets
 
 
 def idx(*lengths: int, data: int) -> bytes:
@@ -26,7 +26,7 @@ def write_mnist(root: Path) -> Path:
 
 def test_no_torch() -> None:
     """Listing the data sets would make `descent --help` wait seconds for torch."""
-    code = "import engine.datasets, sys; print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    code = "import engine.preset.datasets, sys; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.epochs import epochs_before, epochs_since
-from engine.metrics import Layout, MetricsWriter
-from engine.results import summary
-from engine.run import Events, RunFolder
+from descent.run.events import Events, epochs_before, epochs_since
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, MetricsWriter
+from descent.run.results import summary
 from engine.study import results
 from engine.study.folder import Job, Study
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.files import JsonLines, read_json_lines, replacing, write_atomically
+from descent.common.files import JsonLines, read_json_lines, replacing, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:

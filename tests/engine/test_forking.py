@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, forking, launch
-from engine.control import send
-from engine.epochs import epochs_since
-from engine.errors import DescentError, ExitCode
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.preset import load_preset
-from engine.run import RunFolder, summary
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from descent.common.errors import DescentError, ExitCode
+from descent.control import send
+from descent.run.events import epochs_since
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
+from engine import cli
+from engine.launch import start as launch_start
+from engine.launch.fork import branch, branch_to_replay, first_difference
+from engine.launch.options import Options
+from engine.preset.loading import load_preset
+from engine.training import checkpoint
 from engine.training.reporter import MOST_LINES
 from tests.engine.test_steering import ends_with, start, wait_for
 
@@ -51,18 +54,18 @@ def begin(action: Callable[[], int]) -> int:
 
 def run(runs: Path, run_id: str, *settings: str) -> RunFolder:
     """A whole digits run."""
-    code = child(lambda: launch.run("digits-mlp", [*COMMON, *settings], Options(run_id, runs, quiet=True)))
+    code = child(lambda: launch_start.run("digits-mlp", [*COMMON, *settings], Options(run_id, runs, quiet=True)))
     assert code == 0
     return RunFolder(runs / run_id)
 
 
 def fork(parent: RunFolder, at: int | None, run_id: str, *settings: str, code: int = 0) -> RunFolder:
-    assert child(lambda: launch.fork(str(parent.path), at, settings, Options(run_id, quiet=True))) == code
+    assert child(lambda: launch_start.fork(str(parent.path), at, settings, Options(run_id, quiet=True))) == code
     return RunFolder(parent.path.parent / run_id)
 
 
 def replay(parent: RunFolder, run_id: str) -> int:
-    return child(lambda: launch.replay(str(parent.path), Options(run_id, quiet=True)))
+    return child(lambda: launch_start.replay(str(parent.path), Options(run_id, quiet=True)))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFolder) -> None:
     same = fork(parent, 20, "same")
-    assert forking.first_difference(parent, same) is None
+    assert first_difference(parent, same) is None
     mine, theirs = (checkpoint.read(folder.checkpoint(60)) for folder in (same, parent))
     assert all(mine["model"][name].equal(theirs["model"][name]) for name in mine["model"])
     assert summary(same)["metrics"] == summary(parent)["metrics"]
@@ -90,7 +93,7 @@ def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFol
 
 def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> None:
     other = fork(parent, 40, "slower", "optimizer.lr=0.001", "optimizer.momentum=0.5")
-    assert forking.first_difference(parent, other) == 40
+    assert first_difference(parent, other) == 40
     assert other.facts()["parent"] == {"run": "parent", "dir": str(parent.path), "step": 40}
     assert other.facts()["threads"] == parent.facts()["threads"]
     origin = other.origin()
@@ -112,7 +115,7 @@ def test_early_stopping_goes_back_to_a_best_model_from_before_the_fork(tmp_path:
     best = saved["best"]
     at = next(step for step in whole.checkpoints() if step > best)
     same = fork(whole, at, "same")
-    assert forking.first_difference(whole, same) is None
+    assert first_difference(whole, same) is None
     assert summary(same)["metrics"] == summary(whole)["metrics"]
 
 
@@ -225,7 +228,7 @@ def test_a_fork_that_has_nothing_to_train_is_refused(parent: RunFolder, capfd: p
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
     with pytest.raises(DescentError, match=r"it has those of steps 0, .*20, .*40, .*60"):
-        forking.branch(parent, 30, ())
+        branch(parent, 30, ())
 
 
 def test_a_step_is_taken_as_it_is_printed(parent: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,12 +263,12 @@ def test_a_fork_that_was_killed_at_its_beginning_is_resumed_as_a_fork(parent: Ru
         from engine.training import session
 
         session.Session.save = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
-        return launch.fork(str(parent.path), 20, ["optimizer.lr=0.001"], Options("killed", quiet=True))
+        return launch_start.fork(str(parent.path), 20, ["optimizer.lr=0.001"], Options("killed", quiet=True))
 
     assert child(die) == -signal.SIGKILL
-    assert child(lambda: launch.resume(str(folder.path), Options(quiet=True))) == 0
+    assert child(lambda: launch_start.resume(str(folder.path), Options(quiet=True))) == 0
     whole = fork(parent, 20, "not-killed", "optimizer.lr=0.001")
-    assert forking.first_difference(folder, whole) is None
+    assert first_difference(folder, whole) is None
 
 
 def steered(runs: Path) -> tuple[int, RunFolder]:
@@ -313,8 +316,8 @@ def test_a_replay_follows_the_surviving_commands_to_the_same_bits(steered_run: R
 def test_a_look_at_the_last_step_leaves_the_deciding_evaluation_to_the_run(improving: RunFolder) -> None:
     """Whoever presses `v` would change which model is the best, and with it what early stopping ends with."""
     look = {"step": 24, "command": "evaluate", "arguments": {}}
-    watched = replace(forking.branch_to_replay(improving), script=(look,))
-    assert child(lambda: launch._train_branch(watched, Options("watched", quiet=True))) == 0
+    watched = replace(branch_to_replay(improving), script=(look,))
+    assert child(lambda: launch_start._train_branch(watched, Options("watched", quiet=True))) == 0
     folder = RunFolder(improving.path.parent / "watched")
     assert folder.last("command", command="evaluate") is not None
     mine, theirs = (checkpoint.read(run.checkpoint(24)) for run in (folder, improving))
@@ -326,23 +329,23 @@ def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steere
     folder = RunFolder(steered_run.path.parent / "interrupted")
 
     def die() -> int:
-        from engine.training.desk import Desk
+        from engine.training.commands import CommandHandler
 
-        attend = Desk.attend
+        attend = CommandHandler.attend
 
-        def attend_until_40(desk: Desk, interrupted: Callable[[], bool]) -> None:
+        def attend_until_40(desk: CommandHandler, interrupted: Callable[[], bool]) -> None:
             if desk._run.step == 40:
                 desk._session.save()
             if desk._run.step == 45:
                 os.kill(os.getpid(), signal.SIGKILL)
             attend(desk, interrupted)
 
-        Desk.attend = attend_until_40  # type: ignore[method-assign]
-        return launch.replay(str(steered_run.path), Options("interrupted", quiet=True))
+        CommandHandler.attend = attend_until_40  # type: ignore[method-assign]
+        return launch_start.replay(str(steered_run.path), Options("interrupted", quiet=True))
 
     assert child(die) == -signal.SIGKILL
-    assert child(lambda: launch.resume(str(folder.path), Options(quiet=True))) == 0
-    assert forking.first_difference(steered_run, folder) is None
+    assert child(lambda: launch_start.resume(str(folder.path), Options(quiet=True))) == 0
+    assert first_difference(steered_run, folder) is None
 
 
 def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
@@ -354,12 +357,12 @@ def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
     content = bytearray(file.read_bytes())
     content[-4 * 8] ^= 1
     file.write_bytes(content)
-    assert child(lambda: launch.replay(str(altered.path), Options("other", as_json=True))) == 1
+    assert child(lambda: launch_start.replay(str(altered.path), Options("other", as_json=True))) == 1
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["differs_at"] == 59
 
 
 def test_a_fork_of_a_steered_run_has_the_edits_of_that_step_in_its_preset(steered_run: RunFolder) -> None:
-    at_12 = forking.branch(steered_run, 12, ())
+    at_12 = branch(steered_run, 12, ())
     assert at_12.preset.optimizer.lr == 0.05
     assert at_12.preset.train.batch_size == 50
     child_run = fork(steered_run, 60, "child", "train.steps=70")
@@ -384,7 +387,7 @@ def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -
 def test_a_fork_runs_in_the_background_beside_its_live_parent(tmp_path: Path) -> None:
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
     at = send(folder.path, "checkpoint")["step"]
-    other = launch.detach_fork(folder, at, ["optimizer.lr=0.01"], Options("beside"))
+    other = launch_start.detach_fork(folder, at, ["optimizer.lr=0.01"], Options("beside"))
     wait_for(lambda: other.state() == "running", "the fork")
     assert folder.state() == "running"
     assert send(other.path, "stop")["step"] >= at

@@ -9,23 +9,22 @@ from typing import Any
 
 import pytest
 
-import engine
-from engine.control import RefusedError
-from engine.errors import DescentError
-from tests.forked import forked_workers  # noqa: F401 - a fixture
+import descent as library
+from descent.common.errors import DescentError
+from descent.control import RefusedError
 
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 
 
 def descent(*words: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-m", "engine", *words, "--json"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "descent", *words, "--json"], capture_output=True, text=True, check=False
     )
     return {"code": done.returncode, "err": done.stderr, **json.loads(done.stdout.splitlines()[-1])}
 
 
 async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
-    run = await engine.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    run = await library.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     seen: list[str] = []
 
     async def follow() -> None:
@@ -40,7 +39,7 @@ async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> 
         await run.set("model.widths=[3]")
     await run.set("optimizer.lr=0.01")
 
-    same = await engine.attach("mine", tmp_path)
+    same = await library.attach("mine", tmp_path)
     assert (await same.checkpoint())["step"] == paused["step"] + 5
     await same.resume()
     stopped = await run.stop()
@@ -52,9 +51,8 @@ async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("forked_workers")
 async def test_a_run_is_drawn_forked_and_taken_up_again(tmp_path: Path) -> None:
-    run = await engine.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    run = await library.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     await run.pause()
     drawn = await run.picture("confusion", samples=50)
     assert Path(drawn["picture"]).is_file()
@@ -75,19 +73,18 @@ async def test_a_run_is_drawn_forked_and_taken_up_again(tmp_path: Path) -> None:
 
 async def test_what_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DescentError, match="no preset of this name"):
-        await engine.start("digits-mpl", runs_dir=tmp_path)
+        await library.start("digits-mpl", runs_dir=tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name != "home"]
 
 
-@pytest.mark.usefixtures("forked_workers")
 async def test_a_run_that_fails_later_has_the_reason(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.npz"
-    run = await engine.start(
+    run = await library.start(
         "digits-mlp", [f'data={{name="npz", path="{missing}"}}'], run_id="mine", runs_dir=tmp_path / "runs"
     )
     assert await run.wait() == "failed"
     assert "there is no such file" in run.summary()["reason"]
-    assert repr(run) == "<engine.Run mine: failed>"
+    assert repr(run) == "<descent.Run mine: failed>"
 
 
 def test_the_same_from_a_shell(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from engine.errors import DescentError
-from engine.ids import check_id, new_id
+from descent.common.errors import DescentError
+from descent.run.folder import check_id, new_id
 
 
 @pytest.mark.parametrize(

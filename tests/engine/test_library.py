@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import library
-from engine.errors import DescentError, ExitCode, PresetError
+from descent.common import paths
+from descent.common.errors import DescentError, ExitCode, PresetError
+from descent.run.find import find_run, known_runs, note_start, study_of
+from engine.preset import consent, find, listing
 
-PRESET = (library.shipped_presets() / "linear-regression.toml").read_text()
+PRESET = (find.shipped_presets() / "linear-regression.toml").read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +31,14 @@ def make_run(runs: Path, name: str, started: float = 0.0) -> Path:
 
 def test_every_shipped_preset_loads() -> None:
     """A shipped preset would be broken for everybody."""
-    entries = library.presets()
+    entries = listing.presets()
     assert {"digits-mlp", "linear-regression"} <= {entry.name for entry in entries}
     assert [entry for entry in entries if entry.broken or entry.origin != "shipped"] == []
 
 
 def test_shipped_presets_name_their_schema() -> None:
     """An editor would not help with them."""
-    for entry in library.presets():
+    for entry in listing.presets():
         assert entry.path.read_text().splitlines()[0] == "#:schema preset.schema.json"
 
 
@@ -45,19 +47,19 @@ def test_the_nearest_preset_wins(here: Path, tmp_path: Path, monkeypatch: pytest
     own = tmp_path / "own"
     own.mkdir()
     monkeypatch.setenv("DESCENT_PRESETS", str(own))
-    assert library.find_preset("digits-mlp").parent == library.shipped_presets()
+    assert find.find_preset("digits-mlp").parent == find.shipped_presets()
     (own / "digits-mlp.toml").write_text(PRESET)
-    assert library.find_preset("digits-mlp").parent == own
+    assert find.find_preset("digits-mlp").parent == own
     (here / "digits-mlp.toml").write_text(PRESET)
-    assert library.find_preset("digits-mlp").parent == here
+    assert find.find_preset("digits-mlp").parent == here
 
 
 def test_an_unknown_name_gets_the_likely_one() -> None:
     """A typo would end without a hint."""
     with pytest.raises(PresetError, match="did you mean digits-mlp"):
-        library.find_preset("digits_mpl")
+        find.find_preset("digits_mpl")
     with pytest.raises(PresetError, match=r"there are: .*digits-mlp, .*linear-regression"):
-        library.find_preset("zzz")
+        find.find_preset("zzz")
 
 
 def test_a_broken_preset_is_listed_as_broken(here: Path) -> None:
@@ -65,24 +67,24 @@ def test_a_broken_preset_is_listed_as_broken(here: Path) -> None:
     (here / "bad.toml").write_text("[data]\nname = 3\n")
     (here / "torn.toml").write_text("[train]\nname = = 3\n")
     (here / "pyproject.toml").write_text("[project]\nname = 'x'\n")
-    broken = {entry.name: entry.broken for entry in library.presets() if entry.broken}
+    broken = {entry.name: entry.broken for entry in listing.presets() if entry.broken}
     assert set(broken) == {"bad", "torn"}
     assert "data.name = 3" in broken["bad"]
 
 
 def test_presets_are_filtered_by_topic_and_title() -> None:
     """`descent presets list regression` would list everything or nothing."""
-    names = {entry.name for entry in library.presets("REGRESSION")}
+    names = {entry.name for entry in listing.presets("REGRESSION")}
     assert "linear-regression" in names
     assert "digits-mlp" not in names
 
 
 def test_the_runs_directory(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs would land in a folder that nobody named."""
-    assert library.runs_dir(None) == here / "runs"
+    assert paths.runs_dir(None) == here / "runs"
     monkeypatch.setenv("DESCENT_RUNS", "~/r")
-    assert library.runs_dir(None) == Path.home() / "r"
-    assert library.runs_dir(Path("x")) == here / "x"
+    assert paths.runs_dir(None) == Path.home() / "r"
+    assert paths.runs_dir(Path("x")) == here / "x"
 
 
 def test_runs_are_known_once_and_the_latest_first(here: Path, tmp_path: Path) -> None:
@@ -92,45 +94,45 @@ def test_runs_are_known_once_and_the_latest_first(here: Path, tmp_path: Path) ->
     far = make_run(tmp_path / "far", "far-ijkl")
     gone = make_run(tmp_path / "far", "gone")
     (runs / "no-run").mkdir()
-    library.note_start(far)
-    library.note_start(gone)
+    note_start(far)
+    note_start(gone)
     (gone / "preset.toml").unlink()
-    assert library.known_runs(runs) == [far, new, old]
-    library.note_start(old)
-    assert library.known_runs(runs) == [old, far, new]
-    assert library.find_run("last", runs) == old
+    assert known_runs(runs) == [far, new, old]
+    note_start(old)
+    assert known_runs(runs) == [old, far, new]
+    assert find_run("last", runs) == old
 
 
 def test_the_last_run_is_none_of_a_study(here: Path) -> None:
     """`descent show last` would show the seventeenth of twenty jobs, and not the run just started by hand."""
     studies = here / "studies"
     job = make_run(studies / "mine" / "runs", "mine-0000", started=2e9)
-    assert library.study_of(job) is None
+    assert study_of(job) is None
     (studies / "mine" / "study.json").write_text("{}")
-    assert library.study_of(job) == studies / "mine"
-    library.note_start(job)
-    assert library.find_run("last", here / "runs") == job.resolve()  # where there is no other
+    assert study_of(job) == studies / "mine"
+    note_start(job)
+    assert find_run("last", here / "runs") == job.resolve()  # where there is no other
     own = make_run(here / "runs", "own")
-    assert library.find_run("last", here / "runs") == own.resolve()
-    assert library.find_run("mine-0000", here / "runs") == job.resolve()
+    assert find_run("last", here / "runs") == own.resolve()
+    assert find_run("mine-0000", here / "runs") == job.resolve()
 
 
 def test_a_broken_note_does_not_hide_the_others(here: Path) -> None:
     """One torn line in the user's state would lose every run."""
     run = make_run(here / "runs", "a")
-    library.note_start(run)
-    with (library.state_dir() / "runs.jsonl").open("a") as file:
+    note_start(run)
+    with (paths.state_dir() / "runs.jsonl").open("a") as file:
         file.write('{"dir": 3}\n[]\n{"time": "x", "dir": "/"}\n{"ti')
-    library.note_start(run)
-    assert library.known_runs(here / "none") == [run]
+    note_start(run)
+    assert known_runs(here / "none") == [run]
 
 
 def test_a_state_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     """A full or read-only home would stop a run."""
     (here / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(here / "file"))
-    library.note_start(make_run(here / "runs", "a"))
-    assert library.known_runs(here / "runs") == [here / "runs" / "a"]
+    note_start(make_run(here / "runs", "a"))
+    assert known_runs(here / "runs") == [here / "runs" / "a"]
 
 
 def test_a_run_is_found_by_what_people_type(here: Path, tmp_path: Path) -> None:
@@ -138,24 +140,24 @@ def test_a_run_is_found_by_what_people_type(here: Path, tmp_path: Path) -> None:
     runs = here / "runs"
     a, b = make_run(runs, "mlp-240101-1200-abcd"), make_run(runs, "mlp-240102-1200-efgh")
     other = make_run(tmp_path / "far", b.name)
-    library.note_start(other)
+    note_start(other)
     for word in (a.name, "mlp-240101", "abcd", str(a), "runs/" + a.name, "./runs/" + a.name):
-        assert library.find_run(word, runs) == a
-    assert library.find_run(b.name, runs) == b  # the one in the runs directory, of two of the same name
+        assert find_run(word, runs) == a
+    assert find_run(b.name, runs) == b  # the one in the runs directory, of two of the same name
     with pytest.raises(DescentError, match="more than one") as caught:
-        library.find_run("mlp", runs)
+        find_run("mlp", runs)
     assert str(a) in str(caught.value)
     assert str(other) in str(caught.value)
     with pytest.raises(DescentError, match=r"no such run.*abcd"):
-        library.find_run("zzzz", runs)
+        find_run("zzzz", runs)
     with pytest.raises(DescentError, match="is not the folder of a run"):
-        library.find_run("runs/none", runs)
+        find_run("runs/none", runs)
 
 
 def test_the_first_run_is_still_to_come(here: Path) -> None:
     """`descent resume last` would be a traceback on the first day."""
     with pytest.raises(DescentError, match="no such run; there is none in"):
-        library.find_run("last", here / "runs")
+        find_run("last", here / "runs")
 
 
 def test_own_code_runs_only_after_consent(here: Path) -> None:
@@ -164,16 +166,16 @@ def test_own_code_runs_only_after_consent(here: Path) -> None:
     spec = f"{file}:Net"
     file.write_text("one")
     with pytest.raises(DescentError, match="--allow-code") as caught:
-        library.check_consent(spec, allow=False)
+        consent.check_consent(spec, allow=False)
     assert caught.value.exit_code == ExitCode.WRONG_USE
-    sha256 = library.check_consent(spec, allow=True)
+    sha256 = consent.check_consent(spec, allow=True)
     assert str(file) in str(caught.value)
     assert sha256[:12] in str(caught.value)
-    assert library.agreed(sha256)
-    assert library.check_consent(spec, allow=False) == sha256
+    assert consent.agreed(sha256)
+    assert consent.check_consent(spec, allow=False) == sha256
     file.write_text("two")
     with pytest.raises(DescentError, match="not agreed"):
-        library.check_consent(spec, allow=False)
+        consent.check_consent(spec, allow=False)
     file.unlink()
     with pytest.raises(PresetError, match=r"model\.code"):
-        library.check_consent(spec, allow=True)
+        consent.check_consent(spec, allow=True)

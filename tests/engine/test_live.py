@@ -2,8 +2,8 @@
 
 import random
 
-from engine.live import edits_of, latest
-from engine.overrides import key_of
+from descent.common.settings import key_of
+from descent.run.live_settings import edits_of, latest
 
 
 def test_of_many_edits_the_last_of_each_setting_is_kept() -> None:

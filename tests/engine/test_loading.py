@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import launch, loading
-from engine.options import Options
+from engine.launch import loading, start
+from engine.launch.options import Options
 from tests.processes import until
 
 
@@ -15,7 +15,7 @@ def test_a_worker_that_can_not_load_pytorch_says_so(tmp_path: Path, monkeypatch:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libtorch_cpu.so: cannot open shared object')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    folder = launch.detach("linear-regression", ["train.steps=5"], Options(runs_dir=tmp_path / "runs"))
+    folder = start.detach("linear-regression", ["train.steps=5"], Options(runs_dir=tmp_path / "runs"))
     until(lambda: folder.state() == "failed", "the end of the run")
     event = folder.last("state")
     assert event is not None

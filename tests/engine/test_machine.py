@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine import machine
+from descent.common import machine
 
 
 def test_the_smallest_limit_of_the_groups_above_counts(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import Preset, load_preset, members, schema
-from engine.errors import PresetError
-from engine.schema import Range
+from descent.common.errors import PresetError
+from engine.preset import members, schema, sweep
+from engine.preset.loading import Preset, load_preset
+from engine.preset.schema import Range
 
 GOOD = """
 [data]
@@ -45,7 +46,7 @@ def rates(preset: Preset) -> list[float]:
 
 
 def test_a_grid_has_every_combination_once() -> None:
-    candidates = members.grid({"optimizer.lr": [0.1, 0.01], "model.dropout": [0.0, 0.2, 0.5]})
+    candidates = sweep.grid({"optimizer.lr": [0.1, 0.01], "model.dropout": [0.0, 0.2, 0.5]})
     assert len(candidates) == 6
     assert candidates[:2] == [
         {"optimizer.lr": 0.1, "model.dropout": 0.0},
@@ -56,26 +57,26 @@ def test_a_grid_has_every_combination_once() -> None:
 def test_random_draws_fill_their_range_evenly_in_the_logarithm() -> None:
     """A search over learning rates would try nearly none of the small ones."""
     rates = Range(low=1e-4, high=1.0, log=True)
-    ranges: members.Choices = {"optimizer.lr": rates, "optimizer.momentum": [0.0, 0.9]}
-    drawn = members.random(ranges, 400, seed=0)
+    ranges: sweep.Choices = {"optimizer.lr": rates, "optimizer.momentum": [0.0, 0.9]}
+    drawn = sweep.random(ranges, 400, seed=0)
     logs = [math.log10(values["optimizer.lr"]) for values in drawn]
     assert min(logs) >= -4
     assert max(logs) <= 0
     assert 60 < sum(log < -3 for log in logs) < 140
     assert {values["optimizer.momentum"] for values in drawn} == {0.0, 0.9}
-    assert members.random(ranges, 5, seed=0) == drawn[:5]
-    assert members.random(ranges, 5, seed=1) != drawn[:5]
+    assert sweep.random(ranges, 5, seed=0) == drawn[:5]
+    assert sweep.random(ranges, 5, seed=1) != drawn[:5]
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_whole_numbers_stay_whole_and_no_candidate_comes_twice(log: bool) -> None:
     """A schedule can't warm up for 2.5 steps; the same model trained twice tells nothing."""
     ranges = {"schedule.warmup": Range(low=1, high=4, log=log)}
-    drawn = [values["schedule.warmup"] for values in members.random(ranges, 4, 0, {"schedule.warmup"})]
+    drawn = [values["schedule.warmup"] for values in sweep.random(ranges, 4, 0, {"schedule.warmup"})]
     assert sorted(drawn) == [1, 2, 3, 4]
     assert all(isinstance(value, int) for value in drawn)
     with pytest.raises(PresetError, match="4 candidates only"):
-        members.random(ranges, 5, 0, {"schedule.warmup"})
+        sweep.random(ranges, 5, 0, {"schedule.warmup"})
 
 
 # --- the roster ---
@@ -139,7 +140,7 @@ def test_a_run_keeps_its_members(good: Path, tmp_path: Path, words: list[str]) -
     kept = tmp_path / "kept.toml"
     kept.write_text(preset.to_toml())
     assert load_preset(kept).settings == preset.settings
-    assert members.candidates(load_preset(kept).settings) == members.candidates(preset.settings)
+    assert sweep.candidates(load_preset(kept).settings) == sweep.candidates(preset.settings)
 
 
 def test_the_keys_of_a_sweep_need_no_quotes(good: Path) -> None:

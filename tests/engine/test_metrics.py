@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.metrics import Layout, Metrics, MetricsWriter
+from descent.run.metrics import Layout, Metrics, MetricsWriter
 
 
 def _layout(run: Path, members: int = 1) -> Layout:
@@ -103,7 +103,7 @@ def test_one_column_of_a_long_run_takes_the_memory_of_one_column(
     layout = _layout(tmp_path)
     MetricsWriter(tmp_path, 0).append(_rows(layout, range(100_000), 1.0))
     MetricsWriter(tmp_path, 40_000).append(_rows(layout, range(40_000, 90_000), 2.0))
-    monkeypatch.setattr("engine.metrics._PIECE", 1 << 16)
+    monkeypatch.setattr("descent.run.metrics._PIECE", 1 << 16)
     tracemalloc.start()
     column = Metrics(tmp_path).column("accuracy")
     kept, peak = tracemalloc.get_traced_memory()

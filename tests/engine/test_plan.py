@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from engine import schema
-from engine.plan import HAS_HORIZON, Pace, Plan, learning_rate, planned
-from engine.preset import load_preset
+from engine.preset import schema
+from engine.preset.loading import load_preset
+from engine.preset.schedule import HAS_HORIZON, Plan, SchedulePosition, learning_rate, planned
 
 LINEAR = schema.FallingSchedule(name="linear")
 
 
-def _rates(pace: Pace, section: schema.AnySchedule, steps: range) -> list[float]:
+def _rates(pace: SchedulePosition, section: schema.AnySchedule, steps: range) -> list[float]:
     return [pace.scale(section, step) for step in steps]
 
 
 def test_a_schedule_with_an_end_stretches_to_the_new_one() -> None:
-    pace = Pace(total=101, per_epoch=10)
+    pace = SchedulePosition(total=101, per_epoch=10)
     before = pace.scale(LINEAR, 50)
     pace.extend(LINEAR, 50, left_before=51, left_now=151)
     rates = _rates(pace, LINEAR, range(50, 201))
@@ -28,14 +28,14 @@ def test_a_schedule_with_an_end_stretches_to_the_new_one() -> None:
 
 def test_a_schedule_without_an_end_goes_on_as_it_was() -> None:
     section = schema.InverseTimeSchedule(name="inverse-time")
-    pace, untouched = Pace(100, 10), Pace(100, 10)
+    pace, untouched = SchedulePosition(100, 10), SchedulePosition(100, 10)
     pace.extend(section, 50, left_before=50, left_now=500)
     assert _rates(pace, section, range(50, 90)) == _rates(untouched, section, range(50, 90))
 
 
 def test_another_batch_size_keeps_the_place_in_the_epochs() -> None:
     section = schema.StepSchedule(name="step", every=2, gamma=0.5)
-    pace = Pace(total=100, per_epoch=10)
+    pace = SchedulePosition(total=100, per_epoch=10)
     pace.resize(section, 10, 10 / 5, left_before=90, left_now=45)  # after one epoch: batches twice as large
     assert [pace.scale(section, step) for step in (10, 14, 15, 24, 25)] == [1.0, 1.0, 0.5, 0.5, 0.25]
 
@@ -46,7 +46,7 @@ def test_with_another_batch_size_a_schedule_with_an_end_still_ends_with_the_run(
     """With train.steps, which is kept, the rate would be down at its end long before the run is."""
     kind = schema.OneCycleSchedule if name == "one-cycle" else schema.FallingSchedule
     section = kind(name=name)  # type: ignore[arg-type]
-    pace, untouched = Pace(total=100, per_epoch=10), Pace(total=100, per_epoch=10)
+    pace, untouched = SchedulePosition(total=100, per_epoch=10), SchedulePosition(total=100, per_epoch=10)
     pace.resize(section, 10, 10 / 5, left_before=90, left_now=left_now)
     rates = _rates(pace, section, range(10, 10 + left_now))
     assert rates[0] == untouched.scale(section, 10)
@@ -58,28 +58,28 @@ def test_with_another_batch_size_a_schedule_with_an_end_still_ends_with_the_run(
 
 def test_the_rate_of_a_step_before_the_pace_changed_can_be_asked_for() -> None:
     """The message about a loss that is not finite names it, some steps late."""
-    pace = Pace(total=100, per_epoch=10)
+    pace = SchedulePosition(total=100, per_epoch=10)
     pace.change(10, 10)
     assert pace.scale(LINEAR, 8) == 1.0
 
 
 def test_it_comes_back_from_a_checkpoint() -> None:
-    pace = Pace(100, 10)
+    pace = SchedulePosition(100, 10)
     pace.change(10, 3)
-    assert Pace.restore(pace.state()) == pace
+    assert SchedulePosition.restore(pace.state()) == pace
 
 
 def test_untouched_it_is_the_schedule_itself_to_the_bit() -> None:
-    from engine import schedules
+    from engine.preset import schedule
 
     section = schema.OneCycleSchedule(name="one-cycle")
-    pace = Pace(1000, 10)
-    assert _rates(pace, section, range(1000)) == [schedules.scale(section, s, 1000, 10) for s in range(1000)]
+    pace = SchedulePosition(1000, 10)
+    assert _rates(pace, section, range(1000)) == [schedule.scale(section, s, 1000, 10) for s in range(1000)]
 
 
 def test_a_client_draws_the_rates_that_the_worker_trains_with() -> None:
     preset = load_preset("digits-mlp", ["schedule.name=linear", "schedule.warmup=3"])
-    pace = Pace(total=100, per_epoch=10)
+    pace = SchedulePosition(total=100, per_epoch=10)
     pace.extend(preset.schedule, 40, left_before=60, left_now=110)
     plan = Plan(preset.schedule, pace, base=0.2, hand=0.5, plateau=1.0, total_steps=150)
     events = [

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import Preset, load_preset, schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
+from engine.preset.loading import Preset, load_preset
 
 GOOD = """
 [data]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import cli, views_members
-from engine.metrics import Layout, Metrics, MetricsWriter
-from engine.results import mean_curves, summary
-from engine.run import Events, RunFolder
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.results import mean_curves, summary
+from engine import cli
+from engine.launch import members_view
 from tests.processes import Child
 
 NAN = float("nan")
@@ -171,12 +173,12 @@ def test_a_run_that_has_only_begun_has_no_numbers(tmp_path: Path) -> None:
     next((run.path / "metrics").iterdir()).write_bytes(b"")
     found = summary(run)
     assert (found["step"], found["metrics"], len(found["members"])) == (0, {}, 2)
-    assert views_members.table(found, most=5)
+    assert members_view.table(found, most=5)
 
 
 def test_long_runs_are_read_in_parts(repeats: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A curve over members must be the same however little of it is in memory, and leave out who has ended."""
-    monkeypatch.setattr("engine.metrics._PIECE", 1)
+    monkeypatch.setattr("descent.run.metrics._PIECE", 1)
     curves = mean_curves(Metrics(repeats.path), ["loss", "nothing"])
     np.testing.assert_allclose(curves["loss"], [23 / 3, 25 / 3, 1.5, 3.5], rtol=1e-6)
     assert set(curves) == {"loss"}
@@ -192,7 +194,7 @@ def show(
     """`show(run, columns)`: the lines of `descent show` below its fields."""
 
     def lines(run: RunFolder, columns: int) -> list[str]:
-        monkeypatch.setattr("engine.views.width", lambda: columns)
+        monkeypatch.setattr("descent.common.stdio.width", lambda: columns)
         assert cli.main(["show", str(run.path)]) == 0
         said = capsys.readouterr().out.splitlines()
         return said[said.index("") + 1 :]
@@ -241,8 +243,8 @@ def test_tables_keep_within_the_terminal(
 
 def test_a_long_table_is_cut_and_says_who_diverged(sweep: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt of 1,000 lines, or one that hides that models were lost."""
-    monkeypatch.setattr("engine.views.width", lambda: 200)
-    lines = views_members.members(summary(sweep), most=2)
+    monkeypatch.setattr("descent.common.stdio.width", lambda: 200)
+    lines = members_view.members(summary(sweep), most=2)
     assert lines[-1] == "… 4 more, all in `descent show RUN --json`; diverged: 4, 5"
     assert len(lines) == 4
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter
 from torch.optim import lr_scheduler
 
-from engine import schedules, schema
+from engine.preset import schedule, schema
 
 STEPS, PER_EPOCH = 60, 7
 
@@ -23,7 +23,7 @@ def section(**keys: Any) -> schema.AnySchedule:
 
 def ours(keys: dict[str, Any], steps: int = STEPS) -> list[float]:
     parsed = section(**keys)
-    return [schedules.scale(parsed, step, steps, PER_EPOCH) for step in range(steps)]
+    return [schedule.scale(parsed, step, steps, PER_EPOCH) for step in range(steps)]
 
 
 def theirs(make: Any, steps: int = STEPS, every: int = 1) -> list[float]:
@@ -118,12 +118,12 @@ def test_warm_up_of_one_cycle_leads_to_its_start() -> None:
 def test_beyond_the_planned_end_the_rate_stays() -> None:
     """A run that is extended would jump to a rate outside the plan."""
     parsed = section(name="cosine", final=0.1)
-    assert schedules.scale(parsed, STEPS + 30, STEPS, PER_EPOCH) == pytest.approx(0.1)
+    assert schedule.scale(parsed, STEPS + 30, STEPS, PER_EPOCH) == pytest.approx(0.1)
 
 
 def test_a_growing_schedule_does_not_crash() -> None:
     """A learning-rate range test that runs on for long would end in an OverflowError."""
-    assert math.isfinite(schedules.scale(section(name="exponential", gamma=10.0), 10_000, 10_000, 1))
+    assert math.isfinite(schedule.scale(section(name="exponential", gamma=10.0), 10_000, 10_000, 1))
 
 
 @pytest.mark.parametrize("patience", [1, 2, 4])
@@ -133,7 +133,7 @@ def test_plateau_falls_when_torchs_does(patience: int) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     # torch waits for more than `patience` evaluations, Descent for `patience`.
     torchs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience - 1, threshold=0.0, min_lr=0.2)
-    plateau = schedules.Plateau(plateau_section(factor=0.5, patience=patience, floor=0.2))
+    plateau = schedule.Plateau(plateau_section(factor=0.5, patience=patience, floor=0.2))
     for loss in losses:
         torchs.step(loss)
         before = plateau.scale
@@ -149,19 +149,19 @@ def plateau_section(**keys: Any) -> schema.PlateauSchedule:
 def test_plateau_goes_on_after_a_resume_as_if_it_had_not_stopped() -> None:
     """A resumed run would wait anew, and train with another rate than one that was not interrupted."""
     losses = [1.0, 1.1, 1.2, 0.9, 0.9, 0.9, 0.9, 0.8, 0.9, 0.9]
-    whole = schedules.Plateau(plateau_section(patience=2))
+    whole = schedule.Plateau(plateau_section(patience=2))
     expected = [(whole.observe(loss), whole.scale) for loss in losses]
     for cut in range(len(losses)):
-        first = schedules.Plateau(plateau_section(patience=2))
+        first = schedule.Plateau(plateau_section(patience=2))
         got = [(first.observe(loss), first.scale) for loss in losses[:cut]]
-        second = schedules.Plateau(plateau_section(patience=2))
+        second = schedule.Plateau(plateau_section(patience=2))
         second.restore(first.state())
         assert got + [(second.observe(loss), second.scale) for loss in losses[cut:]] == expected
 
 
 def test_plateau_counts_nan_as_no_progress() -> None:
     """One NaN would be taken for the best loss ever, or stop the waiting."""
-    plateau = schedules.Plateau(plateau_section(patience=2))
+    plateau = schedule.Plateau(plateau_section(patience=2))
     assert [plateau.observe(loss) for loss in (1.0, math.nan, math.nan, 0.5)] == [False, False, True, False]
 
 
@@ -169,11 +169,11 @@ def test_plateau_counts_nan_as_no_progress() -> None:
 def test_curve_spans_the_training(steps: int, points: int) -> None:
     """The drawn plan would end before the training does, or have more points than were asked for."""
     parsed = section(name="cosine", warmup=2)
-    curve = schedules.curve(parsed, steps, PER_EPOCH, points)
+    curve = schedule.curve(parsed, steps, PER_EPOCH, points)
     assert curve[0][0] == 0
     assert curve[-1][0] == steps - 1
     assert len(curve) <= max(points, 2)
-    assert all(scale == schedules.scale(parsed, step, steps, PER_EPOCH) for step, scale in curve)
+    assert all(scale == schedule.scale(parsed, step, steps, PER_EPOCH) for step, scale in curve)
     assert [step for step, _ in curve] == sorted({step for step, _ in curve})
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import DEADLINE, DESCENT, Child, Done, Held, until
 
 CHECKOUT = Path(__file__).parents[2]

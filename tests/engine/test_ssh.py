@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder, worker_pid
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
 from tests.processes import Child, Held, until
 from tests.sshd import Machine, machine
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from engine.control import NotRunningError, RefusedError, send
-from engine.metrics import Metrics
-from engine.run import RunFolder, worker_pid
+from descent.control import NotRunningError, RefusedError, send
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
 from tests.processes import Child, Held, kill, until
 
 Descent = Callable[..., Child]

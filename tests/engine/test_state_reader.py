@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import control, files, handle
-from engine.control import NotRunningError, client
-from engine.handle import Run
-from engine.run import Events, RunFolder, StateReader
+from descent import control, handle
+from descent.common import files
+from descent.control import NotRunningError, client
+from descent.handle import Run
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.state import StateReader
 
 LOOKS = 40
 

@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine import control, forking, launch
-from engine.control import RefusedError, send
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder, summary
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from descent import control
+from descent.control import RefusedError, send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
+from engine.launch.fork import first_difference
+from engine.launch.options import Options
+from engine.launch.start import resume, run
+from engine.training import checkpoint
 from tests.processes import DEADLINE, fork
 
 
@@ -42,7 +45,7 @@ def start(runs: Path, *settings: str, preset: str = "digits-mlp") -> tuple[int, 
     pid = os.fork()
     if pid == 0:
         try:
-            os._exit(launch.run(preset, common, Options("live", runs, quiet=True)))
+            os._exit(run(preset, common, Options("live", runs, quiet=True)))
         except BaseException:
             traceback.print_exc()
             os._exit(99)
@@ -306,7 +309,7 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
             os.waitpid(pid, 0)
             pid = os.fork()
             if pid == 0:
-                os._exit(launch.resume("live", Options(runs_dir=runs, quiet=True)))
+                os._exit(resume("live", Options(runs_dir=runs, quiet=True)))
             wait_for(
                 lambda folder=folder: len(Metrics(folder.path)) > 100, "more steps"
             )  # the next epoch's among them
@@ -344,7 +347,7 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     os.waitpid(pid, 0)
     pid = os.fork()
     if pid == 0:
-        os._exit(launch.resume("live", Options(runs_dir=runs, quiet=True)))
+        os._exit(resume("live", Options(runs_dir=runs, quiet=True)))
     wait_for(lambda: folder.state() == "running", "the resumed run")
     resumed = folder.last("resumed")
     assert resumed is not None
@@ -381,7 +384,7 @@ def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(
         control.Queue.put = put_and_tell  # type: ignore[method-assign]
         losses.predictions = wait_in_an_evaluation
         settings = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400", *members]
-        return launch.run("digits-mlp", [*settings, "train.epochs=3"], Options(run_id, runs, quiet=True))
+        return run("digits-mlp", [*settings, "train.epochs=3"], Options(run_id, runs, quiet=True))
 
     pid = fork(lambda: train("held"))
     folder = RunFolder(runs / "held")
@@ -392,7 +395,7 @@ def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(
     assert send(folder.path, "resume")["step"] == step
     assert ends_with(pid) == 0
     assert ends_with(fork(lambda: train("plain"))) == 0
-    assert forking.first_difference(folder, RunFolder(runs / "plain")) is None
+    assert first_difference(folder, RunFolder(runs / "plain")) is None
     evaluated = [
         [(e["step"], e["loss"]) for e in RunFolder(runs / name).events() if e["event"] == "evaluation"]
         for name in ("held", "plain")

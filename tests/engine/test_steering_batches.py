@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import launch
-from engine.control import RefusedError, send
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.plan import planned
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.training import keeper
+from descent.control import RefusedError, send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch.options import Options
+from engine.launch.start import resume
+from engine.preset.loading import load_preset
+from engine.preset.schedule import planned
+from engine.training import checkpoint
 from tests.engine.test_steering import ends_with, start, wait_for
 from tests.processes import fork
 
@@ -70,7 +70,7 @@ def test_back_at_the_best_model_it_goes_on_with_the_batch_size_set_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The best checkpoint may be the only one: a size that took effect at the epoch's turn would be lost with it."""
-    monkeypatch.setattr(keeper, "REST", 0.0)  # the best model is written at once
+    monkeypatch.setattr(checkpoint, "REST", 0.0)  # the best model is written at once
     pid, folder = start(
         tmp_path,
         "train.epochs=10000",
@@ -93,7 +93,7 @@ def test_back_at_the_best_model_it_goes_on_with_the_batch_size_set_before(
     else:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        pid = fork(lambda: launch.resume("live", Options(runs_dir=tmp_path, quiet=True)))
+        pid = fork(lambda: resume("live", Options(runs_dir=tmp_path, quiet=True)))
         wait_for(lambda: len(Metrics(folder.path)) > reached, "more steps")
     assert [_told(folder, event) for event in ("batch_size", "plan")] == told
     layout = Metrics(folder.path).layout

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.texts import clean, without_escapes
+from descent.common.text import clean, without_escapes
 
 
 @pytest.mark.parametrize(

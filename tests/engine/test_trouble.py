@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import forking, launch
-from engine.control import RefusedError, send
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder
+from descent.control import RefusedError, send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch import fork
+from engine.launch import start as launch_start
+from engine.launch.options import Options
 from engine.training import checkpoint, worker
 from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
@@ -105,7 +106,7 @@ def test_going_on_as_it_is_does_so(broken: tuple[int, RunFolder]) -> None:
 
 def train(runs: Path, run_id: str, *settings: str) -> int:
     common = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7"]
-    return launch.run("digits-mlp", [*common, *settings], Options(run_id, runs, quiet=True))
+    return launch_start.run("digits-mlp", [*common, *settings], Options(run_id, runs, quiet=True))
 
 
 def run(runs: Path, run_id: str, *settings: str) -> int:
@@ -118,20 +119,20 @@ def test_looking_for_the_culprit_changes_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, "plain", *settings) == 0
 
     def look_at_every_checkpoint() -> int:
-        from engine.training import culprit, session
+        from engine.training import nonfinite, session
 
         save = session.Session.save
 
         def save_and_look(self: session.Session) -> Path | None:
             saved = save(self)
-            assert culprit.find(self._run, self._folder, self._run.step + 20, lambda: False) is None
+            assert nonfinite.find_origin(self._run, self._folder, self._run.step + 20, lambda: False) is None
             return saved
 
         session.Session.save = save_and_look  # type: ignore[method-assign]
         return train(tmp_path, "looked-at", *settings)
 
     assert child(look_at_every_checkpoint) == 0
-    assert forking.first_difference(RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "looked-at")) is None
+    assert fork.first_difference(RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "looked-at")) is None
 
 
 def test_headless_it_stops_with_its_own_exit_code_and_names_the_layer(

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import DEADLINE, Child, kill, until
 
 Descent = Callable[..., Child]

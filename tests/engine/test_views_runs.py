@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from descent.common.errors import DescentError, ExitCode
+from descent.run.events import Events
+from descent.run.folder import RunFolder
 from engine import cli
-from engine.errors import DescentError, ExitCode
-from engine.run import Events, RunFolder
 from tests.processes import Child, Done, Held, until
 
 Descent = Callable[..., Child]
@@ -119,12 +120,12 @@ def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, t
 
 def test_where_no_worker_can_begin_no_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list would fill with runs that never were."""
-    from engine import launch
-    from engine.options import Options
+    from engine.launch import start
+    from engine.launch.options import Options
 
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DescentError, match="ended at once"):
-        launch.detach("linear-regression", (), Options("never", tmp_path))
+        start.detach("linear-regression", (), Options("never", tmp_path))
     assert not (tmp_path / "never").exists()
 
 

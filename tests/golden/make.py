@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import library
-from engine.metrics import Metrics
+from descent.run.metrics import Metrics
+from engine.preset import find
 from tests.calibrate import ONE_THREAD, train
 
 FOLDER = Path(__file__).parent
@@ -33,7 +33,7 @@ CIFAR = {
 IMAGES_A_CLASS = 32
 # Nor is Fashion-MNIST: made images of its shape stand for it.
 MADE = ("fashion-cnn",)
-NAMES = tuple(sorted(path.stem for path in library.shipped_presets().glob("*.toml")))
+NAMES = tuple(sorted(path.stem for path in find.shipped_presets().glob("*.toml")))
 
 
 def file_of(name: str) -> Path:

@@ -12,11 +12,11 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from engine.handle import Run
-from engine.launch import detach
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch.options import Options
+from engine.launch.start import detach
 from tui.app import DescentApp
 from tui.terminal import Terminal
 
@@ -53,7 +53,7 @@ async def layers(pilot: Pilot[None], run: RunFolder) -> None:
 
 async def moons(pilot: Pilot[None], run: RunFolder) -> None:
     """The decision boundary of a net that has learned its data."""
-    from tui.widgets.picture import PictureView
+    from tui.pictures.picture import PictureView
 
     await until(pilot, lambda: steps(run) >= 1_500, "a part of the training")
     await Run(run).pause()

@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from tui.widgets import plot
-from tui.widgets.axes import Axis, horizontal, logarithmic, vertical
-from tui.widgets.canvas import Canvas, frame
-from tui.widgets.chart_data import ChartData
+from tui.plot import draw
+from tui.plot.axes import Axis, horizontal, logarithmic, vertical
+from tui.plot.canvas import Canvas, frame
+from tui.plot.chart_data import ChartData
 
 
 def drawn(data: ChartData, width: int, height: int, *, log: bool = False, **options: Any) -> Canvas:
     """The chart in so many cells."""
-    extent = plot.extent(data, Axis(*data.x_range, ()), log=log)
+    extent = draw.extent(data, Axis(*data.x_range, ()), log=log)
     assert extent is not None
     y_axis = (logarithmic if log else vertical)(*extent, frame(width, height, 0).rows)
     place = frame(width, height, max(len(label) for _, label in y_axis.ticks))
     x_axis = horizontal(*data.x_range, place.columns, data.x_unit)
-    return plot.draw(data, place, x_axis, y_axis, **options)
+    return draw.draw(data, place, x_axis, y_axis, **options)
 
 
 def text(canvas: Canvas) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.geometry import Region
 from textual.pilot import Pilot
 
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
 from tests.processes import DEADLINE, Child
 from tests.processes import until as wait_for
 from tui.widgets.chart import Chart

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.metrics import LAYER_STATISTICS, Layout, MetricsWriter
-from engine.run import RunFolder, create
+from descent.run.folder import RunFolder, create
+from descent.run.metrics import LAYER_STATISTICS, Layout, MetricsWriter
 
 STEPS, PER_EPOCH, NOON = 2150, 430, 1_700_000_000.0
 PRESET = """

@@ -13,9 +13,9 @@ from textual.app import App
 from textual.events import Key
 from textual.pilot import Pilot
 
-from engine import library
-from engine.metrics import Layout
-from engine.preset import load_preset
+from descent.run.metrics import Layout
+from engine.preset import find
+from engine.preset.loading import load_preset
 from tests.processes import DEADLINE
 from tui.app import DescentApp
 from tui.terminal import Terminal
@@ -166,7 +166,7 @@ async def looks_like(pilot: Pilot[Any], name: str) -> None:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder of a user with three presets; its runs/ is empty. Local time is UTC."""
     write_presets(tmp_path / "shipped")
-    monkeypatch.setattr(library, "shipped_presets", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(find, "shipped_presets", lambda: tmp_path / "shipped")
     work = tmp_path / "work"
     (work / "runs").mkdir(parents=True)
     monkeypatch.chdir(work)

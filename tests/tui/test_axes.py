@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tui.widgets.axes import Axis, Calm, horizontal, limited, logarithmic, reach, vertical
+from tui.plot.axes import Axis, Stable, horizontal, limited, logarithmic, reach, vertical
 
 RANGES = [
     *((0.0, 2.3), (0.04, 2.31), (88.1, 99.2), (2.1, 2.11), (1e-5, 5e-5), (0.0, 3e7), (-1.0, 1.0), (5.0, 5.0)),
@@ -78,7 +78,7 @@ class _Clock:
 
 def test_bounds_change_at_most_once_a_second() -> None:
     clock = _Clock()
-    calm = Calm(clock)
+    calm = Stable(clock)
     seen = []
     for frame in range(100):  # ten a second; the data grow with each
         high = 1.0 + frame
@@ -91,7 +91,7 @@ def test_bounds_change_at_most_once_a_second() -> None:
 
 def test_bounds_stay_while_the_data_look_well_on_them() -> None:
     clock = _Clock()
-    calm = Calm(clock)
+    calm = Stable(clock)
     first = calm.settle(Axis(0, 10, ()), 0, 9)
     clock.now = 60
     assert calm.settle(Axis(0, 8, ()), 0, 7) is first

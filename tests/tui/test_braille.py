@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tui.widgets import braille
+from tui.plot import braille
 
 
 def test_each_dot_is_the_one_of_the_character() -> None:

@@ -12,8 +12,9 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from tui import themes
+from tui.plot.chart_data import ChartData, Line, Mark
 from tui.terminal import Terminal
-from tui.widgets.chart import Chart, ChartData, Line, Mark
+from tui.widgets.chart import Chart
 
 
 class _Source:

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from engine.handle import Run
-from engine.metrics import Metrics
-from engine.run import RunFolder
-from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import kill
 from tests.processes import until as wait_for
 from tests.tui.live import commands, shown, start, until
 from tui.app import DescentApp
-from tui.screens.ask import Ask
-from tui.screens.rewind import read_checkpoints
+from tui.screens.choices import read_checkpoints
+from tui.screens.dialogs import Ask
 
 
 async def test_a_broken_model_is_told_and_the_way_back_leads_to_a_lower_rate(tmp_path: Path) -> None:

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from engine.comparison import Comparison, compared
-from engine.follow import Follower
-from engine.run import Events, RunFolder
-from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+from descent.run.comparison import Comparison, compared
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
 from tests.processes import DEADLINE, Child, kill
 from tests.tui.live import shown, start, until
 from tests.tui.screens import console, place, record, wait
-from tui.charts import together
-from tui.charts.together import overlaid
+from tui.plot import compare
+from tui.plot.compare import overlaid
 from tui.screens.compare import Compare
-from tui.screens.console import Console
-from tui.screens.home import Home
+from tui.screens.console.screen import Console
+from tui.screens.home.screen import Home
 from tui.widgets.chart import Chart
 
 __all__ = ["place"]
@@ -104,14 +104,14 @@ def test_the_table_of_live_runs_is_what_their_logs_tell_and_each_line_is_parsed_
     tmp_path: Path, parsed: Counter[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A comparison of long runs would take a processor, and the screen stand still."""
-    monkeypatch.setattr(together, "TABLES_EVERY", 0)
-    monkeypatch.setattr(together, "FASTEST", 1000)
+    monkeypatch.setattr(compare, "TABLES_EVERY", 0)
+    monkeypatch.setattr(compare, "FASTEST", 1000)
     names = {"a": 100, "b": 200}  # steps and seconds, so that no line is in both
     runs = [record(tmp_path, n, "running", steps=many, ended=many, host="elsewhere") for n, many in names.items()]
     folders = [RunFolder(path) for path in runs]
     logs = [Events(folder) for folder in folders]
     seen: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
-    comparing = together.Together(folders, 1000, seen.put)
+    comparing = compare.Together(folders, 1000, seen.put)
     comparing.start()
     for step in range(200, 230):
         for which, log in enumerate(logs):
@@ -145,14 +145,14 @@ def live(tmp_path: Path) -> Iterator[tuple[Child, RunFolder]]:
 
 
 async def test_a_live_run_and_its_fork_grow_while_they_are_compared(live: tuple[Child, RunFolder]) -> None:
-    from engine import launch
-    from engine.control import send
-    from engine.options import Options
+    from descent.control import send
+    from engine.launch.options import Options
+    from engine.launch.start import detach_fork
     from tui.app import DescentApp
 
     _, run = live
     at = send(run.path, "checkpoint")["step"]
-    fork = launch.detach_fork(run, at, ["optimizer.lr=0.01"], Options("fork"))
+    fork = detach_fork(run, at, ["optimizer.lr=0.01"], Options("fork"))
     app = DescentApp(run=run, runs_dir=run.path.parent)
     try:
         async with app.run_test(size=(120, 40)) as pilot:

@@ -9,16 +9,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.handle import Run
-from engine.metrics import Metrics
-from engine.run import RunFolder
-from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import Child, kill
 from tests.tui.live import commands, shown, start, until
 from tui.app import DescentApp
-from tui.screens.console import Console
-from tui.screens.edit import Edit
-from tui.screens.layer import Layer
+from tui.screens.console.dialogs import Edit
+from tui.screens.console.layer import Layer
+from tui.screens.console.screen import Console
 from tui.widgets.layer_table import LayerTable
 
 SIZE = (120, 40)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder
-from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import Child, kill, process, until
 from tests.tui.bare_terminal import BareTerminal
 from tests.tui.live import commands, start

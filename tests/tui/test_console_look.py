@@ -13,7 +13,7 @@ import pytest
 from tests.tui.live import shown, until
 from tests.tui.recorded import STEPS, record
 from tui.app import DescentApp
-from tui.screens.console import Console
+from tui.screens.console.screen import Console
 from tui.terminal import Terminal
 
 LOOKS = Path(__file__).with_name("looks")

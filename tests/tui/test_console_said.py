@@ -10,20 +10,21 @@ import pytest
 from textual.geometry import Size
 from textual.widgets import Input
 
-from engine.run import create
+from descent.run.folder import create
 from tests.tui.live import shown, until
 from tests.tui.recorded import PRESET, record
 from tui.app import DescentApp
-from tui.reading.log import LogLine
-from tui.reading.marks import mark_of
-from tui.reading.snapshot import Anomaly, Snapshot
-from tui.screens.console import Console
-from tui.screens.pictures import Pictures
-from tui.widgets import legend
-from tui.widgets.chart_data import Line
+from tui.base import Notice
+from tui.data.log import LogLine
+from tui.data.snapshot import Anomaly, Snapshot
+from tui.data.words import mark_of
+from tui.plot import legend
+from tui.plot.chart_data import Line
+from tui.screens.console.pictures import Pictures
+from tui.screens.console.screen import Console
 from tui.widgets.lines import Piece, width_of
 from tui.widgets.run_log import folded
-from tui.widgets.status_line import Notice, StatusLine
+from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import top_line
 
 PASSED: dict[str, Any] = {"loss": 0.04, "val_loss": 0.08, "accuracy": 0.98, "val_accuracy": 0.97}

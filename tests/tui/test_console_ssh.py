@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.processes import DESCENT, until
 from tests.sshd import Machine, machine
 from tests.tui.live import commands

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.run import RunFolder
+from descent.run.folder import RunFolder
 from tests.processes import DEADLINE, until
 from tests.tui.live import LONG, commands
 from tests.tui.tmux import Terminal, terminal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux
 
 def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, terminal: Terminal) -> None:
     settings = [word for setting in LONG for word in ("--set", setting)]
-    descent = [sys.executable, "-m", "engine.cli"]
+    descent = [sys.executable, "-m", "descent"]
     started = subprocess.run(
         [*descent, "run", "digits-mlp", "--detach", "--id", "mine", *settings],
         cwd=tmp_path,

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.follow import Follower
-from engine.metrics import Layout, MetricsWriter
-from engine.run import Events, RunFolder
-from tui.charts import curves
-from tui.reading.marks import mark_of
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
+from descent.run.metrics import Layout, MetricsWriter
+from tui.data.words import mark_of
+from tui.plot import curves
 
 
 class _Run:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
 from tests.tui.screens import burst, console, place, seen, text, wait
 from tui import settings
-from tui.screens.ask import Ask
-from tui.screens.home import Home
+from tui.screens.dialogs import Ask
+from tui.screens.home.screen import Home
 from tui.screens.overrides import Overrides
 from tui.settings import Settings
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from engine.follow import Member
-from tui.reading.digest import Digest
+from descent.run.follower import Member
+from tui.data.evaluations import Digest
 
 
 def _evaluated(step: int, loss: float | None, member: int = 0) -> dict[str, object]:

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.follow import Follower
-from engine.metrics import Metrics
-from engine.results import summary
-from engine.run import Events, RunFolder
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
+from descent.run.metrics import Metrics
+from descent.run.results import summary
 from tests.tui.screens import record
-from tui.home.glance import POINTS, Glances
-from tui.reading.camera import Camera
-from tui.reading.log import Log
-from tui.signs import short_number
+from tui.data.log import Log
+from tui.data.reader import SnapshotBuilder
+from tui.data.runs import POINTS, Glances
+from tui.numbers import short_number
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
     for step in (405, 410, 800):
         events.write("evaluation", step=step, split="validation", member=0, loss=0.5)
     follower = Follower(folder)
-    taken = Camera(follower).take()
+    taken = SnapshotBuilder(follower).take()
     assert (taken.epoch, taken.epochs, taken.per_epoch) == (50, 70, 10)
     assert Glances().of(folder.path).epoch == summary(folder)["epoch"] == 50
     said = [line.text for line in Log().of(follower.events, follower.facts)]

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from engine import library
-from engine.preset import load_preset
-from engine.run import RunFolder
+from descent.run import find
+from descent.run.folder import RunFolder
+from engine.preset import listing
+from engine.preset.loading import load_preset
 from tests.tui.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
 from tui.app import DescentApp, RunsSeen
-from tui.home import described, rows
-from tui.home.rows import Nothing
 from tui.screens.help import actions_of
-from tui.screens.home import Home
+from tui.screens.home import details, rows
+from tui.screens.home.list import Listing
+from tui.screens.home.rows import Nothing
+from tui.screens.home.screen import Home
 from tui.settings import Settings
-from tui.widgets.listing import Listing
 
 __all__ = ["place"]
 
@@ -195,7 +196,7 @@ async def test_the_runs_of_a_study_push_out_no_others(place: Path) -> None:
         record(place / "studies" / "widths" / "runs", f"widths-{number:04}", "finished", steps=10, ended=60.0)
     (place / "studies" / "widths" / "study.json").write_text("{}")
     for folder in (place / "studies" / "widths" / "runs").iterdir():
-        library.note_start(folder)
+        find.note_start(folder)
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
         await _ready(pilot)
@@ -262,8 +263,8 @@ def test_runs_that_are_seen_while_the_app_ends_do_it_no_harm(tmp_path: Path) -> 
 
 def test_a_place_is_not_read_as_a_range() -> None:
     """Numbers joined with a hyphen, "-7.0-2.0" for -7 and 2, would say something else than the preset."""
-    (entry,) = library.presets("ravine-point")
-    lines = described.preset_lines(entry, load_preset(entry.path), [], 60, 40, unicode=True)
+    (entry,) = listing.presets("ravine-point")
+    lines = details.preset_lines(entry, load_preset(entry.path), [], 60, 40, unicode=True)
     shown = "\n".join("".join(piece.text for piece in line) for line in lines)
     assert "point, start -7, 2" in shown
 

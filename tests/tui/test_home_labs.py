@@ -10,7 +10,7 @@ from engine.labs import flow, progress
 from engine.labs.library import find_lab
 from tests.engine.labs.making import make_lab
 from tests.tui.screens import console, place, record_some, seen, text, wait
-from tui.screens.lab import LabScreen
+from tui.screens.lab.screen import LabScreen
 
 __all__ = ["place"]
 

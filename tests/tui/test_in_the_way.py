@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from engine import consent, datasets, launch
-from engine.options import Options
-from engine.run import RunFolder
-from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+from descent.run.folder import RunFolder
+from engine.launch.options import Options
+from engine.launch.start import detach
+from engine.preset import consent, datasets
 from tests.engine.training.data.test_downloads import serve, tiny_mnist
 from tests.processes import PRESET, kill
 from tests.tui.live import shown, start, until
 from tests.tui.recorded import record as record_for_console
 from tests.tui.screens import console, place, record
 from tui.app import DescentApp, RunsSeen
-from tui.screens.ask import Ask
-from tui.screens.console import Console
+from tui.screens.console.screen import Console
+from tui.screens.dialogs import Ask
 from tui.screens.download import Download
-from tui.screens.home import Home
+from tui.screens.home.list import Listing
+from tui.screens.home.screen import Home
 from tui.settings import Settings
 from tui.widgets.layer_table import LayerTable
-from tui.widgets.listing import Listing
 
 __all__ = ["place", "serve", "tiny_mnist"]
 MODEL = """import math, torch
@@ -100,14 +100,14 @@ def of_own_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFol
     """A stopped run of the user's own model, on a machine where nobody has agreed to it."""
     (place / "my_model.py").write_text(MODEL)
     (place / "mine.toml").write_text(PRESET.format(code="my_model.py:Net", arguments=""))
-    run = launch.detach("mine.toml", ["train.epochs=100000"], Options("mine", place / "runs", allow_code=True))
-    from engine.control import send
+    run = detach("mine.toml", ["train.epochs=100000"], Options("mine", place / "runs", allow_code=True))
+    from descent.control import send
     from tests.processes import until as wait_for
 
     wait_for(lambda: run.state() == "running", "the run")
     send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "its end")
-    from engine.places import state_dir
+    from descent.common.paths import state_dir
 
     shutil.rmtree(state_dir(), ignore_errors=True)
     yield run

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from textual.widgets import TextArea
 
+from descent.run.folder import RunFolder
 from engine.labs import flow, grading, progress, template
 from engine.labs.library import find_lab
-from engine.labs.work import Work, content
-from engine.run import RunFolder
+from engine.labs.submission import Submission, content
 from tests.tui import recorded
 from tests.tui.live import shown, until
 from tests.tui.screens import console, record
 from tui.app import DescentApp
-from tui.labs.guide import Guide
-from tui.screens.ask import Ask
-from tui.screens.lab import LabScreen
-from tui.screens.lab_console import LabConsole
-from tui.widgets.deck import Deck
+from tui.screens.dialogs import Ask
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.screen import LabScreen
+from tui.widgets.lab_guide import Guide
+from tui.widgets.panes import ConsolePanes
 
 LAB = "slow-line"
 SEVERAL = "".join(
@@ -56,7 +56,7 @@ def was_graded(here: Path, failed: Sequence[str], **verdict: Any) -> None:
     checks = [{"id": check.id, "value": 0.5, "passed": check.id not in failed} for check in lab.model.checks]
     met = sum(bool(check["passed"]) for check in checks)
     progress.attempted(LAB, passed=not failed, met=met, of=len(checks), checks=checks)
-    found = {"checks": checks, "files": content(Work(lab, here, {}).files()), "exit_code": 1, **verdict}
+    found = {"checks": checks, "files": content(Submission(lab, here, {}).files()), "exit_code": 1, **verdict}
     with grading.private_folder(lab, "graded") as place:
         (place / "verdict.json").write_text(json.dumps(found))
 
@@ -170,7 +170,7 @@ async def test_charts_come_first_where_there_is_little_room(here: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
         await until(pilot, lambda: "t text" in shown(pilot).splitlines()[-1], "the key of the text")
-        deck, guide = screen.query_one(Deck), screen.query_one(Guide)
+        deck, guide = screen.query_one(ConsolePanes), screen.query_one(Guide)
         assert deck.display
         assert not guide.display
         screen.show_criteria()

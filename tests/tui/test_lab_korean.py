@@ -15,13 +15,13 @@ from engine.labs.library import find_lab
 from engine.pictures import KINDS
 from tests.tui.live import shown, until
 from tests.tui.screens import console
-from tui.labs import spoken
-from tui.screens.lab import LabScreen
-from tui.screens.lab_console import LabConsole
+from tui.data import translation
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
-ROOT = Path(spoken.__file__).parents[2]
-TABLE: dict[str, str] = tomllib.loads((ROOT / "tui/labs/console.ko.toml").read_text(encoding="utf-8"))
+ROOT = Path(translation.__file__).parents[2]
+TABLE: dict[str, str] = tomllib.loads((ROOT / "tui/data/console.ko.toml").read_text(encoding="utf-8"))
 WORD = re.compile("[A-Za-z]{2,}")
 NAMES = {"slow", "line", "toml", "cpu", "esc", "enter", "space", "torch", "pytorch", "sgd"}
 
@@ -107,7 +107,7 @@ async def test_outside_a_lab_the_console_is_english(here: Path) -> None:
     """Who reads labs in Korean would find every run half translated."""
     app = console(language="ko")
     async with app.run_test(size=(120, 40)) as pilot:
-        assert spoken.spoken(pilot.app.screen, "paused at step 12") == "paused at step 12"
+        assert translation.spoken(pilot.app.screen, "paused at step 12") == "paused at step 12"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_outside_a_lab_the_console_is_english(here: Path) -> None:
 )
 def test_a_sentence_is_put_into_korean_with_what_was_filled_in(said: str, korean: str) -> None:
     """Numbers would be lost or swapped."""
-    assert spoken.in_language(said, "ko") == korean
+    assert translation.in_language(said, "ko") == korean
 
 
 def test_the_table_says_what_the_console_says() -> None:
@@ -142,5 +142,5 @@ def test_the_table_says_what_the_console_says() -> None:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_every_picture_has_a_korean_title(kind: Any) -> None:
     """The list of pictures would be half English."""
-    assert not english(spoken.in_language(kind.title, "ko"))
-    assert spoken.in_language(kind.shows, "ko") != kind.shows
+    assert not english(translation.in_language(kind.title, "ko"))
+    assert translation.in_language(kind.shows, "ko") != kind.shows

@@ -10,7 +10,7 @@ from engine.labs import flow, grading, progress, template
 from engine.labs.library import find_lab
 from tests.tui.live import shown, until
 from tests.tui.screens import console, record
-from tui.screens.passed import Passed
+from tui.screens.lab.passed import Passed
 from tui.widgets.chart import Chart
 
 LAB = "slow-line"

@@ -8,8 +8,8 @@ from engine.labs import flow, template
 from engine.labs.library import find_lab
 from tests.tui.live import shown, until
 from tests.tui.screens import console
-from tui.screens.lab import LabScreen
-from tui.screens.lab_console import LabConsole
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
 

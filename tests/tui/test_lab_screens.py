@@ -7,14 +7,14 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import TextArea
 
+from descent.run.state import ALIVE
 from engine.labs import progress, template
-from engine.run import ALIVE
 from tests.tui.live import shown, until
 from tests.tui.screens import console
 from tui.app import DescentApp
-from tui.screens.lab import LabScreen
-from tui.screens.lab_console import LabConsole
-from tui.screens.passed import Passed
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.passed import Passed
+from tui.screens.lab.screen import LabScreen
 from tui.widgets.chart import Chart
 
 LAB = "slow-line"

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from tui.reading import log as log_
-from tui.reading.log import MOST_LINES, ROUTINE, Log
-from tui.reading.words import said
+from tui.data import log as log_
+from tui.data import words
+from tui.data.log import MOST_LINES, ROUTINE, Log
+from tui.data.words import said
 
 FACTS = {"steps_per_epoch": 10, "device": "cpu", "threads": 1}
 
@@ -24,7 +25,7 @@ def test_what_is_folded_is_never_put_into_words(monkeypatch: pytest.MonkeyPatch)
         worded.append(event)
         return said(event, facts)
 
-    monkeypatch.setattr(log_, "said", counted)
+    monkeypatch.setattr(words, "said", counted)
     lines = Log().of(_evaluations(2000), FACTS)
     assert len(worded) == ROUTINE
     assert [line.text for line in lines[:2]] == ["… 1,994 more of these", "epoch 1,995  val 5.01e-4  90.0%"]

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.follow import Follower
-from engine.metrics import Layout, MetricsWriter
-from engine.run import Events, RunFolder, create
+from descent.run.events import Events
+from descent.run.folder import RunFolder, create
+from descent.run.follower import Follower
+from descent.run.metrics import Layout, MetricsWriter
 from tests.tui.live import shown, until
 from tests.tui.recorded import PRESET
 from tui.app import DescentApp
-from tui.charts import curves
-from tui.reading.camera import Camera
-from tui.reading.log import Log
-from tui.screens.console import Console
+from tui.data.log import Log
+from tui.data.reader import SnapshotBuilder
+from tui.plot import curves
+from tui.screens.console.screen import Console
 from tui.widgets.chart import Chart
 
 LOSSES = (1.0, 2.0, 3.0)
@@ -104,7 +105,7 @@ def test_each_members_own_rate(run: RunFolder) -> None:
 
 
 def test_numbers_are_the_mean_or_those_of_the_picked_member(run: RunFolder) -> None:
-    camera = Camera(Follower(run))
+    camera = SnapshotBuilder(Follower(run))
     now = camera.take()
     assert (now.loss, now.val_loss) == (pytest.approx(1.5), pytest.approx(0.15))
     camera.member = 1
@@ -114,7 +115,7 @@ def test_numbers_are_the_mean_or_those_of_the_picked_member(run: RunFolder) -> N
 
 def test_numbers_of_a_member_that_stopped_early_are_its_last(run: RunFolder) -> None:
     Events(run).write("member", member=2, state="stopped early", step=20)
-    camera = Camera(Follower(run))
+    camera = SnapshotBuilder(Follower(run))
     camera.member = 2
     assert camera.take().loss == 3.0
 

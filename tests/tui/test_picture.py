@@ -8,10 +8,10 @@ import pytest
 from engine.pictures import KINDS, Picture
 from tests.tui import made_pictures
 from tests.tui.contrast import ratio
-from tui.widgets import picture_axes, picture_images
-from tui.widgets.layer_histograms import of_layer
-from tui.widgets.picture import DRAW, draw, svg
-from tui.widgets.picture_canvas import Canvas, Palette, pack
+from tui.pictures import frame, weights
+from tui.pictures.canvas import Canvas, Palette, pack
+from tui.pictures.layer_histograms import of_layer
+from tui.pictures.picture import DRAW, draw, svg
 
 PLAIN = Palette(shades=False, unicode=False)
 SIZES = [(30, 10), (48, 12), (76, 20), (116, 36), (196, 56)]
@@ -147,7 +147,7 @@ def test_large_images_are_made_small_and_a_table_has_rows() -> None:
 
 def test_shrinking_an_image_keeps_its_mean() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
-    small = picture_images._resized(pixels, 12, 10)
+    small = weights._resized(pixels, 12, 10)
     assert small.shape == (12, 10, 3)
     assert small.mean() == pytest.approx(pixels.mean(), abs=1)
 
@@ -213,7 +213,7 @@ def test_values_are_interpolated_where_they_lie() -> None:
     """A boundary drawn beside its place would put points on the wrong side."""
     x, y = np.linspace(0, 10, 11), np.linspace(0, 5, 6)
     values = x[None, :] + 100 * y[:, None]
-    found = picture_axes.resample(values, x, y, np.array([2.5, 10.0]), np.array([4.25, 0.0]))
+    found = frame.resample(values, x, y, np.array([2.5, 10.0]), np.array([4.25, 0.0]))
     assert found == pytest.approx(np.array([[427.5, 435.0], [2.5, 10.0]]))
 
 

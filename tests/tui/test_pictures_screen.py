@@ -11,14 +11,14 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 import tui.app
+from descent.run.folder import RunFolder
 from engine import pictures
-from engine.run import RunFolder
 from tests.processes import DEADLINE, Child, kill, until
 from tests.tui import made_pictures
 from tui.app import DescentApp
-from tui.screens.pictures import Pictures
+from tui.pictures.picture import PictureView
+from tui.screens.console.pictures import Pictures
 from tui.terminal import Terminal
-from tui.widgets.picture import PictureView
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ async def test_a_picture_that_is_still_being_read_is_not_called_missing(
 
 
 async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, tmp_path: Path) -> None:
-    from engine import control
+    from descent import control
 
     control.send(live.path, "stop", {})
     until(lambda: live.state() == "stopped", "the run's end")

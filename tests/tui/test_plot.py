@@ -5,10 +5,10 @@ import pytest
 from rich.cells import cell_len
 
 from tests.tui.drawings import drawn, text
-from tui.widgets import plot
-from tui.widgets.axes import Axis
-from tui.widgets.canvas import STYLES, Canvas, frame
-from tui.widgets.chart_data import ChartData, Line, Mark
+from tui.plot import draw
+from tui.plot.axes import Axis
+from tui.plot.canvas import STYLES, Canvas, frame
+from tui.plot.chart_data import ChartData, Line, Mark
 
 LARGE = """\
  │                   ┆lr ×0.5
@@ -137,9 +137,9 @@ def test_what_lies_behind_leaves_the_line_in_front_thin() -> None:
 
 def test_log_axis_shows_what_is_above_zero() -> None:
     data = _points(0.0, -1.0, 0.01, 0.1, 1.0)
-    assert plot.extent(data, Axis(0, 4, ()), log=True) == (0.01, 1.0)
+    assert draw.extent(data, Axis(0, 4, ()), log=True) == (0.01, 1.0)
     assert _rows_with(drawn(data, 40, 10, log=True), "train")
-    assert plot.extent(_points(0.0, -1.0), Axis(0, 1, ()), log=True) is None
+    assert draw.extent(_points(0.0, -1.0), Axis(0, 1, ()), log=True) is None
 
 
 def test_labels_hide_no_curve_and_wide_characters_no_column() -> None:
@@ -173,7 +173,7 @@ def test_only_cells_that_differ_are_painted() -> None:
 def test_any_size(width: int, height: int) -> None:
     data = _falling()
     place = frame(width, height, 12)
-    canvas = plot.draw(data, place, Axis(0, 1200, ((0, "0"), (1000, "1,000"))), Axis(0, 3, ((1, "1"),)), cursor=300.0)
+    canvas = draw.draw(data, place, Axis(0, 1200, ((0, "0"), (1000, "1,000"))), Axis(0, 3, ((1, "1"),)), cursor=300.0)
     assert canvas.codes.shape == (height, width)
 
 

@@ -7,22 +7,21 @@ import pytest
 
 from tests.processes import DEADLINE
 from tests.tui.recorded import STEPS, record
-from tui.reading.camera import Camera
-from tui.reading.reader import Reader
-from tui.reading.snapshot import Snapshot
+from tui.data.reader import Reader, SnapshotBuilder
+from tui.data.snapshot import Snapshot
 
 
 def test_charts_do_not_wait_for_the_first_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them would stop the keys for a while, again and again, as long as a large run is read."""
     begun, go_on, seen = threading.Event(), threading.Event(), threading.Event()
-    take = Camera.take
+    take = SnapshotBuilder.take
 
-    def slow(camera: Camera, trends: tuple[str, ...] = ()) -> Snapshot:
+    def slow(camera: SnapshotBuilder, trends: tuple[str, ...] = ()) -> Snapshot:
         begun.set()
         assert go_on.wait(DEADLINE)
         return take(camera, trends)
 
-    monkeypatch.setattr(Camera, "take", slow)
+    monkeypatch.setattr(SnapshotBuilder, "take", slow)
     reader = Reader(record(tmp_path), 10.0, lambda _: seen.set())
     reader.start()
     try:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.follow.pyramid import Pyramid
-from tui.charts.smoothing import average
+from descent.run.series import MinMaxPyramid
+from tui.plot.smoothing import average
 
 
 def _plain(values: np.ndarray, factor: float) -> np.ndarray:
@@ -19,8 +19,8 @@ def _plain(values: np.ndarray, factor: float) -> np.ndarray:
     return np.array(smooth)
 
 
-def _series(*pieces: np.ndarray) -> Pyramid:
-    pyramid = Pyramid()
+def _series(*pieces: np.ndarray) -> MinMaxPyramid:
+    pyramid = MinMaxPyramid()
     for piece in pieces:
         pyramid.append(piece.astype(np.float32))
     return pyramid

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.run import Events, RunFolder
-from tui.home.told import Told
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from tui.data.runs import RunSummary
 
 
 @pytest.fixture
@@ -21,13 +22,13 @@ def _evaluate(folder: RunFolder, step: int, *losses: float | None, split: str = 
 
 
 def test_a_run_that_has_said_nothing_yet(folder: RunFolder) -> None:
-    told = Told(folder)
+    told = RunSummary(folder)
     told.look()
     assert (told.state, told.began, told.total, told.reached()) == ({}, {}, None, {})
 
 
 def test_each_look_takes_up_what_is_new(folder: RunFolder) -> None:
-    told, events = Told(folder), Events(folder)
+    told, events = RunSummary(folder), Events(folder)
     events.state("starting", host="here")
     events.write("plan", step=0, total_steps=900)
     told.look()
@@ -43,7 +44,7 @@ def test_each_look_takes_up_what_is_new(folder: RunFolder) -> None:
 
 
 def test_of_members_the_mean_of_those_of_the_last_step_or_the_winner(folder: RunFolder) -> None:
-    told = Told(folder)
+    told = RunSummary(folder)
     _evaluate(folder, 10, 0.9, 0.9, 0.1)
     _evaluate(folder, 20, 0.2, 0.4)  # the third trains no more
     told.look()
@@ -57,7 +58,7 @@ def test_of_members_the_mean_of_those_of_the_last_step_or_the_winner(folder: Run
 
 
 def test_a_rewind_voids_what_was_told(folder: RunFolder) -> None:
-    told = Told(folder)
+    told = RunSummary(folder)
     _evaluate(folder, 10, 0.5)
     _evaluate(folder, 20, 0.25)
     told.look()
@@ -70,7 +71,7 @@ def test_a_rewind_voids_what_was_told(folder: RunFolder) -> None:
 
 
 def test_another_run_of_the_same_name_is_read_from_its_beginning(folder: RunFolder) -> None:
-    told = Told(folder)
+    told = RunSummary(folder)
     for step in range(9):
         _evaluate(folder, step, 0.5)
     told.look()
@@ -83,7 +84,7 @@ def test_another_run_of_the_same_name_is_read_from_its_beginning(folder: RunFold
 
 
 def test_a_long_log_does_not_stay_in_memory(folder: RunFolder) -> None:
-    told = Told(folder)
+    told = RunSummary(folder)
     for step in range(500):
         _evaluate(folder, step, 0.5)
         told.look()

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from engine.follow import Follower
-from engine.run import Events
+from descent.run.events import Events
+from descent.run.follower import Follower
 from tests.tui.live import shown, until
 from tests.tui.recorded import record
 from tui.app import DescentApp
-from tui.reading.camera import Camera
-from tui.reading.snapshot import Anomaly, Snapshot
-from tui.screens.why_not import STEERING, why_not
+from tui.data.reader import SnapshotBuilder
+from tui.data.snapshot import Anomaly, Snapshot
+from tui.screens.console.steering import STEERING, why_not
 from tui.settings import Settings
 
 EVERY = set(STEERING) - {"fork", "anomaly"}
@@ -57,7 +57,7 @@ def test_a_run_that_was_queued_again_is_steered_where_it_trains_now(tmp_path: Pa
     events = Events(folder)
     events.state("starting", host=then)
     events.state("running", step=0)
-    taken = Camera(Follower(folder)).take()
+    taken = SnapshotBuilder(Follower(folder)).take()
     assert taken.host == then
     assert (taken.machine.load is not None) == taken_up_here  # what this machine does is not shown as the other's
     assert (why_not("save", dataclasses.replace(taken, state="running")) is None) == taken_up_here

@@ -12,13 +12,13 @@ import pytest
 from engine.labs import flow, progress, template
 from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
-from engine.labs.work import content
+from engine.labs.submission import content
 from tests.tui.live import shown, until
 from tests.tui.screens import burst, console
-from tui.labs.standing import look
-from tui.screens.ask import Ask
-from tui.screens.lab import LabScreen
-from tui.screens.write import Editor
+from tui.data.labs import look_at_lab
+from tui.screens.dialogs import Ask
+from tui.screens.lab.editor import Editor
+from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
 CODE = "def f(x):\n    for one in x:\n        if one:\n            y = 1 / 0\n    return y\n"
@@ -125,7 +125,7 @@ def graded(error: str) -> None:
     check = {"id": "test-loss", "value": None, "passed": False, "error": error}
     progress.attempted(LAB, passed=False, met=0, of=1, checks=[check])
     with private_folder(find_lab(LAB), "graded") as place:
-        verdict = {"checks": [check], "exit_code": 1, "files": content(look(LAB, "en").files)}
+        verdict = {"checks": [check], "exit_code": 1, "files": content(look_at_lab(LAB, "en").files)}
         (place / "verdict.json").write_text(json.dumps(verdict))
 
 

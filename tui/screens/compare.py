@@ -9,16 +9,17 @@ from textual.containers import Container, Horizontal
 from textual.message import Message
 from textual.screen import Screen
 
-from engine.comparison import Comparison
-from engine.run import RunFolder
-from tui.charts.together import Together, Which, overlaid
+from descent.run.comparison import Comparison
+from descent.run.folder import RunFolder
+from tui.plot.chart_data import NOTHING, ChartData
+from tui.plot.compare import Together, Which, overlaid
 from tui.widgets.chart import Chart
-from tui.widgets.chart_data import NOTHING, ChartData
 from tui.widgets.compare_tables import Differences, Finals, WhoLine
 from tui.widgets.key_line import Hint, KeyLine, written
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
+
 
 BOTH_UP_TO = 3  # runs of which the training's and the validation's lines are drawn at first
 WHICH: tuple[Which, ...] = ("both", "train", "val")
@@ -223,9 +224,9 @@ class Compare(Screen[None]):
 
     def action_choose(self) -> None:
         async def choose() -> None:
-            from tui.home import comparing
+            from tui.screens import starting
 
-            chosen = await comparing.choose(self.app, self.folders)
+            chosen = await starting.choose(self.app, self.folders)
             if chosen is not None:
                 self.app.switch_screen(Compare(chosen))
 

@@ -14,10 +14,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.datasets import Downloadable
-from engine.errors import DescentError
-from engine.output import lines
-from tui.labs.spoken import spoken
+from descent.common.errors import DescentError
+from descent.common.stdio import lines
+from engine.preset.datasets import Downloadable
+from tui.data.translation import spoken
 from tui.numbers import duration, percent
 
 BAR = 40  # cells
@@ -60,10 +60,10 @@ class Download(ModalScreen[bool | None]):
         self.run_worker(self._fetch())
 
     async def _fetch(self) -> None:
-        from engine import views
+        from engine.launch import download
 
         try:
-            await asyncio.to_thread(views.download, self._known.name, self._root, self._take)
+            await asyncio.to_thread(download.download, self._known.name, self._root, self._take)
         except EndedError:
             self.dismiss(False)
         except (DescentError, OSError) as error:

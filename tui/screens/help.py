@@ -10,7 +10,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from tui.labs.spoken import spoken
+from tui.data.translation import spoken
 
 _GROUPS = {"list": "in the list"}
 # Textual's own for every screen: moving the focus, copying what was selected with the mouse.

@@ -13,13 +13,14 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from engine.errors import DescentError
-from engine.texts import clean, show
-from tui.flat import flat_settings
-from tui.widgets.find import fitting
+from descent.common.errors import DescentError
+from descent.common.text import clean, show
+from tui.data.live_settings import flat_settings
+from tui.screens.home.rows import fitting
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
+
 
 _DELAY = 0.15  # seconds without a key before what was typed is checked
 

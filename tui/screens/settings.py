@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from engine.texts import clean
+from descent.common.text import clean
 from tui.settings import NOTIFY, THEMES, Settings, settings_file
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted
 

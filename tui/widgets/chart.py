@@ -7,8 +7,8 @@ from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tui.widgets.chart_data import ChartData, Line, Mark
-from tui.widgets.drawing import Drawing, Source, XMode
+from tui.plot.chart_data import ChartData, Line, Mark
+from tui.widgets.chart_drawing import Drawing, Source, XMode
 
 __all__ = ["Chart", "ChartData", "Line", "Mark", "Source", "XMode"]
 

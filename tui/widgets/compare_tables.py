@@ -6,11 +6,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from engine.comparison import LETTERS, METRICS, NONE, Comparison, Final
-from engine.texts import clean
-from tui.numbers import align, duration, number, percent
-from tui.signs import STATE_STYLES, sign
-from tui.widgets.canvas import RUNS
+from descent.common.text import clean
+from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, Final
+from tui.numbers import STATE_STYLES, align, duration, number, percent, sign
+from tui.plot.canvas import RUNS
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
 
 HEADS = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from textual.events import Click
 
-from tui.labs.spoken import spoken
+from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 
 

@@ -8,9 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from tui.labs.spoken import spoken
+from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
+from tui.data.translation import spoken
 from tui.numbers import align, number
-from tui.reading.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
 from tui.widgets.lines import ASCII, Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.labs.spoken import Say, spoken
-from tui.reading.log import LogLine
-from tui.reading.snapshot import Snapshot
+from tui.data.log import LogLine
+from tui.data.snapshot import Snapshot
+from tui.data.translation import Say, spoken
 from tui.widgets.lines import Line, Lines, Piece, chunks, hanging, width_of
 
 NARROW = 40  # cells; below, a line that has no room for its clock does without

@@ -1,42 +1,52 @@
-"""The line above the keys: what became of the last command, and the numbers of this moment."""
+"""The line above the keys: what became of the last command, and the numbers of this moment.
 
-import time
+What the run takes of its machine, on half a line.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from textual.geometry import Size
 
-from tui.labs.spoken import spoken
+from tui.base import Notice
+from tui.data.snapshot import Snapshot
+from tui.data.translation import spoken
+from tui.data.words import stage_words
 from tui.numbers import number
-from tui.reading.snapshot import Snapshot
-from tui.reading.words import stage_words
 from tui.widgets.lines import Line, Lines, Piece, cut, hanging, spread, width_of
-from tui.widgets.machine import machine
 from tui.widgets.run_log import entry_line
 
-STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
-READING = 12.0  # characters a second that are read: a long one stays longer
+
+def machine(now: Snapshot, width: int) -> list[Piece]:
+    """Device, then as much of CPU, memory and GPU as there is room for in `width` cells."""
+    readings = now.machine
+    parts: list[tuple[str, str]] = [("", now.device)] if now.device else []
+    if readings.gpu is not None:
+        parts.append(("gpu", f"{100 * readings.gpu:3.0f}%"))
+    if readings.gpu_memory is not None and readings.gpu_total:
+        parts.append(("", f"{size(readings.gpu_memory)}/{size(readings.gpu_total)}"))
+    if readings.cpu is not None:
+        parts.append(("worker", f"{100 * readings.cpu:3.0f}%"))
+    if readings.memory is not None:
+        parts.append(("ram", size(readings.memory)))
+    if readings.load is not None and now.is_alive:
+        parts.append(("load", f"{readings.load:.1f}/{readings.cores}"))
+    pieces: list[Piece] = []
+    for label, value in parts:
+        added = [Piece("  " if pieces else ""), Piece(f"{label} " if label else "", "quiet"), Piece(value)]
+        if sum(len(piece.text) for piece in (*pieces, *added)) > width:
+            break
+        pieces += added
+    return pieces
+
+
+def size(count: int) -> str:
+    """Bytes, in three digits."""
+    gib = count / 2**30
+    return f"{gib:.1f} GB" if gib >= 1 else f"{count / 2**20:.0f} MB"
+
+
 NARROW = 100
 MOST_LINES = 4
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What is said of a command: under way, done, or refused."""
-
-    text: str
-    style: str = ""  # "good", "trouble" or "warn"; each has a sign too
-    busy: bool = False
-    since: float = 0.0
-
-    @property
-    def sign(self) -> str:
-        return "… " if self.busy else {"good": "✓ ", "trouble": "✗ "}.get(self.style, "")
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it is still to be shown."""
-        return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
 
 
 class StatusLine(Lines):

@@ -1,15 +1,76 @@
-"""The top line: which run this is, whether it is alive, and how far it has come."""
+"""The top line: which run this is, whether it is alive, and how far it has come.
+
+The top line of a lab's screen, and the line that says what became of a key.
+
+Home's top line.
+"""
 
 import math
 from collections.abc import Sequence
 from functools import partial
 
-from tui.labs.spoken import Say, spoken
-from tui.numbers import number
-from tui.reading.snapshot import Snapshot, short_id
-from tui.reading.words import stage_words
-from tui.signs import sign
+from descent.common.text import clean
+from tui.base import Notice
+from tui.data.labs import LabStatus, reached
+from tui.data.snapshot import Snapshot, short_id
+from tui.data.translation import Say, spoken, word
+from tui.data.words import stage_words
+from tui.numbers import number, sign
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
+
+
+class LabLine(Lines):
+    """Which lab it is, and how far it is done."""
+
+    DEFAULT_CSS = """
+    LabLine { height: 1; padding: 0 1; margin-bottom: 1; }
+    """
+
+    standing: LabStatus | None = None
+
+    def show(self, standing: LabStatus) -> None:
+        self.standing = standing
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.standing is None:
+            return [()]
+        standing, language = self.standing, self.standing.language
+        left = [Piece("Descent", "strong"), Piece(f"  {word('lab', language)} ", "quiet")]
+        left += [Piece(f"{standing.lab.id}  ", "you"), Piece(clean(standing.title))]
+        right = []
+        if standing.record.passed is not None:
+            right = [Piece(f"✓ {word('passed', language)}", "good")]
+        elif standing.record.attempts:
+            right = [Piece(reached(standing.record, language), "quiet")]
+        return [spread(left, right, width)]
+
+
+class Said(Lines):
+    """One line: the last thing that was said, until another is."""
+
+    notice = Notice("")
+
+    def say(self, text: str, style: str = "", *, busy: bool = False) -> None:
+        self.notice = Notice(spoken(self, text), style, busy)
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        notice = self.notice
+        if not notice.text:
+            return [()]
+        return [cut([Piece(notice.sign, notice.style), Piece(clean(notice.text), notice.style)], width)]
+
+
+class Title(Lines):
+    """The top line: the program, and how many runs there are."""
+
+    DEFAULT_CSS = "Title { height: 1; padding: 0 1; }"
+    right: tuple[Piece, ...] = ()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        return (spread((Piece("Descent", "strong"),), self.right, width),)
+
 
 STYLES = {
     "starting": "warn",

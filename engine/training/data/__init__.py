@@ -2,6 +2,6 @@
 
 from engine.training.data.dataset import Dataset, Split
 from engine.training.data.downloads import fetch
-from engine.training.data.loading import CodeLoader, load
+from engine.training.data.load import CodeLoader, load
 
 __all__ = ["CodeLoader", "Dataset", "Split", "fetch", "load"]

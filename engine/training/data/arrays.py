@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.errors import DataError
-from engine.training.data.samples import Array, Samples
+from descent.common.errors import DataError
+from engine.training.data.dataset import Array, Samples
 
 _COLOURS = (1, 3)
 

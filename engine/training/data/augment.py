@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import schema
+from engine.preset import schema
 
 
 def is_on(settings: schema.Augment) -> bool:

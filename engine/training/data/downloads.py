@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine import datasets
-from engine.errors import CannotGoOnError, DataMissingError
-from engine.training.data import torchvision_sets
+from descent.common.errors import CannotGoOnError, DataMissingError
+from engine.preset import datasets
+from engine.training.data import public_sets
 
 Progress = Callable[[int, int], None]
 
@@ -85,14 +85,14 @@ def _is_good(name: str, root: Path) -> bool:
     if not datasets.is_there(name, root):
         return False
     try:
-        torchvision_sets.dataset_class(name)(root=root, train=False, download=False)
+        public_sets.dataset_class(name)(root=root, train=False, download=False)
     except (RuntimeError, ValueError, TypeError, AssertionError, OSError):
         return False
     return True
 
 
 def _download(name: str, staging: Path) -> None:
-    original = torchvision_sets.dataset_class(name)
+    original = public_sets.dataset_class(name)
     mirror = os.environ.get("DESCENT_MIRROR", "").rstrip("/")
     if not mirror:
         original(root=staging, train=False, download=True)

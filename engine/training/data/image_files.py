@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from engine.errors import DataError
-from engine.training.data.files import listed
+from descent.common.errors import DataError
+from engine.training.data.array_files import listed
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _LAYOUT = "Expected is a folder for each class, as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/1.jpg."

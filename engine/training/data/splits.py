@@ -1,15 +1,21 @@
-"""Which samples train, which validate, which test: rows of a set, before any input is touched."""
+"""Which samples train, which validate, which test: rows of a set, before any input is touched.
+
+Drawing samples with their classes' shares, as scikit-learn's `train_test_split(…, stratify=labels)` draws them.
+
+The very same samples, to the last one, without importing it: that takes over a second, half as long as PyTorch, and
+every start of a classifier would wait for it (`python -m tests.benchmarks start`).
+"""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine import schema
-from engine.errors import DataError
-from engine.training.data import stratified
+from descent.common.errors import DataError
+from engine.preset import schema
+from engine.training.data.dataset import Array, Rows, Samples
 from engine.training.data.randomness import Purpose, stream
-from engine.training.data.samples import Array, Rows, Samples
 
 
 class Plan(NamedTuple):
@@ -110,7 +116,7 @@ class _Cutter:
         if len(rows) - count < len(np.unique(labels)):
             # Nearly all are wanted, and there is not one of each class for the other side too.
             return generator.permutation(rows)[:count]
-        return stratified.draw(rows, labels, count, generator)
+        return draw_stratified(rows, labels, count, generator)
 
     def _without_lone_samples(self, rows: Rows) -> tuple[Rows, Rows]:
         """(rows that can be stratified, rows that are their class's only one)."""
@@ -163,3 +169,40 @@ def check_training_classes(samples: Samples, rows: Rows) -> None:
 def _labels(samples: Samples, rows: Rows) -> Array:
     labels: Array = samples.targets[rows]
     return labels
+
+
+Whole = NDArray[np.int64]
+
+
+def draw_stratified(rows: Whole, labels: Whole, count: int, generator: np.random.RandomState) -> Whole:
+    """(N,) rows, with a label each, -> `count` of them, in random order.
+
+    Every class has two rows or more, and there is room for one of each among the drawn and among the others.
+    """
+    _, of_row, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    wanted = shares(sizes, count, generator)
+    shares(sizes - wanted, len(rows) - count, generator)  # scikit-learn also draws the others, from the same stream
+    of_class = np.split(np.argsort(of_row, kind="stable"), np.cumsum(sizes)[:-1])
+    drawn = [own[generator.permutation(len(own))[:some]] for own, some in zip(of_class, wanted, strict=True)]
+    chosen: Whole = rows[generator.permutation(np.concatenate(drawn))]
+    return chosen
+
+
+def shares(sizes: Whole, count: int, generator: np.random.RandomState) -> Whole:
+    """(C,) sizes of the classes -> how many of each, in proportion, `count` in all.
+
+    What rounding down leaves goes to the largest remainders, and among equal ones by lot.
+    """
+    exact = sizes / sizes.sum() * count
+    given = np.floor(exact)
+    left = int(count - given.sum())
+    remainders = exact - given
+    for remainder in np.unique(remainders)[::-1]:
+        if left <= 0:
+            break
+        equal = np.flatnonzero(remainders == remainder)
+        lucky = generator.choice(equal, size=min(len(equal), left), replace=False)
+        given[lucky] += 1
+        left -= len(lucky)
+    counts: Whole = given.astype(np.int64)
+    return counts

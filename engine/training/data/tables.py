@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import schema
-from engine.errors import DataError
+from descent.common.errors import DataError
+from engine.preset import schema
 from engine.training.data import arrays
-from engine.training.data.files import existing, likely, listed
-from engine.training.data.samples import Array, Samples
+from engine.training.data.array_files import existing, likely, listed
+from engine.training.data.dataset import Array, Samples
 
 _MISSING = ("", "na", "n/a", "null", "none")
 

@@ -1,10 +1,10 @@
 """Members: M models of one kind trained in lockstep, one more axis in front of everything."""
 
 from engine.training.members.batches import MemberBatch, MemberBatches
-from engine.training.members.choice import Choice, choose
 from engine.training.members.evaluation import evaluate, evaluate_ensemble
 from engine.training.members.stacked import Members
 from engine.training.members.statistics import MemberStatistics
+from engine.training.members.strategy import Choice, choose
 from engine.training.members.update import MemberUpdate, rates
 
 __all__ = [

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.training.members.dropout import SHARE, MemberDropout, drop
-from engine.training.models.activations import Maxout
-from engine.training.models.simple import Powers
+from engine.training.models.basic import Powers
+from engine.training.models.layers import Maxout
 from engine.training.models.transfer import FrozenBatchNorm1d
 
 # What works on each number by itself, or along the last axis, does so with a member axis in front, too.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
 
 
 class Place(NamedTuple):

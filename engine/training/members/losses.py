@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import schema
+from engine.preset import schema
 from engine.training import losses, surfaces
 
 MemberCriterion = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # -> (M,), each the mean over its batch

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
 from engine.training.members import batched, dropout, layout
 
 Way = Literal["batched", "vmap", "loop"]

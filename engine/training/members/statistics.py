@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from engine.metrics import LAYER_STATISTICS
+from descent.run.metrics import LAYER_STATISTICS
+from engine.training.layer_statistics import _activation_owners, dead_share
 from engine.training.members.stacked import Members
 from engine.training.members.update import MemberUpdate
 from engine.training.models import layers
-from engine.training.statistics import _activation_owners, dead_share
 
 
 class MemberStatistics:

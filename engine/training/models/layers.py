@@ -1,11 +1,99 @@
-"""Layers as a person sees them: their names, and what each is in a few words."""
+"""Layers as a person sees them: their names, and what each is in a few words.
+
+Activations by the names that a preset gives them: modules, so that their outputs can be watched.
+
+Initial weights. Where a rule is chosen, biases begin at 0; "default" leaves both to PyTorch.
+
+What batch norm asks of a batch.
+"""
 
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training.surfaces import Point
+
+
+class Maxout(nn.Module):
+    """The largest of `pieces` linear functions (Goodfellow et al., 2013).
+
+    (…, width · pieces) -> (…, width)
+    """
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, -1, (-1, self.pieces)).amax(dim=-1)
+
+    def extra_repr(self) -> str:
+        return f"pieces={self.pieces}"
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+}
+
+
+def activation(name: str, pieces: int = 2) -> nn.Module:
+    """pieces: of a maxout unit, whose layer must be that many times as wide."""
+    return Maxout(pieces) if name == "maxout" else ACTIVATIONS[name]()
+
+
+LEAKY_SLOPE = 0.01  # nn.LeakyReLU's
+
+
+def initialise(model: nn.Module, section: schema.InitialisedModel, activation: str = "relu") -> nn.Module:
+    """Draw the weights of linear, convolutional and recurrent layers anew, by the rule `section.init`.
+
+    normal: N(0, init_std²). xavier: variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010). he: variance
+    2 / fan_in, and with leaky ReLUs 2 / ((1 + slope²) fan_in) (He et al., 2015). Returns the model itself.
+    """
+    if section.init == "default":
+        return model
+    for module in model.modules():
+        for weight in _weights(module):
+            _fill(weight, section, activation)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "bias" in name.rpartition(".")[2]:
+                parameter.zero_()
+    return model
+
+
+def _weights(module: nn.Module) -> Iterator[Tensor]:
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        yield module.weight
+    elif isinstance(module, nn.RNNBase):
+        # The gates of an LSTM are stacked in one matrix; each is a layer of its own to Xavier.
+        gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
+        for name, parameter in module.named_parameters(recurse=False):
+            if name.startswith("weight"):
+                yield from parameter.detach().chunk(gates)
+
+
+def _fill(weight: Tensor, section: schema.InitialisedModel, activation: str) -> None:
+    match section.init:
+        case "normal":
+            nn.init.normal_(weight, std=section.init_std)
+        case "xavier":
+            nn.init.xavier_normal_(weight)
+        case "he":
+            slope = LEAKY_SLOPE if activation == "leaky-relu" else 0.0
+            nn.init.kaiming_normal_(weight, a=slope, nonlinearity="leaky_relu")
+        case "zeros":
+            nn.init.zeros_(weight)
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -67,3 +155,34 @@ def refuse(name: str, takes: str, input_shape: tuple[int, ...]) -> PresetError:
 
 def _times(sizes: tuple[int, ...]) -> str:
     return " × ".join(str(size) for size in sizes)
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """The modules that have no variance to divide by where there is one value a channel."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+@torch.no_grad()
+def fewest_samples(model: nn.Module, inputs: Tensor) -> int:
+    """How many samples the model can train on at once: 2 where a batch norm sees one value a channel of each, else 1.
+
+    inputs: (B, *input_shape), some samples. Leaves the model as it was.
+    """
+    learning = [module for module in batch_norms(model) if module.training]  # frozen ones never do
+    if not learning:
+        return 1
+    found: list[bool] = []
+
+    def look(module: nn.Module, given: tuple[Any, ...]) -> None:
+        found.append(given[0].shape[2:].numel() == 1)  # (B, channels, *places)
+
+    handles = [module.register_forward_pre_hook(look) for module in learning]
+    training = model.training
+    model.eval()
+    try:
+        model(inputs)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return 2 if any(found) else 1

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import DescentError, PresetError
+from descent.common.errors import DescentError, PresetError
+from engine.preset import schema
 from engine.training.models.layers import layers, refuse, shape_text
 from engine.training.models.transfer import start_from
 

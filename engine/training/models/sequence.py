@@ -5,10 +5,9 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import PresetError
-from engine.training.models.initialisation import initialise
-from engine.training.models.layers import refuse
+from descent.common.errors import PresetError
+from engine.preset import schema
+from engine.training.models.layers import initialise, refuse
 
 
 class Rows(nn.Module):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.errors import DescentError, PresetError
+from descent.common.errors import DescentError, PresetError
 from engine.training.models.layers import layers
 
 

@@ -13,35 +13,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
 from engine import pictures
-from engine.errors import DescentError
 from engine.pictures import Traits, from_rows
-from engine.run import RunFolder
 from engine.training import models
-from engine.training.pictures import filters, histograms, paths, plane, right_and_wrong, surface, tally
-from engine.training.pictures.look import Arrays, Look
-from engine.training.training import Training
+from engine.training.pictures import confusion, paths, plane, surface, weights
+from engine.training.pictures.probe import Arrays, Probe
+from engine.training.train_state import TrainState
 
 __all__ = ["make", "traits"]
 
 # Each: (look, options) -> arrays by name. DescentError where the run does not allow it after all.
-MAKERS: dict[str, Callable[[Look, dict[str, Any]], Arrays]] = {
+MAKERS: dict[str, Callable[[Probe, dict[str, Any]], Arrays]] = {
     "boundary": plane.boundary,
     "fit": plane.fit,
     "surface": surface.surface,
-    "confusion": right_and_wrong.confusion,
-    "mistakes": right_and_wrong.mistakes,
-    "filters": filters.filters,
-    "activations": histograms.activations,
-    "weights": histograms.weights,
-    "gradients": histograms.gradients,
+    "confusion": confusion.confusion,
+    "mistakes": confusion.mistakes,
+    "filters": weights.filters,
+    "activations": weights.activations,
+    "weights": weights.weights,
+    "gradients": weights.gradients,
     "paths": paths.paths,
-    "tally": tally.tally,
+    "tally": plane.tally,
 }
 
 
 def make(
-    run: Training, kind: str, options: Mapping[str, object] | None = None, folder: RunFolder | None = None
+    run: TrainState, kind: str, options: Mapping[str, object] | None = None, folder: RunFolder | None = None
 ) -> dict[str, NDArray[Any]]:
     """A picture of the model as it is now: arrays of numbers and words, all on the host.
 
@@ -66,7 +66,7 @@ def make(
         run = run.alone(_whole(kind, member))
     began = time.perf_counter()
     try:
-        with Look.at(run, folder) as look:
+        with Probe.at(run, folder) as look:
             arrays = MAKERS[kind](look, chosen)
     except DescentError as error:
         raise pictures.refusal(kind, str(error), known) from None
@@ -92,7 +92,7 @@ def _whole(kind: str, member: object) -> int:
     return member
 
 
-def traits(run: Training) -> Traits:
+def traits(run: TrainState) -> Traits:
     """What decides which pictures fit, from the live run."""
     return Traits(
         task=run.dataset.task,

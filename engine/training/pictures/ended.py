@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
 from engine import pictures
-from engine.errors import DescentError
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.training import checkpoint, steering
-from engine.training.code import user_code
+from engine.preset.loading import load_preset
+from engine.training import checkpoint, live_edits
+from engine.training.build import build, choose_device
 from engine.training.pictures import make
-from engine.training.setup import build, choose_device
-from engine.training.training import Training
+from engine.training.train_state import TrainState
+from engine.training.user_code import user_code
 
 
-def last_state(folder: RunFolder, data_root: Path) -> Training:
+def last_state(folder: RunFolder, data_root: Path) -> TrainState:
     """The run as it stood at its last checkpoint, to be looked at. Writes nothing. DescentError without one."""
     preset = load_preset(folder.preset)
     state, complaints = checkpoint.latest(folder)
@@ -34,7 +34,7 @@ def last_state(folder: RunFolder, data_root: Path) -> Training:
     run = build(preset, folder, data_root, choose_device(preset.train.device), fresh=False)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     run.statistics_every = facts["statistics_every"]
-    steering.restore(run, state["edits"])
+    live_edits.restore(run, state["edits"])
     run.restore(state)
     return run
 
@@ -52,7 +52,7 @@ def main(folder_path: str, data_root: str, *asked: str) -> int:
     return 0
 
 
-def _drawn(run: Training, folder: RunFolder, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+def _drawn(run: TrainState, folder: RunFolder, kind: str, options: dict[str, Any]) -> dict[str, Any]:
     try:
         path = pictures.write(folder.path, kind, run.step, make(run, kind, options, folder))
     except DescentError as error:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.errors import DescentError
-from engine.training.members.rules import RULES, Scalar, Slots
-from engine.training.pictures.look import Arrays, Look, few, words
+from descent.common.errors import DescentError
+from engine.training.members.update import RULES, Scalar, Slots
+from engine.training.pictures.probe import Arrays, Probe, few, words
 from engine.training.pictures.surface import Floats, Objective, lowest_place, path_of, ranges
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # that each is tried with, besides the run's own
@@ -35,7 +35,7 @@ RECIPES = {
 }
 
 
-def paths(look: Look, options: dict[str, Any]) -> Arrays:
+def paths(look: Probe, options: dict[str, Any]) -> Arrays:
     """x: (W,), y: (H,), loss: (H, W), path, path_steps, now, minimum, names: as `surface` has them.
 
     optimizers: (K,) names. rates: (K,) what each has: the run's own, or with rates = "best" that of `RATES` with the

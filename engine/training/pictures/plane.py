@@ -1,4 +1,7 @@
-"""What a model says for every input, where inputs are one or two numbers."""
+"""What a model says for every input, where inputs are one or two numbers.
+
+What all members of a run say about the plane, and how many of them have solved it.
+"""
 
 from typing import Any
 
@@ -6,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
 from engine.training import losses
-from engine.training.pictures.look import Arrays, Look, host, words
+from engine.training.members.train_state import MemberTrainState
+from engine.training.pictures.probe import Arrays, Probe, host, words
 
 MARGIN = 0.08  # of the data's range, on each side
 
 
-def boundary(look: Look, options: dict[str, Any]) -> Arrays:
+def boundary(look: Probe, options: dict[str, Any]) -> Arrays:
     """Two inputs, classes.
 
     x: (W,), y: (H,) the places, in the data's units; probability: (H, W, classes) float32, y upwards.
@@ -36,7 +40,7 @@ def boundary(look: Look, options: dict[str, Any]) -> Arrays:
     }
 
 
-def fit(look: Look, options: dict[str, Any]) -> Arrays:
+def fit(look: Probe, options: dict[str, Any]) -> Arrays:
     """One input: x: (R,), y: (R, T) what the model says; points: (P, 1), targets: (P, T).
 
     Two inputs: x: (W,), y: (H,), value: (H, W) the first output; points: (P, 2), targets: (P, T).
@@ -62,11 +66,11 @@ def fit(look: Look, options: dict[str, Any]) -> Arrays:
     return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))}
 
 
-def _said(look: Look, inputs: Tensor) -> Tensor:
+def _said(look: Probe, inputs: Tensor) -> Tensor:
     return look.probabilities(inputs)[:, 1:] if look.run.classifies else look.outputs(inputs)
 
 
-def grid(look: Look, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
+def grid(look: Probe, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
     """(W,) and (H,) in the data's units, and (H · W, 2) as the model takes them."""
     axes = [
         torch.linspace(low, high, resolution, dtype=torch.float64, device=look.run.device)
@@ -77,7 +81,7 @@ def grid(look: Look, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
     return x, y, look.scaled(torch.stack([columns.flatten(), rows.flatten()], dim=1))
 
 
-def _ranges(look: Look) -> list[tuple[float, float]]:
+def _ranges(look: Probe) -> list[tuple[float, float]]:
     """Of each input over the training and validation samples, and a little more."""
     data = look.run.dataset
     splits = [data.train] if data.validation is None else [data.train, data.validation]
@@ -86,3 +90,50 @@ def _ranges(look: Look) -> list[tuple[float, float]]:
     low, high = host(look.original(torch.stack([lows, highs])))
     wide = np.where(high > low, high - low, 1.0)  # a feature that never changes has a plane too
     return list(zip((low - MARGIN * wide).tolist(), (high + MARGIN * wide).tolist(), strict=True))
+
+
+def tally(look: Probe, options: dict[str, Any]) -> Arrays:
+    """x: (W,), y: (H,), probability: (H, W, classes) the share of members that choose a class there; points, labels,
+    validation, classes, inputs: as `boundary` has them.
+
+    accuracy: (M,) of each member on `split`, NaN where it has diverged; solved: (M,) bool, where that is at least
+    `least`.
+    """
+    run = look.run
+    if not isinstance(run, MemberTrainState):
+        raise DescentError("the run has one model")
+    classes = look.classes()
+    x, y, places = grid(look, options["resolution"])
+    votes = torch.nn.functional.one_hot(_votes(run, places), len(classes)).float().mean(dim=0)
+    split = "validation" if options["split"] == "validation" and run.dataset.validation is not None else "train"
+    lost = [member for member, why in run.ended().items() if why == "diverged"]
+    accuracy = np.array([result.accuracy for result in run.evaluate(split)], float)
+    accuracy[lost] = np.nan
+    points = look.points(options["samples"])
+    return {
+        "x": host(x),
+        "y": host(y),
+        "probability": host(votes.reshape(len(y), len(x), -1)),
+        "points": host(look.original(points.inputs)),
+        "labels": host(points.targets),
+        "validation": points.validation,
+        "classes": words(classes),
+        "inputs": words(look.input_names()),
+        "accuracy": accuracy,
+        "solved": np.nan_to_num(accuracy, nan=-1.0) >= options["least"] / 100 - 1e-9,
+        "least": np.array(options["least"] / 100),
+        "split": np.array(split),
+    }
+
+
+@torch.no_grad()
+def _votes(run: MemberTrainState, places: Tensor) -> Tensor:
+    """(P, 2) as the model takes them -> (M, P), the class that each member chooses."""
+    inputs = places if run.scaling is None else run.scaling(places)
+    training = run.stack.training
+    run.stack.train(False)
+    try:
+        with run.precision:
+            return losses.predictions(run.stack(inputs))
+    finally:
+        run.stack.train(training)

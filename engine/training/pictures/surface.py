@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from engine.errors import DescentError
-from engine.metrics import PARAMETER, Metrics
-from engine.run import RunFolder
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
+from descent.run.metrics import PARAMETER, Metrics
 from engine.training import checkpoint, losses, parameters
 from engine.training.data import Split
 from engine.training.members import batched, layout
 from engine.training.members import losses as member_losses
-from engine.training.pictures.look import Arrays, Look, few, words
+from engine.training.pictures.probe import Arrays, Probe, few, words
 from engine.training.surfaces import Point
 
 POINTS = 1000  # of the path
@@ -32,7 +32,7 @@ class _Path(NamedTuple):
     source: str
 
 
-def surface(look: Look, options: dict[str, Any]) -> Arrays:
+def surface(look: Probe, options: dict[str, Any]) -> Arrays:
     """For D = 1 or 2 parameters: x: (W,) values of the first; y: (H,) of the second, where there is one.
 
     loss: (H, W), or (W,) for one parameter: what is minimised, penalties included, over the training samples.
@@ -68,7 +68,7 @@ def surface(look: Look, options: dict[str, Any]) -> Arrays:
 class Objective:
     """What the run minimises, as a function of its D trained numbers."""
 
-    def __init__(self, look: Look, split: Split) -> None:
+    def __init__(self, look: Probe, split: Split) -> None:
         self._look, self._split = look, split
         self.parameters = {name: p for name, p in look.model.named_parameters() if p.requires_grad}
         self._penalised = {name for name, p in self.parameters.items() if p.ndim >= 2}
@@ -142,7 +142,7 @@ class Objective:
         return 0.0 if added is None else added
 
 
-def lowest_place(look: Look, objective: Objective) -> Floats | None:
+def lowest_place(look: Probe, objective: Objective) -> Floats | None:
     """From where the run stands: a few milliseconds. None where it ends nowhere near."""
     values = torch.tensor(objective.now(), dtype=torch.float32, device=look.run.device, requires_grad=True)
     if not bool(torch.isfinite(values).all()):
@@ -163,7 +163,7 @@ def lowest_place(look: Look, objective: Objective) -> Floats | None:
     return found if near else None
 
 
-def path_of(look: Look, objective: Objective) -> _Path:
+def path_of(look: Probe, objective: Objective) -> _Path:
     """From the metrics where they hold the parameters, else from the checkpoints that are still there."""
     if look.folder is None:
         return _Path(objective.now()[None], np.array([look.run.step]), "the present, alone")

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.files import write_json
-from engine.follow import Follower
-from engine.metrics import Layout, Metrics, MetricsWriter
-from engine.run import Events, RunFolder
+from descent.common.files import write_json
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
+from descent.run.metrics import Layout, Metrics, MetricsWriter
 
 
 def _layout(run: Path, members: int = 1, layers: int = 1) -> Layout:

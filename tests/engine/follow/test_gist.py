@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from engine.follow import Follower, Gist
-from engine.follow.history import KEPT
-from engine.metrics import Layout
-from engine.results import summary
-from engine.run import Events, RunFolder
+from descent.run.events import KEPT, Events
+from descent.run.folder import RunFolder
+from descent.run.follower import EventIndex, Follower
+from descent.run.metrics import Layout
+from descent.run.results import summary
 
 
 def _run(path: Path, members: int) -> tuple[RunFolder, Events]:
@@ -28,7 +28,7 @@ def _evaluate(events: Events, step: int, members: int) -> None:
 def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
     folder, events = _run(tmp_path, members=2)
     follower = Follower(folder)
-    gist = Gist(follower)
+    gist = EventIndex(follower)
     for step in range(60):
         _evaluate(events, step, members=2)
         events.write("checkpoint", step=step, best=4)
@@ -53,7 +53,7 @@ def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
 def test_a_long_log_does_not_stay_in_memory(tmp_path: Path) -> None:
     folder, events = _run(tmp_path, members=1)
     follower = Follower(folder)
-    gist = Gist(follower)
+    gist = EventIndex(follower)
     for look in range(6):
         for step in range(look * KEPT // 2, (look + 1) * KEPT // 2):
             events.write("evaluation", step=step, split="validation", member=0, loss=0.5 + step % 7)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.follow.history import KEPT, History
-from engine.run import Events, RunFolder
+from descent.run.events import KEPT, Events, History
+from descent.run.folder import RunFolder
 
 EACH = KEPT // 2
 

@@ -6,14 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine.follow import rising
-from engine.follow.pyramid import KEPT, MOST_BREAKS, Pyramid
+from descent.run.series import KEPT, MOST_BREAKS, MinMaxPyramid, search, take
 
 LENGTHS = (0, 1, 15, 16, 17, 255, 256, 4097, 70_001)
 
 
-def _filled(values: np.ndarray, pieces: int = 7) -> Pyramid:
-    pyramid = Pyramid()
+def _filled(values: np.ndarray, pieces: int = 7) -> MinMaxPyramid:
+    pyramid = MinMaxPyramid()
     for piece in np.array_split(values, pieces):
         pyramid.append(piece)
     return pyramid
@@ -25,7 +24,7 @@ def _slow(values: np.ndarray, edges: np.ndarray) -> tuple[list[float], list[floa
     return [b.min() if len(b) else np.nan for b in finite], [b.max() if len(b) else np.nan for b in finite]
 
 
-def _check(pyramid: Pyramid, values: np.ndarray, edges: np.ndarray) -> None:
+def _check(pyramid: MinMaxPyramid, values: np.ndarray, edges: np.ndarray) -> None:
     low, high = pyramid.envelope(edges)
     slow_low, slow_high = _slow(values, edges)
     np.testing.assert_array_equal(low, np.array(slow_low, np.float32))
@@ -73,7 +72,7 @@ def test_what_a_rewind_voided_is_gone() -> None:
 
 
 def test_the_latest_number_is_found_however_long_ago_it_was_measured() -> None:
-    pyramid = Pyramid()
+    pyramid = MinMaxPyramid()
     assert pyramid.latest() is None
     pyramid.append(np.full(10, np.nan, np.float32))
     assert pyramid.latest() is None
@@ -95,7 +94,7 @@ def test_values_given_out_do_not_change_later() -> None:
 def test_breaks_begin_where_numbers_cease_to_be_finite() -> None:
     values = np.ones(20, np.float32)
     values[[3, 4, 5, 9, 19]] = np.nan, np.inf, np.nan, -np.inf, np.nan
-    pyramid = Pyramid()
+    pyramid = MinMaxPyramid()
     pyramid.append(values[:5])
     pyramid.append(values[5:])
     assert pyramid.breaks == [3, 9, 19]
@@ -115,7 +114,7 @@ class Remembered:
 
     def __init__(self, values: np.ndarray, pieces: int = 7) -> None:
         self.given, self.asked = values, 0
-        self.series = Pyramid(self._past)
+        self.series = MinMaxPyramid(self._past)
         for piece in np.array_split(values, pieces):
             self.series.append(piece)
 
@@ -207,7 +206,7 @@ def test_the_latest_number_is_found_in_what_was_let_go() -> None:
 
 def test_a_long_series_takes_little_memory() -> None:
     steps, piece = 4_000_000, np.random.default_rng(3).normal(size=50_000).astype(np.float32)
-    series = Pyramid(lambda first, last: np.zeros(last - first, np.float32))
+    series = MinMaxPyramid(lambda first, last: np.zeros(last - first, np.float32))
     held = []
     for _ in range(steps // len(piece)):
         series.append(piece)
@@ -224,18 +223,18 @@ def test_steps_and_values_of_a_series_that_never_falls(steps: int) -> None:
     seconds = np.cumsum(np.random.default_rng(4).random(steps)).astype(np.float32)
     series = Remembered(seconds).series
     near = np.arange(max(0, steps // 3), min(steps, steps // 3 + 300))
-    np.testing.assert_array_equal(rising.take(series, near), seconds[near])
+    np.testing.assert_array_equal(take(series, near), seconds[near])
     np.testing.assert_array_equal(
-        rising.search(series, seconds[near].astype(np.float64)), np.searchsorted(seconds, seconds[near])
+        search(series, seconds[near].astype(np.float64)), np.searchsorted(seconds, seconds[near])
     )
     far = np.linspace(0, steps + 10, 50).astype(np.int64)
     if steps:
-        np.testing.assert_allclose(rising.take(series, far), seconds[np.clip(far, 0, steps - 1)], atol=20)
+        np.testing.assert_allclose(take(series, far), seconds[np.clip(far, 0, steps - 1)], atol=20)
         wanted = np.linspace(-1, float(seconds[-1]) + 1, 50)
         np.testing.assert_allclose(
-            rising.search(series, wanted), np.searchsorted(seconds, wanted.astype(np.float32)), atol=40
+            search(series, wanted), np.searchsorted(seconds, wanted.astype(np.float32)), atol=40
         )
-        assert rising.search(series, wanted)[-1] == steps
+        assert search(series, wanted)[-1] == steps
     else:
-        assert np.isnan(rising.take(series, far)).all()
-        assert rising.search(series, np.array([1.0])).tolist() == [0]
+        assert np.isnan(take(series, far)).all()
+        assert search(series, np.array([1.0])).tolist() == [0]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.follow import Follower
-from engine.metrics import Layout, MetricsWriter
-from engine.run import RunFolder, create
+from descent.run.folder import RunFolder, create
+from descent.run.follower import Follower
+from descent.run.metrics import Layout, MetricsWriter
 
 LAYOUT = Layout.of(
     accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=({"name": "head", "kind": "linear"},)

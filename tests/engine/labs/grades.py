@@ -5,10 +5,10 @@ from pathlib import Path
 
 from engine.labs import progress
 from engine.labs.grading import grade
-from engine.labs.learner import Limits
 from engine.labs.library import Lab, load_lab
+from engine.labs.sandbox.client import Limits
+from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict
-from engine.labs.work import Work
 from tests.engine.labs.making import LAB, PRESET
 
 QUICK = Limits(seconds=60.0, total=600.0)
@@ -45,17 +45,17 @@ def make_lab(folder: Path, checks: str = CHECKS, *, grade_table: str = "", prese
     return load_lab(lab)
 
 
-def work_on(lab: Lab, folder: Path, *, lr: float = 0.5, code: str = SOLVED, more: str = "") -> Work:
+def work_on(lab: Lab, folder: Path, *, lr: float = 0.5, code: str = SOLVED, more: str = "") -> Submission:
     """The learner's files, edited, and what the learner predicted."""
     folder.mkdir(parents=True, exist_ok=True)
     preset = PRESET.replace("lr = 0.01", f"lr = {lr}").replace("epochs = 20", f"epochs = 200\n{more}")
     (folder / "slow.toml").write_text(f'lab = "slow"\n{preset}')
     (folder / "slow.py").write_text(code)
-    return Work(lab, folder, {"bias": 1.0})
+    return Submission(lab, folder, {"bias": 1.0})
 
 
 def graded(
-    work: Work, folder: Path, language: str = "en", limits: Limits = QUICK, further: Sequence[str] = ()
+    work: Submission, folder: Path, language: str = "en", limits: Limits = QUICK, further: Sequence[str] = ()
 ) -> Verdict:
     place = folder / "graded"
     place.mkdir()
@@ -66,9 +66,9 @@ def check_of(verdict: Verdict, name: str) -> Result:
     return next(check for check in verdict.checks if check.id == name)
 
 
-def begin(lab: Lab, work: Work) -> None:
+def begin(lab: Lab, work: Submission) -> None:
     """The learner of this machine has started the lab and predicted."""
-    from engine.consent import agree_to_path
+    from engine.preset.consent import agree_to_path
 
     agree_to_path(work.folder.absolute() / "slow.py")
     progress.started(lab.id, work.folder)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from engine import cli, views
-from engine.errors import ExitCode
+from descent.common import stdio
+from descent.common.errors import ExitCode
+from descent.common.paths import state_dir
+from engine import cli
 from engine.labs import progress
 from engine.labs.library import Lab, load_lab
-from engine.places import state_dir
 from tests.engine.labs.making import LAB, PRESET, make_lab
 from tests.processes import DEADLINE, DESCENT
 
@@ -118,7 +119,7 @@ def test_korean_is_kept_and_fits(
     assert "할 일" in said(capsys, "start", "slow-line", "--lang", "ko")
     assert "내 예측" in said(capsys, "predict", "slow-line", "bias=1")
     assert "먼저 예측하세요" in said(capsys, "start", "wide") + _refused(capsys)
-    monkeypatch.setattr(views, "width", lambda: 60)
+    monkeypatch.setattr(stdio, "width", lambda: 60)
     table = said(capsys, "list")
     assert "시도" in table
     assert max(map(cell_len, table.splitlines())) <= 60
@@ -229,6 +230,6 @@ def test_texts_of_a_lab_do_not_drive_the_terminal(here: Path, capsys: pytest.Cap
 
 def test_the_labs_begin_light() -> None:
     """`descent lab list` and Home would wait for torch."""
-    code = "import engine.views_labs, engine.labs.flow, engine.labs.template, sys; print(*sys.modules)"
+    code = "import engine.cli.lab_view, engine.labs.flow, engine.labs.template, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "sklearn", "textual", "tui"} & set(done.stdout.split())

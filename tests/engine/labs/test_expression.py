@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import DescentError
-from engine.labs.expression import ExpressionError, evaluate, parse
-from engine.labs.functions import FUNCTIONS, central_differences
-from engine.labs.operations import is_true
+from descent.common.errors import DescentError
+from engine.labs.checks.evaluator import ExpressionError, evaluate, parse
+from engine.labs.checks.functions import FUNCTIONS, central_differences
+from engine.labs.checks.operations import is_true
 
 NAMES: dict[str, Any] = {
     "losses": np.array([0.1, 0.2, 0.6]),

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from engine import launch, library, load_preset
-from engine.consent import agreed_content
-from engine.errors import DescentError
-from engine.labs import flow, language, progress
+from descent.common.errors import DescentError
+from engine.labs import flow, progress
 from engine.labs.format import Prediction
 from engine.labs.library import Lab, find_lab
+from engine.launch import start
+from engine.preset import listing
+from engine.preset.consent import agreed_content
+from engine.preset.loading import load_preset
 from tests.engine.labs.making import LAB, PRESET, make_lab
 
 CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
@@ -47,7 +49,7 @@ def test_a_start_gives_a_preset_of_ones_own(tmp_path: Path, here: Path) -> None:
     preset = load_preset("slow-line")
     assert preset.settings.lab == "slow-line"
     assert preset.settings.model_dump() == slow.preset().settings.model_dump()
-    [entry] = [entry for entry in library.presets() if entry.name == "slow-line"]
+    [entry] = [entry for entry in listing.presets() if entry.name == "slow-line"]
     assert (entry.origin, entry.broken) == ("current folder", "")
     assert progress.load().of("slow-line").folder == str(here)
 
@@ -100,7 +102,7 @@ def test_nothing_runs_before_the_prediction(tmp_path: Path, here: Path) -> None:
     """A learner would see what comes out, and learn nothing from guessing it."""
     slow = lab(tmp_path)
     flow.start(slow, here)
-    for begin in (launch.run, launch.detach):
+    for begin in (start.run, start.detach):
         with pytest.raises(DescentError, match=r"predict first(.|\n)*descent lab predict slow-line bias=…"):
             begin("slow-line", [])
     assert not (here / "runs").exists()
@@ -266,6 +268,6 @@ def test_the_language(
     monkeypatch.setenv("LANG", locale)
     if kept is not None:
         progress.spoken(kept)
-    assert language.chosen(given) == spoken
+    assert progress.chosen_language(given) == spoken
     with pytest.raises(DescentError, match='--lang "fr": must be en or ko'):
-        language.chosen("fr")
+        progress.chosen_language("fr")

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import library as presets
-from engine.errors import DescentError, PresetError
-from engine.labs import library
+from descent.common.errors import DescentError, PresetError
 from engine.labs.library import BrokenLab, Lab, find_lab, load_lab
+from engine.preset import find, listing
 from tests.engine.labs.making import LAB, PRESET, SOLUTION, make_lab
 
 
@@ -27,8 +26,8 @@ def error_of(folder: Path) -> str:
 
 def test_every_shipped_lab_is_whole() -> None:
     """A learner would find a broken lab, or an instructor no reference solution."""
-    shipped = presets.shipped_presets() / "labs"
-    for lab in library.all_labs():
+    shipped = find.shipped_presets() / "labs"
+    for lab in find.all_labs():
         assert isinstance(lab, Lab), lab.error
         assert lab.folder.parent == shipped
         assert lab.solution().text.ko
@@ -132,7 +131,7 @@ def test_a_broken_lab_is_listed_and_hides_no_other(here: Path) -> None:
     """One bad file would take all labs away."""
     make_lab(here)
     make_lab(here, "torn", lab="[lab")
-    found = {lab.id: lab for lab in library.all_labs()}
+    found = {lab.id: lab for lab in find.all_labs()}
     assert isinstance(found["torn"], BrokenLab)
     assert isinstance(found["slow-line"], Lab)
     with pytest.raises(PresetError, match=r"torn/lab\.toml"):
@@ -150,11 +149,11 @@ def test_files_of_labs_are_no_presets(here: Path, monkeypatch: pytest.MonkeyPatc
     """Home would list a lab's own file as a broken preset called lab."""
     folder = make_lab(here)
     monkeypatch.chdir(folder)
-    assert [entry.name for entry in presets.presets() if entry.origin != "shipped"] == []
+    assert [entry.name for entry in listing.presets() if entry.origin != "shipped"] == []
     monkeypatch.setenv("DESCENT_PRESETS", str(folder))
-    assert {"lab", "solution"}.isdisjoint(entry.name for entry in presets.presets() if not entry.broken)
+    assert {"lab", "solution"}.isdisjoint(entry.name for entry in listing.presets() if not entry.broken)
     with pytest.raises(PresetError, match="descent lab start"):
-        from engine import load_preset
+        from engine.preset.loading import load_preset
 
         load_preset("lab.toml")
 

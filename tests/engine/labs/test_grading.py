@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from engine import library
-from engine.errors import DescentError, ExitCode
-from engine.labs import graded as graded_runs
-from engine.labs import progress
+from descent.common.errors import DescentError, ExitCode
+from descent.run import find
+from engine.labs import graded_runs, progress
+from engine.labs.checks.names import imported
 from engine.labs.grading import grade, last_graded, private_folder, process_words, told
-from engine.labs.imports import imported
-from engine.labs.learner import Learner, Limits
-from engine.views_verdict import against
+from engine.labs.sandbox.client import Learner, Limits
+from engine.labs.verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
-from tests.forked import forked_grader  # noqa: F401 - a fixture
 from tests.processes import Child
 
 Descent = Callable[..., Child]
@@ -166,7 +164,7 @@ def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
     assert last_graded("slow") != before
     assert before is not None
     assert not before.exists()
-    assert library.known_runs(tmp_path / "runs") == []
+    assert find.known_runs(tmp_path / "runs") == []
 
 
 @pytest.mark.usefixtures("forked_grader")

@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
+from descent.run.events import Events
+from descent.run.folder import create
 from engine.labs import progress
 from engine.labs.handin import write
-from engine.run import Events, create
 from tests.engine.labs.grades import SOLVED, START, begin, make_lab, work_on
 from tests.processes import process, until
 
@@ -63,7 +64,7 @@ def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.Monke
     printed = tmp_path / "printed"
     with printed.open("wb") as out:
         watch = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", "lab", "watch", "slow", "--lang", "en"], stdout=out
+            [sys.executable, "-m", "descent", "lab", "watch", "slow", "--lang", "en"], stdout=out
         )
     try:
         until(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")

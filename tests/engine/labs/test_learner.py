@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.labs.learner import KEPT_OUTPUT, Learner, Limits, RaisedError
-from engine.labs.said import CheckError, Said
-from engine.labs.wire import Handle, Marked, Opaque
-from tests.forked import forked_grader  # noqa: F401 - a fixture
+from descent.common.i18n import Message
+from engine.labs.messages import CheckError
+from engine.labs.sandbox.client import KEPT_OUTPUT, Learner, Limits, RaisedError
+from engine.labs.sandbox.wire import Handle, Marked, Opaque
 
 SOURCE = """
 import ctypes, os, signal, subprocess, sys, time
@@ -85,14 +85,14 @@ def learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learner]:
 
 
 @pytest.fixture
-def hasty(forked_grader: None, tmp_path: Path) -> Iterator[Learner]:  # noqa: F811
+def hasty(forked_grader: None, tmp_path: Path) -> Iterator[Learner]:
     """A process whose calls may not."""
     made = process(tmp_path, seconds=0.5, total=1000.0)
     yield made
     made.end()
 
 
-def failed(learner: Learner, name: str) -> Said:
+def failed(learner: Learner, name: str) -> Message:
     """What is said of a call."""
     with pytest.raises(CheckError) as caught:
         learner.call(name, [])

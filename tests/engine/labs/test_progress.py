@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import DescentError
+from descent.common.errors import DescentError
+from descent.common.paths import state_dir
 from engine.labs import progress
-from engine.places import state_dir
 from tests.processes import until
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import machine
-from engine.study.budget import environment, gpus, share
+from descent.common import machine
 from engine.study.folder import Job
+from engine.study.queue import environment, gpus, share
 
 
 def job(threads: int | None, device: str = "cpu") -> Job:

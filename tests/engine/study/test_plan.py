@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine import cli, load_preset
+from engine import cli
+from engine.preset.loading import load_preset
 from engine.study.folder import Study, find, load
 
 PLAN = ("study", "plan")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics import Metrics
-from engine.run import RunFolder, worker_pid
-from tests.forked import forked_jobs  # noqa: F401 - a fixture
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
 from tests.processes import DESCENT, Child, Done, Held, process, until
 
 Descent = Callable[..., Child]
@@ -66,7 +66,7 @@ def test_a_failed_job_is_marked_and_the_others_go_on(ended: tuple[Done, Path]) -
 
 def test_each_job_has_its_share_of_the_cores(ended: tuple[Done, Path]) -> None:
     """Every process would start a thread for every core of the machine."""
-    from engine.study.budget import cores
+    from engine.study.queue import cores
 
     _, folder = ended
     share = max(1, cores() // min(2, cores()))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine import cli
-from engine.study import curve, results
+from engine.cli import study_plot
+from engine.study import results
 from engine.study.folder import Study, load
 from engine.study.results import Point, Spread
 from engine.study.vary import Axis
@@ -48,7 +49,7 @@ def test_the_table_has_means_over_the_finished_repeats(
         }  # fmt: skip
     assert shown["points"][-1]["metrics"]["test_loss"]["std"] is None
 
-    monkeypatch.setattr("engine.views.width", lambda: 80)
+    monkeypatch.setattr("descent.common.stdio.width", lambda: 80)
     assert cli.main(["study", "show", "mine"]) == 0
     out = capsys.readouterr().out
     assert "12: 11 finished, 1 waiting" in out
@@ -96,7 +97,7 @@ def study(values: list[Any]) -> Study:
 
 def test_the_curve_peaks_where_the_numbers_do(capsys: pytest.CaptureFixture[str]) -> None:
     """A double descent would be drawn somewhere else."""
-    drawn = curve.draw(
+    drawn = study_plot.draw(
         study([1, 10, 100]), points((1, 1.0, 1.0), (10, 0.5, 3.0), (100, 0.1, 0.4)), metric=None, by=None
     )
     assert drawn is not None
@@ -111,8 +112,8 @@ def test_the_curve_peaks_where_the_numbers_do(capsys: pytest.CaptureFixture[str]
 
 def test_a_terminal_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
     """The curve would be a page of escapes."""
-    monkeypatch.setattr("engine.output.has_unicode", lambda encoding: False)
-    drawn = curve.draw(study([[1], [2, 2]]), points(([1], 1.0, 1.0), ([2, 2], 0.5, 3.0)), metric=None, by=None)
+    monkeypatch.setattr("descent.common.stdio.has_unicode", lambda encoding: False)
+    drawn = study_plot.draw(study([[1], [2, 2]]), points(([1], 1.0, 1.0), ([2, 2], 0.5, 3.0)), metric=None, by=None)
     assert drawn is not None
     assert drawn.plain.isascii()
     assert "[2, 2]" in drawn.plain.splitlines()[-1]
@@ -120,8 +121,8 @@ def test_a_terminal_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_to_draw() -> None:
     """A study that has just begun could not be looked at."""
-    assert curve.draw(study([1, 2]), [], metric=None, by=None) is None
-    flat = curve.draw(study([1, 2]), points((1, 0.0, 0.0), (2, 0.0, 0.0)), metric="test_loss", by=None)
+    assert study_plot.draw(study([1, 2]), [], metric=None, by=None) is None
+    flat = study_plot.draw(study([1, 2]), points((1, 0.0, 0.0), (2, 0.0, 0.0)), metric="test_loss", by=None)
     assert flat is not None
 
 
@@ -133,7 +134,7 @@ def test_the_spread_over_the_repeats_is_drawn() -> None:
             Point(i, {"model.widths": x}, results.Counter({"finished": 3}), None, {"test_loss": Spread(y, std, 3)})
             for i, (x, y) in enumerate([(1, 1.0), (10, 1.0), (100, 1.2)])
         ]
-        text = curve.draw(study([1, 10, 100]), at, metric="test_loss", by=None)
+        text = study_plot.draw(study([1, 10, 100]), at, metric="test_loss", by=None)
         assert text is not None
         return text.plain.splitlines()
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import DescentError
-from engine.study.vary import axes, grid, label, toml
+from descent.common.errors import DescentError
+from engine.preset.overrides import toml
+from engine.study.vary import axes, grid, label
 
 
 def test_the_grid_has_every_combination() -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.claim import Claim
-from engine.preset import load_preset
-from engine.progress import Display
-from engine.run import RunFolder, create
-from engine.signals import Signals
+from descent.common.signals import Signals
+from descent.run.folder import Claim, RunFolder, create
+from engine.launch.display import Display
+from engine.preset.loading import load_preset
 
 Train = Callable[..., RunFolder]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import DataError, PresetError
-from engine.training.code import call_user_code, load_object, user_code
+from descent.common.errors import DataError, PresetError
+from engine.training.user_code import call_user_code, load_object, user_code
 
 Write = Callable[[str], str]
 

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.metrics import Layout
-from engine.training.collapse import LASTS
-from engine.training.spikes import LossWatch
+from descent.run.metrics import Layout
+from engine.training.loss_watch import LASTS, LossWatch
 
 LAYERS = ({"name": "hidden", "kind": "linear 2 × 2"}, {"name": "head", "kind": "linear 2 × 2"})
 LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=LAYERS)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine import library
-from engine.metrics import Metrics
-from engine.preset import load_preset
+from descent.run.metrics import Metrics
+from engine.preset import find
+from engine.preset.loading import load_preset
 from tests.engine.training.conftest import Train
 
 pytestmark = [
@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
 ]
 
-SHIPPED = sorted(file.stem for file in library.shipped_presets().glob("*.toml"))
+SHIPPED = sorted(file.stem for file in find.shipped_presets().glob("*.toml"))
 IMAGES = {"fashion-mnist": (1, 28), "cifar10": (3, 32)}  # shapes of the sets that are not at hand
 
 

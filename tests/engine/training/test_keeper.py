@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.run import Events, RunFolder
+from descent.run.events import Events
+from descent.run.folder import RunFolder
 from engine.training import checkpoint, optimizers
-from engine.training.checkpoint import State
-from engine.training.keeper import Keeper
+from engine.training.checkpoint import CheckpointManager, State
 
 
 class Small:
@@ -54,7 +54,7 @@ def test_the_held_best_is_itself_to_the_bit_and_not_on_the_device(tmp_path: Path
     folder, run = RunFolder(tmp_path), Small(device)
     folder.checkpoint_folder.mkdir()
     events = Events(folder)
-    keeper = Keeper(folder, events, lambda: None, keep=3)
+    keeper = CheckpointManager(folder, events, lambda: None, keep=3)
     run.train()
     best = copy.deepcopy(run.state())
     keeper.hold(run.state())

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training import losses
 
 

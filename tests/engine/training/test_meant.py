@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.training.steering import _meant
+from engine.training.live_edits import _meant
 
 
 @pytest.mark.parametrize("typed", ["lr", "rate", "learning_rate", "optimizer.learning_rate", "optimizer.l"])

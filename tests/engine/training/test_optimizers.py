@@ -10,8 +10,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training import optimizers
 
 CPU = torch.device("cpu")

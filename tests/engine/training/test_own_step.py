@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import DescentError, PresetError
-from engine.metrics import Metrics
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.training import checkpoint, loop
-from engine.training.setup import build
+from descent.common.errors import DescentError, PresetError
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.preset.loading import load_preset
+from engine.training import checkpoint
+from engine.training.build import build
+from engine.training.step import train_step
 from tests.engine.training.conftest import Train
 
 STEP = """
@@ -106,7 +107,7 @@ def test_a_run_goes_on_with_the_gradients_it_had(tmp_path: Path, own: Write, mem
                 torch.save(run.capture(0.0), tmp_path / "state.pt")
                 run = build(preset, RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
                 run.restore(torch.load(tmp_path / "state.pt", weights_only=False))
-            loop.train_step(run, run.batches.next(), run.learning_rate(), measured=False)
+            train_step(run, run.batches.next(), run.learning_rate(), measured=False)
             run.step += 1
             run.batches.epoch_is_over()
         ends.append([tensor.clone() for tensor in run.weights().values()])

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from engine.claim import Claim
-from engine.metrics import PARAMETER, Metrics
-from engine.progress import Display
-from engine.signals import Signals
+from descent.common.signals import Signals
+from descent.run.folder import Claim
+from descent.run.metrics import PARAMETER, Metrics
+from engine.launch.display import Display
 from engine.training import checkpoint, parameters, worker
 from tests.engine.training.conftest import Train
 

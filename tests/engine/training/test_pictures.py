@@ -1,5 +1,6 @@
 """Someone looks at a picture to learn what the model does, while it trains: a picture must be right, and taking it
-must not change the run by a single bit."""
+must not change the run by a single bit.
+"""
 
 import copy
 import dataclasses
@@ -14,20 +15,21 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
+from descent.run.metrics import PARAMETER, Layout
 from engine import pictures
-from engine.errors import DescentError
-from engine.metrics import PARAMETER, Layout
 from engine.pictures import from_rows
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.training import checkpoint, loop, losses, models
+from engine.preset.loading import load_preset
+from engine.training import checkpoint, losses, models
+from engine.training.build import build
 from engine.training.data.batches import throw_away
 from engine.training.pictures import make, traits
-from engine.training.setup import build
-from engine.training.training import Training
+from engine.training.step import train_step
+from engine.training.train_state import TrainState
 from tests.engine.training.conftest import Train
 
-Build = Callable[..., Training]
+Build = Callable[..., TrainState]
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def worked(train: Train) -> Train:
 def training(tmp_path: Path) -> Build:
     """training("moons-mlp", "data.n=100", steps=5) -> the run after five updates."""
 
-    def made(preset: str, *overrides: str, steps: int = 0) -> Training:
+    def made(preset: str, *overrides: str, steps: int = 0) -> TrainState:
         settings = load_preset(preset, ["train.threads=1", *overrides])
         run = build(settings, RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
         steps_of(run, steps)
@@ -49,10 +51,10 @@ def training(tmp_path: Path) -> Build:
     return made
 
 
-def steps_of(run: Training, steps: int) -> list[float]:
+def steps_of(run: TrainState, steps: int) -> list[float]:
     seen = []
     for _ in range(steps):
-        learned = loop.train_step(run, run.batches.next(), run.learning_rate(), measured=run.step % 2 == 0)
+        learned = train_step(run, run.batches.next(), run.learning_rate(), measured=run.step % 2 == 0)
         run.step += 1
         run.batches.epoch_is_over()
         seen.append(float(learned.loss))

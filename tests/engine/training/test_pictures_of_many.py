@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from engine import pictures
-from engine.errors import DescentError
-from engine.metrics import Metrics
 from engine.pictures import from_rows
 from engine.pictures.request import of_ended, picture_of
-from engine.preset import load_preset
-from engine.run import RunFolder
-from engine.training import checkpoint, loop
+from engine.preset.loading import load_preset
+from engine.training import checkpoint, step
+from engine.training.build import build
 from engine.training.pictures import make, paths
-from engine.training.setup import build
-from engine.training.training import Training
+from engine.training.train_state import TrainState
 from tests.engine.training.conftest import Train
 
 OPTIMIZERS = {
@@ -33,7 +33,7 @@ OPTIMIZERS = {
 }
 
 
-def last(folder: RunFolder) -> Training:
+def last(folder: RunFolder) -> TrainState:
     """The run as it was at its end."""
     run = build(load_preset(folder.preset), folder, folder.path, torch.device("cpu"), fresh=False)
     state, _ = checkpoint.latest(folder)
@@ -182,7 +182,7 @@ def test_a_recorded_loop_is_not_changed_by_looking(train: Train, tmp_path: Path)
         preset = load_preset("xor-mlp", ["members.repeats=3", "train.threads=1"])
         run = build(preset, RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
         for _ in range(6):
-            loop.train_step(run, run.batches.next(), run.learning_rate(), measured=True)
+            step.train_step(run, run.batches.next(), run.learning_rate(), measured=True)
             run.step += 1
             run.batches.epoch_is_over()
             if looked_at:

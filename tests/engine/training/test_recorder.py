@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.metrics import Layout, Metrics, MetricsWriter
+from descent.run.metrics import Layout, Metrics, MetricsWriter
 from engine.training.monitor import Monitor
 from engine.training.recorder import CAPACITY, Recorder
 

@@ -12,11 +12,12 @@ import pytest
 import sklearn.datasets
 import torch
 
-from engine import allowed, launch
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.run import RunFolder
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
+from engine.preset.schema import describe
+from engine.training import checkpoint
 from tests.processes import fork
 
 SETTINGS = {
@@ -53,11 +54,11 @@ def _in_child(action: Callable[[], int]) -> int:
 
 
 def _start(runs: Path, run_id: str, name: str) -> int:
-    return launch.run("digits-mlp", [*COMMON, *SETTINGS[name]], Options(run_id, runs, quiet=True))
+    return start.run("digits-mlp", [*COMMON, *SETTINGS[name]], Options(run_id, runs, quiet=True))
 
 
 def _resume(runs: Path, run_id: str) -> int:
-    return launch.resume(run_id, Options(runs_dir=runs, quiet=True))
+    return start.resume(run_id, Options(runs_dir=runs, quiet=True))
 
 
 def _finish(runs: Path, run_id: str) -> None:
@@ -97,7 +98,7 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, RunFolder]:
     """A run that nothing happened to."""
     sklearn.datasets.load_digits()
-    allowed.json_schema()  # once here, not in each child
+    describe.json_schema()  # once here, not in each child
     runs = tmp_path_factory.mktemp("runs")
     assert os.waitstatus_to_exitcode(_in_child(lambda: _start(runs, "whole", request.param))) == 0
     return request.param, RunFolder(runs / "whole")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.metrics import Layout
-from engine.training import slowing
-from engine.training.slowing import RateWatch
+from descent.run.metrics import Layout
+from engine.training import monitor
+from engine.training.monitor import RateWatch
 
 LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
 
@@ -36,7 +36,7 @@ class Watched:
 
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slowing.torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(monitor.torch, "get_num_threads", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.metrics import Layout
-from engine.training.spikes import BLOCK, STALL_STEPS, LossWatch
+from descent.run.metrics import Layout
+from engine.training.loss_watch import BLOCK, STALL_STEPS, LossWatch
 
 LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
 

@@ -1,12 +1,13 @@
 """A student reads the gradient table to find out why a net does not learn: each figure must be what its heading
-says, to the digit."""
+says, to the digit.
+"""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.metrics import LAYER_STATISTICS
-from engine.training.statistics import LayerStatistics, dead_share
+from descent.run.metrics import LAYER_STATISTICS
+from engine.training.layer_statistics import LayerStatistics, dead_share
 
 
 def _measure(model: nn.Sequential, optimizer: torch.optim.Optimizer, inputs: Tensor) -> dict[str, Tensor]:

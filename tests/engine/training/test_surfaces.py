@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import PresetError
-from engine.metrics import Metrics
-from engine.preset import load_preset
+from descent.common.errors import PresetError
+from descent.run.metrics import Metrics
+from engine.preset.loading import load_preset
 from engine.training import surfaces
 from tests.engine.training.conftest import Train
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.metrics import Metrics
-from engine.run import RunFolder, summary
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
 from engine.training import checkpoint
 from tests.engine.training.conftest import Train
 

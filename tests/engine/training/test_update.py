@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.errors import PresetError
+from descent.common.errors import PresetError
 from engine.training.update import Update
 
 CPU = torch.device("cpu")

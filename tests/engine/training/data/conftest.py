@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from engine import schema
+from engine.preset import schema
 from engine.training.data import Dataset, load
 
 _SECTION: TypeAdapter[schema.AnyData] = TypeAdapter(schema.AnyData)

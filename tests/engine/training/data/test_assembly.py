@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import DataError
+from descent.common.errors import DataError
 
 
 def test_standard(read):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine import schema
+from engine.preset import schema
 from engine.training.data.augment import augment, is_on
 
 ALL = schema.Augment(flip=True, shift=2, rotation=15.0)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torchvision import datasets as torchvision_sets
 
-from engine import datasets
-from engine.errors import CannotGoOnError, DataMissingError
+from descent.common.errors import CannotGoOnError, DataMissingError
+from engine.preset import datasets
 from engine.training.data.downloads import fetch
 
 

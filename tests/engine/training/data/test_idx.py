@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from torchvision import datasets as torchvision_sets
 
-from engine import datasets
-from engine.errors import DataMissingError
-from engine.training.data import idx
+from descent.common.errors import DataMissingError
+from engine.preset import datasets
+from engine.training.data import public_sets
 
 
 def write(root: Path, name: str, *, labels: int = 7) -> None:
@@ -28,7 +28,7 @@ def write(root: Path, name: str, *, labels: int = 7) -> None:
 )
 def test_the_same_as_torchvision(name: str, theirs: type, tmp_path: Path) -> None:
     write(tmp_path, name)
-    found = idx.read(name, tmp_path)
+    found = public_sets.read_idx(name, tmp_path)
     assert found.test is not None
     for ours, train in ((found, True), (found.test, False)):
         expected = theirs(root=tmp_path, train=train)
@@ -41,4 +41,4 @@ def test_the_same_as_torchvision(name: str, theirs: type, tmp_path: Path) -> Non
 def test_images_without_their_labels_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "mnist", labels=6)
     with pytest.raises(DataMissingError, match="descent data fetch mnist"):
-        idx.read("mnist", tmp_path)
+        public_sets.read_idx("mnist", tmp_path)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.errors import DataError, DataMissingError
-from engine.training.data import images as images_module
+from descent.common.errors import DataError, DataMissingError
+from engine.training.data import image_files, memory
+from engine.training.data import image_folder as images_module
 
 
 def picture(value, size=(6, 4), mode="RGB", kind="png"):
@@ -217,7 +218,7 @@ def test_memory(pack, read, monkeypatch):
     """Images beyond the memory would get the worker killed instead of a word on what to set."""
     path = pack(with_test())
     one = 5 * 3 * 4 * 6
-    monkeypatch.setattr(images_module, "free_memory", lambda _: 2 * 5 * one)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 2 * 5 * one)
     message = r"8 images of 6 × 4 take .* Set data\.image_size to 3 or less, or data\.size to 5 or fewer"
     with pytest.raises(DataError, match=message):
         load(read, path)
@@ -228,7 +229,7 @@ def test_memory(pack, read, monkeypatch):
 def test_real_cifar10(real_data, read):
     """A real zip of train and test folders below one folder would not load."""
     path = real_data / "cifar10-jpeg.zip"
-    listing = images_module.list_images(path)
+    listing = image_files.list_images(path)
     assert len(listing.train) == 50_000
     assert len(listing.test) == 10_000
     assert len(listing.classes) == 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import DataError, DataMissingError
+from descent.common.errors import DataError, DataMissingError
 
 
 @pytest.fixture

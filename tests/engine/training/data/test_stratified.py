@@ -5,8 +5,8 @@ import pytest
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-from engine import schema
-from engine.training.data import bundled, stratified
+from engine.preset import schema
+from engine.training.data import public_sets, splits
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -20,12 +20,12 @@ def test_the_same_samples_as_scikit_learn(seed: int) -> None:
     count = int(case.integers(classes, len(labels) - classes + 1))
     theirs, ours = np.random.RandomState(seed), np.random.RandomState(seed)
     expected = train_test_split(rows, train_size=count, stratify=labels, random_state=theirs)[0]
-    np.testing.assert_array_equal(stratified.draw(rows, labels, count, ours), expected)
+    np.testing.assert_array_equal(splits.draw_stratified(rows, labels, count, ours), expected)
 
 
 def test_digits_are_those_of_scikit_learn() -> None:
     """The file is read without scikit-learn's code."""
-    found, expected = bundled.read(schema.BundledData(name="digits")), datasets.load_digits()
+    found, expected = public_sets.read_bundled(schema.BundledData(name="digits")), datasets.load_digits()
     np.testing.assert_array_equal(found.inputs[:, 0] * 16, expected.images)
     np.testing.assert_array_equal(found.targets, expected.target)
     assert found.inputs.dtype == expected.images.dtype

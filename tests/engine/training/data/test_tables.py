@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.errors import DataError
+from descent.common.errors import DataError
 
 
 @pytest.fixture

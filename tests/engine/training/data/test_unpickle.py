@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import DataError
-from engine.training.data import unpickle
+from descent.common.errors import DataError
+from engine.training.data import safe_pickle
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def through(tmp_path):
     def through(data):
         path = tmp_path / "data.pkl"
         path.write_bytes(data)
-        return unpickle.read(path)
+        return safe_pickle.read(path)
 
     return through
 
@@ -71,7 +71,7 @@ def test_pickled_tensors(through, protocol):
 def test_saved_by_torch(tmp_path, new):
     """A file of torch.save would be refused, in today's format or the old one."""
     torch.save({"x": torch.arange(3.0)}, tmp_path / "t.pt", _use_new_zipfile_serialization=new)
-    assert unpickle.read(tmp_path / "t.pt")["x"].tolist() == [0, 1, 2]
+    assert safe_pickle.read(tmp_path / "t.pt")["x"].tolist() == [0, 1, 2]
 
 
 def test_python_2(through):
@@ -151,7 +151,7 @@ def test_the_refused_name_in_torch_save(tmp_path):
     """torch's own long advice, to load it without safety, would be shown."""
     torch.save({"x": Calls(os.system, "true")}, tmp_path / "t.pt")
     with pytest.raises(DataError, match=r"asks for (posix|os)\.system") as caught:
-        unpickle.read(tmp_path / "t.pt")
+        safe_pickle.read(tmp_path / "t.pt")
     assert "weights_only=False" not in str(caught.value)
 
 

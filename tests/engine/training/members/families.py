@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine import schema
+from engine.preset import schema
 from engine.training import losses, models, optimizers
 from engine.training.members import Members, MemberUpdate
 from engine.training.members import losses as member_losses

@@ -1,13 +1,14 @@
 """Members must see the samples they should, in the order in which runs alone would: that makes them repeats, a fair
-comparison, or folds."""
+comparison, or folds.
+"""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import DataError
+from descent.common.errors import DataError
+from engine.preset import schema
 from engine.training import losses
 from engine.training.data import Split
 from engine.training.data.batches import Batches

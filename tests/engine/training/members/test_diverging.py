@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.control import send
-from engine.metrics import Metrics
-from engine.run import RunFolder
-from engine.training import worker  # noqa: F401 - imported once here, not in each child
+from descent.control import send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests.engine.test_steering import ends_with, start, wait_for
 
 LIVE = ["train.steps=100000", "train.evaluate_every=1000"]

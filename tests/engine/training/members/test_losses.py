@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import schema
+from engine.preset import schema
 from engine.training import losses
 from engine.training.members import losses as member_losses
 from tests.engine.training.members.families import parsed

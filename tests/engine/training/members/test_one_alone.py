@@ -1,18 +1,22 @@
 """A student who wants to go on with the best of several models must get that one: its weights, its optimizer, its
-batches, and the settings it had come to."""
+batches, and the settings it had come to.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine import forking, launch, views_members
-from engine.control import send
-from engine.errors import DescentError
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.preset import load_preset
-from engine.run import RunFolder, summary
+from descent.common.errors import DescentError
+from descent.control import send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
+from engine.launch import members_view
+from engine.launch import start as launch_start
+from engine.launch.fork import branch
+from engine.launch.options import Options
+from engine.preset.loading import load_preset
 from engine.training import checkpoint
 from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start
@@ -53,7 +57,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def fork(parent: RunFolder, member: int, run_id: str, *settings: str, at: int | None = AT) -> RunFolder:
     options = Options(run_id, quiet=True)
-    assert child(lambda: launch.fork(str(parent.path), at, settings, options, member=member)) == 0
+    assert child(lambda: launch_start.fork(str(parent.path), at, settings, options, member=member)) == 0
     return RunFolder(parent.path.parent / run_id)
 
 
@@ -90,7 +94,7 @@ def test_it_is_a_plain_run_with_that_members_settings_and_past(parent: RunFolder
     reached = summary(alone)
     assert (reached["state"], reached["step"]) == ("finished", 41)
     assert "members" not in reached
-    assert child(lambda: launch.resume(str(alone.path), QUIET)) == 0
+    assert child(lambda: launch_start.resume(str(alone.path), QUIET)) == 0
 
 
 def test_it_is_told_which_member_was_steered_alone(parent: RunFolder) -> None:
@@ -99,7 +103,7 @@ def test_it_is_told_which_member_was_steered_alone(parent: RunFolder) -> None:
     edits = {entry["member"]: entry.get("edits") for entry in found["members"]}
     assert edits[0] == [{"step": 5, "set": ["optimizer.lr=0.03"]}]
     assert edits[1] is None
-    said = " ".join(views_members.table(found, most=9))
+    said = " ".join(members_view.table(found, most=9))
     assert "member 5 was steered alone: optimizer.lr=0.02, lr_scale=0.5 from step 5 on" in " ".join(said.split())
 
 
@@ -113,7 +117,7 @@ def test_early_stopping_begins_anew(tmp_path: Path) -> None:
     """The best model of before is none of the fork's own, which would look for it in vain at its end."""
     settings = ["train.device=cpu", "data.size=400", "train.threads=1", "train.epochs=60", "optimizer.lr=0.5"]
     settings += ["train.checkpoint_every=1", "train.keep=90", "train.early_stopping.patience=3", "members.repeats=2"]
-    assert child(lambda: launch.run("digits-mlp", settings, Options("early", tmp_path, quiet=True))) == 0
+    assert child(lambda: launch_start.run("digits-mlp", settings, Options("early", tmp_path, quiet=True))) == 0
     early = RunFolder(tmp_path / "early")
     last = next(e["step"] for e in early.events() if e["event"] == "member" and e["member"] == 1)
     at = [step for step in early.checkpoints() if step < last][-1]
@@ -132,12 +136,12 @@ def test_early_stopping_begins_anew(tmp_path: Path) -> None:
 )
 def test_what_can_not_be_forked_is_refused(parent: RunFolder, member: int, at: int, why: str) -> None:
     with pytest.raises(DescentError, match=why):
-        forking.branch(parent, at, (), member)
+        branch(parent, at, (), member)
 
 
 def test_a_fold_can_not_go_on_alone(tmp_path: Path) -> None:
     """A plain run would train on samples on which the fold validated."""
     settings = ["train.device=cpu", "data.size=400", "train.threads=1", "train.steps=5", "members.folds=3"]
-    assert child(lambda: launch.run("digits-mlp", settings, Options("folds", tmp_path, quiet=True))) == 0
+    assert child(lambda: launch_start.run("digits-mlp", settings, Options("folds", tmp_path, quiet=True))) == 0
     with pytest.raises(DescentError, match="are folds"):
-        forking.branch(RunFolder(tmp_path / "folds"), None, (), 1)
+        branch(RunFolder(tmp_path / "folds"), None, (), 1)

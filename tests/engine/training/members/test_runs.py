@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import commands, forking, launch, pictures
-from engine.control import RefusedError, send
-from engine.errors import PresetError
-from engine.metrics import Metrics
-from engine.options import Options
-from engine.preset import load_preset
-from engine.run import RunFolder, summary
+from descent.common.errors import PresetError
+from descent.control import RefusedError, send
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from descent.run.results import summary
+from engine import pictures
+from engine.cli.live import follow
+from engine.launch.options import Options
+from engine.launch.start import fork, replay, resume, run
+from engine.preset.loading import load_preset
 from tests.engine.test_forking import child
 from tests.engine.test_steering import ends_with, start, wait_for
 
@@ -116,7 +119,7 @@ def test_with_early_stopping_candidates_are_told_by_the_models_that_were_compare
 
 def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = [*SHORT, "train.device=cpu", "train.threads=1", "train.statistics_every=7", SWEEP + "[1e30, 1e31]"]
-    assert child(lambda: launch.run("digits-mlp", settings, Options("all", tmp_path, quiet=True))) == 3
+    assert child(lambda: run("digits-mlp", settings, Options("all", tmp_path, quiet=True))) == 3
     assert "every member" in capfd.readouterr().err
 
 
@@ -134,28 +137,28 @@ def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Pa
     common = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7"]
 
     def whole() -> int:
-        return launch.run("digits-mlp", [*common, *settings], Options("whole", tmp_path, quiet=True))
+        return run("digits-mlp", [*common, *settings], Options("whole", tmp_path, quiet=True))
 
     def killed() -> int:
-        from engine.training.desk import Desk
+        from engine.training.commands import CommandHandler
 
-        attend = Desk.attend
+        attend = CommandHandler.attend
 
-        def attend_until_80(desk: Desk, interrupted: Callable[[], bool]) -> None:
+        def attend_until_80(desk: CommandHandler, interrupted: Callable[[], bool]) -> None:
             if desk._run.step == 55:
                 desk._session.save()
             if desk._run.step == 80:
                 os.kill(os.getpid(), signal.SIGKILL)
             attend(desk, interrupted)
 
-        Desk.attend = attend_until_80  # type: ignore[method-assign]
-        return launch.run("digits-mlp", [*common, *settings], Options("killed", tmp_path, quiet=True))
+        CommandHandler.attend = attend_until_80  # type: ignore[method-assign]
+        return run("digits-mlp", [*common, *settings], Options("killed", tmp_path, quiet=True))
 
     assert child(whole) == 0
     assert child(killed) == -signal.SIGKILL
-    assert child(lambda: launch.resume("killed", Options(runs_dir=tmp_path, quiet=True))) == 0
+    assert child(lambda: resume("killed", Options(runs_dir=tmp_path, quiet=True))) == 0
     runs = [RunFolder(tmp_path / name) for name in ("whole", "killed")]
-    assert forking.first_difference(*runs) is None
+    assert fork.first_difference(*runs) is None
     results = [[e for e in run.events() if e["event"] in ("evaluation", "member", "winner")] for run in runs]
     assert [{**e, "time": 0} for e in results[0]] == [{**e, "time": 0} for e in results[1]]
 
@@ -178,7 +181,7 @@ def test_what_was_set_for_one_member_is_said_to_be_its_alone(
     live: tuple[int, RunFolder], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, folder = live
-    commands.follow(folder, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
+    follow(folder, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
     assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2, of member 1 alone\n"
 
 
@@ -215,8 +218,8 @@ def test_a_steered_run_with_members_is_replayed_to_the_same_bits(live: tuple[int
     send(folder.path, "step", {"steps": 20})
     send(folder.path, "stop")
     assert ends_with(pid) == 0
-    assert child(lambda: launch.replay(str(folder.path), Options("again", quiet=True))) == 0
-    assert child(lambda: launch.fork(str(folder.path), None, ["train.steps=40"], Options("longer", quiet=True))) == 0
+    assert child(lambda: replay(str(folder.path), Options("again", quiet=True))) == 0
+    assert child(lambda: fork(str(folder.path), None, ["train.steps=40"], Options("longer", quiet=True))) == 0
     assert len(column(RunFolder(folder.path.parent / "longer"), "loss", 1)) == 40
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import DescentError, PresetError
+from descent.common.errors import DescentError, PresetError
+from engine.preset import schema
 from engine.training import models
 from engine.training.members import Members, choose
 from tests.engine.training.members.families import COUNT, FAMILIES, family, parsed

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
-from engine import schema
-from engine.metrics import LAYER_STATISTICS
+from descent.run.metrics import LAYER_STATISTICS
+from engine.preset import schema
 from engine.training import models, optimizers
+from engine.training.layer_statistics import LayerStatistics
 from engine.training.members import Members, MemberStatistics, MemberUpdate
-from engine.training.statistics import LayerStatistics
 from tests.engine.training.members.families import COUNT, CPU, FAMILIES, family, parsed
 
 

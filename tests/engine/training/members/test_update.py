@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import schema
-from engine.errors import DescentError
+from descent.common.errors import DescentError
+from engine.preset import schema
 from engine.training import optimizers
 from engine.training.members import Members, MemberUpdate, rates
-from engine.training.members.alone import parts
+from engine.training.members.extract import parts
 from engine.training.update import Update
 from tests.engine.training.members.families import CPU, family, layout, parsed
 

@@ -9,8 +9,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training.models import build, layers
 
 GREY, COLOUR, DIGIT, TABLE, SEQUENCE = (1, 28, 28), (3, 32, 32), (1, 8, 8), (13,), (12, 5)

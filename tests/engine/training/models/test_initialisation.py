@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from engine import schema
+from engine.preset import schema
 from engine.training.models import build
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.preset import load_preset
+from engine.preset.loading import load_preset
 from engine.training import checkpoint, models
 from tests.engine.training.conftest import Train
 

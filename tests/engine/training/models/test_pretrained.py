@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine import schema
-from engine.errors import PresetError
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training.models import build, layers
 
 torchvision = pytest.importorskip("torchvision")

@@ -9,8 +9,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from engine import schema
-from engine.errors import DescentError, PresetError
+from descent.common.errors import DescentError, PresetError
+from engine.preset import schema
 from engine.training.models import build
 from engine.training.models.transfer import freeze, start_from
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from engine import schema
-from engine.errors import PresetError
-from engine.training.code import load_object
+from descent.common.errors import PresetError
+from engine.preset import schema
 from engine.training.models import build
+from engine.training.user_code import load_object
 
 GOOD = """
 import torch

@@ -1,0 +1,45 @@
+"""Descent as a library: start a training run, attach to one, steer it and read what it has recorded.
+
+    run = await descent.start("digits-mlp", ["train.epochs=100"])
+    await run.set("optimizer.lr=0.01")
+    print(await run.wait(), run.summary()["metrics"])
+
+Importing it loads neither PyTorch nor the schema of presets. Each name is loaded when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from descent.common.errors import DescentError as DescentError
+    from descent.control import NotRunningError as NotRunningError
+    from descent.control import RefusedError as RefusedError
+    from descent.handle import Run as Run
+    from descent.handle import attach as attach
+    from descent.handle import start as start
+    from descent.run.metrics import Metrics as Metrics
+
+_HOMES = {
+    "DescentError": "descent.common.errors",
+    "Metrics": "descent.run.metrics",
+    "NotRunningError": "descent.control",
+    "RefusedError": "descent.control",
+    "Run": "descent.handle",
+    "attach": "descent.handle",
+    "start": "descent.handle",
+}
+
+__all__ = ["DescentError", "Metrics", "NotRunningError", "RefusedError", "Run", "attach", "start"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'descent' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,61 @@
+"""Errors that a user can act on, and the exit code that each becomes."""
+
+from enum import IntEnum
+
+from descent.common.text import clean, shorten
+
+
+class ExitCode(IntEnum):
+    """What the process says to a shell or a batch system."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    WRONG_USE = 2
+    NON_FINITE = 3
+    DATA_MISSING = 4
+    CANNOT_GO_ON = 5
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class DescentError(Exception):
+    """Something the user can put right. Its text is shown as it is, without a traceback."""
+
+    exit_code = ExitCode.WRONG_USE
+
+
+class PresetError(DescentError):
+    """A preset, or an override of one, says something that is not allowed."""
+
+
+class DamagedError(DescentError, ValueError):
+    """A file of a run holds what Descent did not write there. A ValueError to whoever looks at many runs."""
+
+
+class DataError(DescentError):
+    """The data are there but can't be trained on (a NaN, a label out of range, a wrong image size)."""
+
+
+class DataMissingError(DescentError):
+    """The data are not on this machine."""
+
+    exit_code = ExitCode.DATA_MISSING
+
+
+class CannotGoOnError(DescentError):
+    """The machine gave up: memory, disk, a worker that died."""
+
+    exit_code = ExitCode.CANNOT_GO_ON
+
+
+class NonFiniteError(DescentError):
+    """The loss or a gradient became NaN or infinite."""
+
+    exit_code = ExitCode.NON_FINITE
+
+
+def why_damaged(error: Exception) -> str:
+    """What made the files of a run unreadable, on a short line: they may hold anything."""
+    text = str(error) if isinstance(error, DescentError) else f"{type(error).__name__}: {error}"
+    return shorten(clean(text), 200)

@@ -1,0 +1,127 @@
+"""How a command ends: from whatever was raised to one clean message and an exit code."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from descent.common import stdio
+from descent.common.errors import DescentError, ExitCode
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def end(command: Callable[[], Any], *, as_json: bool) -> int:
+    """Run `command`; its exit code. Everything that it raises becomes a message on stderr.
+
+    With `as_json`, a failure also prints one JSON object on stdout: {"error": text, "exit_code": n}.
+    """
+    _open_streams()
+    return _flushed(_run(command, as_json=as_json))
+
+
+def _open_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) an empty one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows \xd7 for ×, and does not end a run
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all output is on its way; Python's own flush, later, would end in a complaint."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError as error:
+            _discard(descriptor)
+            if error.errno in _DISK_FULL and code == ExitCode.DONE:
+                code = _failed("no space left for the output", ExitCode.CANNOT_GO_ON, as_json=False)
+    return code
+
+
+def _discard(descriptor: int) -> None:
+    """Let what is still waiting to be written, by whatever stream, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def _run(command: Callable[[], Any], *, as_json: bool) -> int:
+    from typer import Abort, BadParameter
+
+    try:
+        code = command()
+    except BrokenPipeError:
+        code = _reader_gone()
+    except SystemExit as error:
+        # Typer's own answer to a reader that is gone is exit code 1.
+        code = _reader_gone() if isinstance(error.__context__, BrokenPipeError) else error.code
+    except (KeyboardInterrupt, Abort):
+        return _failed("interrupted", ExitCode.INTERRUPTED, as_json)
+    except Exception as error:
+        # Typer keeps its copy of click to itself; the base of its public error is click's UsageError.
+        if isinstance(error, BadParameter.__base__ or BadParameter):
+            return _wrong_use(error, as_json)
+        return _failed(*_verdict(error), as_json)
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _reader_gone() -> int:
+    """Nobody reads to the end, as in `descent presets list | head -1`: that is no failure."""
+    _discard(1)
+    return ExitCode.DONE
+
+
+def _verdict(error: Exception) -> tuple[str, ExitCode]:
+    """What went wrong, in words, and whose fault that is."""
+    match error:
+        case DescentError():
+            return str(error), error.exit_code
+        case MemoryError():
+            return "out of memory", ExitCode.CANNOT_GO_ON
+        case OSError() if error.errno in _DISK_FULL:
+            return f"no space left: {error.filename or 'the disk is full'}", ExitCode.CANNOT_GO_ON
+        case _:
+            return _bug(error), ExitCode.BUG
+
+
+def _failed(text: str, code: ExitCode, as_json: bool) -> int:
+    stdio.complain(text)
+    if as_json:
+        stdio.say(json.dumps({"error": stdio.lines(text), "exit_code": int(code)}))
+    return code
+
+
+def _wrong_use(error: Any, as_json: bool) -> int:
+    """Typer's own words: usage, the wrong option, the likely meant one."""
+    with contextlib.suppress(OSError):
+        error.show()
+    if as_json:
+        stdio.say(json.dumps({"error": error.format_message(), "exit_code": int(ExitCode.WRONG_USE)}))
+    return ExitCode.WRONG_USE
+
+
+def _bug(error: Exception) -> str:
+    """Keep the traceback in the user's state; the line that says where."""
+    from descent.common.paths import made_state_dir
+
+    text = f"this is a bug in Descent: {type(error).__name__}: {error}"
+    report = f"{' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
+    try:
+        log = made_state_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        log.write_text(report, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        sys.stderr.write(report)
+        return text
+    return f"{text}\nThe details are in {log}"

@@ -1,0 +1,122 @@
+"""What this machine offers, read without torch in this process.
+
+A process that ends with the one that has started it, however that one ends.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel end this process, by that signal, when its parent is gone. Where it can't, nothing happens."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
+
+
+# Importing torch takes seconds and starts threads; a process of its own also survives a broken driver.
+# The sum proves that kernels run: a card too old for this build of torch is listed all the same.
+_PROBE = """
+import json, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import torch
+    found = {"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": []}
+    found["threads"] = torch.get_num_threads()
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        p = torch.cuda.get_device_properties(i)
+        gpu = {"name": p.name, "bytes": p.total_memory, "free": None, "trouble": ""}
+        try:
+            gpu["free"] = torch.cuda.mem_get_info(i)[0]
+            assert torch.ones(8, device=f"cuda:{i}").sum().item() == 8
+        except Exception as error:
+            gpu["trouble"] = str(error).strip().splitlines()[0]
+        found["gpus"].append(gpu)
+found["warnings"] = [str(w.message).strip().splitlines()[0] for w in caught if "CUDA" in str(w.message)]
+print(json.dumps(found))
+"""
+_PROBE_SECONDS = 120  # a first import from a network drive is slow
+
+
+def probe_torch() -> dict[str, Any]:
+    """torch's version, threads and GPUs; {"trouble": why} where torch can't be imported."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    except subprocess.TimeoutExpired:
+        return {"trouble": f"importing torch took longer than {_PROBE_SECONDS} s"}
+    except (OSError, ValueError, IndexError) as error:
+        return {"trouble": str(error)}
+    if isinstance(found, dict):
+        return found
+    return {"trouble": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+
+
+def has_nvidia_device() -> bool:
+    """Whether the kernel knows an NVIDIA GPU, whatever torch says."""
+    return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidiactl").exists()
+
+
+def nvidia_devices(known: Path = Path("/proc/driver/nvidia/gpus")) -> int:
+    """How many NVIDIA GPUs the kernel knows."""
+    try:
+        return len(list(known.iterdir()))
+    except OSError:
+        return 1 if has_nvidia_device() else 0
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may be placed on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """The CPUs' worth of time that the control group (a container, a batch job) may use; None: no limit.
+
+    A limit of any group above ours holds too, so the smallest counts.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    limits: list[float] = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / controllers if controllers else root
+        folder = base / group.lstrip("/")
+        while folder.is_relative_to(base):
+            limits += [limit for limit in (_limit(folder),) if limit is not None]
+            if folder == base:
+                break
+            folder = folder.parent
+    return min(limits, default=None)
+
+
+def _limit(folder: Path) -> float | None:
+    """Quota over period, in either version's files."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{word}_us").read_text().strip() for word in ("quota", "period"))
+        return float(quota) / float(period) if quota not in ("max", "-1") else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

@@ -1,0 +1,15 @@
+"""The wire between a client and a worker: one JSON object a line, over a Unix socket in the run folder.
+
+    {"command": "set", "arguments": {"optimizer.lr": 0.01}}        one line to the worker
+    {"run": …, "command": "set", "step": 702, "ok": true, …}       one line back, once it has taken effect
+
+The server lives in a thread of its own and only fills a queue; the training loop empties it between two steps. So a
+client that is slow, silent or hostile costs the training nothing.
+"""
+
+from descent.control.client import ask, send
+from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, NotRunningError, RefusedError
+from descent.control.server import MOST_CLIENTS, Queue, Request, Server
+
+__all__ = ["COMMANDS", "LONGEST_LINE", "MOST_CLIENTS", "Answer", "NotRunningError", "Queue", "RefusedError",
+           "Request", "Server", "ask", "send"]  # fmt: skip

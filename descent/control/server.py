@@ -1,0 +1,201 @@
+"""The worker's side: a thread that listens on the run's socket and fills the queue.
+
+Commands on their way from the server's thread to the training loop's.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from descent.control.address import BACKLOG, is_same_user, listen, remove_all
+from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal
+
+
+@dataclass(eq=False)
+class Request:
+    """A command that waits for the loop. `answer` may be called from any thread, once."""
+
+    command: str
+    arguments: dict[str, Any]
+    _loop: asyncio.AbstractEventLoop
+    _future: "asyncio.Future[Answer]"
+    answered: bool = field(default=False)
+
+    def answer(self, answer: Answer) -> None:
+        self.answered = True
+        with contextlib.suppress(RuntimeError):  # the server has gone; nobody waits any more
+            self._loop.call_soon_threadsafe(self._deliver, answer)
+
+    def _deliver(self, answer: Answer) -> None:
+        if not self._future.done():
+            self._future.set_result(answer)
+
+
+class Queue:
+    """Commands on their way from the server's thread to the loop's."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Request] = deque()
+        self._arrived = threading.Event()
+
+    def put(self, request: Request) -> None:
+        self._waiting.append(request)
+        self._arrived.set()
+
+    def take_all(self) -> list[Request]:
+        """What waits now. Asked between two steps, so an empty queue costs a tenth of a microsecond."""
+        if not self._waiting:
+            return []
+        self._arrived.clear()
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._waiting.popleft())
+        return taken
+
+    def wait(self, seconds: float) -> None:
+        """Return when something waits, or after `seconds`."""
+        if self._arrived.wait(seconds):
+            # `put` may raise the flag for a request that was taken already: left up, it would end every wait at once.
+            self._arrived.clear()
+
+
+MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
+IDLE = 1.0  # seconds without a whole line, after which a client has to make room for a new one
+LINGER = 1.0  # seconds, and
+MOST_HEARD = 64  # pieces of a line, that a client is heard out after it was turned away
+HEARTBEAT = 10.0  # seconds between two signs of life, for those who look from another host
+
+
+class Server:
+    """Listens on the run's socket from `start` to `stop`, in a thread of its own."""
+
+    def __init__(self, run: Path, queue: Queue) -> None:
+        """CannotGoOnError where there is no place for a socket."""
+        self._run, self._queue = run, queue
+        self._loop = asyncio.new_event_loop()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._reading: dict[asyncio.Task[None], float] = {}  # who owes a line, since when; the longest first
+        self._listens, self._ending = threading.Event(), False
+        self._socket, self._remove = listen(run)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Turn the waiting away, and leave no socket behind."""
+        self._listens.wait(timeout=5)  # a run may fail before: a loop that is stopped then ends in an error
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        self._socket.close()
+        remove_all(self._remove)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_unix_server(self._client, sock=self._socket, limit=LONGEST_LINE, backlog=BACKLOG)
+        )
+        self._listens.set()
+        self._beat()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._ending = True
+            server.close()
+            for task in self._reading:
+                task.cancel()
+            for request in self._queue.take_all():
+                request.answer(refusal(request.command, "the run has ended"))
+            self._see_off()  # answers just given still go out
+            for task in self._clients:
+                task.cancel()
+            self._see_off()
+            self._loop.close()
+
+    def _beat(self) -> None:
+        """A lock is seen on its own host alone, its file's time on every host that shares the file system."""
+        with contextlib.suppress(OSError):
+            os.utime(self._run / "worker.lock")  # never opened here: closing it would drop the lock
+        self._loop.call_later(HEARTBEAT, self._beat)
+
+    def _see_off(self) -> None:
+        """Wait for the clients to be done, a second at most."""
+        if self._clients:
+            self._loop.run_until_complete(asyncio.wait(set(self._clients), timeout=1))
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            if not is_same_user(writer.get_extra_info("socket")):
+                await _turn_away(reader, writer, "this run belongs to another user")
+            elif len(self._clients) > MOST_CLIENTS and not self._make_room():
+                await _turn_away(reader, writer, f"{MOST_CLIENTS} clients are connected already")
+            else:
+                await self._converse(task, reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client left, or had to make room, or the run is over
+        finally:
+            self._clients.discard(task)
+            writer.close()
+
+    def _make_room(self) -> bool:
+        """Let go of the client that has been silent, or in the middle of a line, for longest; False if none has."""
+        longest = next(iter(self._reading), None)
+        if longest is None or self._loop.time() - self._reading[longest] < IDLE:
+            return False
+        del self._reading[longest]
+        longest.cancel()
+        return True
+
+    async def _converse(
+        self, task: "asyncio.Task[None]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while not self._ending:
+            self._reading[task] = self._loop.time()
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                return  # the client left, perhaps in the middle of a line
+            except asyncio.LimitOverrunError:
+                await _turn_away(reader, writer, f"a line is at most {LONGEST_LINE} bytes long")
+                return
+            finally:
+                self._reading.pop(task, None)
+            await _send(writer, await self._answer(line))
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            command, arguments = parsed(line)
+        except ValueError as error:
+            return refusal(None, str(error))
+        if command not in COMMANDS:
+            return refusal(command, f"unknown command; there are: {', '.join(COMMANDS)}")
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._queue.put(Request(command, arguments, self._loop, future))
+        return await future
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    await writer.drain()
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: str) -> None:
+    """Say why, and hear the client out for a moment: a connection closed on what it sends would lose the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await _send(writer, refusal(None, error))
+            writer.write_eof()
+            for _ in range(MOST_HEARD):
+                if not await reader.read(LONGEST_LINE):
+                    return

@@ -1,0 +1,238 @@
+"""What several runs have come to, side by side: their final numbers, and the settings in which they differ."""
+
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from descent.common import paths
+from descent.common.errors import DescentError, why_damaged
+from descent.common.numbers import number
+from descent.common.settings import flatten, parse
+from descent.common.text import clean, show
+from descent.run import find
+from descent.run.folder import RunFolder
+from descent.run.live_settings import is_of_presets
+from descent.run.results import summary
+from descent.run.state import State
+
+Events = Sequence[dict[str, Any]]
+
+FEWEST, MOST = 2, 8
+LETTERS = "ABCDEFGH"  # a run's, wherever runs are told apart
+NONE = "–"  # of a setting or a number that a run does not have
+# Each number of the finals, and whether the greatest of it is the best.
+METRICS = {"train_loss": False, "val_loss": False, "val_accuracy": True, "test_loss": False, "test_accuracy": True}
+_DESCRIBES = ("title", "topic", "reaches")  # of a preset: they change nothing that is trained
+
+
+@dataclass(frozen=True)
+class Final:
+    """One run as it stands. metrics: those of METRICS that it has; accuracies from 0 to 1, of several members the
+    mean. parent: the id and the step of a fork's origin. problem: why its files can't be read.
+    """
+
+    folder: RunFolder
+    state: str
+    step: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    parent: tuple[str, int] | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One run of a comparison. settings: as settings_of has them."""
+
+    final: Final
+    settings: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which runs differ: each one's value as text, in the order of the runs; NONE where it has none."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """finals and the values of each difference are in the order in which the runs were given. best: for each
+    metric that can be compared, the positions of the runs with the best value."""
+
+    finals: tuple[Final, ...]
+    differences: tuple[Difference, ...]
+    best: dict[str, tuple[int, ...]]
+
+
+def checked(folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """The runs, each once. DescentError where they are too few or too many to be compared."""
+    once = list(dict.fromkeys(folders))
+    if not FEWEST <= len(once) <= MOST:
+        raise DescentError(f"{FEWEST} to {MOST} runs can be compared, not {len(once)}")
+    return once
+
+
+def compared(folders: Sequence[RunFolder]) -> Comparison:
+    """The runs as they are now. One whose files can't be read has a `problem`, and hides no other."""
+    return beside([side(folder) for folder in folders])
+
+
+def side(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Side:
+    """What there is to compare of one run. state, events: as results.summary takes them."""
+    return Side(final(folder, state, events), settings_of(folder, events))
+
+
+def beside(sides: Sequence[Side]) -> Comparison:
+    """What the runs have come to, and where they differ."""
+    finals, settings = tuple(each.final for each in sides), [each.settings for each in sides]
+    return Comparison(finals, tuple(differences(settings)), best(finals, settings))
+
+
+# --- finals ---
+
+
+def final(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Final:
+    """What the run has come to so far. state, events: as results.summary takes them."""
+    try:
+        reached, origin = summary(folder, state, events), folder.origin()
+        # Of candidates that were compared, the one that won stands for the run.
+        told = reached.get("winner", reached)["metrics"]
+        metrics = {key: value for key, value in told.items() if value is not None}
+        return Final(
+            folder,
+            reached["state"],
+            reached["step"],
+            reached["epoch"],
+            reached["seconds"],
+            metrics,
+            (str(origin["run"]), int(origin["step"])) if origin is not None else None,
+        )
+    except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+        return Final(folder, "damaged", problem=why_damaged(error))
+
+
+def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[str, tuple[int, ...]]:
+    """For each metric, the positions of the best. Nothing where the data differ, or of losses where the loss does,
+    or where there is nothing to choose from."""
+    found: dict[str, tuple[int, ...]] = {}
+    if len({each.get("data.name") for each in settings}) > 1:
+        return found
+    same_loss = len({each.get("loss.name") for each in settings}) == 1
+    for key, greatest in METRICS.items():
+        values = {place: final.metrics[key] for place, final in enumerate(finals) if key in final.metrics}
+        if len(set(values.values())) > 1 and (same_loss or key.endswith("accuracy")):
+            top = (max if greatest else min)(values.values())
+            found[key] = tuple(place for place, value in values.items() if value == top)
+    return found
+
+
+# --- settings ---
+
+
+def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
+    """Every setting by its dotted key, as text: as the run was started, and behind an arrow what was set since.
+
+    Empty where its preset can't be read. events: as results.summary takes them.
+    """
+    try:
+        stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    settings = {key: show(value) for key, value in stored.items() if key not in _DESCRIBES}
+    for key in settings:
+        if key.endswith(".code"):
+            settings[key] += _hash(folder.path / str(stored[key]).rpartition(":")[0])
+    for key, value in _set_live(folder, events).items():
+        before = settings.get(key)
+        if value != before:
+            settings[key] = value if before is None else f"{before} → {value}"
+    return settings
+
+
+def _hash(file: Path) -> str:
+    """Two runs may have different code under the same name."""
+    try:
+        return f" #{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+    except OSError:
+        return ""
+
+
+def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
+    """What was last set while the run trained, by key."""
+    found: dict[str, str] = {}
+    try:
+        events = folder.events() if events is None else events
+    except (OSError, ValueError, KeyError):
+        return found
+    own = False
+    for event in events:
+        # Ahead of its first state lies what a fork has of its parent: its preset says so already, where it can.
+        own = own or event.get("event") == "state"
+        if event.get("event") != "command" or event.get("command") != "set":
+            continue
+        for edit in map(str, (event.get("arguments") or {}).get("edits", ())):
+            if own or not is_of_presets(edit):
+                given, _ = parse([edit])
+                key, _, value = edit.partition("=")  # of one member alone, such as "@3 optimizer.lr=0.1"
+                found |= {".".join(o.path): show(o.value) for o in given} or {clean(key): clean(value)}
+    return found
+
+
+def differences(settings: Sequence[dict[str, str]]) -> list[Difference]:
+    """The keys in which the settings are not all the same, in the order of the first that has them."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    rows = [Difference(key, tuple(each.get(key, NONE) for each in settings)) for key in keys]
+    return [row for row in rows if len(set(row.values)) > 1]
+
+
+# --- relatives ---
+
+
+def relatives(folder: RunFolder, known: Sequence[Path]) -> list[Path]:
+    """Of the known runs the one that this one is a fork of, then its own forks."""
+    origins = {path: _origin(path) for path in known}
+    own = _origin(folder.path)
+    parent = [path for path in known if own is not None and _is(path, own)]
+    return parent + [path for path, origin in origins.items() if origin is not None and _is(folder.path, origin)]
+
+
+def _origin(path: Path) -> dict[str, Any] | None:
+    try:
+        return RunFolder(path).origin()
+    except (OSError, ValueError):
+        return None
+
+
+def _is(path: Path, origin: dict[str, Any]) -> bool:
+    """Whether the origin means this run; a folder that was moved is still known by its id."""
+    there = Path(str(origin.get("dir", "")))
+    return path.resolve() == there.resolve() or (path.name == origin.get("run") and not there.exists())
+
+
+# --- as text ---
+
+
+def origin_text(final: Final) -> str:
+    """fork of parent @ step 7,150; nothing for a run that is no fork."""
+    if final.parent is None:
+        return ""
+    return f"fork of {clean(final.parent[0])} @ step {final.parent[1]:,}"
+
+
+def metric_text(found: Comparison, key: str, place: int) -> str:
+    """A run's number with a star where it is the best; one cell for the star in any case."""
+    value = found.finals[place].metrics.get(key)
+    text = NONE if value is None else f"{value:.1%}" if key.endswith("accuracy") else number(value)
+    return text + ("*" if place in found.best.get(key, ()) else " ")
+
+
+def found(words: Sequence[str], runs_dir: Path | None) -> list[RunFolder]:
+    """The runs that the words name. DescentError where one names none, or where they are too few or too many."""
+    runs = paths.runs_dir(runs_dir)
+    return checked([RunFolder(find.find_run(word, runs)) for word in words])

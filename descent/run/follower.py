@@ -1,0 +1,328 @@
+"""Looking at a run as it grows: a look costs what is new, and only the columns that were asked for take memory.
+
+Looking at a run as it grows, at the same cost, and in much the same memory, for a thousand steps and for millions.
+
+`follower.py` takes up what is new in the run folder: events (`history.py`) and rows (`segments.py`: which are valid).
+The columns asked for become series, drawn from their blocks' extremes (`pyramid.py`, in arrays of `growing.py`);
+`rising.py` looks up times, `tail.py` finds last numbers alone, `gist.py` keeps the events that results are read off.
+
+Of a growing log the events that a run's results are read off: what later ones have made worthless is let go.
+
+The last number of a series, for those who want no more: it takes no memory, and of the past only a short look.
+"""
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.run.events import History
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, Segment, generations, valid
+from descent.run.series import MinMaxPyramid
+from descent.run.state import State, host_of, state_now
+
+AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take more memory
+
+Member = int | Literal["low", "mean", "high"]  # one of the members, or what they have in common
+Key = tuple[str, Member]
+
+
+class LastValues:
+    """latest: the last value that is not NaN; None where there is none among those that it was given."""
+
+    def __init__(self) -> None:
+        self.latest: float | None = None
+        self._room = np.empty(0, np.float32)
+
+    def room(self, count: int) -> NDArray[np.float32]:
+        """(count,) for the next steps, to be written to."""
+        self._room = np.empty(count, np.float32)
+        return self._room
+
+    def filled(self, count: int) -> None:
+        """The first `count` of the room last given are values now; it is given up."""
+        measured = np.flatnonzero(~np.isnan(self._room[:count]))
+        if len(measured):
+            self.latest = float(self._room[measured[-1]])
+        self._room = np.empty(0, np.float32)
+
+
+class Follower:
+    """A run folder's rows, events and state as of the last `look`.
+
+    step: rows there are. events: all that happened, less what a resume or a rewind has voided. state: as
+    RunFolder.state. facts and layout: of run.json and metrics.json, empty and None until the run has got so far.
+    ended: the members that train no more, with "diverged" or "stopped early" and the step. What members have in
+    common leaves out those that diverged, all their steps: one that goes to infinity would be all that is seen.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.layout: Layout | None = None
+        self.facts: dict[str, Any] = {}
+        self.step = 0
+        self.state: State = "starting"
+        self.events = History(folder)
+        self.ended: dict[int, tuple[str, int]] = {}
+        self.rewinds = 0  # how often events or rows were voided since this Follower was made
+        self._last_state: dict[str, Any] = {}
+        self._began: dict[str, Any] = {}  # the event of the last start
+        self._generation = -1
+        self._segments: tuple[Segment, ...] = ()  # of the files, as of the last look
+        self._series: dict[Key, MinMaxPyramid] = {}
+        self._tails: dict[Key, LastValues] = {}  # of columns of which only the last number is wanted
+        self.look()
+
+    # --- looking ---
+
+    def look(self) -> bool:
+        """Take up what is new; whether anything is."""
+        before = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
+        if self.layout is None:
+            self.layout = Layout.load(self.folder.path)
+        if not self.facts:
+            self.facts = self.folder.facts()
+        self.state = self._state_now()  # reads the events
+        self._read_rows()
+        now = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
+        return now != before
+
+    def _read_events(self) -> None:
+        diverged, voided = self.diverged, self.events.voided
+        new = self.events.look()
+        for event in new:
+            kind = event.get("event")
+            if kind == "state":
+                self._last_state = event  # no rewind voids one
+                if event.get("state") == "starting":
+                    self._began = event
+            elif kind == "member":
+                self.ended[int(event["member"])] = str(event.get("state")), int(event.get("step", 0))
+        if self.events.voided != voided:
+            members = (event for event in self.events if event.get("event") == "member")
+            self.ended = {int(e["member"]): (str(e.get("state")), int(e.get("step", 0))) for e in members}
+            self.rewinds += self.events.voided - voided
+        if self.diverged != diverged:  # read anew when somebody asks: the rest have other means
+            self._series = {key: series for key, series in self._series.items() if isinstance(key[1], int)}
+            self._tails.clear()
+
+    @property
+    def diverged(self) -> frozenset[int]:
+        """The members that are lost."""
+        return frozenset(member for member, (how, _) in self.ended.items() if how == "diverged")
+
+    @property
+    def host(self) -> str:
+        """As RunFolder.host."""
+        return host_of(self._began, self.facts)
+
+    def _state_now(self) -> State:
+        return state_now(self.folder, self._look_for_state, lambda: self.host)
+
+    def _look_for_state(self) -> dict[str, Any]:
+        self._read_events()
+        return self._last_state
+
+    # --- rows ---
+
+    def _read_rows(self) -> None:
+        files = generations(self.folder.path)
+        if self.layout is None or not files:
+            return
+        newer = [start for number, start, _ in files if number > self._generation]
+        self._generation = files[-1][0]
+        self._segments = valid(files)
+        if newer and min(newer) < self.step:
+            self._truncate(min(newer))
+        for segment in self._segments:
+            self.step = self._read_segment(segment, self.step, {**self._tails, **self._series})
+
+    def _truncate(self, step: int) -> None:
+        self.step = step
+        self.rewinds += 1
+        for pyramid in self._series.values():
+            pyramid.truncate(step)
+        self._tails.clear()  # looked for anew when somebody asks
+
+    def _read_segment(self, segment: Segment, first: int, series: Mapping[Key, MinMaxPyramid | LastValues]) -> int:
+        """Append the rows of a file from step `first` on to `series`; the step that follows the last of them."""
+        if segment.end is not None and segment.end <= first:
+            return first
+        if first < segment.first:  # never by our own hand: rows are synced before a checkpoint
+            first = _pad(series, first, segment.first)
+        there = segment.there(self._width)
+        if not series:
+            first = max(first, there)
+        while first < there:
+            last = min(first + AT_ONCE, there)
+            done = self._copy(segment, first, last, series, [each.room(last - first) for each in series.values()])
+            for each in series.values():
+                each.filled(done)
+            first += done
+            if first < last:
+                break  # the file is gone
+        return _pad(series, first, segment.end) if segment.end is not None and first < segment.end else first
+
+    def _copy(
+        self, segment: Segment, first: int, last: int, keys: Iterable[Key], into: Sequence[NDArray[np.float32]]
+    ) -> int:
+        """Write what steps have of each key into its array of (last - first,); how many rows there were."""
+        done = 0
+        for rows in segment.rows(first, last, self._width):
+            pieces = [room[done : done + len(rows)] for room in into]
+            self._take(rows.reshape(len(rows), self._members, -1), keys, pieces)
+            done += len(rows)
+        return done
+
+    def _again(self, key: Key, first: int, last: int) -> NDArray[np.float32]:
+        """(last - first,) what the files have of a series; NaN where they can no longer be read."""
+        values = np.full(last - first, np.nan, np.float32)
+        for segment in self._segments:
+            begin, end = max(first, segment.first), last if segment.end is None else min(last, segment.end)
+            if begin < end:
+                self._copy(segment, begin, end, [key], [values[begin - first : end - first]])
+        return values
+
+    @property
+    def _members(self) -> int:
+        return len(self.layout.members) if self.layout is not None else 1
+
+    @property
+    def _width(self) -> int:
+        """Numbers of a row."""
+        return self._members * len(self.layout.columns) if self.layout is not None else 0
+
+    def _take(self, rows: NDArray[np.float32], keys: Iterable[Key], into: Iterable[NDArray[np.float32]]) -> None:
+        """Copy what is wanted out of rows, (n, M, columns), into arrays of (n,)."""
+        assert self.layout is not None
+        together = [m for m in range(rows.shape[1]) if m not in self.diverged] or list(range(rows.shape[1]))
+        for (column, member), taken in zip(keys, into, strict=True):
+            values = rows[:, :, self.layout.columns.index(column)]
+            taken[:] = values[:, member] if isinstance(member, int) else _common(values[:, together], member)
+
+    # --- series ---
+
+    def want(self, columns: Iterable[str], *members: Member) -> None:
+        """Ask for several columns, of the first member or of those named, in one pass over the past.
+
+        Those that the run does not have are passed over.
+        """
+        self._register((column, member) for column in columns for member in members or (0,))
+
+    def series(self, column: str, member: Member = 0) -> MinMaxPyramid:
+        """One number a step, kept up to date from now on. Empty, and not kept, where the run has no such column
+        or member, or is not so far that its columns are known."""
+        self._register([(column, member)])
+        return self._series.get((column, member), MinMaxPyramid())
+
+    def band(self, column: str) -> tuple[MinMaxPyramid, MinMaxPyramid, MinMaxPyramid]:
+        """The least, the mean and the greatest over the members."""
+        self._register([(column, "low"), (column, "mean"), (column, "high")])
+        return self.series(column, "low"), self.series(column, "mean"), self.series(column, "high")
+
+    def latest(self, column: str, member: Member = 0) -> float | None:
+        """The last number measured; looked for in the last rows alone where nobody has asked for the series."""
+        key = column, member
+        if key in self._series:
+            return self._series[key].latest()
+        self.want_latest([column], member)
+        return self._tails[key].latest if key in self._tails else None
+
+    def want_latest(self, columns: Iterable[str], member: Member = 0) -> None:
+        """Ask for the last numbers of several columns in one pass over the last rows."""
+        keys = ((column, member) for column in columns)
+        missing = (key for key in keys if key not in self._series and key not in self._tails)
+        new = {key: LastValues() for key in missing if self._has(key)}
+        if new and self.layout is not None:
+            rows = LOOK_BACK // (4 * self._width)
+            self._read_past(new, max(0, self.step - max(1, rows)))
+            self._tails |= new
+
+    def _register(self, keys: Iterable[Key]) -> None:
+        missing = (key for key in keys if key not in self._series and self._has(key))
+        new = {key: MinMaxPyramid(functools.partial(self._again, key)) for key in missing}
+        if not new:
+            return
+        self._read_past(new, 0)
+        self._series |= new
+
+    def _read_past(self, new: Mapping[Key, MinMaxPyramid | LastValues], reached: int) -> None:
+        """Give them the rows from step `reached` to where the others are."""
+        for segment in self._segments:
+            reached = self._read_segment(segment.until(self.step), reached, new)
+
+    def _has(self, key: Key) -> bool:
+        column, member = key
+        if self.layout is None or column not in self.layout.columns:
+            return False
+        return not isinstance(member, int) or 0 <= member < len(self.layout.members)
+
+
+def _pad(series: Mapping[Key, MinMaxPyramid | LastValues], first: int, last: int) -> int:
+    """Rows that a disk lost are gaps, and move no other row."""
+    for each in series.values():
+        each.room(last - first)[:] = np.nan
+        each.filled(last - first)
+    return last
+
+
+def _common(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """values: (n, M). (n,) the least, the mean or the greatest of the finite ones; NaN where none is."""
+    finite = np.isfinite(values)
+    if kind == "mean":
+        count = finite.sum(axis=1)
+        total = np.where(finite, values, 0).sum(axis=1, dtype=np.float64)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    extreme = np.fmin if kind == "low" else np.fmax
+    common: NDArray[np.float32] = extreme.reduce(np.where(finite, values, np.float32(np.nan)), axis=1)
+    return common
+
+
+Event = dict[str, Any]
+
+
+class EventIndex:
+    """A look costs what is new; a resume or a rewind, which voids events, costs all of them once.
+
+    Let go are checkpoints but for the latest, and of each split and member the evaluations that were neither the
+    latest nor, when they came, the best: what early stopping goes by stays.
+    """
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self._forget()
+
+    def _forget(self) -> None:
+        self._voided = self.follower.events.voided
+        self._known = 0  # events that were taken up
+        self._kept: dict[int, Event] = {}  # by their number
+        self._least: dict[object, float] = {}  # loss
+        self._passing: dict[object, int] = {}  # of each kind the latest, where the next one takes its place
+
+    def look(self) -> list[Event]:
+        """Those that count, in the order in which they came, as of the follower's last look."""
+        events = self.follower.events
+        if events.voided != self._voided:
+            self._forget()
+        for event in events[self._known :]:
+            self._add(self._known, event)
+            self._known += 1
+        return list(self._kept.values())
+
+    def _add(self, number: int, event: Event) -> None:
+        if event.get("event") in ("evaluation", "checkpoint"):
+            kind = event["event"], event.get("split"), event.get("member", 0)
+            self._kept.pop(self._passing.pop(kind, -1), None)
+            loss = event.get("loss")
+            if isinstance(loss, int | float) and loss < self._least.get(kind, math.inf):
+                self._least[kind] = loss
+            else:
+                self._passing[kind] = number
+        self._kept[number] = event
+
+
+LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps

@@ -1,0 +1,58 @@
+"""What of a run can be changed while it trains, and live edits: the "key=value" texts that do so, as its checkpoints
+keep them.
+"""
+
+from collections.abc import Sequence
+
+from descent.common.settings import key_of
+
+KEYS = (
+    "lr_scale",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.weight_decay",
+    "model.dropout",
+    "train.clip_norm",
+    "train.batch_size",
+    "train.threads",
+    "train.statistics_every",
+    "data.augment",
+)
+OF_ONE_MEMBER = (
+    "lr_scale",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.beta1",
+    "optimizer.weight_decay",
+    "model.dropout",
+)
+SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
+_MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
+
+
+def mark_of(member: int | None) -> str:
+    """What is put before an edit of this member alone; nothing before one for all."""
+    return "" if member is None else f"{_MARK}{member} "
+
+
+def is_of_presets(edit: str) -> bool:
+    """Whether a preset can hold what a live edit says."""
+    return not edit.startswith(_MARK) and key_of(edit) not in SWITCHES
+
+
+def edits_of(edits: Sequence[str], member: int) -> list[str]:
+    """The live edits that hold for a member, without the mark of those that are for it alone."""
+    mine = mark_of(member)
+    return [text.removeprefix(mine) for text in edits if not text.startswith(_MARK) or text.startswith(mine)]
+
+
+def latest(edits: Sequence[str]) -> list[str]:
+    """Those of `edits` that still hold: the last of each key for all, and of each for a member since then."""
+    kept: dict[str, dict[str, str]] = {}
+    for text in edits:
+        mark, _, rest = text.partition(" ") if text.startswith(_MARK) else ("", "", text)
+        if not mark:
+            kept[key_of(rest)] = {}
+        kept.setdefault(key_of(rest), {})[mark] = text
+    return [text for of_key in kept.values() for text in of_key.values()]

@@ -1,0 +1,39 @@
+"""How far a run is, and where it tells so while it trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The numbers of this moment."""
+
+    step: int = 0
+    total_steps: int = 0
+    epoch: int = 0  # the one under way, from 1
+    epochs: int | None = None
+    steps_per_second: float | None = None
+    lr: float | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    grad_norm: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training to go: what evaluations and pauses took does not count."""
+        if not self.steps_per_second:
+            return None
+        return (self.total_steps - self.step) / self.steps_per_second
+
+
+class Display(Protocol):
+    """Where a worker tells of its run. Neither method waits."""
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+
+    def watch(self, progress: Callable[[], Progress]) -> None:
+        """Show from now on what `progress` returns. It is called from another thread."""

@@ -1,0 +1,86 @@
+import itertools
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from descent.common.files import JsonLinesReader
+from descent.run.folder import STARTING_GRACE, RunFolder, _is_silent, _states
+from descent.run.lock import worker_pid
+
+State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
+ALIVE = ("starting", "running", "paused")
+
+
+class StateReader:
+    """A run's state and host, for who asks again and again: the first look reads the end of the log, as much of it as
+    tells them, and each other look what is new. No rewind voids either.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._begin()
+
+    def _begin(self) -> None:
+        self._log = JsonLinesReader(self._run.events_file)
+        self._earlier: Iterator[dict[str, Any]] | None = None  # states before the first look, the latest first
+        self._last: dict[str, Any] = {}
+        self._began: dict[str, Any] = {}
+
+    def state(self) -> State:
+        """As RunFolder.state."""
+        return state_now(self._run, self._look, self._host)
+
+    def host(self) -> str:
+        """As RunFolder.host."""
+        self._look()
+        return self._host()
+
+    def _look(self) -> dict[str, Any]:
+        """Take up what is new. The last event that says a state; empty before the first."""
+        if self._log.is_cut():
+            self._begin()  # another run of the same name
+        if self._earlier is None:
+            self._earlier = _states(self._log.read_back(b'"state"'))
+        for event in _states(self._log.read()):
+            self._last = event
+            if event.get("state") == "starting":
+                self._began = event
+        if not self._last:
+            self._last = next(self._earlier, {})
+        return self._last
+
+    def _host(self) -> str:
+        if not self._began:
+            known = itertools.chain([self._last], self._earlier or ())
+            self._began = next((event for event in known if event.get("state") == "starting"), {})
+        return host_of(self._began, {} if self._began.get("host") else self._run.facts())
+
+
+def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The machine that trained a run last; this one's name until it is known.
+
+    began: the event of its last start, which a rewind does not void. facts: run.json, which tells of the first start.
+    """
+    return str(began.get("host") or facts.get("host") or socket.gethostname())
+
+
+def state_now(run: RunFolder, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
+    """The last state written, unless the worker that wrote it is gone.
+
+    last: reads the log to its end, and returns the event that says the state; an empty one before the first.
+    """
+    for _ in range(2):  # a worker that has just ended wrote so before it let go of its lock
+        written = last()
+        state: State = written.get("state", "starting")
+        if state not in ALIVE:
+            return state
+        if host() != socket.gethostname():
+            return "lost" if _is_silent(run) else state
+        if worker_pid(run.path) is not None:
+            return state
+    try:
+        since = float(written["time"] if written else run.path.stat().st_mtime)
+    except OSError:
+        return "lost"  # the folder is gone
+    return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"

@@ -1,0 +1,75 @@
+"""The command line, put together from cli_*.py. A command is a few lines: what it does is elsewhere, and is imported
+when it is asked for.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from engine.cli.lab import lab_app
+from engine.cli.live import live_app
+from engine.cli.presets import data_app, presets_app
+from engine.cli.runs import runs_app
+from engine.cli.study import study_app
+from engine.cli.train import train_app
+
+# Plain help: Rich would take a third of the time that `descent --help` has.
+app = typer.Typer(
+    name="descent",
+    help="A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from descent.common.paths import version
+
+        print(f"descent {version()}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def descent(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> int:
+    if context.invoked_subcommand is not None:
+        return 0
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(context.get_help())
+    import tui
+
+    return tui.open_console()
+
+
+app.add_typer(train_app)
+app.add_typer(runs_app)
+app.add_typer(live_app)
+app.add_typer(presets_app, name="presets")
+app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
+app.add_typer(lab_app, name="lab")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    from descent.common.exit import end
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return end(lambda: app_command(words), as_json="--json" in words)
+
+
+def app_command(words: list[str]) -> object:
+    """The command that `words` ask for; its exit code, or whatever it raises."""
+    return typer.main.get_command(app).main(words, prog_name="descent", standalone_mode=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

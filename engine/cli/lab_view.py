@@ -1,0 +1,328 @@
+"""What the lab commands print: texts of labs drawn on a terminal, and as they are written elsewhere.
+
+What `lab check` prints: each criterion with its value and threshold, predictions beside results, what is next.
+"""
+
+import csv
+import io
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from descent.common import stdio
+from descent.common.errors import DescentError, ExitCode
+from descent.common.files import write_atomically
+from descent.common.i18n import Language, Message
+from descent.common.stdio import plain
+from descent.common.text import clean, shorten
+from engine.cli import tables
+from engine.labs import flow, library, progress
+from engine.labs.flow import next_commands
+from engine.labs.format import Prediction, Solution
+from engine.labs.grading import check
+from engine.labs.library import BrokenLab, Lab, find_lab
+from engine.labs.messages import say
+from engine.labs.progress import Progress
+from engine.labs.verdict import against, shown
+from engine.labs.verify import Row, verified
+
+LONGEST_LINE = 100  # cells; longer lines are hard to read
+_MARKS = {"new": " ", "started": "·", "passed": "✓", "broken": "✗"}
+
+
+def print_line(text: str = "") -> None:
+    """A line, without characters that a terminal would obey."""
+    print(plain(clean(text), sys.stdout.encoding))
+
+
+def print_text(text: str) -> None:
+    """A text in Markdown: drawn on a terminal, else as it is."""
+    cleaned = "\n".join(clean(line.expandtabs()) for line in text.strip().split("\n"))
+    if not sys.stdout.isatty():
+        print(plain(cleaned, sys.stdout.encoding))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(width=min(stdio.width(), LONGEST_LINE), highlight=False)
+    with console.capture() as captured:
+        console.print(Markdown(cleaned, hyperlinks=False))
+    drawn = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    print(plain(drawn, sys.stdout.encoding))
+
+
+def print_heading(text: str) -> None:
+    """A heading between parts of what is printed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    print()
+    Console(width=stdio.width(), highlight=False).print(Text(plain(clean(text), sys.stdout.encoding), style="bold"))
+
+
+# --- the list ---
+
+
+def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, language: Language, *, as_json: bool) -> None:
+    """Every lab with its state, by topic in the order of the course; the broken ones last."""
+    if as_json:
+        tables.print_json({"labs": [_as_json(lab, progress, language) for lab in found]})
+        return
+    if not found:
+        print_line(say("no labs", language))
+        return
+    whole = [lab for lab in found if isinstance(lab, Lab)]
+    topics = list(dict.fromkeys(lab.model.topic for lab in whole))
+    rows: list[tuple[str, ...]] = []
+    for topic in topics:
+        rows.append(("", say(topic, language), "", "", ""))
+        rows += [_row(lab, progress, language) for lab in whole if lab.model.topic == topic]
+    head = ("", say("lab", language), say("title", language), say("attempts", language), say("best", language))
+    if rows:
+        tables.print_table(head, rows, right=head[3:], whole=head[:2])
+    for lab in found:
+        if isinstance(lab, BrokenLab):
+            print_line(f"{_MARKS['broken']}  {lab.id}: {say('broken', language, error=lab.error.splitlines()[0])}")
+
+
+def _row(lab: Lab, progress: Progress, language: Language) -> tuple[str, ...]:
+    record = progress.of(lab.id)
+    attempts = str(record.count) if record.count else ""
+    best = f"{record.best:.0%}" if record.best is not None else ""
+    return _MARKS[record.state], f"  {lab.id}", lab.text("title", language), attempts, best
+
+
+def _as_json(lab: Lab | BrokenLab, progress: Progress, language: Language) -> dict[str, Any]:
+    record = progress.of(lab.id)
+    entry: dict[str, Any] = {"id": lab.id, "title": "", "topic": "", "state": record.state}
+    if isinstance(lab, Lab):
+        entry |= {"title": lab.text("title", language), "topic": lab.model.topic}
+    else:
+        entry |= {"state": "broken", "error": lab.error}
+    return entry | {"attempts": record.count, "best": record.best}
+
+
+# --- one lab ---
+
+
+def show_lab(lab: Lab, language: Language) -> None:
+    """What the lab is about, and what is to be done."""
+    model = lab.model
+    topic = say(model.topic, language)
+    print_heading(f"{model.title.of(language)}  ({topic}, {say('minutes', language, minutes=model.minutes)})")
+    print()
+    print_text(model.text.of(language))
+    print_heading(say("tasks", language))
+    print_text("\n".join(f"{n}. {task.text.of(language)}" for n, task in enumerate(model.tasks, 1)))
+
+
+def show_question(question: Prediction, language: Language) -> None:
+    """A question to predict, its choices by number, and what an answer looks like."""
+    print()
+    print_text(question.text.of(language))
+    for place, choice in enumerate(question.choices, 1):
+        print_line(f"  {place}  {choice.text.of(language)}  ({choice.id})")
+    print_line(f"  {question.id}: {flow.expected(question, language)}")
+
+
+def ask(lab: Lab, progress: Progress, language: Language) -> dict[str, Any]:
+    """Ask what is still to be predicted, one question after the other; the answers by their keys.
+
+    DescentError where nobody can answer.
+    """
+    questions = flow.unanswered(lab, progress)
+    if not questions:
+        print_line(say("nothing to predict", language))
+    elif not sys.stdin.isatty():
+        for question in questions:
+            show_question(question, language)
+        line = flow.predict_line(lab, progress)
+        raise DescentError(say("give predictions", language, id=lab.id, line=line))
+    return {question.id: _asked(question, language) for question in questions}
+
+
+def _asked(question: Prediction, language: Language) -> Any:
+    show_question(question, language)
+    while True:
+        try:
+            return flow.answer(question, input(f"  {question.id} = "), language=language)
+        except DescentError as error:
+            print_line(f"  {error}")
+        except EOFError:  # Ctrl-D: nothing is kept
+            raise KeyboardInterrupt from None
+
+
+def show_predictions(lab: Lab, progress: Progress, language: Language) -> None:
+    """What the learner has predicted."""
+    made = progress.of(lab.id).predictions
+    if made:
+        print_heading(f"{say('your predictions', language)} ({say('predictions final', language)})")
+    for question in lab.model.predictions:
+        if question.id in made:
+            print_line(f"  {question.id} = {flow.shown_answer(made[question.id])} {question.unit}".rstrip())
+
+
+def show_hint(level: int, text: str, language: Language) -> None:
+    print_heading(say("hint", language, level=level, of=flow.LEVELS))
+    print_text(text)
+
+
+def show_explanation(text: str, language: Language) -> None:
+    print_heading(say("explanation", language))
+    print_text(text)
+
+
+def show_solution(lab: Lab, solution: Solution, language: Language) -> None:
+    """The reference solution: what it sets, why, and its code."""
+    print_heading(f"{say('solution', language)}: {lab.model.title.of(language)}")
+    print()
+    print_text(solution.text.of(language))
+    changes = [(None, solution.set), *((name, part.set) for name, part in solution.parts.items())]
+    print_heading(say("changes", language))
+    for part, texts in changes:
+        if part is not None and texts:
+            print_line(say("part", language, name=part))
+        for text in texts:
+            print_line(f"  --set {text}")
+    if not any(texts for _, texts in changes):
+        print_line(f"  {say('no changes', language)}")
+    if lab.solution_code is not None:
+        print_heading(f"{lab.id}.py")
+        print_text(f"```python\n{lab.solution_code.read_text(encoding='utf-8').rstrip()}\n```")
+
+
+def show_written(files: Sequence[Path], language: Language) -> None:
+    for file in files:
+        print_line(f"{say('written', language)}: {file.name}")
+
+
+# --- what comes next ---
+
+
+def show_next(lab: Lab | None, progress: Progress, language: Language) -> None:
+    """The lab to go on with, what comes next in it, and the command for it."""
+    if lab is None:
+        print_line(say("all passed" if library.labs() else "no labs", language))
+        return
+    print_heading(f"{say('next', language)}: {lab.id} – {lab.model.title.of(language)}")
+    rows = [(command, say(text, language)) for command, text in next_commands(lab, progress)]
+    for command, text in rows:
+        print_line(f"  {command:<{max(len(command) for command, _ in rows)}}  {text}")
+
+
+_MOST_PRINTED = 10  # lines of what the learner's code printed
+_BONUS = Message("bonus", "추가 과제")
+_PASSED = Message("Passed: all {of} criteria are met.", "통과했습니다. 조건 {of}개를 모두 만족합니다.")
+_NOT_YET = Message(
+    "Not yet: {met} of {of} criteria are met.", "아직 통과하지 못했습니다. 조건 {of}개 중 {met}개를 만족합니다."
+)
+_PREDICTED = Message("Predicted, and what came out", "예측과 실제 결과")
+_PRINTED = Message("What your code printed", "내 코드의 출력")
+_TRAINING = Message("training {what} …", "학습 중: {what} …")
+_PROBLEM = Message("Could not be graded in full", "일부를 채점하지 못했습니다")
+
+
+def show_verdict(verdict: Mapping[str, Any], lab: Lab, language: Language) -> None:
+    """A whole verdict, as Verdict.as_json has it."""
+    said_once: set[str] = set()  # data that are missing are in the way of many a criterion
+    for one in verdict["checks"]:
+        show_check(one, language, silent=one["error"] in said_once)
+        said_once.add(one["error"])
+    compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result is not what it will be
+    if compared:
+        print_heading(_PREDICTED.in_(language))
+    for one in compared:
+        print_line(f"  {one['id']}: {shown(one['predicted'])}  →  {shown(one['result'])}")
+    lines = verdict["printed"].splitlines()
+    if lines:
+        print_heading(_PRINTED.in_(language))
+    for line in [*lines[:_MOST_PRINTED], *(["…"] if len(lines) > _MOST_PRINTED else [])]:
+        print_line(f"  | {shorten(clean(line), shutil.get_terminal_size().columns - 6)}")
+    if verdict["problem"]:
+        print_heading(_PROBLEM.in_(language))
+        for line in verdict["problem"].splitlines():
+            print_line(line)
+    print_line()
+    sentence = _PASSED if verdict["passed"] else _NOT_YET
+    print_line(sentence.with_(met=verdict["met"], of=verdict["of"]).in_(language))
+    show_next(lab, progress.load(), language)
+
+
+def show_check(check: Mapping[str, Any], language: Language, *, silent: bool = False) -> None:
+    """A criterion: met or not, its text; below it the value against the threshold, or what went wrong.
+
+    silent: what went wrong was said already.
+    """
+    bonus = f" ({_BONUS.in_(language)})" if check["bonus"] else ""
+    print_line(f"{'✓' if check['passed'] else '✗'} {check['text']}{bonus}")
+    if check["error"]:
+        print_line("    …" if silent else f"    {check['error']}")
+    elif check["value"] is not None and not isinstance(check["value"], bool):
+        print_line(f"    {against(check, language)}")
+
+
+def tell_verdict(language: Language) -> Callable[[str, str], None]:
+    """Says on stderr which graded run is being trained."""
+
+    def told(stage: str, what: str) -> None:
+        if stage == "training":
+            stdio.say(_TRAINING.with_(what=what).in_(language), sys.stderr)
+
+    return told
+
+
+def grade_lab(lab_id: str, language: Language, as_json: bool) -> int:
+    """Grade, print the verdict; the exit code."""
+    from engine.cli import tables
+
+    tell = None if as_json or not sys.stderr.isatty() else tell_verdict(language)
+    found = check(lab_id, language, tell=tell)
+    if as_json:
+        tables.print_json(found)
+    else:
+        show_verdict(found, find_lab(lab_id), language)
+    return int(found["exit_code"])
+
+
+_NO_SANDBOX = (
+    "descent: code that was handed in runs under limits of time and memory, but with all that you may do here: "
+    "this is no sandbox"
+)
+
+
+def verify_handins(
+    folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool, language: Language
+) -> int:
+    """Print a table of all hand-ins; 0 where all agree, else 1."""
+    if allow_code:
+        stdio.say(_NO_SANDBOX, sys.stderr)
+    rows = [verified(folder, allow_code=allow_code, language=language) for folder in folders]
+    if as_json:
+        tables.print_json({"handins": [asdict(row) for row in rows]})
+    else:
+        cells = [(row.name, row.lab, row.handed_in, row.ours, row.outcome, row.why) for row in rows]
+        tables.print_table(
+            ("HAND-IN", "LAB", "HANDED IN", "OURS", "OUTCOME", "WHY"), cells, whole=("HAND-IN", "OUTCOME")
+        )
+    if table is not None:
+        try:
+            write_atomically(table, _csv(rows).encode())
+        except OSError as error:
+            raise DescentError(f"--csv {clean(str(table))} can't be written: {error.strerror}") from None
+    return ExitCode.DONE if all(row.outcome == "agrees" for row in rows) else ExitCode.CHECK_FAILED
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*Row.__dataclass_fields__])
+    writer.writeheader()
+    writer.writerows({key: _no_formula(value) for key, value in asdict(row).items()} for row in rows)
+    return text.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """A spreadsheet would run what begins so."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,253 @@
+"""A metric against what varies, drawn with braille dots, or with ASCII where the terminal has no more."""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from descent.common import stdio
+from descent.common.errors import DescentError
+from descent.common.numbers import number, word
+from descent.common.text import did_you_mean, short_names, show
+from engine.study.folder import Study
+from engine.study.results import METRICS, Point
+from engine.study.vary import label
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+_SPLITS = ("test", "val", "train")  # the one that says most first
+_MARKS = "●▲■◆▼★"
+_ASCII_MARKS = "ox+*#@"
+_STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # a second sign: each line has a mark of its own
+_ROWS = 13
+_WIDEST = 100
+_PIPED = 80
+_LOGARITHMIC = 20  # a range of this ratio and more is drawn on a logarithmic axis
+_DOT = {(0, 0): 1, (0, 1): 2, (0, 2): 4, (1, 0): 8, (1, 1): 16, (1, 2): 32, (0, 3): 64, (1, 3): 128}
+
+
+class Place(NamedTuple):
+    """x: 0 to 1 along the axis. y: a mean, and std its standard deviation over the repeats, where there are some."""
+
+    x: float
+    y: float
+    std: float | None
+
+    def ends(self) -> tuple[float, ...]:
+        """Of the bar that shows the spread; the mean alone where there is none."""
+        return (self.y - self.std, self.y + self.std) if self.std else (self.y,)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """name, and its points by x."""
+
+    name: str
+    points: tuple[Place, ...]
+
+
+def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str | None) -> "Text | None":
+    """The study's curve; None where fewer than two points have numbers. DescentError for a wrong `metric` or `by`."""
+    key, wanted = _key(study, points, by), _metrics(points, metric)
+    if key is None or not wanted:
+        return None
+    points = [point for point in points if any(name in point.metrics for name in wanted)]
+    places, ticks = _places(points, key)
+    others = [axis.key for axis in study.axes if axis.key != key and len(axis.values) > 1]
+    if key == "parameters":  # those are what the lists come to
+        others = [other for other in others if not _is_shape(points, other)]
+    if others:  # a line for each combination of the other keys, of one split
+        wanted = wanted[:1]
+    curves = _curves(points, places, wanted, others)
+    if max((len(curve.points) for curve in curves), default=0) < 2:
+        return None
+    shown = curves[: len(_MARKS)]
+    more = f" (the first {len(shown)} of {len(curves)})" if len(curves) > len(shown) else ""
+    what = wanted[0].replace("_", " ") if len(wanted) == 1 else wanted[0].partition("_")[2]
+    title = f"{what} by {short_names([key])[key]}{more}"
+    return _Plot(shown, ticks, title).text()
+
+
+# --- what is drawn ---
+
+
+def _key(study: Study, points: Sequence[Point], by: str | None) -> str | None:
+    """What goes along: `by`, else the key of most values; for lists, the number of parameters that they come to."""
+    axes = sorted(study.axes, key=lambda axis: -len(axis.values))
+    keys = [axis.key for axis in axes if len(axis.values) > 1]
+    sizes = len({point.parameters for point in points} - {None}) > 1
+    allowed = [*keys, "parameters"]
+    if by is not None:
+        meant = [key for key in keys if by in (key, key.rpartition(".")[2])]
+        if by == "parameters" or len(meant) == 1:
+            return by if by == "parameters" else meant[0]
+        raise DescentError(f"--by {show(by)}: must be one of {', '.join(allowed)}{did_you_mean(by, allowed)}")
+    if not keys:
+        return None
+    return "parameters" if sizes and _is_shape(points, keys[0]) else keys[0]
+
+
+def _is_numeric(points: Sequence[Point], key: str) -> bool:
+    return all(isinstance(p.values[key], int | float) and not isinstance(p.values[key], bool) for p in points)
+
+
+def _is_shape(points: Sequence[Point], key: str) -> bool:
+    return any(isinstance(point.values[key], list) for point in points)
+
+
+def _metrics(points: Sequence[Point], metric: str | None) -> list[str]:
+    """The metrics asked for, as far as they are there: one, or `loss` or `accuracy` of every split."""
+    allowed = ["loss", "accuracy", *METRICS]
+    if metric is not None and metric not in allowed:
+        raise DescentError(
+            f"--metric {show(metric)}: must be one of {', '.join(allowed)}{did_you_mean(metric, allowed)}"
+        )
+    wanted = [metric] if metric in METRICS else [f"{split}_{metric or 'loss'}" for split in _SPLITS]
+    return [name for name in wanted if any(name in point.metrics for point in points)]
+
+
+def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[tuple[float, str]]]:
+    """Where each point lies along the axis, from 0 to 1, and the axis' labels."""
+    values: dict[int, Any] = {p.index: p.parameters if key == "parameters" else p.values[key] for p in points}
+    values = {index: value for index, value in values.items() if value is not None}
+    if key == "parameters" or _is_numeric(points, key):
+        scale = _Scale([float(value) for value in values.values()])
+        places = {index: scale.share(float(value)) for index, value in values.items()}
+        return places, sorted({(places[index], number(float(value))) for index, value in values.items()})
+    labels = list(dict.fromkeys(word(value) for value in values.values()))
+    at = {name: place / max(1, len(labels) - 1) for place, name in enumerate(labels)}
+    return {index: at[word(value)] for index, value in values.items()}, [(at[name], name) for name in labels]
+
+
+def _curves(
+    points: Sequence[Point], places: dict[int, float], metrics: Sequence[str], others: list[str]
+) -> list[Curve]:
+    found: dict[str, list[Place]] = {}
+    for metric in metrics:
+        for point in points:
+            spread = point.metrics.get(metric)
+            if spread is None or point.index not in places or not math.isfinite(spread.mean):
+                continue
+            name = label({key: point.values[key] for key in others}) or metric.partition("_")[0]
+            found.setdefault(name, []).append(Place(places[point.index], spread.mean, spread.std))
+    return [Curve(name, tuple(sorted(at))) for name, at in found.items()]
+
+
+# --- how ---
+
+
+class _Scale:
+    """Values onto 0 … 1, by their logarithms where they are positive and their range is wide."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        low, high = min(values), max(values)
+        self.is_log = low > 0 and high / low >= _LOGARITHMIC
+        self._low, self._high = self._of(low), self._of(high)
+
+    def _of(self, value: float) -> float:
+        return math.log(value) if self.is_log else value
+
+    def share(self, value: float) -> float:
+        span = self._high - self._low
+        return (self._of(value) - self._low) / span if span else 0.5
+
+    def value(self, share: float) -> float:
+        value = self._low + share * (self._high - self._low)
+        return math.exp(value) if self.is_log else value
+
+
+class _Plot:
+    """Cells of 2 × 4 dots, each with the style of the line drawn last; marks lie over them."""
+
+    def __init__(self, curves: Sequence[Curve], ticks: Sequence[tuple[float, str]], title: str) -> None:
+        self._unicode = stdio.has_unicode(sys.stdout.encoding)
+        self._marks = _MARKS if self._unicode else _ASCII_MARKS
+        self._curves, self._ticks, self._title = curves, ticks, title
+        places = [place for curve in curves for place in curve.points]
+        low = min(place.y for place in places)
+        # A bar that would reach below 0, where no mean is, is cut: it would cost the logarithmic axis.
+        ends = [end for place in places for end in place.ends() if end > 0 or low <= 0]
+        self._scale = _Scale([*ends, *(place.y for place in places)])
+        self._has_bars = any(place.std for place in places)
+        every = max(1, (_ROWS - 1) // 4)
+        self._labels = {row: number(self._scale.value(1 - row / (_ROWS - 1))) for row in range(0, _ROWS, every)}
+        self._margin = max(map(len, self._labels.values()))
+        wide = stdio.width() if sys.stdout.isatty() else _PIPED
+        self._columns = max(10, min(wide, _WIDEST) - self._margin - 3)
+        self._dots: dict[tuple[int, int], int] = {}
+        self._styles: dict[tuple[int, int], str] = {}
+        self._signs: dict[tuple[int, int], str] = {}
+
+    def text(self) -> "Text":
+        from rich.text import Text
+
+        for number_, curve in reversed(list(enumerate(self._curves))):  # the first one lies on top
+            self._draw(curve, self._marks[number_], _STYLES[number_])
+        legend = Text.assemble((self._title, "bold"), "   ")
+        for number_, curve in enumerate(self._curves):
+            legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
+        if self._has_bars:
+            legend.append("bars: ± std" if self._unicode else "bars: +- std", "dim")
+        lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]
+        for line in lines:
+            line.rstrip()
+        return Text("\n").join(lines)
+
+    def _draw(self, curve: Curve, mark: str, style: str) -> None:
+        wide, high = (2, 4) if self._unicode else (1, 1)
+        at = [(round(place.x * (self._columns * wide - 1)), self._height(place.y, high)) for place in curve.points]
+        for (x, _), place in zip(at, curve.points, strict=True):
+            heights = [self._height(end, high) for end in place.ends()]
+            for y in range(min(heights), max(heights) + 1):
+                self._dot(x, y, style)
+        for (x0, y0), (x1, y1) in pairwise(at):
+            steps = max(abs(x1 - x0), abs(y1 - y0), 1)
+            for step in range(steps + 1):
+                self._dot(round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps), style)
+        for x, y in at:
+            self._signs[x // wide, y // high] = mark
+            self._styles[x // wide, y // high] = style
+
+    def _height(self, y: float, high: int) -> int:
+        """In dots from the top, within the plot."""
+        share = self._scale.share(y) if y > 0 or not self._scale.is_log else 0.0
+        return round((1 - min(1.0, max(0.0, share))) * (_ROWS * high - 1))
+
+    def _dot(self, x: int, y: int, style: str) -> None:
+        wide, high = (2, 4) if self._unicode else (1, 1)
+        cell = (x // wide, y // high)
+        if self._styles.get(cell) != style:
+            self._dots[cell] = 0
+        self._dots[cell] |= _DOT[x % wide, y % high]
+        self._styles[cell] = style
+
+    def _row(self, row: int) -> "Text":
+        from rich.text import Text
+
+        tick = ("┤" if self._unicode else "|") if row in self._labels else ("│" if self._unicode else "|")
+        line = Text(f"{self._labels.get(row, ''):>{self._margin}} {tick}")
+        for column in range(self._columns):
+            cell = (column, row)
+            dots = chr(0x2800 + self._dots.get(cell, 0)) if self._unicode else "."
+            line.append(self._signs.get(cell) or (dots if self._dots.get(cell) else " "), self._styles.get(cell))
+        return line
+
+    def _axis(self) -> list[str]:
+        """The line below, and as many of its labels as have room."""
+        across = ["─" if self._unicode else "-"] * self._columns
+        below = [" "] * (self._columns + 1)
+        free = 0
+        for share, text in self._ticks:
+            column = round(share * (self._columns - 1))
+            begin = max(0, min(column - len(text) // 2, len(below) - len(text)))
+            if begin < free or len(text) > len(below):
+                continue
+            across[column] = "┬" if self._unicode else "+"
+            below[begin : begin + len(text)] = text
+            free = begin + len(text) + 2
+        corner = "└" if self._unicode else "+"
+        return [f"{'':>{self._margin}} {corner}{''.join(across)}", f"{'':>{self._margin}}  {''.join(below)}"]

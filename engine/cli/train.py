@@ -1,0 +1,182 @@
+"""`descent run` and the like: what starts a run, or opens its screen, each a few lines, as in cli.py."""
+
+from typing import Annotated
+
+import typer
+
+from engine.cli.options import (
+    AllowCode,
+    Ascii,
+    DataRoot,
+    Detached,
+    Draws,
+    Folds,
+    Fps,
+    Json,
+    Overrides,
+    Quiet,
+    Repeats,
+    Run,
+    RunsDir,
+    Sweep,
+    Theme,
+    step_number,
+)
+
+train_app = typer.Typer()
+
+
+@train_app.command()
+def run(
+    preset: Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")],
+    *,
+    overrides: Overrides = None,
+    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")] = None,
+    resume_if_exists: Annotated[
+        bool, typer.Option("--resume-if-exists", help="Go on with the run --id NAME where there is one.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = None,
+    repeats: Repeats = None,
+    folds: Folds = None,
+    sweep: Sweep = None,
+    draws: Draws = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data where they are missing.")] = False,
+    allow_code: AllowCode = False,
+    detached: Detached = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a preset here and now, or in the background."""
+    from engine.launch import start
+    from engine.launch.options import Options
+    from engine.preset.sweep import words
+
+    settings = [*(overrides or []), *words(repeats, folds, sweep or [], draws)]
+    settings += [f"train.device={device}"] if device else []
+    options = Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
+    if detached:
+        start.print_started(start.detach(preset, settings, options), as_json=as_json)
+        return 0
+    return start.run(preset, settings, options, resume_if_exists=resume_if_exists)
+
+
+@train_app.command()
+def console(
+    preset: Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")],
+    *,
+    overrides: Overrides = None,
+    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")] = None,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    fps: Fps = None,
+    ascii_only: Ascii = False,
+    theme: Theme = None,
+) -> int:
+    """Train a preset, and watch and steer it on a screen. Leaving the screen does not end the run."""
+    import tui
+
+    return tui.open_console(
+        preset=preset,
+        overrides=overrides or [],
+        run_id=run_id,
+        runs_dir=runs_dir,
+        data_root=data_root,
+        allow_code=allow_code,
+        fps=fps,
+        ascii_only=ascii_only,
+        theme=theme,
+    )
+
+
+@train_app.command()
+def attach(
+    run: Run,
+    *,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Look, without any key that steers.")] = False,
+    runs_dir: RunsDir = None,
+    fps: Fps = None,
+    ascii_only: Ascii = False,
+    theme: Theme = None,
+) -> int:
+    """Open the screen of a run, live or ended."""
+    import tui
+
+    return tui.open_console(
+        run=run, read_only=read_only, runs_dir=runs_dir, fps=fps, ascii_only=ascii_only, theme=theme
+    )
+
+
+@train_app.command()
+def resume(
+    run: Run,
+    *,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    detached: Detached = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Go on with a run: where it is paused, or from its last checkpoint."""
+    from engine.launch import start
+    from engine.launch.options import Options
+
+    options = Options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    if detached:
+        folder = start.found(run, runs_dir)
+        start.detach_resume(folder, options)
+        start.print_started(folder, as_json=as_json)
+        return 0
+    return start.resume(run, options)
+
+
+@train_app.command()
+def fork(
+    run: Run,
+    *,
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="STEP", help="A checkpoint's; else the last.", parser=step_number)
+    ] = None,
+    member: Annotated[
+        int | None, typer.Option("--member", metavar="N", help="Of several, the one that goes on alone.")
+    ] = None,
+    overrides: Overrides = None,
+    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")] = None,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    detached: Detached = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a new run from a checkpoint of another, with other settings."""
+    from engine.launch import start
+    from engine.launch.options import Options
+
+    options = Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    if detached:
+        folder = start.detach_fork(start.found(run, runs_dir), at, overrides or [], options, member=member)
+        start.print_started(folder, as_json=as_json)
+        return 0
+    return start.fork(run, at, overrides or [], options, member=member)
+
+
+@train_app.command()
+def replay(
+    run: Run,
+    *,
+    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")] = None,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a run once more, with every command at its step, and compare the two."""
+    from engine.launch import start
+    from engine.launch.options import Options
+
+    return start.replay(run, Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet))

@@ -1,0 +1,334 @@
+"""The functions of the language of checks that need nothing but their arguments: NumPy, under bounds of size.
+
+The functions of the language of checks that are linear algebra.
+"""
+
+import builtins
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.labs.checks.operations import MOST_WORK, array, bound
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """The product of matrices, (…, n, k) and (…, k, m)."""
+    left, right = array(a), array(b)
+    _bound_product(left, right)
+    return left @ right
+
+
+def dot(a: Any, b: Any) -> Any:
+    """The sum of products of two arrays of one shape."""
+    left, right = array(a).astype(np.float64), array(b).astype(np.float64)
+    if left.shape != right.shape:
+        raise ValueError(f"takes two arrays of one shape, not {left.shape} and {right.shape}")
+    return float(np.sum(left * right))
+
+
+def least_squares(x: Any, y: Any) -> Floats:
+    """b and w of the least squared error of y ≈ b + x w. x: (n, d) or (n,); y: (n,) or (n, 1). -> (1 + d,)."""
+    design = _with_ones(x)
+    targets = array(y).astype(np.float64).ravel()
+    if len(targets) != len(design):
+        raise ValueError(f"x has {len(design)} rows, y has {len(targets)}")
+    return np.asarray(np.linalg.lstsq(design, targets, rcond=None)[0], np.float64)
+
+
+def largest_curvature(x: Any) -> float:
+    """λmax of (2/n) XᵀX, the Hessian of the mean squared error; X is x with a column of ones. x: (n, d) or (n,)."""
+    design = _with_ones(x)
+    return float(np.linalg.eigvalsh(2 / len(design) * design.T @ design)[-1])
+
+
+def _with_ones(x: Any) -> Floats:
+    found = array(x).astype(np.float64)
+    if found.ndim == 0 or not found.size:
+        raise ValueError("takes an array of one row or more")
+    rows = found.reshape(len(found), -1)
+    if rows.shape[0] * (rows.shape[1] + 1) ** 2 > MOST_WORK:
+        raise ValueError(f"is too much work for x of shape {found.shape}")
+    return np.hstack([np.ones((len(rows), 1)), rows])
+
+
+def _bound_product(left: Array, right: Array) -> None:
+    inner = left.shape[-1] if left.ndim else 1
+    outer = math.prod(left.shape[:-1]) * (math.prod(right.shape) // (inner or 1))
+    bound(outer)
+    if outer * inner > 100 * MOST_WORK:
+        raise ValueError("is too much work")
+
+
+def first(values: Any) -> Any:
+    """The first finite value along axis 0; nan where there is none. (n, …) -> (…)."""
+    return _finite_at(array(values), lambda finite: np.argmax(finite, axis=0))
+
+
+def last(values: Any) -> Any:
+    """The last finite value along axis 0; nan where there is none. (n, …) -> (…)."""
+    return _finite_at(array(values), lambda finite: len(finite) - 1 - np.argmax(finite[::-1], axis=0))
+
+
+def _finite_at(values: Array, place: Callable[[Array], Any]) -> Any:
+    if values.ndim == 0:
+        raise ValueError("takes an array, not a number")
+    if not len(values):
+        return np.full(values.shape[1:], math.nan)
+    finite = np.isfinite(values)
+    found = np.take_along_axis(values, np.expand_dims(place(finite), 0), axis=0)[0]
+    return np.where(finite.any(axis=0), found, math.nan)
+
+
+# --- over all elements, or along one axis ---
+
+
+def _over(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    def reduced(values: Any, axis: int | None = None) -> Any:
+        found = array(values)
+        if not found.size:
+            raise ValueError("takes one element or more, and got none")
+        return reduce(found, axis=axis)
+
+    return reduced
+
+
+def _least(*values: Any, axis: int | None = None) -> Any:
+    return _over(np.min)(values[0], axis) if len(values) == 1 else _between(np.minimum, values)
+
+
+def _greatest(*values: Any, axis: int | None = None) -> Any:
+    return _over(np.max)(values[0], axis) if len(values) == 1 else _between(np.maximum, values)
+
+
+def _between(pick: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
+    found = array(values[0])
+    for other in values[1:]:
+        found = pick(found, array(other))
+    return found
+
+
+def sd(values: Any, axis: int | None = None) -> Any:
+    """Standard deviation of a sample (n - 1 below the line); 0 of one value."""
+    found = array(values)
+    count = found.size if axis is None else found.shape[axis]
+    return np.std(found, axis=axis, ddof=1) if count > 1 else np.zeros(np.shape(np.sum(found, axis=axis)))
+
+
+def se(values: Any, axis: int | None = None) -> Any:
+    """Standard error of the mean."""
+    found = array(values)
+    return sd(found, axis) / math.sqrt(found.size if axis is None else found.shape[axis])
+
+
+def count(values: Any) -> int:
+    """How many are true."""
+    return int(np.count_nonzero(array(values)))
+
+
+def norm(values: Any) -> float:
+    """The square root of the sum of all squares."""
+    return float(np.linalg.norm(array(values).astype(np.float64).ravel()))
+
+
+# --- making and joining ---
+
+
+def integers(*bounds: int) -> Array:
+    """range(n), range(a, b) or range(a, b, step) as an array."""
+    if not 1 <= len(bounds) <= 3 or not all(_is_whole(bound) for bound in bounds):
+        raise ValueError("takes one to three whole numbers")
+    bound(len(range(*bounds)))
+    return np.arange(*bounds)
+
+
+def _filled(fill: Callable[[tuple[int, ...]], Array]) -> Callable[..., Array]:
+    def filled(shape: Any) -> Array:
+        sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (shape,)
+        if not all(_is_whole(size) and size >= 0 for size in sizes):
+            raise ValueError("takes a whole number, or a list of them")
+        bound(math.prod(int(size) for size in sizes))
+        return fill(sizes)
+
+    return filled
+
+
+def linspace(start: float, stop: float, number: int) -> Array:
+    """`number` values from start to stop, both among them."""
+    if not _is_whole(number):
+        raise ValueError("the number of values must be whole")
+    bound(number)
+    return np.linspace(start, stop, number)
+
+
+def concat(*values: Any) -> Any:
+    """Arrays joined along axis 0, or lists; numbers count as arrays of one."""
+    if builtins.all(isinstance(one, list) for one in values) and not _numeric(values):
+        return [item for one in values for item in one]
+    arrays = [np.atleast_1d(array(one)) for one in values]
+    bound(builtins.sum(one.size for one in arrays))
+    return np.concatenate(arrays)
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    try:
+        return builtins.all(np.asarray(one).dtype.kind in "biuf" for one in values)
+    except ValueError:
+        return False
+
+
+def reshape(values: Any, *sizes: Any) -> Array:
+    """reshape(a, 2, 3) or reshape(a, [2, 3]); -1 stands for what is left."""
+    shape = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], list) else sizes
+    return array(values).reshape(tuple(int(size) for size in shape))
+
+
+def flat(values: Any) -> Array:
+    """All numbers of lists and arrays in one row, in order, whatever the lengths of the lists."""
+    if not isinstance(values, list):
+        return array(values).ravel()
+    parts = [flat(one) for one in values]
+    bound(builtins.sum(part.size for part in parts))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def sizes(values: Any) -> Array:
+    """How many numbers each element of a list, or each row of an array, holds."""
+    return np.array([flat(one).size for one in values])
+
+
+def ranked(names: Any, values: Any) -> Any:
+    """The names by their values, the smallest first; of equal ones the first named."""
+    found = array(values)
+    if found.shape != (len(names),):
+        raise ValueError(f"takes a value for each of {len(names)} names, not {found.shape}")
+    return [names[place] for place in np.argsort(found, kind="stable")]
+
+
+def steps_below(values: Any, height: float) -> Any:
+    """The first place along axis 0 where a value is height or less; inf where there is none. (n, …) -> (…)."""
+    below = array(values) <= height
+    return np.where(below.any(axis=0), np.argmax(below, axis=0), math.inf)
+
+
+def unique(values: Any) -> Any:
+    """Each value once, in order."""
+    return sorted(set(values)) if _is_texts(values) else np.unique(array(values))
+
+
+def ordered(values: Any) -> Any:
+    """The values in order: of an array along its last axis."""
+    return sorted(values) if _is_texts(values) else np.sort(array(values))
+
+
+def disjoint(*values: Any) -> bool:
+    """Whether no value is in two of them."""
+    sets = [set(one) if _is_texts(one) else set(array(one).ravel().tolist()) for one in values]
+    return builtins.sum(len(one) for one in sets) == len(set[Any]().union(*sets))
+
+
+def length(values: Any) -> int:
+    """Elements of a list, a text or a table; of an array, along axis 0."""
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        raise ValueError("takes an array, not a number")
+    return len(values)
+
+
+def shape(values: Any) -> list[int]:
+    """The sizes along each axis; of a number []."""
+    return list(np.shape(array(values)))
+
+
+def central_differences(function: Callable[[Floats], float], point: Any, step: float = 1e-5) -> Floats:
+    """The gradient of a function at a point, by differences to both sides; in the shape of the point."""
+    start = np.atleast_1d(array(point)).astype(np.float64)
+    slopes = np.empty_like(start)
+    for place in np.ndindex(start.shape):
+        move = np.zeros_like(start)
+        move[place] = step * max(1.0, abs(float(start[place])))
+        slopes[place] = (function(start + move) - function(start - move)) / (2 * move[place])
+    return slopes.reshape(np.shape(array(point)))
+
+
+# --- bounds ---
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_texts(values: Any) -> bool:
+    return isinstance(values, list) and builtins.any(isinstance(one, str) for one in values)
+
+
+def _each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda values: function(array(values))
+
+
+def _truths(reduce: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    return lambda values: bool(reduce(array(values)))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    # over all elements, or along axis = …
+    "mean": _over(np.mean),
+    "median": _over(np.median),
+    "sum": lambda values, axis=None: np.sum(array(values), axis=axis),
+    "prod": lambda values, axis=None: np.prod(array(values), axis=axis, dtype=np.float64),
+    "min": _least,
+    "max": _greatest,
+    "argmin": _over(np.argmin),
+    "argmax": _over(np.argmax),
+    "sd": sd,
+    "se": se,
+    "quantile": lambda values, share: np.quantile(array(values), share),
+    "count": count,
+    "any": _truths(np.any),
+    "all": _truths(np.all),
+    "norm": norm,
+    "first": first,
+    "last": last,
+    # each element by itself
+    "abs": _each(np.abs),
+    "sqrt": _each(np.sqrt),
+    "exp": _each(np.exp),
+    "log": _each(np.log),
+    "log10": _each(np.log10),
+    "sin": _each(np.sin),
+    "cos": _each(np.cos),
+    "tanh": _each(np.tanh),
+    "sign": _each(np.sign),
+    "isfinite": _each(np.isfinite),
+    "round": lambda values, digits=0: np.round(array(values).astype(np.float64), digits),
+    "where": lambda condition, one, other: np.where(array(condition), array(one), array(other)),
+    # making, joining, turning
+    "array": array,
+    "range": integers,
+    "zeros": _filled(np.zeros),
+    "ones": _filled(np.ones),
+    "linspace": linspace,
+    "concat": concat,
+    "reshape": reshape,
+    "transpose": _each(np.transpose),
+    "cumsum": _each(np.cumsum),
+    "diff": _each(np.diff),
+    "sorted": ordered,
+    "unique": unique,
+    "flat": flat,
+    "sizes": sizes,
+    "ranked": ranked,
+    "steps_below": steps_below,
+    "disjoint": disjoint,
+    "len": length,
+    "shape": shape,
+    # linear algebra
+    "dot": dot,
+    "matmul": matmul,
+    "least_squares": least_squares,
+    "largest_curvature": largest_curvature,
+}

@@ -1,0 +1,259 @@
+"""How far what was given is from what is wanted: one number to grade, and the two that it comes from to be shown.
+
+What a file imports, read from its syntax without running it.
+
+What the expressions of one check can name: of its graded run, its data and the learner's code.
+"""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.common.errors import DescentError
+from descent.run.metrics import Layout
+from descent.run.results import METRICS
+from engine.labs import messages
+from engine.labs.checks import evaluator
+from engine.labs.checks.functions import FUNCTIONS, central_differences, last
+from engine.labs.checks.operations import arithmetic
+from engine.labs.graded_runs import CheckContext
+from engine.labs.messages import CheckError
+from engine.labs.sandbox.client import RaisedError
+from engine.labs.sandbox.wire import Handle, Marked, described
+from engine.labs.submission import Part, settings
+
+MOST_SHOWN = 3  # numbers of each; of longer ones the two that are farthest apart
+
+Distance = Callable[[Any, Any], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Numbers that were given, and those that are wanted in their places. distance: the greatest between two."""
+
+    gave: tuple[float, ...]
+    wanted: tuple[float, ...]
+    distance: float
+
+    def is_beyond(self, other: "Pair | None") -> bool:
+        """Whether it is the farther one; what is not a number is farthest."""
+        return other is None or not self.distance <= other.distance
+
+
+def apart(gave: Any, wanted: Any) -> NDArray[np.float64]:
+    """The absolute difference of each number."""
+    return np.abs(np.asarray(arithmetic(ast.Sub, gave, wanted), np.float64))
+
+
+def off(gave: Any, wanted: Any) -> NDArray[np.float64]:
+    """The same, as a share of what is wanted."""
+    return np.abs(np.asarray(arithmetic(ast.Sub, arithmetic(ast.Div, gave, wanted), 1.0), np.float64))
+
+
+def pair(distance: Distance, gave: Any, wanted: Any) -> Pair:
+    """ValueError where the two can't be held against each other, or are empty."""
+    found = distance(gave, wanted)
+    if not found.size:
+        raise ValueError("takes one number or more, and got none")
+    given, goal = (np.broadcast_to(np.asarray(one, np.float64), found.shape).ravel() for one in (gave, wanted))
+    distances = found.ravel()
+    farthest = int(np.argmax(np.where(np.isnan(distances), np.inf, distances)))
+    shown = slice(None) if found.size <= MOST_SHOWN else slice(farthest, farthest + 1)
+    return Pair(tuple(given[shown].tolist()), tuple(goal[shown].tolist()), float(distances[farthest]))
+
+
+def imported(source: str, file: str) -> set[str]:
+    """The modules that `source` imports, with all that they lie in: "torch.nn" and "torch". CheckError where it is no
+    Python. Names that are put together while the program runs are not seen."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        place = f"({file}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        message = error.msg if isinstance(error, SyntaxError) else type(error).__name__
+        raise CheckError(messages.SYNTAX.with_(what=file, error=message, place=place)) from None
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=found):
+                names |= {one.name for one in found}
+            case ast.ImportFrom(module=module, names=found) if module:
+                names |= {module, *(f"{module}.{one.name}" for one in found)}
+            case ast.Call(func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"), args=[first, *_]):
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    names.add(first.value)
+    return {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
+
+
+OF_RUNS = {*METRICS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
+OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
+OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
+OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
+OF_DATA = {
+    f"{raw}{split}_{axis}" for raw in ("", "raw_") for split in ("train", "validation", "test") for axis in "xy"
+}
+_ASKED = ("training", "calls", "state_of", "optimizer_state_of", "accuracy_of", "loss_of", "step_of", "torch_file")
+_AXES = {"x": "inputs", "y": "targets"}
+_SINGLE_STEP = 1e-2  # of differences in float32, whose own rounding is near 1e-7
+
+
+class Names(Mapping[str, Any]):
+    """Values by name, each made when it is first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers, self._made = makers, dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+class Scope:
+    """The names and functions of one part of a lab.
+
+    returned: what the learner's function gave last, for messages. pair: what apart(…) or off(…) found farthest apart.
+    """
+
+    def __init__(self, material: CheckContext, part: Part = None, *, timed: bool = False) -> None:
+        self._material, self._part, self._timed = material, part, timed
+        self.returned: tuple[str, str] | None = None
+        self.pair: Pair | None = None
+        self.names = Names(self._names())
+        self.functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **self._functions()}
+
+    def evaluate(self, source: str) -> Any:
+        """The value of an expression. DescentError, CheckError where the learner is to read it."""
+        return evaluator.evaluate(source, self.names, self.functions)
+
+    # --- names ---
+
+    def _names(self) -> dict[str, Callable[[], Any]]:
+        material, part, timed = self._material, self._part, self._timed
+        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in METRICS}
+        makers |= {name: self._split(name) for name in OF_DATA}
+        return makers | {
+            "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
+            "cpu_seconds": lambda: material.time(part, lambda run: run.cpu_seconds(), timed=timed),
+            "members": lambda: len(self._run("members").members),
+            "steps": lambda: self._run("steps").summary["step"],
+            "layers": lambda: [layer["name"] for layer in self._layers()],
+        }
+
+    def _layers(self) -> tuple[dict[str, str], ...]:
+        layout: Layout | None = self._run("layers").layout
+        assert layout is not None
+        return layout.layers
+
+    def _run(self, name: str) -> Any:
+        return self._material.run(self._part, name, timed=self._timed)
+
+    def _metric(self, name: str) -> Callable[[], Any]:
+        return lambda: self._run(name).metric(name)
+
+    def _split(self, name: str) -> Callable[[], Any]:
+        words = name.removeprefix("raw_")
+        split, _, axis = words.rpartition("_")
+        return lambda: self._material.split(self._part, split, _AXES[axis], raw=words != name)
+
+    # --- functions ---
+
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        material, part = self._material, self._part
+        ask = self._ask
+        return {
+            "column": lambda name: self._run("column").column(name),
+            "parameter": lambda name: last(self._run("parameter").column(f"parameter.{name}")),
+            "setting": self._setting,
+            "predicted": self._predicted,
+            "runs": lambda key, values: np.array(material.last_losses(part, key, np.asarray(values).tolist())),
+            "of_part": lambda name, source: Scope(material, str(name)).evaluate(str(source)),
+            "learner": self._call,
+            "learner_raises": self._raises,
+            "differences": self._differences,
+            "has": lambda name: material.learner.has(str(name)),
+            "source": lambda: material.source,
+            "imports": lambda name: str(name) in imported(material.source, f"{material.lab.id}.py"),
+            "scratch": lambda name: str(material.scratch / str(name).replace("/", "_")),
+            "tensor": lambda a: Marked(np.asarray(a), "float32"),
+            "tensor64": lambda a: Marked(np.asarray(a), "float64"),
+            "model": lambda name: Handle("model", str(name)),
+            "trained": lambda name: Handle("trained", str(name)),
+            "accelerated": lambda name: Handle("accelerated", str(name)),
+            "optimizer": lambda name, of: Handle("optimizer", str(name), str(of)),
+            "loss_function": lambda: Handle("loss", "loss"),
+            "in_training": ask("training"),
+            "apart": self._distance(apart),
+            "off": self._distance(off),
+            **{name: ask(name) for name in _ASKED},
+        }
+
+    def _ask(self, what: str) -> Callable[..., Any]:
+        return lambda *arguments: self._material.learner.ask(what, *arguments)
+
+    def _distance(self, distance: Distance) -> Callable[..., float]:
+        def greatest(gave: Any, wanted: Any) -> float:
+            found = pair(distance, gave, wanted)
+            if found.is_beyond(self.pair):
+                self.pair = found
+            return found.distance
+
+        return greatest
+
+    def _setting(self, key: str) -> Any:
+        found = settings(self._material.lab.id, self._material.presets[self._part])
+        if key not in found:
+            raise CheckError(messages.NO_SETTING.with_(key=key))
+        return found[key]
+
+    def _predicted(self, key: str) -> Any:
+        if key not in self._material.predictions:
+            raise CheckError(messages.NO_PREDICTION.with_(key=key))
+        return self._material.predictions[key]
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        value = self._material.learner.call(str(name), list(arguments))
+        self.returned = str(name), described(value)
+        return value
+
+    def _raises(self, name: str, *arguments: Any) -> bool:
+        try:
+            self._call(name, *arguments)
+        except RaisedError:
+            return True
+        return False
+
+    def _differences(self, name: str, point: Any, *arguments: Any) -> Any:
+        def value(at: Any) -> float:
+            given = Marked(at, point.dtype) if isinstance(point, Marked) else at
+            return float(np.asarray(self._call(name, given, *arguments)).reshape(()))
+
+        at = point.array if isinstance(point, Marked) else point
+        single = isinstance(point, Marked) and point.dtype == "float32"
+        return central_differences(value, at, _SINGLE_STEP if single else 1e-5)
+
+
+def used(source: str, part: Part) -> set[tuple[Part, str]]:
+    """The names in an expression, each with the part it looks at; of_part's own expression is read too."""
+    found: set[tuple[Part, str]] = set()
+    for node in ast.walk(evaluator.parse(source)):
+        if isinstance(node, ast.Name):
+            found.add((part, node.id))
+        match node:
+            case ast.Call(
+                func=ast.Name(id="of_part"), args=[ast.Constant(value=str(of)), ast.Constant(value=str(inner))]
+            ):
+                try:
+                    found |= used(inner, of)
+                except DescentError:
+                    continue  # it is said when it is evaluated
+    return found

@@ -1,0 +1,392 @@
+"""The runs that a grade stands on: trained in a process of their own, with no live edits, within a time.
+
+What the checks of a lab look at: graded runs, data, the learner's functions; each made when it is first needed.
+"""
+
+import json
+import os
+import resource
+import selectors
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descent import child
+from descent.common.errors import DescentError, ExitCode
+from descent.common.i18n import Language, Message
+from descent.common.text import clean
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, Metrics
+from descent.run.results import METRICS, summary
+from engine.labs import messages
+from engine.labs.library import Lab
+from engine.labs.messages import CheckError
+from engine.labs.sandbox.client import Learner, Limits
+from engine.labs.submission import Part
+from engine.preset.loading import Preset
+from engine.preset.overrides import toml
+from engine.preset.schema import LOCKSTEP
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+_LOADING = 60.0  # seconds that PyTorch may take to load, on a slow disk
+_MEMORY = 8 << 30  # bytes that a process with the learner's code may have, PyTorch among them
+_LARGEST_FILE = 1 << 30  # that it may write
+_TOO_LONG = "took too long"
+_ON_LEARNERS_SIDE = (ExitCode.CHECK_FAILED, ExitCode.WRONG_USE, ExitCode.NON_FINITE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to come. limit: seconds it may take."""
+
+    id: str
+    preset: Preset
+    limit: float
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A graded run that has ended. code: its exit code. error: what it complained of."""
+
+    preset: Preset
+    file: Path  # of the preset
+    path: Path  # the run's folder; it may be missing
+    code: int
+    error: str
+    _cached: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there are rows to look at. A run whose loss was not finite has some, and they count."""
+        return self.code in (ExitCode.DONE, ExitCode.NON_FINITE) and self.layout is not None
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        return Layout.load(self.path)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        return summary(RunFolder(self.path))
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """One dict each, with `metrics` and `state`."""
+        alone = {"metrics": self.summary["metrics"], "state": self.summary["state"]}
+        members: list[dict[str, Any]] = self.summary.get("members", [alone])
+        return members
+
+    def metric(self, name: str) -> "NDArray[np.float64]":
+        """(M,) of one of METRICS; nan where a member has no finite one, or has diverged: what it had reached before
+        does not count. CheckError where none was measured."""
+        import numpy as np
+
+        assert name in METRICS
+        diverged = any(member["state"] in ("diverged", "failed") for member in self.members)
+        if not diverged and not any(name in member["metrics"] for member in self.members):
+            raise CheckError(messages.NOT_MEASURED.with_(name=name))
+        values = [None if m["state"] == "diverged" else m["metrics"].get(name) for m in self.members]
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+
+    def column(self, name: str) -> "NDArray[np.float64]":
+        """(steps, M); nan where it was not measured."""
+        import numpy as np
+
+        layout = self.layout
+        if layout is None or name not in layout.columns:
+            columns = layout.columns if layout is not None else ()
+            kind = name.partition(".")[0]
+            there = [column for column in columns if column.partition(".")[0] == kind] or columns
+            raise CheckError(messages.NO_COLUMN.with_(name=name, there=", ".join(there[:12]) or "—"))
+        if "rows" not in self._cached:
+            self._cached["rows"] = Metrics(self.path).rows()
+        return np.asarray(self._cached["rows"][:, :, layout.columns.index(name)], np.float64)
+
+    def seconds(self) -> float:
+        """Of training, the first step left out."""
+        times = self.column("time")[:, 0]
+        return float(times[-1] - times[0]) if len(times) else float("nan")
+
+    def cpu_seconds(self) -> float:
+        """Of all the process's threads, while training, the first step left out."""
+        ended = RunFolder(self.path).last("state", state="finished") or {}
+        return float(ended.get("cpu_seconds", float("nan")))
+
+
+def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> dict[str, Graded]:
+    """Train each, by id. place: where presets and runs are written. tell: hears of each as it begins.
+
+    A job that takes too long is ended, and the others go on.
+    """
+    runs = place / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Graded] = {}
+    left = list(jobs)
+    for job in jobs:
+        (place / f"{job.id}.toml").write_text(job.preset.to_toml(), encoding="utf-8")
+    while left:
+        codes = _trained(left, place, data_root, tell)
+        for job in left[: len(codes)]:
+            code, error = codes[left.index(job)]
+            found[job.id] = Graded(job.preset, place / f"{job.id}.toml", runs / job.id, code, error)
+        left = left[len(codes) :]
+    return found
+
+
+def _trained(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> list[tuple[int, str]]:
+    """Exit code and complaint of the first jobs: of all, or up to the one that ended the process."""
+    words = [f"{job.id}={place / f'{job.id}.toml'}" for job in jobs]
+    command = child.command("engine.launch.batch", str(place / "runs"), str(data_root), *words)
+    # A state folder of its own: a graded run is none of the user's runs, and its code was agreed to elsewhere.
+    environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
+    with open(place / "output.log", "ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+            cwd=place,
+        )
+    if any(_has_code(job.preset) for job in jobs):
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+    done: list[tuple[int, str]] = []
+    try:
+        lines = _Lines(process)
+        for job in jobs:
+            tell(job.id)
+            line = lines.next(job.limit + (_LOADING if not done else 0.0))
+            if line is None:
+                done.append((ExitCode.CANNOT_GO_ON, _why(process, place) if lines.ended else _TOO_LONG))
+                break
+            done.append((int(line["exit_code"]), str(line["error"]).replace(str(place), "…")))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    return done
+
+
+def _has_code(preset: Preset) -> bool:
+    sections = (getattr(preset.settings, name) for name in type(preset.settings).model_fields)
+    return any(getattr(section, "code", None) is not None for section in sections)
+
+
+def _why(process: "subprocess.Popen[bytes]", place: Path) -> str:
+    process.wait()  # its stdout is closed, so at once
+    last = (place / "output.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    return "; ".join([f"exit code {process.returncode}", *map(clean, last)])
+
+
+class _Lines:
+    """JSON objects from a process's stdout, each within a time."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        self._stream, self._buffer = process.stdout, b""
+        self.ended = False  # nothing more will come
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stream, selectors.EVENT_READ)
+
+    def next(self, seconds: float) -> dict[str, Any] | None:
+        """The next of {"run", "exit_code", "error"}; None where it does not come, or the process has ended."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
+                self._buffer = rest
+                with suppress(ValueError):
+                    found = json.loads(line)
+                    if isinstance(found, dict) and {"run", "exit_code", "error"} <= found.keys():
+                        return found
+            elif self._selector.select(max(0.0, until - time.monotonic())):
+                piece = os.read(self._stream.fileno(), 1 << 16)
+                if not piece:
+                    self.ended = True
+                    return None
+                self._buffer += piece
+        return None
+
+
+def complaint(run: Graded, limit: float) -> CheckError:
+    """Why a graded run can't be looked at."""
+    if run.error == _TOO_LONG:
+        return CheckError(messages.RUN_TOO_LONG.with_(seconds=limit))
+    if run.code == ExitCode.DATA_MISSING:
+        return CheckError(Message(run.error, run.error))  # where it looked, and what fetches them
+    sentence = messages.RUN_FAILED if run.code in _ON_LEARNERS_SIDE else messages.RUN_DIED
+    return CheckError(sentence.with_(error=run.error or f"exit code {run.code}"))
+
+
+TIMED = 3  # runs of which the median is taken
+
+
+@dataclass
+class CheckContext:
+    """presets: those to be graded, by part. place: a private folder. code: the learner's file, copied there."""
+
+    lab: Lab
+    presets: Mapping[Part, Preset]
+    place: Path
+    data_root: Path
+    predictions: Mapping[str, Any]
+    code: Path | None
+    tell: Callable[[str], None]
+    limits: Limits
+    _runs: dict[str, Graded] = field(default_factory=dict)
+    _splits: dict[tuple[Part, str, bool], Any] = field(default_factory=dict)
+
+    # --- runs ---
+
+    def train(self, parts: Sequence[Part], timed: Sequence[Part]) -> None:
+        """Train what will be looked at; what is timed comes last, with nothing beside it."""
+        self._train([Job(_id(part), self.presets[part], self._limit(part)) for part in parts])
+        jobs = [
+            Job(f"{_id(part)}-timed-{turn}", self.presets[part].changed(["members.repeats=1"]), self._limit(part))
+            for part in timed
+            for turn in range(TIMED)
+        ]
+        self._train(jobs)
+
+    def _train(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self._runs |= train(jobs, self.place, self.data_root, self.tell)
+
+    def _limit(self, part: Part) -> float:
+        grade = self.lab.model.grade if part is None else self.lab.model.parts[part].grade
+        return grade.limit if grade is not None else 60.0
+
+    def run(self, part: Part, name: str, *, timed: bool = False) -> Graded:
+        """The graded run of a part, because somebody asks for `name`. CheckError where it can't be looked at."""
+        key = f"{_id(part)}-timed-0" if timed else _id(part)
+        if key not in self._runs:
+            raise CheckError(messages.NO_RUN.with_(name=name))
+        found = self._runs[key]
+        if not found.is_usable:
+            raise complaint(found, self._limit(part))
+        return found
+
+    def missing_data(self) -> str | None:
+        """What a graded run said of data that are not here."""
+        return next((run.error for run in self._runs.values() if run.code == ExitCode.DATA_MISSING), None)
+
+    def time(self, part: Part, measure: Callable[[Graded], float], *, timed: bool) -> float:
+        """Of the graded run, or the median of those that were trained to be timed."""
+        self.run(part, "seconds", timed=timed)
+        if not timed:
+            return measure(self._runs[_id(part)])
+        runs = [self._runs[f"{_id(part)}-timed-{turn}"] for turn in range(TIMED)]
+        return statistics.median(measure(run) for run in runs if run.is_usable)
+
+    def last_losses(self, part: Part, key: str, values: Sequence[Any]) -> list[float]:
+        """The last training loss of a run of each value of a key; infinite where it diverged."""
+        alone = self.presets[part].changed(["members.repeats=1", 'train.on_nan="continue"'])
+        begun = len(self._runs)
+        validates = alone.data.validation > 0  # which a sweep goes by
+        if key in LOCKSTEP and validates and len(values) > 1:
+            swept = alone.changed([f'members.sweep."{key}"=[{", ".join(toml(value) for value in values)}]'])
+            jobs = [Job(f"{_id(part)}-quick-{begun}", swept, self._limit(part))]
+        else:
+            quick = [alone.changed([f"{key}={toml(value)}"]) for value in values]
+            jobs = [Job(f"{_id(part)}-quick-{begun + i}", one, self._limit(part)) for i, one in enumerate(quick)]
+        self._train(jobs)
+        losses: list[float] = []
+        for job in jobs:
+            found = self._runs[job.id]
+            if not found.is_usable:
+                raise complaint(found, job.limit)
+            for member in found.members:
+                loss = member["metrics"].get("train_loss")
+                diverged = loss is None or member["state"] in ("diverged", "failed")
+                losses.append(float("inf") if diverged else float(loss))
+        return losses
+
+    # --- data ---
+
+    def split(self, part: Part, split: str, of: str, *, raw: bool) -> Any:
+        """`inputs` or `targets` of a split, as an array. CheckError where there is no such split."""
+        key = (part, split, raw)
+        if key not in self._splits:  # a split of MNIST takes half a second on its way here, and checks ask often
+            self._splits[key] = self._data.data(**self._source(part), split=split, raw=raw)
+        found = self._splits[key]
+        if found is None:
+            raise CheckError(messages.NO_SPLIT.with_(split=split))
+        return found[of]
+
+    def context(self, part: Part) -> dict[str, Any]:
+        """What models are made from: see engine.training.bench.Bench."""
+        run = self._runs.get(_id(part))
+        folder = str(run.path) if run is not None and run.is_usable else None
+        return {"preset": str(self._file(part)), "run": folder, "data": self._data.facts(**self._source(part))}
+
+    def _source(self, part: Part) -> dict[str, str]:
+        return {"preset": str(self._file(part)), "root": str(self.data_root)}
+
+    def _file(self, part: Part) -> Path:
+        path = self.place / f"{_id(part)}.toml"
+        if not path.is_file():
+            path.write_text(self.presets[part].to_toml(), encoding="utf-8")
+        return path
+
+    @cached_property
+    def _data(self) -> Learner:
+        return Learner(None, self.lab.id, self.place, self.limits)
+
+    # --- the learner's code ---
+
+    @cached_property
+    def learner(self) -> Learner:
+        """CheckError where the lab has no code, or the learner has removed it."""
+        if self.code is None:
+            known = self.lab.start_file is not None
+            raise CheckError(messages.NO_FILE.with_(file=f"{self.lab.id}.py") if known else messages.NO_CODE)
+        return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits)
+
+    @cached_property
+    def source(self) -> str:
+        """The text of the learner's file."""
+        if self.code is None:
+            raise CheckError(messages.NO_CODE)
+        return self.code.read_text(encoding="utf-8", errors="replace")
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Where the learner's code may leave files."""
+        return Path(tempfile.mkdtemp(prefix="scratch-", dir=self.place))
+
+    def prepare(self, *, code: bool, data: bool) -> None:
+        """Start the processes that will be needed; they load PyTorch while the runs train."""
+        with suppress(DescentError):
+            if code:
+                self.learner.start()
+            if data:
+                self._data.start()
+
+    def printed(self, language: Language) -> str:
+        """What the learner's code has printed, cut where it is long."""
+        return self.learner.output.text(language) if "learner" in self.__dict__ else ""
+
+    def close(self) -> None:
+        """End the processes."""
+        for name in ("learner", "_data"):
+            if name in self.__dict__:
+                self.__dict__[name].end()
+
+
+def _id(part: Part) -> str:
+    return part or "main"

@@ -1,0 +1,276 @@
+"""The learner's code, in a process of its own: whatever it does there becomes a value or a sentence, in time."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from descent import child
+from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.i18n import Language, Message
+from descent.common.text import clean, shorten
+from engine.labs import messages
+from engine.labs.messages import CheckError
+from engine.labs.sandbox.wire import decode, encode
+
+KEPT_OUTPUT = 4 << 10  # bytes of what the learner's code prints
+_LARGEST_ANSWER = 1 << 29  # bytes
+_CHUNK = 1 << 20
+_SENTENCES = {
+    "syntax": messages.SYNTAX,
+    "exit": messages.EXITED,
+    "interrupt": messages.INTERRUPTED,
+    "recursion": messages.TOO_DEEP,
+    "keyboard": messages.NO_KEYBOARD,
+    "process": messages.NO_PROCESSES,
+    "unfilled": messages.UNFILLED,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of the learner's code. seconds: of one call. total: of all of one grading. memory: bytes."""
+
+    seconds: float = 10.0
+    total: float = 120.0
+    memory: int = 4 << 30
+    start: float = 120.0  # seconds to load PyTorch, which is none of the learner's time
+
+
+class Output:
+    """What a process prints, read as it comes, so that it never waits for a reader; the first of it is kept."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._dropped = 0
+
+    def drain(self, stream: IO[bytes]) -> threading.Thread:
+        """Read to the end in a thread of its own."""
+        thread = threading.Thread(target=self._drain, args=(stream,), daemon=True)
+        thread.start()
+        return thread
+
+    def _drain(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError), stream:
+            while piece := os.read(stream.fileno(), _CHUNK):
+                room = max(0, KEPT_OUTPUT - len(self._kept))
+                self._kept += piece[:room]
+                self._dropped += len(piece) - len(piece[:room])
+
+    def text(self, language: Language = "en") -> str:
+        """What was printed, line by line, without what a terminal would obey; the last line says where it was cut."""
+        lines = self._kept.decode("utf-8", "replace").splitlines()
+        if self._dropped:
+            lines.append(messages.CUT.with_(count=self._dropped).in_(language))
+        return "\n".join(clean(line) for line in lines)
+
+
+class Learner:
+    """A learner's file, or, without one, the preset's data. Started when first asked, and again after it has died."""
+
+    def __init__(self, file: Path | None, name: str, scratch: Path, limits: Limits | None = None) -> None:
+        """file: a copy that nobody edits. name: what the learner calls it. scratch: where its files may lie."""
+        self.output = Output()
+        self._file, self._name, self._scratch = file, name, scratch
+        self._limits = limits or Limits()
+        self._left = self._limits.total
+        self._process: subprocess.Popen[bytes] | None = None
+        self._talk: socket.socket | None = None
+        self._drained: threading.Thread | None = None
+        self._buffer = bytearray()
+        self._ready = False
+        self._broken: Message | None = None  # why the file can't be loaded
+        self._context: dict[str, Any] | None = None
+
+    # --- what is asked ---
+
+    def begin(self, context: dict[str, Any] | None) -> None:
+        """Forget the objects of the check before. context: as engine.training.bench.Bench has it."""
+        self._context = context
+        if self._ready:
+            self._request({"do": "begin", "context": context}, self._name)
+
+    def call(self, name: str, arguments: list[Any]) -> Any:
+        """What the learner's function returns. CheckError where it returns nothing in time."""
+        return self._asked({"do": "call", "name": name, "arguments": [encode(one) for one in arguments]}, name)
+
+    def has(self, name: str) -> bool:
+        """Whether the file defines a function of that name."""
+        return bool(self._asked({"do": "has", "name": name}, self._name))
+
+    def ask(self, what: str, *arguments: Any) -> Any:
+        """Something about the objects of this check: "state_of" …"""
+        return self._asked({"do": what, "arguments": [encode(one) for one in arguments]}, self._name)
+
+    def data(self, **of: Any) -> Any:
+        """Arrays of a split: see engine.training.bench_data.splits."""
+        return self._asked({"do": "data", "of": of}, "data")
+
+    def facts(self, **of: Any) -> Any:
+        return self._asked({"do": "facts", "of": of}, "data")
+
+    def _asked(self, request: dict[str, Any], what: str) -> Any:
+        if self._broken is not None:
+            raise CheckError(self._broken)
+        self.start()
+        self._prepare()
+        return self._request(request, what)
+
+    # --- the process ---
+
+    def start(self) -> None:
+        """Start the process, without waiting for it."""
+        if self._process is not None or self._broken is not None:
+            return
+        ours, theirs = socket.socketpair()
+        command = child.command("engine.labs.sandbox.process", str(theirs.fileno()))
+        command += [str(self._file or ""), self._name, str(self._limits.memory), str(int(self._limits.total) + 5)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            cwd=self._scratch,
+            env=environment,
+        )
+        theirs.close()
+        assert self._process.stdout is not None
+        self._drained = self.output.drain(self._process.stdout)
+        self._talk, self._buffer, self._ready = ours, bytearray(), False
+
+    def _prepare(self) -> None:
+        """Wait until PyTorch is loaded, then load the file."""
+        if self._ready:
+            return
+        try:
+            self._read(time.monotonic() + self._limits.start)
+        except (TimeoutError, EOFError, OSError):
+            self.end()
+            raise CannotGoOnError(f"the process of {self._name} did not start: {self.output.text()[-500:]}") from None
+        self._ready = True
+        if self._file is not None:
+            try:
+                self._request({"do": "load"}, self._name)
+            except CheckError as error:
+                self._broken = error.said
+                raise
+        self._request({"do": "begin", "context": self._context}, self._name)
+
+    def _request(self, request: dict[str, Any], what: str) -> Any:
+        began = time.monotonic()
+        limit = min(self._limits.seconds, self._left) if self._file is not None else self._limits.start
+        if limit <= 0:
+            raise CheckError(messages.TOTAL_TOO_LONG.with_(seconds=self._limits.total))
+        try:
+            self._send(json.dumps(request).encode() + b"\n", began + limit)
+            answer = self._read(began + limit)
+        except TimeoutError:
+            self.end()
+            raise CheckError(messages.TOO_LONG.with_(what=what, seconds=self._limits.seconds)) from None
+        except (EOFError, OSError):
+            raise CheckError(messages.DIED.with_(what=what, how=self._how_it_ended())) from None
+        finally:
+            self._left -= time.monotonic() - began
+        if "error" in answer:
+            raise self._explained(answer["error"], what)
+        return decode(answer["value"])
+
+    def _send(self, data: bytes, until: float) -> None:
+        assert self._talk is not None
+        self._talk.settimeout(max(0.001, until - time.monotonic()))
+        self._talk.sendall(data)
+
+    def _read(self, until: float) -> dict[str, Any]:
+        """The next answer. TimeoutError, or EOFError where the process has ended or talks nonsense."""
+        assert self._talk is not None
+        while b"\n" not in self._buffer[-_CHUNK:]:
+            self._talk.settimeout(max(0.001, until - time.monotonic()))
+            if time.monotonic() > until:
+                raise TimeoutError
+            piece = self._talk.recv(_CHUNK)
+            if not piece or len(self._buffer) > _LARGEST_ANSWER:
+                raise EOFError
+            self._buffer += piece
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            raise EOFError from None
+        if not isinstance(answer, dict) or not ("value" in answer or isinstance(answer.get("error"), dict)):
+            raise EOFError
+        return answer
+
+    def _how_it_ended(self) -> str:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        code = self._process.poll()
+        self.end()
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                return signal.Signals(-code).name
+        return f"exit code {code}" if code is not None else "no answer"
+
+    def end(self) -> None:
+        """End the process and all that it started in its group. What comes after starts a new one."""
+        process, self._process, self._ready = self._process, None, False
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert self._talk is not None
+        self._talk.close()
+        if self._drained is not None:
+            self._drained.join(1.0)
+
+    # --- what went wrong ---
+
+    def _explained(self, error: dict[str, Any], what: str) -> Exception:
+        kind, message = str(error.get("kind")), shorten(clean(str(error.get("message", ""))), 300)
+        if kind == "descent":
+            code = int(error.get("exit_code", ExitCode.WRONG_USE))
+            failed = DescentError(str(error["message"]))
+            failed.exit_code = ExitCode(code)
+            return failed if self._file is None else CheckError(messages.same(f"{what}: {message}"))
+        place = self._place(error)
+        name = ": ".join(part for part in (str(error.get("type", "")), message) if part)
+        match kind:
+            case "missing":
+                there = ", ".join(map(clean, error.get("there", []))) or "—"
+                return CheckError(messages.MISSING.with_(file=self._name, name=error.get("name"), there=there))
+            case "unreadable":
+                return CheckError(messages.UNREADABLE.with_(what=what, value=message))
+            case "large":
+                return CheckError(messages.TOO_LARGE.with_(what=what, megabytes=error.get("megabytes", 0)))
+            case "memory":
+                gigabytes = self._limits.memory / (1 << 30)
+                return CheckError(messages.NO_MEMORY.with_(what=what, gigabytes=gigabytes, place=place))
+        if kind == "raised" and error.get("type") == "NotImplementedError":
+            place = messages.PLACE.with_(file=self._name, line=error.get("line"))
+            name, kind = message, "unfilled"
+        filled = _SENTENCES.get(kind, messages.RAISED).with_(what=what, error=name, place=place)
+        sentence = Message(filled.en.strip(), filled.ko.strip())
+        return CheckError(sentence) if kind in _SENTENCES else RaisedError(sentence)
+
+    def _place(self, error: dict[str, Any]) -> Message:
+        line, code = error.get("line"), clean(str(error.get("code", "")))
+        if line is None:
+            return messages.same("")
+        sentence = messages.PLACE_AND_CODE if code else messages.PLACE
+        return sentence.with_(file=self._name, line=line, code=code)
+
+
+class RaisedError(CheckError):
+    """The learner's code raised an exception of Python's or of its own."""

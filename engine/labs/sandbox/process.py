@@ -1,0 +1,248 @@
+"""The process that runs a learner's file: loads it, calls its functions, and answers on a socket of its own.
+
+    python -P -m engine.labs.sandbox.process DESCRIPTOR FILE NAME MEMORY CPU_SECONDS
+
+FILE may be "": then this is the process that reads data, which no code of the learner's may have touched. One JSON
+object a line comes in, one goes out. Time is watched by the other side, which ends this process where it is up; the
+limits set here are for memory, files and processes. They keep accidents from doing harm; they are no sandbox.
+"""
+
+import importlib
+import json
+import re
+import resource
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+
+from descent.common.errors import DescentError
+from descent.common.machine import die_with_parent
+from engine.labs.sandbox.objects import Bench, as_array, facts, splits
+from engine.labs.sandbox.wire import Marked, WireError, decode, encode
+from engine.training import optimizers
+
+LARGEST_FILE = 1 << 30  # bytes that the learner's code may write into one file
+LARGEST_REPLY = 1 << 28  # bytes of one answer
+_MOST_PROCESSES = 64  # threads, rather, beside those that the user has already
+_STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class _ProcessStartedError(BaseException):
+    """The learner's code tried to start another process."""
+
+
+_KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (SyntaxError, "syntax"),
+    (_ProcessStartedError, "process"),
+    (SystemExit, "exit"),
+    (KeyboardInterrupt, "interrupt"),
+    (RecursionError, "recursion"),
+    ((MemoryError, torch.OutOfMemoryError), "memory"),
+    (EOFError, "keyboard"),
+)
+
+
+class LearnerFile:
+    """The learner's file, as a module."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self._lines: list[str] = []
+        self._module: ModuleType | None = None
+
+    def load(self) -> None:
+        """Run the file. Whatever it raises is raised."""
+        source = self._path.read_bytes()
+        self._lines = source.decode("utf-8", "replace").splitlines()
+        module = ModuleType("learner")
+        module.__file__ = str(self._path)
+        sys.modules["learner"] = module  # dataclasses look their module up
+        self._module = module
+        exec(compile(source, self._name, "exec"), module.__dict__)
+
+    def functions(self) -> list[str]:
+        """What the file itself defines and can be called."""
+        there = vars(self._module) if self._module is not None else {}
+        return [
+            key for key, value in there.items() if callable(value) and getattr(value, "__module__", "") == "learner"
+        ]
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        function = getattr(self._module, name, None)
+        return function if callable(function) else None
+
+    def place(self, error: BaseException) -> tuple[int | None, str]:
+        """The learner's own line that raised `error`, and its text."""
+        if isinstance(error, SyntaxError) and error.filename == self._name:
+            return error.lineno, (error.text or self._line(error.lineno)).strip()
+        own = [line for frame, line in traceback.walk_tb(error.__traceback__) if self._is_own(frame)]
+        return (own[-1], self._line(own[-1])) if own else (None, "")
+
+    def _is_own(self, frame: Any) -> bool:
+        return bool(frame.f_code.co_filename == self._name)
+
+    def _line(self, number: int | None) -> str:
+        return self._lines[number - 1].strip() if number and number <= len(self._lines) else ""
+
+
+def _module_of(value: Any) -> str:
+    return str(getattr(value, "__module__", ""))
+
+
+class Session:
+    """Follows requests."""
+
+    def __init__(self, file: LearnerFile | None) -> None:
+        self._file, self._bench = file, Bench(None)
+
+    def answer(self, request: Request) -> Answer:
+        """{"value": …}, or {"error": {"kind": …, …}}."""
+        try:
+            return {"value": encode(self._done(request), as_array)}
+        except WireError as error:
+            return _error("unreadable", message=str(error))
+        except DescentError as error:
+            return _error("descent", message=str(error), exit_code=int(error.exit_code))
+        except BaseException as error:
+            return self._explained(error)
+
+    def _done(self, request: Request) -> Any:
+        match request["do"]:
+            case "load":
+                self._own().load()
+                result: Any = None
+            case "begin":
+                torch.manual_seed(0)
+                self._bench = Bench(request["context"])
+                result = None
+            case "has":
+                result = self._own().find(request["name"]) is not None
+            case "call":
+                result = self._call(request["name"], request["arguments"])
+            case "data":
+                result = splits(**request["of"])
+            case "facts":
+                result = facts(**request["of"])
+            case other:
+                result = self._bench.do(str(other), [self._decoded(value) for value in request["arguments"]])
+        return result
+
+    def _own(self) -> LearnerFile:
+        assert self._file is not None
+        return self._file
+
+    def _call(self, name: str, arguments: list[Any]) -> Any:
+        function = self._own().find(name)
+        if function is None:
+            raise LookupError(name)
+        return function(*[self._decoded(value) for value in arguments])
+
+    def _decoded(self, value: Any) -> Any:
+        return decode(value, _tensor, self._bench.resolve)
+
+    def _explained(self, error: BaseException) -> Answer:
+        line, code = self._file.place(error) if self._file is not None else (None, "")
+        if isinstance(error, LookupError) and type(error) is LookupError and line is None and self._file:
+            return _error("missing", name=str(error), there=self._file.functions())
+        return _error(
+            _kind(error), type=type(error).__name__, message=_message(error)[:500], line=line, code=code[:200]
+        )
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, RuntimeError) and "can't allocate memory" in _message(error):
+        return "memory"  # torch, on the CPU
+    return next((kind for types, kind in _KINDS if isinstance(error, types)), "raised")
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return error.msg if isinstance(error, SyntaxError) else str(error)
+    except BaseException:  # a __str__ of the learner's
+        return ""
+
+
+def _error(kind: str, **values: Any) -> Answer:
+    return {"error": {"kind": kind, **values}}
+
+
+def _tensor(marked: Marked) -> torch.Tensor:
+    found = torch.from_numpy(marked.array)
+    return found.to(getattr(torch, marked.dtype)) if found.is_floating_point() else found
+
+
+def _limit(memory: int, cpu_seconds: int) -> None:
+    """memory: bytes, beside what this process has already. RLIMIT_DATA, not RLIMIT_AS: CUDA reserves far more
+    addresses than there is memory."""
+    used = _status("VmData") * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (used + memory, used + memory))
+    spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    limit = int(spent) + cpu_seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    processes = _threads_of_user() + _MOST_PROCESSES
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    if most == resource.RLIM_INFINITY or processes < most:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, most))
+
+
+def _status(key: str, process: str = "self") -> int:
+    try:
+        text = Path("/proc", process, "status").read_text()
+    except OSError:
+        return 0
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return int(lines.get(key, "0").split()[0])
+
+
+def _threads_of_user() -> int:
+    """The kernel's limit counts the threads of all processes of the user's."""
+    own = _status("Uid")
+    there = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return sum(_status("Threads", process) for process in there if _status("Uid", process) == own)
+
+
+def _refuse_processes(event: str, _: Any) -> None:
+    if event in _STARTS:
+        raise _ProcessStartedError
+
+
+def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str) -> NoReturn:
+    """Answer requests until there are no more."""
+    import socket
+
+    die_with_parent()
+    talk = socket.socket(fileno=int(descriptor))
+    talk.set_inheritable(False)
+    optimizers.leave_compiler_out()
+    torch.set_num_threads(1)
+    if file and re.search(rb"\boptim\b", Path(file).read_bytes()):
+        importlib.import_module("torch._dynamo")  # an optimizer's first step loads it: seconds, not the learner's
+    desk = Session(LearnerFile(Path(file), name) if file else None)
+    if file:
+        _limit(int(memory), int(cpu_seconds))
+        sys.addaudithook(_refuse_processes)
+    _send(talk, {"value": "ready"})
+    for line in talk.makefile("rb"):
+        _send(talk, desk.answer(json.loads(line)))
+    sys.exit(0)
+
+
+def _send(talk: Any, answer: Answer) -> None:
+    text = json.dumps(answer).encode()
+    if len(text) > LARGEST_REPLY:
+        text = json.dumps(_error("large", megabytes=len(text) >> 20)).encode()
+    talk.sendall(text + b"\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,35 @@
+"""The worker of a run without a terminal: `python -m engine.launch.background FOLDER NAME ROOT`.
+
+Its output goes to the run's log.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from descent.common.errors import CannotGoOnError
+from descent.common.signals import Signals
+from descent.run.folder import Claim, RunFolder
+from engine.launch import loading
+from engine.launch.display import Display
+
+if TYPE_CHECKING:
+    from engine.training.worker import Ending
+
+
+def main(folder: str, name: str, data_root: str) -> int:
+    """Train the run in `folder`, of the preset called `name`; the exit code."""
+    with Signals() as signals:
+        claim = Claim(RunFolder(Path(folder)))
+        try:
+            worker = loading.worker()
+        except CannotGoOnError as no_torch:
+            claim.events.state("failed", reason=str(no_torch))
+            claim.release()
+            return no_torch.exit_code
+        ending: Ending = worker.work(claim, name, Path(data_root), Display(name, None), signals)
+        return ending.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""What a run says of itself while it trains in the foreground.
+
+A thread draws at most twice a second, on a duplicate of the terminal: a dead or blocked terminal ends the
+display, never the training.
+"""
+
+import contextlib
+import io
+import os
+import queue
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from descent.common.numbers import duration, number
+from descent.common.stdio import plain
+from descent.common.text import clean, shorten
+from descent.run.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+
+INTERVAL = 0.5  # seconds between frames
+PATIENCE = 1.0  # seconds that a terminal is given to take the last frame
+LONGEST_NAME = 24
+_SHOW_CURSOR = b"\x1b[?25h\r\n"
+
+
+class Display:
+    """Shows lines and numbers on file descriptor `terminal`; nothing at all where it is None."""
+
+    def __init__(self, name: str, terminal: int | None) -> None:
+        self._name = shorten(clean(name), LONGEST_NAME)
+        self._terminal = terminal
+        self._draws = terminal is not None and os.isatty(terminal) and os.environ.get("TERM", "dumb") != "dumb"
+        self._encoding = sys.stdout.encoding or "utf-8"
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._progress: Callable[[], Progress] | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._terminal is not None:
+            self._thread = threading.Thread(target=self._run, name="display", daemon=True)
+            self._thread.start()
+
+    def say(self, line: str) -> None:
+        """A line that stays. Never waits, so that a signal's handler may call it."""
+        self._lines.put(line)
+
+    def say_stopping(self) -> None:
+        self.say("stopping: this step is finished and saved; once more ends at once, unsaved")
+
+    def watch(self, progress: Callable[[], Progress]) -> None:
+        """From now on, show what `progress` returns. It is called from the display's thread."""
+        self._progress = progress
+
+    def finish(self) -> bool:
+        """Draw what is left; whether the terminal took it in time. One that does not is left alone."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(timeout=PATIENCE)
+        return self._thread is None or not self._thread.is_alive()
+
+    def give_terminal_back(self) -> None:
+        """For a process that ends at once: show the cursor again, if that needs no waiting."""
+        if self._draws and self._terminal is not None:
+            with contextlib.suppress(OSError):
+                if select.select([], [self._terminal], [], 0)[1]:
+                    os.write(self._terminal, _SHOW_CURSOR)
+
+    # --- the display's thread ---
+
+    def _run(self) -> None:
+        assert self._terminal is not None
+        descriptor = os.dup(self._terminal)
+        with (
+            contextlib.suppress(OSError),  # the terminal is gone; the training is not
+            open(descriptor, "w", encoding=self._encoding, errors="backslashreplace") as file,
+        ):
+            if self._draws:
+                self._draw_frames(file)
+            else:
+                self._print_lines(file)
+
+    def _print_lines(self, file: io.TextIOWrapper) -> None:
+        over = False
+        while not over:
+            over = self._over.wait(INTERVAL)
+            for line in self._waiting():
+                print(line, file=file)
+            file.flush()
+
+    def _waiting(self) -> Iterable[str]:
+        while not self._lines.empty():
+            yield plain(clean(self._lines.get()), self._encoding)
+
+    def _draw_frames(self, file: io.TextIOWrapper) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(file=file, highlight=False)
+        started = time.monotonic()
+        self._fit(console)
+        with Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as live:
+            over = False
+            while not over:
+                over = self._over.wait(INTERVAL)
+                self._fit(console)
+                for line in self._waiting():
+                    console.print(Text(line))
+                live.update(self._frame(console.width, time.monotonic() - started), refresh=True)
+
+    def _fit(self, console: "Console") -> None:
+        """Rich would ask descriptors 0 to 2 for the size; two of them lead to the log by now."""
+        assert self._terminal is not None
+        width, height = os.get_terminal_size(self._terminal)
+        console.size = (width or 80, height or 24)
+
+    def _frame(self, width: int, elapsed: float) -> "RenderableType":
+        """One frame: a bar, and under it the numbers."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        progress = self._progress() if self._progress is not None else None
+        if progress is None:
+            waiting = plain(f"{self._name}  loading torch and data … {elapsed:.0f} s", self._encoding)
+            return Text(waiting, style="dim", no_wrap=True, overflow="ellipsis")
+        top = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for column in range(4):
+            top.add_column(ratio=1 if column == 1 else None, no_wrap=True)
+        top.add_row(
+            Text(self._name, style="bold"),
+            ProgressBar(
+                total=max(1, progress.total_steps),
+                completed=progress.step,
+                complete_style="cyan",
+                finished_style="cyan",
+            ),
+            f"{progress.step / max(1, progress.total_steps):.0%}",
+            plain(f"ETA {duration(progress.eta)}", self._encoding),
+        )
+        return Group(
+            top, *packed(_pace(progress), width, self._encoding), *packed(_learned(progress), width, self._encoding)
+        )
+
+
+Cell = tuple[str, str]  # a label and its value
+
+
+def _pace(progress: Progress) -> list[Cell]:
+    # Padded, so that the numbers stay in their places from frame to frame.
+    total = f"{progress.total_steps:,}"
+    of = f"/{progress.epochs}" if progress.epochs else ""
+    return [
+        ("epoch", f"{progress.epoch}{of}"),
+        ("step", f"{progress.step:>{len(total)},}/{total}"),
+        ("", f"{number(progress.steps_per_second):>5} step/s"),
+        ("lr", number(progress.lr)),
+        ("grad norm", number(progress.grad_norm)),
+    ]
+
+
+def _learned(progress: Progress) -> list[Cell]:
+    cells = [("train loss", f"{number(progress.loss):<8}")]
+    if progress.accuracy is not None:
+        cells.append(("accuracy", f"{progress.accuracy:.1%}"))
+    if progress.val_loss is not None:
+        cells.append(("validation loss", f"{number(progress.val_loss):<8}"))
+    if progress.val_accuracy is not None:
+        cells.append(("accuracy", f"{progress.val_accuracy:.1%}"))
+    return cells
+
+
+def packed(cells: list[Cell], width: int, encoding: str) -> "list[Text]":
+    """The cells on as few lines as `width` allows; none is broken in two."""
+    from rich.text import Text
+
+    lines: list[Text] = []
+    for label, value in cells:
+        cell = Text.assemble((f"{label} " if label else "", "dim"), plain(value, encoding), no_wrap=True)
+        if lines and lines[-1].cell_len + 2 + cell.cell_len <= width:
+            lines[-1].append("  ").append_text(cell)
+        else:
+            lines.append(cell)
+    return lines

@@ -1,0 +1,277 @@
+"""A new run that begins where another stood: with its checkpoint, the rows that lead to it, and other settings.
+
+    parent   0 ───── N ───── …          rows 0 … N − 1 are the same in both, so that their curves can be compared
+    fork             └────── …
+
+A replay is a fork from the very first checkpoint that is given every command of its parent again, at its step.
+
+What the past of a run with several members is to one of them alone: for a fork that goes on with that one.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descent.common.errors import DescentError
+from descent.common.files import JsonLines, write_json
+from descent.common.settings import key_of
+from descent.common.text import clean
+from descent.run.events import SCRIPT
+from descent.run.folder import RunFolder
+from descent.run.live_settings import SWITCHES, edits_of, is_of_presets
+from descent.run.metrics import Layout, Metrics, MetricsWriter
+from engine.preset.loading import Preset, load_preset
+from engine.preset.members import roster
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # of the past that both runs share
+_STEERING = ("set", "extend")  # commands that change what a run computes
+_MEASURED = ("threads", "statistics_every", "way", "device")  # kept by a fork: another choice would round otherwise
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a new run takes over from its parent.
+
+    script: the commands to give it, for a replay. member: the one of several that it goes on with, as a plain run.
+    """
+
+    parent: RunFolder
+    step: int
+    preset: Preset
+    changed: tuple[str, ...]  # the keys that differ from the parent's settings at that step
+    script: tuple[dict[str, Any], ...] | None = None
+    member: int | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        return self.script is not None
+
+    def fill(self, folder: Path) -> None:
+        """Put the shared past into the new run's folder. DescentError where the parent has lost a part of it."""
+        parent, step = self.parent, self.step
+        stored = Metrics(parent.path)
+        layout, there = stored.layout, len(stored)
+        if layout is None or there < step:
+            raise DescentError(f"{parent.id} has rows of {there} steps only; fork it at an earlier checkpoint")
+        events = _shared_events(parent, step)
+        members = slice(None)
+        if self.member is not None:
+            layout, members = layout_of_member(layout, self.member), slice(self.member, self.member + 1)
+            events = events_of_member(events, self.member, stored.column("loss", self.member)[:step])
+        for saved in (step, *self._best()):
+            shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
+            shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
+        layout.save(folder)
+        if step:
+            writer = MetricsWriter(folder, 0)
+            for rows in stored.pieces(last=step):
+                writer.append(rows[:, members])
+            writer.sync()
+            writer.close()
+        _write_lines(folder / "events.jsonl", events)
+        if self.script is not None:
+            _write_lines(folder / SCRIPT, self.script)
+        facts = parent.facts()
+        write_json(
+            folder / "parent.json",
+            {
+                "run": parent.id,
+                "dir": str(parent.path.absolute()),
+                "step": step,
+                "changed": self.changed,
+                "measured": {key: facts[key] for key in _MEASURED if key in facts},
+                **({} if self.member is None else {"member": self.member}),
+            },
+        )
+
+    def _best(self) -> list[int]:
+        """The step of the best model so far, where early stopping may yet want its checkpoint."""
+        if self.preset.train.early_stopping is None or self.member is not None:
+            return []
+        told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
+        best = told[-1]["best"] if told else None
+        if best is None or best == self.step:
+            return []
+        # In the log of a fork it is none of its own checkpoints. Where it is lost, the new run says so.
+        return [best] if self.parent.checkpoint(best).exists() else []
+
+
+def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int | None = None) -> Branch:
+    """A fork from the checkpoint of step `at` (the last one, for None) with settings changed by "key=value" texts.
+
+    member: of several, the one that goes on alone. DescentError that lists the checkpoints where there is none at
+    that step; PresetError where a text is wrong.
+    """
+    there = parent.checkpoints()
+    if not there:
+        raise DescentError(f"{parent.id} has no checkpoint yet to fork from")
+    step = there[-1] if at is None else at
+    if step not in there:
+        listed = ", ".join(f"{n:,}" for n in there)
+        raise DescentError(f"--at {at}: {parent.id} has no checkpoint of that step; it has those of steps {listed}")
+    if member is not None:
+        check_member(parent, load_preset(parent.preset), member, step)
+    before = _settings_at(parent, step, member)
+    after = before.changed(texts) if texts else before
+    new, old = after.flat(), before.flat()
+    changed = tuple(key for key in new | old if new.get(key) != old.get(key))
+    return Branch(parent, step, after, changed, member=member)
+
+
+def branch_to_replay(parent: RunFolder) -> Branch:
+    """The same run once more, from its first checkpoint to the step it has come to."""
+    there = parent.checkpoints()
+    if not there:
+        raise DescentError(f"{parent.id} has no checkpoint to replay it from")
+    step = there[0]
+    log = _readable(parent, step).get("log", 0)
+    script = [
+        {"step": event["step"], "command": event["command"], "arguments": event["arguments"]}
+        for at, event in parent.events_with_positions()
+        if event["event"] == "command" and event["command"] in _STEERING and at >= log
+    ]
+    if parent.state() != "finished":
+        script.append({"step": len(Metrics(parent.path)), "command": "stop", "arguments": {"how": "now"}})
+    preset = _settings_at(parent, step)
+    if preset.train.on_nan == "pause":  # whoever answered is not here
+        preset = preset.changed(['train.on_nan="continue"'])
+    return Branch(parent, step, preset, (), tuple(script))
+
+
+def first_difference(one: RunFolder, other: RunFolder) -> int | None:
+    """The first step whose rows are not bit for bit the same, but for the time they took; None where all are."""
+    import numpy as np
+
+    stored = [Metrics(run.path) for run in (one, other)]
+    layout = stored[0].layout
+    if layout is None or layout != stored[1].layout:
+        return 0
+    kept = [index for index, name in enumerate(layout.columns) if name != "time"]
+    shared = min(len(rows) for rows in stored)
+    at = 0
+    for pieces in zip(*(rows.pieces(last=shared) for rows in stored), strict=True):
+        first, second = (_bits(rows[:, :, kept]) for rows in pieces)
+        differs = (first != second).any(axis=(1, 2))
+        if differs.any():
+            return at + int(np.argmax(differs))
+        at += len(differs)
+    return None if len(stored[0]) == len(stored[1]) else shared
+
+
+def said_of(parent: RunFolder, differs_at: int | None) -> str:
+    """What came of a replay, for people."""
+    if differs_at is None:
+        return f"the same as {clean(parent.id)}, bit for bit"
+    return f"differs from {clean(parent.id)} from step {differs_at:,} on"
+
+
+def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":
+    import numpy as np
+
+    return np.ascontiguousarray(rows).view(np.uint32)  # NaN is equal to NaN
+
+
+def _settings_at(run: RunFolder, step: int, member: int | None = None) -> Preset:
+    """The run's preset, or that of one member alone, with the live edits that were in force at a checkpoint."""
+    edits = _readable(run, step).get("edits", [])
+    if member is None:
+        latest = {key_of(text): text for text in edits if is_of_presets(text)}
+        preset = load_preset(run.preset, list(latest.values()))
+    else:
+        preset = settings_of_member(load_preset(run.preset), member, edits)
+    return replace(preset, name=str(run.facts().get("preset", run.id)))
+
+
+def _readable(run: RunFolder, step: int) -> dict[str, Any]:
+    """What stands beside a checkpoint for people, and for programs without torch."""
+    file = run.checkpoint(step).with_suffix(".json")
+    try:
+        stored: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DescentError(f"{clean(str(file))}: can't be read ({error}); fork at another checkpoint") from None
+    return stored
+
+
+def _shared_events(run: RunFolder, step: int) -> list[dict[str, Any]]:
+    log = _readable(run, step).get("log")
+    return [event for event in run.events_until(step, log) if event["event"] in _KEPT_EVENTS]
+
+
+def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    lines = JsonLines(path)
+    for entry in entries:
+        lines.append(entry)
+    lines.sync()
+    lines.close()
+
+
+def check_member(parent: RunFolder, preset: Preset, member: int, step: int) -> None:
+    """DescentError, with the reason, where this member can't go on alone from step `step`."""
+    count, name = len(roster(preset)), clean(parent.id)
+    if count == 1:
+        raise DescentError(f"--member {member}: {name} has one model; fork it without --member")
+    if not 0 <= member < count:
+        raise DescentError(f"--member {member}: {name} has the members 0 to {count - 1}")
+    if preset.members.folds is not None:
+        raise DescentError(
+            f"--member {member}: the members of {name} are folds, and no plain run trains and validates on the "
+            "samples of a fold; fork it whole"
+        )
+    ended = [e for e in parent.events() if e["event"] == "member" and e["member"] == member and e["step"] < step]
+    if ended:
+        before = ", ".join(f"{saved:,}" for saved in parent.checkpoints() if saved <= ended[0]["step"])
+        raise DescentError(
+            f"--member {member} {ended[0]['state']} at step {ended[0]['step']:,} and has not trained since: "
+            f"fork it at a checkpoint before, --at {before}"
+        )
+
+
+def settings_of_member(preset: Preset, member: int, edits: Sequence[str]) -> Preset:
+    """Of a plain run that trains this member. edits: the live ones of the run so far."""
+    latest = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
+    alone = roster(preset)[member].preset
+    return alone.changed(list(latest.values())) if latest else alone
+
+
+def layout_of_member(whole: Layout, member: int) -> Layout:
+    return replace(whole, members=({"member": 0, "seed": whole.members[member]["seed"], "values": {}},))
+
+
+def events_of_member(
+    shared: Sequence[dict[str, Any]], member: int, losses: "NDArray[np.float32]"
+) -> list[dict[str, Any]]:
+    """The events that are about this member, as a plain run has them. losses: (steps,), its own."""
+    kept, since = [], 0
+    for event in shared:
+        match event:
+            case {"event": "evaluation"}:
+                if event["member"] == member:
+                    kept.append({**event, "member": 0})
+            case {"event": "command", "arguments": {"edits": [*edits]}}:
+                if _is_for(edits, member):
+                    kept.append(event)
+            case {"event": "epoch"}:
+                kept.append({**event, "train_loss": _mean(losses[since : event["step"]])})
+                since = event["step"]
+            case _:
+                kept.append(event)
+    return kept
+
+
+def _is_for(edits: Sequence[str], member: int) -> bool:
+    named = [text.partition("=")[2].strip() for text in edits if key_of(text) == "member"]
+    return not named or named[-1] == str(member)
+
+
+def _mean(losses: "NDArray[np.float32]") -> float | None:
+    import numpy as np
+
+    return float(np.mean(losses, dtype=np.float64)) if len(losses) else None

@@ -1,0 +1,110 @@
+"""Presets as files of the user's: shown in full, copied, checked, with a schema for the editor."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from descent.common.errors import DescentError, PresetError
+from descent.common.text import clean
+from engine.preset.find import _preset_files, find, read_text, shipped_presets
+from engine.preset.loading import load_preset
+from engine.preset.schema import describe
+
+SCHEMA_FILE = "preset.schema.json"
+_SCHEMA_LINE = "#:schema "
+
+
+def schema_text() -> str:
+    """The JSON Schema of presets, as it is shipped beside them."""
+    return json.dumps(describe.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def resolved(source: str, overrides: Sequence[str]) -> str:
+    """The preset with every default written out, below its file's header comment."""
+    preset = load_preset(source, overrides)
+    notes = [f"# {note}" for note in preset.notes]
+    return "\n".join([*_header(read_text(find(source))), *notes, preset.to_toml()])
+
+
+def _header(text: str) -> list[str]:
+    """The comments at the top of a file, but for the line that is meant for editors."""
+    header: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith(_SCHEMA_LINE):
+            header.append(clean(line))
+    return header
+
+
+def copy(source: str, destination: Path) -> Path:
+    """Copy a preset into a folder, or to a file that is not there yet; the new file."""
+    file = find(source)
+    target = destination.expanduser()
+    if target.is_dir() or str(destination).endswith(os.sep):
+        target = target / file.name
+    elif target.suffix != ".toml":
+        target = target.with_name(target.name + ".toml")
+    first, newline, rest = read_text(file).partition("\n")
+    if first.startswith(_SCHEMA_LINE):
+        first = _SCHEMA_LINE + (shipped_presets() / SCHEMA_FILE).as_uri()
+    try:
+        with target.open("x", encoding="utf-8", newline="") as new:
+            new.write(first + newline + rest)
+    except FileExistsError:
+        raise DescentError(f"{clean(str(target))} exists already; name another file") from None
+    except OSError as error:
+        raise DescentError(f"{clean(str(target))} can't be written: {error.strerror}") from None
+    return target
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Say of each file that it is a good preset. Raises PresetError with all that is wrong in any of them."""
+    problems: list[str] = []
+    for file in files:
+        try:
+            load_preset(file)
+        except PresetError as error:
+            problems.append(str(error))
+        else:
+            print(f"{clean(str(file))}: ok")
+    if problems:
+        raise PresetError("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A preset that was found. `broken` says what is wrong with it, and is empty where nothing is."""
+
+    name: str
+    path: Path
+    origin: str  # "shipped", "yours" or "current folder"
+    topic: str = ""
+    title: str = ""
+    reaches: str = ""
+    broken: str = ""
+    lab: str = ""  # the lab that it is the learner's copy of, or of a part of it
+
+
+def presets(containing: str = "") -> list[Entry]:
+    """The presets whose name, topic or title contains a text, by topic. A broken one is listed as broken."""
+    entries = [_entry(name, path, origin) for name, (path, origin) in _preset_files().items()]
+    word = containing.casefold()
+    return sorted(
+        (e for e in entries if word in f"{e.name}\n{e.topic}\n{e.title}".casefold()),
+        key=lambda entry: (bool(entry.broken), bool(entry.lab), entry.topic == "yours", entry.topic, entry.name),
+    )
+
+
+def _entry(name: str, path: Path, origin: str) -> Entry:
+    from engine.preset.loading import load_preset
+
+    try:
+        settings = load_preset(path).settings
+    except PresetError as error:
+        return Entry(name, path, origin, broken=str(error))
+    lab = clean(settings.lab or "")
+    title = clean(settings.title) or (f"your copy of the lab {lab}" if lab else "")
+    return Entry(name, path, origin, clean(settings.topic), title, clean(settings.reaches), lab=lab)

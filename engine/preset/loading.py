@@ -1,0 +1,195 @@
+"""Loading a preset: a TOML file, overrides laid over it, the result checked as a whole and frozen."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from descent.common.errors import PresetError
+from descent.common.settings import Override, flatten, parse
+from engine.preset import overrides, schema, sweep
+from engine.preset.find import find, path_shown, read_tables
+from engine.preset.messages import Complaints
+from engine.preset.schema import describe
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What to train. `path` is the file it came from; `notes` are what the user should be told once."""
+
+    settings: schema.PresetModel
+    name: str
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return self.settings.title
+
+    @property
+    def data(self) -> schema.AnyData:
+        return self.settings.data
+
+    @property
+    def model(self) -> schema.AnyModel:
+        return self.settings.model
+
+    @property
+    def loss(self) -> schema.AnyLoss:
+        return self.settings.loss
+
+    @property
+    def optimizer(self) -> schema.AnyOptimizer:
+        return self.settings.optimizer
+
+    @property
+    def schedule(self) -> schema.AnySchedule:
+        return self.settings.schedule
+
+    @property
+    def train(self) -> schema.Train:
+        return self.settings.train
+
+    @property
+    def members(self) -> schema.Members:
+        return self.settings.members
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The "file.py:name" of the user's own code, by the section that names it."""
+        settings = self.settings
+        named = {name: getattr(getattr(settings, name), "code", None) for name in overrides.CODE_TABLES}
+        return {name: spec for name, spec in named.items() if spec is not None}
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its dotted key."""
+        return flatten(self.settings.model_dump(by_alias=True, exclude_none=True))
+
+    def changed(self, texts: Sequence[str]) -> "Preset":
+        """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""
+        assert self.path is not None
+        settings = self.settings.model_dump(by_alias=True, exclude_none=True)
+        return replace(checked(settings, self.path, texts), name=self.name)
+
+    def to_toml(self) -> str:
+        """The preset with every default written out; loading it gives the same settings again."""
+        settings = self.settings.model_dump(by_alias=True, exclude_none=True)
+        if self.members == schema.Members():
+            del settings["members"]
+        elif not self.members.sweep:
+            del settings["members"]["sweep"]
+        return _short_lists(tomli_w.dumps({key: _name_first(value) for key, value in settings.items()}))
+
+
+def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
+    """Load a preset by its name or its file, with overrides such as "optimizer.lr=0.1" laid over it.
+
+    Relative paths in the file are taken from the file's folder, those in overrides from the current folder.
+    Raises PresetError, with a line for each thing that is wrong.
+    """
+    path = find(source)
+    settings = read_tables(path)
+    if not settings and not overrides:
+        raise PresetError(f"{path_shown(path)}: is empty; a preset has {', '.join(describe.sections())}")
+    return checked(settings, path, overrides)
+
+
+def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> Preset:
+    """The preset that the tables of the file at `path`, with overrides, make. It takes `settings` over.
+
+    Raises PresetError, with a line for each thing that is wrong.
+    """
+    given, problems = parse(texts)
+    complaints = Complaints(path_shown(path), given)
+    notes = overrides.apply(settings, given)
+    complaints.storable((), settings)
+    complaints.tables(settings)
+    _imply_names(settings)
+    _join_sweep_keys(settings)
+    _make_paths_absolute(settings, path.absolute().parent, given)
+    try:
+        model = schema.PresetModel.model_validate(settings, by_alias=True, by_name=False)
+        model, wrong = sweep.checked(model, complaints)
+        problems += wrong
+    except ValidationError as error:
+        complaints.schema(error, settings)
+    problems += complaints.lines()
+    if problems:
+        raise PresetError("\n".join(problems))
+    return Preset(model, path.stem, path.absolute(), tuple(notes))
+
+
+def _imply_names(settings: dict[str, Any]) -> None:
+    """A section with the user's own code is of kind `code`; one that has a default kind may leave it out."""
+    for section, node in describe.json_schema()["properties"].items():
+        table = settings.get(section)
+        if not isinstance(table, dict) or "name" in table:
+            continue
+        if section in overrides.CODE_SECTIONS and "code" in table:
+            table["name"] = "code"
+        elif "name" in node.get("default", {}):
+            table["name"] = node["default"]["name"]
+    for section in describe.json_schema()["required"]:
+        settings.setdefault(section, {})  # so that the error says which of its keys are needed
+
+
+def _join_sweep_keys(settings: dict[str, Any]) -> None:
+    """sweep.optimizer.lr = […], which TOML reads as tables in tables, is sweep."optimizer.lr" = […]."""
+    table = settings.get("members")
+    sweep = table.get("sweep") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(sweep, dict):
+        return
+    joined: dict[str, Any] = {}
+    for key, value in sweep.items():
+        if key in describe.sections() and isinstance(value, dict):
+            joined.update({f"{key}.{inner}": choice for inner, choice in value.items()})
+        else:
+            joined[key] = value
+    table["sweep"] = joined
+
+
+def _make_paths_absolute(settings: dict[str, Any], folder: Path, given: Sequence[Override]) -> None:
+    here = Path.cwd()
+    for section, key in (
+        ("data", "path"),
+        ("model", "weights"),
+        ("model", "from"),
+        *((section, "code") for section in overrides.CODE_TABLES),
+    ):
+        table = settings.get(section)
+        text = table.get(key) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or not isinstance(text, str) or not text:
+            continue
+        base = here if any((section, key)[: len(o.path)] == o.path for o in given) else folder
+        file, colon, name = text.rpartition(":") if key == "code" else (text, "", "")
+        absolute = os.path.abspath(base / os.path.expanduser(file))
+        # `from` may name a run too: an id, or `last`.
+        if file and (key != "from" or os.path.exists(absolute)):
+            table[key] = absolute + colon + name
+
+
+def _name_first(section: Any) -> Any:
+    if isinstance(section, dict) and "name" in section:
+        return {"name": section["name"], **section}
+    return section
+
+
+def _short_lists(toml: str) -> str:
+    """tomli_w gives each item of a list a line of its own; a preset reads better with the list on one."""
+    lines: list[str] = []
+    items: list[str] | None = None
+    for line in toml.splitlines():
+        if items is None and line.endswith(" = ["):
+            items = [line]
+        elif items is None:
+            lines.append(line)
+        elif line == "]":
+            lines.append(items[0] + " ".join(items[1:]).removesuffix(",") + "]")
+            items = None
+        else:
+            items.append(line.strip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,201 @@
+"""[data]: what is trained on, a class for each kind."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine.preset.schema.section import Count, Flag, Float, Fraction, Natural, NonNegative, Positive, Section, Share
+
+
+class Augment(Section):
+    """Random changes of training images, drawn anew for each sample of each batch."""
+
+    flip: Flag = Field(False, description="Mirror left to right with probability 1/2.")
+    shift: Natural = Field(0, description="Pad by this many pixels, then crop at a random place.")
+    rotation: NonNegative = Field(0.0, le=180, description="Rotate by up to this many degrees either way.")
+
+
+class Data(Section):
+    """Keys that every kind of data has."""
+
+    size: Count | None = Field(None, description="Train on this many samples only, drawn with `seed`.")
+    validation: Share = Field(0.1, description="Share of the samples held out for validation.")
+    split: Literal["random", "ordered"] = Field(
+        "random", description="`ordered` keeps the order: training samples first, then validation, then test."
+    )
+    seed: Natural = Field(0, description="Seed of made data, of noise and of the split.")
+    scaling: Literal["none", "standard", "minmax"] = Field(
+        "none", description="Scale the inputs by statistics of the training split alone."
+    )
+    noise: NonNegative = Field(
+        0.0,
+        description="Standard deviation of Gaussian noise: on the targets of line, sine and quiz, "
+        "on the inputs of everything else (made sets: all samples, others: the training samples).",
+    )
+    random_labels: Fraction = Field(
+        0.0, description="Share of the training labels replaced by random ones (classification only)."
+    )
+    augment: Augment = Field(Augment(), description="Random changes of training images.")
+
+
+class SplitData(Data):
+    """Data that come in one piece, so the test split is cut from them too."""
+
+    test: Share = Field(0.2, description="Share of the samples held out for the test.")
+
+
+class LineData(SplitData):
+    """y = 1 + 2x + noise, x uniform in [0, 1]; `seed = 42, n = 100` are the course's points."""
+
+    name: Literal["line"]
+    n: Count = Field(100, description="Number of points.")
+    seed: Natural = Field(42, description="Seed of NumPy's legacy generator.")
+    noise: NonNegative = Field(0.1, description="Standard deviation of the noise on y.")
+    split: Literal["random", "ordered"] = "ordered"
+    outliers: Share = Field(0.0, description="Share of the training targets moved by `outlier_shift`.")
+    outlier_shift: Float = Field(5.0, description="How far an outlier is moved.")
+
+
+class SineData(SplitData):
+    """y = sin(2πx) + noise, x uniform in [0, 1]."""
+
+    name: Literal["sine"]
+    n: Count = Field(100, description="Number of points.")
+    noise: NonNegative = Field(0.1, description="Standard deviation of the noise on y.")
+
+
+class QuizData(SplitData):
+    """The course's 500 ms quiz: 0.5 ln x + 0.853 sin 5.25x − 0.064 cos 5.25x + 0.072, x and noise of `line`."""
+
+    name: Literal["quiz"]
+    n: Count = Field(100, description="Number of points.")
+    seed: Natural = Field(42, description="Seed of NumPy's legacy generator.")
+    noise: NonNegative = Field(0.1, description="Standard deviation of the noise on y.")
+    split: Literal["random", "ordered"] = "ordered"
+
+
+class XorData(SplitData):
+    """The four corners of the unit square; the label is the exclusive or."""
+
+    name: Literal["xor"]
+    validation: Share = 0.0
+    test: Share = 0.0
+
+
+class StripesData(SplitData):
+    """Uniform points in [−10, 10]²; the label is |x1| > 5."""
+
+    name: Literal["stripes"]
+    n: Count = Field(10_000, description="Number of points.")
+
+
+class PlaneData(SplitData):
+    """Two-dimensional toy sets of scikit-learn: two moons, or two circles."""
+
+    name: Literal["moons", "circles"]
+    n: Count = Field(1000, description="Number of points.")
+    noise: NonNegative = Field(0.1, description="Standard deviation of the noise on the points.")
+
+
+class SpiralsData(SplitData):
+    """Interleaved spirals, one a class."""
+
+    name: Literal["spirals"]
+    n: Count = Field(1000, description="Number of points.")
+    noise: NonNegative = Field(0.1, description="Standard deviation of the noise on the points.")
+    classes: Annotated[int, Field(strict=True, ge=2, le=10)] = Field(3, description="Number of arms.")
+    turns: Positive = Field(1.0, description="Turns of each arm about the centre.")
+
+
+class BlobsData(SplitData):
+    """Gaussian clusters, one a class."""
+
+    name: Literal["blobs"]
+    n: Count = Field(1000, description="Number of points.")
+    noise: NonNegative = Field(1.0, description="Standard deviation of a cluster.")
+    classes: Annotated[int, Field(strict=True, ge=2, le=100)] = Field(3, description="Number of clusters.")
+    features: Count = Field(2, description="Number of dimensions.")
+
+
+class PointData(SplitData):
+    """No data, for a point on a loss surface: one empty sample to train with, one to evaluate with."""
+
+    name: Literal["point"]
+    validation: Share = 0.5
+    test: Share = 0.0
+    split: Literal["random", "ordered"] = "ordered"
+
+
+class BundledData(SplitData):
+    """Sets that come with scikit-learn. digits: 1,797 images of 1 × 8 × 8, scaled to [0, 1]."""
+
+    name: Literal["digits", "breast-cancer", "wine", "iris", "diabetes"]
+
+
+class DownloadedData(Data):
+    """Sets of torchvision, with a test split of their own. Pixels are scaled to [0, 1]."""
+
+    name: Literal["mnist", "fashion-mnist", "cifar10", "cifar100"]
+
+
+class ImagesData(SplitData):
+    """A folder, or a zip of one, with a folder of images a class; `train/` and `test/` above them are used."""
+
+    name: Literal["images"]
+    path: str = Field(description="The folder or zip file.")
+    image_size: Count | None = Field(None, description="Resize to this many pixels square.")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for colour.")
+
+
+class NpzData(SplitData):
+    """Two arrays of an .npz file, or of a pickled dict; the first axis of both counts samples."""
+
+    name: Literal["npz", "pickle"]
+    path: str = Field(description="The file.")
+    inputs: str = Field("x", description="Name of the array of inputs.")
+    targets: str = Field("y", description="Name of the array of targets.")
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto", description="auto: whole-number targets are class labels."
+    )
+    classes: Count | None = Field(None, description="Number of classes, where the labels don't tell.")
+
+
+class CsvData(SplitData):
+    """Numbers in columns under a header line; the target may be a name of a class."""
+
+    name: Literal["csv"]
+    path: str = Field(description="The file.")
+    target: str = Field(description="Name of the target's column.")
+    features: tuple[str, ...] | None = Field(None, description="Names of the input columns; else all others.")
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto", description="auto: targets that are words or whole numbers are classes."
+    )
+
+
+class CodeData(SplitData):
+    """The user's own function: `load() -> (inputs, targets)`, as arrays or tensors."""
+
+    name: Literal["code"]
+    code: str = Field(description="file.py:function", pattern=r".+\.py:\w+")
+    task: Literal["auto", "classification", "regression"] = "auto"
+    arguments: dict[str, Any] = Field({}, description="Keyword arguments of the function.")
+
+
+AnyData = Annotated[
+    LineData
+    | SineData
+    | QuizData
+    | XorData
+    | StripesData
+    | PlaneData
+    | SpiralsData
+    | BlobsData
+    | PointData
+    | BundledData
+    | DownloadedData
+    | ImagesData
+    | NpzData
+    | CsvData
+    | CodeData,
+    Field(discriminator="name"),
+]

@@ -1,0 +1,46 @@
+"""[optimizer]: how a gradient becomes an update, a class for each kind."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from engine.preset.schema.section import Flag, NonNegative, Positive, Section, Share
+
+
+class Optimizer(Section):
+    lr: Positive = Field(description="Base learning rate.")
+    weight_decay: NonNegative = Field(0.0, description="As torch.optim has it.")
+
+
+class Sgd(Optimizer):
+    name: Literal["sgd"]
+    momentum: Share = 0.0
+    nesterov: Flag = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and not self.momentum:
+            raise ValueError("optimizer.nesterov = true needs optimizer.momentum > 0")
+        return self
+
+
+class Adagrad(Optimizer):
+    name: Literal["adagrad"]
+    eps: Positive = 1e-10
+
+
+class RmsProp(Optimizer):
+    name: Literal["rmsprop"]
+    alpha: Share = Field(0.99, description="Decay of the mean square.")
+    momentum: Share = 0.0
+    eps: Positive = 1e-8
+
+
+class Adam(Optimizer):
+    name: Literal["adam", "adamw"]
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    eps: Positive = 1e-8
+
+
+AnyOptimizer = Annotated[Sgd | Adagrad | RmsProp | Adam, Field(discriminator="name")]

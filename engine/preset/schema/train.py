@@ -1,0 +1,76 @@
+"""[train]: how long, in what batches, on what device, and what is kept."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from engine.preset.schema.section import Count, Flag, Natural, NonNegative, Norm, Section, Threads
+
+
+class EverySteps(Section):
+    steps: Count
+
+
+class EarlyStopping(Section):
+    """Stop when the validation loss has not fallen for `patience` evaluations; the test uses the best model."""
+
+    patience: Count
+    min_delta: NonNegative = Field(0.0, description="A fall smaller than this does not count.")
+
+
+class Train(Section):
+    epochs: Count | None = Field(None, description="How long, in passes over the training split.")
+    steps: Count | None = Field(None, description="How long, in optimizer updates; instead of `epochs`.")
+    batch_size: Count | Literal["full"] = Field(32, description='Samples an update; "full" is gradient descent.')
+    seed: Natural = Field(0, description="Seed of initial weights, batches, dropout and augmentation.")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="auto, cpu, cuda or cuda:N."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Of the forward and backward pass.")
+    threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
+    compile: Flag = Field(
+        False, description="torch.compile the model; measure it: on a CPU it slowed four models of four."
+    )
+    code: str | None = Field(None, description="file.py:function", pattern=r".+\.py:\w+")
+    accumulate: Count = Field(
+        1,
+        description="Split each batch into this many parts, to save memory; the update is the same, but for what "
+        "batch norm and dropout make of each part.",
+    )
+    clip_norm: Norm | None = Field(None, description="Scale the gradient down to at most this norm.")
+    evaluate_every: Count | EverySteps = Field(1, description="Epochs, or { steps = N }, between evaluations.")
+    early_stopping: EarlyStopping | None = None
+    checkpoint_every: Count | EverySteps | Literal["auto"] = Field(
+        "auto", description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds."
+    )
+    keep: Count = Field(
+        3, description="How many of the latest checkpoints to keep; also the first, and each one's best so far."
+    )
+    statistics_every: Count | Literal["auto"] = Field(
+        "auto",
+        description="Steps between gradient and layer statistics; auto measures: 2% of a step at most.",
+    )
+    on_nan: Literal["stop", "pause", "continue"] = Field(
+        "stop", description="When loss or gradient is not finite; a run started in the console pauses by default."
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Train":
+        if (self.epochs is None) == (self.steps is None):
+            given = "neither" if self.epochs is None else "both"
+            raise ValueError(f"give train.epochs or train.steps; {given} given")
+        return self
+
+    @model_validator(mode="after")
+    def _own_step_is_whole(self) -> "Train":
+        taken = {
+            "accumulate": self.accumulate > 1,
+            "clip_norm": self.clip_norm is not None,
+            "precision": self.precision != "fp32",
+            "compile": self.compile,
+        }
+        for key in [key for key, wanted in taken.items() if wanted and self.code is not None]:
+            raise ValueError(
+                f"train.{key} = {getattr(self, key)} is of the built-in training step, and train.code takes its place"
+            )
+        return self

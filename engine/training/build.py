@@ -1,0 +1,273 @@
+"""From a preset to everything that the loop works on."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from descent.common.errors import PresetError
+from descent.run.find import find_run
+from descent.run.folder import RunFolder
+from engine.preset import schedule
+from engine.preset.loading import Preset
+from engine.preset.members import Member, roster
+from engine.preset.schedule import SchedulePosition
+from engine.training import checkpoint, losses, models, optimizers, parameters, user_step
+from engine.training.checkpoint import undisturbed
+from engine.training.data import Dataset, load
+from engine.training.data.augment import augment, is_on
+from engine.training.data.batches import Batches
+from engine.training.evaluation import Best
+from engine.training.layer_statistics import LayerStatistics
+from engine.training.members import MemberBatches, Members, MemberStatistics, MemberUpdate, choose
+from engine.training.members import losses as member_losses
+from engine.training.members.folds import Folds, load_pool
+from engine.training.members.stacked import Way
+from engine.training.members.train_state import MemberTrainState, standings
+from engine.training.members.train_state import check as check_members
+from engine.training.members.user_step import OwnMemberUpdate
+from engine.training.models import transfer
+from engine.training.models.layers import batch_norms, fewest_samples
+from engine.training.protocols import AnyBatches
+from engine.training.train_state import TrainState
+from engine.training.update import Update
+from engine.training.user_code import load_object
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of `train.device`; PresetError where this machine has none such."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        there = f"cuda:0 … cuda:{count - 1}" if count else "none; `descent doctor` says why"
+        raise PresetError(f'train.device = "{wanted}": no such GPU here (GPUs that torch sees: {there})')
+    return device
+
+
+def build(
+    preset: Preset, run: RunFolder, data_root: Path, device: torch.device, *, fresh: bool, way: Way | None = None
+) -> TrainState:
+    """Load the data onto `device` and make models, loss, optimizer and batches, at step 0.
+
+    fresh: a run that begins; False where a checkpoint will be restored, so that `model.from` is not needed again.
+    way: how members are computed, where that was chosen before.
+    Draws initial weights from the global generators, seeded here with `train.seed`.
+    """
+    members = roster(preset)
+    folds: Folds | None = None
+    if members[0].fold is None:
+        dataset = load(preset.data, root=data_root, device=device, code=load_object)
+    else:
+        count = preset.members.folds or 0
+        dataset, folds = load_pool(preset.data, count, root=data_root, device=device, code=load_object)
+        folds = folds.for_members([member.fold or 0 for member in members])
+    smallest = len(dataset.train.inputs) if folds is None else min(len(rows) for rows in folds.train)
+    _check(preset, dataset)
+    notes = list(dataset.notes)
+    made = [
+        _model(member.preset, dataset, run, device, notes if member.member == 0 else None, fresh=fresh)
+        for member in members
+    ]
+    augmentation = partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None
+    with undisturbed(device):
+        fewest = fewest_samples(made[0], dataset.train.inputs[:2])
+    size = batch_size(preset, smallest, fewest)
+    common: dict[str, Any] = {
+        "preset": preset,
+        "device": device,
+        "dataset": dataset,
+        "criterion": losses.build(preset.loss, task=dataset.task, num_classes=dataset.num_classes, code=load_object),
+        "precision": _precision(preset.train.precision, device),
+        "augmentation": augmentation,
+        "best": Best(preset.train.early_stopping),
+        "plateau": schedule.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
+        "notes": notes,
+        "members": members,
+        "fewest": fewest,
+        "own_step": user_step.build(preset, len(members) > 1, load_object),
+        "penalised": losses.penalised(made[0]) if _penalties(members) else [],
+    }
+    order: dict[str, Any] = {"augment": augmentation, "leave_out_single": bool(batch_norms(made[0]))}
+    if len(members) == 1:
+        models.lay_out(made[0], preset.model, device)
+        training = _of_one(made[0], Batches(dataset.train, size, preset.train.seed, **order), common)
+    else:
+        torch.manual_seed(preset.train.seed)
+        training = _of_many(made, members, folds, size, order, common, way)
+    training.notes += left_out(training.batches)
+    return training
+
+
+def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> TrainState:
+    preset, device = common["preset"], common["device"]
+    train = preset.train
+    fp16 = train.precision == "fp16"
+    if fp16 and device.type != "cuda":
+        raise PresetError('train.precision = "fp16" needs a CUDA GPU; on the CPU use "fp32" or "bf16"')
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = optimizers.build(preset.optimizer, trained, device)
+    if train.code is not None:
+        optimizers.lighten(optimizer)
+    total_steps = _total_steps(preset, batches.per_epoch)
+    return TrainState(
+        model=model,
+        numbers=parameters.together(trained),
+        forward=torch.compile(model) if train.compile else model,
+        update=Update(
+            optimizer,
+            trained,
+            clip_norm=train.clip_norm,
+            fp16=fp16,
+            own_step=train.code is not None,
+            device=device,
+        ),
+        batches=batches,
+        statistics=LayerStatistics(model, models.layers(model)),
+        total_steps=total_steps,
+        pace=SchedulePosition(total_steps, batches.per_epoch),
+        **common,
+    )
+
+
+def _of_many(
+    made: list[nn.Module],
+    members: list[Member],
+    folds: Folds | None,
+    size: int | None,
+    order: dict[str, Any],
+    common: dict[str, Any],
+    way: Way | None,
+) -> MemberTrainState:
+    preset, dataset = common["preset"], common["dataset"]
+    check_members(preset)
+    own = preset.train.code is not None
+    if own:
+        way = "loop"  # the user's step is written for one model
+    elif way is None:
+        sample = dataset.train.inputs[: max(8, size or 256)]
+        way, reason = choose(made, sample, common["precision"], preset.members.way)
+        common["notes"].append(f"{len(made)} members: {reason}")
+    stack = Members(made, dataset.input_shape, way)
+    stack.train()
+    sections = [member.preset.optimizer for member in members]
+    update = (
+        OwnMemberUpdate(stack, sections) if own else MemberUpdate(stack, sections, clip_norm=preset.train.clip_norm)
+    )
+    batches = MemberBatches(
+        dataset.train,
+        size,
+        [member.preset.train.seed for member in members],
+        rows=None if folds is None else folds.train,
+        scaling=None if folds is None else folds.scaling,
+        exact=member_losses.takes_weights(preset.loss) and not own and not batch_norms(made[0]),
+        **order,
+    )
+    keeps_best = preset.train.early_stopping is not None
+    total_steps = _total_steps(preset, batches.per_epoch)
+    return MemberTrainState(
+        model=stack.template,
+        forward=stack,
+        stack=stack,
+        numbers=stack.weights if parameters.names(stack.template) else None,
+        update=update,
+        batches=batches,
+        statistics=MemberStatistics(stack, update),
+        members_criterion=member_losses.build(preset.loss, common["criterion"]),
+        standings=standings(members),
+        folds=folds,
+        best_weights={name: t.clone() for name, t in stack.state_dict().items()} if keeps_best else None,
+        total_steps=total_steps,
+        pace=SchedulePosition(total_steps, batches.per_epoch),
+        **common,
+    )
+
+
+def _check(preset: Preset, dataset: Dataset) -> None:
+    for key, wanted in (
+        ("train.early_stopping", preset.train.early_stopping is not None),
+        ('schedule.name = "plateau"', preset.schedule.name == "plateau"),
+        ("members.sweep", bool(preset.members.sweep)),
+    ):
+        if wanted and dataset.validation is None:
+            raise PresetError(f"{key} goes by the validation loss, and data.validation = 0 leaves no such split")
+
+
+def _model(
+    preset: Preset, dataset: Dataset, run: RunFolder, device: torch.device, notes: list[str] | None, *, fresh: bool
+) -> nn.Module:
+    """The model of one member, with its initial weights."""
+    torch.manual_seed(preset.train.seed)
+    outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
+    model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)
+    if preset.model.from_run and fresh:
+        note = _start_from(model, preset.model.from_run, run.path.parent)
+        if notes is not None:
+            notes.append(note)
+    transfer.freeze(model, preset.model.freeze)
+    return model.to(device).train()
+
+
+def _penalties(members: list[Member]) -> bool:
+    return any(member.preset.loss.l1 or member.preset.loss.l2 for member in members)
+
+
+def _total_steps(preset: Preset, per_epoch: int) -> int:
+    return preset.train.steps if preset.train.steps is not None else (preset.train.epochs or 0) * per_epoch
+
+
+def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
+    """Samples a batch; None for the whole split. PresetError where that is more than it has, or too few.
+
+    samples: of the split. fewest: that the model can train on at once.
+    """
+    size, parts = preset.train.batch_size, preset.train.accumulate
+    if size != "full" and size >= parts and size < fewest * parts:
+        split = f" in {parts} parts, by train.accumulate," if parts > 1 else ""
+        raise PresetError(
+            f"train.batch_size = {size}{split} leaves the model's batch norm one sample at a time, which has no "
+            f'variance; allowed: {fewest * parts} to {samples}, or "full"'
+        )
+    if size == "full":
+        return None
+    if size > samples:
+        raise PresetError(
+            f"train.batch_size = {size} is larger than the training split, which has {samples} samples; "
+            f'allowed: 1 to {samples}, or "full"'
+        )
+    if preset.train.accumulate > size:
+        raise PresetError(f"train.accumulate = {preset.train.accumulate} can't split a batch of {size}")
+    return size
+
+
+def left_out(batches: AnyBatches) -> list[str]:
+    """What to tell of the samples that no batch of an epoch holds."""
+    if batches.size is None or batches.per_epoch * batches.size >= batches.samples:
+        return []
+    return [f"{batches.samples} samples leave a last batch of one, which batch norm can't take: it is left out"]
+
+
+def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
+    if name == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if name == "bf16" else torch.float16)
+
+
+def _start_from(model: nn.Module, source: str, runs: Path) -> str:
+    """Load the weights of another run's last checkpoint, or of a checkpoint file. Returns what was loaded."""
+    path = Path(source)
+    if path.is_file():
+        try:
+            state: dict[str, Any] | None = checkpoint.read(path)
+        except ValueError as error:
+            raise PresetError(f"model.from = {source}: {error}") from None
+    else:
+        state, complaints = checkpoint.latest(RunFolder(find_run(source, runs)))
+        if state is None:
+            raise PresetError("; ".join([f"model.from = {source}: that run has no checkpoint", *complaints]))
+    assert state is not None
+    return f"weights from {source}: {transfer.start_from(model, state['model'])}"

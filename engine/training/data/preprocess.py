@@ -1,0 +1,109 @@
+"""From samples and a plan to a Dataset: onto the device, noise, scaling, outliers, random labels."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.preset import schema
+from engine.training.data import synthetic
+from engine.training.data.dataset import Array, Dataset, Inputs, Rows, Samples, Split
+from engine.training.data.randomness import Purpose, stream
+from engine.training.data.splits import Plan
+
+
+class Scale(NamedTuple):
+    mean: Tensor
+    std: Tensor
+
+
+def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
+    """The splits as tensors, each moved to the device once."""
+    train = place(samples.inputs, plan.train, device)
+    if section.noise and not isinstance(section, synthetic.Made):
+        train = _add_noise(train, section)
+    scaling = fit(train, section.scaling)
+    test_inputs, test_targets, test_rows = samples.inputs, samples.targets, plan.test
+    if samples.test is not None:
+        test_inputs, test_targets = samples.test
+        test_rows = np.arange(len(test_targets), dtype=np.int64)
+
+    def split(inputs: Inputs, targets: Array, rows: Rows) -> Split | None:
+        if len(rows) == 0:
+            return None
+        return Split(_finish(place(inputs, rows, device), scaling), targets_of(targets[rows], device))
+
+    return Dataset(
+        name=name,
+        task="classification" if samples.is_classification else "regression",
+        train=Split(_finish(train, scaling), targets_of(_training_targets(section, samples, plan), device)),
+        validation=split(samples.inputs, samples.targets, plan.validation),
+        test=split(test_inputs, test_targets, test_rows),
+        classes=samples.classes,
+        input_names=samples.input_names,
+        mean=None if scaling is None else scaling.mean.float(),
+        std=None if scaling is None else scaling.std.float(),
+        notes=(*samples.notes, *plan.notes),
+    )
+
+
+def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
+    """Images travel as bytes and become float32 in [0, 1] there; other inputs stay float64 until scaled.
+
+    A column of large, close numbers (years, time stamps) would lose its digits in float32 before scaling.
+    """
+    picked = inputs[rows]
+    if picked.dtype == np.uint8 and picked.ndim == 4:
+        return torch.from_numpy(np.ascontiguousarray(picked)).to(device).float().div_(255)
+    dtype = np.float32 if picked.ndim == 4 else np.float64
+    return torch.from_numpy(np.ascontiguousarray(picked, dtype=dtype)).to(device)
+
+
+def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
+    """Drawn on the host, so that every device trains on the same samples."""
+    draws = stream(section.seed, Purpose.NOISE).standard_normal(tuple(inputs.shape))
+    return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
+
+
+def fit(train: Tensor, kind: str) -> Scale | None:
+    """Statistics of the training inputs: of each channel of images, of each feature otherwise."""
+    if kind == "none":
+        return None
+    axes = (0, 2, 3) if train.ndim == 4 else (0,)
+    low, high = train.amin(axes, keepdim=True), train.amax(axes, keepdim=True)
+    if kind == "minmax":
+        mean, std = low, high - low
+    else:
+        # Of the split itself, not an estimate for a population (scikit-learn's StandardScaler does the same).
+        std, mean = torch.std_mean(train, axes, correction=0, keepdim=True)
+    # A constant feature has nothing to scale; rounding may leave its deviation just above zero.
+    std = torch.where(high == low, torch.ones_like(std), std)
+    return Scale(mean[0], std[0])
+
+
+def _finish(inputs: Tensor, scaling: Scale | None) -> Tensor:
+    if scaling is not None:
+        inputs = inputs.sub_(scaling.mean).div_(scaling.std)
+    return inputs.float()
+
+
+def targets_of(targets: Array, device: torch.device) -> Tensor:
+    dtype = np.int64 if targets.ndim == 1 else np.float32
+    return torch.from_numpy(np.ascontiguousarray(targets, dtype=dtype)).to(device)
+
+
+def _training_targets(section: schema.Data, samples: Samples, plan: Plan) -> Array:
+    """With the outliers and the random labels that the section asks for."""
+    targets: Array = samples.targets[plan.train]
+    if isinstance(section, schema.LineData) and section.outliers:
+        # x is random, so the first samples are as good a draw as any, and everybody sees the same points.
+        targets = targets.copy()
+        targets[: round(section.outliers * len(targets))] += section.outlier_shift
+    if section.random_labels:
+        generator = stream(section.seed, Purpose.LABELS)
+        targets = targets.copy()
+        count = round(section.random_labels * len(targets))
+        chosen = generator.permutation(len(targets))[:count]
+        targets[chosen] = generator.randint(len(samples.classes), size=count)
+    return targets

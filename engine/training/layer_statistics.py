@@ -1,0 +1,134 @@
+"""What each layer does: norms of gradients, weights and updates, and the share of units that are dead.
+
+All of it stays on the device. A measured step costs a few small kernels; `measure.py` chooses how often.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from descent.run.metrics import LAYER_STATISTICS
+
+SATURATED = 0.01  # a sigmoid this near 0 or 1 passes less than 4% of the gradient that it passes at 1/2
+
+
+class LayerStatistics:
+    """Statistics of the layers of a model, a layer being a module with parameters of its own.
+
+    Use, on a measured step:
+        with statistics.watch():      # the forward pass, for the activations
+            ...
+        statistics.before_update()    # gradients are final, weights still old
+        ...                           # the optimizer's step
+        row = statistics.row()        # (layers, len(LAYER_STATISTICS)) float32
+    """
+
+    def __init__(self, model: nn.Module, layers: list[tuple[str, nn.Module]]) -> None:
+        self.parameters: list[nn.Parameter] = []
+        owners: list[int] = []
+        for index, (_, module) in enumerate(layers):
+            for parameter in module.parameters(recurse=False):
+                self.parameters.append(parameter)
+                owners.append(index)
+        device = self.parameters[0].device
+        self._owner = torch.tensor(owners, device=device)
+        self._zeros = torch.zeros(len(layers), device=device)
+        sizes = torch.tensor([float(p.numel()) for p in self.parameters], device=device)
+        self._layer_size = self._per_layer(sizes)
+        self._activations = _activation_owners(model, layers)
+        self._dead: dict[int, list[Tensor]] = {}
+        self._old: list[Tensor] = []
+        self._measured: list[Tensor] = []
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """See the activations of the forward passes inside. Hooks live only on measured steps: an idle hook
+        would cost every step."""
+        self._dead.clear()
+        handles = [
+            module.register_forward_hook(lambda m, _, output, layer=layer: self._note(layer, m, output))
+            for module, layer in self._activations
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, layer: int, module: nn.Module, output: Tensor) -> None:
+        self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
+
+    def before_update(self) -> None:
+        """Take what the gradients say, and remember the weights."""
+        self.note_gradients()
+        self.note_weights()
+
+    def note_weights(self) -> None:
+        """Remember the weights from before the step."""
+        self._old = [p.detach().clone() for p in self.parameters]
+
+    def note_gradients(self) -> None:
+        """Take what the gradients say."""
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        norms = torch.stack(torch._foreach_norm(gradients)).float()
+        zeros = torch.stack([(g == 0).sum() for g in gradients]).float()
+        grad_norm = self._per_layer(norms.square()).sqrt()
+        zero_share = self._per_layer(zeros) / self._layer_size
+        self._measured = [grad_norm, zero_share]
+
+    def row(self) -> Tensor:
+        """(layers, len(LAYER_STATISTICS)) float32; `dead` is NaN for layers no activation follows."""
+        grad_norm, zero_share = self._measured
+        weights = [p.detach() for p in self.parameters]
+        weight_norm = self._norm(weights)
+        # From the update that was made: for Adam the gradient says little about it.
+        update_norm = self._norm(list(torch._foreach_sub(weights, self._old)))
+        dead = torch.full_like(grad_norm, float("nan"))
+        for layer, shares in self._dead.items():
+            dead[layer] = torch.stack(shares).mean()
+        statistics = {
+            "grad_norm": grad_norm,
+            "weight_norm": weight_norm,
+            "update_ratio": update_norm / weight_norm.clamp(min=1e-12),
+            "zero_grads": zero_share,
+            "dead": dead,
+            "non_finite": (~torch.isfinite(grad_norm)).float(),
+        }
+        self._old, self._measured = [], []
+        return torch.stack([statistics[name] for name in LAYER_STATISTICS], dim=1)
+
+    def _norm(self, tensors: list[Tensor]) -> Tensor:
+        return self._per_layer(torch.stack(torch._foreach_norm(tensors)).float().square()).sqrt()
+
+    def _per_layer(self, of_parameters: Tensor) -> Tensor:
+        """(parameters,) -> (layers,), summed."""
+        return self._zeros.index_add(0, self._owner, of_parameters)
+
+
+def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
+    """Share of units that pass no gradient; scalar on the device.
+
+    ReLU and its kin: units (or channels) that are 0 for the whole batch. Sigmoid and tanh: saturated outputs.
+    output: (B, units, *positions).
+    """
+    if isinstance(activation, nn.Sigmoid):
+        return ((output < SATURATED) | (output > 1 - SATURATED)).float().mean()
+    if isinstance(activation, nn.Tanh):
+        return (output.abs() > 1 - 2 * SATURATED).float().mean()
+    over = [axis for axis in range(output.ndim) if axis != 1]
+    return (output.abs().amax(dim=over) == 0).float().mean()
+
+
+def _activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:
+    """Each activation module, with the index of the layer whose output it bends: the last one before it."""
+    index_of = {module: index for index, (_, module) in enumerate(layers)}
+    owners: list[tuple[nn.Module, int]] = []
+    latest = None
+    for module in model.modules():
+        if module in index_of:
+            latest = index_of[module]
+        elif isinstance(module, nn.ReLU | nn.Sigmoid | nn.Tanh) and latest is not None:
+            owners.append((module, latest))
+    return owners

@@ -1,0 +1,196 @@
+"""Notes that a model has broken although its numbers are finite: a learning rate that is too large does that.
+
+Two signs, each for LASTS steps in a row:
+
+- the loss is FAR times as high as it was before the first update, or it had fallen and has gone back BACK of the way;
+- no unit of a layer passes a gradient any more (`dead` is 1), so that the layer learns nothing.
+
+It is told once, with the step at which it began, and once more when it is over.
+
+Notes a training loss that jumps, or that has stopped falling. Nothing is done about either: a person may want to.
+
+The loss of ten steps at a time is averaged, against the noise of single batches, and compared with a running mean and
+deviation of the averages before it (a smoothed z-score):
+
+- a spike is an average that lies SPIKE deviations above the mean and SPIKE_FACTOR times as high; the next one is told
+  once the loss has been back at its usual level, and SPIKE_REST of all steps so far have gone by;
+- a stall is told when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so far,
+  and STALL_STEPS at least; again only after it has fallen;
+- neither is told of a loss below FLOOR of what it was before the first update: what is as good as learned trembles;
+- a loss that goes back to where it began is a collapse (`collapse.py`).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.common.arrays import Rows, mean_of_known
+from descent.run.metrics import Layout
+
+LASTS = 50  # steps: a jump that is soon mended is a spike
+FAR = 2.0
+BACK = 0.9
+FALLEN = 0.8  # of the starting loss: from higher up, a way back is too short to be told from noise
+ALL = 0.999  # share of units that is all of them
+
+
+class Collapse:
+    """Fed with what `LossWatch` sees of a run of one model; tells by `write(event, **values)`.
+
+    since: the step at which the present one began; None while the model is whole.
+    """
+
+    def __init__(self, start: float | None, lowest: float, write: Callable[..., Any]) -> None:
+        """start: the loss before the first update, where it is known. lowest: of the averages so far."""
+        self._start, self._lowest, self._write = start, lowest, write
+        self._high: int | None = None  # the step at which the loss began to be too high
+        self._low: int | None = None  # the step from which on it has not been
+        self._dead: dict[str, int] = {}  # layers without a live unit: the step at which that was first seen
+        self.since: int | None = None
+
+    def loss(self, first: int, step: int, average: float) -> None:
+        """The mean loss of the steps from `first` to before `step`."""
+        limit = self._limit()
+        if limit is None or average < limit:
+            self._high, self._low = None, first if self._low is None else self._low
+            self._lowest = min(self._lowest, average)
+            self._look_for_end(self._low, step)
+            return
+        self._high, self._low = first if self._high is None else self._high, None
+        if step - self._high >= LASTS:
+            self._tell(self._high, step, why="loss", loss=average, start=self._start, lowest=self._known_lowest)
+
+    def dead(self, step: int, shares: Mapping[str, float]) -> None:
+        """shares: of each layer, of its units that pass no gradient; NaN where none was measured."""
+        for name, share in shares.items():
+            if share < ALL:
+                self._dead.pop(name, None)
+            elif not math.isnan(share):
+                since = self._dead.setdefault(name, step)
+                if step - since >= LASTS:
+                    self._tell(since, step, why="dead", layer=name)
+
+    def _limit(self) -> float | None:
+        """The loss from which on it is too high; None where that can't be said."""
+        if self._start is None or not self._start > 0:
+            return None
+        if self._lowest <= FALLEN * self._start:
+            return self._lowest + BACK * (self._start - self._lowest)
+        return FAR * self._start
+
+    @property
+    def _known_lowest(self) -> float | None:
+        return self._lowest if math.isfinite(self._lowest) else None
+
+    def _tell(self, since: int, step: int, **values: Any) -> None:
+        if self.since is None:
+            self.since = since
+            self._write("collapse", step=step, since=since, **values)
+
+    def _look_for_end(self, low: int, step: int) -> None:
+        if self.since is not None and not self._dead and step - low >= LASTS:
+            self.since = None
+            self._write("recovered", step=step)
+
+
+Floats = NDArray[np.float64]
+
+BLOCK = 10  # steps to an average
+MEMORY = 20  # averages that the running mean and deviation look back on, about
+WARM_UP = 20  # averages before anything is told: the first steps of a training fall steeply
+SPIKE = 6.0  # deviations
+SPIKE_FACTOR = 1.5
+SPIKE_REST = 0.02
+FLOOR = 0.01
+LEAST_FALL = 0.001
+STALL_SHARE = 0.3
+STALL_STEPS = 1000
+
+
+class LossWatch:
+    """Fed with rows as they reach the host; tells by `write(event, **values)`."""
+
+    def __init__(self, layout: Layout, first: int, write: Callable[..., Any], past: Sequence[float] = ()) -> None:
+        """past: losses from before step `first`, the one before the first update ahead of all others."""
+        self._loss = layout.columns.index("loss")
+        names = {layer["name"]: f"layer.{layer['name']}.dead" for layer in layout.layers}
+        self._dead = {name: layout.columns.index(column) for name, column in names.items()}
+        self._one = len(layout.members) == 1
+        self._step, self._write, self._next = first, write, first
+        self._start = past[0] if len(past) else None
+        self._rest = np.empty(0, np.float64)
+        self._mean, self._variance, self._blocks = 0.0, 0.0, 0
+        self._spiking, self._spiked = False, -math.inf
+        self._lowest, self._fell_at, self._stalled = float("inf"), first, False
+        blocks = _averages(np.array(past, np.float64)) if first else np.empty(0)
+        self.collapse = Collapse(self._start, float(np.nanmin(blocks, initial=math.inf)), write)
+
+    def rows(self, rows: Rows) -> None:
+        """rows: (n, M, columns) float32, the next ones. Members are averaged; of several none collapses alone."""
+        new = mean_of_known(rows[:, :, self._loss]).astype(np.float64)
+        if self._start is None and self._next == 0 and len(new):
+            self._start = float(new[0])
+            self.collapse = Collapse(self._start, math.inf, self._write)
+        if self._one:
+            self._look_for_dead(rows[:, 0])
+        self._next += len(rows)
+        losses = np.concatenate([self._rest, new])
+        self._rest = losses[len(losses) // BLOCK * BLOCK :]
+        for average in _averages(losses).tolist():
+            self._step += BLOCK
+            if np.isfinite(average):
+                self._observe(average)
+                if self._one:
+                    self.collapse.loss(self._step - BLOCK, self._step, average)
+
+    def _look_for_dead(self, rows: Rows) -> None:
+        """rows: (n, columns). Of most steps nothing was measured."""
+        columns = list(self._dead.values())
+        for row in np.flatnonzero(np.isfinite(rows[:, columns]).any(axis=1)).tolist():
+            shares = zip(self._dead, rows[row, columns].tolist(), strict=True)
+            self.collapse.dead(self._next + row, dict(shares))
+
+    def _observe(self, average: float) -> None:
+        deviation = self._variance**0.5
+        if self._blocks >= WARM_UP:
+            self._look_for_spike(average, deviation)
+            if self.collapse.since is None:
+                self._look_for_stall()
+        self._blocks += 1
+        weight = max(1 / self._blocks, 1 / MEMORY)
+        # A spike teaches the running mean no more than a large deviation would, or the next one would be missed.
+        usual = min(average, self._mean + SPIKE * deviation) if self._blocks > WARM_UP else average
+        change = usual - self._mean
+        self._mean += weight * change
+        self._variance = (1 - weight) * (self._variance + weight * change * change)
+
+    @property
+    def _floor(self) -> float:
+        return FLOOR * self._start if self._start is not None and self._start > 0 else -math.inf
+
+    def _look_for_spike(self, average: float, deviation: float) -> None:
+        far = average > self._mean + SPIKE * deviation and average > SPIKE_FACTOR * self._mean
+        far = far and average > self._floor
+        if far and not self._spiking and self._step - self._spiked >= SPIKE_REST * self._step:
+            self._spiked = self._step
+            z = (average - self._mean) / deviation if deviation else None
+            self._write("spike", step=self._step, loss=average, usual=self._mean, z=z)
+        self._spiking = far or (self._spiking and average > self._mean + deviation)
+
+    def _look_for_stall(self) -> None:
+        if self._mean < self._lowest - LEAST_FALL * abs(self._lowest) or self._lowest == float("inf"):
+            self._lowest, self._fell_at, self._stalled = self._mean, self._step, False
+        since = self._step - self._fell_at
+        if not self._stalled and self._mean > self._floor and since >= max(STALL_STEPS, STALL_SHARE * self._step):
+            self._stalled = True
+            self._write("stall", step=self._step, since=self._fell_at, loss=self._mean)
+
+
+def _averages(losses: Floats) -> Floats:
+    """(n,) -> (n // BLOCK,): the mean of each whole block."""
+    blocks = len(losses) // BLOCK
+    means: Floats = losses[: blocks * BLOCK].reshape(-1, BLOCK).mean(axis=1)
+    return means

@@ -1,0 +1,270 @@
+"""A run with members, in memory: Training with one more axis."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from descent.common.errors import DescentError, PresetError
+from engine.preset.loading import Preset
+from engine.preset.members import Member
+from engine.preset.schedule import Plan, Plateau, learning_rate
+from engine.training import losses as losses_of_one
+from engine.training.checkpoint import State
+from engine.training.evaluation import Best, Evaluation, nothing
+from engine.training.members import losses
+from engine.training.members.batches import MemberBatch, MemberBatches
+from engine.training.members.evaluation import evaluate, evaluate_ensemble
+from engine.training.members.folds import Folds, Scaling
+from engine.training.members.losses import MemberCriterion
+from engine.training.members.stacked import Members
+from engine.training.members.statistics import MemberStatistics
+from engine.training.members.update import MemberUpdate, rates, scalar
+from engine.training.protocols import AnyBatch
+from engine.training.train_state import TrainState
+
+
+@dataclass
+class MemberState:
+    """What evaluations have shown of one member, and where it stands on its own schedule."""
+
+    settings: Preset
+    best: Best
+    plateau: Plateau | None
+    hand: float = 1.0
+    ended: str | None = None  # "diverged" or "stopped early"
+
+    def state(self) -> State:
+        return {
+            "best": self.best.state(),
+            "plateau": None if self.plateau is None else self.plateau.state(),
+            "hand": self.hand,
+            "ended": self.ended,
+        }
+
+    def restore(self, state: State) -> None:
+        self.best.restore(state["best"])
+        self.hand, self.ended = state["hand"], state["ended"]
+        if self.plateau is not None and state["plateau"] is not None:
+            self.plateau.restore(state["plateau"])
+
+
+@dataclass
+class MemberTrainState(TrainState):
+    """M models in lockstep. `model` is one of them, for its shape alone: their weights are those of `stack`."""
+
+    stack: Members = field(kw_only=True)
+    update: MemberUpdate
+    statistics: MemberStatistics
+    batches: MemberBatches
+    members_criterion: MemberCriterion = field(kw_only=True)
+    standings: list[MemberState] = field(kw_only=True)
+    folds: Folds | None = field(kw_only=True)
+    best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping
+
+    # --- what the loop asks for at every step ---
+
+    def learning_rate(self) -> float | Tensor:
+        """One rate for all, or (M,)."""
+        return rates([self._rate_of(standing) for standing in self.standings], self.stack.weights)
+
+    def _rate_of(self, standing: MemberState) -> float:
+        settings = standing.settings
+        plateau = 1.0 if standing.plateau is None else standing.plateau.scale
+        return learning_rate(
+            settings.schedule, self.pace, self.step, base=settings.optimizer.lr, hand=standing.hand, plateau=plateau
+        )
+
+    def plan(self, member: int | None = None) -> Plan:
+        """That of `member`, or of the first one that still trains."""
+        trains = (m for m, s in enumerate(self.standings) if s.ended is None)
+        standing = self.standings[next(trains, 0) if member is None else member]
+        plateau = 1.0 if standing.plateau is None else standing.plateau.scale
+        settings = standing.settings
+        base = settings.optimizer.lr
+        return Plan(settings.schedule, self.pace, base, standing.hand, plateau, self.total_steps)
+
+    def loss(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
+        """(M,), each the mean over the member's batch, without penalties."""
+        assert isinstance(batch, MemberBatch)
+        return self.members_criterion(outputs, batch.targets, batch.weights)
+
+    def correct(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
+        """Shares of right predictions, (M,) on the device."""
+        assert isinstance(batch, MemberBatch)
+        return losses.correct(outputs, batch.targets, batch.weights)
+
+    def penalty(self) -> Tensor | None:
+        """What loss.l1 and loss.l2 add to each loss, (M,); None where there is nothing to add."""
+        if not self.penalised:
+            return None
+        like = self.stack.weights
+        strengths = [
+            scalar([float(getattr(s.settings.loss, key)) for s in self.standings], like) for key in ("l1", "l2")
+        ]
+        l1, l2 = (s.squeeze(1) if isinstance(s, Tensor) else s for s in strengths)
+        return losses.penalty(self.stack.penalised(), l1, l2)
+
+    # --- evaluations, and what follows from them ---
+
+    def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
+        """Of each member; of folds on "validation", each on its own part. between: after each batch."""
+        rows = self.folds.validation if self.folds is not None and split == "validation" else None
+        return evaluate(
+            self.stack,
+            self.members_criterion,
+            self.dataset.split(split),
+            self.precision,
+            between,
+            rows=rows,
+            scaling=self.scaling,
+        )
+
+    def evaluate_ensemble(self, split: str) -> Evaluation:
+        """Of the mean prediction of those that did not diverge."""
+        kept = [m for m, standing in enumerate(self.standings) if standing.ended != "diverged"]
+        return evaluate_ensemble(
+            self.stack, self.criterion, self.dataset.split(split), self.precision, scaling=self.scaling, only=kept
+        )
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """Of folds: each one's own, on top of that of all samples."""
+        return None if self.folds is None else self.folds.scaling
+
+    def observe(self, results: Sequence[Evaluation]) -> bool:
+        """Take note for each member that trains. Never True: the best weights are kept here, and in checkpoints."""
+        weights = self.stack.state_dict()
+        for member, (standing, result) in enumerate(zip(self.standings, results, strict=True)):
+            if standing.ended is not None:
+                continue
+            if standing.plateau is not None:
+                standing.plateau.observe(result.loss)
+            if standing.best.observe(result.loss, self.step) and self.best_weights is not None:
+                for name, best in self.best_weights.items():
+                    best[member].copy_(weights[name][member])
+            if standing.best.patience_is_over():
+                self.end(member, "stopped early")
+        return False
+
+    def end(self, member: int, why: str) -> None:
+        """This member trains no more."""
+        self.standings[member].ended = why
+        self.update.freeze(member)
+
+    def ended(self) -> dict[int, str]:
+        """The members that no longer train, and why."""
+        return {m: s.ended for m, s in enumerate(self.standings) if s.ended is not None}
+
+    def is_over(self) -> bool:
+        """Whether no member trains any more."""
+        return len(self.ended()) == len(self.standings)
+
+    @contextmanager
+    def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
+        """With early stopping, be each member's best model."""
+        if self.best_weights is None or self.preset.train.early_stopping is None:
+            yield self.step
+            return
+        last = {name: value.clone() for name, value in self.stack.state_dict().items()}
+        self.stack.load_state_dict(self.best_weights)
+        try:
+            yield self.step
+        finally:
+            self.stack.load_state_dict(last)
+
+    def best_steps(self) -> list[int]:
+        return [self.step if s.best.step is None else s.best.step for s in self.standings]
+
+    # --- settings ---
+
+    def settle(self, settings: Sequence[Preset], hands: Sequence[float]) -> None:
+        """Train under these settings from now on: that of each member, and its lr_scale."""
+        self.preset = settings[0]
+        for standing, preset, hand in zip(self.standings, settings, hands, strict=True):
+            standing.settings, standing.hand = preset, hand
+        self.update.set([preset.optimizer for preset in settings], settings[0].train.clip_norm)
+        if self.has_dropout():
+            self.stack.set_dropout([float(getattr(preset.model, "dropout", 0.0)) for preset in settings])
+
+    def trial(self) -> "MemberTrainState":
+        """A copy to try steps on, which leaves the run as it is."""
+        models = [self.stack.module(member) for member in range(self.stack.count)]
+        stack = Members(models, self.dataset.input_shape, self.stack.path)
+        stack.train()
+        update = MemberUpdate(
+            stack, [s.settings.optimizer for s in self.standings], clip_norm=self.preset.train.clip_norm
+        )
+        statistics = MemberStatistics(stack, update)
+        return dataclasses.replace(
+            self, stack=stack, forward=stack, update=update, statistics=statistics, own_step=None
+        )
+
+    def throw_away_batch(self) -> MemberBatch:
+        """A batch to try steps on, which takes nothing from the order of the real ones."""
+        epoch, index = self.batches.epoch, self.batches.index
+        batch = self.batches.next()
+        self.batches.seek(epoch, index)
+        return batch
+
+    def alone(self, member: int) -> TrainState:
+        """One member as a run of its own, to be looked at; the tensors are copies."""
+        if not 0 <= member < len(self.members):
+            raise DescentError(f"member {member}: this run has the members 0 to {len(self.members) - 1}")
+        settings = self.standings[member].settings
+        model = self.stack.module(member)
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainState)}
+        dataset = self.dataset if self.folds is None else self.folds.dataset_of(member, self.dataset)
+        penalised = losses_of_one.penalised(model) if self.penalised else []
+        changed = {"preset": settings, "model": model, "forward": model, "dataset": dataset, "penalised": penalised}
+        return TrainState(**values | changed | {"members": [self.members[member]], "numbers": None})
+
+    def fresh_plateaus(self) -> State:
+        return {"standings": [standing.state() | {"plateau": None} for standing in self.standings]}
+
+    # --- where it stands ---
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.stack.state_dict()
+
+    def weights_are_finite(self) -> bool:
+        """Always: a member whose next weights are not keeps those it has."""
+        return True
+
+    def capture(self, seconds: float) -> State:
+        own = {
+            "standings": [standing.state() for standing in self.standings],
+            "best_weights": self.best_weights,
+        }
+        return super().capture(seconds) | own
+
+    def _restore_model(self, state: State) -> None:
+        self.stack.load_state_dict(state["model"])
+        for standing, stored in zip(self.standings, state["standings"], strict=True):
+            standing.restore(stored)
+        if self.best_weights is not None and state["best_weights"] is not None:
+            for name, best in self.best_weights.items():
+                best.copy_(state["best_weights"][name])
+
+
+def check(preset: Preset) -> None:
+    """PresetError where members and other settings don't go together."""
+    train = preset.train
+    for wanted, key in (
+        (train.compile, "train.compile = true"),
+        (train.precision == "fp16", 'train.precision = "fp16"'),
+    ):
+        if wanted:
+            raise PresetError(f"{key} is not offered for members: train one model with it, or leave it out")
+
+
+def standings(members: Sequence[Member]) -> list[MemberState]:
+    """How the members stand before their first step."""
+    made = []
+    for member in members:
+        schedule = member.preset.schedule
+        plateau = Plateau(schedule) if schedule.name == "plateau" else None
+        made.append(MemberState(member.preset, Best(member.preset.train.early_stopping), plateau))
+    return made

@@ -1,0 +1,235 @@
+"""Where a number first was not finite: found by training the steps since the last checkpoint again, more closely.
+
+What a run does when a number is not finite: it says where that began, and ends, or waits for a person.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from descent.common.errors import NonFiniteError
+from descent.common.numbers import number
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.metrics import LAYER_STATISTICS
+from engine.training import checkpoint, live_edits, models, step
+from engine.training.monitor import NonFinite
+from engine.training.train_state import TrainState
+
+BUDGET = 20.0  # seconds; whoever waits for an answer does not wait for a whole epoch of a large model
+_RATIO = LAYER_STATISTICS.index("update_ratio")
+_FLAG = LAYER_STATISTICS.index("non_finite")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The first thing that was not finite.
+
+    what: "output" or "gradient" of `layer`, or the "loss" itself, with no layer. ratio: the largest update of a layer
+    in the step before, as a share of its weights.
+    """
+
+    step: int
+    what: str
+    layer: str | None
+    kind: str | None  # of the layer: "linear 64 × 10"
+    lr: float
+    ratio: float | None
+
+
+def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Callable[[], bool]) -> Origin | None:
+    """The culprit of a run whose update `until` showed a number that is not finite.
+
+    The run itself stands afterwards as it did before, but for what a training step of one's own keeps by itself.
+    None where there is no checkpoint, where the steps don't show it again, or where it takes longer than the budget.
+    """
+    saved = [step for step in folder.checkpoints() if step <= until]
+    if not saved or len(run.members) > 1:  # a member that diverges is frozen before it is broken
+        return None
+    try:
+        start = checkpoint.read(folder.checkpoint(saved[-1]))
+    except ValueError:
+        return None
+    now, forward = checkpoint.copied(run.capture(0.0)), run.forward
+    try:
+        live_edits.restore(run, start["edits"])
+        run.restore(start)
+        run.forward = run.model  # not a compiled one, which calls no hooks
+        return _replay(run, folder, start["log"], until, interrupted)
+    finally:
+        run.forward = forward
+        live_edits.restore(run, now["edits"])
+        run.restore(now)
+
+
+def _replay(
+    run: TrainState, folder: RunFolder, log: int, until: int, interrupted: Callable[[], bool]
+) -> Origin | None:
+    commands = [e for at, e in folder.events_with_positions() if e["event"] == "command" and at >= log]
+    evaluations = {e["step"]: e for e in folder.events() if e["event"] == "evaluation" and e["split"] == "validation"}
+    layers = models.layers(run.model)
+    deadline = time.monotonic() + BUDGET
+    ratio: float | None = None
+    while run.step <= until and time.monotonic() < deadline and not interrupted():
+        for event in [e for e in commands if e["step"] == run.step]:
+            _again(run, event)
+        lr = run.learning_rate()
+        with _outputs(layers) as finite:
+            learned = step.train_step(run, run.batches.next(), lr, measured=True)
+        assert learned.layers is not None
+        statistics = learned.layers.cpu()
+        found = _first(layers, finite, learned.loss, statistics)
+        if found is not None:
+            what, index = found
+            name, module = layers[index] if index is not None else (None, None)
+            kind = models.describe(module) if module is not None else None
+            return Origin(run.step, what, name, kind, float(lr), ratio)
+        ratio = float(statistics[:, _RATIO].max())
+        run.step += 1
+        epoch_is_over = run.batches.epoch_is_over()
+        if run.plateau is not None and run.is_due(run.preset.train.evaluate_every, epoch_is_over):
+            loss = evaluations.get(run.step, {}).get("loss")
+            run.plateau.observe(float("nan") if loss is None else loss)
+        if epoch_is_over:
+            live_edits.begin_epoch(run)
+    return None
+
+
+def _again(run: TrainState, event: dict[str, Any]) -> None:
+    """Follow a command once more."""
+    if event["command"] == "set":
+        live_edits.edit(run, event["arguments"]["edits"])
+    elif event["command"] == "extend":
+        live_edits.extend(run, **event["arguments"])
+
+
+@contextmanager
+def _outputs(layers: list[tuple[str, nn.Module]]) -> Iterator[list[Tensor]]:
+    """Whether each layer's output is finite, in the order of the forward pass: (index, flag) as a (2,) tensor."""
+    seen: list[Tensor] = []
+
+    def look(index: int, output: Any) -> None:
+        # A recurrent layer gives a tuple, its outputs first.
+        tensor = output[0] if isinstance(output, tuple) else output
+        finite = torch.isfinite(tensor.detach()).all()
+        seen.append(torch.stack([torch.full_like(finite, index, dtype=torch.int64), finite.long()]))
+
+    handles = [
+        module.register_forward_hook(lambda m, i, output, index=index: look(index, output))
+        for index, (_, module) in enumerate(layers)
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _first(
+    layers: list[tuple[str, nn.Module]], outputs: list[Tensor], loss: Tensor, statistics: Tensor
+) -> tuple[str, int | None] | None:
+    """What was not finite in a step, in the order in which it is computed: outputs, loss, gradients."""
+    for index, finite in torch.stack(outputs).tolist() if outputs else []:
+        if not finite:
+            return "output", int(index)
+    if not bool(torch.isfinite(loss)):
+        return "loss", None
+    flagged = statistics[:, _FLAG].nonzero().flatten().tolist()
+    # Backward runs from the last layer to the first, so the last one that is flagged was the first to go.
+    return ("gradient", int(flagged[-1])) if flagged else None
+
+
+_USUAL_RATIO = 1e-3  # of an update to its weights, in a training that goes well
+
+
+class NonFiniteHandler:
+    """Follows `train.on_nan`: stop, pause (a person decides), or continue."""
+
+    def __init__(self, run: TrainState, folder: RunFolder, events: Events, interrupted: Callable[[], bool]) -> None:
+        self._run, self._folder, self._events, self._interrupted = run, folder, events, interrupted
+        self._told: str | None = None
+        self._accepted = False
+        self._lost: list[str] = []  # of members, what a person has not answered yet
+
+    @property
+    def reason(self) -> str | None:
+        """What a person is asked about; None while nothing is."""
+        if self._told is not None and not self._accepted:
+            return self._told
+        return " ".join(self._lost) or None
+
+    def holds(self, found: NonFinite | None) -> bool:
+        """Whether the run waits for a person because of `found`. NonFiniteError where nobody is to be asked."""
+        policy = self._run.preset.train.on_nan
+        if found is None or self._accepted or policy == "continue":
+            return False
+        if self._told is None:
+            self._told = self._tell(found)
+        if policy == "stop":
+            raise NonFiniteError(
+                f"{self._told} A lower optimizer.lr, or train.clip_norm = 1.0, often helps; "
+                'train.on_nan = "continue" trains on regardless'
+            )
+        return True
+
+    def lose(self, member: int, step: int) -> None:
+        """A member of several went non-finite at `step` and is frozen: ask a person, where one is to be asked."""
+        if self._run.preset.train.on_nan != "pause":
+            return
+        lr = self._run.plan(member).rate(step)
+        saved = self._last_before(step)
+        what = f"loss of member {member}"
+        words = [f"the {what} became NaN or infinite at step {step:,} (lr {number(lr)})."]
+        words.append("It trains no more; resume, and the others go on without it.")
+        if saved is not None:
+            words.append(f"The checkpoint of step {saved:,} is from before.")
+        self._events.write("anomaly", step=step, what=what, member=member, lr=lr, checkpoint=saved)
+        self._lost.append(" ".join(words))
+
+    def has_lost(self) -> bool:
+        """Whether a person is to be asked about members that are frozen."""
+        return bool(self._lost)
+
+    def accept(self) -> None:
+        """The person wants to go on as it is."""
+        self._accepted = self._accepted or self._told is not None
+        self._lost = []
+
+    def _tell(self, found: NonFinite) -> str:
+        """Find the culprit, and note the anomaly in the run's log; the words for it."""
+        first = find_origin(self._run, self._folder, found.step, self._interrupted)
+        step = first.step if first is not None else found.step
+        saved = self._last_before(step)
+        lr = first.lr if first is not None else self._run.plan().rate(step)
+        what = "gradient" if found.what.startswith("gradient") else found.what
+        values: dict[str, Any] = {"step": step, "what": what, "lr": lr, "checkpoint": saved}
+        words = [f"the {found.what} became NaN or infinite at step {found.step:,} (lr {number(lr)})."]
+        if first is not None:
+            values |= {"began": first.what, "layer": first.layer, "kind": first.kind, "update_ratio": first.ratio}
+            words += _words(first)
+        if saved is not None:
+            words.append(f"The checkpoint of step {saved:,} is from before.")
+        self._events.write("anomaly", **values)
+        return " ".join(words)
+
+    def _last_before(self, step: int) -> int | None:
+        """The last checkpoint that knows nothing of what went wrong at `step`."""
+        return max((saved for saved in self._folder.checkpoints() if saved <= step), default=None)
+
+
+def _words(first: Origin) -> list[str]:
+    where = f"layer {first.layer} ({first.kind})"
+    began = {
+        "output": f"It began in {where}: at step {first.step:,} its output was not finite.",
+        "gradient": f"It began in {where}: at step {first.step:,} its gradient was not finite.",
+        "loss": f"It began at step {first.step:,} in the loss itself; what the model put out was finite.",
+    }
+    words = [began[first.what]]
+    if first.ratio is not None and first.ratio > 10 * _USUAL_RATIO:
+        words.append(f"The update before was {number(first.ratio)} of the weights (about {_USUAL_RATIO:g} is usual).")
+    return words

@@ -1,0 +1,74 @@
+"""What a classifier gets right and wrong: which class is taken for which, and the samples it is most wrong about."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.training.pictures.probe import Arrays, Probe, few, host, words
+
+MOST_COLUMNS = 32  # of a table's rows that were mistaken
+
+
+def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
+    """counts: (classes, classes) int64, row: the true class, column: what the model says. classes: names.
+
+    split: its name; looked_at, of: how many samples were, and how many it has.
+    """
+    name, split = look.split(options["split"])
+    chosen = few(split, options["samples"])
+    count = len(look.classes())
+    said = look.probabilities(chosen.inputs).argmax(dim=1)
+    counts = torch.bincount(chosen.targets * count + said, minlength=count * count).reshape(count, count)
+    return {
+        "counts": host(counts),
+        "classes": words(look.classes()),
+        **_of(name, len(chosen.inputs), len(split.inputs)),
+    }
+
+
+def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
+    """The wrong answers, the surest first.
+
+    images: (k, C, H, W) uint8, or for other data rows: (k, columns) float64 in the data's units, with columns, names.
+    true, predicted: (k,) int64; probability: (k,) float32 that the model gives its answer. mistakes: how many there
+    are in all; split, looked_at, of: as in `confusion`. classes: names.
+    """
+    name, split = look.split(options["split"])
+    chosen = few(split, options["samples"])
+    probability, said = look.probabilities(chosen.inputs).max(dim=1)
+    wrong = torch.nonzero(said != chosen.targets)[:, 0]
+    # Stable, so that equally sure ones (a perceptron's) keep their order from one picture to the next.
+    worst = wrong[probability[wrong].argsort(descending=True, stable=True)][: options["most"]]
+    return {
+        **_samples(look, chosen.inputs[worst]),
+        "true": host(chosen.targets[worst]),
+        "predicted": host(said[worst]),
+        "probability": host(probability[worst]),
+        "mistakes": np.array(len(wrong)),
+        "classes": words(look.classes()),
+        **_of(name, len(chosen.inputs), len(split.inputs)),
+    }
+
+
+def _samples(look: Probe, inputs: Tensor) -> Arrays:
+    values = look.original(inputs)
+    if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
+        return {"images": _pixels(host(values))}
+    rows = host(values.flatten(1)[:, :MOST_COLUMNS])
+    names = list(look.run.dataset.input_names) or [f"x{i + 1}" for i in range(rows.shape[1])]
+    return {"rows": rows, "columns": words(names[: rows.shape[1]])}
+
+
+def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """[0, 1] as bytes; anything else by each image's own range."""
+    if len(values) and (values.min() < -0.01 or values.max() > 1.01):
+        low, high = (f(values, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+        values = (values - low) / np.where(high > low, high - low, 1)
+    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+
+
+def _of(split: str, looked_at: int, of: int) -> Arrays:
+    return {"split": np.array(split), "looked_at": np.array(looked_at), "of": np.array(of)}

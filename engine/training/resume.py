@@ -1,0 +1,215 @@
+"""How a fork takes over its parent's checkpoint, where its own settings are not those of the parent.
+
+From a run's folder to a run in memory that stands where it is to go on: at the beginning, at a checkpoint, or at
+that of its parent.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from descent.common.errors import CannotGoOnError, PresetError
+from descent.common.files import write_json
+from descent.common.text import clean, shorten
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.live_settings import is_of_presets, latest
+from descent.run.metrics import Layout, Metrics
+from descent.run.progress import Display
+from engine.preset.loading import Preset, load_preset
+from engine.preset.schedule import SchedulePosition
+from engine.training import checkpoint, live_edits, measure, models, optimizers, parameters
+from engine.training.build import build, choose_device
+from engine.training.checkpoint import State
+from engine.training.measure import measured_before
+from engine.training.members.extract import of_member
+from engine.training.members.stacked import Way
+from engine.training.train_state import TrainState
+
+_LENGTH = ("train.epochs", "train.steps")
+
+
+def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float, list[str]]:
+    """Stand where the parent stood, with the fork's own settings from here on.
+
+    state: the parent's checkpoint. origin: parent.json. Returns the seconds trained until then, and what to tell the
+    user. PresetError where the checkpoint and the settings don't go together.
+    """
+    changed = set(origin["changed"])
+    notes = []
+    state = dict(state)
+    live_edits.restore(run, [text for text in latest(state["edits"]) if not is_of_presets(text)])
+
+    if "optimizer.name" in changed or not run.update.fits(state["update"]):
+        state["update"] = run.update.state()
+        notes.append("the optimizer begins anew: the parent's momentum does not fit it")
+    if "schedule.name" in changed:
+        state |= run.fresh_plateaus()
+    if "train.seed" in changed:
+        state["random"] = checkpoint.random_state(run.device)  # as `build` has just seeded it
+
+    seconds = run.restore(state)
+    live_edits.restore(run, run.edits)  # once more: the checkpoint brought the parent's scalars
+    if run.batches.index == 0:
+        live_edits.begin_epoch(run)  # another batch size; in the middle of an epoch it waits for the end
+    length = not changed.isdisjoint(_LENGTH)
+    if length or any(key.startswith("schedule.") for key in changed):
+        _plan_anew(run, length=length)
+    if run.total_steps <= run.step and "member" not in origin:  # one of several is worth having as it is
+        raise PresetError(
+            f"the fork begins at step {run.step:,}, the last one: nothing is left to train; give more with "
+            "train.epochs or train.steps, or fork at an earlier checkpoint"
+        )
+    return seconds, notes
+
+
+def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None:
+    """PresetError with the first weight of the parent that does not fit, in words."""
+    mine, theirs = run.weights(), state["model"]
+    for name in [*mine, *theirs]:
+        wanted = tuple(mine[name].shape) if name in mine else None
+        given = tuple(theirs[name].shape) if name in theirs else None
+        if wanted != given:
+            changed = shorten(
+                ", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80
+            )
+            raise PresetError(
+                f"the checkpoint of {origin['run']} does not fit this model: {name} is {given or 'not there'}, "
+                f"wanted is {wanted or 'none'} (changed: {changed or 'nothing of it'}). A fork keeps the shape: "
+                "another can start from these weights by model.from"
+            )
+
+
+def _plan_anew(run: TrainState, *, length: bool) -> None:
+    """The schedule, and the `length`, of the settings, as if they had been so from the run's first step."""
+    train, per_epoch = run.preset.train, run.batches.per_epoch
+    position = run.batches.epoch * per_epoch + run.batches.index  # no step: batches may have had another size before
+    if length and train.steps is not None:
+        run.total_steps = train.steps
+    elif length:
+        run.total_steps = run.step + (train.epochs or 0) * per_epoch - position
+    if run.total_steps <= run.step:
+        key = "train.steps" if train.steps is not None else "train.epochs"
+        raise PresetError(
+            f"{key} = {train.steps or train.epochs} is reached already at step {run.step:,}, where this fork begins: "
+            "give more, or fork at an earlier checkpoint"
+        )
+    run.pace = SchedulePosition(position + run.total_steps - run.step, per_epoch, run.step, float(position))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run, ready to train. seconds: of training so far. begins: nothing of it was saved yet under its own name."""
+
+    run: TrainState
+    layout: Layout
+    seconds: float
+    begins: bool
+
+
+def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, events: Events) -> Opened:
+    """Load preset, data, model and the last checkpoint. name: what the preset is called.
+
+    Errors are those of the preset, the data and the device, as DescentError.
+    """
+    preset = dataclasses.replace(load_preset(folder.preset), name=name)
+    if not preset.train.compile:
+        optimizers.leave_compiler_out()
+    facts, origin = folder.facts(), folder.origin()
+    state, complaints = checkpoint.latest(folder)
+    for loss in _losses(folder, None if state is None else state["step"], complaints):
+        _warn(events, display, loss)
+    if origin is not None and state is None:
+        raise CannotGoOnError(
+            f"the fork {folder.id} has lost the checkpoint it began with; fork {origin['run']} again"
+        )
+    if facts:
+        torch.set_num_threads(facts["threads"])
+    device = choose_device(preset.train.device)
+    if facts and preset.train.device == "auto" and facts["device"] != str(device):
+        _warn(events, display, f"trained on {facts['device']} until now, from here on {device}: not bit-equal")
+    events.write("stage", stage="data")
+    way = facts.get("way", _way_before(origin, preset, device))
+    run = build(preset, folder, data_root, device, fresh=state is None, way=way)
+    for note in run.notes:
+        _warn(events, display, note)
+    if not facts:
+        events.write("stage", stage="measuring")
+        facts = measure.choose(run, preset, data_root, origin)
+        write_json(folder.path / "run.json", facts)
+    run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
+    torch.set_num_threads(facts["threads"])
+    run.statistics_every = facts["statistics_every"]
+    display.say(measure.headline(run, facts))
+    adopted = origin is not None and state is not None and state["run"] != folder.id
+    if origin is not None and state is not None and adopted:
+        state = of_member(state, origin["member"], run) if "member" in origin else state
+        check_weights(run, state, origin)
+    layout = _layout(run, folder)
+    if state is None:
+        if len(Metrics(folder.path)):
+            events.write("resumed", to=0, log=0)  # a worker that died before its first checkpoint
+        return Opened(run, layout, 0.0, begins=True)
+    if origin is not None and adopted:
+        seconds, notes = adopt(run, state, origin)
+        write_json(folder.path / "run.json", facts | {"total_steps": run.total_steps})  # with the parent's steps
+        for note in notes:
+            _warn(events, display, note)
+        events.write("resumed", to=run.step, log=events.size())
+        which = f"member {origin['member']} of " if "member" in origin else ""
+        display.say(
+            f"forked from {which}{clean(origin['run'])} at step {run.step:,}; trains to step {run.total_steps:,}"
+        )
+        return Opened(run, layout, seconds, begins=True)
+    live_edits.restore(run, state["edits"])
+    seconds = run.restore(state)
+    reached = len(Metrics(folder.path))
+    again = f"; the steps up to {reached:,} are trained again, to the same end" if reached > run.step else ""
+    events.write("resumed", to=run.step, log=state["log"])
+    display.say(f"resumed at step {run.step:,} of {run.total_steps:,}{again}")
+    return Opened(run, layout, seconds, begins=False)
+
+
+def _way_before(origin: dict[str, Any] | None, preset: Preset, device: torch.device) -> Way | None:
+    """How the parent of a fork computed its members, where that still holds."""
+    if origin is None or preset.members.way != "auto":
+        return None
+    way: Way | None = measured_before(origin, device).get("way")
+    return way
+
+
+def _layout(run: TrainState, folder: RunFolder) -> Layout:
+    """The run's columns, written before its first row. PresetError where a fork's are not those of its parent."""
+    layers = tuple({"name": name, "kind": models.describe(module)} for name, module in models.layers(run.model))
+    members = tuple(
+        {"member": m.member, "seed": m.seed, "values": m.values} | ({} if m.fold is None else {"fold": m.fold})
+        for m in run.members
+    )
+    numbers = parameters.names(run.model) if run.numbers is not None else ()
+    layout = Layout.of(accuracy=run.classifies, members=members, layers=layers, parameters=numbers)
+    stored = Layout.load(folder.path)
+    if stored is None:
+        layout.save(folder.path)
+        return layout
+    before_numbers = Layout.of(accuracy=run.classifies, members=members, layers=layers)  # of an older Descent
+    if stored.columns not in (layout.columns, before_numbers.columns):
+        raise PresetError(f"{folder.id}: its rows are of another model or another task than its settings ask for")
+    return stored
+
+
+def _losses(folder: RunFolder, step: int | None, complaints: Sequence[str]) -> Iterator[str]:
+    """What of the run is trained again because its checkpoint can't be read, or is gone. step: where it goes on."""
+    instead = "the beginning" if step is None else f"step {step:,}"
+    yield from (f"checkpoint {complaint}: going on from {instead}" for complaint in complaints)
+    trained = len(Metrics(folder.path))
+    if step is None and trained and not complaints:
+        yield f"no checkpoint is left of the {trained:,} steps so far: going on from {instead}"
+
+
+def _warn(events: Events, display: Display, message: str) -> None:
+    events.write("warning", message=message)
+    display.say(message)

@@ -1,0 +1,129 @@
+"""`train.code`: the user's own training step in place of zero_grad, backward and the optimizer's step.
+
+The rate of the schedule is set before the call; the row's numbers are taken from what the call leaves behind: the
+weights, the gradients in `.grad`, and the outputs of its last forward pass, for the accuracy.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from descent.common.errors import PresetError
+from engine.preset.loading import Preset
+from engine.training import losses, optimizers, parameters
+from engine.training.data.batches import Batch
+from engine.training.losses import Criterion
+from engine.training.members.batches import MemberBatch
+from engine.training.members.train_state import MemberTrainState
+from engine.training.members.user_step import OwnMemberUpdate
+from engine.training.protocols import AnyBatch
+from engine.training.step import StepResult
+from engine.training.train_state import TrainState
+from engine.training.update import Update
+from engine.training.user_code import CodeLoader, call_user_code
+
+Step = Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult]
+
+
+def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
+    """One update of the weights from one batch, as the preset's own code makes it; None where it names none.
+
+    several: for members. PresetError where something of the preset has no place in it.
+    """
+    spec = preset.train.code
+    if spec is None:
+        return None
+    for key in ("l1", "l2"):
+        if getattr(preset.loss, key):
+            raise PresetError(
+                f"loss.{key} is added to the loss by Descent's own training step, and train.code takes its place: "
+                f"leave loss.{key} out, and add the penalty in {spec.rpartition('/')[2]}"
+            )
+    step = _OwnStep(spec, code(spec))
+    return step.of_many if several else step.of_one
+
+
+class _OwnStep:
+    """function(model, loss_function, optimizer, x, y) -> loss, a scalar; called for each model at every step."""
+
+    def __init__(self, spec: str, function: Callable[..., object]) -> None:
+        self._spec, self._function = spec, function
+
+    def of_one(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
+        update = run.update
+        assert isinstance(update, Update)
+        optimizers.set_rate(update.optimizer, lr)
+        if measured:
+            run.statistics.note_weights()
+        with run.statistics.watch() if measured else nullcontext():
+            loss, accuracy = self._call(run, run.model, update.optimizer, *_own(batch, run.batches.size is None))
+        if run.numbers is not None:
+            parameters.adopt(update.parameters, run.numbers)
+        norms = update.finish_gradients(measured)
+        if measured:
+            run.statistics.note_gradients()
+        return StepResult(loss, accuracy, norms, run.statistics.row() if measured else None)
+
+    def of_many(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
+        """One member after the other, but for those that no longer train. Dead units are not counted."""
+        assert isinstance(run, MemberTrainState)
+        assert isinstance(batch, MemberBatch)
+        update = run.update
+        assert isinstance(update, OwnMemberUpdate)
+        update.begin(lr)
+        if measured:
+            run.statistics.note_weights()
+        ended = run.ended()
+        unknown = torch.full((), float("nan"), device=run.device)
+        found: list[tuple[Tensor, Tensor | None]] = [(unknown, unknown)] * run.stack.count
+        for member, (module, optimizer) in enumerate(zip(run.stack.modules, update.optimizers, strict=True)):
+            if member not in ended:
+                mine = ... if batch.shared else member
+                part = Batch(batch.inputs[mine], batch.targets[mine])
+                samples = _own(part, batch.shared or run.batches.size is None)
+                found[member] = self._call(run, module, optimizer, *samples)
+        each = torch.stack([loss for loss, _ in found])
+        norms = update.finish_gradients(measured)
+        if measured:
+            run.statistics.note_gradients()
+        update.end(each)
+        shares = [share for _, share in found if share is not None]
+        accuracy = update.marked(torch.stack(shares)) if run.classifies else None
+        return StepResult(update.marked(each), accuracy, norms, run.statistics.row() if measured else None)
+
+    def _call(
+        self, run: TrainState, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss and, of classes, the share of right predictions; scalars on the device."""
+        criterion: Criterion = run.criterion
+        with _outputs(model) as seen:
+            loss = call_user_code(self._spec, self._function, model, criterion, optimizer, inputs, targets)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise PresetError(
+                f'train.code = "{self._spec}" must return the loss of the batch, a scalar tensor; it returned {got}'
+            )
+        if not run.classifies:
+            return loss.detach(), None
+        fitting = [outputs for outputs in seen if len(outputs) == len(targets)]
+        if not fitting:
+            return loss.detach(), torch.full((), float("nan"), device=run.device)
+        return loss.detach(), losses.correct(fitting[-1], targets)
+
+
+@contextmanager
+def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """What the forward passes inside give, detached."""
+    seen: list[Tensor] = []
+    handle = model.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs.detach()))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _own(batch: AnyBatch, lent: bool) -> tuple[Tensor, Tensor]:
+    """Samples and targets for the user's code, which may change them in place. lent: they are others' too."""
+    return (batch.inputs.clone(), batch.targets.clone()) if lent else (batch.inputs, batch.targets)

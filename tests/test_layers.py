@@ -1,0 +1,83 @@
+"""A room that imports from a room to its right makes a circle, and a change there breaks what nobody expected."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# From left to right: a room may import from those before it. A module's room is the longest name that it begins with.
+DESCENT = ["descent.common", "descent.run", "descent.control", "descent.loop", "descent"]
+ENGINE = ["preset", "pictures", "training", "labs", "launch", "study", "cli"]
+TUI = ["themes", "terminal", "settings", "numbers", "base", "data", "plot", "widgets", "pictures", "screens", "app"]
+ROOMS = [*DESCENT, *(f"engine.{room}" for room in ENGINE), *(f"tui.{room}" for room in TUI), "tui"]
+# What else a room must not import, though it lies to the right of it.
+CLOSED = {"tui": ("engine.cli", "engine.training")}
+# The entry of a command loads the commands, and one of these the console. The other lines may only become fewer.
+ALLOWED = {
+    ("descent.__main__", "engine.cli"),
+    ("engine.cli", "tui"),
+    ("engine.cli.lab", "tui"),
+    ("engine.cli.runs", "tui"),
+    ("engine.cli.train", "tui"),
+    ("tui.screens.choices", "tui.app"),
+    ("tui.screens.compare", "tui.app"),
+    ("tui.screens.console.pictures", "tui.app"),
+    ("tui.screens.console.steering", "tui.app"),
+    ("tui.screens.home.details", "tui.app"),
+    ("tui.screens.home.list", "tui.app"),
+    ("tui.screens.home.screen", "tui.app"),
+    ("tui.screens.lab.base", "tui.app"),
+    ("tui.screens.overrides", "tui.app"),
+    ("tui.screens.settings", "tui.app"),
+    ("tui.screens.starting", "tui.app"),
+}
+
+
+def modules() -> dict[str, Path]:
+    files = [file for package in ("descent", "engine", "tui") for file in (ROOT / package).rglob("*.py")]
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
+    """Line and module of each import of ours, those inside functions and for types alone included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                found = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), names=names):
+                inner = [f"{module}.{alias.name}" for alias in names]
+                found = [name if name in known else module for name in inner]
+            case _:
+                continue
+        yield from ((node.lineno, name) for name in found if name in known)
+
+
+def room_of(module: str) -> str | None:
+    fitting = [room for room in ROOMS if f"{module}.".startswith(f"{room}.")]
+    return max(fitting, key=len, default=None)
+
+
+def breaches() -> dict[tuple[str, str], str]:
+    known, found = modules(), {}
+    for module, file in known.items():
+        for line, imported in imports(file, known):
+            here, there = room_of(module), room_of(imported)
+            if here is None or there is None:
+                continue  # `engine` itself, which is empty
+            closed = CLOSED.get(module.partition(".")[0], ())
+            if ROOMS.index(there) > ROOMS.index(here) or there in closed:
+                where = f"{file.relative_to(ROOT)}:{line}"
+                found[module, imported] = f"{where}: {module} (room {here}) imports {imported} (room {there})"
+    return found
+
+
+def test_every_room_imports_only_from_those_to_its_left() -> None:
+    """Else a newcomer has to read everything to understand anything."""
+    found = breaches()
+    assert [text for pair, text in found.items() if pair not in ALLOWED] == []
+    assert [pair for pair in sorted(ALLOWED) if pair not in found] == []
+
+
+def test_every_module_is_in_a_room() -> None:
+    """A file that belongs nowhere is found by nobody."""
+    assert [module for module in modules() if room_of(module) is None and module != "engine"] == []

@@ -1,0 +1,148 @@
+"""What curves take from a run's events: evaluations and marks in arrays that grow with what is new."""
+
+import math
+import weakref
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.run.events import Epochs, resized
+from descent.run.follower import Follower, Member
+from tui.data.words import mark_of
+
+NAMES = ("loss", "accuracy")  # what an evaluation tells
+
+
+class Points(NamedTuple):
+    """One curve's evaluations: ascending steps, and the value at each; NaN where it was not finite. (n,) each."""
+
+    steps: NDArray[np.int64] = np.empty(0, np.int64)
+    values: NDArray[np.float64] = np.empty(0)
+
+    @property
+    def latest(self) -> float | None:
+        """The last value; None where it was not finite, or there is none."""
+        value = float(self.values[-1]) if len(self.values) else math.nan
+        return value if math.isfinite(value) else None
+
+
+class Evaluations:
+    """What was measured of one split, at ascending steps. What was handed out is not written to, but for its last.
+
+    A long run has a hundred thousand of them: its steps are kept once for all NAMES.
+    """
+
+    def __init__(self) -> None:
+        self._steps, self._values = np.empty(256, np.int64), np.empty((len(NAMES), 256))
+        self._length = 0
+        self._told: set[str] = set()
+
+    def put(self, step: int, values: dict[str, float]) -> None:
+        """Add an evaluation, or correct the last one. values: of NAMES those that it tells."""
+        if not self._length or self._steps[self._length - 1] != step:
+            if self._length == len(self._steps):
+                larger = 2 * self._length  # what is not written to yet takes no memory
+                steps, rows = np.empty(larger, np.int64), np.empty((len(NAMES), larger))
+                steps[: self._length], rows[:, : self._length] = self._steps, self._values
+                self._steps, self._values = steps, rows
+            self._steps[self._length], self._values[:, self._length] = step, math.nan
+            self._length += 1
+        for name, value in values.items():
+            self._values[NAMES.index(name), self._length - 1] = value
+        self._told |= values.keys()
+
+    def points(self, name: str) -> Points:
+        if name not in self._told:
+            return Points()
+        return Points(self._steps[: self._length], self._values[NAMES.index(name), : self._length])
+
+
+class Digest:
+    """One run's events as far as its curves need them.
+
+    alone: the run has one member, whose evaluations are their own mean and are kept once.
+    epochs: from each change of the batch size on. total_steps: as planned last. known: events that are in it.
+    """
+
+    def __init__(self, diverged: frozenset[int], *, alone: bool) -> None:
+        self._marks: list[tuple[int, str, str]] = []
+        self.epochs: list[Epochs] = []
+        self.total_steps: int | None = None
+        self.known = 0
+        self._diverged, self._alone = diverged, alone
+        self._evaluations: dict[tuple[str, Member], Evaluations] = {}
+        self._together: dict[str, tuple[int, dict[int, dict[str, float]]]] = {}  # of the last step: who said what
+
+    def points(self, split: str, name: str, member: Member = "mean") -> Points:
+        """The evaluations of one member, or their mean over those that have not diverged."""
+        found = self._evaluations.get((split, 0 if self._alone and member == "mean" else member))
+        return Points() if found is None else found.points(name)
+
+    def marks_between(self, first: int, last: int) -> list[tuple[int, str, str]]:
+        """(step, words, style) of what was changed from step `first` to `last`, both with it."""
+        begin = bisect_left(self._marks, first, key=lambda mark: mark[0])
+        return self._marks[begin : bisect_right(self._marks, last, key=lambda mark: mark[0])]
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take up the next event."""
+        kind = event.get("event")
+        if kind == "evaluation":
+            self._evaluation(event)
+        elif kind in ("plan", "batch_size"):
+            self.total_steps = event.get("total_steps", self.total_steps)
+            if kind == "batch_size":
+                self.epochs.append(resized(event))
+        else:
+            mark = mark_of(event)
+            if mark is not None:
+                self._marks.append(mark)
+        self.known += 1
+
+    def _evaluation(self, event: dict[str, Any]) -> None:
+        split, step, member = str(event.get("split")), int(event["step"]), int(event.get("member", 0))
+        values = {name: math.nan if event[name] is None else float(event[name]) for name in NAMES if name in event}
+        self._of(split, member).put(step, values)
+        if self._alone or member in self._diverged:
+            return
+        at, together = self._together.get(split, (-1, {}))
+        if at != step:
+            together = {}
+            self._together[split] = step, together
+        together[member] = values
+        self._of(split, "mean").put(
+            step, {name: _mean(each.get(name) for each in together.values()) for name in values}
+        )
+
+    def _of(self, split: str, member: Member) -> Evaluations:
+        key = split, member
+        if key not in self._evaluations:
+            self._evaluations[key] = Evaluations()
+        return self._evaluations[key]
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    """Of those that are finite."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+_kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
+
+
+def digest_of(follower: Follower) -> Digest:
+    """The events digested so far; made anew once a rewind has voided some, or a member has diverged.
+
+    For whoever may read the follower now.
+    """
+    alone = follower.layout is not None and len(follower.layout.members) == 1
+    of = follower.rewinds, follower.diverged, alone
+    made, digest = _kept.get(follower, (None, None))
+    if digest is None or made != of:
+        digest = Digest(follower.diverged, alone=alone)
+        _kept[follower] = of, digest
+    for event in follower.events[digest.known :]:
+        digest.add(event)
+    return digest

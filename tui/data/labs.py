@@ -1,0 +1,345 @@
+"""The labs as Home lists them: read in a thread, and said in the learner's language.
+
+What Home reads of files in a thread.
+
+Grading from a screen: the same grader as the command line's, in a process of its own.
+
+How far a learner came in a lab, in the same words wherever it is said.
+
+Where a learner stands in a lab: read from its files and the learner's progress, for the screens to show.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from textual.message import Message
+
+from descent.common.errors import DescentError, ExitCode
+from descent.common.i18n import Language
+from descent.common.text import clean
+from engine.labs import flow, grading, progress
+from engine.labs.format import Check
+from engine.labs.grading import Tell, process_words, told, verdict_of
+from engine.labs.library import Lab, find_lab
+from engine.labs.progress import Record
+from engine.labs.submission import Submission, content
+from engine.labs.verdict import instead
+from engine.preset.listing import Entry
+from tui.data.translation import word
+from tui.numbers import percent
+
+if TYPE_CHECKING:
+    from engine.labs.library import BrokenLab
+    from engine.labs.progress import Progress
+
+
+@dataclass(frozen=True)
+class LabEntry:
+    """A lab, how far its learner is, and what a shell would do next. broken: what is wrong with its files."""
+
+    id: str
+    state: str = "new"  # or "started", "passed"
+    title: str = ""
+    note: str = ""  # a few words beside the title
+    about: str = ""
+    facts: tuple[tuple[str, str], ...] = ()  # labels and values
+    command: str = ""
+    found_by: str = ""
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class Labs:
+    """All of the course, in order, the broken ones last. said: what is to be told of the file of progress."""
+
+    entries: tuple[LabEntry, ...] = ()
+    heading: str = ""
+    count: str = ""
+    more: str = "{count} more"
+    said: tuple[str, ...] = ()
+
+
+class FilesRead(Message):
+    """All presets and labs were read."""
+
+    def __init__(self, presets: list[Entry], labs: Labs) -> None:
+        super().__init__()
+        self.presets, self.labs = presets, labs
+
+
+_WORDS = {
+    "heading": ("labs", "실습"),
+    "count": ("{passed} of {all}", "{all}개 중 {passed}개 통과"),
+    "more": ("{count} more labs", "실습 {count}개 더"),
+    "topic": ("topic", "주제"),
+    "time": ("time", "시간"),
+    "state": ("state", "상태"),
+    "new": ("not started", "시작 전"),
+    "started": ("started", "진행 중"),
+    "passed": ("passed", "통과"),
+    "graded": ("graded {count} ×: {reached}", "{count}회 채점: {reached}"),
+    "next": ("next", "다음"),
+    "then": ("then", "그다음"),
+}
+
+
+def read(given: str | None) -> Labs:
+    """Read them and the learner's progress anew; slow at first. given: the language; None for the learner's."""
+    from engine.labs import library, progress
+    from engine.labs.progress import chosen_language
+
+    said: tuple[str, ...] = ()
+    known = progress.Progress()
+    language: Language = "ko" if given == "ko" else "en"
+    try:
+        known = progress.load()
+        said, language = known.notes, chosen_language(given)
+    except DescentError as error:  # what there is to learn is listed all the same
+        said = (str(error),)
+    found = library.all_labs()
+    entries = tuple(_entry(lab, known, language) if isinstance(lab, library.Lab) else _broken(lab) for lab in found)
+    passed = sum(entry.state == "passed" for entry in entries)
+    count = _word("count", language).format(passed=passed, all=sum(not entry.broken for entry in entries))
+    return Labs(entries, _word("heading", language), count, _word("more", language), said)
+
+
+def _entry(lab: "Lab", known: "Progress", language: "Language") -> LabEntry:
+    from engine.labs import flow
+    from engine.labs.messages import say
+
+    record, model = known.of(lab.id), lab.model
+    minutes = say("minutes", language, minutes=model.minutes)
+    state = _word(record.state, language)
+    came = reached(record, language)
+    graded = _word("graded", language).format(count=record.count, reached=came) if came else ""
+    commands = list(flow.next_commands(lab, known))
+    following = [(command, say(what, language)) for command, what in commands if not command.startswith("cd ")]
+    steps = [(_word("next", language), what) for _, what in following[: record.state != "passed" or not record.read]]
+    steps += [(_word("then", language), f"{what}: {command}") for command, what in following[1:]]
+    notes = {"new": minutes, "started": came or state, "passed": ""}
+    return LabEntry(
+        lab.id,
+        record.state,
+        title=clean(lab.text("title", language)),
+        note=notes[record.state],
+        about=clean(lab.text("about", language)),
+        facts=(
+            (_word("topic", language), say(model.topic, language)),
+            (_word("time", language), minutes),
+            (_word("state", language), f"{state}, {graded}" if graded else state),
+            *steps,
+        ),
+        # From the folder where the learner's files are, and only the first step: the second needs what it leaves.
+        command=" && ".join(command for command, _ in commands[: 1 + commands[0][0].startswith("cd ")]),
+        found_by=clean(f"{lab.id} {model.title.en} {model.title.ko}"),
+    )
+
+
+def _broken(lab: "BrokenLab") -> LabEntry:
+    return LabEntry(lab.id, found_by=f"{lab.id} broken", broken=lab.error, command="descent lab list")
+
+
+def _word(key: str, language: str) -> str:
+    return _WORDS[key][language == "ko"]
+
+
+LONGEST_LINE = 1 << 20  # bytes of what it says on its way
+PATIENCE = 5.0  # seconds that it may take to end what it has started
+
+
+async def grade(lab_id: str, folder: Path, language: Language, tell: Tell) -> dict[str, Any]:
+    """The verdict's object, as `descent lab check --json` prints it. DescentError where there is none.
+
+    Cancelled, or when the app ends, the grader ends too: an attempt that nobody waits for counts nothing.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *process_words(lab_id, language),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LONGEST_LINE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        # Both at once: it waits for whoever does not read.
+        printed, said_last = await asyncio.gather(process.stdout.read(), _hear(process.stderr, tell))
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    return verdict_of(printed, said_last)
+
+
+async def _hear(stream: asyncio.StreamReader, tell: Tell) -> str:
+    """Pass on what is under way; the last line that is not about that."""
+    said_last = "it says nothing"
+    async for line in stream:
+        text = line.decode(errors="replace").strip()
+        under_way = told(text)
+        if under_way is not None:
+            tell(*under_way)
+        else:
+            said_last = text or said_last
+    return said_last
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        return
+    process.kill()
+
+
+def reached(record: Record, language: Language) -> str:
+    """How far the latest attempt came, and the best one where that came further; nothing before the first."""
+    if not record.attempts:
+        return ""
+    latest = record.attempts[-1]
+    best = round((record.best or 0.0) * latest.of)
+    key = "checked, best" if best > latest.met else "checked"
+    return word(key, language, met=latest.met, of=latest.of, best=best)
+
+
+Next = Literal["start", "predict", "run", "check", "write", "explain", "done"]
+
+
+@dataclass(frozen=True)
+class LabStatus:
+    """step: how far it is. outcomes: of the latest attempt, by the check's id: value, passed.
+
+    trained: whether there was a run of it. verdict: the whole of the latest grading, where it is still there.
+    unchanged: whether the learner's files are as they were then.
+    """
+
+    lab: Lab
+    language: Language
+    record: Record
+    step: flow.Step
+    outcomes: Mapping[str, tuple[Any, bool]]
+    trained: bool = False
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    unchanged: bool = False
+
+    @property
+    def next(self) -> Next:
+        """What the learner does next. What was graded and is as it was is not graded again: it is to be mended."""
+        if self.step != "run":
+            return self.step
+        if self.unchanged and self.verdict.get("exit_code") != ExitCode.DATA_MISSING:
+            return "write"
+        return "check" if self.trained or self.record.attempts else "run"
+
+    @property
+    def problem(self) -> str:
+        """Why the files could not be graded as they are."""
+        return str(self.verdict.get("problem") or "") if self.unchanged else ""
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Why a criterion could not be met, by the check's id; a reason that several share is said once."""
+        found: dict[str, str] = {}
+        for check in self._checks:
+            error = str(check.get("error") or "")
+            if error and error not in found.values():
+                found[str(check["id"])] = error
+        return found
+
+    @property
+    def instead(self) -> dict[str, str]:
+        """What was reached and what is wanted, by the check's id, where a criterion is about their distance."""
+        return {str(check["id"]): instead(check, self.language) for check in self._checks}
+
+    @property
+    def _checks(self) -> list[Mapping[str, Any]]:
+        """The verdict's, where they are those of the latest attempt."""
+        return list(self.verdict.get("checks", ())) if self.outcomes else []
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What came out of the predictions, by id, where it is known."""
+        return {str(one["id"]): one.get("result") for one in self.verdict.get("predictions", ())}
+
+    @property
+    def title(self) -> str:
+        return self.lab.text("title", self.language)
+
+    @property
+    def folder(self) -> Path:
+        """Where the learner's files are, or will be."""
+        return Path(self.record.folder) if self.record.folder else Path.cwd()
+
+    @property
+    def files(self) -> list[Path]:
+        """The learner's files: presets first, then the code."""
+        return Submission(self.lab, self.folder, {}).files()
+
+    @property
+    def presets(self) -> list[tuple[Path, str]]:
+        """Those that can be trained, each with its title, in the order in which the tasks speak of them."""
+        titles = [self.title, *(part.title.of(self.language) for part in self.lab.model.parts.values())]
+        presets = [path for path in self.files if path.suffix == ".toml"]
+        tasks = " ".join(task.text.en for task in self.lab.model.tasks)
+        named = {path.name: tasks.find(path.name) for path in presets}
+        found = list(zip(presets, titles, strict=True))
+        return sorted(found, key=lambda one: (named[one[0].name] < 0, named[one[0].name]))
+
+    @property
+    def met(self) -> tuple[int, int]:
+        """How many of the criteria, the bonus left out, the latest attempt met."""
+        wanted = [check for check in self.lab.model.checks if not check.bonus]
+        return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
+
+
+def look_at_lab(lab_id: str, language: Language, *, trained: bool = False) -> LabStatus:
+    """Read it anew. DescentError where there is no such lab, or where progress can't be read."""
+    lab, known = find_lab(lab_id), progress.load()
+    record = known.of(lab_id)
+    latest = record.attempts[-1].checks if record.attempts else ()
+    outcomes = {one.id: (one.value, one.passed) for one in latest}
+    standing = LabStatus(lab, language, record, flow.step(lab, known), outcomes, trained)
+    verdict = _verdict(lab_id) if record.started is not None else {}
+    unchanged = bool(verdict) and verdict.get("files") == content(standing.files)
+    return LabStatus(lab, language, record, standing.step, outcomes, trained, verdict, unchanged)
+
+
+def _verdict(lab_id: str) -> dict[str, Any]:
+    folder = grading.last_graded(lab_id)
+    try:
+        found = json.loads((folder / "verdict.json").read_bytes()) if folder is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def shown(check: Check, value: Any) -> str:
+    """A check's value as a person reads it."""
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int | float):
+        return percent(value) if check.show == "percent" else f"{float(value):.4g}"
+    return str(value)
+
+
+def threshold(check: Check) -> str:
+    """≥ 95.0%, ≤ 0.05, or nothing for what must be true."""
+    limits = (("≥", check.least), ("≤", check.most))
+    return " ".join(f"{sign} {shown(check, limit)}" for sign, limit in limits if isinstance(limit, int | float))
+
+
+_NEXT = {
+    "start": "files", "predict": "predict", "run": "run", "write": "write", "check": "check", "explain": "why",
+    "done": "next lab",
+}  # fmt: skip
+
+
+def next_words(standing: LabStatus) -> str:
+    """What enter does next."""
+    return word(_NEXT[standing.next], standing.language)

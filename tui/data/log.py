@@ -1,0 +1,179 @@
+"""A run's log: a line for each of its events, those that are routine folded."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from descent.common.text import clean
+from descent.run.events import Epochs, epochs_since, resized
+from tui.data.words import Event, said
+
+CALM = 1.0  # seconds that new routine lines wait: many short epochs a second can't be read
+MOST_LINES = 1000  # of a log that is kept for scrolling
+ROUTINE = 6  # evaluations and saves in a row that are shown; those before are counted: no command scrolls away
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """clock: local time, "13:15:28". step: where it happened, or None. style: one of widgets.lines.STYLES, or ""."""
+
+    clock: str
+    step: int | None
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """A line that is put into words once it is shown: most of a long run's are folded away before that."""
+
+    of_members: tuple[Event, ...]
+    epoch: float | None
+
+    @property
+    def step(self) -> int:
+        return int(self.of_members[0]["step"])
+
+    def line(self, facts: dict[str, Any]) -> LogLine:
+        event = _mean(self.of_members)
+        text, style = said(event if self.epoch is None else {**event, "epoch": self.epoch}, facts) or ("", "")
+        return LogLine(_clock(event), self.step, clean(text), style)
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """A line that stands for routine ones. last: the latest of them."""
+
+    count: int
+    last: "LogLine | _Evaluation"
+
+    def line(self, facts: dict[str, Any]) -> LogLine:
+        clock = self.last.clock if isinstance(self.last, LogLine) else _clock(self.last.of_members[-1])
+        return LogLine(clock, None, f"… {self.count:,} more of these", "quiet")
+
+
+class Log:
+    """The lines of a run's valid events; a look costs what is new, unless a rewind has voided some."""
+
+    def __init__(self) -> None:
+        self._known = self._rewinds = 0  # events, and rewinds, that are in it
+        self._lines: list[LogLine | _Evaluation | _Folded] = []
+        self._together: tuple[Event, ...] = ()  # of one evaluation, member by member: one line
+        self._shown: tuple[LogLine, ...] = ()
+        self._per_epoch = 0  # at the run's beginning
+        self._epochs: Epochs | None = None
+        self._row = 0  # routine lines in a row, at the end
+        self._folded = 0  # of these, how many one line stands for
+        self._has_begun = False
+        self._shown_at = -CALM
+        self._news = self._is_urgent = False  # lines that are not shown yet; one of them can't wait
+
+    def of(self, events: Sequence[Event], facts: dict[str, Any], rewinds: int = 0) -> tuple[LogLine, ...]:
+        """All lines, the oldest first; the same object as before where nothing happened.
+
+        rewinds: how often events were voided.
+        """
+        per_epoch = int(facts.get("steps_per_epoch", 0))
+        if rewinds != self._rewinds or len(events) < self._known or per_epoch != self._per_epoch:
+            self._known, self._rewinds, self._per_epoch, self._lines = 0, rewinds, per_epoch, []
+            self._row, self._folded, self._has_begun = 0, 0, False
+            self._together = ()
+            self._epochs = epochs_since(None, facts) if per_epoch else None
+            self._news = self._is_urgent = True
+        new = events[self._known :]
+        for event in new:
+            self._add(event, facts)
+        self._known += len(new)
+        now = time.monotonic()
+        if self._news and (self._is_urgent or now - self._shown_at >= CALM):
+            self._shown, self._shown_at = self._in_words(facts), now
+            self._news = self._is_urgent = False
+        return self._shown
+
+    def _in_words(self, facts: dict[str, Any]) -> tuple[LogLine, ...]:
+        shown = [line if isinstance(line, LogLine) else line.line(facts) for line in self._lines[-MOST_LINES:]]
+        for place, line in enumerate(shown, len(self._lines) - len(shown)):
+            if not isinstance(self._lines[place], _Folded):  # which still has to know of what it is
+                self._lines[place] = line
+        return tuple(shown)
+
+    def _add(self, event: Event, facts: dict[str, Any]) -> None:
+        if event.get("event") == "evaluation":
+            self._evaluated(event)
+            return
+        self._together = ()
+        if event.get("event") == "batch_size":
+            self._epochs = resized(event)
+        told = said(event, facts)
+        if told is None:
+            return
+        text, style = told
+        if event["event"] == "state" and event["state"] == "running":
+            if self._has_begun:
+                return  # back at step 0, after a rewind
+            self._has_begun = True
+        step = event.get("step")
+        if event["event"] == "epoch" and self._lines and self._is_evaluated(self._lines[-1], step):
+            return  # the evaluation of the same moment has said how the epoch went
+        self._lines.append(LogLine(_clock(event), step if isinstance(step, int) else None, clean(text), style))
+        self._fold(routine=event["event"] == "epoch" or text == "saved")
+
+    def _evaluated(self, event: Event) -> None:
+        """A line of its own, or one more member's part of the evaluation that the last line tells of."""
+        last = self._together[-1] if self._together else {}
+        same = last.get("step") == event["step"] and last.get("split") == event["split"]
+        goes_on = same and event.get("member", 0) > last.get("member", 0)
+        self._together = (*self._together, event) if goes_on else (event,)
+        epoch = None if self._epochs is None else self._epochs.at(int(event["step"]))
+        line = _Evaluation(self._together, epoch)
+        if goes_on:
+            self._lines[-1] = line
+            self._news = True
+            return
+        self._lines.append(line)
+        self._fold(routine=True)
+
+    @staticmethod
+    def _is_evaluated(line: LogLine | _Evaluation | _Folded, step: object) -> bool:
+        if isinstance(line, _Folded) or line.step != step:
+            return False
+        return isinstance(line, _Evaluation) or line.style == "validation"
+
+    def _fold(self, *, routine: bool) -> None:
+        """Keep the last few of a row of routine lines, and one that counts those before them."""
+        self._news = True
+        if not routine:
+            self._is_urgent = True
+            self._row = self._folded = 0
+            return
+        self._row += 1
+        if self._row <= ROUTINE:
+            return
+        first = len(self._lines) - ROUTINE - 1  # the oldest that is still shown
+        if self._folded:
+            self._lines.pop(first - 1)
+            first -= 1
+        self._folded += 1
+        oldest = self._lines[first]
+        assert not isinstance(oldest, _Folded)  # that one stood before it, and is gone
+        self._lines[first] = _Folded(self._folded, oldest)
+
+
+def _clock(event: Event) -> str:
+    """Local time, "13:15:28"."""
+    return time.strftime("%H:%M:%S", time.localtime(float(event.get("time", 0))))
+
+
+def _mean(of_members: Sequence[Event]) -> Event:
+    """Their evaluations as one, with the standard deviation of the loss as its `spread`."""
+    if len(of_members) == 1:
+        return of_members[0]
+    losses, accuracies = ([e[name] for e in of_members if e.get(name) is not None] for name in ("loss", "accuracy"))
+    return {
+        **of_members[-1],
+        "loss": statistics.fmean(losses) if losses else None,
+        "accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "spread": statistics.stdev(losses) if len(losses) > 1 else None,
+    }

@@ -1,0 +1,103 @@
+"""What a run's worker takes of its machine: CPU, memory, GPU. Read from /proc and NVML, never from the worker."""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+
+EVERY = 1.0  # seconds between readings
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """cpu: of one core, 1.0 being all of it. Bytes. None: not known, or not there."""
+
+    cpu: float | None = None
+    memory: int | None = None
+    load: float | None = None
+    cores: int = 1
+    gpu: float | None = None
+    gpu_memory: int | None = None
+    gpu_total: int | None = None
+
+
+class Meters:
+    """The readings of one run's worker, once a second at most."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._at = -EVERY
+        self._before: tuple[int, float, float] | None = None  # process, its seconds of CPU, the time of that
+        self._machine = Machine()
+        self._nvml: Any = None
+        self._device: Any = None
+
+    def read(self, facts: dict[str, Any], host: str) -> Machine:
+        """The latest readings; the same object until a second has gone by. host: that trains the run."""
+        now = time.monotonic()
+        if now - self._at < EVERY:
+            return self._machine
+        self._at = now
+        if host != socket.gethostname():
+            self._machine = Machine()  # another machine's /proc is not ours to read
+            return self._machine
+        pid = worker_pid(self._folder.path)
+        cpu = memory = None
+        if pid is not None:
+            cpu, memory = self._process(pid, now)
+        gpu: tuple[float | None, int | None, int | None] = (None, None, None)
+        if str(facts.get("device", "")).startswith("cuda"):
+            gpu = self._gpu(pid, str(facts["device"]))
+        self._machine = Machine(cpu, memory, _load(), len(os.sched_getaffinity(0)), *gpu)
+        return self._machine
+
+    def _process(self, pid: int, now: float) -> tuple[float | None, int | None]:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) / _TICKS
+            memory = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+        except (OSError, ValueError, IndexError):
+            return None, None  # it has just ended
+        before, self._before = self._before, (pid, seconds, now)
+        if before is None or before[0] != pid:
+            return None, memory
+        return max(0.0, seconds - before[1]) / (now - before[2]), memory
+
+    def _gpu(self, pid: int | None, device: str) -> tuple[float | None, int | None, int | None]:
+        """Utilisation, memory in use and memory of the GPU that the worker is on."""
+        try:
+            if self._nvml is None:
+                import pynvml
+
+                pynvml.nvmlInit()
+                self._nvml = pynvml
+            if self._device is None:
+                self._device = self._find(pid, device)
+            memory = self._nvml.nvmlDeviceGetMemoryInfo(self._device)
+            used = self._nvml.nvmlDeviceGetUtilizationRates(self._device).gpu / 100
+            return used, int(memory.used), int(memory.total)
+        except Exception:  # no library, no driver, no permission: a console without this line is a whole console
+            return None, None, None
+
+    def _find(self, pid: int | None, device: str) -> Any:
+        """By the worker's process: its CUDA_VISIBLE_DEVICES may count the GPUs otherwise than NVML does."""
+        handles = [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
+        for handle in handles:
+            if any(p.pid == pid for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)):
+                return handle
+        index = device.partition(":")[2]
+        return handles[int(index) if index else 0]
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None

@@ -1,0 +1,409 @@
+"""Reads one run in a thread of its own, at the terminal's pace: a slow disk delays a frame, never a key.
+
+Takes snapshots of a run: the follower's rows and events as the words and numbers that a console shows.
+"""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descent.common.text import clean, without_escapes
+from descent.run.events import epochs_since
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower, Member
+from tui.data import live_settings
+from tui.data.evaluations import digest_of
+from tui.data.log import Log
+from tui.data.machine import EVERY, Meters
+from tui.data.snapshot import TREND, Anomaly, LayerRow, Snapshot, Story, preset_of
+from tui.data.words import collapse_words, device, winner_words
+
+if TYPE_CHECKING:
+    from engine.preset.loading import Preset
+    from engine.preset.schedule import Plan
+
+
+RECENT = 50  # steps whose mean is "the loss now": one batch's loss says little
+PACE_SECONDS = 3.0  # of training, over which steps a second are counted
+SHOWN = ("loss", "accuracy", "lr", "grad_norm")
+OF_LAYERS = ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
+FIRST_TRENDS = 8  # layers whose sparkline is read ahead of anybody's asking: more are seldom on the screen
+CALM = 0.5  # seconds in which the numbers of a running run stay: those that change with every frame can't be read
+
+
+class SnapshotBuilder:
+    """Takes snapshots of one run. For one thread; the plan is kept for the learning rate's chart."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.plan: Plan | None = None
+        self.preset: dict[str, Any] = {}
+        self.member: int | None = None
+        self.wants_output = False
+        self._meters = Meters(follower.folder)
+        self._log = Log()
+        self._loaded: Preset | None = None
+        self._taken = False
+        self._parent = _parent(follower)
+        self._unplanned: dict[str, Any] | None = None  # the latest plan, where `plan` is not of it yet
+        self._story = Story()
+        self._values: dict[str, Any] = {}
+        self._checkpoints: tuple[int, ...] = ()
+        self._calm: dict[str, tuple[float, object, Any]] = {}  # when each was taken, of what, and what it was
+
+    def take(self, trends: Collection[str] = ()) -> Snapshot:
+        """Now, as the follower last saw it. trends: names of the layers whose sparkline is wanted."""
+        follower, story = self.follower, self._story
+        facts, events = follower.facts, follower.events
+        self._want(trends)
+        self._digest(facts, events)
+        if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
+            self.plan, self._unplanned = self._planned([self._unplanned]), None
+        self._taken = True
+        epochs = epochs_since(story.last.get("batch_size"), facts) if facts.get("steps_per_epoch") else None
+        per_epoch = None if epochs is None else epochs.per_epoch
+        total = story.total_steps or facts.get("total_steps")
+        epoch = 0.0 if epochs is None else epochs.at(follower.step)
+        layout = follower.layout
+        columns = layout.columns if layout is not None else ()
+        is_gone = not follower.folder.path.is_dir()
+        return Snapshot(
+            preset=clean(str(facts.get("preset") or preset_of(follower.folder.id))),
+            id=follower.folder.id,
+            state=follower.state,
+            stage=str(story.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
+            reason=clean(str(story.last.get("state", {}).get("reason", ""))),
+            is_gone=is_gone,
+            parent=self._parent,
+            winner=winner_words(story.last["winner"]) if "winner" in story.last else "",
+            step=follower.step,
+            total_steps=total,
+            epoch=epoch,
+            epochs=epoch + (total - follower.step) / per_epoch if total is not None and per_epoch else None,
+            per_epoch=per_epoch,
+            speed=self._calmly("speed", lambda: self._speed_now(columns)),
+            lr=self._latest("lr"),
+            loss=self._calmly("loss", lambda: self._recent("loss", per_epoch)),
+            accuracy=self._calmly("accuracy", lambda: self._recent("accuracy", per_epoch)),
+            val_loss=self._evaluated("validation", "loss"),
+            val_accuracy=self._evaluated("validation", "accuracy"),
+            test_loss=self._evaluated("test", "loss"),
+            test_accuracy=self._evaluated("test", "accuracy"),
+            layers=self._calmly("layers", lambda: self._layers(trends), of=trends),
+            statistics_every=every if isinstance(every := self._values.get("train.statistics_every"), int) else None,
+            members=len(layout.members) if layout is not None else 1,
+            member=self.member,
+            has_accuracy="accuracy" in columns,
+            has_validation="validation" in facts.get("samples", {}),
+            log=self._log.of(events, facts, follower.rewinds),
+            device=device(facts) if facts else "",
+            host=follower.host,
+            machine=self._meters.read(facts, follower.host),
+            anomaly=self._anomaly(),
+            checkpoints=() if is_gone else self._checkpoints,
+            values=self._values,
+            schedule=schedule_of(self.preset),
+            output=_tail(follower.folder.output) if self.wants_output else (),
+        )
+
+    def _want(self, trends: Collection[str]) -> None:
+        """All that a snapshot and the charts show, in one pass over the past: a long run is a large file.
+
+        The first picture has no sparklines yet: charts come sooner where those wait for a pass of their own.
+        """
+        if self.follower.layout is None:
+            return
+        names = [layer["name"] for layer in self.follower.layout.layers]
+        shown = [f"layer.{name}.grad_norm" for name in trends or names[:FIRST_TRENDS]] if self._taken else []
+        if self._who == 0:
+            self.follower.want([*SHOWN, "time", *shown])
+        else:
+            self.follower.want([*SHOWN, *shown], self._who)
+            self.follower.want(["time"])
+        self.follower.want_latest((f"layer.{name}.{key}" for name in names for key in OF_LAYERS), self._who)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to be shown than the last snapshot's time allowed."""
+        return self._unplanned is not None
+
+    def _digest(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+        """Work that only an event can call for."""
+        if not self.preset:
+            self.preset = live_settings.settings(self.follower.folder)
+        new = self._story.take(events, self.follower.rewinds)
+        if new & {"checkpoint", "state", "rewound", "resumed"}:
+            self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
+        if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
+            self._values = live_settings.values(self.preset, facts, self._story.edits)
+            plan = self._story.last.get("plan")
+            if plan is not None:
+                self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}
+                self._unplanned = plan
+
+    def _planned(self, events: Sequence[dict[str, Any]]) -> "Plan | None":
+        from engine.preset.schedule import planned  # the schema behind it takes 0.3 s to import
+
+        if self._loaded is None:
+            from engine.preset.loading import load_preset
+
+            self._loaded = load_preset(self.follower.folder.preset)
+        return planned(self._loaded, events)
+
+    def _anomaly(self) -> Anomaly | None:
+        """The one that holds the run up now, if one does; else the collapse that the model is in."""
+        event = self._story.anomaly
+        if event is None or self.follower.state not in ("paused", "failed"):
+            return self._collapse()
+        before = [step for step in self._checkpoints if step <= event["step"]]
+        saved = event.get("checkpoint", before[-1] if before else None)
+        return Anomaly(
+            int(event["step"]),
+            clean(str(event.get("what", "loss"))),
+            saved,
+            event.get("began"),
+            clean(str(event["layer"])) if event.get("layer") else None,
+            clean(str(event.get("kind") or "")),
+            event.get("lr"),
+            event.get("update_ratio"),
+            self._rate_at(saved, event.get("member")),
+            event.get("member"),
+        )
+
+    def _collapse(self) -> Anomaly | None:
+        event = self._story.collapse
+        if event is None:
+            return None
+        since = int(event["since"])
+        saved = max((step for step in self._checkpoints if step <= since), default=None)
+        lr, rate_there = self._rate_at(since), self._rate_at(saved)
+        return Anomaly(since, "loss", saved, lr=lr, rate_there=rate_there, collapse=collapse_words(event))
+
+    def _rate_at(self, step: int | None, member: int | None = None) -> float | None:
+        who = self._who if member is None else member
+        rates = [] if step is None else self.follower.series("lr", who).values(step, step + 1).tolist()
+        return rates[0] if rates else None
+
+    def _calmly(self, name: str, take: Callable[[], Any], of: object = None) -> Any:
+        """What `take` returned last, while the run runs and goes on from where it was; `of`: what else it is of."""
+        now, follower = time.monotonic(), self.follower
+        key = follower.rewinds, follower.state, self.member, of, follower.step if follower.state != "running" else 0
+        taken = self._calm.get(name)
+        if taken is None or taken[1] != key or now - taken[0] >= CALM:
+            taken = self._calm[name] = now, key, take()
+        return taken[2]
+
+    def _speed_now(self, columns: Sequence[str]) -> float | None:
+        follower = self.follower
+        if "time" not in columns or follower.step < 2:
+            return None
+        times = follower.series("time")
+        last = len(times) - 1
+        count = 64
+        while True:
+            window = times.values(max(0, last + 1 - count), last + 1)
+            took = float(window[-1]) - float(window[0])
+            if took >= PACE_SECONDS or len(window) <= last + 1 - count or count > last:
+                return (len(window) - 1) / took if took > 0 else None
+            count *= 4
+
+    @property
+    def _who(self) -> Member:
+        """The member to show: one that was picked, else the mean of several."""
+        if self.member is not None:
+            return self.member
+        return "mean" if self.follower.layout is not None and len(self.follower.layout.members) > 1 else 0
+
+    def _latest(self, column: str) -> float | None:
+        return self.follower.latest(column, self._who) if self.follower.layout is not None else None
+
+    def _recent(self, column: str, per_epoch: int | None) -> float | None:
+        """The mean of the last steps."""
+        import numpy as np
+
+        series, last = self.follower.series(column, self._who), self.follower.step
+        ended = [self.follower.ended.get(member) for member in self._shown]
+        if ended and all(how is not None and how[0] == "stopped early" for how in ended):
+            last = max(how[1] for how in ended if how is not None)  # nothing is measured after it
+        values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
+        if self._who == "mean":  # not each member is trained to the end
+            values = values[np.isfinite(values)]
+        return float(np.mean(values, dtype=np.float64)) if len(values) else None
+
+    @property
+    def _shown(self) -> list[int]:
+        """The members whose numbers are shown."""
+        if self._who != "mean" or self.follower.layout is None:
+            return [0 if self.member is None else self.member]
+        return [m for m in range(len(self.follower.layout.members)) if m not in self.follower.diverged]
+
+    def _evaluated(self, split: str, name: str) -> float | None:
+        """What the last evaluation said, of the member that is shown, or the mean of all."""
+        return digest_of(self.follower).points(split, name, self._who).latest
+
+    # --- layers ---
+
+    def _layers(self, trends: Collection[str]) -> tuple[LayerRow, ...]:
+        layout = self.follower.layout
+        if layout is None:
+            return ()
+        return tuple(self._layer(i, layer, trends) for i, layer in enumerate(layout.layers))
+
+    def _layer(self, index: int, layer: dict[str, str], trends: Collection[str]) -> LayerRow:
+        name = layer["name"]
+        statistics = {key: self._latest(f"layer.{name}.{key}") for key in OF_LAYERS}
+        non_finite = bool(statistics.pop("non_finite") or 0)
+        return LayerRow(
+            index,
+            clean(name),
+            clean(layer["kind"]),
+            **statistics,
+            non_finite=non_finite,
+            trend=self._trend(f"layer.{name}.grad_norm") if name in trends else (),
+        )
+
+    def _trend(self, column: str) -> tuple[float | None, ...]:
+        """The highest of each of TREND stretches of the run, on a logarithmic scale from 0 to 1."""
+        import numpy as np
+
+        series = self.follower.series(column, self._who)
+        if not len(series):
+            return ()
+        edges = np.unique(np.linspace(0, len(series), TREND + 1).astype(np.int64))
+        _, high = series.envelope(edges)
+        logs = [math.log10(value) if math.isfinite(value) and value > 0 else None for value in high.tolist()]
+        measured = [value for value in logs if value is not None]
+        if not measured:
+            return ()
+        low, span = min(measured), max(measured) - min(measured)
+        span = max(span, 0.3)  # a factor of two fills half the height or less: noise is no trend
+        return tuple(None if value is None else (value - low) / span for value in logs)
+
+
+def _parent(follower: Follower) -> tuple[str, int] | None:
+    try:
+        origin = follower.folder.origin()
+        return None if origin is None else (clean(str(origin["run"])), int(origin["step"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def schedule_of(preset: dict[str, Any]) -> str:
+    schedule = preset.get("schedule", {})
+    return clean(str(schedule.get("name", ""))) + (" + warm-up" if schedule.get("warmup") else "")
+
+
+def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, ...]:
+    """The last lines that the worker and the user's code printed."""
+    try:
+        with output.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    return tuple(clean(line.expandtabs(4)) for line in without_escapes(text).splitlines()[-lines:])
+
+
+PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps what it has
+BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the next is taken all the same
+
+
+class Reader:
+    """Calls `seen` from its thread with a snapshot whenever something changed, and once a second for the clocks.
+
+    The follower is None until its first look is over. Charts take their curves from it inside `looking`.
+    """
+
+    def __init__(self, folder: RunFolder, fps: float, seen: Callable[[Snapshot], object]) -> None:
+        self.folder = folder
+        self.follower: Follower | None = None
+        self.camera: SnapshotBuilder | None = None
+        self.member: int | None = None  # the one that is shown; None: the mean
+        self.trends: Collection[str] = ()  # layers whose sparkline is on the screen
+        self.wants_output = False
+        self._interval = 1 / fps
+        self._seen = seen
+        self._lock = threading.Lock()
+        self._shown = threading.Event()  # the screen has taken the last snapshot
+        self._wanted = threading.Event()  # somebody sees the screen
+        self._now = threading.Event()  # do not wait for the next turn
+        self._over = False
+        self._wanted.set()
+        # A daemon: a folder on a dead network drive must not keep the app from ending.
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over = True
+        for event in (self._wanted, self._now, self._shown):
+            event.set()
+
+    def look(self, wanted: bool) -> None:
+        """Whether anybody sees what is read; a screen that is hidden reads nothing."""
+        if wanted:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    def look_now(self) -> None:
+        """A key has changed what is wanted."""
+        self._now.set()
+
+    def shown(self) -> None:
+        """The screen is ready for the next snapshot."""
+        self._shown.set()
+
+    @property
+    def who(self) -> Member:
+        """Whose numbers are shown."""
+        layout = self.follower.layout if self.follower is not None else None
+        if self.member is not None or layout is None:
+            return self.member or 0
+        return "mean" if len(layout.members) > 1 else 0
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Follower | None]:
+        """The follower, held still; None where it is busy or not there yet: keep what is shown."""
+        if self.follower is None or not self._lock.acquire(timeout=PATIENCE):
+            yield None
+            return
+        try:
+            yield self.follower
+        finally:
+            self._lock.release()
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        last = 0.0
+        while not self._over:
+            self._wanted.wait()
+            if self._over:
+                return
+            begun = time.monotonic()
+            self._shown.clear()
+            asked = self._now.is_set()
+            self._now.clear()
+            snapshot = self._look(anyway=asked or begun - last >= EVERY)
+            if snapshot is not None and not self._over:
+                last = begun
+                self._seen(snapshot)
+                self._shown.wait(BACKLOG)
+            self._now.wait(max(0.0, self._interval - (time.monotonic() - begun)))
+
+    def _look(self, *, anyway: bool) -> Snapshot | None:
+        with self._lock:
+            camera = self.camera or SnapshotBuilder(Follower(self.folder))
+            if self.camera is not None and not (camera.follower.look() or camera.is_behind or anyway):
+                return None
+            camera.member, camera.wants_output = self.member, self.wants_output
+            snapshot = camera.take(tuple(self.trends))
+            self.camera, self.follower = camera, camera.follower  # known before, charts would wait for this look
+            return snapshot

@@ -1,0 +1,361 @@
+"""What a list of runs says of each: read from the run's folder in well under a millisecond once it has been seen.
+
+What a run's events come to for a line in the list: kept up as they come, so that a long log is read once.
+
+Looks at all runs in a thread of its own: a slow disk delays the list of runs, never a key.
+"""
+
+import contextlib
+import math
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from descent.common.errors import why_damaged
+from descent.common.files import JsonLinesReader
+from descent.common.paths import runs_dir
+from descent.common.text import clean
+from descent.run import find
+from descent.run.events import epochs_since, valid_events
+from descent.run.folder import RunFolder, failed_at_start
+from descent.run.metrics import Layout, generations, steps_in
+from descent.run.state import ALIVE, host_of, state_now
+
+POINTS = 96  # of the curve that is kept of each run
+_NEAR = 16  # rows around a point that are averaged: single batches are too noisy
+Reached = tuple[float | None, float | None]  # loss and accuracy
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run at this moment. Numbers are None where they are not known (yet).
+
+    loss: up to POINTS means of the training loss. last_loss: such a mean over the last steps. reached: by split, the
+    latest evaluation. problem: why its files can't be read.
+    """
+
+    folder: RunFolder
+    state: str = "starting"
+    host: str = ""
+    preset: str = ""
+    step: int = 0
+    total: int | None = None
+    epoch: float | None = None
+    started: float | None = None
+    changed: float = 0.0  # when its files last did
+    parameters: int | None = None
+    device: str = ""
+    loss: tuple[float, ...] = ()
+    last_loss: float | None = None
+    accuracy: bool = False
+    reached: Mapping[str, Reached] = field(default_factory=dict)  # by split: the latest evaluation
+    reason: str = ""
+    stage: str = ""
+    seconds: float | None = None
+    problem: str = ""
+    began_at: int = 0  # the step; of a fork, that of its parent's checkpoint
+    of_study: bool = False
+
+    @property
+    def failed_at_start(self) -> bool:
+        """Whether nothing of it is worth keeping."""
+        return failed_at_start(self.state, self.step, {"step": self.began_at})
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ALIVE
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return min(1.0, self.step / self.total) if self.total else 0.0
+
+    @property
+    def letters(self) -> str:
+        """The four letters at the end of an id of ours; empty for a name that the user gave."""
+        parts = self.folder.id.rsplit("-", 3)
+        ours = len(parts) == 4 and len(parts[1]) == 6 and len(parts[2]) == 6 and len(parts[3]) == 4
+        return parts[3] if ours else ""
+
+    @property
+    def name(self) -> str:
+        """The preset's name, or the id that the user gave the run."""
+        return self.preset or self.folder.id.rsplit("-", 3)[0] if self.letters else self.folder.id
+
+    def last(self, split: str) -> tuple[float | None, float | None] | None:
+        """Loss and accuracy of the latest evaluation on a split."""
+        return self.reached.get(split)
+
+
+class Glances:
+    """Glances of many runs; a look at one that has not changed costs a few system calls."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[tuple[Any, ...], RunStatus]] = {}
+        self._told: dict[Path, RunSummary] = {}  # of live runs
+
+    def of(self, path: Path) -> RunStatus:
+        """A run as it is now; one whose files can't be read has a `problem`."""
+        signature = _signature(path)
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == signature and not kept[1].alive:
+            return kept[1]
+        try:
+            told = self._told.setdefault(path, RunSummary(RunFolder(path)))
+            seen = _read(RunFolder(path), told, kept[1] if kept is not None and kept[0] == signature else None)
+        except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+            seen = RunStatus(RunFolder(path), state="damaged", problem=why_damaged(error))
+        self._kept[path] = signature, seen
+        if not seen.alive:
+            self._told.pop(path, None)
+        return seen
+
+    def forget(self, gone: Iterable[Path]) -> None:
+        for path in gone:
+            self._kept.pop(path, None)
+            self._told.pop(path, None)
+
+
+def _signature(path: Path) -> tuple[Any, ...]:
+    """What differs after anything was written to the run."""
+    found: list[Any] = []
+    for name in ("events.jsonl", "run.json", "metrics.json"):
+        try:
+            facts = os.stat(path / name)
+            found.append((facts.st_size, facts.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    with contextlib.suppress(OSError), os.scandir(path / "metrics") as entries:
+        found += sorted((entry.name, entry.stat().st_size) for entry in entries)
+    return tuple(found)
+
+
+def glances_of(folders: Sequence[RunFolder]) -> list[RunStatus]:
+    """A first look at each of these."""
+    found = [RunFolder(folder.path.resolve()) for folder in folders]
+    return [_read(folder, RunSummary(folder), None) for folder in found]
+
+
+Event = dict[str, Any]
+
+
+class RunSummary:
+    """As of the last `look`. last: the latest event of each kind. total: steps as planned last.
+
+    began: the event that says which machine trains it. state: the event that says its state; empty before the first.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._forget()
+
+    def _forget(self) -> None:
+        self._log = JsonLinesReader(self._folder.events_file)
+        self.last: dict[str, Event] = {}
+        self.state: Event = {}
+        self.began: Event = {}
+        self.total: float | None = None
+        self._evaluations: dict[tuple[str, int], Event] = {}  # the latest of each split and member
+
+    def look(self) -> None:
+        """Take up what is new; all of it, where a rewind has voided something."""
+        if self._log.is_cut():
+            self._forget()  # another run of the same name
+        new = self._log.read()
+        if any(event.get("event") in ("resumed", "rewound") for event in new):
+            known = self._log.position
+            self._forget()
+            self._log.position = known
+            new = [event for _, event in valid_events(self._folder, known)]
+        for event in new:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        kind = str(event.get("event"))
+        self.last[kind] = event
+        self.total = event.get("total_steps", self.total)
+        if kind == "evaluation":
+            self._evaluations[str(event["split"]), int(event.get("member", 0))] = event
+        elif kind == "state":
+            self.state = event
+            if event.get("state") == "starting":
+                self.began = event
+
+    def reached(self) -> dict[str, Reached]:
+        """Of each split the latest evaluation: its mean over the members, or over a sweep's winner."""
+        winner = self.last.get("winner")
+        of_splits: dict[str, list[Event]] = {}
+        for (split, member), event in self._evaluations.items():
+            if winner is None or member in winner["members"]:
+                of_splits.setdefault(split, []).append(event)
+        return {split: _mean_of_last(events) for split, events in of_splits.items()}
+
+
+def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> RunStatus:
+    def last_state() -> Mapping[str, Any]:
+        told.look()
+        return told.state
+
+    facts = folder.facts()
+    state = state_now(folder, last_state, lambda: host_of(told.began, facts))
+    if unchanged is not None:  # but for its state: a killed worker writes nothing
+        return unchanged if state == unchanged.state else RunStatus(**{**vars(unchanged), "state": state})
+    layout = Layout.load(folder.path)
+    rows = _Rows(folder.path, layout)
+    step = rows.count
+    return RunStatus(
+        folder,
+        state=state,
+        host=host_of(told.began, facts),
+        preset=clean(str(facts.get("preset", ""))),
+        step=step,
+        total=_whole(told.total or facts.get("total_steps")),
+        epoch=epochs_since(told.last.get("batch_size"), facts).at(step) if facts.get("steps_per_epoch") else None,
+        started=facts.get("started") or folder.preset.stat().st_mtime,
+        changed=_changed(folder),
+        parameters=_whole(facts.get("parameters")),
+        device=clean(str(facts.get("device_name") or facts.get("device") or "")),
+        loss=rows.curve("loss", POINTS),
+        last_loss=rows.latest("loss"),
+        accuracy=layout is not None and "accuracy" in layout.columns,
+        reached=told.reached(),
+        reason=clean(str(told.state.get("reason") or "")),
+        stage=str(told.last.get("stage", {}).get("stage") or ""),
+        seconds=rows.at("time", step - 1),
+        began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
+        of_study=find.study_of(folder.path) is not None,
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _changed(folder: RunFolder) -> float:
+    try:
+        return (folder.path / "events.jsonl").stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+class _Rows:
+    """A few rows of a run's metrics, by pread: a run of a million steps is no slower than a short one."""
+
+    def __init__(self, run: Path, layout: Layout | None) -> None:
+        self._layout = layout
+        self._files = generations(run)
+        self.count = 0 if layout is None else steps_in(self._files, layout)
+
+    def at(self, column: str, step: int) -> float | None:
+        """The value of one step, the first member's."""
+        values = self._window(column, step, 1)
+        return values[0] if values else None
+
+    def near(self, column: str, step: int) -> float | None:
+        """The mean of all members over the rows up to `step`."""
+        values = [v for v in self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)) if math.isfinite(v)]
+        return sum(values) / len(values) if values else None
+
+    def latest(self, column: str) -> float | None:
+        """The mean of all members over the last rows; NaN where the very last has no number."""
+        last = self._window(column, self.count - 1, 1)
+        return math.nan if last and not any(map(math.isfinite, last)) else self.near(column, self.count - 1)
+
+    def curve(self, column: str, points: int) -> tuple[float, ...]:
+        """Means at up to `points` steps, evenly spread."""
+        if not self.count:
+            return ()
+        steps = [round((i + 1) * self.count / points) - 1 for i in range(points)] if self.count > points else None
+        means = (self.near(column, step) for step in (steps or range(self.count)))
+        return tuple(mean for mean in means if mean is not None)
+
+    def _window(self, column: str, first: int, rows: int) -> Sequence[float]:
+        """The column's values from step `first` on, of all members."""
+        if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
+            return ()
+        start, file = next((start, file) for _, start, file in reversed(self._files) if start <= first)
+        width, index = len(self._layout.columns), self._layout.columns.index(column)
+        row = self._layout.row_bytes
+        with open(file, "rb", buffering=0) as opened:
+            data = os.pread(opened.fileno(), rows * row, (first - start) * row)
+        whole = len(data) // row * row
+        offsets = range(4 * index, whole, 4 * width)
+        return [struct.unpack_from("<f", data, offset)[0] for offset in offsets]
+
+
+def _mean_of_last(events: list[Event]) -> Reached:
+    step = max(int(event["step"]) for event in events)
+    together = [event for event in events if int(event["step"]) == step]
+    loss, accuracy = ([e[name] for e in together if e.get(name) is not None] for name in ("loss", "accuracy"))
+    return _mean(loss), _mean(accuracy)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+EVERY = 1.0  # seconds between looks while the list is shown
+RARELY = 3.0  # seconds between looks at the live runs alone, while it is not
+_AT_ONCE = 24  # runs read before the first of them are shown
+
+
+class Watch:
+    """Calls `seen` from its thread with all glances, the latest start first, whenever they differ."""
+
+    def __init__(self, runs_dir: Path | None, seen: Callable[[tuple[RunStatus, ...]], object]) -> None:
+        self._runs_dir, self._seen = runs_dir, seen
+        self._glances = Glances()
+        self._last: tuple[RunStatus, ...] | None = None
+        self._all = True
+        self._wake = threading.Event()
+        self._over = False
+        # A daemon: a folder on a dead network drive must not keep the app from ending.
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look_at_all(self, wanted: bool) -> None:
+        """Whether the whole list is shown; else only those that were live are looked at."""
+        self._all = wanted
+        if wanted:
+            self._wake.set()
+
+    def look_now(self) -> None:
+        self._wake.set()
+
+    def end(self) -> None:
+        self._over = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._over:
+            with contextlib.suppress(OSError):  # the next look may fare better
+                self._look()
+            self._wake.wait(EVERY if self._all else RARELY)
+            self._wake.clear()
+
+    def _look(self) -> None:
+        if not self._all and self._last is not None:
+            self._show(tuple(self._glances.of(g.folder.path) if g.alive else g for g in self._last))
+            return
+        paths = find.known_runs(runs_dir(self._runs_dir))
+        found: list[RunStatus] = []
+        for path in paths:
+            found.append(self._glances.of(path))
+            if self._last is None and len(found) == _AT_ONCE < len(paths):
+                self._seen(tuple(found))
+        if self._last is not None:
+            self._glances.forget({g.folder.path for g in self._last} - set(paths))
+        self._show(tuple(found))
+
+    def _show(self, found: tuple[RunStatus, ...]) -> None:
+        if self._over or found == self._last:
+            return
+        self._last = found
+        self._seen(found)

@@ -1,0 +1,208 @@
+"""What a console shows of a run at one moment: handed to widgets, which read no files.
+
+What a run's events come to: the last of each kind and where the run stands, kept up as they come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from descent.run.state import ALIVE, State
+from tui.data import live_settings
+from tui.data.log import LogLine
+from tui.data.machine import Machine
+
+TREND = 8  # cells of a layer's sparkline
+USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb
+FAR = 10.0  # times outside of it is trouble
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """The latest statistics of a layer; None where none was measured. trend: gradient norms, 0 to 1, oldest first."""
+
+    index: int
+    name: str
+    kind: str
+    grad_norm: float | None
+    weight_norm: float | None
+    update_ratio: float | None
+    dead: float | None
+    non_finite: bool
+    trend: tuple[float | None, ...] = ()
+
+    @property
+    def ratio_sign(self) -> tuple[str, str, str]:
+        """How far update / weight is from usual: a sign, a word, a style."""
+        ratio = self.update_ratio
+        if self.non_finite:
+            return "✗", "NaN", "trouble"
+        if ratio is None:
+            return " ", "", "quiet"
+        if ratio == 0:
+            return "▼", "none", "warn"  # dead, or frozen
+        low, high = USUAL_RATIO
+        if low <= ratio <= high:
+            return "●", "ok", "good"
+        if ratio > high:
+            return "▲", "high", "trouble" if ratio > high * FAR else "warn"
+        return "▼", "low", "trouble" if ratio < low / FAR else "warn"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Where training broke. checkpoint: the last one before it; rate_there: the learning rate of its next update.
+
+    began: "output" or "gradient" of `layer`, or "loss"; like layer, kind, lr and update_ratio, where it is known.
+    member: the one of several that is frozen now, while the others can go on.
+    collapse: in words, where the numbers are finite and the model is broken all the same; it holds nothing up.
+    """
+
+    step: int
+    what: str
+    checkpoint: int | None
+    began: str | None = None
+    layer: str | None = None
+    kind: str = ""
+    lr: float | None = None
+    update_ratio: float | None = None
+    rate_there: float | None = None
+    member: int | None = None
+    collapse: str = ""
+
+    @property
+    def factor(self) -> float:
+        """What takes the rate at the checkpoint to a tenth of it, and of the rate that failed."""
+        if not self.rate_there or self.lr is None:
+            return 0.1
+        return min(self.rate_there, self.lr) / 10 / self.rate_there
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a run. epoch: passes over the data so far, with its fraction. speed: steps a second."""
+
+    preset: str
+    id: str
+    state: State
+    stage: str = ""
+    reason: str = ""
+    is_gone: bool = False  # somebody has deleted its folder: what is shown is all that is left
+    parent: tuple[str, int] | None = None  # of a fork: the id of the run and the step that it comes from
+    winner: str = ""  # of a sweep that is over, in words
+    step: int = 0
+    total_steps: int | None = None
+    epoch: float = 0.0
+    epochs: float | None = None
+    per_epoch: int | None = None
+    speed: float | None = None
+    lr: float | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    layers: tuple[LayerRow, ...] = ()
+    statistics_every: int | None = None
+    members: int = 1
+    member: int | None = None
+    has_accuracy: bool = False
+    has_validation: bool = False
+    log: tuple[LogLine, ...] = ()
+    device: str = ""
+    host: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    anomaly: Anomaly | None = None
+    checkpoints: tuple[int, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+    schedule: str = ""
+    output: tuple[str, ...] = ()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in ALIVE
+
+    @property
+    def news(self) -> object:
+        """What charts show at once, by ==; the steps of a run that trains on are for them to look at."""
+        return self.state, self.member, self.log, None if self.state == "running" else self.step
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training to go."""
+        if not self.speed or self.total_steps is None:
+            return None
+        return max(0, self.total_steps - self.step) / self.speed
+
+    @property
+    def short_id(self) -> str:
+        """What tells it from the preset's other runs: the last four letters of an id of ours, or the user's own."""
+        return short_id(self.id)
+
+
+def short_id(run_id: str) -> str:
+    return run_id[-4:] if preset_of(run_id) != run_id else run_id
+
+
+def preset_of(run_id: str) -> str:
+    """From PRESET-yymmdd-hhmmss-xxxx; the whole id where somebody chose another."""
+    parts = run_id.rsplit("-", 3)
+    return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id
+
+
+Event = dict[str, Any]
+
+
+class Story:
+    """A look costs what is new; a rewind, which voids events, costs all of them once.
+
+    last: the latest event of each kind. anomaly: the one that nobody has seen to yet. collapse: the event, while the
+    model is broken. edits: live settings, as they were changed. checkpoints: the events that tell of one.
+    """
+
+    def __init__(self) -> None:
+        self._known = -1  # events, and rewinds, that are in it
+        self._rewinds = -1
+        self._forget()
+
+    def _forget(self) -> None:
+        self.last: dict[str, Event] = {}
+        self.anomaly: Event | None = None
+        self.collapse: Event | None = None
+        self.edits: dict[str, Any] = {}
+        self.checkpoints: list[Event] = []
+        self.total_steps: int | None = None
+        self._known = 0
+
+    def take(self, events: Sequence[Event], rewinds: int) -> frozenset[str]:
+        """The kinds of the events that were new."""
+        if rewinds != self._rewinds or len(events) < self._known:
+            self._forget()
+            self._rewinds = rewinds
+        new = events[self._known :]
+        for event in new:
+            self._add(event)
+        self._known = len(events)
+        return frozenset(str(event.get("event")) for event in new)
+
+    def _add(self, event: Event) -> None:
+        kind = str(event.get("event"))
+        self.last[kind] = event
+        match kind:
+            case "command" if event.get("command") == "set":
+                self.edits.update(live_settings.edits((event.get("arguments") or {}).get("edits", ())))
+            case "checkpoint":
+                self.checkpoints.append(event)
+            case "anomaly":
+                self.anomaly = event
+            case "collapse":
+                self.collapse = event
+            case "recovered":
+                self.collapse = None
+            case "rewound" | "resumed":
+                self.anomaly = self.collapse = None
+            case "state" if event.get("state") == "running":
+                self.anomaly = None  # somebody has seen to it
+        if kind in ("plan", "batch_size"):
+            self.total_steps = event.get("total_steps", self.total_steps)

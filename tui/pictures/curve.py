@@ -1,0 +1,74 @@
+"""Pictures with one input: the fitted curve over its points, and the loss over a single parameter."""
+
+import numpy as np
+
+from engine.pictures import Picture
+from tui.pictures.canvas import Canvas
+from tui.pictures.frame import Floats, Frame, frame
+from tui.pictures.plane import heat, polyline
+from tui.pictures.plane import surface as map_of_loss
+
+MARGIN = 0.06
+CROWD = 3  # cells for each point, at least
+
+
+def fit(canvas: Canvas, picture: Picture) -> None:
+    """What the model says as a line, over the points it learns from; a map where there are two inputs."""
+    arrays = picture.arrays
+    if "value" in arrays:
+        heat(canvas, picture)
+        return
+    x, y, targets = arrays["x"], arrays["y"], arrays["targets"]
+    classes = picture.texts("classes")
+    name = f"probability of {classes[1]}" if classes else "y"
+    inside = frame(canvas, (float(x[0]), float(x[-1])), _around(targets, y), (picture.texts("inputs")[0], ""))
+    after = canvas.text(0, 0, f"{name}  ", "quiet")
+    after = canvas.text(after, 0, "━ model  ", "strong")
+    after = canvas.text(after, 0, "• train  ", "train")
+    if arrays["validation"].any():
+        canvas.text(after, 0, "○ validation", "validation")
+    count = len(targets)
+    most = max(1, inside.width * inside.height // CROWD)
+    for i in range(count) if count <= most else (np.arange(most) * count // most).tolist():
+        column, row = int(inside.columns(arrays["points"][i, :1])[0]), int(inside.rows(targets[i, :1])[0])
+        if column >= 0 and row >= 0:
+            validation = bool(arrays["validation"][i])
+            sign, style = ("○", "validation") if validation else ("•", "train")
+            canvas.mark(inside.left + column, inside.top + row, sign, style)
+    for output in range(y.shape[1]):
+        canvas.braille(inside.left, inside.top, polyline(inside, x, y[:, output]), "strong")
+
+
+def surface(canvas: Canvas, picture: Picture) -> None:
+    """The loss over one parameter with the run's way on it; over two as a map."""
+    arrays = picture.arrays
+    if "y" in arrays:
+        map_of_loss(canvas, picture)
+        return
+    x, loss = arrays["x"], arrays["loss"]
+    inside = frame(canvas, (float(x[0]), float(x[-1])), _around(loss, loss), (picture.texts("names")[0], ""))
+    after = canvas.text(0, 0, "loss  ", "quiet")
+    after = canvas.text(after, 0, "• the way  ", "train")
+    canvas.text(after, 0, "● now", "strong")
+    canvas.braille(inside.left, inside.top, polyline(inside, x, loss), "quiet")
+    for place in arrays["path"][:, 0]:
+        _on_curve(canvas, inside, x, loss, float(place), "•", "train")
+    _on_curve(canvas, inside, x, loss, float(arrays["now"][0]), "●", "strong")
+
+
+def _on_curve(canvas: Canvas, inside: Frame, x: Floats, y: Floats, place: float, sign: str, style: str) -> None:
+    height = np.interp([place], x, y, left=np.nan, right=np.nan)
+    column, row = int(inside.columns(np.array([place]))[0]), int(inside.rows(height)[0])
+    if column >= 0 and row >= 0:
+        canvas.mark(inside.left + column, inside.top + row, sign, style)
+
+
+def _around(targets: Floats, curve: Floats) -> tuple[float, float]:
+    """The range of the targets and of the curve, as far as it does not run away from them."""
+    seen = targets[np.isfinite(targets)]
+    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
+    wide = max(high - low, 1e-9)
+    line = curve[np.isfinite(curve)]
+    if len(line):
+        low, high = min(low, max(float(line.min()), low - wide)), max(high, min(float(line.max()), high + wide))
+    return low - MARGIN * wide, high + MARGIN * wide

@@ -1,0 +1,110 @@
+"""The frame of a picture that has axes: labels, ticks, and where a value lies between them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui.pictures.canvas import Canvas
+from tui.plot import axes
+
+Floats = NDArray[np.float64]
+
+TICKS_WIDTH = 24  # cells below which a picture has no room for labels
+TICKS_HEIGHT = 7
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The cells inside the axes, and the values at their outer edges."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def columns(self, x: Floats, per_cell: int = 1) -> NDArray[np.int64]:
+        """Cells (or dots, with `per_cell` of them) from the left edge; −1 for what lies outside or is no number."""
+        low, high = self.x_range
+        return _places((np.asarray(x, float) - low) / (high - low), self.width * per_cell)
+
+    def rows(self, y: Floats, per_cell: int = 1) -> NDArray[np.int64]:
+        """The same from the top edge."""
+        low, high = self.y_range
+        return _places((high - np.asarray(y, float)) / (high - low), self.height * per_cell)
+
+    def centres(self, across: int, down: int) -> tuple[Floats, Floats]:
+        """x of `across` columns of pixels from the left, y of `down` rows from the top."""
+        (x_low, x_high), (y_low, y_high) = self.x_range, self.y_range
+        x = x_low + (np.arange(across) + 0.5) / across * (x_high - x_low)
+        y = y_high - (np.arange(down) + 0.5) / down * (y_high - y_low)
+        return x, y
+
+
+def _places(share: Floats, count: int) -> NDArray[np.int64]:
+    inside = np.isfinite(share) & (share >= 0) & (share <= 1)
+    return np.where(inside, np.clip(np.where(inside, share, 0) * count, 0, count - 1), -1).astype(np.int64)
+
+
+def frame(
+    canvas: Canvas,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    names: tuple[str, str] = ("", ""),
+    *,
+    top: int = 1,
+) -> Frame:
+    """Draw axes that leave the `top` rows alone; the values at the outer edges are exactly those of the ranges."""
+    x_range, y_range = _wide(x_range), _wide(y_range)
+    if canvas.width < TICKS_WIDTH or canvas.height - top < TICKS_HEIGHT:
+        return Frame(0, top, canvas.width, max(1, canvas.height - top), x_range, y_range)
+    height = canvas.height - top - 2
+    # Asked as an axis of more cells than there are rows: labels of one row each may stand closer.
+    y_axis = axes.horizontal(*y_range, cells=max(14, 4 * height), unit="")
+    left = max((len(label) for _, label in y_axis.ticks), default=0) + 1
+    inside = Frame(left, top, canvas.width - left, height, x_range, y_range)
+    for row in range(height):
+        canvas.text(left - 1, top + row, "│", "quiet")
+    for value, label in y_axis.ticks:
+        row = int(inside.rows(np.array([value]))[0])
+        canvas.right(left - 1, top + row, label, "quiet")
+        canvas.text(left - 1, top + row, "┤", "quiet")
+    bottom = top + height
+    canvas.text(left - 1, bottom, "└" + "─" * inside.width, "quiet")
+    name_at = canvas.width - len(names[0])
+    for value, label in axes.horizontal(*x_range, cells=inside.width, unit="").ticks:
+        column = left + int(inside.columns(np.array([value]))[0])
+        canvas.text(column, bottom, "┬", "quiet")
+        if column + len(label) // 2 < name_at - 1:
+            canvas.middle(column, bottom + 1, label, "quiet")
+    canvas.text(name_at, bottom + 1, names[0], "quiet")
+    return inside
+
+
+def _wide(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return 0.0, 1.0
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def resample(values: NDArray[np.floating], xs: Floats, ys: Floats, x: Floats, y: Floats) -> Floats:
+    """Values (H, W, …) at ys × xs, both ascending and even, bilinearly at y × x: (len(y), len(x), …)."""
+    (x0, xw), (y0, yw) = _between(xs, x), _between(ys, y)
+    tail = (1,) * (values.ndim - 2)
+    xw, yw = xw.reshape(1, -1, *tail), yw.reshape(-1, 1, *tail)
+    x1, y1 = np.minimum(x0 + 1, len(xs) - 1), np.minimum(y0 + 1, len(ys) - 1)
+    upper = values[y0][:, x0] * (1 - xw) + values[y0][:, x1] * xw
+    lower = values[y1][:, x0] * (1 - xw) + values[y1][:, x1] * xw
+    found: Floats = upper * (1 - yw) + lower * yw
+    return found
+
+
+def _between(places: Floats, wanted: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The index before each wanted place, and how far it is to the next."""
+    step = (places[-1] - places[0]) / max(1, len(places) - 1)
+    at = np.clip((wanted - places[0]) / step, 0, len(places) - 1)
+    before = np.floor(at).astype(np.int64)
+    return before, at - before

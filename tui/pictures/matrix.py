@@ -1,0 +1,108 @@
+"""The confusion matrix: counts in cells shaded by their share of the row, or pixels where there are many classes."""
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from descent.common.text import clean
+from engine.pictures import Picture
+from tui import numbers
+from tui.pictures import colours
+from tui.pictures.canvas import RGB, Canvas
+from tui.pictures.frame import Floats
+
+WRONG: dict[bool, RGB] = {True: (255, 96, 96), False: (206, 32, 40)}  # by whether the theme is dark
+LONGEST = 14  # cells of a class's name
+SUMMARY = 7  # cells on the right: how many of a class are found
+
+
+def confusion(canvas: Canvas, picture: Picture) -> None:
+    """Rows are the true classes, columns what the model says; the right answers are on the diagonal."""
+    counts = picture.arrays["counts"]
+    names = [clean(name) for name in picture.texts("classes")]
+    total, right = int(counts.sum()), int(np.trace(counts))
+    looked, of = int(picture.arrays["looked_at"]), int(picture.arrays["of"])
+    some = f"{looked:,} of the {of:,}" if looked < of else f"{of:,}"
+    share = numbers.percent(right / total if total else None)
+    canvas.text(0, 0, f"{share} right, of {some} {_split(picture)} samples", "strong")
+    left = min(LONGEST, max(cell_len(name) for name in names), max(2, canvas.width // 4)) + 1
+    need = max(2, len(f"{counts.max():,}") + 1)
+    count = len(names)
+    if left + count * need <= canvas.width and count + 2 <= canvas.height:
+        _cells(canvas, counts, names, left, need)
+    else:
+        _pixels(canvas, counts, names)
+
+
+def _split(picture: Picture) -> str:
+    return {"train": "training"}.get(picture.text("split"), picture.text("split"))
+
+
+def _cells(canvas: Canvas, counts: Floats, names: list[str], left: int, need: int) -> None:
+    count = len(names)
+    room = canvas.width - left - (SUMMARY if left + count * need + SUMMARY <= canvas.width else 0)
+    wide = int(np.clip(room // count, need, max(need, 9)))
+    high = int(np.clip((canvas.height - 2) // count, 1, 3))
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    canvas.text(0, 1, "true" if left >= 5 else "", "quiet")
+    for column, name in enumerate(names):
+        short = _cut(name, wide - 1)
+        spare = (wide - max(need, cell_len(short) + 1)) // 2
+        canvas.right(left + (column + 1) * wide - spare, 1, short, "quiet")
+    if left + count * wide + SUMMARY <= canvas.width:
+        canvas.right(left + count * wide + SUMMARY, 1, "found", "quiet")
+    for row, name in enumerate(names):
+        y, middle = 2 + row * high, 2 + row * high + (high - 1) // 2
+        canvas.right(left - 1, middle, _cut(name, left - 1), "quiet")
+        for column in range(count):
+            x, number = left + column * wide, int(counts[row, column])
+            if number:
+                canvas.fill(x, y, wide, high, _shade(canvas, row == column, float(shares[row, column])))
+            style = ("strong" if row == column else "") if number else "quiet"
+            canvas.right(x + wide - (wide - need) // 2, middle, f"{number:,}" if number else "·", style)
+        if left + count * wide + SUMMARY <= canvas.width and counts[row].sum():
+            canvas.right(left + count * wide + SUMMARY, middle, numbers.percent(shares[row, row], 0), "quiet")
+    if left + count * wide + SUMMARY < canvas.width - 16 or 2 + count * high < canvas.height:
+        canvas.text(0, 2 + count * high, "columns: what the model says", "quiet")
+
+
+def _shade(canvas: Canvas, right: bool, share: float) -> RGB:
+    dark = canvas.palette.dark
+    colour = colours.of_class(0, dark=dark) if right else WRONG[dark]
+    # The few that are wrong matter, so their shade grows faster.
+    depth = 0.10 + (0.45 * share if right else 0.6 * share**0.5)
+    red, green, blue = colours.mixed(np.array(colour), canvas.palette.ground, depth).tolist()
+    return red, green, blue
+
+
+def _pixels(canvas: Canvas, counts: Floats, names: list[str]) -> None:
+    """Half a cell a class, or more classes a pixel; beside or below it which are taken for which most often."""
+    count = len(names)
+    beside = canvas.width >= count + 30
+    room = canvas.height - 2 - (0 if beside else 4)
+    side = max(2, min(count, canvas.width, 2 * room) // 2 * 2)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    groups = np.arange(count) * side // count
+    small = np.zeros((side, side))
+    np.maximum.at(small, (groups[:, None], groups[None, :]), shares)
+    if canvas.palette.shades:
+        pixels = np.full((side, side, 3), canvas.palette.ground, dtype=np.uint8)
+        for row, column in zip(*np.nonzero(small), strict=True):
+            pixels[row, column] = _shade(canvas, bool(row == column), float(small[row, column]))
+        canvas.image(0, 2, pixels)
+    else:
+        canvas.shade(0, 2, np.sqrt(np.maximum(small[::2], small[1::2])))
+    canvas.text(0, 1, "down: true, across: said", "quiet")
+    x, y = (side + 2, 2) if beside else (0, 2 + side // 2)
+    wrong = np.where(np.eye(count, dtype=bool), 0, counts)
+    for flat in np.argsort(-wrong, axis=None, kind="stable")[: max(0, canvas.height - y)]:
+        row, column = divmod(int(flat), count)
+        if not wrong[row, column]:
+            break
+        canvas.text(
+            x, y, f"{int(wrong[row, column]):>4,}  {_cut(names[row], LONGEST)} → {_cut(names[column], LONGEST)}"
+        )
+        y += 1
+
+
+def _cut(name: str, cells: int) -> str:
+    return name if cell_len(name) <= cells else set_cell_size(name, max(0, cells - 1)).rstrip() + "…"

@@ -1,0 +1,178 @@
+"""What the members of a run have come to: a tally over the plane, and the spread of their scores."""
+
+import math
+
+import numpy as np
+from rich.cells import cell_len
+
+from descent.common.text import clean
+from engine.pictures import Picture
+from tui import numbers
+from tui.pictures.canvas import Canvas
+from tui.pictures.frame import Floats
+from tui.pictures.plane import boundary
+from tui.plot import axes
+
+MOST_STRIP = 3  # rows of signs, one a member
+LEAST_BLOCK = 3  # rows of a group in a spread: its name, its dots, its mean
+TALLEST = 8
+_TITLES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss", "test_accuracy": "test accuracy",
+           "test_loss": "test loss", "train_loss": "training loss"}  # fmt: skip
+
+
+def tally(canvas: Canvas, picture: Picture) -> None:
+    """How many get enough samples right, a sign for each, and over the plane the share that chooses each class."""
+    arrays = picture.arrays
+    accuracy, solved = arrays["accuracy"], arrays["solved"]
+    count = len(accuracy)
+    after = canvas.text(0, 0, f"{int(solved.sum()):,} of {count:,} members", "strong")
+    split = clean(picture.text("split")).replace("train", "training")
+    least = numbers.percent(float(arrays["least"]), 0)
+    said = f" get at least {least} of the {split} samples right"
+    after = canvas.text(after, 0, said, "quiet")
+    key = "● does  7 70–79% right  × diverged"
+    if after + 2 + cell_len(key) <= canvas.width:
+        canvas.right(canvas.width, 0, key, "quiet")
+    rows = min(MOST_STRIP, -(-count // canvas.width), max(1, canvas.height // 4))
+    for member in range(min(count, rows * canvas.width)):
+        sign, style = _sign(float(accuracy[member]), bool(solved[member]))
+        canvas.mark(member % canvas.width, 1 + member // canvas.width, sign, style)
+    boundary(canvas, picture, top=2 + rows)
+
+
+def _sign(accuracy: float, solved: bool) -> tuple[str, str]:
+    if solved:
+        return "●", "train"
+    return ("×", "trouble") if math.isnan(accuracy) else (str(min(9, int(10 * accuracy))), "validation")
+
+
+def spread(canvas: Canvas, picture: Picture) -> None:
+    """A dot a member over its score, in a block a candidate; the mean as a line, one standard deviation beside it."""
+    arrays, metric = picture.arrays, picture.text("metric")
+    groups = [clean(group) for group in picture.texts("groups")]
+    folds = bool((arrays["folds"] >= 0).all())
+    values = arrays["values"]
+    known = values[np.isfinite(values)]
+    title = f"{_TITLES[metric]} of {len(values):,} {'folds' if folds and len(groups) == 1 else 'members'}"
+    after = canvas.text(0, 0, title, "strong")
+    lost = len(values) - len(known)
+    said = "  │ mean  ─ ± 1 sd" + (f"  {lost:,} without" if lost else "")
+    canvas.text(after, 0, said, "quiet")
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    pad = 0.08 * (high - low) or 0.05 * max(abs(high), 0.1)
+    low, high = low - pad, high + pad
+    room = canvas.height - 3
+    piles = [_highest(values[arrays["group"] == group], (low, high), canvas.width) for group in range(len(groups))]
+    block = max(LEAST_BLOCK, min(2 + max(piles), TALLEST, room // len(groups)))
+    shown = max(1, room // block)
+    first = min(canvas.first, max(0, len(groups) - shown))
+    if shown < len(groups):
+        canvas.seen = (shown, len(groups))
+    for row, group in enumerate(range(first, min(len(groups), first + shown))):
+        _block(canvas, picture, groups[group], group, 1 + row * block, block, (low, high))
+    bottom = min(canvas.height - 2, 1 + min(shown, len(groups)) * block)
+    canvas.text(0, bottom, "─" * canvas.width, "quiet")
+    whole, sign = (100, "%") if metric.endswith("accuracy") else (1, "")
+    for value, label in axes.horizontal(whole * low, whole * high, cells=canvas.width, unit="").ticks:
+        column = _column(value / whole, (low, high), canvas.width)
+        canvas.text(column, bottom, "┬", "quiet")
+        canvas.middle(column, bottom + 1, f"{label}{sign}", "quiet")
+
+
+def _highest(values: Floats, within: tuple[float, float], width: int) -> int:
+    """How many dots the highest pile has."""
+    columns = [_column(value, within, width) for value in values[np.isfinite(values)].tolist()]
+    return max((columns.count(column) for column in set(columns)), default=1)
+
+
+def _block(
+    canvas: Canvas, picture: Picture, name: str, group: int, top: int, height: int, within: tuple[float, float]
+) -> None:
+    """A line of words, dots that pile up, and the mean below them."""
+    arrays = picture.arrays
+    mean, sd, se = (float(arrays[key][group]) for key in ("mean", "sd", "se"))
+    mean_, sd_, se_ = (_written(picture.text("metric"), value) for value in (mean, sd, se))
+    won = group in arrays["best"].tolist()
+    after = canvas.text(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
+    mine = arrays["values"][arrays["group"] == group]
+    facts = f"mean {mean_}" if math.isfinite(mean) else "no score"
+    facts += f"  sd {sd_}  se {se_}" if math.isfinite(sd) else ""
+    canvas.text(after, top, f"{facts}  n {int(np.isfinite(mine).sum())}")
+    line = top + height - 1
+    if math.isfinite(mean):
+        if math.isfinite(sd):
+            ends = [_column(mean + side * sd, within, canvas.width) for side in (-1, 1)]
+            canvas.text(ends[0], line, "─" * (ends[1] - ends[0] + 1), "validation")
+        canvas.mark(_column(mean, within, canvas.width), line, "│", "strong")
+    piled: dict[int, int] = {}
+    for value in np.sort(mine[np.isfinite(mine)]).tolist():
+        column = _column(value, within, canvas.width)
+        row = line - 1 - piled.get(column, 0)
+        piled[column] = piled.get(column, 0) + 1
+        if row > top:
+            canvas.mark(column, row, "•", "train")
+
+
+def _written(metric: str, value: float) -> str:
+    return numbers.percent(value, 1) if metric.endswith("accuracy") else numbers.number(value)
+
+
+def _column(value: float, within: tuple[float, float], width: int) -> int:
+    share = (value - within[0]) / (within[1] - within[0])
+    return int(np.clip(share * width, 0, width - 1))
+
+
+def gradients_by_layer(canvas: Canvas, picture: Picture) -> None:
+    """A bar a layer on a logarithmic scale: its gradient now; a mark where it was at first."""
+    arrays = picture.arrays
+    names = [clean(name) for name in picture.texts("layers")]
+    last, first = arrays["last"], arrays["first"]
+    after = canvas.text(0, 0, "norm of each layer's gradient  ", "strong")
+    after = canvas.text(after, 0, f"━ step {int(arrays['last_step']):,}  ", "train")
+    canvas.text(after, 0, f"◆ step {int(arrays['first_step']):,}", "validation")
+    seen = np.concatenate([last, first])
+    seen = np.log10(seen[np.isfinite(seen) & (seen > 0)])
+    low, high = (math.floor(seen.min()), math.ceil(seen.max())) if len(seen) else (-1, 0)
+    high = max(high, low + 1)
+    rows = canvas.height - 3
+    shown = min(len(names), max(1, rows))
+    start = min(canvas.first, len(names) - shown)
+    if shown < len(names):
+        canvas.seen = (shown, len(names))
+    part = range(start, start + shown)
+    left = min(max(cell_len(names[i]) for i in part), canvas.width // 3) + 1
+    written = numbers.align([numbers.number(float(last[i])) for i in part])
+    width = canvas.width - left - len(written[0]) - 1
+    for row, i in enumerate(part):
+        canvas.text(0, 1 + row, _cut(names[i], left - 1))
+        _log_bar(canvas, float(last[i]), float(first[i]), (left, 1 + row), width, (low, high))
+        canvas.right(canvas.width, 1 + row, written[row], "quiet")
+    bottom = 1 + shown
+    canvas.text(left, bottom, "─" * width, "quiet")
+    every = max(1, math.ceil((high - low) * 7 / max(1, width)))
+    for power in range(low, high + 1, every):
+        column = left + min(width - 1, int((power - low) / (high - low) * width))
+        canvas.text(column, bottom, "┬", "quiet")
+        canvas.middle(column, bottom + 1, f"1e{power}", "quiet")
+
+
+def _log_bar(
+    canvas: Canvas, now: float, before: float, at: tuple[int, int], width: int, ends: tuple[int, int]
+) -> None:
+    x, y = at
+
+    def cells(value: float) -> int:
+        return round((math.log10(value) - ends[0]) / (ends[1] - ends[0]) * width)
+
+    if math.isfinite(now) and now > 0:
+        canvas.text(x, y, "━" * max(1, cells(now)), "train")
+    else:
+        canvas.text(x, y, "0" if now == 0 else "not finite", "trouble")
+    if math.isfinite(before) and before > 0:
+        canvas.mark(x + min(width - 1, cells(before)), y, "◆", "validation")
+
+
+def _cut(text: str, cells: int) -> str:
+    while cell_len(text) > cells:
+        text = text[:-2].rstrip() + "…" if len(text) > 1 else ""
+    return text

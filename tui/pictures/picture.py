@@ -1,0 +1,153 @@
+"""A picture of a run in cells, whatever its kind."""
+
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
+from textual.color import Color, ColorParseError
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from descent.common.files import write_atomically
+from engine.pictures import Picture
+from tui.data.translation import spoken
+from tui.pictures import curve, matrix, members, plane, weights
+from tui.pictures.canvas import RGB, Canvas, Palette
+from tui.widgets.lines import wrapped
+
+LEAST = (16, 4)  # cells below which nothing can be told
+
+DRAW: dict[str, Callable[[Canvas, Picture], None]] = {
+    "boundary": plane.boundary,
+    "fit": curve.fit,
+    "surface": curve.surface,
+    "confusion": matrix.confusion,
+    "mistakes": weights.mistakes,
+    "filters": weights.filters,
+    "activations": weights.histograms,
+    "weights": weights.histograms,
+    "gradients": weights.histograms,
+    "paths": plane.paths,
+    "tally": members.tally,
+    "spread": members.spread,
+    "gradients-by-layer": members.gradients_by_layer,
+}
+
+
+def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> Canvas:
+    """The picture in so many cells; of several images those from `first` on.
+
+    A file that lacks what its kind has is said to be damaged.
+    """
+    canvas = Canvas(width, height, palette)
+    canvas.first = first
+    if width < LEAST[0] or height < LEAST[1]:
+        canvas.text(0, 0, "too small", "quiet")
+        return canvas
+    try:
+        DRAW[picture.kind](canvas, picture)
+    except (KeyError, IndexError, ValueError, TypeError, OverflowError):
+        canvas = Canvas(width, height, palette)
+        canvas.text(0, 0, f"this picture {picture.kind} can't be drawn: its file is damaged or of another version")
+    return canvas
+
+
+def svg(canvas: Canvas, title: str) -> str:
+    """The canvas as a vector image."""
+    console = Console(
+        record=True, width=canvas.width, file=io.StringIO(), color_system="truecolor", force_terminal=True
+    )
+    lines = [[*strip, Segment.line()] for strip in canvas.strips()]
+    console.print(Segments([segment for line in lines for segment in line]), end="", soft_wrap=True)
+    return console.export_svg(title=title)
+
+
+def save(path: Path, canvas: Canvas, title: str) -> None:
+    """Write it as SVG or as text, as the path's suffix says. OSError where that can't be."""
+    text = svg(canvas, title) if path.suffix == ".svg" else "\n".join([title, "", *canvas.plain()]) + "\n"
+    write_atomically(path, text.encode())
+
+
+class PictureView(Widget):
+    """Shows `picture`, or what `message` says where there is none."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"picture--{name}" for name in ("train", "validation", "trouble", "quiet")
+    }
+    DEFAULT_CSS = """
+    PictureView {
+        & > .picture--train { color: $train; }
+        & > .picture--validation { color: $validation; }
+        & > .picture--trouble { color: $trouble; text-style: bold; }
+        & > .picture--quiet { color: $quiet; }
+    }
+    """
+    picture: reactive[Picture | None] = reactive(None, always_update=True)
+    message: reactive[str] = reactive("")
+    first: reactive[int] = reactive(0)  # of several images, the one to begin with
+
+    _drawn: tuple[object, list[Strip]] = (None, [])
+
+    def palette(self) -> Palette:
+        """What the terminal and the theme of the app give."""
+        terminal, theme = getattr(self.app, "terminal", None), self.app.current_theme
+        names = ("train", "validation", "trouble", "quiet")
+        styles = {name: self.get_component_rich_style(f"picture--{name}", partial=True) for name in names}
+        variables = self.app.theme_variables
+        enough = terminal is None or (terminal.colour and terminal.colours >= 256)
+        return Palette(
+            shades=enough and not theme.ansi,
+            unicode=terminal is None or terminal.unicode,
+            dark=theme.dark,
+            ground=_rgb(variables.get("background", ""), (18, 21, 27)),
+            text=_rgb(variables.get("foreground", ""), (217, 221, 228)),
+            styles={**styles, "strong": Style(bold=True)},
+            say=partial(spoken, self),
+        )
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether there are more images than there is room for."""
+        seen = self.canvas().seen
+        return seen is not None and seen[0] < seen[1]
+
+    def page(self, by: int) -> None:
+        """The next images that there is room for, or those before."""
+        seen = self.canvas().seen
+        if seen is not None:
+            shown, there = seen
+            last = (there - 1) // shown * shown
+            self.first = max(0, min(last, self.first // shown * shown + by * shown))
+
+    def canvas(self) -> Canvas:
+        """What is shown, in the cells that there are."""
+        width, height = self.content_size
+        if self.picture is not None:
+            return draw(self.picture, width, height, self.palette(), self.first)
+        canvas = Canvas(width, height, self.palette())
+        for row, line in enumerate(wrapped(spoken(self, self.message), max(1, width))):
+            canvas.text(0, row, line, "quiet")
+        return canvas
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.content_size
+        own = self.rich_style
+        key = (self.picture, self.first, self.message, width, height, self.app.theme, own)
+        if self._drawn[0] != key:
+            self._drawn = (key, [strip.apply_style(own) for strip in self.canvas().strips()])
+        lines = self._drawn[1]
+        return lines[y] if y < len(lines) else Strip.blank(width, own)
+
+
+def _rgb(text: str, otherwise: RGB) -> RGB:
+    try:
+        colour = Color.parse(text)
+    except ColorParseError:
+        return otherwise
+    return otherwise if colour.ansi is not None else (colour.r, colour.g, colour.b)

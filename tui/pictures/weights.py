@@ -1,0 +1,291 @@
+"""Histograms of each layer: activations, weights, gradients.
+
+Pictures that are images themselves: the worst mistakes, and the filters of the first layer.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+
+from descent.common.text import clean
+from engine.pictures import Picture
+from tui import numbers
+from tui.pictures import colours
+from tui.pictures.canvas import RGB, Canvas, Pixels
+from tui.pictures.frame import Floats
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+ASCII_EIGHTHS = " _.-=+*#@"
+PANEL = 4  # rows of a layer, at least, where each has bars of several rows
+TALLEST = 14
+WIDE = 100  # cells from which on panels stand side by side
+_SAYS = {"activations": "outputs of each layer", "weights": "weights of each layer",
+         "gradients": "gradients of each layer"}  # fmt: skip
+
+
+def histograms(canvas: Canvas, picture: Picture) -> None:
+    """Panels with axes where there is room for all layers, else a line of bars for each."""
+    layers = len(picture.texts("layers"))
+    across = 2 if canvas.width >= WIDE and layers > 1 else 1
+    down = -(-layers // across)
+    zeros = ", zeros left out" if picture.arrays["zeros"].any() else ""
+    says = _SAYS[picture.kind] if layers > 1 else picture.kind
+    canvas.text(0, 0, f"{says}{zeros}", "strong")
+    height = min(TALLEST, (canvas.height - 1) // down)
+    if height < PANEL:
+        _lines(canvas, picture)
+        return
+    gap = 3
+    width = (canvas.width - gap * (across - 1)) // across
+    for i in range(layers):
+        _panel(canvas, picture, i, i % across * (width + gap), 1 + i // across * height, width, height)
+
+
+def _panel(canvas: Canvas, picture: Picture, i: int, x: int, y: int, width: int, height: int) -> None:
+    """The name, bars of height − 3 rows, a line of three values, and an empty row."""
+    arrays = picture.arrays
+    name, kind = (clean(picture.texts(key)[i]) for key in ("layers", "kinds"))
+    facts = _facts(picture, i)
+    after = canvas.text(x, y, _cut(name, width), "strong")
+    if after + cell_len(kind) + 3 + cell_len(facts) <= x + width:
+        canvas.text(after + 1, y, kind, "quiet")
+    if after + 1 + cell_len(facts) <= x + width:
+        canvas.right(x + width, y, facts, "quiet")
+    rows = max(1, height - 3)
+    _bars(canvas, arrays["counts"][i], x, y + 1, width, rows)
+    low, high = float(arrays["edges"][i][0]), float(arrays["edges"][i][-1])
+    bottom = y + 1 + rows
+    canvas.text(x, bottom, numbers.number(low), "quiet")
+    canvas.right(x + width, bottom, numbers.number(high), "quiet")
+    if low < 0 < high:
+        at = x + int(-low / (high - low) * width)
+        if x + len(numbers.number(low)) < at < x + width - len(numbers.number(high)) - 1:
+            canvas.text(at, bottom, "0", "quiet")
+
+
+def _lines(canvas: Canvas, picture: Picture) -> None:
+    """One row a layer: name, bars between the least and the largest value."""
+    arrays = picture.arrays
+    names = [clean(name) for name in picture.texts("layers")]
+    shown = min(len(names), canvas.height - 1)
+    left = min(max(cell_len(name) for name in names), canvas.width // 3) + 1
+    ends = [[numbers.number(float(edges[j])) for edges in arrays["edges"]] for j in (0, -1)]
+    lows, highs = (numbers.align(texts) for texts in ends)
+    low_width = len(lows[0]) + 1
+    width = canvas.width - left - low_width - len(highs[0]) - 1
+    for i in range(shown):
+        if i == shown - 1 and shown < len(names):
+            canvas.text(0, 1 + i, f"and {len(names) - i} more layers: a taller screen shows them", "quiet")
+            return
+        canvas.text(0, 1 + i, _cut(names[i], left - 1))
+        canvas.text(left, 1 + i, lows[i], "quiet")
+        if width > 3:
+            _bars(canvas, arrays["counts"][i], left + low_width, 1 + i, width, 1)
+            canvas.text(left + low_width + width + 1, 1 + i, highs[i], "quiet")
+
+
+def _facts(picture: Picture, i: int) -> str:
+    arrays = picture.arrays
+    words = [f"mean {numbers.number(float(arrays['mean'][i]))}", f"std {numbers.number(float(arrays['std'][i]))}"]
+    if arrays["zeros"][i] > 0:
+        words.append(f"zero {numbers.percent(float(arrays['zeros'][i]), 0)}")
+    if arrays["non_finite"][i]:
+        words.append(f"{int(arrays['non_finite'][i]):,} not finite!")
+    return "  ".join(words)
+
+
+def _bars(canvas: Canvas, counts: Floats, x: int, y: int, width: int, rows: int) -> None:
+    """The share of the numbers that falls on each column, by eighths of a row; the highest fills all rows."""
+    running = np.concatenate([[0], np.cumsum(counts)])
+    mass = np.diff(np.interp(np.linspace(0, len(counts), width + 1), np.arange(len(counts) + 1), running))
+    top = mass.max()
+    if not top > 0:
+        return
+    eighths = np.ceil(mass / top * rows * 8 - 1e-9).astype(int)
+    signs = EIGHTHS if canvas.palette.unicode else ASCII_EIGHTHS
+    for row in range(rows):
+        filled = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
+        canvas.signs(x, y + row, np.array([[signs[level] for level in filled]]), "train")
+
+
+def _cut(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"
+
+
+GAP = 2  # cells between images
+LEAST = 6  # of the images that should be seen at once, if need be smaller
+SIDE = 48  # pixels of an image, at most
+CAPTION = 18  # cells
+RAMP = 9  # cells of the scale of colours
+
+
+class _Tiles(NamedTuple):
+    width: int  # of an image, in pixels and cells
+    height: int  # pixels
+    step: int  # cells from one to the next
+    across: int
+    down: int
+
+
+def mistakes(canvas: Canvas, picture: Picture) -> None:
+    """Each with what it is, what the model took it for and how sure it was."""
+    arrays = picture.arrays
+    looked = int(arrays["looked_at"])
+    split = {"train": "training"}.get(picture.text("split"), picture.text("split"))
+    count = int(arrays["mistakes"])
+    said = f"{count:,} mistake{'' if count == 1 else 's'} in {looked:,} {split} samples"
+    more = ", the surest first" if count > 1 else ""
+    canvas.text(0, 0, said + (more if cell_len(said + more) <= canvas.width else ""), "strong")
+    names = [clean(name) for name in picture.texts("classes")]
+    if "rows" in arrays:
+        _table(canvas, picture, names)
+        return
+    images = arrays["images"]
+    if not len(images):
+        return
+    captions = [
+        (f"true {names[true]}", f"said {names[said]}, {numbers.percent(probability, 0)}")
+        for true, said, probability in zip(arrays["true"], arrays["predicted"], arrays["probability"], strict=True)
+    ]
+    widest = min(CAPTION, max(cell_len(line) for pair in captions for line in pair))
+    tiles = _layout(canvas, len(images), images.shape[2:], LEAST, below=2, widest=widest)
+    for i, x, y in _places(canvas, tiles, len(images), below=2):
+        canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
+        for line, text in enumerate(captions[i]):
+            canvas.text(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
+
+
+def filters(canvas: Canvas, picture: Picture) -> None:
+    """The weights of a layer as images: of three colours as they are, of one from blue (negative) to red."""
+    weights = picture.arrays["filters"]
+    of = int(picture.arrays["of"])
+    some = f"{len(weights)} of {of}" if len(weights) < of else f"{of}"
+    colour = weights.shape[1] == 3
+    ground = canvas.palette.ground
+    canvas.text(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
+    tiles = _layout(canvas, len(weights), weights.shape[2:], len(weights), below=0, widest=0, top=2)
+    red, green, blue = colours.mixed(np.array(canvas.palette.text), ground, 0.10).tolist()
+    places = _places(canvas, tiles, len(weights), below=0, top=2)
+    _scale(canvas, places[0][0], len(places), len(weights), picture.arrays["scale"], (red, green, blue), colour)
+    for i, x, y in places:
+        if colour:
+            pixels = ((weights[i].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+        elif canvas.palette.shades:
+            pixels = colours.diverging(weights[i].mean(axis=0), (red, green, blue))
+        else:
+            pixels = np.repeat(((weights[i].mean(axis=0) + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
+        canvas.image(x, y, _enlarged(pixels, tiles.height, tiles.width))
+
+
+def _scale(
+    canvas: Canvas, first: int, shown: int, count: int, scales: NDArray[Any], middle: RGB, colour: bool
+) -> None:
+    """Which filters these are, and what their colours mean: −m to m, m being the largest weight of each."""
+    x = canvas.text(0, 1, f"{first + 1}–{first + shown} of {count}" if shown < count else "", "quiet")
+    x = canvas.text(x + 2 * bool(x), 1, "−m ", "quiet")
+    ramp = np.linspace(-1, 1, RAMP)[None].repeat(2, axis=0)
+    if colour:  # of red, green and blue each
+        canvas.image(x, 1, np.repeat(((ramp + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2))
+    elif canvas.palette.shades:
+        canvas.image(x, 1, colours.diverging(ramp, middle))
+    else:
+        canvas.shade(x, 1, (ramp[:1] + 1) / 2)
+    seen = scales[first : first + shown]
+    low, high = numbers.number(float(seen.min())), numbers.number(float(seen.max()))
+    said = f" m: its largest, {low if low == high else f'{low}–{high}'}"
+    canvas.text(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
+
+
+def _layout(
+    canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int, top: int = 1
+) -> _Tiles:
+    """The largest size at which `wanted` of the images are seen at once. below: rows of text under each; top: above
+    all."""
+    height, width = (int(size) for size in shape)
+    factors = [f for f in (8, 6, 5, 4, 3, 2, 1.5, 1, 0.75, 0.5) if f <= 1 or f * max(height, width) <= SIDE]
+    if max(height, width) > SIDE:
+        factors = [SIDE / max(height, width) * f for f in (1, 0.75, 0.5)]
+    best: _Tiles | None = None
+    for factor in factors:
+        w, h = max(2, round(width * factor)), max(2, round(height * factor))
+        step = max(w, widest) + GAP
+        across = max(1, (canvas.width + GAP) // step)
+        rows = -(-h // 2) + below
+        gap = 0 if below else 1
+        down = max(1, (canvas.height - top + gap) // (rows + gap))
+        tiles = _Tiles(w, h, step, across, down)
+        fits = w <= canvas.width and rows <= canvas.height - top
+        if fits and across * down >= min(wanted, count):
+            return tiles
+        if fits and (best is None or across * down > best.across * best.down):
+            best = tiles
+    return best or tiles
+
+
+def _places(canvas: Canvas, tiles: _Tiles, count: int, *, below: int, top: int = 1) -> list[tuple[int, int, int]]:
+    """Which images there is room for, from the canvas' first on, each with its upper left cell."""
+    rows = -(-tiles.height // 2) + below + (0 if below else 1)
+    room = min(count, tiles.across * tiles.down)
+    canvas.seen = room, count
+    first = min(canvas.first, (count - 1) // room * room)
+    return [
+        (first + i, i % tiles.across * tiles.step, top + i // tiles.across * rows)
+        for i in range(min(room, count - first))
+    ]
+
+
+def _coloured(image: NDArray[np.uint8]) -> Pixels:
+    """(C, h, w) -> (h, w, 3)"""
+    return np.repeat(image[0][..., None], 3, axis=2) if len(image) == 1 else image.transpose(1, 2, 0)
+
+
+def _enlarged(pixels: Pixels, height: int, width: int) -> Pixels:
+    """By whole pixels, without smoothing."""
+    rows = np.arange(height) * len(pixels) // height
+    columns = np.arange(width) * pixels.shape[1] // width
+    return pixels[rows][:, columns]
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Each new pixel is the mean of those under it."""
+    if height >= len(pixels):
+        return _enlarged(pixels, height, width)
+    shrunk = _means(_means(pixels.astype(float), height).transpose(1, 0, 2), width).transpose(1, 0, 2)
+    return np.clip(np.rint(shrunk), 0, 255).astype(np.uint8)
+
+
+def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Along the first axis, from the running sum between fractional places."""
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+    places = np.linspace(0, len(values), count + 1)
+    before = np.minimum(places.astype(int), len(values) - 1)
+    share = (places - before).reshape(-1, 1, 1)
+    at = total[before] * (1 - share) + total[before + 1] * share
+    means: NDArray[np.float64] = np.diff(at, axis=0) * count / len(values)
+    return means
+
+
+def _table(canvas: Canvas, picture: Picture, names: list[str]) -> None:
+    """Samples that are no images, as rows of numbers."""
+    arrays = picture.arrays
+    heads = ["true", "said", "sure", *(clean(column) for column in picture.texts("columns"))]
+    body = [
+        [names[true], names[said], numbers.percent(probability, 0), *(numbers.number(float(v)) for v in row)]
+        for true, said, probability, row in zip(
+            arrays["true"], arrays["predicted"], arrays["probability"], arrays["rows"], strict=True
+        )
+    ][: max(0, canvas.height - 3)]
+    x = 0
+    for column, head in enumerate(heads):
+        texts = [row[column] for row in body]
+        aligned = numbers.align(texts) if column > 2 else texts
+        wide = min(16, max([cell_len(head) if column < 3 else min(cell_len(head), 9), *map(cell_len, aligned)]))
+        if x + wide > canvas.width:
+            break
+        canvas.text(x, 2, _cut(head, wide), "quiet")
+        for row, text in enumerate(aligned):
+            canvas.text(x, 3 + row, _cut(text, wide), "trouble" if column == 1 else "")
+        x += wide + 2

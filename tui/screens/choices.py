@@ -1,0 +1,261 @@
+"""Choosing runs to be laid over one another.
+
+The labs of the course, to choose one.
+
+Choosing one of a run's checkpoints, with what it had reached.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.events import Click
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from descent.common.i18n import Language
+from descent.common.text import clean
+from descent.run.comparison import FEWEST, MOST
+from descent.run.folder import RunFolder
+from engine.labs import progress
+from engine.labs.library import Lab, labs
+from engine.labs.messages import say
+from engine.labs.progress import Record
+from tui.data.runs import RunStatus
+from tui.data.translation import spoken, word
+from tui.numbers import align, count, lab_sign, number, percent
+from tui.screens.home import rows as home_rows
+from tui.widgets.lines import Line, Lines, Piece, cut
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+TALLEST = 14  # rows of the list
+
+
+class RunChoice(Lines, can_focus=True):
+    """Runs with a box each, the marked ones crossed."""
+
+    DEFAULT_CSS = "RunChoice { width: 1fr; background: $surface; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "move(-10)", "Page up", show=False),
+        Binding("pagedown", "move(10)", "Page down", show=False),
+        Binding("space,x", "mark", "Mark", show=False, id="choose.mark"),
+    ]
+    app: "DescentApp"
+
+    def __init__(self, runs: Sequence[RunStatus], marked: Collection[Path], first: int) -> None:
+        super().__init__()
+        self._runs, self.marked = runs, list(marked)
+        self._cursor, self._top = first, 0
+
+    def on_mount(self) -> None:
+        self.styles.height = min(TALLEST, len(self._runs))
+
+    def action_move(self, by: int) -> None:
+        self._cursor = max(0, min(len(self._runs) - 1, self._cursor + by))
+        self.show_lines()
+
+    def action_mark(self) -> None:
+        path = self._runs[self._cursor].folder.path
+        if path in self.marked:
+            self.marked.remove(path)
+        else:
+            self.marked.append(path)
+        self.show_lines()
+
+    def on_click(self, event: Click) -> None:
+        if 0 <= self._top + event.y < len(self._runs):
+            self._cursor = self._top + event.y
+            self.action_mark()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        self._top = max(self._cursor - height + 1, min(self._top, self._cursor))
+        drawn: list[Line] = []
+        for at in range(self._top, min(len(self._runs), self._top + height)):
+            run = self._runs[at]
+            box = "[x]" if run.folder.path in self.marked else "[ ]"
+            rest = home_rows.line(run, width - 5, unicode=self.app.terminal.unicode, now=self.app.clock())
+            line = [Piece(f" {box} ", "chosen" if at == self._cursor else "strong"), *rest]
+            drawn.append(cut(line, width))
+        return drawn
+
+
+class ChooseRuns(ModalScreen[list[RunFolder] | None]):
+    """Dismissed with the runs that were marked, in the order of the marking, or with None."""
+
+    DEFAULT_CSS = """
+    ChooseRuns { align: center middle; background: $background 60%;
+        .dialog { width: 78; max-width: 96%; }
+        .hint { color: $quiet; margin-top: 1; height: auto; }
+        .-problem { color: $trouble; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "back", show=False),
+        Binding("enter,o", "take", "compare", show=False, id="choose.take"),
+    ]
+
+    def __init__(self, runs: Sequence[RunStatus], marked: Sequence[Path]) -> None:
+        """runs: to choose from, in this order. marked: the paths of those that are marked already."""
+        super().__init__()
+        self._runs = runs
+        first = next((at for at, run in enumerate(runs) if run.folder.path not in marked), 0)
+        self._choice = RunChoice(runs, marked, first)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = "compare which runs?"
+            yield self._choice
+            yield Static("space marks, enter compares, esc leaves", classes="hint", markup=False)
+
+    def action_take(self) -> None:
+        marked = self._choice.marked
+        if FEWEST <= len(marked) <= MOST:
+            self.dismiss([RunFolder(path) for path in marked])
+            return
+        hint = self.query_one(".hint", Static)
+        hint.add_class("-problem")
+        hint.update(f"{FEWEST} to {MOST} runs can be compared; {len(marked)} are marked (space marks)")
+
+
+class Course(ModalScreen[str | None]):
+    """Dismissed with a lab's id, or None."""
+
+    CSS = """
+    Course { align: center middle; background: $background 60%;
+        .dialog { width: 96; max-width: 96%; }
+        OptionList, OptionList:focus {
+            height: auto; max-height: 18; border: none; padding: 0; background: transparent;
+        }
+        .keys { color: $quiet; margin-top: 1; height: 1; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "back", show=False)]
+
+    def __init__(self, language: Language, current: str | None = None) -> None:
+        super().__init__()
+        self._language, self._current = language, current
+
+    def compose(self) -> ComposeResult:
+        known, course = progress.load(), labs()
+        options = [Option(self._line(lab, known.of(lab.id), course), id=lab.id) for lab in course]
+        with Vertical(classes="dialog") as box:
+            box.border_title = word("which lab", self._language)
+            yield OptionList(*options)
+            yield Static(f"enter {word('go on', self._language)}  esc {word('back', self._language)}", classes="keys")
+
+    def on_mount(self) -> None:
+        listed = self.query_one(OptionList)
+        if self._current is not None:
+            listed.highlighted = listed.get_option_index(self._current)
+
+    def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
+        """Sign, id, title and topic, each below those of the other labs; the title gives way on a narrow screen."""
+        terminal = getattr(self.app, "terminal", None)
+        unicode = terminal is None or terminal.unicode
+        topics = [say(one.model.topic, self._language) for one in course]
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        line.add_column(width=2)
+        line.add_column(width=max(len(one.id) for one in course), no_wrap=True)
+        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        line.add_column(width=max(map(cell_len, topics)), no_wrap=True)
+        sign = Text(f" {lab_sign(record.state, unicode=unicode)}", "bold")
+        title = Text(clean(lab.text("title", self._language)), "bold")
+        line.add_row(sign, lab.id, title, Text(say(lab.model.topic, self._language), "dim"))
+        return line
+
+    @on(OptionList.OptionSelected)
+    def _picked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_id)
+
+
+LIST_CSS = """
+    OptionList, OptionList:focus {
+        width: 1fr; height: auto; max-height: 12; border: none; padding: 0; background: $surface;
+    }
+    .hint { color: $quiet; margin-top: 1; }
+"""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """step-N.json: what people can read of a checkpoint. is_best: of the lowest validation loss so far."""
+
+    step: int
+    epoch: int | None
+    metrics: dict[str, float]
+    is_best: bool = False
+
+
+def read_checkpoints(folder: RunFolder) -> list[Checkpoint]:
+    """The run's checkpoints, the latest first. For a thread: it reads a file each."""
+    best = (folder.last("checkpoint") or {}).get("best")
+    return [_read(folder, step, step == best) for step in reversed(folder.checkpoints())]
+
+
+def _read(folder: RunFolder, step: int, is_best: bool) -> Checkpoint:
+    try:
+        stored: dict[str, Any] = json.loads(folder.checkpoint(step).with_suffix(".json").read_text())
+        metrics = {k: float(v) for k, v in stored.get("metrics", {}).items() if isinstance(v, int | float)}
+        return Checkpoint(step, stored.get("epoch"), metrics, is_best)
+    except (OSError, ValueError, AttributeError):
+        return Checkpoint(step, None, {}, is_best)  # the .pt alone counts; the other is for people
+
+
+def rows(checkpoints: Sequence[Checkpoint]) -> list[Text]:
+    """step 1,407   epoch 3   val 0.0881   97.4%   best"""
+    losses = align([number(c.metrics.get("val_loss")) for c in checkpoints])
+    steps = max(len(count(c.step)) for c in checkpoints)
+    epochs = max(len(count(c.epoch or 0)) for c in checkpoints)
+    found = []
+    for checkpoint, loss in zip(checkpoints, losses, strict=True):
+        text = f" step {count(checkpoint.step, steps)}"
+        if checkpoint.epoch is not None:
+            text += f"   epoch {count(checkpoint.epoch, epochs)}"
+        if "val_loss" in checkpoint.metrics:
+            text += f"   val {loss}"
+        if "val_accuracy" in checkpoint.metrics:
+            text += f"   {percent(checkpoint.metrics['val_accuracy'])}"
+        if checkpoint.is_best and len(checkpoints) > 1:
+            text += "   best"
+        found.append(Text(text))
+    return found
+
+
+class Rewind(ModalScreen[int | None]):
+    """Asks to which checkpoint to go back; dismissed with its step, or None."""
+
+    CSS = f"""
+    Rewind {{ align: center middle; background: $background 60%; {LIST_CSS}
+        .dialog {{ width: 64; }}
+    }}
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back", show=False)]
+
+    def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
+        super().__init__()
+        self._checkpoints = checkpoints
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = spoken(self, "go back to a checkpoint")
+            yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
+            hint = spoken(self, "enter goes back, esc does not. What came after stays on the disk.")
+            yield Static(hint, classes="hint", markup=False)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._checkpoints[event.option_index].step)

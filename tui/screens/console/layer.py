@@ -1,0 +1,162 @@
+"""One layer of the model, closely: the history of its statistics, and how its numbers are spread."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid
+
+from tui.data.histograms import Histograms
+from tui.data.snapshot import LayerRow, Snapshot
+from tui.pictures.layer_histograms import LayerHistograms
+from tui.screens.console.base import SideScreen
+from tui.screens.console.screen import Console
+from tui.widgets.chart import Chart
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.layer_table import share, three_digits
+from tui.widgets.lines import Line, Lines, Piece, cut, width_of
+from tui.widgets.top_line import TopLine
+
+# Each statistic, its title, and what it tells.
+STATISTICS = {
+    "grad_norm": ("gradient norm", "near 0: nothing arrives"),
+    "update_ratio": ("update / weight", "0.001 a step is usual"),
+    "weight_norm": ("weight norm", "growing: try weight decay"),
+    "dead": ("dead units, share", "they pass no gradient"),
+    "zero_grads": ("zero gradients, share", "weights that this step did not touch"),
+}
+
+
+class LayerLine(Lines):
+    """The layer's name and kind, and its numbers now."""
+
+    DEFAULT_CSS = "LayerLine { height: 1; padding: 0 1; }"
+
+    row: LayerRow | None = None
+
+    def show(self, row: LayerRow | None) -> None:
+        self.row = row
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        row = self.row
+        if row is None:
+            return [()]
+        sign, word, style = row.ratio_sign
+        name, kind = Piece(f"layer {row.name}", "strong"), Piece(f"  {row.kind}", "quiet")
+        numbers = (
+            Piece("   |grad| ", "quiet"),
+            Piece(three_digits(row.grad_norm).rstrip()),
+            Piece("   |w| ", "quiet"),
+            Piece(three_digits(row.weight_norm).rstrip()),
+            Piece("   update/w ", "quiet"),
+            Piece(three_digits(row.update_ratio).rstrip()),
+            Piece(f" {sign} {word}", style),
+            Piece("   dead ", "quiet"),
+            Piece(share(row.dead)),
+        )
+        whole = (name, kind, *numbers)
+        return [whole if width_of(whole) <= width else cut((name, *numbers), width)]
+
+
+class Layer(SideScreen):
+    """Charts and histograms of one layer, on a low screen one or the other; up and down go to its neighbours."""
+
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal")]  # noqa: RUF012 - Textual's own
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "app.pop_screen", "back to the console", show=False, id="layer.back"),
+        Binding("up,k", "other(-1)", "the layer before", show=False, id="layer.before"),
+        Binding("down,j", "other(1)", "the layer after", show=False, id="layer.after"),
+        Binding("h", "turn", "its histograms, or its history", show=False, id="layer.turn"),
+        Binding("enter,r", "ask", "new histograms now", show=False, id="layer.ask"),
+    ]
+    DEFAULT_CSS = """
+    Layer {
+        Grid { grid-size: 2; height: 3fr; }
+        LayerHistograms { height: 2fr; }
+    }
+    Layer.-low LayerHistograms, Layer.-low.-turned Grid { display: none; }
+    Layer.-low.-turned LayerHistograms { display: block; }
+    Layer.-narrow Grid { grid-size: 1; }
+    """
+
+    def __init__(self, console: Console, name: str) -> None:
+        super().__init__()
+        self.console, self._layer = console, name
+        self._histograms = Histograms(console.folder)
+        self._asking = False
+
+    def compose(self) -> ComposeResult:
+        yield TopLine()
+        yield LayerLine()
+        with Grid():
+            for statistic, (title, note) in list(STATISTICS.items())[:4]:
+                yield Chart(
+                    f"{title}: {note}", smoothing=0.0, log_y=statistic in ("grad_norm", "update_ratio"), id=statistic
+                )
+        yield LayerHistograms()
+        yield KeyLine()
+
+    async def on_mount(self) -> None:
+        self._choose(self._layer)
+        self._show_keys()
+        await self._histograms.look()
+        self._show_histograms()
+        now = self.console.snapshot
+        if now is not None and (now.is_alive or self._histograms.is_older_than(max(now.checkpoints, default=0))):
+            self.action_ask()
+
+    def _show_keys(self) -> None:
+        keys = [Hint("↑ ↓", "other layers", "other(1)")]
+        if self.has_class("-low"):
+            keys.append(Hint("h", "history" if self.has_class("-turned") else "histograms", "turn"))
+        if not self.console.descent.read_only:
+            keys.append(Hint("enter", "new histograms", "ask"))
+        self.query_one(KeyLine).show([*keys, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_keys)
+
+    def action_turn(self) -> None:
+        self.toggle_class("-turned")
+        self._show_keys()
+
+    def action_ask(self) -> None:
+        if not self.console.descent.read_only and not self._asking:
+            self._asking = True
+            self.run_worker(self._ask(), group="histograms")
+
+    async def _ask(self) -> None:
+        """New histograms; they change nothing in the run."""
+        self._show_histograms()
+        try:
+            await self._histograms.ask()
+        finally:
+            self._asking = False
+            self._show_histograms()
+
+    def _show_histograms(self) -> None:
+        for view in self.query(LayerHistograms) if self.is_mounted else ():  # it may have been left meanwhile
+            view.show(self._histograms.pictures, self._layer, asking=self._asking, trouble=self._histograms.trouble)
+
+    def _choose(self, name: str) -> None:
+        self._layer = name
+        self._show_histograms()
+        self.console.panes.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
+        for chart in self.query(Chart):
+            chart.source = self.console.panes.column(f"layer.{name}.{chart.id}", chart)
+        if self.console.snapshot is not None:
+            self.draw(self.console.snapshot)
+
+    def draw(self, now: Snapshot) -> None:
+        self.query_one(TopLine).show(now)
+        self.query_one(LayerLine).show(next((row for row in now.layers if row.name == self._layer), None))
+        for chart in self.query(Chart):
+            chart.keep_up(now.step, (now.news, self._layer))
+
+    def action_other(self, by: int) -> None:
+        names = [row.name for row in self.console.snapshot.layers] if self.console.snapshot is not None else []
+        if names:
+            self._choose(names[(names.index(self._layer) + by) % len(names)])

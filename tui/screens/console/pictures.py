@@ -1,0 +1,309 @@
+"""Pictures of a run: what it has learned, for the eye. Looked at from the console with `i`."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+
+from descent.common.errors import DescentError
+from descent.control import NotRunningError
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.state import ALIVE
+from engine import pictures
+from engine.pictures import KINDS, Kind, Picture, from_rows
+from engine.pictures.request import of_ended, picture_of
+from tui.data.snapshot import Snapshot
+from tui.pictures.kinds import Caption, CaptionLine, Kinds
+from tui.pictures.picture import PictureView, save
+from tui.screens.console.base import SideScreen
+from tui.screens.console.screen import Console
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.top_line import TopLine
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+EVERY = 2.0  # seconds between pictures that come by themselves; over SSH
+EVERY_SSH = 5.0
+SHARE = 0.02  # of the worker's time that they may take, at most
+
+
+class Pictures(SideScreen):
+    """The kinds of pictures on the left, the chosen one on the right. Asking for one changes nothing in the run."""
+
+    app: "DescentApp"
+
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal")]  # noqa: RUF012 - Textual's own
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,i", "app.pop_screen", "back to the console", show=False, id="pictures.back"),
+        Binding("up,k,left", "other(-1)", "the kind before", show=False, id="pictures.before"),
+        Binding("down,j,right", "other(1)", "the next kind", show=False, id="pictures.after"),
+        Binding("enter,r", "ask", "a new picture now", show=False, id="pictures.ask"),
+        Binding("a", "auto", "a new picture every few seconds, or no more", show=False, id="pictures.auto"),
+        Binding("pagedown,right_square_bracket", "page(1)", "the next ones", show=False, id="pictures.next"),
+        Binding("pageup,left_square_bracket", "page(-1)", "the ones before", show=False, id="pictures.previous"),
+        Binding("s", "save('svg')", "save the picture as SVG", show=False, id="pictures.svg"),
+        Binding("t", "save('txt')", "save the picture as text", show=False, id="pictures.txt"),
+    ]
+    DEFAULT_CSS = """
+    Pictures {
+        #picture { width: 1fr; padding: 0 1; }
+        PictureView { height: 1fr; }
+    }
+    Pictures.-narrow Kinds { display: none; }
+    """
+
+    def __init__(self, folder: RunFolder, kind: str | None = None, console: Console | None = None) -> None:
+        """kind: the one to begin with; else the first that the run can have. console: whose reader serves it."""
+        super().__init__()
+        if console is not None:
+            self.console = console
+        self.folder = folder
+        self._complaints: dict[str, str | None] = dict.fromkeys(KINDS)
+        self._wanted = kind
+        self._row = 0
+        self._state: str | None = None
+        self._step: int | None = None  # where the run is now
+        self._saved = 0  # the step of its last checkpoint, when this screen was opened
+        self._known = False
+        self._auto = False
+        self._asking: set[str] = set()
+        self._asked_at = 0.0
+        self._doing = ""
+        self._trouble: dict[str, str] = {}
+        self._looked_for: set[str] = set()  # on the disk
+        self._seen: dict[str, Picture] = {}
+
+    def compose(self) -> ComposeResult:
+        yield TopLine()
+        with Horizontal():
+            yield Kinds()
+            with Vertical(id="picture"):
+                yield CaptionLine()
+                yield PictureView()
+        yield KeyLine()
+
+    async def on_mount(self) -> None:
+        if hasattr(self, "console") and self.console.snapshot is not None:
+            self.draw(self.console.snapshot)
+        await self._look_up()
+        names = list(KINDS)
+        fitting = [name for name in names if self._complaints[name] is None]
+        self._row = names.index(self._wanted if self._wanted in names else fitting[0])
+        self.set_interval(0.5, self._tick)
+        self._choose(self._row)
+
+    async def _look_up(self) -> None:
+        known = await asyncio.to_thread(pictures.traits, self.folder.path)
+        self._state = await asyncio.to_thread(self.folder.state)
+        self._saved = max(await asyncio.to_thread(self.folder.checkpoints), default=0)
+        self._known = known.task is not None
+        self._complaints = {name: kind.complaint(known) for name, kind in KINDS.items()}
+
+    # --- what is shown ---
+
+    @property
+    def kind(self) -> Kind:
+        """The chosen one."""
+        return list(KINDS.values())[self._row]
+
+    def draw(self, now: Snapshot) -> None:
+        """What the console's reader has seen."""
+        self.query_one(TopLine).show(now)
+        was_alive, self._state, self._step = self._is_alive, now.state, now.step
+        if was_alive != self._is_alive:
+            self._show()  # which keys work
+
+    def _choose(self, row: int) -> None:
+        self._row = row % len(KINDS)
+        name = self.kind.name
+        self._show()
+        if name not in self._seen:
+            self.run_worker(self._read(name), group=f"read-{name}", exclusive=True)
+        elif self._is_stale(name):
+            self._ask()
+
+    async def _read(self, name: str) -> None:
+        """The last picture on the disk; one that is asked for now, where there is none or it is old."""
+        try:
+            last = await asyncio.to_thread(pictures.latest, self.folder.path, name)
+        except DescentError as error:
+            self._trouble[name] = str(error)
+            last = None
+        self._looked_for.add(name)
+        if last is not None:
+            self._seen.setdefault(name, last)
+        self._show()
+        if name == self.kind.name and self._is_stale(name):
+            self._ask()
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether a newer picture can be had."""
+        seen = self._seen.get(name)
+        if self._complaints[name] is not None or self.app.read_only:
+            return False
+        if seen is None:
+            return True
+        return seen.step != self._step if self._is_alive else seen.step < self._saved
+
+    def _show(self) -> None:
+        if not self.query(PictureView):
+            return  # left while it was being drawn
+        name, kind = self.kind.name, self.kind
+        complaint = self._complaints[name]
+        picture = self._seen.get(name)
+        view = self.query_one(PictureView)
+        view.message = f"This run can't have it: {complaint}." if complaint else self._empty()
+        if view.picture is not picture:
+            if view.picture is None or picture is None or view.picture.kind != picture.kind:
+                view.first = 0
+            view.picture = picture
+        self.query_one(CaptionLine).show(
+            Caption(
+                kind.title,
+                kind.shows,
+                None if picture is None else picture.step,
+                None if picture is None or "seconds" not in picture.arrays else float(picture.arrays["seconds"]),
+                self._doing if name in self._asking else "",
+                self._trouble.get(name, ""),
+                self._every(name) if self._auto and self._is_alive else None,
+            )
+        )
+        self.query_one(Kinds).show([(k, self._complaints[k.name] is None) for k in KINDS.values()], self._row)
+        hints = [Hint("↑ ↓", "other pictures", "other(1)")]
+        if not self.app.read_only and complaint is None:
+            hints.append(Hint("enter", "a new one", "ask"))
+            if self._is_alive:
+                hints.append(Hint("a", "stop" if self._auto else "keep it new", "auto"))
+        if picture is not None and view.is_paged:
+            hints.append(Hint("[ ]", "others", "page(1)"))
+        if picture is not None:
+            hints += [Hint("s", "save SVG", "save('svg')"), Hint("t", "text", "save('txt')")]
+        self.query_one(KeyLine).show([*hints, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
+
+    def _empty(self) -> str:
+        if self.kind.name in self._asking:
+            return "A moment: the picture is being drawn."
+        if self.kind.name not in self._looked_for:
+            return ""  # there may be one
+        return "Nobody has asked for it yet." if self.app.read_only else "There is none yet: enter asks for one."
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._state in ALIVE
+
+    # --- asking ---
+
+    def _every(self, name: str) -> float:
+        """Seconds between pictures: seldom enough for the worker, and for the line."""
+        seen = self._seen.get(name)
+        cost = float(seen.arrays["seconds"]) if seen is not None and "seconds" in seen.arrays else 0.0
+        return max(EVERY_SSH if self.app.terminal.ssh else EVERY, cost / SHARE)
+
+    async def _tick(self) -> None:
+        name = self.kind.name
+        if not self._known and self._is_alive:  # it has not begun; what it will be is not known yet
+            await self._look_up()
+            self._show()
+        if not self._auto or not self.is_current or not self._is_alive or self._asking or not self._is_stale(name):
+            return
+        if time.monotonic() - self._asked_at >= self._every(name):
+            self._ask()
+
+    def _ask(self) -> None:
+        name = self.kind.name
+        if name in self._asking or self._complaints[name] is not None:
+            return
+        self._asked_at = time.monotonic()
+        self.run_worker(self._get(name), group=f"picture-{name}")
+
+    async def _get(self, name: str) -> None:
+        """A new picture: of the worker, or from the last checkpoint where the run has ended."""
+        self._asking.add(name)
+        self._doing = "drawing …"
+        self._show()
+        try:
+            try:
+                if name in from_rows.KINDS:
+                    answer = await asyncio.to_thread(picture_of, self.folder, name, {})
+                else:
+                    answer = await Run(self.folder).picture(name, **self._options(name))
+            except NotRunningError:
+                await self._look_up()
+                if self._is_alive:
+                    raise
+                self._auto = False
+                answer = await self._from_checkpoint(name)
+            self._seen[name] = await asyncio.to_thread(pictures.read, Path(answer["picture"]))
+            self._trouble.pop(name, None)
+        except DescentError as error:
+            self._trouble[name] = str(error).removeprefix(f"{self.folder.id}: ").removeprefix("picture: ")
+        finally:
+            self._asking.discard(name)
+            if self.is_mounted:
+                self._show()
+
+    def _options(self, kind: str) -> dict[str, str]:
+        """In a lab, the best rate of each optimizer would be the answer to a task."""
+        is_of_lab = getattr(getattr(self, "console", None), "lab_id", None) is not None
+        return {"rates": "run"} if is_of_lab and kind == "paths" else {}
+
+    async def _from_checkpoint(self, name: str) -> dict[str, object]:
+        """PyTorch is loaded once for all the kinds that this run can have."""
+        self._doing = "loading torch to draw from the last checkpoint …"
+        wanted = [name, *(k for k, no in self._complaints.items() if no is None and k != name)]
+        wanted = [k for k in wanted if k == name or k not in self._seen]
+        self._asking.update(wanted)
+        self._show()
+        try:
+            answers = await asyncio.to_thread(of_ended, self.folder, {kind: self._options(kind) for kind in wanted})
+        finally:
+            self._asking.difference_update(set(wanted) - {name})
+        for kind, answer in answers.items():
+            if kind != name and "picture" in answer:
+                self._seen[kind] = await asyncio.to_thread(pictures.read, Path(str(answer["picture"])))
+        if "error" in answers[name]:
+            raise DescentError(str(answers[name]["error"]))
+        return answers[name]
+
+    # --- keys ---
+
+    def action_other(self, by: int) -> None:
+        self._choose(self._row + by)
+
+    @on(Kinds.Chosen)
+    def _clicked(self, message: Kinds.Chosen) -> None:
+        self._choose(message.row)
+
+    def action_ask(self) -> None:
+        if not self.app.read_only:
+            self._ask()
+
+    def action_auto(self) -> None:
+        if self._is_alive and not self.app.read_only:
+            self._auto = not self._auto
+            self._show()
+
+    def action_page(self, by: int) -> None:
+        self.query_one(PictureView).page(by)
+
+    def action_save(self, form: str) -> None:
+        """The picture as it is on the screen, into the current folder."""
+        view = self.query_one(PictureView)
+        if view.picture is None:
+            return
+        path = Path(f"{self.folder.id}-{view.picture.kind}-step-{view.picture.step}.{form}").absolute()
+        try:
+            save(path, view.canvas(), f"{self.folder.id}: {self.kind.title}, step {view.picture.step:,}")
+        except OSError as error:
+            self.app.tell(f"{path} can't be written: {error.strerror}", trouble=True)
+        else:
+            self.app.tell(f"saved {path}")

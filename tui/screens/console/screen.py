@@ -1,0 +1,331 @@
+"""The console of one run, live or ended. Leaving it never ends the run.
+
+The keys of a console that change what is looked at, and the line that says which work now.
+"""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from descent.run.folder import RunFolder
+from tui.base import Notice
+from tui.data.reader import RECENT, Reader
+from tui.data.snapshot import USUAL_RATIO, Snapshot
+from tui.screens.console.base import SideScreen
+from tui.screens.console.steering import SteeredScreen
+from tui.screens.dialogs import Ask
+from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import Panes
+from tui.widgets.key_line import Hint, KeyLine, written
+from tui.widgets.layer_table import LayerTable
+from tui.widgets.panes import PANES, ConsolePanes
+from tui.widgets.run_log import RunLog
+from tui.widgets.status_line import StatusLine
+from tui.widgets.top_line import TopLine
+
+MEANS = (  # what help says of the signs and words on this screen
+    ("●", f"update/w is usual: {USUAL_RATIO[0]:g} to {USUAL_RATIO[1]:g} a step"),
+    ("▲ ▼", "it is larger; smaller (0: frozen or dead)"),
+    ("|grad| |w|", "norms of a layer's gradient and weights; trend: |grad|"),
+    ("dead", "share of units that pass no gradient, of one batch"),
+    ("lr_scale", "your hand: rate = optimizer.lr × schedule × lr_scale"),
+    ("train", f"below: mean of {RECENT} steps; on charts: smoothed"),
+    ("", "in the finals of a run: mean of its last epoch"),
+    ("best", "the checkpoint of the lowest validation loss so far"),
+)
+
+
+class ConsoleKeys(SteeredScreen):
+    """The keys that steer are SteeredScreen's. The subclass composes the parts, and starts the reader."""
+
+    HELP_WORDS = MEANS
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d,q", "detach", "detach: leave, the run trains on", show=False, id="console.detach"),
+        Binding("escape", "back", "back", show=False, id="console.back"),
+        Binding("z", "zoom('')", "one chart alone, and back", show=False, id="console.zoom"),
+        Binding("1", "zoom('loss')", "the loss alone", show=False, id="console.zoom1"),
+        Binding("2", "zoom('rate')", "the learning rate alone", show=False, id="console.zoom2"),
+        Binding("3", "zoom('accuracy')", "the accuracy alone", show=False, id="console.zoom3"),
+        Binding("4", "zoom('gradient')", "the gradient norm alone", show=False, id="console.zoom4"),
+        Binding("5", "zoom('throughput')", "the throughput alone", show=False, id="console.zoom5"),
+        Binding("6", "zoom('layers')", "the layers alone", show=False, id="console.zoom6"),
+        Binding("l", "output", "the log, or what the worker printed", show=False, id="console.output"),
+        Binding("n", "member", "the next member", show=False, id="console.member"),
+        Binding("o", "compare", "compare with other runs", show=False, id="console.compare"),
+        Binding("i", "pictures", "pictures of what was learned", show=False, id="console.pictures"),
+    ]
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder)
+        self.reader: Reader | None = None  # once it is mounted
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its parts are there: a message may come when some are gone already, or not there yet."""
+        parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
+        there = list(self.walk_children())  # asked in every frame: a query for each took a fifth of it
+        return all(any(isinstance(node, part) for node in there) for part in parts) and self.deck.is_whole
+
+    @property
+    def deck(self) -> ConsolePanes:
+        return self.query_one(ConsolePanes)
+
+    # --- which work now ---
+
+    def show_hints(self) -> None:
+        """Say in the bottom line what the keys do now."""
+        if not self.is_whole:
+            return
+        keys: dict[str, tuple[str, str]] = {}
+        for active in self.active_bindings.values():
+            if active.enabled and active.binding.id and active.binding.id not in keys:
+                keys[active.binding.id] = written(active.binding.key), active.binding.action
+        hints = [Hint("read-only", "", "")] if self.descent.read_only else []
+        steering = self.steering_hints()
+        # What the focused pane knows comes after the first few, which are wanted wherever one is.
+        for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *self._own_hints()]:
+            working = [keys[name] for name in ids if name in keys]
+            if working:
+                hints.append(Hint(" ".join(key for key, _ in working), label, working[0][1]))
+        self.query_one(KeyLine).show(hints)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.show_hints)  # whether there is room for the log
+
+    def on_descendant_focus(self) -> None:
+        self.call_after_refresh(self.show_hints)
+
+    def on_descendant_blur(self) -> None:
+        self.call_after_refresh(self.show_hints)
+
+    def _focused_hints(self) -> list[tuple[tuple[str, ...], str]]:
+        match self.focused:
+            case Chart():
+                keys = {"in": "in", "out": "out", "log": "log", "smooth": "smooth", "x": "x axis", "cursor": "cursor"}
+                return [((f"chart.{name}",), label) for name, label in keys.items()]
+            case LayerTable():
+                return [(("layers.open",), "open"), (("layers.sort",), "sort")]
+        return []
+
+    def _own_hints(self) -> list[tuple[tuple[str, ...], str]]:
+        now = self.snapshot
+        hints: list[tuple[tuple[str, ...], str]] = [
+            (("console.zoom",), "all" if self.deck.alone is not None else "zoom"),
+            (("console.output",), "output" if self.query_one(RunLog).display else "log"),
+            (("console.pictures",), "pictures"),
+            (("console.compare",), "compare"),
+        ]
+        if now is not None and now.members > 1:
+            hints.append((("console.member",), "member"))
+        return [*hints, (("app.help",), "help")]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        now = self.snapshot
+        match action, parameters:
+            case "member", _:
+                return now is not None and now.members > 1
+            case "zoom", ("accuracy",):
+                return now is not None and now.has_accuracy
+        return super().check_action(action, parameters)
+
+    # --- one for each key ---
+
+    def action_detach(self) -> None:
+        now = self.snapshot
+        alive = now is not None and now.is_alive
+
+        def chosen(where: str | None) -> None:
+            if where == "home":
+                self.app.pop_screen()
+            elif where == "leave":
+                self.app.exit()
+
+        text = "The run trains on; nothing here ends it." if alive else "The run has ended; its folder stays."
+        choices = [("h", "back to all runs", "home"), ("q", "leave Descent", "leave"), ("escape", "stay", "")]
+        self.app.push_screen(Ask("leave this console?", text, choices), chosen)
+
+    def action_back(self) -> None:
+        if self.deck.alone is not None:
+            self._zoom(None)
+        elif self.focused is not None:
+            self.set_focus(None)
+        else:
+            self.app.pop_screen()
+
+    def action_zoom(self, name: str) -> None:
+        if not name:
+            focused = self.focused.id if self.focused is not None else None
+            name = self.deck.alone or (focused if focused in PANES else "loss") or "loss"
+        self._zoom(None if self.deck.alone == name else name)
+
+    def _zoom(self, name: str | None) -> None:
+        self.deck.show_alone(name)
+        self.set_focus(self.query_one(f"#{name}") if name is not None else None)
+
+    def action_output(self) -> None:
+        assert self.reader is not None
+        log = self.query_one(RunLog)
+        if log.display:
+            self.reader.wants_output = log.toggle_output()
+            if not log.shows_output and self.deck.alone == "log":
+                self._zoom(None)
+        else:  # no room beside the charts: first what happened, then what was printed, then the charts again
+            self._zoom("log")
+        self.reader.look_now()
+
+    def action_member(self) -> None:
+        now = self.snapshot
+        if now is None or self.reader is None:
+            return
+        before = self.reader.member
+        self.reader.member = 0 if before is None else before + 1 if before + 1 < now.members else None
+        self.reader.look_now()
+
+    def action_compare(self) -> None:
+        from tui.screens import starting
+
+        self.run_worker(starting.compare(self.descent, [self.folder]), group="dialog", exclusive=True)
+
+
+class Console(ConsoleKeys):
+    """Watches a run and steers it."""
+
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's own
+        (0, "-tiny"), (60, "-narrow"), (100, "-normal"), (160, "-wide"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-flat"), (16, "-short"), (30, "-medium"), (50, "-tall"),
+    ]  # fmt: skip
+
+    class Seen(Message):
+        """The reader has taken a new snapshot."""
+
+        def __init__(self, snapshot: Snapshot) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder)
+        self._turn = 0  # which half of the screen is drawn next, where they take turns
+
+    def compose(self) -> ComposeResult:
+        # Before there is anything to style: Textual asks at the first resize, and then styles all of it once more.
+        width, height = self.app.size
+        for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
+            self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
+        yield TopLine(id="top")
+        yield from self.compose_middle()
+        yield StatusLine(id="status")
+        yield KeyLine(id="keys")
+
+    def compose_middle(self) -> ComposeResult:
+        """What stands between the top line and the status line: at least a Deck."""
+        yield ConsolePanes(self.descent.settings)
+
+    def on_mount(self) -> None:
+        self.reader = Reader(self.folder, self.descent.terminal.fps, lambda now: self.post_message(self.Seen(now)))
+        self.panes = Panes(self.reader)
+        for chart in self.query(Chart):
+            assert chart.id is not None
+            chart.source = self.panes.source(chart.id, chart)
+        self.query_one(StatusLine).offers_help = not self.descent.read_only
+        self.reader.start()
+
+    def on_unmount(self) -> None:
+        if self.reader is not None:
+            self.reader.end()
+
+    # --- frames ---
+
+    def on_console_seen(self, message: Seen) -> None:
+        """Draw a snapshot; then the reader may take the next."""
+        before, self.snapshot = self.snapshot, message.snapshot
+        self.settle()
+        assert self.reader is not None
+        now = message.snapshot
+        if not self.is_whole:
+            return
+        self.deck.leave_out_accuracy(not now.has_accuracy)
+        try:
+            self.draw(now)
+        finally:
+            self.reader.shown()
+        changed = before is None or (before.state, before.anomaly, before.checkpoints, before.host) != (
+            now.state, now.anomaly, now.checkpoints, now.host,
+        )  # fmt: skip
+        if changed:
+            self.refresh_bindings()
+            self.show_hints()
+            self.notice_anomaly()
+
+    def draw(self, now: Snapshot) -> None:
+        if self.reader is None or not self.is_whole:
+            return
+        # Over SSH, while numbers stream in, half of the screen at a time: the line is what limits it.
+        in_turns = self.descent.terminal.ssh and now.state == "running"
+        self._turn = 1 - self._turn
+        if self._turn or not in_turns:
+            self.query_one(TopLine).show(now)
+        self.query_one(StatusLine).show(now)
+        layers = self.query_one(LayerTable)
+        layers.show(now)
+        if layers.on_screen != tuple(self.reader.trends):
+            self.reader.trends = layers.on_screen
+            self.reader.look_now()
+        self.query_one(RunLog).show(now)
+        top = self.app.screen
+        if top is self or isinstance(top, ModalScreen):
+            for at, chart in enumerate(chart for chart in self.deck.charts if chart.display):
+                if not in_turns or at % 2 == self._turn or not chart.data.lines:
+                    chart.keep_up(now.step, now.news)
+        elif isinstance(top, SideScreen) and top.is_on(self) and top.is_whole:
+            top.draw(now)
+
+    def on_screen_suspend(self) -> None:
+        """Another screen lies over this one. Under a dialog, or a screen on the same run, reading goes on."""
+        self.call_later(self._look_if_seen)
+
+    def on_screen_resume(self) -> None:
+        self._look_if_seen()
+        self.notice_anomaly()  # one may have come while a dialog was open
+
+    def _look_if_seen(self) -> None:
+        if self.reader is not None:
+            top = self.app.screen
+            seen = top is self or isinstance(top, ModalScreen) or (isinstance(top, SideScreen) and top.is_on(self))
+            self.reader.look(seen)
+
+    def say(self, notice: Notice) -> None:
+        if self.is_attached and self.query(StatusLine):
+            self.query_one(StatusLine).say(notice)
+            if self.reader is not None:
+                self.reader.look_now()
+
+    def rate_of_one(self) -> float | None:
+        plan = self.reader.camera.plan if self.reader is not None and self.reader.camera is not None else None
+        if plan is None or self.snapshot is None or not plan.hand:
+            return None
+        return plan.rate(self.snapshot.step) / plan.hand
+
+    def on_chart_changed(self, message: Chart.Changed) -> None:
+        """Charts beside each other show the same stretch, equally smooth."""
+        for chart in self.query(Chart):
+            if chart is not message.chart:
+                chart.x_mode = message.chart.x_mode
+                if chart.smooths and message.chart.smooths:
+                    chart.smoothing = message.chart.smoothing
+
+    def action_pictures(self) -> None:
+        from tui.screens.console.pictures import Pictures
+
+        self.app.push_screen(Pictures(self.folder, console=self))
+
+    def on_layer_table_opened(self, message: LayerTable.Opened) -> None:
+        from tui.screens.console.layer import Layer
+
+        self.app.push_screen(Layer(self, message.name))

@@ -1,0 +1,334 @@
+"""Steering a run by keys: which of them work in its present state, and what each asks of the worker.
+
+Why a key that steers does nothing now: what the user is told instead.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.screen import Screen
+
+from descent.common.errors import DescentError
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from engine.launch.options import Options
+from tui.base import Notice
+from tui.data import commander
+from tui.data.commander import Commander, Order
+from tui.data.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+class SteeredScreen(Screen[None]):
+    """A screen on a run that can be steered. The subclass shows `snapshot` and what `say` is told."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "pause, go on, resume", show=False, id="console.pause"),
+        Binding("full_stop", "one_step", "one step of a paused run", show=False, id="console.step"),
+        Binding("plus,equals_sign", "dial(1)", "a larger learning rate: × √2", show=False, id="console.faster"),
+        Binding("minus", "dial(-1)", "a smaller learning rate: ÷ √2", show=False, id="console.slower"),
+        Binding("e", "edit", "edit what can be changed live", show=False, id="console.edit"),
+        Binding("c", "save", "save a checkpoint now", show=False, id="console.save"),
+        Binding("v", "evaluate", "evaluate on the validation split now", show=False, id="console.evaluate"),
+        Binding("r", "rewind", "go back to a checkpoint", show=False, id="console.rewind"),
+        Binding("f", "fork", "fork: a new run from a checkpoint", show=False, id="console.fork"),
+        Binding("m", "more", "train for more epochs", show=False, id="console.more"),
+        Binding("x", "stop", "stop the run", show=False, id="console.stop"),
+        Binding("a", "anomaly", "what went wrong, and what to do", show=False, id="console.anomaly"),
+    ]
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self.folder = folder
+        self.snapshot: Snapshot | None = None
+        self.commander = Commander(Run(folder), self.say)
+        self._meant: str | None = None  # the state that was asked for, until a snapshot shows it
+        self._dial: float | None = None  # where the dial is turned to, until the worker's events say so
+        self._asked_about: int | None = None  # the step of the anomaly that was shown already
+
+    @property
+    def descent(self) -> "DescentApp":
+        return cast("DescentApp", self.app)
+
+    def say(self, notice: Notice) -> None:
+        """Show what becomes of a command."""
+        raise NotImplementedError
+
+    def say_of_other(self, text: str, trouble: bool) -> None:
+        """Something happened to another run."""
+        self.say(Notice(text, "trouble" if trouble else "", since=time.monotonic()))
+
+    def _refuse(self, error: Exception) -> None:
+        self.say(Notice(" ".join(str(error).split()), "trouble", since=time.monotonic()))
+
+    def rate_of_one(self) -> float | None:
+        """The learning rate of the next step with the dial at 1; None where it is not known."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.run_worker(self.commander.serve(), group="commander")
+
+    # --- what works now ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in STEERING or self._why_not(action) is None
+
+    def _why_not(self, action: str) -> str | None:
+        return why_not(action, self.snapshot, meant=self._meant, read_only=self.descent.read_only)
+
+    def on_key(self, event: Key) -> None:
+        """A key that steers, but not now: say why. What the focused pane does with it comes first."""
+        if event.key in self.active_bindings:
+            return
+        for binding in SteeredScreen.BINDINGS:
+            assert isinstance(binding, Binding)
+            keys = self.descent.settings.keys.get(binding.id or "", binding.key).split(",")
+            reason = self._why_not(binding.action.partition("(")[0])
+            if event.key in keys and reason is not None:
+                self.say(Notice(reason, "trouble", since=time.monotonic()))
+
+    def steering_hints(self) -> list[tuple[tuple[str, ...], str]]:
+        """Ids of bindings, and the label of what they do together; the most wanted first."""
+        state = self.snapshot.state if self.snapshot is not None else "starting"
+        space = {"running": "pause", "paused": "go on"}.get(state, "resume")
+        return [
+            (("console.anomaly",), "what happened"),
+            (("console.pause",), space),
+            (("console.step",), "step"),
+            (("console.faster", "console.slower"), "rate"),
+            (("console.edit",), "edit"),
+            (("console.stop",), "stop"),
+            (("console.detach",), "detach" if self.snapshot is not None and self.snapshot.is_alive else "leave"),
+            (("console.save",), "save"),
+            (("console.rewind",), "rewind"),
+            (("console.fork",), "fork"),
+            (("console.evaluate",), "eval"),
+            (("console.more",), "more"),
+        ]
+
+    # --- one for each key ---
+
+    def action_pause(self) -> None:
+        assert self.snapshot is not None
+        match self._meant or self.snapshot.state:
+            case "running":
+                self._mean("paused", commander.pause())
+            case "paused":
+                self._mean("running", commander.go_on())
+            case _:
+                self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
+
+    def _mean(self, state: str, order: Order) -> None:
+        """Ask for it; the same key then means the opposite at once, though the screen is a frame or two behind."""
+
+        def forget(_: str) -> None:
+            self._meant = None
+
+        self._meant, order.failed = state, forget
+        self.commander.give(order)
+
+    def settle(self) -> None:
+        """There is a new snapshot: what it shows is what holds, once it is what was asked for."""
+        now = self.snapshot.state if self.snapshot is not None else None
+        if now == self._meant or now not in ("running", "paused"):
+            self._meant = None
+
+    async def _ask_to_resume(self) -> None:
+        from tui.screens import starting
+
+        try:
+            allowed = await starting.agreed_to_run(self.descent, self.folder)
+        except DescentError as error:
+            self._refuse(error)
+            return
+        if allowed is not None:
+            self.commander.give(commander.revive(Options(data_root=self.descent.data_root, allow_code=allowed)))
+
+    def action_one_step(self) -> None:
+        if self.commander.is_waiting("step"):
+            return  # a key that repeats is not a queue of steps
+        order = commander.one_step()
+        order.kind = "step"
+        self.commander.give(order)
+
+    def action_dial(self, by: int) -> None:
+        assert self.snapshot is not None
+        in_force = float(self.snapshot.values.get("lr_scale", 1.0))
+        if self._dial is None or not self.commander.is_waiting("dial"):
+            self._dial = in_force
+        self._dial = commander.notch(self._dial, by)
+        self.commander.give(commander.turn_dial(self._dial, self.rate_of_one()))
+
+    def action_edit(self) -> None:
+        from tui.screens.console.dialogs import Edit
+
+        assert self.snapshot is not None
+
+        def apply(edits: dict[str, str], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+            self.commander.give(commander.change(edits, done, failed))
+
+        self.app.push_screen(Edit(self.snapshot.values, apply))
+
+    def action_save(self) -> None:
+        self.commander.give(commander.save())
+
+    def action_evaluate(self) -> None:
+        self.commander.give(commander.evaluate())
+
+    def action_more(self) -> None:
+        from tui.screens.dialogs import More
+
+        def chosen(amount: dict[str, int] | None) -> None:
+            if amount:
+                self.commander.give(commander.more(amount))
+
+        assert self.snapshot is not None
+        self.app.push_screen(More(self.snapshot), chosen)
+
+    def action_stop(self) -> None:
+        from tui.screens.dialogs import ask_to_stop
+
+        assert self.snapshot is not None
+        self.app.push_screen(ask_to_stop(self.snapshot), self._stop)
+
+    def _stop(self, how: str | None) -> None:
+        if how is not None:
+            self.commander.give(commander.stop(how))
+
+    def action_rewind(self) -> None:
+        self.run_worker(self._rewind(), group="dialog", exclusive=True)
+
+    async def _rewind(self) -> None:
+        from tui.screens.choices import Rewind, read_checkpoints
+
+        assert self.snapshot is not None
+        checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
+        step = self.snapshot.step
+        to = await self.app.push_screen_wait(Rewind([c for c in checkpoints if c.step <= step]))
+        if to is not None:
+            self.commander.give(commander.back(to))
+
+    def action_fork(self) -> None:
+        self.run_worker(self._fork(), group="dialog", exclusive=True)
+
+    async def _fork(self) -> None:
+        from tui.screens import starting
+        from tui.screens.choices import read_checkpoints
+        from tui.screens.console.dialogs import Fork
+
+        checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
+        begin = partial(starting.fork, self.descent, self.folder)
+        folder = await self.app.push_screen_wait(Fork(checkpoints, begin))
+        if folder is not None:
+            self.descent.open_run(folder)
+
+    # --- when something went wrong ---
+
+    def notice_anomaly(self) -> None:
+        """Ask what to do about one, once."""
+        anomaly = self.snapshot.anomaly if self.snapshot is not None else None
+        if anomaly is None:
+            self._asked_about = None
+        elif anomaly.collapse:
+            return  # it holds nothing up: the status line says it, for as long as it lasts
+        elif anomaly.step != self._asked_about and self.app.screen is self and not self.descent.read_only:
+            self.action_anomaly()
+
+    def action_anomaly(self) -> None:
+        from tui.screens.console.dialogs import ask_about
+
+        now = self.snapshot
+        if now is None or now.anomaly is None:
+            return
+        anomaly = now.anomaly
+        self._asked_about = anomaly.step
+
+        def chosen(what: str | None) -> None:
+            if what == "back" and anomaly.checkpoint is not None:
+                orders = commander.back_gently(anomaly.checkpoint, anomaly.factor, anomaly.member)
+                # Else it would take its first steps from there at the rate that broke it.
+                for order in orders if now.state == "paused" else [commander.pause(), *orders]:
+                    self.commander.give(order)
+            elif what == "fork" and anomaly.checkpoint is not None:
+                base = float(now.values.get("optimizer.lr") or 0.1)
+                self._begin_fork(anomaly.checkpoint, [f"optimizer.lr={base / 10:.4g}"])
+            elif what == "go on":
+                self.commander.give(commander.go_on())
+            elif what == "stop":
+                self.commander.give(commander.stop("discard"))
+
+        self.app.push_screen(ask_about(anomaly, now), chosen)
+
+    def _begin_fork(self, step: int, overrides: list[str]) -> None:
+        from tui.screens import starting
+
+        async def begin() -> None:
+            self.say(Notice("starting a new run", busy=True))
+            try:
+                folder = await starting.fork(self.descent, self.folder, step, overrides)
+            except (DescentError, OSError) as error:
+                self._refuse(error)
+            else:
+                if folder is not None:
+                    self.descent.open_run(folder)
+                else:
+                    self.say(Notice("no new run was started", since=time.monotonic()))
+
+        self.run_worker(begin(), group="dialog", exclusive=True)
+
+
+STEERING = (
+    "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly",
+)  # fmt: skip
+CAN_GO_ON = ("stopped", "failed", "lost")
+
+
+def why_not(action: str, now: Snapshot | None, *, meant: str | None = None, read_only: bool = False) -> str | None:
+    """The reason why one of STEERING can't work at this moment; None where it can.
+
+    meant: the state that was asked for, where `now` does not show it yet.
+    """
+    if read_only:
+        return "read-only: this console looks, and does not steer"
+    if now is None:
+        return "the run is still being read"
+    if now.is_gone:
+        return "the folder of this run is gone"
+    match action:
+        case "anomaly":
+            return None if now.anomaly is not None else "nothing has gone wrong"
+        case "fork":
+            return None if now.checkpoints else "there is no checkpoint to fork from yet"
+    return _not_trained(action, now) or _not_ready(action, now, meant or now.state)
+
+
+def _not_trained(action: str, now: Snapshot) -> str | None:
+    """Where no worker of this machine is training it."""
+    if now.state == "finished":
+        return "the run has finished" + (": fork it to train on" if now.checkpoints else "")
+    if now.state in CAN_GO_ON:
+        return None if action == "pause" else "the run has ended: resume it first"
+    if now.state == "starting":
+        return None if action == "stop" else "the run is still starting"
+    elsewhere = now.host not in (None, socket.gethostname())
+    return f"the run trains on {now.host}: steer it there" if elsewhere else None
+
+
+def _not_ready(action: str, now: Snapshot, state: str) -> str | None:
+    """Where the worker would answer that it can't."""
+    match action:
+        case "one_step" if state != "paused":
+            return "one step is for a paused run: pause it first"
+        case "evaluate" if not now.has_validation:
+            return "there is no validation split to evaluate on"
+        case "rewind" if not now.checkpoints:
+            return "there is no checkpoint to go back to yet"
+    return None

@@ -1,0 +1,190 @@
+"""A question with its answers, each on a key: shared by all screens.
+
+Training for longer than was planned.
+
+A text to be read: a hint, a solution. Any of enter, space and Escape closes it.
+
+How a run is to stop: after this step, at the end of the epoch, or without saving.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Markdown, Static
+
+from descent.common.stdio import lines
+from tui.data.snapshot import Snapshot
+from tui.data.translation import spoken
+from tui.numbers import count
+
+Value = TypeVar("Value")
+_NAMES = {"enter": "enter", "escape": "esc", "space": "space"}
+
+
+class Ask(ModalScreen[Value | None], Generic[Value]):
+    """Asks and is dismissed with the chosen value, or with None on Escape.
+
+    choices: (key, label, value) each; the key as Textual names it. title and text are shown as they are, never as
+    markup; text may have several lines.
+    """
+
+    def __init__(
+        self, title: str, text: str | Text, choices: Sequence[tuple[str, str, Value]], *, trouble: bool = False
+    ) -> None:
+        super().__init__(classes="-trouble" if trouble else None)
+        self._title, self._text, self._choices = title, text, tuple(choices)
+        self._highlighted = 0
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(id="ask", classes="dialog")
+        box.border_title = Text(spoken(self, lines(self._title).replace("\n", " ")))  # as Text: never markup
+        with box:
+            with VerticalScroll(id="ask-text", can_focus=False):
+                yield Static(self._shown(), markup=False)
+            yield Static(id="ask-choices", markup=False)
+
+    def on_mount(self) -> None:
+        self._show_choices()
+
+    def _shown(self) -> Text:
+        terminal = getattr(self.app, "terminal", None)
+        text = self._text if isinstance(self._text, Text) else Text(spoken(self, lines(self._text)))
+        return text if terminal is None or terminal.unicode else Text(terminal.plain(text.plain))
+
+    def _show_choices(self) -> None:
+        rows = Text()
+        width = max(len(_name(key)) for key, _, _ in self._choices)
+        for position, (key, label, _) in enumerate(self._choices):
+            chosen = position == self._highlighted
+            rows.append("\n" if position else "")
+            rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
+            rows.append(f"  {spoken(self, label)}", "bold" if chosen else "")
+        self.query_one("#ask-choices", Static).update(rows)
+
+    def on_key(self, event: events.Key) -> None:
+        """A choice's own key takes it; up, down and enter take the highlighted one."""
+        event.stop()
+        for key, _, value in self._choices:
+            if event.key == key or (event.character is not None and event.character == key):
+                self.dismiss(value)
+                return
+        match event.key:
+            case "escape":
+                self.dismiss(None)
+            case "up" | "left" | "shift+tab" | "down" | "right" | "tab":
+                step = -1 if event.key in ("up", "left", "shift+tab") else 1
+                self._highlighted = (self._highlighted + step) % len(self._choices)
+                self._show_choices()
+            case "enter":
+                self.dismiss(self._choices[self._highlighted][2])
+            case "pageup" | "pagedown":
+                scroll = self.query_one("#ask-text", VerticalScroll)
+                (scroll.scroll_page_up if event.key == "pageup" else scroll.scroll_page_down)()
+
+
+def _name(key: str) -> str:
+    return _NAMES.get(key, key)
+
+
+class More(ModalScreen[dict[str, int] | None]):
+    """Asks for epochs, or steps as "500 steps"; dismissed with {"epochs": n} or {"steps": n}, or None."""
+
+    CSS = """
+    More { align: center middle; background: $background 60%;
+        .dialog { width: 56; }
+        Input { border: none; height: 1; padding: 0 1; margin: 1 0; background: $background; }
+        .hint { color: $quiet; }
+        .problem { color: $trouble; height: auto; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back", show=False)]
+
+    def __init__(self, now: Snapshot) -> None:
+        super().__init__()
+        self._now = now
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = spoken(self, "train for longer")
+            ends = spoken(self, f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:")
+            yield Static(ends, markup=False)
+            yield Input("5", select_on_focus=True)
+            yield Static("", classes="problem", markup=False)
+            hint = spoken(self, "a number of epochs, or  500 steps;  esc leaves")
+            yield Static(hint, classes="hint", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        amount = amount_of(event.value)
+        if amount is None:
+            problem = spoken(self, "must be a whole number ≥ 1, or such as: 500 steps")
+            self.query_one(".problem", Static).update(problem)
+        else:
+            self.dismiss(amount)
+
+
+def amount_of(text: str) -> dict[str, int] | None:
+    """What "5", "5 epochs" or "500 steps" asks for; None where it is none of them."""
+    number, _, unit = text.strip().partition(" ")
+    unit = {"": "epochs", "epoch": "epochs", "step": "steps"}.get(unit.strip(), unit.strip())
+    if not number.isdigit() or not int(number) or unit not in ("epochs", "steps"):
+        return None
+    return {unit: int(number)}
+
+
+class Reading(ModalScreen[bool]):
+    """title: a line. text: Markdown. close: what enter is said to do. further: what h does, if anything.
+
+    Dismissed with whether more is wanted.
+    """
+
+    CSS = """
+    Reading { align: center middle; background: $background 60%;
+        .dialog { width: 84; max-width: 96%; }
+        VerticalScroll { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+        Markdown { background: transparent; margin: 0; padding: 0; }
+        .keys { color: $quiet; margin-top: 1; height: 1; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,space,q", "dismiss(False)", "close", show=False, id="reading.close"),
+        Binding("h", "further", "more", show=False, id="reading.further"),
+    ]
+
+    def __init__(self, title: str, text: str, close: str, *, further: str = "") -> None:
+        super().__init__()
+        self._title, self._text, self._close, self._further = title, text, close, further
+
+    def compose(self) -> ComposeResult:
+        terminal = getattr(self.app, "terminal", None)
+        text = lines(self._text) if terminal is None else terminal.plain(lines(self._text))
+        with Vertical(classes="dialog") as box:
+            box.border_title = Text(self._title)
+            with VerticalScroll():
+                yield Markdown(text, open_links=False)
+            more = f"   h {self._further}" if self._further else ""
+            yield Static(f"enter {self._close}{more}", classes="keys", markup=False)
+
+    def action_further(self) -> None:
+        if self._further:
+            self.dismiss(True)
+
+
+def ask_to_stop(now: Snapshot) -> Ask[str]:
+    """Dismissed with "now", "epoch" or "discard", or None."""
+    saved = f"The last checkpoint is of step {now.checkpoints[-1]:,}." if now.checkpoints else "No checkpoint yet."
+    return Ask(
+        f"stop {now.preset} {now.short_id}?",
+        f"It is at step {now.step:,}. {saved}\nA stopped run can go on later from its last checkpoint.",
+        [
+            ("s", "save now and stop", "now"),
+            ("e", "finish the epoch, save and stop", "epoch"),
+            ("d", "stop without saving", "discard"),
+            ("escape", "let it train", None),  # type: ignore[list-item]
+        ],
+    )

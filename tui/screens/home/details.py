@@ -1,0 +1,379 @@
+"""The pane beside the list: what the highlighted entry is.
+
+What is said of a preset, a run or a lab beside the list: lines of styled pieces, for the room there is.
+
+What descriptions are laid out of: a title, labelled rows, wrapped texts, a command line.
+"""
+
+import contextlib
+import shlex
+import socket
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from descent.common.errors import DescentError
+from descent.common.settings import flatten
+from descent.common.text import clean, show
+from engine.preset.listing import Entry
+from tui.data.labs import LabEntry
+from tui.data.runs import RunStatus
+from tui.data.words import stage_words
+from tui.numbers import STATE_STYLES, bars, curve, duration, percent, short_number, sign
+from tui.screens.home.rows import Item, ago
+from tui.widgets import lines
+from tui.widgets.lines import Line, Lines, Piece, fitted
+
+if TYPE_CHECKING:
+    from engine.preset.loading import Preset
+    from tui.app import DescentApp
+
+
+_SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")
+
+
+def command_of(item: RunStatus | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
+    """What a shell would do as this screen does: train a preset, look at a run or go on with it, take a lab's next
+    step."""
+    if isinstance(item, LabEntry):
+        return item.command
+    if isinstance(item, Entry):
+        sets = "".join(f" --set {shlex.quote(text)}" for text in overrides)
+        return f"descent run {shlex.quote(item.name)}{sets}"
+    return f"descent {'resume' if can_go_on(item) else 'attach'} {shlex.quote(item.folder.id)}"
+
+
+def can_go_on(run: RunStatus) -> bool:
+    """Whether there is something left to train."""
+    return run.state in ("stopped", "failed", "lost")
+
+
+# --- a preset ---
+
+
+def preset_lines(
+    entry: Entry, preset: "Preset | None", runs: Sequence[RunStatus], width: int, height: int, *, unicode: bool
+) -> list[Line]:
+    """entry's title, its sections in rows, its runs so far, its command, and its file as far as there is room."""
+    if entry.broken:
+        wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
+        return [
+            head(entry.name, "broken", width),
+            EMPTY,
+            *wrong,
+            EMPTY,
+            (Piece(f"file  {shown_path(entry.path)}"),),
+        ]
+    top = [head(entry.title or entry.name, "", width)]
+    if entry.reaches:
+        top.append((Piece("reaches ", "quiet"), Piece(fitted(entry.reaches, width - 8).rstrip(), "good")))
+    fields = [(name, _section(preset, name)) for name in _SECTIONS] if preset is not None else []
+    own = [run for run in runs if run.preset == entry.name]
+    parameters = _parameters(preset, own)
+    if parameters is not None:
+        fields.insert(2, ("", f"{parameters:,} parameters"))
+    if own:
+        fields.append(("your runs", _runs(own)))
+    if entry.origin != "shipped":
+        fields.append(("from", shown_path(entry.path)))
+    lines = [*top, EMPTY, *labelled(fields, width), EMPTY, command_line(command_of(entry), width)]
+    room = height - len(lines) - 2
+    if room >= 6:
+        lines += [EMPTY, *_file(entry.path, width, room + 1)]
+    return tight(lines, height)
+
+
+def _section(preset: "Preset", name: str) -> str:
+    """A section as its kind and the keys that its file gives."""
+    section: Any = getattr(preset, name)
+    if name == "train":
+        return _train(section)
+    given = sorted(section.model_fields_set - {"name"}, key=list(type(section).model_fields).index)
+    parts = [f"{_spaced(key)} {_value(getattr(section, key))}" for key in given]
+    return ", ".join([str(section.name), *parts])
+
+
+def _train(train: Any) -> str:
+    length = f"{train.epochs:,} epochs" if train.epochs is not None else f"{train.steps:,} steps"
+    size = "the whole set at once" if train.batch_size == "full" else f"batches of {train.batch_size}"
+    said = {"epochs", "steps", "batch_size"}
+    rest = sorted(train.model_fields_set - said, key=list(type(train).model_fields).index)
+    return ", ".join([length, size, *(f"{_spaced(key)} {_value(getattr(train, key))}" for key in rest)])
+
+
+def _spaced(key: str) -> str:
+    return key.rstrip("_").replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    """A setting as people write it: widths as 64-32, a place as -7, -2; a table as its keys."""
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case tuple() | list():
+            between = "-" if all(isinstance(part, int) for part in value) else ", "  # a minus is no hyphen
+            return between.join(_value(part) for part in value)
+        case str():
+            return clean(value)
+        case int() | float():
+            return f"{value:g}"
+    if hasattr(value, "model_fields_set"):
+        parts = [
+            key if getattr(value, key) is True else f"{_spaced(key)} {_value(getattr(value, key))}"
+            for key in type(value).model_fields
+            if key in value.model_fields_set
+        ]
+        return " and ".join(parts)
+    return show(value)
+
+
+def _parameters(preset: "Preset | None", runs: Sequence[RunStatus]) -> int | None:
+    """Of a run of the very same model and data; nothing is guessed."""
+    if preset is None:
+        return None
+    wanted = tomllib.loads(preset.to_toml())
+    for run in runs[:5]:
+        with contextlib.suppress(OSError, ValueError):
+            stored = tomllib.loads(run.folder.preset.read_text(encoding="utf-8"))
+            if run.parameters and all(stored.get(key) == wanted.get(key) for key in ("data", "model")):
+                return run.parameters
+    return None
+
+
+def _runs(runs: Sequence[RunStatus]) -> str:
+    """How many there are, and the best of them on the test split."""
+    text = f"{len(runs)}"
+    tested = [run.last("test") for run in runs]
+    best = max((accuracy for _, accuracy in filter(None, tested) if accuracy is not None), default=None)
+    return f"{text}, the best {percent(best)} on test" if best is not None else text
+
+
+def _file(path: Path, width: int, most: int) -> list[Line]:
+    """The preset's file, comments and section names apart; at most so many lines."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    rows = [row for row in text.splitlines() if not row.startswith("#:schema")]
+    lines: list[Line] = [(Piece(f"── {clean(path.name)} ".ljust(width, "─"), "quiet"),)]
+    for row in rows:
+        style = "quiet" if row.startswith("#") else "strong" if row.startswith("[") else ""
+        lines += [(Piece(part, style),) for part in wrapped(row, width) or [""]]
+    return lines if len(lines) <= most else [*lines[: most - 1], (Piece("…", "quiet"),)]
+
+
+# --- a run ---
+
+
+def run_lines(
+    run: RunStatus, preset: "Preset | None", width: int, height: int, *, unicode: bool, now: float
+) -> list[Line]:
+    """A run's state, curve, results and settings that differ from `preset`, which it was started from."""
+    title = run.name + (f" {run.letters}" if run.letters else "")
+    when = " at start: x clears it away" if run.failed_at_start else ""
+    state = Piece(f"{sign(run.state, unicode=unicode)} {run.state}{when}", STATE_STYLES.get(run.state, ""))
+    lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
+    if run.problem or (run.reason and not run.alive):
+        lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
+    if run.problem:
+        return [*lines, EMPTY, *labelled([("folder", shown_path(run.folder.path))], width)]
+    lines += [EMPTY, *labelled(_run_fields(run, now), width)]
+    changed = _changed(run, preset)
+    if changed:
+        lines += labelled([("changed", changed)], width)
+    tail: list[Line] = [
+        *labelled([("folder", shown_path(run.folder.path))], width),
+        EMPTY,
+        command_line(command_of(run), width),
+    ]
+    room = height - len(lines) - len(tail) - 2
+    if len(run.loss) > 1 and room >= 1:
+        rows = min(7, max(1, room))
+        label = Piece(fitted("loss", LABEL), "quiet")
+        blank = Piece(" " * LABEL)
+        across = min(48, width - LABEL)
+        drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows, unicode=False)
+        low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
+        lines += [EMPTY] if rows > 1 else []
+        lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
+        lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
+    return tight([*lines, *tail], height)
+
+
+def _where(run: RunStatus) -> str:
+    parts = []
+    if run.alive and run.host and run.host != socket.gethostname():
+        parts.append(f"on {clean(run.host)}")
+    if run.state == "starting" and run.stage:
+        parts.append(stage_words(run.stage))
+    if run.alive and run.total:
+        parts.append(percent(run.share))
+    return "".join(f"  {part}" for part in parts)
+
+
+Field = tuple[str, str]
+
+
+def _run_fields(run: RunStatus, now: float) -> list[Field]:
+    step = f"{run.step:,}" + (f" of {run.total:,}" if run.total else "")
+    if run.epoch is not None:
+        step += f", epoch {run.epoch:,.1f}" if run.epoch < 10 else f", epoch {run.epoch:,.0f}"
+    fields = [("step", step)]
+    for split, label in (("validation", "validation"), ("test", "test")):
+        reached = run.last(split)
+        if reached is not None:
+            loss, accuracy = reached
+            parts = [percent(accuracy)] if accuracy is not None else []
+            fields.append((label, ", ".join([*parts, f"loss {short_number(loss)}"])))
+    if run.last_loss is not None:
+        fields.append(("train", f"loss {short_number(run.last_loss)} (last steps)"))
+    fields.append(("started", _when(run.started, now)))
+    if run.seconds:
+        fields.append(("trained for", _time(run.seconds)))
+    if run.device:
+        fields.append(("device", run.device))
+    if run.parameters is not None:
+        fields.append(("parameters", f"{run.parameters:,}"))
+    return fields
+
+
+def _time(seconds: float) -> str:
+    return f"{short_number(seconds)} s" if seconds < 60 else duration(seconds)
+
+
+def _when(moment: float | None, now: float) -> str:
+    if moment is None:
+        return ""
+    local = time.localtime(moment)
+    today = time.localtime(now)[:3] == local[:3]
+    return f"{time.strftime('%H:%M' if today else '%Y-%m-%d %H:%M', local)}, {ago(now - moment)}"
+
+
+def _changed(run: RunStatus, preset: "Preset | None") -> str:
+    """The settings that differ from those of the preset that the run was started from."""
+    if preset is None:
+        return ""
+    try:
+        stored = tomllib.loads(run.folder.preset.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    before, after = flatten(tomllib.loads(preset.to_toml())), flatten(stored)
+    if "on_nan" not in preset.train.model_fields_set and after.get("train.on_nan") == "pause":
+        after.pop("train.on_nan")  # by the console, which is there to ask
+    return ", ".join(f"{key} {show(value)}" for key, value in after.items() if before.get(key) != value)
+
+
+# --- a lab ---
+
+
+def lab_lines(entry: LabEntry, width: int, height: int) -> list[Line]:
+    """What a lab is about, how far its learner is, and what comes next."""
+    if entry.broken:
+        wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
+        return tight(
+            [head(entry.id, "broken", width), EMPTY, *wrong, EMPTY, command_line(entry.command, width)], height
+        )
+    about = [(Piece(text),) for text in wrapped(entry.about, width)]
+    facts = labelled(entry.facts, width)
+    lines = [head(entry.title, "", width), *about, EMPTY, *facts, EMPTY, command_line(entry.command, width)]
+    return tight(lines, height)
+
+
+LABEL = 12  # cells of the labels' column
+EMPTY: Line = ()
+
+
+def shown_path(path: Path) -> str:
+    """As people write it: from the current folder, or from their own."""
+    with contextlib.suppress(ValueError, OSError):
+        return clean(str(path.relative_to(Path.cwd().resolve())))
+    with contextlib.suppress(ValueError, RuntimeError):
+        return clean(f"~/{path.relative_to(Path.home())}")
+    return clean(str(path))
+
+
+def head(title: str, note: str, width: int) -> Line:
+    """A title, and what is wrong with it."""
+    shown = fitted(clean(title), min(width, cell_len(clean(title))))
+    return (Piece(shown, "strong"), Piece(f"  {note}" if note else "", "trouble"))
+
+
+def labelled(fields: Sequence[Field], width: int) -> list[Line]:
+    """Labels in one column, values in the other, wrapped below themselves."""
+    rows: list[Line] = []
+    for label, value in fields:
+        for position, part in enumerate(wrapped(value, width - LABEL) or [""]):
+            rows.append((Piece(fitted("" if position else label, LABEL), "quiet"), Piece(part)))
+    return rows
+
+
+def command_line(command: str, width: int) -> Line:
+    """A shell's line, cut where it is too long: it is there to be copied."""
+    return (Piece("$ ", "quiet"), Piece(fitted(command, width - 2).rstrip(), "key"))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, each folded between words to at most `width` cells."""
+    return [part for row in text.splitlines() for part in lines.wrapped(clean(row), max(8, width))]
+
+
+def tight(whole: list[Line], height: int) -> list[Line]:
+    """Without its empty lines where they would push text out; the last line, the command, always stays."""
+    if len(whole) <= height:
+        return whole
+    kept = [line for line in whole if line != EMPTY]
+    return kept if len(kept) <= height else [*kept[: height - 1], kept[-1]]
+
+
+class Details(Lines):
+    """Shows one entry of the list; nothing for what is none."""
+
+    app: "DescentApp"
+    DEFAULT_CSS = "Details { width: 1fr; height: 1fr; padding: 0 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="details")
+        self._item: Item = None
+        self._runs: Sequence[RunStatus] = ()
+        self._by_name: dict[str, Entry] = {}
+        self._loaded: dict[Entry, Preset | None] = {}
+
+    def show(self, item: Item, runs: Sequence[RunStatus], presets: Sequence[Entry] | None) -> None:
+        """item: the entry. runs, presets: all of them, for what they say of each other; None while still unread."""
+        self._item, self._runs = item, runs
+        self._by_name = {entry.name: entry for entry in presets or ()}
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        unicode = self.app.terminal.unicode
+        match self._item:
+            case Entry():
+                return preset_lines(self._item, self._preset(self._item), self._runs, width, height, unicode=unicode)
+            case RunStatus():
+                entry = self._by_name.get(self._item.preset)
+                preset = self._preset(entry) if entry is not None else None
+                return run_lines(self._item, preset, width, height, unicode=unicode, now=self.app.clock())
+            case LabEntry():
+                return lab_lines(self._item, width, height)
+        return ()
+
+    def _preset(self, entry: Entry) -> "Preset | None":
+        """The preset of an entry, read once. The schema is loaded by then, and this takes a millisecond."""
+        if entry.broken:
+            return None
+        if entry not in self._loaded:
+            from engine.preset.loading import load_preset
+
+            try:
+                self._loaded[entry] = load_preset(entry.path)
+            except DescentError:  # it was good a moment ago; the next reading of the presets says what is wrong
+                self._loaded[entry] = None
+        return self._loaded[entry]
+
+    def forget(self) -> None:
+        """The presets' files may have changed."""
+        self._loaded.clear()

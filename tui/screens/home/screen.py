@@ -1,0 +1,332 @@
+"""Home's keys: which of them work for the highlighted entry, and what the bottom line calls them.
+
+Home: every run, every lab and every preset, what the highlighted one is, and what can be done with it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+
+from descent.run.folder import RunFolder
+from engine.preset import listing
+from engine.preset.listing import Entry
+from tui.data import labs
+from tui.data.labs import FilesRead, LabEntry, Labs
+from tui.data.runs import RunStatus
+from tui.screens.dialogs import Ask
+from tui.screens.home import rows
+from tui.screens.home.details import Details, can_go_on, command_of
+from tui.screens.home.list import Listing
+from tui.screens.home.rows import Find, More
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.top_line import Title
+
+if TYPE_CHECKING:
+    from tui.app import DescentApp
+
+
+Chosen = RunStatus | Entry | LabEntry | More | None
+# What each action needs; an action that is not here always works.
+WORKS: dict[str, Callable[[Chosen], bool]] = {
+    "find": lambda chosen: True,
+    "choose": lambda chosen: chosen is not None,
+    "edit": lambda chosen: isinstance(chosen, Entry) and not chosen.broken,
+    "copy": lambda chosen: isinstance(chosen, Entry | RunStatus | LabEntry),
+    "go_on": lambda chosen: isinstance(chosen, RunStatus) and can_go_on(chosen),
+    "mark": lambda chosen: isinstance(chosen, RunStatus),
+    "compare": lambda chosen: isinstance(chosen, RunStatus),
+    "delete": lambda chosen: isinstance(chosen, RunStatus) and not chosen.alive,
+}
+STEERS = ("edit", "go_on", "delete")
+
+
+def key_labels(chosen: Chosen, marked: int) -> dict[str, str]:
+    """A word for each action, the most wanted first. marked: runs that are marked to be compared."""
+    found = {"choose": "start" if isinstance(chosen, Entry) else "show" if isinstance(chosen, More) else "open"}
+    found |= {"find": "find", "edit": "edit first", "copy": "copy command", "go_on": "go on"}
+    found |= {
+        "compare": f"compare {marked}" if marked > 1 else "compare",
+        "delete": "clear away" if _is_empty(chosen) else "delete",
+    }
+    return found | {"app.settings": "settings", "app.help": "help", "mark": "mark", "app.quit": "quit"}
+
+
+def _is_empty(chosen: Chosen) -> bool:
+    return isinstance(chosen, RunStatus) and chosen.failed_at_start
+
+
+def source_of(entry: Entry) -> str:
+    """How the engine finds it: a path cannot be taken for another preset's name."""
+    return str(entry.path)
+
+
+class Home(Screen[None]):
+    """Lists runs, labs and presets; Enter opens a run or a lab, or starts a preset."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Start the preset, or open the run or the lab", id="home.choose"),
+        # First of all keys: what is typed fast, or pasted, behind it must not reach the list.
+        Binding("slash,f", "find", "Find as you type", key_display="/", priority=True, id="home.find"),
+        Binding("e", "edit", "Change settings, then start", id="home.edit"),
+        Binding("y", "copy", "Copy the command line", id="home.copy"),
+        Binding("r", "go_on", "Go on with a run that was stopped, failed or lost", id="home.go-on"),
+        Binding("space", "mark", "Mark a run, to compare it", id="home.mark"),
+        Binding("o", "compare", "Compare the marked runs, or this one with others", id="home.compare"),
+        Binding("x,delete", "delete", "Delete an ended run", key_display="x", id="home.delete"),
+        Binding("s", "app.settings", "Settings", id="home.settings"),
+        Binding("q", "app.quit", "Quit; training goes on", id="home.quit"),
+        Binding("escape", "clear", "Show all again", show=False, id="home.clear"),
+        Binding("f5", "read", "Read everything anew", show=False, id="home.read"),
+    ]
+    app: "DescentApp"
+
+    def __init__(self) -> None:
+        super().__init__(id="home")
+        self._runs: Sequence[RunStatus] | None = None
+        self._presets: list[Entry] | None = None
+        self._labs: Labs | None = None
+        self._in_full: set[str] = set()  # "runs", "labs": all of them are listed
+        self._reading = False
+
+    def compose(self) -> ComposeResult:
+        yield Title()
+        with Horizontal(id="find-line"):
+            yield Find(placeholder="/ to find a run, a lab or a preset", id="find", select_on_focus=False)
+        with Vertical(id="home-body"):
+            yield Listing()
+            yield Details()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.query_one(Find).cursor_blink = False
+        self.query_one(Listing).focus()
+        self._show_title()
+        self.set_interval(30, self._grow_older)
+        # After the first frame: pydantic takes a third of a second to load.
+        self.call_after_refresh(self.action_read)
+
+    def on_screen_resume(self) -> None:
+        self.app.watch_all_runs(True)
+        self.show_runs(self.app.runs)
+        if self._presets is not None:
+            self.action_read()
+
+    def on_screen_suspend(self) -> None:
+        if not isinstance(self.app.screen, Ask):
+            self.app.watch_all_runs(False)
+
+    def _grow_older(self) -> None:
+        if self.is_current:
+            self.query_one(Listing).refresh()  # it says how long ago runs have ended
+
+    # --- what is listed ---
+
+    def show_runs(self, runs: Sequence[RunStatus] | None) -> None:
+        """List these runs; None while they are still being read."""
+        self._runs = runs
+        if self._is_whole:
+            self._show_title()
+            self._show_list()
+
+    def action_read(self) -> None:
+        """Read the presets again, in a thread: their files may lie on a slow disk."""
+        self.app.look_now()
+        if not self._reading:
+            self._reading = True
+            threading.Thread(target=self._read, args=(self.app.language,), name="presets", daemon=True).start()
+
+    def _read(self, language: str | None) -> None:
+        # Told of at once: a list that grew under the cursor would have Enter start what was not seen.
+        self.post_message(FilesRead(listing.presets(), labs.read(language)))
+
+    @on(FilesRead)
+    def _take_files(self, message: FilesRead) -> None:
+        self._reading = False
+        for details in self.query(Details):
+            details.forget()
+        for text in message.labs.said:
+            if self._labs is None or text not in self._labs.said:
+                self.app.tell(text, trouble=True, seconds=15)
+        self._presets, self._labs = message.presets, message.labs
+        self._show_list()
+
+    def _show_list(self, *, anew: bool = False) -> None:
+        if not self._is_whole:
+            return
+        listing = self.query_one(Listing)
+        most = {"runs": max(3, self.size.height // 6), "labs": max(4, 3 * self.size.height // 10)}
+        typed = self.query_one(Find).value
+        found = rows.Found(self._runs, self._labs, self._presets)
+        items = rows.listed(found, typed, {what: n for what, n in most.items() if what not in self._in_full})
+        listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        if not self._is_whole:
+            return
+        self.query_one(Details).show(self.query_one(Listing).chosen, self._runs or (), self._presets)
+        self._show_keys()
+
+    def _show_title(self) -> None:
+        for title in self.query(Title):
+            title.right = rows.title(self._runs, read_only=self.app.read_only)
+            title.show_lines()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_list)
+
+    # --- keys ---
+
+    def _show_keys(self) -> None:
+        if not self._is_whole:
+            return
+        keys = self.query_one(KeyLine)
+        if self.query_one(Find).has_focus:
+            arrows = "↑↓" if self.app.terminal.unicode else "up down"
+            keys.show([Hint("enter", "to the list", ""), Hint(arrows, "move", ""), Hint("esc", "show all", "leave")])
+            return
+        keys.show(self._hints())
+
+    def _hints(self) -> list[Hint]:
+        labels = key_labels(self._chosen, len(self._marked))
+        keys = {
+            binding.action.removeprefix("screen."): self.app.get_key_display(binding)
+            for _, binding, enabled, _ in reversed(self.active_bindings.values())
+            if enabled and not binding.key.startswith("ctrl")
+        }
+        keys.setdefault("app.help", keys.get("help", "?"))
+        return [Hint(keys[action], label, action) for action, label in labels.items() if action in keys]
+
+    @property
+    def _marked(self) -> list[RunFolder]:
+        """The runs that are marked and still there, in the order of the list."""
+        marked = self.query_one(Listing).marked
+        return [run.folder for run in self._runs or () if run.folder.path in marked]
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all its parts are there: runs may be seen before they are, or when some are gone already."""
+        return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
+
+    @property
+    def _chosen(self) -> Chosen:
+        chosen = self.query_one(Listing).chosen
+        return chosen if isinstance(chosen, RunStatus | Entry | LabEntry | More) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what works for the highlighted entry, and is not meant for the line that is typed into."""
+        works = WORKS.get(action)
+        if works is None or not self._is_whole:
+            return True
+        if self.query_one(Find).has_focus:
+            return action == "choose"
+        return works(self._chosen) and not (action in STEERS and self.app.read_only)
+
+    @on(Listing.Highlighted)
+    def _highlight(self) -> None:
+        self._show_details()
+        self.refresh_bindings()
+
+    @on(Listing.Chosen)
+    def action_choose(self) -> None:
+        match self._chosen:
+            case More(of=what):
+                self._in_full.add(what)
+                self._show_list()
+            case RunStatus() as run:
+                self.app.open_run(run.folder)
+            case LabEntry(broken="") as lab:
+                self.app.open_lab(lab.id)
+            case Entry(broken="") as entry:
+                self.app.start(source_of(entry))
+            case Entry() | LabEntry() as broken:
+                self.app.tell(broken.broken, trouble=True)
+
+    def action_find(self) -> None:
+        find = self.query_one(Find)
+        self.set_focus(find)  # at once; Widget.focus would wait its turn
+        find.value = ""  # the word of before: what is typed behind it would find nothing
+
+    def action_leave(self) -> None:
+        self.query_one(Find).action_leave()
+
+    def on_descendant_focus(self) -> None:
+        self._show_keys()
+
+    def action_clear(self) -> None:
+        find = self.query_one(Find)
+        self._in_full.clear()
+        if find.value:
+            find.value = ""
+        else:
+            self._show_list()
+
+    @on(Find.Changed)
+    def _narrow(self) -> None:
+        self._show_list(anew=True)
+
+    @on(Find.Left)
+    def _leave_find(self) -> None:
+        self.query_one(Listing).focus()
+
+    @on(Find.Moved)
+    def _move(self, message: Find.Moved) -> None:
+        listing = self.query_one(Listing)
+        match message.key:
+            case "enter":
+                self.set_focus(listing)  # a second one starts what it shows: nothing is started unseen
+            case "up" | "down":
+                listing.move(-1 if message.key == "up" else 1)
+            case _:
+                listing.action_page(-1 if message.key == "pageup" else 1)
+
+    def action_copy(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Entry | RunStatus | LabEntry):
+            command = command_of(chosen)
+            self.app.copy_to_clipboard(command)
+            self.app.tell(f"copied: {command}", seconds=3)
+
+    def action_edit(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, Entry):
+            from tui.screens.overrides import Overrides
+
+            source = source_of(chosen)
+
+            def start(overrides: list[str] | None) -> None:
+                if overrides is not None:
+                    self.app.start(source, overrides)
+
+            self.app.push_screen(Overrides(chosen.name, source), start)
+
+    def action_go_on(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, RunStatus):
+            from tui.screens import starting
+
+            self.run_worker(starting.go_on(self.app, chosen.folder))
+
+    def action_mark(self) -> None:
+        self.query_one(Listing).mark()
+        self._show_keys()
+
+    def action_compare(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, RunStatus):
+            from tui.screens import starting
+
+            self.run_worker(starting.compare(self.app, self._marked or [chosen.folder]), exclusive=True)
+
+    def action_delete(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, RunStatus) and not chosen.alive:
+            from tui.screens import starting
+
+            self.run_worker(starting.delete(self.app, chosen.folder))

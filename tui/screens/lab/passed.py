@@ -1,0 +1,162 @@
+"""After a pass: what was predicted and what came out, the reference curve, and why. It waits for the learner."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Markdown
+
+from descent.common.errors import DescentError
+from descent.common.stdio import lines
+from descent.common.text import clean
+from engine.labs import flow, progress
+from engine.labs.messages import say
+from tui.data.labs import LabStatus
+from tui.data.translation import word
+from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import reference
+from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.lab_guide import answer_in_words
+from tui.widgets.lines import Line as Row
+from tui.widgets.lines import Lines, Piece, cut, wrapped
+from tui.widgets.top_line import LabLine
+
+
+class Compared(Lines):
+    """A line for each prediction: what was said, what it was."""
+
+    DEFAULT_CSS = """
+    Compared { height: auto; padding: 0 1; margin-bottom: 1; }
+    """
+    standing: LabStatus | None = None
+
+    def show(self, standing: LabStatus) -> None:
+        self.standing = standing
+        self.styles.height = len(self._rows(standing, self.content_size.width or 40))
+        self.show_lines()
+
+    def on_resize(self) -> None:
+        if self.standing is not None:
+            self.show(self.standing)  # other breaks, another height
+
+    def lines(self, width: int, height: int) -> list[Row]:
+        return [cut(row, width) for row in self._rows(self.standing, width)] if self.standing is not None else []
+
+    def _rows(self, standing: LabStatus, width: int) -> list[Row]:
+        language, results = standing.language, standing.results
+        width = max(20, width)
+        rows: list[Row] = [(Piece(word("prediction and result", language), "strong"),)]
+        for question in standing.lab.model.predictions:
+            texts = {choice.id: clean(choice.text.of(language)) for choice in question.choices}
+            said = answer_in_words(standing.record.predictions.get(question.id), texts, question.unit)
+            rows += [(Piece(line, "quiet"),) for line in wrapped(clean(question.text.of(language)), width)]
+            rows += [(Piece(f"  {line}"),) for line in wrapped(word("yours", language, value=said), width - 2)]
+            result = results.get(question.id)
+            if result is not None:
+                came = word("came", language, value=answer_in_words(result, texts, question.unit))
+                rows += [(Piece(f"  {line}", "good"),) for line in wrapped(came, width - 2)]
+        return rows
+
+
+class Passed(Screen[bool]):
+    """Dismissed with True to go on to the next lab, False to stay."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012 - Textual's own
+    # Narrow, all of it is one column that scrolls; else the text scrolls beside the rest.
+    CSS = """
+    Passed #passed-body { height: 1fr; layout: horizontal; overflow-y: hidden; scrollbar-size-vertical: 1; }
+    Passed #passed-text { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    Passed Markdown { background: transparent; padding: 0; margin: 0; }
+    Passed #passed-side { width: 1fr; }
+    Passed Chart { height: 1fr; max-height: 24; }
+    Passed Chart.-nothing, Passed Compared.-nothing { display: none; }
+    Passed.-narrow #passed-body { layout: vertical; overflow-y: auto; }
+    Passed.-narrow #passed-side, Passed.-narrow #passed-text { height: auto; }
+    Passed.-narrow Chart { height: 12; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "leave(True)", "the next lab", show=False, id="passed.next"),
+        Binding("escape,q", "leave(False)", "back to this lab", show=False, id="passed.back"),
+        Binding("s", "solution", "the reference solution", show=False, id="passed.solution"),
+        Binding("pageup", "page(-1)", "scroll up", show=False, id="passed.up"),
+        Binding("pagedown", "page(1)", "scroll down", show=False, id="passed.down"),
+    ]
+
+    def __init__(self, standing: LabStatus) -> None:
+        super().__init__()
+        self._standing = standing
+
+    def compose(self) -> ComposeResult:
+        yield LabLine()
+        with VerticalScroll(id="passed-body"):
+            with Vertical(id="passed-side"):
+                yield Compared()
+                yield Chart("", id="reference")
+            with VerticalScroll(id="passed-text"):
+                yield Markdown(self._explanation(), open_links=False)
+        yield KeyLine()
+
+    def _explanation(self) -> str:
+        terminal = getattr(self.app, "terminal", None)
+        standing = self._standing
+        title = word("pass title", standing.language, title=standing.title)
+        text = lines(f"## {title}\n\n{standing.lab.text('explanation', standing.language)}")
+        return text if terminal is None else str(terminal.plain(text))
+
+    def on_mount(self) -> None:
+        standing, language = self._standing, self._standing.language
+        self.query_one(LabLine).show(standing)
+        compared = self.query_one(Compared)
+        compared.set_class(not standing.lab.model.predictions, "-nothing")
+        self.call_after_refresh(compared.show, standing)  # its width is known then
+        data, title = reference(standing)
+        chart = self.query_one(Chart)
+        chart.set_class(not data.lines, "-nothing")
+        chart.title, chart.log_y = title, title.startswith("loss")
+        chart.source = lambda dots, zoom: data
+        chart.refresh_data()
+        self.query_one(KeyLine).show(
+            [
+                Hint("enter", word("next lab", language), "leave(True)"),
+                Hint("s", word("solution", language), "solution"),
+                Hint("pgdn", word("scroll", language), "page(1)"),
+                Hint("esc", word("back", language), "leave(False)"),
+            ]
+        )
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._focus_what_scrolls)
+
+    def _focus_what_scrolls(self) -> None:
+        """So that the arrows scroll it."""
+        self._scrolling.focus(scroll_visible=False)
+
+    @property
+    def _scrolling(self) -> VerticalScroll:
+        body = "#passed-body" if self.has_class("-narrow") else "#passed-text"
+        return self.query_one(body, VerticalScroll)
+
+    def action_page(self, by: int) -> None:
+        (self._scrolling.scroll_page_down if by > 0 else self._scrolling.scroll_page_up)(animate=False)
+
+    def action_leave(self, go_on: bool) -> None:
+        if not getattr(self.app, "read_only", False):
+            progress.read(self._standing.lab.id)
+        self.dismiss(go_on)
+
+    def action_solution(self) -> None:
+        from tui.screens.dialogs import Reading
+
+        language = self._standing.language
+        try:
+            solution = flow.solution(self._standing.lab, language=language)
+        except DescentError as error:
+            self.app.notify(str(error), markup=False)
+            return
+        changes = "\n".join(f"- `{change}`" for change in solution.set)
+        code = self._standing.lab.solution_code
+        source = f"```python\n{code.read_text(encoding='utf-8')}\n```" if code is not None else ""
+        text = "\n\n".join(part for part in (changes, solution.text.of(language), source) if part)
+        self.app.push_screen(Reading(say("solution", language), text, word("close", language)))

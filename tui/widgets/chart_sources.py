@@ -1,0 +1,196 @@
+"""The charts of a console: what each shows, taken from the run that the reader follows.
+
+A lab's goals in the charts of its run: each threshold a dashed line, with the current value beside it.
+
+The reference solution's curve, and that of the learner's graded run, for the screen after a pass.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.common.i18n import Language
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
+from descent.run.metrics import Metrics
+from engine.labs import grading
+from engine.labs.format import Check
+from tui.data.labs import LabStatus
+from tui.data.reader import Reader, schedule_of
+from tui.data.translation import word
+from tui.numbers import number
+from tui.plot import curves
+from tui.plot.chart_data import NOTHING, ChartData, Line
+from tui.plot.legend import described, latest
+
+if TYPE_CHECKING:
+    from tui.widgets.chart import Chart
+
+
+Zoom = tuple[float, float] | None
+Source = Callable[[int, Zoom], ChartData]
+Draw = Callable[[Follower, "Chart", int, Zoom], ChartData]
+
+
+class Panes:
+    """Sources for charts. One that can't be drawn at once, because the reader is at work, stays as it was."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._draw: dict[str, Draw] = {
+            "loss": self._loss,
+            "accuracy": self._accuracy,
+            "rate": self._rate,
+            "gradient": self._gradient,
+            "throughput": lambda f, c, dots, zoom: curves.throughput_curve(f, dots, zoom, c.smoothing, c.x_mode),
+        }
+
+    def source(self, name: str, chart: "Chart") -> Source:
+        """name: loss, accuracy, rate, gradient or throughput."""
+        return self._held(chart, self._draw[name])
+
+    def want(self, columns: Sequence[str]) -> None:
+        """Read several columns in one pass over the past, where they are to be drawn together."""
+        with self._reader.looking() as follower:
+            if follower is not None:
+                follower.want(columns, self._reader.who)
+
+    def column(self, column: str, chart: "Chart") -> Source:
+        """Any column of the rows."""
+
+        def draw(follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+            return curves.column_curve(
+                follower, column, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member
+            )
+
+        return self._held(chart, draw)
+
+    def _held(self, chart: "Chart", draw: Draw) -> Source:
+        latest = [NOTHING]
+
+        def source(dots: int, zoom: Zoom) -> ChartData:
+            with self._reader.looking() as follower:
+                if follower is not None:
+                    latest[0] = draw(follower, chart, dots, zoom)
+            return latest[0]
+
+        return source
+
+    def _loss(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+        return curves.loss_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, picked=self._reader.member)
+
+    def _accuracy(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+        return curves.accuracy_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, picked=self._reader.member)
+
+    def _gradient(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+        return curves.grad_norm_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member)
+
+    def _rate(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+        camera = self._reader.camera
+        plan = camera.plan if camera is not None else None
+        data = curves.rate_curve(follower, dots, zoom, chart.x_mode, plan, self._reader.member)
+        schedule = schedule_of(camera.preset if camera is not None else {})
+        return data if data.note else dataclasses.replace(data, note=described(plan, schedule))
+
+
+PANES = {"loss": "loss", "accuracy": "accuracy", "grad_norm": "gradient", "lr": "rate"}
+
+
+def goals(checks: tuple[Check, ...]) -> dict[str, Check]:
+    """The first check that has a goal in each pane, by the pane's name."""
+    found: dict[str, Check] = {}
+    for check in checks:
+        if check.goal is not None and height(check) is not None:
+            found.setdefault(PANES[check.goal.chart], check)
+    return found
+
+
+def height(check: Check) -> float | None:
+    """Where the line is drawn, in the chart's own unit; None where the threshold is an expression."""
+    limit = check.least if check.least is not None else check.most
+    if check.goal is None or not isinstance(limit, int | float):
+        return None
+    return 100 * limit if check.goal.chart == "accuracy" else float(limit)
+
+
+def with_goal(source: Source, check: Check, language: Language) -> Source:
+    """The source's data with the check's goal drawn in."""
+    goal = height(check)
+    assert goal is not None
+    assert check.goal is not None
+    series = check.goal.series
+
+    def drawn(dots: int, zoom: Zoom) -> ChartData:
+        data = source(dots, zoom)
+        now = next((latest(line) for line in data.lines if line.name and _is(line.style, series)), None)
+        if now is None or not math.isfinite(now):
+            said = word("goal", language, value=number(goal))
+        else:
+            said = word("goal now", language, value=number(goal), now=number(now))
+        return dataclasses.replace(data, goal=goal, note=" · ".join(filter(None, [said, data.note])))
+
+    return drawn
+
+
+def _is(style: str, series: str) -> bool:
+    return style == series or (series == "train" and style == "member")
+
+
+Floats = NDArray[np.float64]
+
+
+def reference(standing: LabStatus) -> tuple[ChartData, str]:
+    """The reference solution's curve with the band of its seeds, and the graded run's own over it; its title."""
+    path = standing.lab.folder / "reference.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        steps = np.asarray(known["step"], float)
+        low, mean, high = (np.asarray(known[key], float) for key in ("low", "mean", "high"))
+        chart, series = str(known["chart"]), str(known["series"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return NOTHING, ""
+    scale = 100.0 if chart == "accuracy" else 1.0
+    language = standing.language
+    found = [Line("", steps, low * scale, high * scale, "band")]
+    own = _own(standing, chart, series)
+    style = "planned" if own is None else "train"  # what stands alone has a name only where it was planned
+    found.append(Line(word("reference", language), steps, mean * scale, mean * scale, style))
+    if own is not None:
+        xs, values = own
+        found.append(Line(word("your runs", language), xs, values * scale, values * scale, "validation"))
+    last = max(float(line.xs[-1]) for line in found if line.xs is not None and len(line.xs))
+    return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), f"{chart} ({series})"
+
+
+def _own(standing: LabStatus, chart: str, series: str) -> tuple[Floats, Floats] | None:
+    """The mean over the members of the latest graded run of the lab's own preset, by step: the reference is of it."""
+    folder = grading.last_graded(standing.lab.id)
+    run = RunFolder(folder / "runs" / "main") if folder is not None else None
+    if run is None or not run.path.is_dir():
+        return None
+    return _of_rows(run, chart) if series == "train" else _of_events(run, chart, series)
+
+
+def _of_rows(run: RunFolder, chart: str) -> tuple[Floats, Floats] | None:
+    stored = Metrics(run.path)
+    if stored.layout is None or chart not in stored.layout.columns or len(stored) < 2:
+        return None
+    rows = stored.rows()[:, :, stored.layout.columns.index(chart)]
+    with np.errstate(invalid="ignore"):
+        return np.arange(len(rows), dtype=float), rows.mean(axis=1, dtype=float)
+
+
+def _of_events(run: RunFolder, chart: str, series: str) -> tuple[Floats, Floats] | None:
+    by_step: dict[int, list[float]] = {}
+    for event in run.events():
+        if event["event"] == "evaluation" and event["split"] == series and isinstance(event.get(chart), int | float):
+            by_step.setdefault(int(event["step"]), []).append(float(event[chart]))
+    if len(by_step) < 2:
+        return None
+    steps = sorted(by_step)
+    return np.array(steps, float), np.array([np.mean(by_step[step]) for step in steps])

@@ -1,0 +1,103 @@
+"""The criteria of a lab, each with what the latest attempt came to; first those that are not met."""
+
+from collections.abc import Sequence
+
+from textual.css.scalar import Unit
+from textual.widget import Widget
+
+from descent.common.text import clean
+from engine.labs.format import Check
+from tui.data.labs import LabStatus, reached, shown, threshold
+from tui.data.translation import word
+from tui.widgets.lines import Line, Lines, Piece, spread, width_of, wrapped
+
+SIGNS = {None: ("·", "quiet"), True: ("✓", "good"), False: ("✗", "trouble")}
+_ORDER = (False, None, True)
+
+
+class Checks(Lines):
+    """A line each: not met, not graded yet, met; the value beside its threshold.
+
+    Where the box around it has no room for all, those that are met are one line.
+    """
+
+    DEFAULT_CSS = """
+    Checks { height: auto; padding: 0 1; }
+    """
+
+    standing: LabStatus | None = None
+
+    def show(self, standing: LabStatus) -> None:
+        self.standing = standing
+        self.show_again()
+
+    def show_again(self) -> None:
+        """There may be more room, or less."""
+        if self.standing is not None:
+            self.styles.height = len(self._all(self.standing, max(1, self.content_size.width)))
+            self.show_lines()
+
+    def on_resize(self) -> None:
+        self.show_again()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        return self._all(self.standing, width)[:height] if self.standing is not None else []
+
+    def _all(self, standing: LabStatus, width: int) -> list[Line]:
+        drawn = [self._head(standing, width)]
+        drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(standing.problem), width - 2) if line]
+        checks = {passed: _lines(standing, passed, width) for passed in _ORDER}
+        for passed in _ORDER:
+            drawn += checks[passed]
+        if len(drawn) <= self._room() or not checks[False] or not checks[True]:
+            return drawn
+        met = sum(passed for _, passed in standing.outcomes.values())
+        folded = (Piece("✓ ", "good"), Piece(word("met folded", standing.language, count=met), "quiet"))
+        return [*drawn[: len(drawn) - len(checks[True])], folded]
+
+    def _room(self) -> int:
+        """Rows that the box around it can show at once, beside what else is in it."""
+        box = self.parent
+        assert isinstance(box, Widget)
+        limit = box.styles.max_height
+        if limit is not None and limit.unit is Unit.CELLS:
+            return int(limit.value)
+        others = (child for child in box.children if child is not self and child.display)
+        return box.content_size.height - sum(child.outer_size.height for child in others)
+
+    def _head(self, standing: LabStatus, width: int) -> Line:
+        met, of = standing.met
+        language = standing.language
+        left = [Piece(word("checks", language), "strong")]
+        right = [
+            Piece(
+                reached(standing.record, language) or word("not graded", language),
+                "good" if standing.outcomes and met == of else "quiet",
+            )
+        ]
+        return spread(left, right, max(width, width_of(left) + width_of(right) + 1))
+
+
+def _lines(standing: LabStatus, passed: bool | None, width: int) -> list[Line]:
+    """Of all criteria that came out so."""
+    drawn: list[Line] = []
+    for check in standing.lab.model.checks:
+        if standing.outcomes.get(check.id, (None, None))[1] is passed:
+            drawn += _of_one(check, standing, width)
+    return drawn
+
+
+def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
+    """A criterion, and below it what went wrong, or what was reached instead of what is wanted."""
+    value, passed = standing.outcomes.get(check.id, (None, None))
+    sign, style = SIGNS[passed]
+    text = clean(check.text.of(standing.language)).replace("`", "")
+    if check.bonus:
+        text = f"{word('bonus', standing.language)}: {text}"
+    numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]
+    numbers.append(Piece(f"  {threshold(check)}" if threshold(check) else "", "quiet"))
+    first, *more = wrapped(text, width - 2 - width_of(numbers))
+    drawn = [spread([Piece(f"{sign} ", style), Piece(first)], numbers, width)]
+    drawn += [(Piece(f"  {line}"),) for line in more]
+    below = standing.errors.get(check.id, "") or standing.instead.get(check.id, "")
+    return drawn + [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(below), width - 2) if line]

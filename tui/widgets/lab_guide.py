@@ -1,0 +1,208 @@
+"""The text of a lab: what it is about, what to do, what was predicted, the hints that were seen.
+
+The way through a lab: its five steps, which are done, and which is next.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.geometry import Size
+from textual.widgets import Markdown
+
+from descent.common.stdio import lines
+from descent.common.text import clean
+from engine.labs import flow
+from engine.labs.messages import say
+from tui.data.labs import LabStatus, Next, reached
+from tui.data.translation import word
+from tui.widgets.lab_checks import Checks
+from tui.widgets.lines import Line, Lines, Piece, fitted, hanging
+
+
+class Guide(VerticalScroll, can_focus=True):
+    """Scrolls by arrows, page keys and wheel."""
+
+    DEFAULT_CSS = """
+    Guide { scrollbar-size-vertical: 1; padding: 0 1; }
+    Guide Markdown { background: transparent; padding: 0; margin: 0; }
+    Guide MarkdownH1 { content-align: left middle; text-style: bold; color: $primary; margin: 0 0 1 0; border: none; }
+    Guide MarkdownH2 { text-style: bold; color: $primary; margin: 1 0 0 0; }
+    Guide MarkdownParagraph { margin: 0 0 1 0; }
+    Guide MarkdownBulletList, Guide MarkdownOrderedList { margin: 0 0 1 0; }
+    Guide MarkdownFence { margin: 0 0 1 0; max-height: 60; }
+    Guide Checks { display: none; padding: 0; }
+    .-narrow Guide Checks, .-tiny Guide Checks { display: block; }
+    """
+
+    _text = ""
+    _seeks = False  # the criteria, as long as the text before them finds its place
+
+    def compose(self) -> ComposeResult:
+        yield Markdown("", open_links=False)
+        yield Checks(classes="guide-checks")
+
+    def bring_criteria(self) -> None:
+        """Scroll to the criteria, which end the text, and stay there until the learner scrolls."""
+        self._seeks = True
+        self.call_after_refresh(self._seek)
+
+    def _seek(self) -> None:
+        if self._seeks:
+            self.scroll_to_widget(self.query_one(Checks), top=True, animate=False)
+
+    def watch_virtual_size(self) -> None:
+        if self._seeks:
+            self.call_after_refresh(self._seek)
+
+    def leave_criteria(self) -> None:
+        """From here on the learner scrolls."""
+        self._seeks = False
+
+    def on_key(self) -> None:
+        self.leave_criteria()
+
+    def on_mouse_scroll_up(self) -> None:
+        self.leave_criteria()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.leave_criteria()
+
+    async def show(self, standing: LabStatus) -> None:
+        """Show the lab as it stands; what has not changed is left alone, and so is the place that was scrolled to."""
+        self.query_one(Checks).show(standing)
+        text = written(standing)
+        if text != self._text:
+            self._text = text
+            terminal = getattr(self.app, "terminal", None)
+            await self.query_one(Markdown).update(text if terminal is None else terminal.plain(text))
+
+
+def written(standing: LabStatus) -> str:
+    """The guide as Markdown."""
+    lab, language, record = standing.lab, standing.language, standing.record
+    model = lab.model
+    minutes = say("minutes", language, minutes=model.minutes)
+    parts = [f"# {lab.text('title', language)}", f"*{lab.text('about', language)} · {minutes}*"]
+    parts.append(lab.text("text", language))
+    if model.predictions:
+        made = record.predictions
+        all_made = all(one.id in made for one in model.predictions)
+        parts.append(f"## {word('predictions' if all_made else 'predict first', language)}")
+        for one in model.predictions:
+            given = f" **{_answer(standing, one.id)}**" if one.id in made else ""
+            parts.append(f"- {one.text.of(language)}{given}")
+    return lines("\n\n".join(parts + to_do(standing)))
+
+
+def to_do(standing: LabStatus) -> list[str]:
+    """The tasks, and the hints that were seen, as blocks of Markdown."""
+    model, language, hints = standing.lab.model, standing.language, standing.record.hints
+    parts = [f"## {word('tasks', language)}"]
+    parts += [f"{at}. {task.text.of(language)}" for at, task in enumerate(model.tasks, 1)]
+    if hints:
+        parts.append(f"## {word('hints', language)}")
+        parts += [f"**{level}** {text.of(language)}" for level, text in enumerate(model.hints[:hints], 1)]
+    return parts
+
+
+def _answer(standing: LabStatus, prediction_id: str) -> str:
+    """A prediction in the words of its choices."""
+    question = next(one for one in standing.lab.model.predictions if one.id == prediction_id)
+    texts = {choice.id: choice.text.of(standing.language) for choice in question.choices}
+    return answer_in_words(standing.record.predictions[prediction_id], texts, question.unit)
+
+
+def answer_in_words(value: object, texts: dict[str, str], unit: str) -> str:
+    """texts: those of the choices, by id."""
+    if isinstance(value, list):
+        return " → ".join(texts.get(str(one), str(one)) for one in value)
+    if isinstance(value, str) and value in texts:
+        return texts[value]
+    return f"{flow.shown_answer(value)} {unit}".strip()
+
+
+STEPS = ("start", "predict", "run", "check", "explain")
+_AT: dict[Next, str] = {
+    "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
+    "done": "",
+}  # fmt: skip
+assert set(_AT) == set(get_args(Next))
+
+
+class Way(Lines):
+    """A line for each step; the next one is marked."""
+
+    DEFAULT_CSS = """
+    Way { height: auto; padding: 0 1; }
+    """
+
+    standing: LabStatus | None = None
+
+    def show(self, standing: LabStatus) -> None:
+        self.standing = standing
+        self.refresh(layout=True)  # the names of the files may take more than a line
+        self.show_lines()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self.lines(width, 0))
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        standing = self.standing
+        if standing is None:
+            return []
+        language, following, done = standing.language, _AT[standing.next], _done(standing)
+        drawn: list[Line] = [(Piece(word("way", language), "strong"),)]
+        for step in STEPS:
+            sign, style = ("▶", "you") if step == following else ("✓", "good") if step in done else ("·", "quiet")
+            name = fitted(word(f"way {step}", language), 9)
+            name_style = "strong" if step == following else ""
+            said = Piece(clean(_said(step, standing)), "" if step == following else "quiet")
+            drawn += hanging([Piece(f"{sign} ", style), Piece(name, name_style)], said, width)
+        return drawn
+
+
+def _done(standing: LabStatus) -> set[str]:
+    """The steps that need not be taken any more."""
+    record = standing.record
+    done = {
+        "start": record.started is not None,
+        "predict": all(one.id in record.predictions for one in standing.lab.model.predictions),
+        "run": standing.trained,
+        "check": record.passed is not None,
+        "explain": record.passed is not None and record.read,
+    }
+    return {step for step, is_done in done.items() if is_done}
+
+
+def _said(step: str, standing: LabStatus) -> str:
+    language, record = standing.language, standing.record
+    questions = standing.lab.model.predictions
+    open_questions = sum(one.id not in record.predictions for one in questions)
+    came = reached(record, language)
+    match step:
+        case "start" if record.started is not None:
+            names = ", ".join(file.name for file in standing.files)
+            said = word("in", language, files=names, folder=_short(standing.folder))
+        case "predict" if not open_questions:
+            said = word("predicted", language, count=len(questions))
+        case "predict":
+            said = word("to predict", language, count=open_questions)
+        case "check" if came:
+            said = word("to mend", language, reached=came) if standing.next == "write" else came
+        case "check":
+            said = word("to check", language, of=standing.met[1])
+        case "explain" if record.passed is not None:
+            said = word("passed", language)
+        case _:
+            said = word(f"to {step}", language)
+    return said
+
+
+def _short(folder: Path) -> str:
+    try:
+        return f"~/{folder.relative_to(Path.home())}".rstrip("/.")
+    except ValueError:
+        return str(folder)

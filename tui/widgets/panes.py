@@ -1,0 +1,102 @@
+"""The panes of a console: charts, layers and log, as many as the terminal has room for, or one alone."""
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from tui.widgets.chart import Chart
+from tui.widgets.layer_table import LayerTable
+from tui.widgets.run_log import RunLog
+
+if TYPE_CHECKING:
+    from tui.settings import Settings
+
+
+LEFT = {"loss": "loss", "accuracy": "accuracy %"}
+RIGHT = {"rate": "learning rate", "gradient": "gradient norm", "throughput": "steps a second"}
+TABLES = ("layers", "log")
+PANES = (*LEFT, *RIGHT, *TABLES)
+
+
+class ConsolePanes(Vertical):
+    """Loss and accuracy on the left, what explains them on the right, layers and log below.
+
+    The screen's breakpoints decide what is shown: -flat, -short, -medium, -tall and -tiny, -narrow, -normal, -wide.
+    """
+
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
+    DEFAULT_CSS = """
+    Deck {
+        height: 1fr;
+        #charts { height: 1fr; }
+        #left { width: 3fr; }
+        #right { width: 2fr; }
+        #tables { height: 11; }
+        #layers { width: 3fr; }
+        #log { width: 2fr; }
+        Chart { height: 1fr; }
+        #throughput { display: none; }
+    }
+    .-wide Deck #left, .-wide Deck #layers, .-wide Deck #right, .-wide Deck #log { width: 1fr; }
+    .-tall Deck #tables { height: 16; }
+    .-wide.-tall Deck #throughput { display: block; }
+    .-short Deck #accuracy, .-short Deck #gradient, .-flat Deck #accuracy, .-flat Deck #gradient { display: none; }
+    .-short Deck #tables, .-short Deck #layers { height: auto; max-height: 8; }
+    .-short Deck #log, .-tiny Deck #log { display: none; }
+    .-flat Deck #tables, .-tiny Deck #right { display: none; }
+    .-narrow.-medium Deck #tables, .-narrow.-tall Deck #tables { layout: vertical; height: 15; }
+    .-narrow.-medium Deck #layers, .-narrow.-tall Deck #layers { height: auto; max-height: 8; width: 1fr; }
+    .-narrow.-medium Deck #log, .-narrow.-tall Deck #log { height: 1fr; width: 1fr; }
+    Deck .-away, Deck.-one .-away { display: none !important; }
+    Deck.-one .-alone {
+        display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
+    }
+    """
+
+    def __init__(self, liked: "Settings") -> None:
+        super().__init__()
+        self._liked = liked
+        self.alone: str | None = None  # the pane that is shown alone
+        self._no_accuracy = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="charts"):
+            with Vertical(id="left"):
+                yield from (self._chart(name, title) for name, title in LEFT.items())
+            with Vertical(id="right"):
+                yield from (self._chart(name, title) for name, title in RIGHT.items())
+        with Horizontal(id="tables"):
+            yield LayerTable(id="layers")
+            yield RunLog(id="log")
+
+    def _chart(self, name: str, title: str) -> Chart:
+        smoothing = None if name == "rate" else self._liked.smoothing
+        return Chart(title, smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its charts are there: as the app ends, they go one by one."""
+        return len(self.charts) == len(LEFT) + len(RIGHT)
+
+    @property
+    def charts(self) -> list[Chart]:
+        return self.walk_children(Chart)
+
+    def leave_out_accuracy(self, wanted: bool) -> None:
+        """For a run that has no classes to be right about, or has not said yet whether it has."""
+        if wanted != self._no_accuracy:
+            self._no_accuracy = wanted
+            self.show_alone(self.alone)
+
+    def show_alone(self, name: str | None) -> None:
+        """One of PANES over the whole deck, or all that have room."""
+        self.alone = name
+        self.set_class(name is not None, "-one")
+        for pane in PANES:
+            away = name not in (None, pane) or (pane == "accuracy" and self._no_accuracy)
+            self.query_one(f"#{pane}").set_class(away, "-away")
+            self.query_one(f"#{pane}").set_class(name == pane, "-alone")
+        for holder, panes in (("charts", (*LEFT, *RIGHT)), ("left", LEFT), ("right", RIGHT), ("tables", TABLES)):
+            self.query_one(f"#{holder}").set_class(name is not None and name not in panes, "-away")
+            self.query_one(f"#{holder}").set_class(name in panes, "-alone")
