@@ -3,14 +3,17 @@
 What happened in a run, as it grows: of a long log the last events alone stay in memory.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from descent.common.files import JsonLines, JsonLinesReader, read_json_lines
-from descent.run.folder import RunFolder, _plain
-from descent.run.state import State
+
+if TYPE_CHECKING:
+    from descent.run.folder import RunFolder
+    from descent.run.state import State
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class History(Sequence[Event]):
     the numbers of the events that are new. They all change where events are voided; `voided` says how often that was.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: "RunFolder") -> None:
         self.voided = 0
         self._folder = folder
         self._log = JsonLinesReader(folder.events_file)
@@ -106,14 +109,14 @@ class History(Sequence[Event]):
 SCRIPT = "replay.jsonl"
 
 
-def script_of(run: RunFolder) -> list[dict[str, Any]]:
+def script_of(run: "RunFolder") -> list[dict[str, Any]]:
     """The commands that a replay is still to be given, by step; empty for any other run."""
     script = read_json_lines(run.path / SCRIPT)
     given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
     return script[given:]
 
 
-def valid_events(run: RunFolder, until: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+def valid_events(run: "RunFolder", until: int | None = None) -> list[tuple[int, dict[str, Any]]]:
     """What happened before byte `until` of the log was written, less what was void by then; each with its byte."""
     events: list[tuple[int, dict[str, Any]]] = []
     for position, event in JsonLinesReader(run.events_file).read_with_positions():
@@ -138,7 +141,7 @@ def stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
 class Events:
     """The worker's hand on events.jsonl."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: "RunFolder") -> None:
         self._lines = JsonLines(run.events_file)
 
     def write(self, event: str, **values: Any) -> None:
@@ -146,7 +149,7 @@ class Events:
         entry = {"time": round(time.time(), 3), "event": event, **values}
         self._lines.append({key: _plain(value) for key, value in entry.items()})
 
-    def state(self, state: State, **values: Any) -> None:
+    def state(self, state: "State", **values: Any) -> None:
         self.write("state", state=state, **values)
         if state not in ("running", "paused"):  # after a power cut these two say the same: lost
             self._lines.sync()
@@ -160,3 +163,7 @@ class Events:
 
     def close(self) -> None:
         self._lines.close()
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

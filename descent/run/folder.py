@@ -7,17 +7,15 @@ The run folder: what each file in it is, and what can be read from it without as
 
 import errno
 import json
-import math
 import os
 import random
 import re
 import shutil
 import socket
 import string
-import struct
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,10 +160,6 @@ def _fitting(text: str, longest: int) -> str:
     return text[:longest].encode()[: 2 * longest].decode(errors="ignore")
 
 
-SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.server)
-STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
-
-
 def create(
     runs: Path,
     run_id: str,
@@ -209,27 +203,6 @@ def create(
     return RunFolder(path)
 
 
-def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return (event for event in events if event.get("event") == "state")
-
-
-def _is_silent(run: RunFolder) -> bool:
-    """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
-    try:
-        return time.time() - (run.path / "worker.lock").stat().st_mtime > SILENCE
-    except OSError:
-        return False
-
-
 def failed_at_start(state: str, step: int, origin: Mapping[str, Any] | None) -> bool:
     """Whether a run failed before a step of its own was kept; `origin`: of a fork, where it began."""
     return state == "failed" and step <= (origin["step"] if origin is not None else 0)
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-# --- the lock that tells a live worker from a dead one ---------------------------------------------------
-
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux

@@ -1,9 +1,13 @@
 import fcntl
 import os
+import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from descent.common.errors import DescentError
-from descent.run.folder import _FLOCK, RunFolder
+
+if TYPE_CHECKING:
+    from descent.run.folder import RunFolder
 
 
 class WorkerLock:
@@ -13,7 +17,7 @@ class WorkerLock:
     process that holds it must not open and close the file again, for that drops the lock.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: "RunFolder") -> None:
         self._file = os.open(run.path / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,3 +43,8 @@ def worker_pid(run: Path) -> int | None:
         os.close(file)
     kind, _, _, _, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else pid
+
+
+# --- the lock that tells a live worker from a dead one ---------------------------------------------------
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux

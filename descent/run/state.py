@@ -1,12 +1,15 @@
 import itertools
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.files import JsonLinesReader
-from descent.run.folder import STARTING_GRACE, RunFolder, _is_silent, _states
 from descent.run.lock import worker_pid
+
+if TYPE_CHECKING:
+    from descent.run.folder import RunFolder
+
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = ("starting", "running", "paused")
@@ -17,7 +20,7 @@ class StateReader:
     tells them, and each other look what is new. No rewind voids either.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: "RunFolder") -> None:
         self._run = run
         self._begin()
 
@@ -65,7 +68,7 @@ def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return str(began.get("host") or facts.get("host") or socket.gethostname())
 
 
-def state_now(run: RunFolder, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
+def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
     """The last state written, unless the worker that wrote it is gone.
 
     last: reads the log to its end, and returns the event that says the state; an empty one before the first.
@@ -84,3 +87,19 @@ def state_now(run: RunFolder, last: Callable[[], Mapping[str, Any]], host: Calla
     except OSError:
         return "lost"  # the folder is gone
     return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+
+
+SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.server)
+STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
+
+
+def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (event for event in events if event.get("event") == "state")
+
+
+def _is_silent(run: "RunFolder") -> bool:
+    """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
+    try:
+        return time.time() - (run.path / "worker.lock").stat().st_mtime > SILENCE
+    except OSError:
+        return False

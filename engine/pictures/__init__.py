@@ -5,7 +5,8 @@ arrays of a kind are is said in `engine/training/pictures/`, where they are made
 """
 
 from engine.pictures.files import KEPT, Picture, latest, read, write
-from engine.pictures.kinds import KINDS, Kind, Option, Traits, fitting, refusal, settings, traits
+from engine.pictures.kinds import KINDS, Kind, Option, fitting, refusal, settings
+from engine.pictures.run_traits import Traits, traits
 
 __all__ = ["KEPT", "KINDS", "Kind", "Option", "Picture", "Traits", "fitting", "latest", "read", "refusal", "settings",
            "traits", "write"]  # fmt: skip

@@ -3,17 +3,13 @@
 What about a run decides which pictures it can have, from the worker's own knowledge or from the run's folder.
 """
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from descent.common.errors import DescentError
 from descent.common.text import did_you_mean, show
-from descent.run.folder import RunFolder
-from descent.run.metrics import Layout
 from engine.pictures import needs
+from engine.pictures.run_traits import Traits
 
 
 @dataclass(frozen=True)
@@ -43,21 +39,6 @@ class Option:
                 f"{self.name} = {show(value)}: must be a whole number from {self.lowest} to {self.highest:,}"
             )
         return number
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What is known of a run; None where it is not, so that only the worker can say.
-
-    input_shape: of one sample. trained: numbers that training changes. layers: each in words, as in metrics.json.
-    members: how many models train in it.
-    """
-
-    task: str | None = None
-    input_shape: tuple[int, ...] | None = None
-    trained: int | None = None
-    layers: tuple[str, ...] | None = None
-    members: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,37 +158,3 @@ def _listed(names: Iterable[str]) -> str:
 
 
 # Shapes of a sample of the data sets that are always alike.
-_SHAPES: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("line", "sine", "quiz", "point"), (1,)),
-    **dict.fromkeys(("xor", "stripes", "moons", "circles", "spirals"), (2,)),
-    **dict.fromkeys(("mnist", "fashion-mnist"), (1, 28, 28)),
-    **dict.fromkeys(("cifar10", "cifar100"), (3, 32, 32)),
-    "digits": (1, 8, 8),
-    "breast-cancer": (30,),
-    "wine": (13,),
-    "iris": (4,),
-    "diabetes": (10,),
-}
-
-
-def traits(run: Path) -> Traits:
-    """As far as the folder tells: the preset's data, the facts, the layout."""
-    facts = RunFolder(run).facts()
-    layout = Layout.load(run)
-    return Traits(
-        task=facts.get("task"),
-        input_shape=_input_shape(run, facts),
-        trained=facts.get("parameters"),
-        layers=None if layout is None else tuple(layer["kind"] for layer in layout.layers),
-        members=None if layout is None else len(layout.members),
-    )
-
-
-def _input_shape(run: Path, facts: dict[str, Any]) -> tuple[int, ...] | None:
-    if "input_shape" in facts:
-        return tuple(facts["input_shape"])
-    try:
-        data = tomllib.loads((run / "preset.toml").read_text(encoding="utf-8"))["data"]
-        return (int(data["features"]),) if data["name"] == "blobs" else _SHAPES.get(data["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

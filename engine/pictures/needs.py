@@ -2,7 +2,7 @@
 
 import math
 
-from engine.pictures.kinds import Traits
+from engine.pictures.run_traits import Traits
 
 POINT = "point x, y"  # what metrics.json calls the layer of model.name = "point"
 

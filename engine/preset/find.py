@@ -11,7 +11,6 @@ import platformdirs
 
 from descent.common.errors import PresetError
 from descent.common.text import clean, did_you_mean, show
-from engine.preset import listing
 
 _LOOKS_LIKE_PRESET = re.compile(r"^\s*\[?\s*(data|model|loss|optimizer|schedule|train)\s*[\].]", re.MULTILINE)
 _IS_LAB = re.compile(r"^\s*\[\[?\s*lab\s*[\].]", re.MULTILINE)
@@ -112,8 +111,8 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        known = [entry.name for entry in listing.presets() if entry.name == path.stem]
-        hint = f"; the preset {known[0]} is run by its name, without .toml" if known else ""
+        known = path.stem in _preset_files()
+        hint = f"; the preset {path.stem} is run by its name, without .toml" if known else ""
         raise PresetError(f"{shown}: no such file{hint}") from None
     except IsADirectoryError:
         raise PresetError(f"{shown}: is a folder; name a preset's .toml file") from None

@@ -1,7 +1,5 @@
 """The training loop, in the order a course teaches it."""
 
-from torch import Tensor
-
 from engine.training.session import Session
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
@@ -25,10 +23,3 @@ def train(run: TrainState, session: Session) -> None:
             session.end_epoch()
         if session.checkpoint_is_due(epoch_is_over):
             session.save()
-
-
-def _add(total: Tensor | None, value: Tensor, share: float) -> Tensor:
-    """The running mean of a batch's parts."""
-    if share != 1:
-        value = value * share
-    return value if total is None else total + value

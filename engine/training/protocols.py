@@ -4,7 +4,7 @@ several: the same calls, with one more axis.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from torch import Tensor
 
@@ -61,3 +61,12 @@ class AnyStatistics(Protocol):
     def note_weights(self) -> None: ...
     def note_gradients(self) -> None: ...
     def row(self) -> Tensor: ...
+
+
+class StepResult(NamedTuple):
+    """What one step showed. All of it stays on the device."""
+
+    loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
+    accuracy: Tensor | None
+    norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
+    layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)

@@ -1,20 +1,9 @@
 from contextlib import nullcontext
-from typing import NamedTuple
 
 from torch import Tensor
 
-from engine.training.loop import _add
-from engine.training.protocols import AnyBatch
+from engine.training.protocols import AnyBatch, StepResult
 from engine.training.train_state import TrainState
-
-
-class StepResult(NamedTuple):
-    """What one step showed. All of it stays on the device."""
-
-    loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
-    accuracy: Tensor | None
-    norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
-    layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
 
 
 def train_step(run: TrainState, batch: AnyBatch, lr: float | Tensor, *, measured: bool) -> StepResult:
@@ -47,3 +36,10 @@ def train_step(run: TrainState, batch: AnyBatch, lr: float | Tensor, *, measured
     if accuracy is not None:
         accuracy = update.marked(accuracy)
     return StepResult(update.marked(loss), accuracy, norms, run.statistics.row() if measured else None)
+
+
+def _add(total: Tensor | None, value: Tensor, share: float) -> Tensor:
+    """The running mean of a batch's parts."""
+    if share != 1:
+        value = value * share
+    return value if total is None else total + value

@@ -21,8 +21,7 @@ from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
 from engine.training.evaluation import Best, Evaluation, evaluate, nothing
 from engine.training.layer_statistics import LayerStatistics
-from engine.training.protocols import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate
-from engine.training.step import StepResult
+from engine.training.protocols import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate, StepResult
 from engine.training.update import Update
 
 

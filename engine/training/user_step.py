@@ -18,8 +18,7 @@ from engine.training.losses import Criterion
 from engine.training.members.batches import MemberBatch
 from engine.training.members.train_state import MemberTrainState
 from engine.training.members.user_step import OwnMemberUpdate
-from engine.training.protocols import AnyBatch
-from engine.training.step import StepResult
+from engine.training.protocols import AnyBatch, StepResult
 from engine.training.train_state import TrainState
 from engine.training.update import Update
 from engine.training.user_code import CodeLoader, call_user_code

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import descent as library
+from descent import handle
 from descent.common.errors import DescentError
 from descent.control import RefusedError
 
@@ -24,7 +24,7 @@ def descent(*words: str) -> Any:
 
 
 async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
-    run = await library.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    run = await handle.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     seen: list[str] = []
 
     async def follow() -> None:
@@ -39,7 +39,7 @@ async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> 
         await run.set("model.widths=[3]")
     await run.set("optimizer.lr=0.01")
 
-    same = await library.attach("mine", tmp_path)
+    same = await handle.attach("mine", tmp_path)
     assert (await same.checkpoint())["step"] == paused["step"] + 5
     await same.resume()
     stopped = await run.stop()
@@ -52,7 +52,7 @@ async def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> 
 
 
 async def test_a_run_is_drawn_forked_and_taken_up_again(tmp_path: Path) -> None:
-    run = await library.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    run = await handle.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     await run.pause()
     drawn = await run.picture("confusion", samples=50)
     assert Path(drawn["picture"]).is_file()
@@ -73,13 +73,13 @@ async def test_a_run_is_drawn_forked_and_taken_up_again(tmp_path: Path) -> None:
 
 async def test_what_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DescentError, match="no preset of this name"):
-        await library.start("digits-mpl", runs_dir=tmp_path)
+        await handle.start("digits-mpl", runs_dir=tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name != "home"]
 
 
 async def test_a_run_that_fails_later_has_the_reason(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.npz"
-    run = await library.start(
+    run = await handle.start(
         "digits-mlp", [f'data={{name="npz", path="{missing}"}}'], run_id="mine", runs_dir=tmp_path / "runs"
     )
     assert await run.wait() == "failed"

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine
-from engine.metrics import Metrics
-from engine.run import RunFolder
+from descent import handle
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from tests import old_runs
 from tests.processes import Done
 
@@ -138,7 +138,7 @@ def test_events_and_metrics_are_read_from_python(folder: Path) -> None:
     """A notebook that draws curves of old runs would fail, or draw what a rewind has undone."""
 
     async def read(name: str) -> tuple[str, list[dict[str, Any]], Metrics]:
-        run = await engine.attach(name, folder / "runs")
+        run = await handle.attach(name, folder / "runs")
         return run.state, [event async for event in run.events()], run.metrics()
 
     for name, (state, step) in RUNS.items():

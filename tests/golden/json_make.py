@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import library
+from engine.preset import find
 from tests.old_runs import copied, descent, environment
 from tests.processes import until
 
@@ -213,7 +213,7 @@ _DOCTOR = (
 
 
 def _plain(line: str, scene: Scene, folder: Path) -> str:
-    places = {str(folder): "<folder>", str(library.shipped_presets()): "<presets>"}
+    places = {str(folder): "<folder>", str(find.shipped_presets()): "<presets>"}
     for place, word in places.items():
         line = line.replace(place, word)
     if line.startswith('{"ok": '):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.processes import DEADLINE, Done
 
-DESCENT = [sys.executable, "-P", "-m", "engine"]  # the command of these tests, of their data and of the golden JSON
+DESCENT = [sys.executable, "-P", "-m", "descent"]  # the command of these tests, of their data and of the golden JSON
 FOLDER = Path(__file__).parent
 VERSION = "0.1"  # of the folders that are opened
 

@@ -15,8 +15,9 @@ import socket
 import tempfile
 from pathlib import Path
 
-import engine
-from engine.errors import ExitCode
+from descent import handle
+from descent.common.errors import ExitCode
+from descent.control import NotRunningError
 from tests.old_runs import FOLDER, descent, environment
 
 SAME = ("train.device=cpu", "train.threads=1", "train.statistics_every=20", "train.keep=1")
@@ -40,7 +41,7 @@ def run(name: str, preset: tuple[str, ...], *words: str, code: int = ExitCode.DO
 async def rewound() -> None:
     """A run that diverged, went back and goes on with a smaller learning rate: two generations of rows."""
     settings = ["optimizer.lr=5", "train.steps=200", "train.checkpoint_every={steps=10}", "train.on_nan=pause"]
-    made = await engine.start(LINE[0], [*LINE[1:], *SAME, *settings], run_id="rewound")
+    made = await handle.start(LINE[0], [*LINE[1:], *SAME, *settings], run_id="rewound")
     while made.state != "paused":
         await asyncio.sleep(0.05)
     await made.rewind(10)
@@ -52,12 +53,12 @@ async def rewound() -> None:
 async def stopped() -> None:
     """A run that was stopped half way, and can go on."""
     settings = ["train.epochs=10"]
-    made = await engine.start(DIGITS[0], [*DIGITS[1:], *SAME, *settings], run_id="stopped")
+    made = await handle.start(DIGITS[0], [*DIGITS[1:], *SAME, *settings], run_id="stopped")
     while True:
         try:
             step = int((await made.pause())["step"])
             break
-        except engine.NotRunningError:
+        except NotRunningError:
             await asyncio.sleep(0.01)
     assert step < HALF, f"paused at step {step} only; try again"
     await made.step(HALF - step)

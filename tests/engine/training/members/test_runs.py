@@ -16,7 +16,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import summary
 from engine import pictures
-from engine.cli.live import follow
+from engine.launch.follow import follow
 from engine.launch.options import Options
 from engine.launch.start import fork, replay, resume, run
 from engine.preset.loading import load_preset
