@@ -18,6 +18,7 @@ from engine.labs import graded_runs, grading
 from engine.labs.sandbox import client
 from engine.launch import start
 from engine.study import queue
+from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
 from tests.processes import fork, reopen_streams
 
 GRADER = (grading, graded_runs, client)

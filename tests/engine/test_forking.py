@@ -23,7 +23,7 @@ from engine.launch import start as launch_start
 from engine.launch.fork import branch, branch_to_replay, first_difference
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import checkpoint
+from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from engine.training.reporter import MOST_LINES
 from tests.engine.test_steering import ends_with, start, wait_for
 

@@ -179,5 +179,5 @@ def test_curve_spans_the_training(steps: int, points: int) -> None:
 
 def test_importing_schedules_loads_no_torch() -> None:
     """The screen draws schedules, and would take seconds to open."""
-    check = "import sys, engine.schedules; sys.exit('torch' in sys.modules)"
+    check = "import sys, engine.preset.schedule; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -25,7 +25,7 @@ from descent.run.results import summary
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
-from engine.training import checkpoint
+from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from tests.processes import DEADLINE, fork
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import kill
 from tests.processes import until as wait_for
 from tests.tui.live import commands, shown, start, until

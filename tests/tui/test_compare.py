@@ -14,6 +14,7 @@ from descent.run.comparison import Comparison, compared
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
+from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import DEADLINE, Child, kill
 from tests.tui.live import shown, start, until
 from tests.tui.screens import console, place, record, wait

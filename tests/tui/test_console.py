@@ -12,6 +12,7 @@ from textual.widgets import Input
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import Child, kill
 from tests.tui.live import commands, shown, start, until
 from tui.app import DescentApp

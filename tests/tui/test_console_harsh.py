@@ -10,6 +10,7 @@ import pytest
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.processes import Child, kill, process, until
 from tests.tui.bare_terminal import BareTerminal
 from tests.tui.live import commands, start

@@ -12,6 +12,7 @@ from descent.run.folder import RunFolder
 from engine.launch.options import Options
 from engine.launch.start import detach
 from engine.preset import consent, datasets
+from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.engine.training.data.test_downloads import serve, tiny_mnist
 from tests.processes import PRESET, kill
 from tests.tui.live import shown, start, until

@@ -17,6 +17,7 @@ from engine.labs.sandbox.client import Learner, Limits
 from engine.labs.verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
+from tests.forked import forked_grader  # noqa: F401 - a fixture
 from tests.processes import Child
 
 Descent = Callable[..., Child]

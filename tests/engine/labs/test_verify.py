@@ -16,7 +16,7 @@ from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.engine.labs.grades import begin, make_lab, work_on
-from tests.forked import GRADER, fork_from
+from tests.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
 from tests.processes import Child
 
 

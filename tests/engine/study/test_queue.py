@@ -21,6 +21,7 @@ SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs"
 
 TELLING = """
 import os, torch
+from tests.forked import forked_jobs  # noqa: F401 - a fixture
 class Net(torch.nn.Linear):
     def __init__(self, input_shape, outputs):
         super().__init__(input_shape[0], outputs)

@@ -17,7 +17,7 @@ from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.schema import describe
-from engine.training import checkpoint
+from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from tests.processes import fork
 
 SETTINGS = {

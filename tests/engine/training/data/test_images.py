@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from descent.common.errors import DataError, DataMissingError
-from engine.training.data import image_files, memory
+from engine.training.data import image_files
 from engine.training.data import image_folder as images_module
 
 
@@ -218,7 +218,7 @@ def test_memory(pack, read, monkeypatch):
     """Images beyond the memory would get the worker killed instead of a word on what to set."""
     path = pack(with_test())
     one = 5 * 3 * 4 * 6
-    monkeypatch.setattr(memory, "free_memory", lambda _: 2 * 5 * one)
+    monkeypatch.setattr(images_module, "free_memory", lambda _: 2 * 5 * one)
     message = r"8 images of 6 × 4 take .* Set data\.image_size to 3 or less, or data\.size to 5 or fewer"
     with pytest.raises(DataError, match=message):
         load(read, path)

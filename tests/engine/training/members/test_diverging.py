@@ -11,6 +11,7 @@ import pytest
 from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from tests.engine.test_steering import ends_with, start, wait_for
 
 LIVE = ["train.steps=100000", "train.evaluate_every=1000"]
