@@ -27,7 +27,7 @@ async def leave(pilot):
     os._exit(0)
 asyncio.run(DescentApp().run_async(headless=True, size=(120, 40), auto_pilot=leave))
 """
-LOADING = "import os; from engine import loading; loading.worker(); os._exit(0)"
+LOADING = "import os; from engine.launch import loading; loading.worker(); os._exit(0)"
 _IMPORT = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \|( *)(\S+)")
 
 

@@ -43,7 +43,9 @@ def test_a_runs_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> 
 
 def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) -> None:
     code = (
-        "import sys, pathlib; from engine.run import *\n"
+        "import sys, pathlib\n"
+        "from descent.run.events import Events; from descent.run.folder import RunFolder\n"
+        "from descent.run.lock import WorkerLock\n"
         "f = RunFolder(pathlib.Path(sys.argv[1])); lock = WorkerLock(f); Events(f).state('running', step=0)\n"
         "print('ready', flush=True); sys.stdin.read()"
     )

@@ -27,7 +27,7 @@ class ConsolePanes(Vertical):
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
-    Deck {
+    ConsolePanes {
         height: 1fr;
         #charts { height: 1fr; }
         #left { width: 3fr; }
@@ -38,18 +38,21 @@ class ConsolePanes(Vertical):
         Chart { height: 1fr; }
         #throughput { display: none; }
     }
-    .-wide Deck #left, .-wide Deck #layers, .-wide Deck #right, .-wide Deck #log { width: 1fr; }
-    .-tall Deck #tables { height: 16; }
-    .-wide.-tall Deck #throughput { display: block; }
-    .-short Deck #accuracy, .-short Deck #gradient, .-flat Deck #accuracy, .-flat Deck #gradient { display: none; }
-    .-short Deck #tables, .-short Deck #layers { height: auto; max-height: 8; }
-    .-short Deck #log, .-tiny Deck #log { display: none; }
-    .-flat Deck #tables, .-tiny Deck #right { display: none; }
-    .-narrow.-medium Deck #tables, .-narrow.-tall Deck #tables { layout: vertical; height: 15; }
-    .-narrow.-medium Deck #layers, .-narrow.-tall Deck #layers { height: auto; max-height: 8; width: 1fr; }
-    .-narrow.-medium Deck #log, .-narrow.-tall Deck #log { height: 1fr; width: 1fr; }
-    Deck .-away, Deck.-one .-away { display: none !important; }
-    Deck.-one .-alone {
+    .-wide ConsolePanes #left, .-wide ConsolePanes #layers,
+    .-wide ConsolePanes #right, .-wide ConsolePanes #log { width: 1fr; }
+    .-tall ConsolePanes #tables { height: 16; }
+    .-wide.-tall ConsolePanes #throughput { display: block; }
+    .-short ConsolePanes #accuracy, .-short ConsolePanes #gradient,
+    .-flat ConsolePanes #accuracy, .-flat ConsolePanes #gradient { display: none; }
+    .-short ConsolePanes #tables, .-short ConsolePanes #layers { height: auto; max-height: 8; }
+    .-short ConsolePanes #log, .-tiny ConsolePanes #log { display: none; }
+    .-flat ConsolePanes #tables, .-tiny ConsolePanes #right { display: none; }
+    .-narrow.-medium ConsolePanes #tables, .-narrow.-tall ConsolePanes #tables { layout: vertical; height: 15; }
+    .-narrow.-medium ConsolePanes #layers,
+    .-narrow.-tall ConsolePanes #layers { height: auto; max-height: 8; width: 1fr; }
+    .-narrow.-medium ConsolePanes #log, .-narrow.-tall ConsolePanes #log { height: 1fr; width: 1fr; }
+    ConsolePanes .-away, ConsolePanes.-one .-away { display: none !important; }
+    ConsolePanes.-one .-alone {
         display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
     }
     """

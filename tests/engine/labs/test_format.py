@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from descent.common.errors import DescentError, PresetError
-from engine.labs.library import BrokenLab, Lab, find_lab, load_lab
+from engine.labs.library import BrokenLab, Lab, all_labs, find_lab, load_lab
 from engine.preset import find, listing
 from tests.engine.labs.making import LAB, PRESET, SOLUTION, make_lab
 
@@ -27,7 +27,7 @@ def error_of(folder: Path) -> str:
 def test_every_shipped_lab_is_whole() -> None:
     """A learner would find a broken lab, or an instructor no reference solution."""
     shipped = find.shipped_presets() / "labs"
-    for lab in find.all_labs():
+    for lab in all_labs():
         assert isinstance(lab, Lab), lab.error
         assert lab.folder.parent == shipped
         assert lab.solution().text.ko
@@ -131,7 +131,7 @@ def test_a_broken_lab_is_listed_and_hides_no_other(here: Path) -> None:
     """One bad file would take all labs away."""
     make_lab(here)
     make_lab(here, "torn", lab="[lab")
-    found = {lab.id: lab for lab in find.all_labs()}
+    found = {lab.id: lab for lab in all_labs()}
     assert isinstance(found["torn"], BrokenLab)
     assert isinstance(found["slow-line"], Lab)
     with pytest.raises(PresetError, match=r"torn/lab\.toml"):

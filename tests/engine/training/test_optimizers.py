@@ -121,7 +121,7 @@ def test_every_optimizer_steps_on_a_gpu(name: str) -> None:
 
 WITHOUT_COMPILER = """
 import sys, torch
-from engine import schema
+from engine.preset import schema
 from engine.training import optimizers
 from engine.training.update import Update
 

@@ -224,7 +224,7 @@ class Console(ConsoleKeys):
         yield KeyLine(id="keys")
 
     def compose_middle(self) -> ComposeResult:
-        """What stands between the top line and the status line: at least a Deck."""
+        """What stands between the top line and the status line: at least the ConsolePanes."""
         yield ConsolePanes(self.descent.settings)
 
     def on_mount(self) -> None:

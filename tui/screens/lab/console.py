@@ -30,11 +30,11 @@ class LabConsole(LabKeys, Console):
     CSS = """
     LabConsole #lab-run { height: 1fr; }
     LabConsole Guide { width: 1fr; min-width: 30; border-right: vkey $rule; }
-    LabConsole Deck { width: 2fr; }
+    LabConsole ConsolePanes { width: 2fr; }
     LabConsole #lab-checks { height: auto; max-height: 12; margin-top: 1; scrollbar-size-vertical: 1; }
     LabConsole.-narrow Guide, LabConsole.-tiny Guide { display: none; }
     LabConsole.-narrow.-reading Guide, LabConsole.-tiny.-reading Guide { display: block; border: none; }
-    LabConsole.-narrow.-reading Deck, LabConsole.-tiny.-reading Deck { display: none; }
+    LabConsole.-narrow.-reading ConsolePanes, LabConsole.-tiny.-reading ConsolePanes { display: none; }
     LabConsole.-short #lab-checks, LabConsole.-flat #lab-checks { display: none; }
     LabConsole.-short Guide Checks, LabConsole.-flat Guide Checks { display: block; }
     LabConsole.-narrow #lab-checks, LabConsole.-tiny #lab-checks { display: none; }

@@ -17,6 +17,7 @@ from descent.run.metrics import Metrics
 from descent.run.results import summary
 from engine import pictures
 from engine.launch.follow import follow
+from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import fork, replay, resume, run
 from engine.preset.loading import load_preset
@@ -158,7 +159,7 @@ def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Pa
     assert child(killed) == -signal.SIGKILL
     assert child(lambda: resume("killed", Options(runs_dir=tmp_path, quiet=True))) == 0
     runs = [RunFolder(tmp_path / name) for name in ("whole", "killed")]
-    assert fork.first_difference(*runs) is None
+    assert first_difference(*runs) is None
     results = [[e for e in run.events() if e["event"] in ("evaluation", "member", "winner")] for run in runs]
     assert [{**e, "time": 0} for e in results[0]] == [{**e, "time": 0} for e in results[1]]
 
