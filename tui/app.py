@@ -1,13 +1,4 @@
-"""The Textual app: themes, settings, the screens' order, starting and opening runs, and how it all ends.
-
-What is told when a run ends while the console is open.
-
-The names by which keys can be bound anew, and what is wrong with those in the settings.
-
-Which screen a run or a lab is opened on.
-
-From the words of a command line to the running app, and from its end to an exit code.
-"""
+"""The Textual app: themes, settings, key names, opening runs and labs, notices, and how it all ends."""
 
 import contextlib
 import importlib

@@ -1,7 +1,4 @@
-"""Numbers as a person reads them: three significant digits, in a width that does not jump from frame to frame.
-
-Signs of a run's state, and small curves of block characters; each with a form for terminals without UTF-8.
-"""
+"""Numbers in three significant digits that keep their width, signs of a state, and small curves of characters."""
 
 import math
 from collections.abc import Sequence

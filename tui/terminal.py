@@ -1,7 +1,4 @@
-"""What the terminal can show, found out once at the start.
-
-The terminal's end of the app: it must leave when the terminal is gone, and not hang on one that takes nothing.
-"""
+"""What the terminal can show, and the app's end of it: it leaves with the terminal and never hangs on one."""
 
 import contextlib
 import os

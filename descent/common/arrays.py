@@ -1,3 +1,5 @@
+"""Arrays of rows, and the mean over members that still have numbers."""
+
 import numpy as np
 from numpy.typing import NDArray
 

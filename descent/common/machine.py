@@ -1,7 +1,4 @@
-"""What this machine offers, read without torch in this process.
-
-A process that ends with the one that has started it, however that one ends.
-"""
+"""What this machine offers, read without torch in this process, and how a child ends with its parent."""
 
 import ctypes
 import json

@@ -1,3 +1,5 @@
+"""Numbers and durations as a person reads them."""
+
 from typing import Any
 
 from descent.common.text import show

@@ -1,7 +1,4 @@
-"""The worker's side: a thread that listens on the run's socket and fills the queue.
-
-Commands on their way from the server's thread to the training loop's.
-"""
+"""The worker's side of the socket: a thread that listens, and the queue that it fills for the training loop."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""How a run's steps lie in epochs: a batch size that is set live makes the later ones longer or shorter.
+"""The events of a run: writing them, reading them as the log grows, and how its steps lie in epochs.
 
-What happened in a run, as it grows: of a long log the last events alone stay in memory.
+Of a long log only the last events stay in memory.
 """
 
 import math

@@ -1,3 +1,5 @@
+"""Finding runs: by id, by a prefix, by the last four letters, by a path, or as `last`."""
+
 import contextlib
 import os
 import time

@@ -1,9 +1,4 @@
-"""A worker's hold on its run, taken before torch is loaded: from then on everybody can see that it is taken.
-
-The ids of runs: a run's id is the name of its folder, and a word that people type.
-
-The run folder: what each file in it is, and what can be read from it without asking the worker.
-"""
+"""The run folder: what each file in it is, ids, and claiming a folder before torch is loaded."""
 
 import errno
 import json

@@ -1,14 +1,7 @@
-"""Looking at a run as it grows: a look costs what is new, and only the columns that were asked for take memory.
+"""Follows a run as it grows: a look costs what is new, and only the columns asked for take memory.
 
-Looking at a run as it grows, at the same cost, and in much the same memory, for a thousand steps and for millions.
-
-`follower.py` takes up what is new in the run folder: events (`history.py`) and rows (`segments.py`: which are valid).
-The columns asked for become series, drawn from their blocks' extremes (`pyramid.py`, in arrays of `growing.py`);
-`rising.py` looks up times, `tail.py` finds last numbers alone, `gist.py` keeps the events that results are read off.
-
-Of a growing log the events that a run's results are read off: what later ones have made worthless is let go.
-
-The last number of a series, for those who want no more: it takes no memory, and of the past only a short look.
+Events are kept in an index of those that results are read from. Columns become series (`series.py`) that draw equally
+fast for a thousand steps and for millions.
 """
 
 import functools

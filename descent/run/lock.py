@@ -1,3 +1,5 @@
+"""The worker's lock: who trains a run, as the kernel knows it."""
+
 import fcntl
 import os
 import struct

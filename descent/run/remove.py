@@ -1,7 +1,4 @@
-"""What helps with a run that has ended: to go on with it, or, where that would come to the same end, what else.
-
-Removing a run: never a live one's folder, and never what others put there.
-"""
+"""What helps with a run that has ended, and removing one: never a live one, and never other people's files."""
 
 import shlex
 import shutil

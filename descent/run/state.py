@@ -1,3 +1,5 @@
+"""The state of a run: what its last events say, and whether its worker is alive."""
+
 import itertools
 import socket
 import time

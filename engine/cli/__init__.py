@@ -1,5 +1,6 @@
-"""The command line, put together from cli_*.py. A command is a few lines: what it does is elsewhere, and is imported
-when it is asked for.
+"""The command line, put together from the files of this folder.
+
+A command is a few lines. What it does is elsewhere, and is imported when it is asked for.
 """
 
 import sys

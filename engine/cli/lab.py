@@ -1,4 +1,4 @@
-"""`descent lab …`: each command a few lines, as in cli.py."""
+"""`descent lab …`: each command in a few lines."""
 
 import contextlib
 import sys

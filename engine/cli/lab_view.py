@@ -1,7 +1,4 @@
-"""What the lab commands print: texts of labs drawn on a terminal, and as they are written elsewhere.
-
-What `lab check` prints: each criterion with its value and threshold, predictions beside results, what is next.
-"""
+"""What the lab commands print: texts, predictions, verdicts, what comes next, and tables of hand-ins."""
 
 import csv
 import io

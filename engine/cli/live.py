@@ -1,4 +1,4 @@
-"""`descent pause RUN` and the like: commands to a run that trains, each a few lines, as in cli.py."""
+"""`descent pause RUN` and the like: commands to a run that trains, each a few lines."""
 
 from typing import Annotated
 

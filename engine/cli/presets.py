@@ -1,4 +1,4 @@
-"""`descent presets …` and `descent data …`: each command a few lines, as in cli.py."""
+"""`descent presets …` and `descent data …`: each command in a few lines."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`descent runs` and the like: what there is, and what each reached, each a few lines, as in cli.py."""
+"""`descent runs` and the like: what there is, and what each reached, each a few lines."""
 
 import sys
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""`descent compare`: the finals of several runs, and the settings in which they differ.
-
-Runs on the terminal: the table of all, and one in detail.
-"""
+"""What is printed of runs: the table of all, one in detail, and a comparison of several."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""`descent study …`: each command a few lines, as in cli.py."""
+"""`descent study …`: each command in a few lines."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`descent run` and the like: what starts a run, or opens its screen, each a few lines, as in cli.py."""
+"""`descent run` and the like: what starts a run, or opens its screen, each a few lines."""
 
 from typing import Annotated
 

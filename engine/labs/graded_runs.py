@@ -1,6 +1,7 @@
-"""The runs that a grade stands on: trained in a process of their own, with no live edits, within a time.
+"""The runs that a grade stands on, and what checks look at.
 
-What the checks of a lab look at: graded runs, data, the learner's functions; each made when it is first needed.
+Each run is trained in a process of its own, within a time limit, and without live edits. Data and the learner's
+functions are made when a check first needs them.
 """
 
 import json

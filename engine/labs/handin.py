@@ -1,7 +1,4 @@
-"""A folder to hand in: what was graded, what came out, and what the learner did on the way there.
-
-A run's curve in few points, for a page or a reference.
-"""
+"""A folder to hand in: what was graded, what came out, and what the learner did on the way there."""
 
 import hashlib
 import json

@@ -1,7 +1,4 @@
-"""What the grader says of a learner's work, in both languages.
-
-What the flow itself says, in English and Korean.
-"""
+"""What labs and the grader say, in English and Korean."""
 
 import re
 from collections.abc import Iterable

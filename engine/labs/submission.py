@@ -1,9 +1,4 @@
-"""What a learner has changed of a lab's preset, and whether the lab leaves it to be changed.
-
-Which runs are of a lab: those that were started from its learner's presets.
-
-A learner's work on a lab: where its files are, and what is graded of it.
-"""
+"""A learner's work on a lab: its files, its runs, and what was changed of the lab's preset."""
 
 import hashlib
 import json

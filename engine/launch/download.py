@@ -1,3 +1,5 @@
+"""Downloads a data set, with its progress on the terminal."""
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
 
 def table(result: Result, *, most: int) -> list[str]:
-    """The candidates of a sweep, or else the members; at most so many rows, for a terminal of views.width()."""
+    """The candidates of a sweep, or else the members; at most so many rows, for a terminal of stdio.width()."""
     if "candidates" in result:
         return [*_candidates(result, most), *_conclusions(result)]
     return [*members(result, most=most), *_conclusions(result)]

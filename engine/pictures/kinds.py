@@ -1,7 +1,4 @@
-"""The kinds of pictures: what each shows, which runs can have it, and the options it takes.
-
-What about a run decides which pictures it can have, from the worker's own knowledge or from the run's folder.
-"""
+"""The kinds of pictures: what each shows, which runs can have it, and the options it takes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,3 +1,5 @@
+"""What of a run decides which pictures it can have, read from its folder."""
+
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The members of a run: their seeds, folds and swept values."""
+
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -1,7 +1,4 @@
-"""What pydantic has against a preset, as one line for each key, in the words of the person who wrote it.
-
-What pydantic has against a table of a lab, as one line for each key: file, key, given, allowed.
-"""
+"""What pydantic has against a preset or a lab, as one line a key: file, key, given, allowed."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

@@ -1,7 +1,4 @@
-"""`--set section.key=value`: reading it, and laying it over what a preset's file says.
-
-Settings as dotted keys: {"optimizer": {"lr": 0.1}} as {"optimizer.lr": 0.1}.
-"""
+"""Lays `--set section.key=value` over what a preset's file says."""
 
 import json
 import math

@@ -1,7 +1,4 @@
-"""How many jobs at once, with how many threads each, together never more than the cores; and on which GPU.
-
-The queue: a study's jobs in processes of their own, so many at once, until none is left or somebody says stop.
-"""
+"""The queue of a study: its jobs in processes of their own, and how many at once, with which threads and GPU."""
 
 import json
 import math

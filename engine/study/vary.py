@@ -1,7 +1,4 @@
-"""`--vary section.key=[…]`, or a range: reading it, and the grid of points that it spans.
-
-Ranges of numbers in a word: 1..12, 0..1+0.25, 100..60000*2.
-"""
+"""`--vary section.key=[…]` or a range such as 1..12, 0..1+0.25, 100..60000*2, and the grid that it spans."""
 
 import itertools
 import json

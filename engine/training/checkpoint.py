@@ -1,6 +1,6 @@
 """Checkpoints: all that the next step depends on, written so that a crash leaves the old ones whole.
 
-Which checkpoints are written, and which of them stay.
+The manager decides which are written and which of them stay.
 """
 
 import copy

@@ -1,7 +1,4 @@
-"""Loss and accuracy of a model on a split it does not learn from.
-
-What evaluations on the validation split decide: which model is best so far, and when to stop early.
-"""
+"""Loss and accuracy of a model on a split it does not learn from, which model is best, and when to stop early."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,7 +1,4 @@
-"""A run's evaluations: of every member on a split, what follows for those that train, and the test at the end.
-
-What the members of a run come to together: which candidate won, and what their mean prediction is worth.
-"""
+"""A run's evaluations: of each member on a split, the test at the end, and which candidate of a sweep won."""
 
 import math
 from collections.abc import Callable, Sequence, Set

@@ -1,7 +1,6 @@
-"""What is chosen by measuring, before step 0, on a throw-away copy of the model: threads, and how often to take
-statistics. The choices are kept for the run's life: a resumed run must add up in the same order.
+"""What is chosen by measuring before step 0, on a throw-away copy of the model: threads, cadence of statistics.
 
-What a run chooses by measuring, before its first step, and what a resume or a reader needs to know: run.json.
+The choices go to run.json and are kept for the run's life: a resumed run must add up in the same order.
 """
 
 import math

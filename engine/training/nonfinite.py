@@ -1,6 +1,7 @@
-"""Where a number first was not finite: found by training the steps since the last checkpoint again, more closely.
+"""What a run does when a number is not finite.
 
-What a run does when a number is not finite: it says where that began, and ends, or waits for a person.
+It trains the steps since the last checkpoint again, more closely, says where the number first appeared, and ends or
+waits for a person.
 """
 
 import time

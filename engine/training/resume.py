@@ -1,7 +1,6 @@
-"""How a fork takes over its parent's checkpoint, where its own settings are not those of the parent.
+"""From a run's folder to a run in memory that stands where it goes on: at the start, or at a checkpoint.
 
-From a run's folder to a run in memory that stands where it is to go on: at the beginning, at a checkpoint, or at
-that of its parent.
+A fork takes over its parent's checkpoint where its own settings differ.
 """
 
 import dataclasses

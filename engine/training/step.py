@@ -1,3 +1,5 @@
+"""One training step: forward, loss, backward, clipping, update."""
+
 from contextlib import nullcontext
 
 from torch import Tensor

@@ -1,13 +1,4 @@
-"""The labs as Home lists them: read in a thread, and said in the learner's language.
-
-What Home reads of files in a thread.
-
-Grading from a screen: the same grader as the command line's, in a process of its own.
-
-How far a learner came in a lab, in the same words wherever it is said.
-
-Where a learner stands in a lab: read from its files and the learner's progress, for the screens to show.
-"""
+"""The labs as screens show them: read in a thread, where a learner stands, and grading in its own process."""
 
 import asyncio
 import contextlib

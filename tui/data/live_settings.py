@@ -1,7 +1,4 @@
-"""The settings of a preset as dotted keys, each with its value as TOML writes it.
-
-What of a live run can be changed, and the values in force now: read from its preset and its events.
-"""
+"""What of a live run can be changed, and the values in force now, as dotted keys."""
 
 import tomllib
 from collections.abc import Sequence

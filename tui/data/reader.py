@@ -1,7 +1,4 @@
-"""Reads one run in a thread of its own, at the terminal's pace: a slow disk delays a frame, never a key.
-
-Takes snapshots of a run: the follower's rows and events as the words and numbers that a console shows.
-"""
+"""Reads one run in a thread of its own, at the terminal's pace, into snapshots: a slow disk never delays a key."""
 
 import contextlib
 import math

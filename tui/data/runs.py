@@ -1,9 +1,4 @@
-"""What a list of runs says of each: read from the run's folder in well under a millisecond once it has been seen.
-
-What a run's events come to for a line in the list: kept up as they come, so that a long log is read once.
-
-Looks at all runs in a thread of its own: a slow disk delays the list of runs, never a key.
-"""
+"""Watches all runs in a thread of its own, and says in a line what each has come to."""
 
 import contextlib
 import math

@@ -1,7 +1,4 @@
-"""What a console shows of a run at one moment: handed to widgets, which read no files.
-
-What a run's events come to: the last of each kind and where the run stands, kept up as they come.
-"""
+"""What a console shows of a run at one moment: handed to widgets, which read no files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,9 +1,7 @@
-"""The console's own words in the language of the lab whose run it shows.
+"""The console's and the lab screens' words in the language of the lab.
 
-The console says everything in English and knows no lab. Where it says it (bottom line, status, log, titles, dialogs,
-help), the sentence is looked up in the table of that language; one that is not there stays as it is.
-
-What the lab screens say, in English and Korean; what command line and screen both say is in engine.labs.texts.
+The console says everything in English. A sentence is looked up in the table of the language; one that is not there
+stays as it is.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""A run's events in words that a student can read.
-
-What is marked in a run's curves: the changes that a person or the run itself has made.
-"""
+"""A run's events in words that a student can read, and which of them are marked in its curves."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,4 @@
-"""The ways of several optimizers over one loss surface.
-
-Pictures over two axes: decision boundary, what a model of two inputs says, and the loss surface.
-"""
+"""Pictures over two axes: decision boundary, model, loss surface, and the ways of several optimizers over it."""
 
 import math
 from collections.abc import Mapping, Sequence

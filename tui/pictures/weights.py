@@ -1,7 +1,4 @@
-"""Histograms of each layer: activations, weights, gradients.
-
-Pictures that are images themselves: the worst mistakes, and the filters of the first layer.
-"""
+"""Histograms of each layer, and pictures that are images themselves: worst mistakes, filters."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

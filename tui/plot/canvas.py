@@ -1,7 +1,4 @@
-"""The cells of a chart before they reach the screen: characters, styles, and where things lie.
-
-A line's points as rows of dots in each column: extremes within a column, straight lines between them.
-"""
+"""The cells of a chart before they reach the screen: characters, styles, and a line's extremes by column."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,4 @@
-"""The words in a chart's border: its title with the latest values, its settings, and what the cursor reads.
-
-What the learning rate's chart says of its schedule, under the curve.
-"""
+"""The words in a chart's border: title, latest values, cursor; and what the learning rate's chart says."""
 
 import math
 from collections.abc import Sequence

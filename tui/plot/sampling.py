@@ -1,7 +1,4 @@
-"""From a run's series to lines for the dots that there are: no more points than can be seen, no extreme lost.
-
-The x axis of a run's curves: steps as they are, as epochs, or as seconds of training.
-"""
+"""From a run's series to lines: no more points than can be seen, no extreme lost, by step, epoch or time."""
 
 import math
 from dataclasses import dataclass

@@ -1,9 +1,4 @@
-"""Choosing runs to be laid over one another.
-
-The labs of the course, to choose one.
-
-Choosing one of a run's checkpoints, with what it had reached.
-"""
+"""Lists to choose from: runs to compare, labs of the course, checkpoints of a run."""
 
 import json
 from collections.abc import Collection, Sequence

@@ -1,11 +1,4 @@
-"""A question with its answers, each on a key: shared by all screens.
-
-Training for longer than was planned.
-
-A text to be read: a hint, a solution. Any of enter, space and Escape closes it.
-
-How a run is to stop: after this step, at the end of the epoch, or without saving.
-"""
+"""Dialogs that all screens share: a question, a text to read, more steps, how to stop."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar

@@ -1,9 +1,4 @@
-"""Starting a run from a screen: in the background, with what is in the way asked or told in a dialog.
-
-From a run, or a few that were marked, to the screen that compares them.
-
-Deleting an ended run from a screen, once its user has agreed.
-"""
+"""Starting, comparing and deleting runs from a screen, with what is in the way asked or told in a dialog."""
 
 import asyncio
 from collections.abc import Sequence

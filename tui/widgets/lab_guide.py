@@ -1,7 +1,4 @@
-"""The text of a lab: what it is about, what to do, what was predicted, the hints that were seen.
-
-The way through a lab: its five steps, which are done, and which is next.
-"""
+"""The text of a lab with its questions and hints, and the way through its five steps."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""The line above the keys: what became of the last command, and the numbers of this moment.
-
-What the run takes of its machine, on half a line.
-"""
+"""The line above the keys: what became of the last command, the numbers of this moment, and the machine."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,4 @@
-"""The top line: which run this is, whether it is alive, and how far it has come.
-
-The top line of a lab's screen, and the line that says what became of a key.
-
-Home's top line.
-"""
+"""The top lines: of a run, of a lab's screen, and of Home."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""The functions of the language of checks that need nothing but their arguments: NumPy, under bounds of size.
-
-The functions of the language of checks that are linear algebra.
-"""
+"""The functions of the language of checks: NumPy and linear algebra, under bounds of size."""
 
 import builtins
 import math

@@ -1,9 +1,4 @@
-"""How far what was given is from what is wanted: one number to grade, and the two that it comes from to be shown.
-
-What a file imports, read from its syntax without running it.
-
-What the expressions of one check can name: of its graded run, its data and the learner's code.
-"""
+"""What a check's expressions can name: its graded run, its data, the learner's code, its imports, distances."""
 
 import ast
 from collections.abc import Callable, Iterator, Mapping

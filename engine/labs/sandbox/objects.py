@@ -1,7 +1,4 @@
-"""What a check asks of models, optimizers and losses beside the learner's functions, in the learner's process.
-
-A preset's data, for the checks of a lab.
-"""
+"""Models, optimizers, losses and data that a check asks for, made in the learner's process."""
 
 import inspect
 from collections.abc import Callable

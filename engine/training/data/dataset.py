@@ -1,7 +1,4 @@
-"""What a data set is once it can be trained on.
-
-Samples as they come from a source, on the host, before they are split.
-"""
+"""Samples as they come from a source, on the host, and the data set that is trained on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

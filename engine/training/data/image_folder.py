@@ -1,7 +1,4 @@
-"""Decoded images in the user's cache folder, so that a set of small files is decoded once.
-
-Images in a folder, or in a zip file of one, with a folder for each class.
-"""
+"""Images in a folder or a zip file, with a folder for each class, decoded once into the user's cache."""
 
 import contextlib
 import hashlib

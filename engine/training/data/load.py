@@ -1,9 +1,4 @@
-"""What must hold of samples before they are split, and what to say when it does not.
-
-From a preset's data section to a Dataset.
-
-Data from a function of the user's.
-"""
+"""From a preset's data section to a Dataset, with checks of what the samples must hold before they are split."""
 
 import traceback
 from collections.abc import Callable

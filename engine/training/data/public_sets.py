@@ -1,13 +1,7 @@
-"""Data sets that come with scikit-learn.
+"""Public data sets: those of scikit-learn, MNIST's files, and torchvision's. `downloads.py` downloads them.
 
-The files of MNIST and Fashion-MNIST, read without torchvision.
-
-torchvision's import takes longer than PyTorch's own, for it loads the compiler too: Enter on a preset to the first
-point on the chart would take twice as long (`python -m tests.benchmarks start`).
-
-The data sets of torchvision, CIFAR's read from the data root: MNIST's are by idx.py, which is quicker.
-
-Nothing is downloaded here: see downloads.py.
+MNIST and Fashion-MNIST are read without torchvision, whose import takes longer than PyTorch's own
+(`python -m tests.benchmarks start`).
 """
 
 from importlib.util import find_spec

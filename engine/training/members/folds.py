@@ -1,7 +1,4 @@
-"""K folds of the samples that train, and the scaling of each fold by its own training part.
-
-The samples that K folds share, and which of them each fold trains and validates on.
-"""
+"""K folds of the samples that train: who trains and validates on which, and the scaling of each fold."""
 
 import warnings
 from collections.abc import Callable, Sequence

@@ -1,8 +1,6 @@
-"""Models: one function a kind, found by `model.name`.
+"""Models: one function a kind, found by `model.name`; one of the user's own too.
 
 Each maps inputs (B, *input_shape) float32 to outputs (B, outputs).
-
-A model of the user's own.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""The multi-layer perceptron.
-
-Models of one linear layer.
-"""
+"""Models of one linear layer, and the multi-layer perceptron."""
 
 from collections import OrderedDict
 from math import prod

@@ -1,7 +1,4 @@
-"""Convolutional nets for small images.
-
-ResNet-18 for small images (He et al., 2015, section 4.2).
-"""
+"""Convolutional nets for small images, ResNet-18 (He et al., 2015, section 4.2) among them."""
 
 from collections import OrderedDict
 

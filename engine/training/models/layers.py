@@ -1,10 +1,6 @@
-"""Layers as a person sees them: their names, and what each is in a few words.
+"""Layers: names, activations, initial weights, and what batch norm asks of a batch.
 
-Activations by the names that a preset gives them: modules, so that their outputs can be watched.
-
-Initial weights. Where a rule is chosen, biases begin at 0; "default" leaves both to PyTorch.
-
-What batch norm asks of a batch.
+Where a rule of initialisation is chosen, biases begin at 0; "default" leaves both to PyTorch.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""What a model says for every input, where inputs are one or two numbers.
-
-What all members of a run say about the plane, and how many of them have solved it.
-"""
+"""What a model, or each member, says for every input, where inputs are one or two numbers."""
 
 from typing import Any
 

@@ -1,9 +1,4 @@
-"""Training has broken: what happened, in words a student can read, and what can be done.
-
-Editing what can be changed while a run trains: the worker itself says what it can't take.
-
-Forking a run: from which checkpoint, and with what changed.
-"""
+"""The console's dialogs: training that broke, editing a live run, forking."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar

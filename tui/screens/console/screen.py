@@ -1,7 +1,4 @@
-"""The console of one run, live or ended. Leaving it never ends the run.
-
-The keys of a console that change what is looked at, and the line that says which work now.
-"""
+"""The console of one run, live or ended, and its keys. Leaving it never ends the run."""
 
 from typing import ClassVar
 

@@ -1,7 +1,4 @@
-"""Steering a run by keys: which of them work in its present state, and what each asks of the worker.
-
-Why a key that steers does nothing now: what the user is told instead.
-"""
+"""Steering a run by keys: which of them work now, why others do not, and what each asks of the worker."""
 
 import asyncio
 import socket

@@ -1,9 +1,4 @@
-"""The pane beside the list: what the highlighted entry is.
-
-What is said of a preset, a run or a lab beside the list: lines of styled pieces, for the room there is.
-
-What descriptions are laid out of: a title, labelled rows, wrapped texts, a command line.
-"""
+"""The pane beside Home's list: what the highlighted preset, run or lab is."""
 
 import contextlib
 import shlex

@@ -1,7 +1,4 @@
-"""What Home lists, and each entry as one line.
-
-The line that narrows a list down as its user types, and what fits what was typed.
-"""
+"""What Home lists, each entry as one line, and the line that narrows the list as its user types."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

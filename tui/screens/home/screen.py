@@ -1,7 +1,4 @@
-"""Home's keys: which of them work for the highlighted entry, and what the bottom line calls them.
-
-Home: every run, every lab and every preset, what the highlighted one is, and what can be done with it.
-"""
+"""Home: every run, lab and preset, what the highlighted one is, and the keys that work for it."""
 
 import threading
 from collections.abc import Callable, Sequence

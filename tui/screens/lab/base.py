@@ -1,11 +1,4 @@
-"""A lab on the screen: the guide, the way through it, the goals in the charts.
-
-Having a lab graded from its screens: asking for it, what is under way and for how long, and stopping it.
-
-What every screen of a lab can do: hint, check, edit the files, train, read why, go to the next lab.
-
-What every screen on a lab knows: which lab it is, and where the learner stands in it.
-"""
+"""What every screen of a lab can do: hint, check, edit the files, train, read why, go to the next lab."""
 
 import asyncio
 import time
