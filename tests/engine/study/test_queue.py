@@ -14,6 +14,7 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
+from tests.forked import forked_jobs  # noqa: F401 - a fixture
 from tests.processes import DESCENT, Child, Done, Held, process, until
 
 Descent = Callable[..., Child]
@@ -21,7 +22,6 @@ SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs"
 
 TELLING = """
 import os, torch
-from tests.forked import forked_jobs  # noqa: F401 - a fixture
 class Net(torch.nn.Linear):
     def __init__(self, input_shape, outputs):
         super().__init__(input_shape[0], outputs)
