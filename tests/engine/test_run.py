@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from descent.common.errors import DescentError
-from descent.run import lock
+from descent.run import state
 from descent.run.events import Events
 from descent.run.folder import RunFolder, create
 from descent.run.lock import WorkerLock, worker_pid
@@ -70,7 +70,7 @@ def test_a_worker_that_ends_while_it_is_looked_at_is_not_lost(folder: RunFolder,
     def pid(of: Path) -> None:
         Events(folder).state("stopped", step=3)
 
-    monkeypatch.setattr(lock, "worker_pid", pid)
+    monkeypatch.setattr(state, "worker_pid", pid)
     assert folder.state() == "stopped"
 
 

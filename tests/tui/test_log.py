@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tui.data import log as log_
-from tui.data import words
 from tui.data.log import MOST_LINES, ROUTINE, Log
 from tui.data.words import said
 
@@ -25,7 +24,7 @@ def test_what_is_folded_is_never_put_into_words(monkeypatch: pytest.MonkeyPatch)
         worded.append(event)
         return said(event, facts)
 
-    monkeypatch.setattr(words, "said", counted)
+    monkeypatch.setattr(log_, "said", counted)
     lines = Log().of(_evaluations(2000), FACTS)
     assert len(worded) == ROUTINE
     assert [line.text for line in lines[:2]] == ["… 1,994 more of these", "epoch 1,995  val 5.01e-4  90.0%"]
