@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 CRASH = """
 import sys
 from engine.cli import main
-from tui.screens.home import Home
+from tui.screens.home.screen import Home
 Home._show_title = lambda self: 1 / 0
 sys.argv = ["descent"]
 sys.exit(main([]))
