@@ -1,4 +1,4 @@
-"""`python -m engine.study.child QUEUE FOLDER WORDS…` is `descent WORDS…` as a job of a study's queue.
+"""`python -m engine.cli.job QUEUE FOLDER WORDS…` is `descent WORDS…` as a job of a study's queue.
 
 QUEUE: the process that started it; where that is killed, this one finishes its step and saves. FOLDER: where the
 job's lock is held for as long as this process lives, from before torch is loaded: a queue that is started anew while

@@ -37,7 +37,7 @@ def script(study: Study, *, at_once: int, cpus: int) -> str:
         at_once=at_once,
         cpus=cpus,
         output=shlex.quote(str(study.folder / "jobs")),
-        command=f"{shlex.quote(sys.executable)} -P -m engine",
+        command=f"{shlex.quote(sys.executable)} -P -m descent",
         folder=shlex.quote(str(study.folder)),
         warned=_WARNED,
     )
