@@ -32,7 +32,7 @@ from descent.run.metrics import Metrics
 from descent.run.results import summary
 from descent.run.state import ALIVE, State, StateReader
 
-_ERRORS: dict[int, type[DescentError]] = {4: DataMissingError, 5: CannotGoOnError}  # by exit code
+_ERRORS: dict[int, type[DescentError]] = {int(kind.exit_code): kind for kind in (DataMissingError, CannotGoOnError)}
 LOOK_EVERY = 0.1  # seconds between looks at the files
 
 

@@ -91,7 +91,7 @@ def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Cal
     return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
 
 
-SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (engine.control.server)
+SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (descent.control.server)
 STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 

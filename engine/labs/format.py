@@ -14,7 +14,7 @@ from engine.preset.schema import Count, Float, Natural, Section
 
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.expression
+Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.checks.evaluator
 
 
 class Text(Section):

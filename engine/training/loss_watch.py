@@ -17,7 +17,7 @@ deviation of the averages before it (a smoothed z-score):
 - a stall is told when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so far,
   and STALL_STEPS at least; again only after it has fallen;
 - neither is told of a loss below FLOOR of what it was before the first update: what is as good as learned trembles;
-- a loss that goes back to where it began is a collapse (`collapse.py`).
+- a loss that goes back to where it began is a collapse, the first of the two signs above.
 """
 
 import math

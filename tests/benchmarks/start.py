@@ -19,7 +19,7 @@ from tests.benchmarks.harness import Figure, Result, interleave, percentile
 ROUNDS, RUNS = 5, 50  # runs: as many as `descent runs` lists
 BARS = {"descent --help": 0.3, "first frame of Home": 0.6, "Enter to the first point, digits-mlp": 4.0}
 IMPORTS = 5  # of those that take longest, in `descent --help`
-DESCENT = (sys.executable, "-m", "engine")
+DESCENT = (sys.executable, "-m", "descent")
 FRAME = """
 import asyncio, os
 from tui.app import DescentApp
@@ -62,7 +62,7 @@ def _lasts(*words: str) -> float:
 
 def _imports() -> list[tuple[str, float]]:
     """Own seconds of each module that `descent --help` imports, the longest first."""
-    words = (sys.executable, "-X", "importtime", "-m", "engine", "--help")
+    words = (sys.executable, "-X", "importtime", "-m", "descent", "--help")
     told = subprocess.run(words, capture_output=True, text=True, check=True).stderr
     found = [(match[4], int(match[1]) / 1e6) for match in map(_IMPORT.match, told.splitlines()) if match]
     return sorted(found, key=lambda entry: -entry[1])

@@ -85,7 +85,7 @@ def test_on_a_terminal_it_draws_the_numbers_of_this_moment(terminal: Callable[..
     """A person would see wrapped or torn lines, or miss what matters; Ctrl-C would leave no cursor."""
     sizes = {"small": (80, 24), "large": (120, 40)}
     for name, (width, height) in sizes.items():
-        words = f"{sys.executable} -m engine run digits-mlp --set train.epochs=5000 --id {name}"
+        words = f"{sys.executable} -m descent run digits-mlp --set train.epochs=5000 --id {name}"
         command = f"trap : INT; {words}; echo exit code $?; exec cat"
         size = ("-x", str(width), "-y", str(height))
         settings = ("-e", f"XDG_STATE_HOME={tmp_path}", "-e", f"DESCENT_RUNS={tmp_path}/runs")

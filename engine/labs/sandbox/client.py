@@ -110,7 +110,7 @@ class Learner:
         return self._asked({"do": what, "arguments": [encode(one) for one in arguments]}, self._name)
 
     def data(self, **of: Any) -> Any:
-        """Arrays of a split: see engine.training.bench_data.splits."""
+        """Arrays of a split: see engine.labs.sandbox.objects.splits."""
         return self._asked({"do": "data", "of": of}, "data")
 
     def facts(self, **of: Any) -> Any:
