@@ -93,10 +93,6 @@ class LearnerFile:
         return self._lines[number - 1].strip() if number and number <= len(self._lines) else ""
 
 
-def _module_of(value: Any) -> str:
-    return str(getattr(value, "__module__", ""))
-
-
 class Session:
     """Follows requests."""
 
