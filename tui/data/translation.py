@@ -117,7 +117,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "your files": ("Your files", "내 파일"),
     "not graded": ("not graded yet", "아직 채점 전"),
     # what happens
-    "grading": ("being graded, {seconds} s: {doing} (esc stops it)", "채점 중, {seconds}초: {doing} (Esc: 중단)"),
+    "grading": ("being graded, {seconds} s (esc stops it): {doing}", "채점 중, {seconds}초(Esc: 중단): {doing}"),
     "grading begins": ("begins; 10 to 30 s as a rule", "시작합니다. 보통 10~30초 걸립니다"),
     "grading trains": ("training {file} with the lab's seeds", "실습의 시드로 {file} 학습"),
     "grading checks": ("criterion {at} of {of}", "기준 {at}/{of}"),
