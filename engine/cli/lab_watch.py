@@ -32,17 +32,16 @@ def watch_again(lab_id: str, language: Language) -> int:
     lab = find_lab(lab_id)
     require_predictions(lab)
     work = of_learner(lab)
-    files = work.files()
-    stdio.say(_WATCHING.with_(files=", ".join(path.name for path in files)).in_(language))
     with suppress(KeyboardInterrupt):
-        _watch(work, files, language)
+        _watch(work, work.files(), language)
     return ExitCode.DONE
 
 
 def _watch(work: Submission, files: list[Path], language: Language) -> None:
-    seen = content(files)
+    seen = content(files)  # before the line that invites to save: what is saved right after it counts
     run = Quick(work.lab.id, language)
     try:
+        stdio.say(_WATCHING.with_(files=", ".join(path.name for path in files)).in_(language))
         while True:
             now = content(files)
             if now != seen:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from descent.common.errors import DescentError
 from descent.run.events import Events
 from descent.run.folder import create
+from engine.cli import lab_watch
 from engine.labs import progress
 from engine.labs.handin import write
 from tests.engine.labs.grades import SOLVED, START, begin, make_lab, work_on
@@ -77,3 +79,27 @@ def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.Monke
         watch.kill()
         watch.wait()
     assert progress.load().of("slow").count == 0  # it counts for nothing
+
+
+def test_a_save_as_soon_as_it_watches_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who saves as the first line appears would wait for a verdict that never comes."""
+    monkeypatch.chdir(tmp_path)
+    lab = make_lab(tmp_path)
+    work = work_on(lab, tmp_path / "work", code=START)
+    begin(lab, work)
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) == 1:
+            assert work.code is not None
+            work.code.write_text(SOLVED)
+
+    def rest(_: float) -> None:
+        raise KeyboardInterrupt  # after the first look
+
+    monkeypatch.setattr(lab_watch.stdio, "say", say)
+    monkeypatch.setattr(lab_watch, "time", SimpleNamespace(sleep=rest))
+    monkeypatch.setattr(lab_watch.Quick, "start", lambda _: None)
+    assert lab_watch.watch_again("slow", "en") == 0
+    assert said[1:] == ["saved; running with one seed …"]
