@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hatch_build import compile_catalogues
 from tests.data import real_folder
 
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
@@ -18,9 +19,16 @@ for _size in ("COLUMNS", "LINES"):
     os.environ.pop(_size, None)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the translations once, before processes of pytest-xdist start."""
+    if not hasattr(config, "workerinput"):
+        compile_catalogues()
+
+
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DESCENT_LANG", "en")  # whatever the locale of who runs the tests
     for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(home / variable.lower()))
 

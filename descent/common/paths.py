@@ -23,6 +23,12 @@ def state_dir() -> Path:
     return (Path(named) if named else Path.home() / ".local" / "state") / "descent"
 
 
+def config_dir() -> Path:
+    """The user's configuration: settings, language. It may not exist yet."""
+    named = os.environ.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(named) if named else Path.home() / ".config") / "descent"
+
+
 def runs_dir(given: Path | None) -> Path:
     """The runs directory: as given, else $DESCENT_RUNS, else ./runs; absolute."""
     return Path(given or os.environ.get("DESCENT_RUNS") or "runs").expanduser().absolute()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from descent.common.i18n import Language, keep
 from engine.cli.options import Json
 
 if TYPE_CHECKING:
-    from descent.common.i18n import Language
     from engine.labs.library import Lab
     from engine.labs.progress import Progress
 
@@ -19,7 +19,7 @@ lab_app = typer.Typer(help="The labs of a course: predict, train, be graded, rea
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A lab's id, as in `descent lab list`.")]
 Lang = Annotated[
-    str | None, typer.Option("--lang", metavar="en|ko", help="The language; kept. [default: the locale's]")
+    Language | None, typer.Option("--lang", metavar="en|ko", help="The language; kept. [default: the locale's]")
 ]
 
 
@@ -28,7 +28,7 @@ def lab(context: typer.Context, lang: Lang = None) -> int:
     """Go on where you were."""
     if context.invoked_subcommand is not None:
         return 0
-    language = _language(lang)
+    _speak(lang)
     from engine.cli import lab_view
     from engine.labs import flow
 
@@ -37,8 +37,8 @@ def lab(context: typer.Context, lang: Lang = None) -> int:
     if sys.stdin.isatty() and sys.stdout.isatty() and upcoming is not None:
         import tui
 
-        return tui.open_console(lab=upcoming.id, language=language)
-    lab_view.show_next(upcoming, progress, language)
+        return tui.open_console(lab=upcoming.id)
+    lab_view.show_next(upcoming, progress)
     return 0
 
 
@@ -48,8 +48,9 @@ def lab_list(*, lang: Lang = None, as_json: Json = False) -> None:
     from engine.cli import lab_view
     from engine.labs import library
 
-    language, progress = _language(lang), _progress()
-    lab_view.show_list(library.all_labs(), progress, language, as_json=as_json)
+    _speak(lang)
+    progress = _progress()
+    lab_view.show_list(library.all_labs(), progress, as_json=as_json)
 
 
 @lab_app.command("start")
@@ -63,12 +64,13 @@ def lab_start(
     from engine.cli import lab_view
     from engine.labs import flow
 
-    language, found = _language(lang), _find(lab_id)
-    files = flow.start(found, Path.cwd(), again, language=language)
-    lab_view.show_lab(found, language)
+    _speak(lang)
+    found = _find(lab_id)
+    files = flow.start(found, Path.cwd(), again)
+    lab_view.show_lab(found)
     print()
-    lab_view.show_written(files, language)
-    lab_view.show_next(found, _progress(), language)
+    lab_view.show_written(files)
+    lab_view.show_next(found, _progress())
 
 
 @lab_app.command("predict")
@@ -84,11 +86,12 @@ def lab_predict(
     from engine.cli import lab_view
     from engine.labs import flow
 
-    language, found, progress = _language(lang), _find(lab_id), _progress()
-    given = flow.pairs(found, answers, language) if answers else lab_view.ask(found, progress, language)
-    progress = flow.predict(found, given, language=language)
-    lab_view.show_predictions(found, progress, language)
-    lab_view.show_next(found, progress, language)
+    _speak(lang)
+    found, progress = _find(lab_id), _progress()
+    given = flow.pairs(found, answers) if answers else lab_view.ask(found, progress)
+    progress = flow.predict(found, given)
+    lab_view.show_predictions(found, progress)
+    lab_view.show_next(found, progress)
 
 
 @lab_app.command("hint")
@@ -104,8 +107,9 @@ def lab_hint(
     from engine.cli import lab_view
     from engine.labs import flow
 
-    language, found = _language(lang), _find(lab_id)
-    lab_view.show_hint(*flow.hint(found, level, language=language), language)
+    _speak(lang)
+    found = _find(lab_id)
+    lab_view.show_hint(*flow.hint(found, level))
 
 
 @lab_app.command("explain")
@@ -114,10 +118,11 @@ def lab_explain(lab_id: Id, *, lang: Lang = None) -> None:
     from engine.cli import lab_view
     from engine.labs import flow
 
-    language, found = _language(lang), _find(lab_id)
-    lab_view.show_explanation(flow.explain(found, language=language), language)
+    _speak(lang)
+    found = _find(lab_id)
+    lab_view.show_explanation(flow.explain(found))
     progress = _progress()
-    lab_view.show_next(flow.upcoming(progress), progress, language)
+    lab_view.show_next(flow.upcoming(progress), progress)
 
 
 @lab_app.command("solution")
@@ -131,8 +136,9 @@ def lab_solution(
     from engine.cli import lab_view
     from engine.labs import flow
 
-    language, found = _language(lang), _find(lab_id)
-    lab_view.show_solution(found, flow.solution(found, instructor=instructor, language=language), language)
+    _speak(lang)
+    found = _find(lab_id)
+    lab_view.show_solution(found, flow.solution(found, instructor=instructor))
 
 
 @lab_app.command("new")
@@ -149,7 +155,8 @@ def lab_check(lab_id: Id, *, lang: Lang = None, as_json: Json = False) -> int:
     """Have the lab graded, with its own seeds and in a fresh process. Exit code 0: passed, 1: not yet."""
     from engine.cli import lab_view
 
-    return lab_view.grade_lab(lab_id, _language(lang), as_json)
+    _speak(lang)
+    return lab_view.grade_lab(lab_id, as_json)
 
 
 @lab_app.command("watch")
@@ -157,7 +164,8 @@ def lab_watch(lab_id: Id, *, lang: Lang = None) -> int:
     """Run the lab quickly, with one seed, whenever one of its files is saved."""
     from engine.cli.lab_watch import watch_again
 
-    return watch_again(lab_id, _language(lang))
+    _speak(lang)
+    return watch_again(lab_id)
 
 
 @lab_app.command("report")
@@ -188,20 +196,19 @@ def lab_verify(
     """Grade what was handed in once more, and say of each folder whether that agrees."""
     from engine.cli import lab_view
 
-    return lab_view.verify_handins(folders, csv, allow_code, as_json, _language(lang))
+    _speak(lang)
+    return lab_view.verify_handins(folders, csv, allow_code, as_json)
 
 
-def _language(given: str | None) -> "Language":
-    """The language to speak; one that was asked for is kept."""
+def _speak(given: Language | None) -> None:
+    """Speak the language that was asked for, and keep it."""
     from descent.common.errors import DescentError
-    from engine.labs import progress
 
     _progress()  # the first look, which may have something to tell
-    chosen = progress.chosen_language(given)
-    if given is not None:
-        with contextlib.suppress(DescentError):  # where it can't be kept, it is spoken all the same
-            progress.spoken(chosen)
-    return chosen
+    if given is None:
+        return
+    with contextlib.suppress(DescentError):  # where it can't be kept, it is spoken all the same
+        keep(given)
 
 
 def _find(lab_id: str) -> "Lab":

@@ -12,16 +12,15 @@ from typing import Any
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
-from descent.common.i18n import Language, Message
+from descent.common.i18n import _
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
 from engine.cli import tables
 from engine.labs import flow, library, progress
 from engine.labs.flow import next_commands
-from engine.labs.format import Prediction, Solution
+from engine.labs.format import TOPICS, Prediction, Solution
 from engine.labs.grading import check
 from engine.labs.library import BrokenLab, Lab, find_lab
-from engine.labs.messages import say
 from engine.labs.progress import Progress
 from engine.labs.verdict import against, shown
 from engine.labs.verify import Row, verified
@@ -63,40 +62,40 @@ def print_heading(text: str) -> None:
 # --- the list ---
 
 
-def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, language: Language, *, as_json: bool) -> None:
+def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, *, as_json: bool) -> None:
     """Every lab with its state, by topic in the order of the course; the broken ones last."""
     if as_json:
-        tables.print_json({"labs": [_as_json(lab, progress, language) for lab in found]})
+        tables.print_json({"labs": [_as_json(lab, progress) for lab in found]})
         return
     if not found:
-        print_line(say("no labs", language))
+        print_line(_("There are no labs."))
         return
     whole = [lab for lab in found if isinstance(lab, Lab)]
     topics = list(dict.fromkeys(lab.model.topic for lab in whole))
     rows: list[tuple[str, ...]] = []
     for topic in topics:
-        rows.append(("", say(topic, language), "", "", ""))
-        rows += [_row(lab, progress, language) for lab in whole if lab.model.topic == topic]
-    head = ("", say("lab", language), say("title", language), say("attempts", language), say("best", language))
+        rows.append(("", _(TOPICS[topic]), "", "", ""))
+        rows += [_row(lab, progress) for lab in whole if lab.model.topic == topic]
+    head = ("", _("LAB"), _("TITLE"), _("ATTEMPTS"), _("BEST"))
     if rows:
         tables.print_table(head, rows, right=head[3:], whole=head[:2])
     for lab in found:
         if isinstance(lab, BrokenLab):
-            print_line(f"{_MARKS['broken']}  {lab.id}: {say('broken', language, error=lab.error.splitlines()[0])}")
+            print_line(f"{_MARKS['broken']}  {lab.id}: {_('broken: {error}', error=lab.error.splitlines()[0])}")
 
 
-def _row(lab: Lab, progress: Progress, language: Language) -> tuple[str, ...]:
+def _row(lab: Lab, progress: Progress) -> tuple[str, ...]:
     record = progress.of(lab.id)
     attempts = str(record.count) if record.count else ""
     best = f"{record.best:.0%}" if record.best is not None else ""
-    return _MARKS[record.state], f"  {lab.id}", lab.text("title", language), attempts, best
+    return _MARKS[record.state], f"  {lab.id}", str(lab.model.title), attempts, best
 
 
-def _as_json(lab: Lab | BrokenLab, progress: Progress, language: Language) -> dict[str, Any]:
+def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
     record = progress.of(lab.id)
     entry: dict[str, Any] = {"id": lab.id, "title": "", "topic": "", "state": record.state}
     if isinstance(lab, Lab):
-        entry |= {"title": lab.text("title", language), "topic": lab.model.topic}
+        entry |= {"title": str(lab.model.title), "topic": lab.model.topic}
     else:
         entry |= {"state": "broken", "error": lab.error}
     return entry | {"attempts": record.count, "best": record.best}
@@ -105,182 +104,177 @@ def _as_json(lab: Lab | BrokenLab, progress: Progress, language: Language) -> di
 # --- one lab ---
 
 
-def show_lab(lab: Lab, language: Language) -> None:
+def show_lab(lab: Lab) -> None:
     """What the lab is about, and what is to be done."""
     model = lab.model
-    topic = say(model.topic, language)
-    print_heading(f"{model.title.of(language)}  ({topic}, {say('minutes', language, minutes=model.minutes)})")
+    topic = _(TOPICS[model.topic])
+    print_heading(f"{model.title}  ({topic}, {_('about {minutes} min', minutes=model.minutes)})")
     print()
-    print_text(model.text.of(language))
-    print_heading(say("tasks", language))
-    print_text("\n".join(f"{n}. {task.text.of(language)}" for n, task in enumerate(model.tasks, 1)))
+    print_text(str(model.text))
+    print_heading(_("Tasks"))
+    print_text("\n".join(f"{n}. {task.text}" for n, task in enumerate(model.tasks, 1)))
 
 
-def show_question(question: Prediction, language: Language) -> None:
+def show_question(question: Prediction) -> None:
     """A question to predict, its choices by number, and what an answer looks like."""
     print()
-    print_text(question.text.of(language))
+    print_text(str(question.text))
     for place, choice in enumerate(question.choices, 1):
-        print_line(f"  {place}  {choice.text.of(language)}  ({choice.id})")
-    print_line(f"  {question.id}: {flow.expected(question, language)}")
+        print_line(f"  {place}  {choice.text}  ({choice.id})")
+    print_line(f"  {question.id}: {flow.expected(question)}")
 
 
-def ask(lab: Lab, progress: Progress, language: Language) -> dict[str, Any]:
+def ask(lab: Lab, progress: Progress) -> dict[str, Any]:
     """Ask what is still to be predicted, one question after the other; the answers by their keys.
 
     DescentError where nobody can answer.
     """
     questions = flow.unanswered(lab, progress)
     if not questions:
-        print_line(say("nothing to predict", language))
+        print_line(_("There is nothing left to predict."))
     elif not sys.stdin.isatty():
         for question in questions:
-            show_question(question, language)
+            show_question(question)
         line = flow.predict_line(lab, progress)
-        raise DescentError(say("give predictions", language, id=lab.id, line=line))
-    return {question.id: _asked(question, language) for question in questions}
+        raise DescentError(
+            _("{id}: nobody is here to ask. Give your predictions as words:\n  {line}", id=lab.id, line=line)
+        )
+    return {question.id: _asked(question) for question in questions}
 
 
-def _asked(question: Prediction, language: Language) -> Any:
-    show_question(question, language)
+def _asked(question: Prediction) -> Any:
+    show_question(question)
     while True:
         try:
-            return flow.answer(question, input(f"  {question.id} = "), language=language)
+            return flow.answer(question, input(f"  {question.id} = "))
         except DescentError as error:
             print_line(f"  {error}")
         except EOFError:  # Ctrl-D: nothing is kept
             raise KeyboardInterrupt from None
 
 
-def show_predictions(lab: Lab, progress: Progress, language: Language) -> None:
+def show_predictions(lab: Lab, progress: Progress) -> None:
     """What the learner has predicted."""
     made = progress.of(lab.id).predictions
     if made:
-        print_heading(f"{say('your predictions', language)} ({say('predictions final', language)})")
+        print_heading(f"{_('Your predictions')} ({_('final')})")
     for question in lab.model.predictions:
         if question.id in made:
             print_line(f"  {question.id} = {flow.shown_answer(made[question.id])} {question.unit}".rstrip())
 
 
-def show_hint(level: int, text: str, language: Language) -> None:
-    print_heading(say("hint", language, level=level, of=flow.LEVELS))
+def show_hint(level: int, text: str) -> None:
+    print_heading(_("Hint {level} of {of}", level=level, of=flow.LEVELS))
     print_text(text)
 
 
-def show_explanation(text: str, language: Language) -> None:
-    print_heading(say("explanation", language))
+def show_explanation(text: str) -> None:
+    print_heading(_("Explanation"))
     print_text(text)
 
 
-def show_solution(lab: Lab, solution: Solution, language: Language) -> None:
+def show_solution(lab: Lab, solution: Solution) -> None:
     """The reference solution: what it sets, why, and its code."""
-    print_heading(f"{say('solution', language)}: {lab.model.title.of(language)}")
+    print_heading(f"{_('Solution')}: {lab.model.title}")
     print()
-    print_text(solution.text.of(language))
+    print_text(str(solution.text))
     changes = [(None, solution.set), *((name, part.set) for name, part in solution.parts.items())]
-    print_heading(say("changes", language))
+    print_heading(_("What it changes"))
     for part, texts in changes:
         if part is not None and texts:
-            print_line(say("part", language, name=part))
+            print_line(_("Part {name}", name=part))
         for text in texts:
             print_line(f"  --set {text}")
     if not any(texts for _, texts in changes):
-        print_line(f"  {say('no changes', language)}")
+        print_line(f"  {_('no setting is changed')}")
     if lab.solution_code is not None:
         print_heading(f"{lab.id}.py")
         print_text(f"```python\n{lab.solution_code.read_text(encoding='utf-8').rstrip()}\n```")
 
 
-def show_written(files: Sequence[Path], language: Language) -> None:
+def show_written(files: Sequence[Path]) -> None:
     for file in files:
-        print_line(f"{say('written', language)}: {file.name}")
+        print_line(f"{_('written')}: {file.name}")
 
 
 # --- what comes next ---
 
 
-def show_next(lab: Lab | None, progress: Progress, language: Language) -> None:
+def show_next(lab: Lab | None, progress: Progress) -> None:
     """The lab to go on with, what comes next in it, and the command for it."""
     if lab is None:
-        print_line(say("all passed" if library.labs() else "no labs", language))
+        print_line(_("Every lab is passed.") if library.labs() else _("There are no labs."))
         return
-    print_heading(f"{say('next', language)}: {lab.id} – {lab.model.title.of(language)}")
-    rows = [(command, say(text, language)) for command, text in next_commands(lab, progress)]
+    print_heading(f"{_('Next')}: {lab.id} – {lab.model.title}")
+    rows = list(next_commands(lab, progress))
     for command, text in rows:
         print_line(f"  {command:<{max(len(command) for command, _ in rows)}}  {text}")
 
 
 _MOST_PRINTED = 10  # lines of what the learner's code printed
-_BONUS = Message("bonus", "추가 과제")
-_PASSED = Message("Passed: all {of} criteria are met.", "통과했습니다. 조건 {of}개를 모두 만족합니다.")
-_NOT_YET = Message(
-    "Not yet: {met} of {of} criteria are met.", "아직 통과하지 못했습니다. 조건 {of}개 중 {met}개를 만족합니다."
-)
-_PREDICTED = Message("Predicted, and what came out", "예측과 실제 결과")
-_PRINTED = Message("What your code printed", "내 코드의 출력")
-_TRAINING = Message("training {what} …", "학습 중: {what} …")
-_PROBLEM = Message("Could not be graded in full", "일부를 채점하지 못했습니다")
 
 
-def show_verdict(verdict: Mapping[str, Any], lab: Lab, language: Language) -> None:
+def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
     """A whole verdict, as Verdict.as_json has it."""
     said_once: set[str] = set()  # data that are missing are in the way of many a criterion
     for one in verdict["checks"]:
-        show_check(one, language, silent=one["error"] in said_once)
+        show_check(one, silent=one["error"] in said_once)
         said_once.add(one["error"])
     compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result is not what it will be
     if compared:
-        print_heading(_PREDICTED.in_(language))
+        print_heading(_("Predicted, and what came out"))
     for one in compared:
         print_line(f"  {one['id']}: {shown(one['predicted'])}  →  {shown(one['result'])}")
     lines = verdict["printed"].splitlines()
     if lines:
-        print_heading(_PRINTED.in_(language))
+        print_heading(_("What your code printed"))
     for line in [*lines[:_MOST_PRINTED], *(["…"] if len(lines) > _MOST_PRINTED else [])]:
         print_line(f"  | {shorten(clean(line), shutil.get_terminal_size().columns - 6)}")
     if verdict["problem"]:
-        print_heading(_PROBLEM.in_(language))
+        print_heading(_("Could not be graded in full"))
         for line in verdict["problem"].splitlines():
             print_line(line)
     print_line()
-    sentence = _PASSED if verdict["passed"] else _NOT_YET
-    print_line(sentence.with_(met=verdict["met"], of=verdict["of"]).in_(language))
-    show_next(lab, progress.load(), language)
+    if verdict["passed"]:
+        print_line(_("Passed: all {of} criteria are met.", of=verdict["of"]))
+    else:
+        print_line(_("Not yet: {met} of {of} criteria are met.", met=verdict["met"], of=verdict["of"]))
+    show_next(lab, progress.load())
 
 
-def show_check(check: Mapping[str, Any], language: Language, *, silent: bool = False) -> None:
+def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
     """A criterion: met or not, its text; below it the value against the threshold, or what went wrong.
 
     silent: what went wrong was said already.
     """
-    bonus = f" ({_BONUS.in_(language)})" if check["bonus"] else ""
+    bonus = f" ({_('bonus')})" if check["bonus"] else ""
     print_line(f"{'✓' if check['passed'] else '✗'} {check['text']}{bonus}")
     if check["error"]:
         print_line("    …" if silent else f"    {check['error']}")
     elif check["value"] is not None and not isinstance(check["value"], bool):
-        print_line(f"    {against(check, language)}")
+        print_line(f"    {against(check)}")
 
 
-def tell_verdict(language: Language) -> Callable[[str, str], None]:
+def tell_verdict() -> Callable[[str, str], None]:
     """Says on stderr which graded run is being trained."""
 
     def told(stage: str, what: str) -> None:
         if stage == "training":
-            stdio.say(_TRAINING.with_(what=what).in_(language), sys.stderr)
+            stdio.say(_("training {what} …", what=what), sys.stderr)
 
     return told
 
 
-def grade_lab(lab_id: str, language: Language, as_json: bool) -> int:
+def grade_lab(lab_id: str, as_json: bool) -> int:
     """Grade, print the verdict; the exit code."""
     from engine.cli import tables
 
-    tell = None if as_json or not sys.stderr.isatty() else tell_verdict(language)
-    found = check(lab_id, language, tell=tell)
+    tell = None if as_json or not sys.stderr.isatty() else tell_verdict()
+    found = check(lab_id, tell=tell)
     if as_json:
         tables.print_json(found)
     else:
-        show_verdict(found, find_lab(lab_id), language)
+        show_verdict(found, find_lab(lab_id))
     return int(found["exit_code"])
 
 
@@ -290,13 +284,11 @@ _NO_SANDBOX = (
 )
 
 
-def verify_handins(
-    folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool, language: Language
-) -> int:
+def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool) -> int:
     """Print a table of all hand-ins; 0 where all agree, else 1."""
     if allow_code:
         stdio.say(_NO_SANDBOX, sys.stderr)
-    rows = [verified(folder, allow_code=allow_code, language=language) for folder in folders]
+    rows = [verified(folder, allow_code=allow_code) for folder in folders]
     if as_json:
         tables.print_json({"handins": [asdict(row) for row in rows]})
     else:

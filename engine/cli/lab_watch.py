@@ -9,7 +9,7 @@ from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
-from descent.common.i18n import Language, Message
+from descent.common.i18n import _
 from engine.cli import lab_view
 from engine.labs.flow import require_predictions
 from engine.labs.grading import process_words, verdict_of
@@ -18,61 +18,56 @@ from engine.labs.submission import Submission, content, of_learner
 
 LOOK = 0.3  # seconds between looks at the files
 
-_WATCHING = Message("Watching {files}. Save to run; Ctrl-C ends.", "{files}: 저장하면 실행합니다. Ctrl-C로 끝냅니다.")
-_RUNNING = Message("saved; running with one seed …", "저장됨. 시드 하나로 실행 중 …")
-_AGAIN = Message("saved again; starting anew …", "다시 저장됨. 새로 시작합니다 …")
-_DONE = Message(
-    "{met} of {of} met in {seconds:.0f} s; one seed: only `descent lab check {id}` counts",
-    "{of}개 중 {met}개 만족({seconds:.0f}초). 시드 하나의 결과이므로 채점은 descent lab check {id}로 하세요",
-)
 
-
-def watch_again(lab_id: str, language: Language) -> int:
+def watch_again(lab_id: str) -> int:
     """Watch until Ctrl-C; the exit code."""
     lab = find_lab(lab_id)
     require_predictions(lab)
     work = of_learner(lab)
     with suppress(KeyboardInterrupt):
-        _watch(work, work.files(), language)
+        _watch(work, work.files())
     return ExitCode.DONE
 
 
-def _watch(work: Submission, files: list[Path], language: Language) -> None:
+def _watch(work: Submission, files: list[Path]) -> None:
     seen = content(files)  # before the line that invites to save: what is saved right after it counts
-    run = Quick(work.lab.id, language)
+    run = Quick(work.lab.id)
     try:
-        stdio.say(_WATCHING.with_(files=", ".join(path.name for path in files)).in_(language))
+        stdio.say(_("Watching {files}. Save to run; Ctrl-C ends.", files=", ".join(path.name for path in files)))
         while True:
             now = content(files)
             if now != seen:
                 seen = now
-                stdio.say((_AGAIN if run.is_running else _RUNNING).in_(language))
+                again = run.is_running
+                stdio.say(_("saved again; starting anew …") if again else _("saved; running with one seed …"))
                 run.start()
             found = run.result()
             if found is not None:
-                _say(found, work.lab.id, language)
+                _say(found, work.lab.id)
             time.sleep(LOOK)
     finally:
         run.end()
 
 
-def _say(found: dict[str, Any], lab_id: str, language: Language) -> None:
+def _say(found: dict[str, Any], lab_id: str) -> None:
     if "error" in found:
         stdio.complain(str(found["error"]))
         return
     for check in found["checks"]:
-        lab_view.show_check(check, language)
+        lab_view.show_check(check)
     if found["problem"]:
         stdio.say(stdio.lines(found["problem"]))
     counts = {key: found[key] for key in ("met", "of", "seconds")}
-    stdio.say(_DONE.with_(**counts, id=lab_id).in_(language))
+    stdio.say(
+        _("{met} of {of} met in {seconds:.0f} s; one seed: only `descent lab check {id}` counts", **counts, id=lab_id)
+    )
 
 
 class Quick:
     """A quick grading in a process of its own, at most one at a time."""
 
-    def __init__(self, lab_id: str, language: Language) -> None:
-        self._command = [*process_words(lab_id, language), "--quick"]
+    def __init__(self, lab_id: str) -> None:
+        self._command = [*process_words(lab_id), "--quick"]
         self._process: subprocess.Popen[bytes] | None = None
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe: nobody reads it before the end
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
-from descent.common.i18n import Language
-from descent.common.text import clean, show
+from descent.common.i18n import N_, _, language
+from descent.common.text import clean, likely, show
 from engine.labs import progress as kept
 from engine.labs.format import Prediction, Solution
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
-from engine.labs.messages import not_found, say
-from engine.labs.progress import Progress, chosen_language
+from engine.labs.progress import Progress
 from engine.preset import consent
 from engine.preset.find import read_text
 
@@ -51,19 +50,23 @@ def folder_of(lab: Lab, progress: Progress) -> Path | None:
 # --- start ---
 
 
-def start(lab: Lab, folder: Path, again: bool = False, *, language: Language | None = None) -> list[Path]:
+def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
     """Put the lab's files into `folder` for the learner to edit; the files, the preset first.
 
     again: move what is there aside. DescentError where files are there already, or can't be written.
     """
-    files = {
-        folder.absolute() / name: text
-        for name, text in learners_files(lab, language or chosen_language(None)).items()
-    }
+    files = {folder.absolute() / name: text for name, text in learners_files(lab).items()}
     there = [path for path in files if os.path.lexists(path)]
     if there and not again:
         names = ", ".join(clean(path.name) for path in there)
-        raise DescentError(say("there already", language or chosen_language(None), names=names, id=lab.id))
+        raise DescentError(
+            _(
+                "{names}: here already. Go on with it, or begin anew, which moves it aside: "
+                "descent lab start {id} --again",
+                names=names,
+                id=lab.id,
+            )
+        )
     try:
         for path in there:
             path.rename(_aside(path))
@@ -79,28 +82,37 @@ def start(lab: Lab, folder: Path, again: bool = False, *, language: Language | N
     return list(files)
 
 
-def learners_files(lab: Lab, language: Language) -> dict[str, str]:
+def learners_files(lab: Lab) -> dict[str, str]:
     """What a learner gets, as text by file name: the preset first, then those of the parts, then the code."""
     preset, _ = split(read_text(lab.folder / LAB_FILE))
-    files = {f"{lab.id}.toml": _learners_preset(lab, lab.text("title", language), preset, language)}
+    files = {f"{lab.id}.toml": _learners_preset(lab, str(lab.model.title), preset)}
     for name, part in lab.model.parts.items():
         preset, _ = split(read_text(lab.folder / part.preset))
-        files[f"{lab.id}-{name}.toml"] = _learners_preset(lab, part.title.of(language), preset, language)
-    code = lab.start_code(language)
+        files[f"{lab.id}-{name}.toml"] = _learners_preset(lab, str(part.title), preset)
+    code = lab.start_code()
     if code is not None:
         files[f"{lab.id}.py"] = code.read_text(encoding="utf-8")
     return files
 
 
-def _learners_preset(lab: Lab, title: str, preset: str, language: Language) -> str:
-    header = say("header", language, title=title, id=lab.id)
+def _learners_preset(lab: Lab, title: str, preset: str) -> str:
+    header = _(
+        "{title}\nYour copy of the lab {id}: edit it; then, on the lab's screen or in a shell\n"
+        "  g   descent console {id}     train it and watch\n"
+        "  k   descent lab check {id}   have it graded\n"
+        "  h   descent lab hint {id}    a hint, in three levels",
+        title=title,
+        id=lab.id,
+    )
     comment = "\n".join(f"# {line}".rstrip() for line in header.splitlines())
-    return f'{comment}\nlab = "{lab.id}"\n\n{_in_language(preset, language)}'
+    return f'{comment}\nlab = "{lab.id}"\n\n{_in_language(preset)}'
 
 
-def _in_language(preset: str, language: Language) -> str:
+def _in_language(preset: str) -> str:
     """The preset with those of its comments that are "# English / 한국어" in one of the two."""
-    return re.sub(r"(# )(.+) / (.*[가-힣].*)$", r"\1\3" if language == "ko" else r"\1\2", preset, flags=re.MULTILINE)
+    return re.sub(
+        r"(# )(.+) / (.*[가-힣].*)$", r"\1\3" if language() == "ko" else r"\1\2", preset, flags=re.MULTILINE
+    )
 
 
 def _aside(path: Path) -> Path:
@@ -118,47 +130,69 @@ def unanswered(lab: Lab, progress: Progress) -> tuple[Prediction, ...]:
     return tuple(one for one in lab.model.predictions if one.id not in made)
 
 
-def pairs(lab: Lab, texts: Sequence[str], language: Language) -> dict[str, str]:
+def pairs(lab: Lab, texts: Sequence[str]) -> dict[str, str]:
     """Words such as bias=1.0 as answers by their keys. DescentError where one is none."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise DescentError(say("no pair", language, given=show(text), line=f"descent lab predict {lab.id} KEY=…"))
+            raise DescentError(
+                _(
+                    "{given}: must have the form KEY=VALUE, as in {line}",
+                    given=show(text),
+                    line="descent lab predict " + lab.id + " KEY=…",
+                )
+            )
         found[key.strip()] = value.strip()
     return found
 
 
-def predict(lab: Lab, answers: Mapping[str, Any], *, language: Language | None = None) -> Progress:
+def predict(lab: Lab, answers: Mapping[str, Any]) -> Progress:
     """Keep the learner's predictions, which are final. Answers are values or what was typed.
 
     DescentError where one is no answer to its question, or where another was given before; then none is kept.
     """
-    language = language or chosen_language(None)
     questions = {one.id: one for one in lab.model.predictions}
     made = kept.load().of(lab.id).predictions
     read: dict[str, Any] = {}
     for key, given in answers.items():
         if key not in questions:
-            raise DescentError(not_found("prediction", key, questions, language, id=lab.id))
+            raise DescentError(_no_prediction(lab, key))
         try:
-            value = answer(questions[key], given, language=language)
+            value = answer(questions[key], given)
         except DescentError as error:
             raise DescentError(f"{key} = {error}") from None
         if key in made and made[key] != value:
-            raise DescentError(say("final", language, key=key, made=shown_answer(made[key])))
+            raise DescentError(
+                _("{key} = {made} was your prediction; it is final", key=key, made=shown_answer(made[key]))
+            )
         read[key] = value
     return kept.predicted(lab.id, read)
 
 
-def answer(question: Prediction, given: Any, *, language: Language | None = None) -> Any:
+_REFUSED = {
+    "number": N_("{given}: must be a number"),
+    "choice": N_("{given}: must be one of {names}"),
+    "order": N_("{given}: must be all of {names}, each once, with commas between"),
+}
+
+
+def _no_prediction(lab: Lab, word: str) -> str:
+    ids = [question.id for question in lab.model.predictions]
+    meant = likely(word, ids)
+    if meant is not None:
+        return _("{id}: {word}: no such prediction; did you mean {meant}?", id=lab.id, word=show(word), meant=meant)
+    names = ", ".join(sorted(ids)) or "–"
+    return _("{id}: {word}: no such prediction; there are: {names}", id=lab.id, word=show(word), names=names)
+
+
+def answer(question: Prediction, given: Any) -> Any:
     """What was typed, or a value, as an answer: a number, a choice's id, or all ids in order.
 
     Choices may be given by their number too: 2, or 3,1,2. DescentError where it is none, or where the number is not
     possible: it says what was given and what can be, and leaves the question's name to the caller.
     """
     ids = [choice.id for choice in question.choices]
-    language = language or chosen_language(None)
     value: Any
     match question.kind:
         case "number":
@@ -168,19 +202,28 @@ def answer(question: Prediction, given: Any, *, language: Language | None = None
         case "order":
             value = _order(given, ids)
     if value is None:
-        raise DescentError(say(f"no {question.kind}", language, given=show(given), names=", ".join(ids)))
+        raise DescentError(_(_REFUSED[question.kind], given=show(given), names=", ".join(ids)))
     if question.kind == "number" and not _is_possible(value, question):
-        raise DescentError(say("impossible", language, given=show(given), what=expected(question, language)))
+        raise DescentError(_("{given}: not possible; must be {what}", given=show(given), what=expected(question)))
     return value
 
 
-def expected(question: Prediction, language: Language) -> str:
+def expected(question: Prediction) -> str:
     """What an answer looks like: "a number from 0 to 100, in %"."""
-    if question.kind != "number":
-        return say(question.kind, language)
-    limits = {key: f"{limit:g}" for key in ("least", "most") if (limit := getattr(question, key)) is not None}
-    number = say(" ".join(["number", *limits]), language, **limits)
-    return say("in unit", language, what=number, unit=question.unit) if question.unit else number
+    if question.kind == "choice":
+        return _("one of them: its number or its name")
+    if question.kind == "order":
+        return _("all of them in order, as in 2,1,3")
+    least, most = (None if limit is None else f"{limit:g}" for limit in (question.least, question.most))
+    if least is None and most is None:
+        number = _("a number")
+    elif most is None:
+        number = _("a number, {least} or more", least=least)
+    elif least is None:
+        number = _("a number, {most} or less", most=most)
+    else:
+        number = _("a number from {least} to {most}", least=least, most=most)
+    return _("{what}, in {unit}", what=number, unit=question.unit) if question.unit else number
 
 
 def _number(given: Any) -> float | None:
@@ -226,7 +269,13 @@ def require_predictions(lab: Lab) -> None:
     """DescentError, with the command that makes them, where predictions are missing: they come before any run."""
     progress = kept.load()
     if unanswered(lab, progress):
-        raise DescentError(say("predict first", chosen_language(None), id=lab.id, line=predict_line(lab, progress)))
+        raise DescentError(
+            _(
+                "{id}: predict first, then run. What you think will come out is kept before anything runs:\n  {line}",
+                id=lab.id,
+                line=predict_line(lab, progress),
+            )
+        )
 
 
 def check_start(lab_id: str | None) -> None:
@@ -240,54 +289,59 @@ def check_start(lab_id: str | None) -> None:
 # --- hints, explanation, solution ---
 
 
-def hint(lab: Lab, level: int | None = None, *, language: Language | None = None) -> tuple[int, str]:
+def hint(lab: Lab, level: int | None = None) -> tuple[int, str]:
     """The next hint, or the one of that level: its level and text. That it was seen is recorded, not punished."""
     if level is not None and not 1 <= level <= LEVELS:
-        raise DescentError(say("no level", language or chosen_language(None), level=level, of=LEVELS))
+        raise DescentError(_("--level {level}: must be from 1 to {of}", level=level, of=LEVELS))
     seen = kept.load().of(lab.id).hints
     shown = level or min(seen + 1, LEVELS)
     kept.hinted(lab.id, shown)
-    return shown, lab.model.hints[shown - 1].of(language or chosen_language(None))
+    return shown, str(lab.model.hints[shown - 1])
 
 
-def explain(lab: Lab, *, language: Language | None = None) -> str:
+def explain(lab: Lab) -> str:
     """The explanation, which a pass opens; the learner then goes on. DescentError before a pass."""
-    language = language or chosen_language(None)
-    _require_pass(lab, "explanation first", language)
+    if not _is_passed(lab):
+        raise DescentError(_("{id}: the explanation opens once the lab is passed: descent lab check {id}", id=lab.id))
     kept.read(lab.id)
-    return lab.text("explanation", language)
+    return str(lab.model.explanation)
 
 
-def solution(lab: Lab, *, instructor: bool = False, language: Language | None = None) -> Solution:
+def solution(lab: Lab, *, instructor: bool = False) -> Solution:
     """The reference solution. DescentError before a pass, but for an instructor."""
-    if not instructor:
-        _require_pass(lab, "solution first", language or chosen_language(None))
+    if not instructor and not _is_passed(lab):
+        raise DescentError(
+            _(
+                "{id}: the solution opens once the lab is passed (descent lab check {id}); hints are there before: "
+                "descent lab hint {id}",
+                id=lab.id,
+            )
+        )
     return lab.solution()
 
 
-def _require_pass(lab: Lab, text: str, language: Language) -> None:
-    if kept.load().of(lab.id).passed is None:
-        raise DescentError(say(text, language, id=lab.id))
+def _is_passed(lab: Lab) -> bool:
+    return kept.load().of(lab.id).passed is not None
 
 
 def next_commands(lab: Lab, progress: Progress) -> Iterator[tuple[str, str]]:
-    """The commands of the next step, each with the name of the text that says what it does."""
+    """The commands of the next step, each with what it does."""
     next_step = step(lab, progress)
     if next_step in {"predict", "run"}:
         folder = folder_of(lab, progress)
         if folder is None:
-            yield f"descent lab start {lab.id}", "step gone"
+            yield f"descent lab start {lab.id}", _("its files are no longer there: get them anew")
         elif folder != Path.cwd():
-            yield f"cd {shlex.quote(str(folder))}", "step folder"
+            yield f"cd {shlex.quote(str(folder))}", _("your files are there")
     match next_step:
         case "start":
-            yield f"descent lab start {lab.id}", "step start"
+            yield f"descent lab start {lab.id}", _("get the files")
         case "predict":
-            yield f"descent lab predict {lab.id}", "step predict"
+            yield f"descent lab predict {lab.id}", _("say what you think will come out")
         case "run":
-            yield f"descent console {lab.id}", "step run"
-            yield f"descent lab check {lab.id}", "step check"
+            yield f"descent console {lab.id}", _("train it and watch")
+            yield f"descent lab check {lab.id}", _("have it graded")
         case "explain":
-            yield f"descent lab explain {lab.id}", "step explain"
+            yield f"descent lab explain {lab.id}", _("passed: read why")
         case "done":
-            yield f"descent lab explain {lab.id}", "step done"
+            yield f"descent lab explain {lab.id}", _("passed")

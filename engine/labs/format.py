@@ -9,9 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from descent.common.i18n import Language
+from descent.common.i18n import N_, language
 from engine.preset.schema import Count, Float, Natural, Section
 
+Topic = Literal["lines", "classification", "networks", "optimizers", "generalisation", "data"]
+TOPICS: dict[Topic, str] = {
+    "lines": N_("Lines"),
+    "classification": N_("Classification"),
+    "networks": N_("Networks"),
+    "optimizers": N_("Optimizers"),
+    "generalisation": N_("Generalisation"),
+    "data": N_("Data"),
+}
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.checks.evaluator
@@ -23,9 +32,9 @@ class Text(Section):
     en: str
     ko: str
 
-    def of(self, language: Language) -> str:
-        """The text in that language."""
-        return self.ko if language == "ko" else self.en
+    def __str__(self) -> str:
+        """The text in the current language."""
+        return self.ko if language() == "ko" else self.en
 
 
 class Choice(Section):
@@ -116,7 +125,7 @@ class LabModel(Section):
 
     title: Text
     about: Text = Field(description="One line for the list.")
-    topic: Literal["lines", "classification", "networks", "optimizers", "generalisation", "data"]
+    topic: Topic
     order: Natural = Field(description="Where in the course it comes.")
     minutes: Count = Field(description="What a learner takes, about.")
     text: Text = Field(description="What it is about; Markdown, shown first.")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent import child
 from descent.common.errors import DescentError, ExitCode
-from descent.common.i18n import Language, Message
+from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics
@@ -96,7 +96,7 @@ class Graded:
         assert name in METRICS
         diverged = any(member["state"] in ("diverged", "failed") for member in self.members)
         if not diverged and not any(name in member["metrics"] for member in self.members):
-            raise CheckError(messages.NOT_MEASURED.with_(name=name))
+            raise CheckError(_("the graded run has no {name}", name=name))
         values = [None if m["state"] == "diverged" else m["metrics"].get(name) for m in self.members]
         return np.array([np.nan if value is None else value for value in values], np.float64)
 
@@ -109,7 +109,13 @@ class Graded:
             columns = layout.columns if layout is not None else ()
             kind = name.partition(".")[0]
             there = [column for column in columns if column.partition(".")[0] == kind] or columns
-            raise CheckError(messages.NO_COLUMN.with_(name=name, there=", ".join(there[:12]) or "—"))
+            raise CheckError(
+                _(
+                    "the graded run has no column {name}; there are {there}",
+                    name=name,
+                    there=", ".join(there[:12]) or "—",
+                )
+            )
         if "rows" not in self._cached:
             self._cached["rows"] = Metrics(self.path).rows()
         return np.asarray(self._cached["rows"][:, :, layout.columns.index(name)], np.float64)
@@ -227,11 +233,13 @@ class _Lines:
 def complaint(run: Graded, limit: float) -> CheckError:
     """Why a graded run can't be looked at."""
     if run.error == _TOO_LONG:
-        return CheckError(messages.RUN_TOO_LONG.with_(seconds=limit))
+        return CheckError(_("the graded run took longer than {seconds:g} s and was ended", seconds=limit))
     if run.code == ExitCode.DATA_MISSING:
-        return CheckError(Message(run.error, run.error))  # where it looked, and what fetches them
-    sentence = messages.RUN_FAILED if run.code in _ON_LEARNERS_SIDE else messages.RUN_DIED
-    return CheckError(sentence.with_(error=run.error or f"exit code {run.code}"))
+        return CheckError(run.error)  # where it looked, and what fetches them
+    error = run.error or _("exit code {code}", code=run.code)
+    if run.code in _ON_LEARNERS_SIDE:
+        return CheckError(_("the graded run failed: {error}", error=error))
+    return CheckError(_("the graded run ended unexpectedly: {error}", error=error))
 
 
 TIMED = 3  # runs of which the median is taken
@@ -276,7 +284,7 @@ class CheckContext:
         """The graded run of a part, because somebody asks for `name`. CheckError where it can't be looked at."""
         key = f"{_id(part)}-timed-0" if timed else _id(part)
         if key not in self._runs:
-            raise CheckError(messages.NO_RUN.with_(name=name))
+            raise CheckError(_("nothing is trained for this check: {name} is not there", name=name))
         found = self._runs[key]
         if not found.is_usable:
             raise complaint(found, self._limit(part))
@@ -326,7 +334,7 @@ class CheckContext:
             self._splits[key] = self._data.data(**self._source(part), split=split, raw=raw)
         found = self._splits[key]
         if found is None:
-            raise CheckError(messages.NO_SPLIT.with_(split=split))
+            raise CheckError(_("the data have no {split} split", split=split))
         return found[of]
 
     def context(self, part: Part) -> dict[str, Any]:
@@ -355,14 +363,14 @@ class CheckContext:
         """CheckError where the lab has no code, or the learner has removed it."""
         if self.code is None:
             known = self.lab.start_file is not None
-            raise CheckError(messages.NO_FILE.with_(file=f"{self.lab.id}.py") if known else messages.NO_CODE)
+            raise CheckError(_("there is no file {file}", file=self.lab.id + ".py") if known else _(messages.NO_CODE))
         return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits)
 
     @cached_property
     def source(self) -> str:
         """The text of the learner's file."""
         if self.code is None:
-            raise CheckError(messages.NO_CODE)
+            raise CheckError(_(messages.NO_CODE))
         return self.code.read_text(encoding="utf-8", errors="replace")
 
     @cached_property
@@ -378,9 +386,9 @@ class CheckContext:
             if data:
                 self._data.start()
 
-    def printed(self, language: Language) -> str:
+    def printed(self) -> str:
         """What the learner's code has printed, cut where it is long."""
-        return self.learner.output.text(language) if "learner" in self.__dict__ else ""
+        return self.learner.output.text() if "learner" in self.__dict__ else ""
 
     def close(self) -> None:
         """End the processes."""

@@ -1,6 +1,6 @@
 """The one grader: what the learner sees is what the instructor runs.
 
-    python -P -m engine.labs.grading LAB LANGUAGE [--allow-code] [--quick]
+    python -P -m engine.labs.grading LAB [--allow-code] [--quick]
 
 grades the learner's work in this process, which runs none of the learner's code: graded runs and the learner's
 functions have processes of their own. The last line of stdout is the verdict, as JSON.
@@ -25,7 +25,6 @@ from descent import child
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.exit import end
-from descent.common.i18n import Language
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
 from engine.labs import progress
@@ -35,7 +34,7 @@ from engine.labs.format import Check
 from engine.labs.graded_runs import CheckContext
 from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.client import Limits
-from engine.labs.submission import Change, Part, Submission, content, in_words, of_learner
+from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
 from engine.preset import datasets
 
@@ -44,12 +43,12 @@ Tell = Callable[[str, str], None]
 _TOLD = "grading: "  # before a line that says so
 
 
-def check(lab_id: str, language: Language, *, allow_code: bool = False, tell: Tell | None = None) -> dict[str, Any]:
+def check(lab_id: str, *, allow_code: bool = False, tell: Tell | None = None) -> dict[str, Any]:
     """Grade the learner's work in a fresh process, and keep the attempt; Verdict.as_json's object.
 
     DescentError where it can't be graded at all.
     """
-    command = [*process_words(lab_id, language), *(["--allow-code"] if allow_code else [])]
+    command = [*process_words(lab_id), *(["--allow-code"] if allow_code else [])]
     # The verdict goes into a file: the grader would wait for ever with one that is longer than a pipe holds, while
     # its other stream is read to the end.
     with tempfile.TemporaryFile() as printed:
@@ -72,9 +71,9 @@ def check(lab_id: str, language: Language, *, allow_code: bool = False, tell: Te
         return verdict_of(printed.read(), said_last or lab_id)
 
 
-def process_words(lab_id: str, language: Language) -> list[str]:
+def process_words(lab_id: str) -> list[str]:
     """The command of a process that grades; SIGTERM ends it with all it has started, and then nothing is counted."""
-    return child.command("engine.labs.grading", lab_id, language)
+    return child.command("engine.labs.grading", lab_id)
 
 
 def told(line: str) -> tuple[str, str] | None:
@@ -103,7 +102,7 @@ def _object(lines: Sequence[str]) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def main(lab_id: str, language: Language, *options: str) -> int:
+def main(lab_id: str, *options: str) -> int:
     """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))  # so that what was started is ended
     die_with_parent(signal.SIGTERM)
@@ -117,7 +116,7 @@ def main(lab_id: str, language: Language, *options: str) -> int:
         require_predictions(lab)
         with private_folder(lab, "quick" if quick else "graded") as place:
             files = content(work.files())
-            verdict = grade(work, place, language, quick=quick, tell=_tell)
+            verdict = grade(work, place, quick=quick, tell=_tell)
             found = {**verdict.as_json(), "files": files}
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         if verdict.problem is None and not quick:
@@ -175,7 +174,6 @@ def _made(folder: Path) -> float:
 def grade(
     work: Submission,
     place: Path,
-    language: Language,
     *,
     further: Sequence[str] = (),
     quick: bool = False,
@@ -199,8 +197,8 @@ def grade(
     for of, found in changed.items():
         all_changed |= {f"{of}: {key}" if of else key: pair for key, pair in found.items()}
     if complaints:
-        unmet = tuple(criterion.unmet(check, language) for check in checks)
-        refusal = in_words(complaints, language)
+        unmet = tuple(criterion.unmet(check) for check in checks)
+        refusal = "\n".join(complaints)
         return Verdict(lab.id, unmet, changed=all_changed, problem=refusal, code=ExitCode.WRONG_USE)
     material = CheckContext(
         lab=lab,
@@ -217,9 +215,9 @@ def grade(
         results: list[Result] = []
         for one in checks:
             tell("checking", one.id)
-            results.append(criterion.looked_at(one, material, language))
+            results.append(criterion.looked_at(one, material))
         predictions = tuple(criterion.compared(one, material, work) for one in lab.model.predictions)
-        problem, printed = material.missing_data(), material.printed(language)
+        problem, printed = material.missing_data(), material.printed()
     finally:
         material.close()
     return Verdict(
@@ -263,4 +261,4 @@ def _prepare(work: Submission, checks: Sequence[Check], material: CheckContext) 
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))  # type: ignore[arg-type]
+    sys.exit(main(*sys.argv[1:]))

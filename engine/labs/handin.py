@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from descent.common import paths, stdio
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
-from descent.common.i18n import Language
 from descent.common.text import clean
 from descent.run import find
 from descent.run.folder import RunFolder
@@ -22,7 +21,6 @@ from descent.run.metrics import Metrics
 from engine.labs import page
 from engine.labs.grading import last_graded
 from engine.labs.library import Lab, find_lab
-from engine.labs.progress import chosen_language
 from engine.labs.submission import Submission, is_of, of_learner
 from engine.preset.loading import load_preset
 
@@ -60,12 +58,12 @@ _MOST_ROWS = 500  # of the graded run's metrics
 def command(lab_id: str, folder: Path | None) -> int:
     """Write the folder and say where it is; the exit code."""
     lab = find_lab(lab_id)
-    written = write(lab, folder or Path.cwd() / f"{lab.id}-report", chosen_language(None))
+    written = write(lab, folder or Path.cwd() / f"{lab.id}-report")
     stdio.say(str(written))
     return 0
 
 
-def write(lab: Lab, folder: Path, language: Language) -> Path:
+def write(lab: Lab, folder: Path) -> Path:
     """The hand-in of the last `lab check`. DescentError where there was none, or the files have changed since."""
     work, place = of_learner(lab), last_graded(lab.id)
     if place is None:
@@ -86,7 +84,7 @@ def write(lab: Lab, folder: Path, language: Language) -> Path:
     edits = learners_edits(lab.id)
     write_json(folder / "edits.json", edits)
     curves = _metrics(place / "runs" / "main", folder)
-    page.write(folder, lab, verdict, edits, curves, language)
+    page.write(folder, lab, verdict, edits, curves)
     names = sorted(path.name for path in folder.iterdir())
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     write_json(folder / MANIFEST, {"format": FORMAT, "lab": lab.id, "lab_sha256": lab_hash(lab), "sha256": hashes})

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DescentError, PresetError
-from descent.common.i18n import Language
+from descent.common.i18n import language
 from engine.labs.checks import evaluator
-from engine.labs.format import LabModel, Solution, Text
-from engine.labs.messages import not_found
-from engine.labs.progress import chosen_language
+from engine.labs.format import LabModel, Solution
+from engine.labs.messages import no_lab
 from engine.preset import find
 from engine.preset.find import path_shown, read_tables, read_text
 from engine.preset.loading import Preset, checked
@@ -36,20 +35,14 @@ class Lab:
         """What is trained, as the lab gives it to the learner; code is taken from start.py."""
         return self.presets[part]
 
-    def text(self, part: str, language: Language) -> str:
-        """One of the lab's texts: "title", "about", "text" or "explanation"."""
-        text = getattr(self.model, part)
-        assert isinstance(text, Text)
-        return text.of(language)
-
     @property
     def start_file(self) -> Path | None:
         """The code that the learner is to fill, where there is some."""
         return self._there("start.py")
 
-    def start_code(self, language: Language) -> Path | None:
-        """The same in that language: start.ko.py for Korean, where there is one."""
-        return (self._there("start.ko.py") if language == "ko" else None) or self.start_file
+    def start_code(self) -> Path | None:
+        """The same in the current language: start.ko.py for Korean, where there is one."""
+        return (self._there("start.ko.py") if language() == "ko" else None) or self.start_file
 
     @property
     def solution_code(self) -> Path | None:
@@ -91,7 +84,7 @@ def find_lab(word: str) -> Lab:
     """The lab of that id; the nearest folder wins. DescentError where there is none, PresetError for a broken one."""
     folders = _folders()
     if word not in folders:
-        raise DescentError(not_found("lab", word, folders, chosen_language(None)))
+        raise DescentError(no_lab(word, folders))
     found = _read(word, *folders[word])
     if isinstance(found, BrokenLab):
         raise PresetError(found.error)

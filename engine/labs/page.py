@@ -7,21 +7,13 @@ from typing import Any
 import numpy as np
 
 from descent.common.files import write_atomically
-from descent.common.i18n import Language, Message
+from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.labs.library import Lab
 from engine.labs.verdict import against, shown
 
 _WIDTH, _HEIGHT, _EDGE = 640, 320, 48
-_CRITERIA = Message("Criteria", "채점 항목")
-_PREDICTIONS = Message("Predictions", "예측")
-_CHANGED = Message("What was changed", "바꾼 설정")
-_EDITS = Message("Runs, and live edits with their steps", "실행한 학습과 학습 중 변경(스텝)")
-_MET = Message("{met} of {of} criteria are met.", "조건 {of}개 중 {met}개를 만족합니다.")
-_HEADS = Message("| | criterion | value |", "| | 조건 | 값 |")
-_ANSWERS = Message("| prediction | predicted | result |", "| 항목 | 예측 | 결과 |")
-_SETTINGS = Message("| key | lab | here |", "| 키 | 실습 | 제출 |")
-_LOSS = Message("loss of the graded run, mean over its models", "채점용 학습의 손실(모델 평균)")
+_LOSS = N_("loss of the graded run, mean over its models")
 
 
 def write(
@@ -30,25 +22,24 @@ def write(
     verdict: Mapping[str, Any],
     edits: Sequence[Mapping[str, Any]],
     curves: Mapping[str, tuple[Any, Any]],
-    language: Language,
 ) -> None:
     """report.md, in the learner's language, and plot.svg where there is a curve of the loss."""
-    lines = [f"# {lab.text('title', language)}", "", _MET.with_(**_counts(verdict)).in_(language), ""]
+    lines = [f"# {lab.model.title}", "", _("{met} of {of} criteria are met.", **_counts(verdict)), ""]
     if "loss" in curves:
-        write_atomically(folder / "plot.svg", _svg(*curves["loss"], _LOSS.in_(language)).encode())
-        lines += [f"![{_LOSS.in_(language)}](plot.svg)", ""]
-    lines += [f"## {_CRITERIA.in_(language)}", "", _HEADS.in_(language), "| --- | --- | --- |"]
+        write_atomically(folder / "plot.svg", _svg(*curves["loss"], _(_LOSS)).encode())
+        lines += [f"![{_(_LOSS)}](plot.svg)", ""]
+    lines += [f"## {_('Criteria')}", "", _("| | criterion | value |"), "| --- | --- | --- |"]
     for check in verdict["checks"]:
-        value = check["error"] or against(check, language)
+        value = check["error"] or against(check)
         lines.append(_row("✓" if check["passed"] else "✗", check["text"], value))
     if verdict["predictions"]:
-        lines += ["", f"## {_PREDICTIONS.in_(language)}", "", _ANSWERS.in_(language), "| --- | --- | --- |"]
+        lines += ["", f"## {_('Predictions')}", "", _("| prediction | predicted | result |"), "| --- | --- | --- |"]
         lines += [_row(one["id"], shown(one["predicted"]), shown(one["result"])) for one in verdict["predictions"]]
     if verdict["changed"]:
-        lines += ["", f"## {_CHANGED.in_(language)}", "", _SETTINGS.in_(language), "| --- | --- | --- |"]
+        lines += ["", f"## {_('What was changed')}", "", _("| key | lab | here |"), "| --- | --- | --- |"]
         lines += [_row(key, str(ours), str(theirs)) for key, (ours, theirs) in verdict["changed"].items()]
     if edits:
-        lines += ["", f"## {_EDITS.in_(language)}", ""]
+        lines += ["", f"## {_('Runs, and live edits with their steps')}", ""]
         lines += [_edited(one) for one in edits]
     write_atomically(folder / "report.md", ("\n".join(lines) + "\n").encode())
 

@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from descent.common.errors import DescentError
 from descent.common.files import write_json
-from descent.common.i18n import Language
 from descent.common.paths import made_state_dir, state_dir
-from descent.common.text import clean, show
+from descent.common.text import clean
 
 FILE = "labs.json"
 VERSION = 1
@@ -72,7 +71,6 @@ class Progress(_Part):
     """All labs of one learner. `notes` are what to tell once, and are not kept."""
 
     version: Literal[1] = 1
-    language: Language | None = None
     last: str | None = None
     labs: dict[str, Record] = {}
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
@@ -129,11 +127,6 @@ def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[
 def read(lab_id: str) -> Progress:
     """The learner has read the explanation and goes on."""
     return _change(lab_id, lambda _: {"read": True})
-
-
-def spoken(language: Language) -> Progress:
-    """The learner wants this language from now on."""
-    return _write(lambda progress: progress.model_copy(update={"language": language}))
 
 
 def _change(lab_id: str, changes: Callable[[Record], dict[str, Any]]) -> Progress:
@@ -249,19 +242,3 @@ def _plain(value: Any) -> Any:
             return value
         case _:
             return str(value)
-
-
-def chosen_language(given: str | None) -> Language:
-    """`given` (--lang), else the language that was chosen before, else the locale's. DescentError for another."""
-    match given:
-        case "en" | "ko":
-            return given
-        case None:
-            return load().language or _of_locale()
-        case _:
-            raise DescentError(f"--lang {show(given)}: must be en or ko")
-
-
-def _of_locale() -> Language:
-    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    return "ko" if next(filter(None, names), "").lower().startswith("ko") else "en"

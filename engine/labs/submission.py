@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DescentError
-from descent.common.i18n import Language, Message
+from descent.common.i18n import _
 from descent.common.settings import parse
 from descent.common.text import clean, show
 from descent.run.folder import RunFolder
-from engine.labs import messages, progress
+from engine.labs import progress
 from engine.labs.format import Grade
 from engine.labs.library import Lab
 from engine.preset import consent
@@ -34,16 +34,21 @@ def changes(lab_id: str, start: Preset, theirs: Preset) -> dict[str, Change]:
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence[str], file: str) -> list[Message]:
+def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence[str], file: str) -> list[str]:
     """A sentence for each change that the lab does not leave to the learner.
 
     fixed: what is laid over the preset for the grade, so that a change of it has no effect.
     """
-    given, _ = parse(fixed)
+    given = parse(fixed)[0]
     free = [*allowed, *_LOOKED_AT, *(".".join(one.path) for one in given)]
     return [
-        messages.CHANGED.with_(
-            file=clean(file), key=key, given=_shown(theirs), own=_shown(ours), allowed=", ".join(allowed) or NOTHING
+        _(
+            "{file}: {key} = {given}: this lab leaves it at {own}; what you may change: {allowed}",
+            file=clean(file),
+            key=key,
+            given=_shown(theirs),
+            own=_shown(ours),
+            allowed=", ".join(allowed) or NOTHING,
         )
         for key, (ours, theirs) in found.items()
         if not any(key == one or key.startswith(f"{one}.") for one in free)
@@ -142,7 +147,7 @@ class Submission:
     def changed(self, part: Part, preset: Preset) -> dict[str, Change]:
         return changes(self.lab.id, self.lab.preset(part), preset)
 
-    def complaints(self, part: Part, changed: Mapping[str, Change]) -> list[Message]:
+    def complaints(self, part: Part, changed: Mapping[str, Change]) -> list[str]:
         """What the lab does not leave to the learner."""
         grade = self.grade(part)
         return refused(changed, self.allowed(part), grade.set if grade is not None else (), self.file(part).name)
@@ -182,7 +187,3 @@ def content(files: Sequence[Path]) -> str:
             data = b""
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
-
-
-def in_words(complaints: Sequence[Message], language: Language) -> str:
-    return "\n".join(one.in_(language) for one in complaints)

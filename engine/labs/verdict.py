@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import ExitCode
-from descent.common.i18n import Language, Message
+from descent.common.i18n import _
 from descent.common.numbers import number
 from descent.common.paths import version
 from engine.labs import flow
-from engine.labs.messages import INSTEAD
 
 Relation = Literal["least", "most", "between", "true"]
 
@@ -99,10 +98,10 @@ class Verdict:
         }
 
 
-def instead(check: Mapping[str, Any], language: Language) -> str:
+def instead(check: Mapping[str, Any]) -> str:
     """Of a check that is not met, as `Verdict.as_json` has it: "0.1 instead of 0.81", or nothing."""
     gave, wanted = (", ".join(_short(one) for one in check.get(key) or ()) for key in ("gave", "wanted"))
-    return INSTEAD.with_(gave=gave, wanted=wanted).in_(language) if gave and not check["passed"] else ""
+    return _("{gave} instead of {wanted}", gave=gave, wanted=wanted) if gave and not check["passed"] else ""
 
 
 def _short(value: float | None) -> str:
@@ -148,10 +147,10 @@ def _processor() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def against(check: Mapping[str, Any], language: Language) -> str:
+def against(check: Mapping[str, Any]) -> str:
     """The value, and the threshold where there is one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" where it is missed."""
     form, relation, threshold, spread = check["show"], check["relation"], check["threshold"], check["spread"]
-    text, aside = _formed(check["value"], form), instead(check, language)
+    text, aside = _formed(check["value"], form), instead(check)
     if relation == "between":
         wanted = f"{_formed(threshold[0], form)} … {_formed(threshold[1], form)}"
     else:
@@ -159,7 +158,7 @@ def against(check: Mapping[str, Any], language: Language) -> str:
     if wanted:
         text += f" {wanted}" if check["passed"] and relation != "between" else f"  ({wanted})"
     text += f"  {aside}" if aside else ""
-    return text if spread is None else f"{text}  ({_SPREAD.with_(spread=_formed(spread, form)).in_(language)})"
+    return text if spread is None else f"{text}  ({_('spread {spread}', spread=_formed(spread, form))})"
 
 
 def shown(value: Any) -> str:
@@ -169,7 +168,6 @@ def shown(value: Any) -> str:
 
 
 _RELATIONS = {"least": "≥", "most": "≤"}
-_SPREAD = Message("spread {spread}", "편차 {spread}")
 
 
 def _formed(value: float, form: str) -> str:

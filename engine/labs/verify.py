@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import DescentError
-from descent.common.i18n import Language
 from descent.common.text import clean, shorten
 from engine.labs.grading import grade
 from engine.labs.handin import FORMAT, MANIFEST, lab_hash
@@ -47,7 +46,7 @@ class _BrokenError(Exception):
     """A hand-in that can't be read; its text says why."""
 
 
-def verified(folder: Path, *, allow_code: bool, language: Language) -> Row:
+def verified(folder: Path, *, allow_code: bool) -> Row:
     """Grade a hand-in once more. Whatever is wrong with it is the row's `why`."""
     name, lab_id, handed_in = clean(folder.absolute().name), "", ""
     try:
@@ -65,7 +64,7 @@ def verified(folder: Path, *, allow_code: bool, language: Language) -> Row:
                 return Row(name, lab.id, handed_in, "", "not run", "it has code: needs --allow-code")
             graded = Path(place) / "graded"
             graded.mkdir()
-            ours = grade(work, graded, language)
+            ours = grade(work, graded)
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
         return Row(name, lab.id, handed_in, _met(ours.met, ours.of), outcome, why)
     except (_BrokenError, DescentError) as error:

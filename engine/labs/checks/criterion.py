@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from descent.common.errors import DescentError
-from descent.common.i18n import Language, Message
-from engine.labs import messages
+from descent.common.i18n import N_, _
 from engine.labs.checks.names import OF_CODE, OF_MODELS, Scope, used
 from engine.labs.format import Check, Prediction
 from engine.labs.graded_runs import CheckContext
-from engine.labs.messages import CheckError, same
+from engine.labs.messages import CheckError
 from engine.labs.sandbox.wire import described
 from engine.labs.submission import Submission
 from engine.labs.verdict import Relation, Result
+
+_NOT_ONE = N_("the check gave {value}, not one number")
 
 
 def sources(check: Check) -> list[str]:
@@ -23,7 +24,7 @@ def sources(check: Check) -> list[str]:
     return [source for source in given if isinstance(source, str)]
 
 
-def looked_at(check: Check, material: CheckContext, language: Language) -> Result:
+def looked_at(check: Check, material: CheckContext) -> Result:
     """Evaluate a check; whatever goes wrong is its error."""
     scope, began = Scope(material, check.part, timed=check.timed), time.monotonic()
     try:
@@ -35,22 +36,20 @@ def looked_at(check: Check, material: CheckContext, language: Language) -> Resul
         limits = [_limit(limit, scope) for limit in (check.least, check.most)]
         spread = None if check.spread is None else _number(scope.evaluate(check.spread))
     except DescentError as error:
-        sentence = _with_hint(error, scope)
-        return unmet(check, language, sentence.in_(language), seconds=time.monotonic() - began)
+        return unmet(check, _with_hint(error, scope), seconds=time.monotonic() - began)
     least, most = limits
     within = (least is None or value >= least) and (most is None or value <= most)
     relation, threshold = _relation(least, most)
-    unusual = _not_finite(value)
     return Result(
         id=check.id,
-        text=check.text.of(language),
+        text=str(check.text),
         value=value,
         passed=value if isinstance(value, bool) else within,
         relation=relation,
         threshold=threshold,
         spread=spread,
         bonus=check.bonus,
-        error=None if unusual is None else unusual.in_(language),
+        error=_not_finite(value),
         show=check.show,
         is_timed=check.timed,
         seconds=round(time.monotonic() - began, 3),
@@ -70,7 +69,7 @@ def _value(check: Check, scope: Scope) -> float | bool:
     value = scope.evaluate(check.value)
     if check.least is None and check.most is None:
         if isinstance(value, np.ndarray | list) and np.size(value) != 1:
-            raise CheckError(messages.NOT_ONE.with_(value=described(value)))
+            raise CheckError(_(_NOT_ONE, value=described(value)))
         return bool(np.asarray(value).reshape(()))
     return _number(value)
 
@@ -78,7 +77,7 @@ def _value(check: Check, scope: Scope) -> float | bool:
 def _number(value: Any) -> float:
     if isinstance(value, bool | int | float | np.ndarray) and np.size(value) == 1:
         return float(np.asarray(value, np.float64).reshape(()))
-    raise CheckError(messages.NOT_ONE.with_(value=described(value)))
+    raise CheckError(_(_NOT_ONE, value=described(value)))
 
 
 def _limit(limit: float | str | None, scope: Scope) -> float | None:
@@ -93,28 +92,31 @@ def _relation(least: float | None, most: float | None) -> tuple[Relation, float 
     return ("most", most) if most is not None else ("true", None)
 
 
-def _not_finite(value: float | bool) -> Message | None:
+def _not_finite(value: float | bool) -> str | None:
     if math.isnan(value):
-        return messages.NOT_A_NUMBER
-    return messages.NOT_FINITE if math.isinf(value) else None
+        return _("the value is not a number (nan)")
+    return _("the value is infinite") if math.isinf(value) else None
 
 
-def _with_hint(error: DescentError, scope: Scope) -> Message:
+def _with_hint(error: DescentError, scope: Scope) -> str:
     """What went wrong, and, where it is not the learner's function that says so, what that has returned."""
-    if isinstance(error, CheckError):
-        return error.said
-    if scope.returned is None:
-        return same(str(error))
+    if isinstance(error, CheckError) or scope.returned is None:
+        return str(error)
     name, value = scope.returned
-    return messages.GAVE.with_(error=str(error).replace("{", "(").replace("}", ")"), name=name, value=value)
+    return _(
+        "{error}; {name} returned {value}",
+        error=error,
+        name=name,
+        value=value,
+    )
 
 
-def unmet(check: Check, language: Language, error: str | None = None, seconds: float = 0.0) -> Result:
+def unmet(check: Check, error: str | None = None, seconds: float = 0.0) -> Result:
     numbers = [limit if isinstance(limit, float) else None for limit in (check.least, check.most)]
     relation, threshold = _relation(*numbers)
     return Result(
         id=check.id,
-        text=check.text.of(language),
+        text=str(check.text),
         value=None,
         passed=False,
         relation=relation,

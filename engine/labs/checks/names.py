@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.metrics import Layout
 from descent.run.results import METRICS
 from engine.labs import messages
@@ -69,7 +70,7 @@ def imported(source: str, file: str) -> set[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f"({file}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
         message = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-        raise CheckError(messages.SYNTAX.with_(what=file, error=message, place=place)) from None
+        raise CheckError(_(messages.SYNTAX, what=file, error=message, place=place)) from None
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -207,12 +208,12 @@ class Scope:
     def _setting(self, key: str) -> Any:
         found = settings(self._material.lab.id, self._material.presets[self._part])
         if key not in found:
-            raise CheckError(messages.NO_SETTING.with_(key=key))
+            raise CheckError(_("setting({key}): the graded preset has no such key", key=key))
         return found[key]
 
     def _predicted(self, key: str) -> Any:
         if key not in self._material.predictions:
-            raise CheckError(messages.NO_PREDICTION.with_(key=key))
+            raise CheckError(_("there is no prediction {key}", key=key))
         return self._material.predictions[key]
 
     def _call(self, name: str, *arguments: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from descent import child
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
-from descent.common.i18n import Language, Message
+from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten
 from engine.labs import messages
 from engine.labs.messages import CheckError
@@ -25,13 +25,14 @@ _LARGEST_ANSWER = 1 << 29  # bytes
 _CHUNK = 1 << 20
 _SENTENCES = {
     "syntax": messages.SYNTAX,
-    "exit": messages.EXITED,
-    "interrupt": messages.INTERRUPTED,
-    "recursion": messages.TOO_DEEP,
-    "keyboard": messages.NO_KEYBOARD,
-    "process": messages.NO_PROCESSES,
-    "unfilled": messages.UNFILLED,
+    "exit": N_("{what} called exit(); code that is graded must return {place}"),
+    "interrupt": N_("{what} raised KeyboardInterrupt {place}"),
+    "recursion": N_("{what} calls itself without an end (RecursionError) {place}"),
+    "keyboard": N_("{what} waits for the keyboard (input()), and nobody is there to type {place}"),
+    "process": N_("{what} started another process; code that is graded must not {place}"),
+    "unfilled": N_("{what} is not filled in yet: {error} {place}"),
 }
+_RAISED = N_("{what} raised {error} {place}")
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ class Output:
                 self._kept += piece[:room]
                 self._dropped += len(piece) - len(piece[:room])
 
-    def text(self, language: Language = "en") -> str:
+    def text(self) -> str:
         """What was printed, line by line, without what a terminal would obey; the last line says where it was cut."""
         lines = self._kept.decode("utf-8", "replace").splitlines()
         if self._dropped:
-            lines.append(messages.CUT.with_(count=self._dropped).in_(language))
+            lines.append(_("… and {count:,} bytes more", count=self._dropped))
         return "\n".join(clean(line) for line in lines)
 
 
@@ -86,7 +87,7 @@ class Learner:
         self._drained: threading.Thread | None = None
         self._buffer = bytearray()
         self._ready = False
-        self._broken: Message | None = None  # why the file can't be loaded
+        self._broken: str | None = None  # why the file can't be loaded
         self._context: dict[str, Any] | None = None
 
     # --- what is asked ---
@@ -162,7 +163,7 @@ class Learner:
             try:
                 self._request({"do": "load"}, self._name)
             except CheckError as error:
-                self._broken = error.said
+                self._broken = str(error)
                 raise
         self._request({"do": "begin", "context": self._context}, self._name)
 
@@ -170,15 +171,28 @@ class Learner:
         began = time.monotonic()
         limit = min(self._limits.seconds, self._left) if self._file is not None else self._limits.start
         if limit <= 0:
-            raise CheckError(messages.TOTAL_TOO_LONG.with_(seconds=self._limits.total))
+            raise CheckError(
+                _(
+                    "your code has used its {seconds:g} s for all checks together; this check was not looked at",
+                    seconds=self._limits.total,
+                )
+            )
         try:
             self._send(json.dumps(request).encode() + b"\n", began + limit)
             answer = self._read(began + limit)
         except TimeoutError:
             self.end()
-            raise CheckError(messages.TOO_LONG.with_(what=what, seconds=self._limits.seconds)) from None
+            raise CheckError(
+                _("{what} ran longer than {seconds:g} s and was ended", what=what, seconds=self._limits.seconds)
+            ) from None
         except (EOFError, OSError):
-            raise CheckError(messages.DIED.with_(what=what, how=self._how_it_ended())) from None
+            raise CheckError(
+                _(
+                    "{what} ended the whole process ({how}); code that is graded must return",
+                    what=what,
+                    how=self._how_it_ended(),
+                )
+            ) from None
         finally:
             self._left -= time.monotonic() - began
         if "error" in answer:
@@ -220,7 +234,7 @@ class Learner:
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
                 return signal.Signals(-code).name
-        return f"exit code {code}" if code is not None else "no answer"
+        return _("exit code {code}", code=code) if code is not None else _("no answer")
 
     def end(self) -> None:
         """End the process and all that it started in its group. What comes after starts a new one."""
@@ -243,33 +257,52 @@ class Learner:
             code = int(error.get("exit_code", ExitCode.WRONG_USE))
             failed = DescentError(str(error["message"]))
             failed.exit_code = ExitCode(code)
-            return failed if self._file is None else CheckError(messages.same(f"{what}: {message}"))
+            return failed if self._file is None else CheckError(f"{what}: {message}")
         place = self._place(error)
         name = ": ".join(part for part in (str(error.get("type", "")), message) if part)
         match kind:
             case "missing":
                 there = ", ".join(map(clean, error.get("there", []))) or "—"
-                return CheckError(messages.MISSING.with_(file=self._name, name=error.get("name"), there=there))
+                return CheckError(
+                    _(
+                        "{file} has no function {name}; it has {there}",
+                        file=self._name,
+                        name=error.get("name"),
+                        there=there,
+                    )
+                )
             case "unreadable":
-                return CheckError(messages.UNREADABLE.with_(what=what, value=message))
+                return CheckError(_("{what} returned {value}, which can't be looked at", what=what, value=message))
             case "large":
-                return CheckError(messages.TOO_LARGE.with_(what=what, megabytes=error.get("megabytes", 0)))
+                return CheckError(
+                    _(
+                        "{what} returned more than can be looked at ({megabytes:,} MB)",
+                        what=what,
+                        megabytes=error.get("megabytes", 0),
+                    )
+                )
             case "memory":
                 gigabytes = self._limits.memory / (1 << 30)
-                return CheckError(messages.NO_MEMORY.with_(what=what, gigabytes=gigabytes, place=place))
+                return CheckError(
+                    _(
+                        "{what} needed more memory than the {gigabytes:g} GB it may have {place}",
+                        what=what,
+                        gigabytes=gigabytes,
+                        place=place,
+                    )
+                )
         if kind == "raised" and error.get("type") == "NotImplementedError":
-            place = messages.PLACE.with_(file=self._name, line=error.get("line"))
+            place = _(messages.PLACE, file=self._name, line=error.get("line"))
             name, kind = message, "unfilled"
-        filled = _SENTENCES.get(kind, messages.RAISED).with_(what=what, error=name, place=place)
-        sentence = Message(filled.en.strip(), filled.ko.strip())
+        sentence = _(_SENTENCES.get(kind, _RAISED), what=what, error=name, place=place).strip()
         return CheckError(sentence) if kind in _SENTENCES else RaisedError(sentence)
 
-    def _place(self, error: dict[str, Any]) -> Message:
+    def _place(self, error: dict[str, Any]) -> str:
         line, code = error.get("line"), clean(str(error.get("code", "")))
         if line is None:
-            return messages.same("")
+            return ""
         sentence = messages.PLACE_AND_CODE if code else messages.PLACE
-        return sentence.with_(file=self._name, line=line, code=code)
+        return _(sentence, file=self._name, line=line, code=code)
 
 
 class RaisedError(CheckError):

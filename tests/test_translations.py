@@ -1,0 +1,112 @@
+"""A text without its translation would meet a learner in a language that he or she may not read."""
+
+import ast
+import string
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog, Message
+
+from descent.common import i18n
+from descent.common.i18n import N_, _, ngettext, pgettext
+from tests.tools.translations import ROOT, catalogues, template
+
+CODES = [code for code in i18n.LANGUAGES if code != "en"]
+# Rooms whose every sentence is marked for translation. What a program reads, or only a developer, is not.
+MARKED = ["engine/labs"]
+UNMARKED_CALLS = {"N_", "_", "ngettext", "pgettext"}
+
+
+@pytest.fixture(scope="module")
+def texts() -> Catalog:
+    return template()
+
+
+def _keys(catalogue: Catalog) -> set[tuple[str | None, str]]:
+    return {(message.context, _english(message)[0]) for message in catalogue if message.id}
+
+
+def _english(message: Message) -> tuple[str, ...]:
+    return message.id if isinstance(message.id, tuple) else (message.id,)
+
+
+def _translated(message: Message) -> tuple[str, ...]:
+    return message.string if isinstance(message.string, tuple) else (message.string,)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_text_has_its_translation_and_every_translation_its_text(code: str, texts: Catalog) -> None:
+    """`python -m tests.tools.translations` mends both, but for the translating."""
+    there = catalogues()[code]
+    assert _keys(texts) - _keys(there) == set(), "not in the catalogue"
+    assert _keys(there) - _keys(texts) == set(), "no longer in the code"
+    assert [message.id for message in there if message.id and not all(_translated(message))] == []
+    assert [message.id for message in there if message.fuzzy and message.id] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_translation_fills_in_what_its_text_does(code: str) -> None:
+    """A field that only one of them has would be lost, or end in a KeyError."""
+    for message in catalogues()[code]:
+        if message.id:
+            wanted = {name for text in _english(message) for name in _fields(text)} - {"count"}
+            for translated in _translated(message):
+                assert set(_fields(translated)) - {"count"} == wanted, message.id
+
+
+def _fields(text: str) -> Iterator[str]:
+    return (name for _text, name, _form, _conversion in string.Formatter().parse(text) if name is not None)
+
+
+def test_a_text_is_shown_in_the_language_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESCENT_LANG", "ko")
+    assert _("Hint {level} of {of}", level=1, of=3) == "힌트 1/3"
+    monkeypatch.setenv("DESCENT_LANG", "en")
+    assert _("Hint {level} of {of}", level=1, of=3) == "Hint 1 of 3"
+    assert ngettext("{count} step", "{count} steps", 1) == "1 step"
+    assert ngettext("{count} step", "{count} steps", 2) == "2 steps"
+    assert pgettext("key", N_("train")) == "train"
+
+
+def test_the_language_is_the_one_chosen_before_the_locales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server speaks English as a rule; a learner who has chosen Korean once gets Korean there."""
+    monkeypatch.delenv("DESCENT_LANG")
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    i18n._of_environment.cache_clear()
+    assert i18n.language() == "ko"
+    i18n.keep("en")
+    monkeypatch.delenv("DESCENT_LANG")
+    i18n._of_environment.cache_clear()
+    assert i18n.language() == "en"
+
+
+def _unmarked(path: Path) -> Iterator[str]:
+    """The sentences of a file that no call of gettext marks: two English words in a row, outside of docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    passed: set[int] = set()
+    for node in ast.walk(tree):
+        skipped: list[ast.AST] = []
+        match node:
+            case ast.Expr(value=ast.Constant()):
+                skipped = [node]  # a docstring
+            case ast.Call(func=ast.Name(id=name)) if name in UNMARKED_CALLS:
+                skipped = node.args
+            case ast.Assert() | ast.Subscript():
+                skipped = [node]
+        passed |= {id(inner) for one in skipped for inner in ast.walk(one)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in passed:
+            words = node.value.split()
+            if any(one.isalpha() and two.isalpha() and one.isascii() for one, two in pairwise(words)):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
+
+
+@pytest.mark.parametrize("room", MARKED)
+def test_a_sentence_is_marked_for_translation(room: str) -> None:
+    """One that is not stays English for everybody."""
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert [found for file in files for found in _unmarked(file)] == []
