@@ -14,6 +14,7 @@ import asyncio, sys
 import descent, engine, tui, utils
 assert (engine.NAME, tui.NAME, utils.NAME) == ("mine",) * 3
 assert not {"torch", "pydantic", "numpy"} & set(sys.modules), "import descent loads too much"
+from descent import sync
 
 async def main():
     run = await descent.start("linear-regression", ["train.epochs=2"], run_id="scripted")
@@ -26,6 +27,8 @@ async def main():
         print("linear-regression" in str(error))
 
 asyncio.run(main())
+print(sync.start("linear-regression", ["train.epochs=2"]).wait())
+assert not {"torch", "pydantic"} & set(sys.modules), "the library loads too much"
 """
 
 
@@ -60,4 +63,4 @@ def test_commands_and_workers_find_their_own_modules(project: Path) -> None:
 
 def test_a_script_has_both_descent_and_its_own_engine(project: Path) -> None:
     """`import descent` would take a name away that the project's own scripts import."""
-    assert python(project, "script.py").split("\n")[:3] == ["finished 2", "finished 4", "True"]
+    assert python(project, "script.py").split("\n")[:4] == ["finished 2", "finished 4", "True", "finished"]
