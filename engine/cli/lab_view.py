@@ -4,7 +4,7 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.cli import tables
 from engine.labs import flow, library, progress
 from engine.labs.flow import next_commands
 from engine.labs.format import Prediction, Solution
-from engine.labs.grading import check
+from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.messages import say
 from engine.labs.progress import Progress
@@ -261,7 +261,7 @@ def show_check(check: Mapping[str, Any], language: Language, *, silent: bool = F
         print_line(f"    {against(check, language)}")
 
 
-def tell_verdict(language: Language) -> Callable[[str, str], None]:
+def tell_verdict(language: Language) -> Tell:
     """Says on stderr which graded run is being trained."""
 
     def told(stage: str, what: str) -> None:
@@ -276,7 +276,8 @@ def grade_lab(lab_id: str, language: Language, as_json: bool) -> int:
     from engine.cli import tables
 
     tell = None if as_json or not sys.stderr.isatty() else tell_verdict(language)
-    found = check(lab_id, language, tell=tell)
+    with Grader(lab_id, language, tell=tell) as grader:
+        found = grader.wait()
     if as_json:
         tables.print_json(found)
     else:
