@@ -41,6 +41,12 @@ TOTAL_TOO_LONG = Message(
     "전체 검사에 허용된 {seconds:g}초를 다 써서 이 항목은 검사하지 못했습니다",
 )
 RAISED = Message("{what} raised {error} {place}", "{what}: 오류가 발생했습니다. {error} {place}")
+TAKEN = Message(
+    "{what} raised {error} {place}: {module} is Descent's own package in this process, not your {module}.py; "
+    "put what you need of yours into this file",
+    "{what}: 오류가 발생했습니다. {error} {place}: 이 프로세스의 {module}은(는) 여러분의 {module}.py가 아니라 "
+    "Descent의 패키지입니다. 필요한 코드를 이 파일 안에 넣으세요",
+)
 UNFILLED = Message(
     "{what} is not filled in yet: {error} {place}", "{what}: 아직 작성하지 않은 부분입니다. {error} {place}"
 )

@@ -31,6 +31,7 @@ _SENTENCES = {
     "keyboard": messages.NO_KEYBOARD,
     "process": messages.NO_PROCESSES,
     "unfilled": messages.UNFILLED,
+    "taken": messages.TAKEN,
 }
 
 
@@ -260,7 +261,9 @@ class Learner:
         if kind == "raised" and error.get("type") == "NotImplementedError":
             place = messages.PLACE.with_(file=self._name, line=error.get("line"))
             name, kind = message, "unfilled"
-        filled = _SENTENCES.get(kind, messages.RAISED).with_(what=what, error=name, place=place)
+        filled = _SENTENCES.get(kind, messages.RAISED).with_(
+            what=what, error=name, place=place, module=clean(str(error.get("module")))
+        )
         sentence = Message(filled.en.strip(), filled.ko.strip())
         return CheckError(sentence) if kind in _SENTENCES else RaisedError(sentence)
 
