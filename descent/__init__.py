@@ -4,12 +4,18 @@
     await run.set("optimizer.lr=0.01")
     print(await run.wait(), run.summary()["metrics"])
 
-Importing it loads neither PyTorch nor the schema of presets. Each name is loaded when it is first used.
+`descent.sync` has the same without `await`, for scripts and notebooks. Importing it loads neither PyTorch nor the
+schema of presets. Each name is loaded when it is first used.
 """
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from descent import sync as sync
+    from descent.common.errors import CannotGoOnError as CannotGoOnError
+    from descent.common.errors import DataMissingError as DataMissingError
     from descent.common.errors import DescentError as DescentError
     from descent.control import NotRunningError as NotRunningError
     from descent.control import RefusedError as RefusedError
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
     from descent.run.metrics import Metrics as Metrics
 
 _HOMES = {
+    "CannotGoOnError": "descent.common.errors",
+    "DataMissingError": "descent.common.errors",
     "DescentError": "descent.common.errors",
     "Metrics": "descent.run.metrics",
     "NotRunningError": "descent.control",
@@ -28,14 +36,16 @@ _HOMES = {
     "start": "descent.handle",
 }
 
-__all__ = ["DescentError", "Metrics", "NotRunningError", "RefusedError", "Run", "attach", "start"]
+__all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Metrics", "NotRunningError", "RefusedError", "Run",
+           "attach", "start", "sync"]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
+    if name == "sync":
+        return import_module("descent.sync")
     if name not in _HOMES:
-        raise AttributeError(f"module 'descent' has no attribute {name!r}")
-    from importlib import import_module
-
+        message = f"module 'descent' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -3,10 +3,15 @@
 Each begins here, so that a project's own `engine.py` or `tui.py` on `PYTHONPATH` takes no module of Descent's place.
 """
 
+import ast
+import contextlib
+import linecache
 import runpy
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +33,51 @@ def own_packages_first() -> None:
     """Import Descent's `engine` and `tui` from now on, in this process."""
     if _OwnPackages not in sys.meta_path:
         sys.meta_path.insert(0, _OwnPackages)
+
+
+@dataclass(frozen=True)
+class TakenName:
+    """An import of somebody's own module that found Descent's package of that name instead."""
+
+    name: str
+    file: str  # that imports it
+    line: int | None  # None when the file imports it in no way that can be read
+
+
+def taken_name(error: BaseException) -> TakenName | None:
+    """Return the name that `error` is about: something that a module called `engine`, say, should have and lacks.
+
+    None for an error of another kind.
+    """
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        module = error.obj.__name__
+    elif isinstance(error, ImportError):
+        module = error.name or ""
+    else:
+        return None
+    name = module.partition(".")[0]
+    # The import system's own frames and those of `descent.__getattr__` come behind the one that asks for the name.
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    asking = [file for file in files if not file.startswith(("<frozen", str(Path(__file__).parent)))]
+    if name not in ("descent", *_PACKAGES) or not asking:
+        return None
+    return TakenName(name, asking[-1], _import_line(asking[-1], name))
+
+
+def _import_line(file: str, name: str) -> int | None:
+    """The first line of a file that imports the module `name`, or something of it."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse("".join(linecache.getlines(file)))):
+            match node:
+                case ast.Import(names=names):
+                    imported = [alias.name for alias in names]
+                case ast.ImportFrom(module=str(module), level=0):
+                    imported = [module]
+                case _:
+                    continue
+            if any(f"{one}.".startswith(f"{name}.") for one in imported):
+                return node.lineno
+    return None
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The async handle of a run: start one, attach to one, steer it, follow what happens.
+"""The handle of a run: start one, attach to one, steer it, follow what happens. Here by `await`; sync.py blocks.
 
     run = await descent.start("digits-mlp", ["train.epochs=100"])
     async for event in run.events():
@@ -14,13 +14,12 @@ loads no preset and no schema.
 import asyncio
 import json
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from descent import control
+from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DataMissingError, DescentError
 from descent.common.files import JsonLinesReader
@@ -34,13 +33,11 @@ from descent.run.state import ALIVE, State, StateReader
 
 _ERRORS: dict[int, type[DescentError]] = {int(kind.exit_code): kind for kind in (DataMissingError, CannotGoOnError)}
 LOOK_EVERY = 0.1  # seconds between looks at the files
+Reply = TypeVar("Reply")  # Answer, or what gives one to `await`
 
 
-class Run:
-    """A run, live or ended. Commands return the worker's answer, with the `step` at which they took effect.
-
-    Each raises RefusedError, with the reason, where the worker can't follow, and NotRunningError where there is none.
-    """
+class Handle(ABC, Generic[Reply]):
+    """What both forms of Run have: reading the run folder, and the commands. They differ in how a reply comes."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -52,49 +49,101 @@ class Run:
 
     @property
     def state(self) -> State:
+        """Return "starting", "running", "paused", "finished", "stopped", "failed", or "lost" for a killed worker."""
         return self._states.state()
 
     def metrics(self) -> Metrics:
-        """The rows as they are now."""
+        """The numbers of every step so far, as float32 arrays. What is trained later is in what you ask for next."""
         return Metrics(self.folder.path)
 
     def summary(self) -> dict[str, Any]:
-        """What the last line of `descent run --json` says, and the `reason` of the last state, if it has one."""
+        """What the last line of `descent run --json` says, and the `reason` of the last state, if it has one.
+
+        `metrics` has means over the data: `train_loss`, `val_loss`, `val_accuracy` (0 to 1) … `seconds` is time spent
+        training.
+        """
         return {**summary(self.folder), "reason": (self.folder.last("state") or {}).get("reason")}
 
     def __repr__(self) -> str:
-        return f"<descent.Run {self.id}: {self.state}>"
+        return f"<{type(self).__module__.removesuffix('.handle')}.Run {self.id}: {self.state}>"
+
+    @abstractmethod
+    def command(self, command: str, **arguments: Any) -> Reply:
+        """Any command of the wire, by its name."""
+
+    def pause(self) -> Reply:
+        return self.command("pause")
+
+    def resume(self) -> Reply:
+        """Go on with a paused run."""
+        return self.command("resume")
+
+    def step(self, steps: int = 1) -> Reply:
+        """Train a paused run for so many steps; answered when they are done."""
+        return self.command("step", steps=steps)
+
+    def set(self, *edits: str) -> Reply:
+        """Change live settings, each as "optimizer.lr=0.01"."""
+        return self.command("set", edits=list(edits))
+
+    def checkpoint(self) -> Reply:
+        """Save now; the answer's `checkpoint` is the path."""
+        return self.command("checkpoint")
+
+    def evaluate(self) -> Reply:
+        """Loss and accuracy (0 to 1) on the validation split, now: `val_loss`, `val_accuracy`."""
+        return self.command("evaluate")
+
+    def picture(self, kind: str, **options: Any) -> Reply:
+        """Draw the model as it is now, into the .npz file that the answer calls `picture`.
+
+        `descent picture RUN` lists the kinds.
+        """
+        return self.command("picture", kind=kind, options=options)
+
+    def extend(self, *, epochs: int = 0, steps: int = 0) -> Reply:
+        """Train that much longer; the answer's `total_steps` is where the run ends now."""
+        return self.command("extend", epochs=epochs, steps=steps)
+
+    def rewind(self, to: int | None = None) -> Reply:
+        """Go back to the checkpoint of step `to`, or to the last one before this step."""
+        return self.command("rewind", to=to)
+
+    def stop(self, how: str = "now") -> Reply:
+        """End the run: `now` (saved), at the end of the `epoch` (saved), or `discard` (unsaved)."""
+        return self.command("stop", how=how)
+
+    def _news(self) -> Iterator[list[dict[str, Any]]]:
+        """The events since the look before, look by look, until the run has ended."""
+        reader = JsonLinesReader(self.folder.path / "events.jsonl")
+        is_live = True
+        while is_live:
+            is_live = self.state in ALIVE  # asked first: what was written before the end is read once more
+            yield reader.read()
+
+    def _fork_words(
+        self, at: int | None, overrides: Sequence[str], run_id: str | None, member: int | None
+    ) -> list[str]:
+        words = ["fork", str(self.folder.path), *options(run_id=run_id, overrides=overrides)]
+        words += [] if at is None else ["--at", str(at)]
+        return words + ([] if member is None else ["--member", str(member)])
+
+    def _revive_words(self, allow_code: bool) -> list[str]:
+        return ["resume", str(self.folder.path), *options(allow_code=allow_code)]
+
+
+class Run(Handle[Coroutine[Any, Any, Answer]]):
+    """A run, live or ended.
+
+    A command returns the worker's answer once it has taken effect: a dict with the `step` (updates done so far) at
+    which it did, and what the command's own docstring names. It raises RefusedError, with the reason, when the worker
+    can't follow, NotRunningError when nobody trains the run, and CannotGoOnError when the worker dies before it
+    answers.
+    """
 
     async def command(self, command: str, **arguments: Any) -> Answer:
         """Any command of the wire, by its name."""
         return await control.ask(self.folder.path, command, arguments)
-
-    async def pause(self) -> Answer:
-        return await self.command("pause")
-
-    async def resume(self) -> Answer:
-        """Go on with a paused run."""
-        return await self.command("resume")
-
-    async def step(self, steps: int = 1) -> Answer:
-        """Train a paused run for so many steps; answered when they are done."""
-        return await self.command("step", steps=steps)
-
-    async def set(self, *edits: str) -> Answer:
-        """Change live settings, each as "optimizer.lr=0.01"."""
-        return await self.command("set", edits=list(edits))
-
-    async def checkpoint(self) -> Answer:
-        """Save now; the answer's `checkpoint` is the path."""
-        return await self.command("checkpoint")
-
-    async def evaluate(self) -> Answer:
-        """Loss and accuracy on the validation split, now: `val_loss`, `val_accuracy`."""
-        return await self.command("evaluate")
-
-    async def picture(self, kind: str, **options: Any) -> Answer:
-        """Draw the model as it is now; the answer's `picture` is the file. `descent picture RUN` lists the kinds."""
-        return await self.command("picture", kind=kind, options=options)
 
     async def fork(
         self,
@@ -106,38 +155,22 @@ class Run:
     ) -> "Run":
         """Start a new run from the checkpoint of step `at` (the last, for None), with other settings.
 
-        member: of several, the one that goes on alone.
+        member: of several, the one that goes on alone. DescentError when there is no such checkpoint.
         """
-        words = ["fork", str(self.folder.path), *_options(run_id=run_id, overrides=overrides)]
-        words += [] if at is None else ["--at", str(at)]
-        words += [] if member is None else ["--member", str(member)]
-        return Run(await _started(words))
+        return Run(await asyncio.to_thread(started, self._fork_words(at, overrides, run_id, member)))
 
     async def revive(self, *, allow_code: bool = False) -> None:
-        """Go on with a run that was stopped, has failed or was lost, from its last checkpoint."""
-        await _started(["resume", str(self.folder.path), *_options(allow_code=allow_code)])
+        """Go on with a run that was stopped, has failed or was lost, from its last checkpoint.
 
-    async def extend(self, *, epochs: int = 0, steps: int = 0) -> Answer:
-        """Train that much longer."""
-        return await self.command("extend", epochs=epochs, steps=steps)
-
-    async def rewind(self, to: int | None = None) -> Answer:
-        """Go back to the checkpoint of step `to`, or to the last one before this step."""
-        return await self.command("rewind", to=to)
-
-    async def stop(self, how: str = "now") -> Answer:
-        """End the run: `now` (saved), at the end of the `epoch` (saved), or `discard` (unsaved)."""
-        return await self.command("stop", how=how)
+        allow_code: agree to run the code file that its preset names. DescentError when it can't go on.
+        """
+        await asyncio.to_thread(started, self._revive_words(allow_code))
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """All that happened so far, then what happens, until the run has ended."""
-        reader = JsonLinesReader(self.folder.path / "events.jsonl")
-        while True:
-            ended = self.state not in ALIVE  # asked first: what was written before the end is read once more
-            for event in reader.read():
+        for news in self._news():
+            for event in news:
                 yield event
-            if ended:
-                return
             await asyncio.sleep(LOOK_EVERY)
 
     async def wait(self) -> State:
@@ -158,19 +191,34 @@ async def start(
 ) -> Run:
     """Start a run in a process of its own.
 
-    DescentError where the preset is wrong, or a set that is downloaded is not here. What its worker finds wrong later
-    ends the run, as in a file of one's own: `wait` gives "failed", and `summary` the reason.
+    preset: a shipped preset's name, or a .toml file. overrides: changed settings, each as "optimizer.lr=0.01".
+    run_id: the run's name. runs_dir: the folder of all runs, else $DESCENT_RUNS or ./runs. data_root: the folder of
+    downloaded data, else $DESCENT_DATA. allow_code: agree to run the code file that the preset names.
+
+    DescentError when the preset is wrong, DataMissingError (a kind of it) when data have to be downloaded first. What
+    the worker finds wrong later ends the run: `wait` gives "failed", and `summary` the reason.
     """
-    given = _options(run_id, runs_dir, data_root, allow_code=allow_code, overrides=overrides)
-    return Run(await _started(["run", str(preset), *given]))
+    given = options(run_id, runs_dir, data_root, allow_code=allow_code, overrides=overrides)
+    return Run(await asyncio.to_thread(started, ["run", str(preset), *given]))
 
 
 async def attach(word: str, runs_dir: Path | None = None) -> Run:
-    """The handle of a run that is there: an id, its beginning or its last four letters, a path, or `last`."""
-    return Run(RunFolder(find.find_run(word, paths.runs_dir(runs_dir))))
+    """The handle of a run that is there: an id, its beginning or its last four letters, a path, or `last`.
+
+    DescentError when there is no such run.
+    """
+    return Run(found(word, runs_dir))
 
 
-def _options(
+# --- what both forms need --------------------------------------------------------------------------------
+
+
+def found(word: str, runs_dir: Path | None) -> RunFolder:
+    """The folder of the run that `word` names. DescentError when there is none."""
+    return RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
+
+
+def options(
     run_id: str | None = None,
     runs_dir: Path | None = None,
     data_root: Path | None = None,
@@ -185,14 +233,15 @@ def _options(
     return words + [word for text in overrides for word in ("--set", text)]
 
 
-async def _started(words: Sequence[str]) -> RunFolder:
+def started(words: Sequence[str]) -> RunFolder:
     """Call `descent WORDS --detach --json` and return the folder of the run that it starts.
 
     DescentError, or the kind of it that the exit code stands for, with the text of the command's own message.
     """
-    command = [sys.executable, "-P", "-m", "descent", *words, "--detach", "--json"]
-    run = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    done = await asyncio.to_thread(run, command, check=False)
+    command = child.command("descent", *words, "--detach", "--json")
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):

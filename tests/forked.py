@@ -14,14 +14,14 @@ from typing import IO, Any
 
 import pytest
 
-from engine.labs import graded_runs, grading
+from engine.labs import graded_runs, grader
 from engine.labs.sandbox import client
 from engine.launch import start
 from engine.study import queue
 from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
 from tests.processes import fork, reopen_streams
 
-GRADER = (grading, graded_runs, client)
+GRADER = (grader, graded_runs, client)
 _HIGHEST = 4096  # descriptors that a test may have open
 _OWN_HANDLERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # which a new program would not have
 

@@ -1,19 +1,22 @@
 """A project with an `engine.py` of its own and `PYTHONPATH=.` works with Descent, and Descent works in it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import DEADLINE
+from tests.processes import DEADLINE, DESCENT
+from tests.tui.tmux import Terminal, terminal  # noqa: F401 - a fixture
 
 SCRIPT = """
 import asyncio, sys
 import descent, engine, tui, utils
 assert (engine.NAME, tui.NAME, utils.NAME) == ("mine",) * 3
 assert not {"torch", "pydantic", "numpy"} & set(sys.modules), "import descent loads too much"
+from descent import sync
 
 async def main():
     run = await descent.start("linear-regression", ["train.epochs=2"], run_id="scripted")
@@ -26,6 +29,17 @@ async def main():
         print("linear-regression" in str(error))
 
 asyncio.run(main())
+print(sync.start("linear-regression", ["train.epochs=2"]).wait())
+assert not {"torch", "pydantic"} & set(sys.modules), "the library loads too much"
+"""
+
+NET = """
+import torch
+from {module} import NAME
+
+class Net(torch.nn.Linear):
+    def __init__(self, input_shape, outputs):
+        super().__init__(1, outputs)
 """
 
 
@@ -33,21 +47,26 @@ asyncio.run(main())
 def project(tmp_path: Path) -> Path:
     for name in ("engine", "tui", "utils"):
         (tmp_path / f"{name}.py").write_text("NAME = 'mine'\n")
+    (tmp_path / "package").mkdir()
+    for name in ("package/__init__", "package/engine", "my_engine"):
+        (tmp_path / f"{name}.py").write_text("NAME = 'mine'\n")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets" / "mine.toml").write_text("not a preset")
     (tmp_path / "script.py").write_text(SCRIPT)
     return tmp_path
 
 
-def python(project: Path, *words: str) -> str:
-    """What `python WORDS` prints in the project's folder, with the folder on its path."""
-    path = os.pathsep.join([".", str(Path(__file__).parents[1])])
+PYTHONPATH = os.pathsep.join([".", str(Path(__file__).parents[1])])
+
+
+def python(project: Path, *words: str, code: int = 0) -> str:
+    """What `python WORDS` prints in the project's folder, with the folder on its path. code: what it exits with."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=project, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, *words], cwd=project, env={**os.environ, "PYTHONPATH": PYTHONPATH},
         capture_output=True, text=True, check=False, timeout=DEADLINE,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
 
 
 def test_commands_and_workers_find_their_own_modules(project: Path) -> None:
@@ -60,4 +79,39 @@ def test_commands_and_workers_find_their_own_modules(project: Path) -> None:
 
 def test_a_script_has_both_descent_and_its_own_engine(project: Path) -> None:
     """`import descent` would take a name away that the project's own scripts import."""
-    assert python(project, "script.py").split("\n")[:3] == ["finished 2", "finished 4", "True"]
+    assert python(project, "script.py").split("\n")[:4] == ["finished 2", "finished 4", "True", "finished"]
+
+
+def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: Path) -> None:
+    """Its author would read that Descent's package lacks a function, and search there; each advice has to work."""
+    run = ("-m", "descent", "run", "linear-regression", "--set", "train.epochs=2", "--allow-code", "--json")
+    run = (*run, "--set", 'model={code="net.py:Net"}')
+    (project / "net.py").write_text(NET.format(module="engine"))
+    said = python(project, *run, code=2)
+    assert f"the engine that is imported in {project / 'net.py'}, line 3 is Descent's own package" in said
+    assert "rename it or put it into a package, with its folder on PYTHONPATH, or copy what you need" in said
+    for module in ("my_engine", "package.engine"):
+        (project / "net.py").write_text(NET.format(module=module))
+        assert '"state": "finished"' in python(project, *run)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_the_console_opens_trains_and_opens_a_lab(project: Path, terminal: Terminal) -> None:  # noqa: F811
+    """The screens would not open, or not train, where the project has modules of their names."""
+    terminal.start([f"PYTHONPATH={PYTHONPATH}", *DESCENT], project)
+    terminal.wait_for("classification")
+    terminal.press("/", *"linear-regr")
+    terminal.wait_for("$ descent run linear-regression")
+    terminal.press("Enter")
+    terminal.wait_for("enter start")
+    terminal.press("Enter")
+    terminal.wait_for("finished")
+    terminal.press("d")
+    terminal.wait_for("find a run, a lab or a preset")
+    terminal.press("/", *"gd-line")
+    terminal.wait_for("$ descent lab start gd-line")
+    terminal.press("Enter")
+    terminal.wait_for("enter open")
+    terminal.press("Enter")
+    terminal.wait_for("enter get the files")
+    terminal.press("C-q")

@@ -1,13 +1,9 @@
 """What this machine offers, read without torch in this process, and how a child ends with its parent."""
 
 import ctypes
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -17,52 +13,6 @@ def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
-
-
-# Importing torch takes seconds and starts threads; a process of its own also survives a broken driver.
-# The sum proves that kernels run: a card too old for this build of torch is listed all the same.
-_PROBE = """
-import json, sys, warnings
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    import torch
-    found = {"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": []}
-    found["threads"] = torch.get_num_threads()
-    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        p = torch.cuda.get_device_properties(i)
-        gpu = {"name": p.name, "bytes": p.total_memory, "free": None, "trouble": ""}
-        try:
-            gpu["free"] = torch.cuda.mem_get_info(i)[0]
-            assert torch.ones(8, device=f"cuda:{i}").sum().item() == 8
-        except Exception as error:
-            gpu["trouble"] = str(error).strip().splitlines()[0]
-        found["gpus"].append(gpu)
-found["warnings"] = [str(w.message).strip().splitlines()[0] for w in caught if "CUDA" in str(w.message)]
-print(json.dumps(found))
-"""
-_PROBE_SECONDS = 120  # a first import from a network drive is slow
-
-
-def probe_torch() -> dict[str, Any]:
-    """torch's version, threads and GPUs; {"trouble": why} where torch can't be imported."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
-    except subprocess.TimeoutExpired:
-        return {"trouble": f"importing torch took longer than {_PROBE_SECONDS} s"}
-    except (OSError, ValueError, IndexError) as error:
-        return {"trouble": str(error)}
-    if isinstance(found, dict):
-        return found
-    return {"trouble": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
 
 
 def has_nvidia_device() -> bool:

@@ -176,7 +176,12 @@ class MetricsWriter:
 
 
 class Metrics:
-    """The rows of a run as they are now."""
+    """The numbers of every step of a run, as they are now. run: the run's folder.
+
+    Row i belongs to update i and is measured on its batch before the update. `layout.columns` names the columns:
+    `loss`, `accuracy` (0 to 1), `lr`, `time` (seconds of training so far), `grad_norm`, `layer.NAME.STATISTIC` …
+    What a step did not measure is NaN. A run has one member, unless it trains several models together.
+    """
 
     def __init__(self, run: Path) -> None:
         self.run = run

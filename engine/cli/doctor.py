@@ -1,18 +1,22 @@
 """`descent doctor`: what this machine offers, what is missing, and what to do about it."""
 
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from descent import child
 from descent.common import machine, paths
 from descent.common.text import clean
 from engine.preset import datasets
 
+_PROBE_SECONDS = 120  # a first import from a network drive is slow
 _LITTLE_SPACE = 1_000_000_000  # bytes; checkpoints of a ResNet-18 with its momentum are 90 MB each
 _OMP_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "GOMP_CPU_AFFINITY")
 
@@ -31,7 +35,7 @@ def examine(runs_dir: Path | None = None, data_root: Path | None = None) -> list
     """Look at everything that a training run or the console needs."""
     return [
         Check("Python", "ok", f"{platform.python_version()} in {sys.prefix}"),
-        *_torch(machine.probe_torch()),
+        *_torch(probe_torch()),
         *_cpus(),
         *_terminal(),
         _folder("runs", paths.runs_dir(runs_dir)),
@@ -49,6 +53,31 @@ def as_json(checks: list[Check]) -> dict[str, Any]:
 def is_broken(checks: list[Check]) -> bool:
     """Whether something that is needed does not work."""
     return any(check.state == "broken" for check in checks)
+
+
+def probe_torch() -> dict[str, Any]:
+    """Return torch's version, threads and GPUs, or {"trouble": why} when torch can't be imported.
+
+    In a process of its own: a broken driver may end it, and torch would start threads in this one.
+    """
+    try:
+        done = subprocess.run(
+            child.command("engine.training.probe"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    except subprocess.TimeoutExpired:
+        return {"trouble": f"importing torch took longer than {_PROBE_SECONDS} s"}
+    except (OSError, ValueError, IndexError) as error:
+        return {"trouble": str(error)}
+    if isinstance(found, dict):
+        return found
+    return {"trouble": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
 
 
 def _torch(found: dict[str, Any]) -> Iterator[Check]:

@@ -4,7 +4,7 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.cli import tables
 from engine.labs import flow, library, progress
 from engine.labs.flow import next_commands
 from engine.labs.format import TOPICS, Prediction, Solution
-from engine.labs.grading import check
+from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.progress import Progress
 from engine.labs.verdict import against, shown
@@ -255,7 +255,7 @@ def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
         print_line(f"    {against(check)}")
 
 
-def tell_verdict() -> Callable[[str, str], None]:
+def tell_verdict() -> Tell:
     """Says on stderr which graded run is being trained."""
 
     def told(stage: str, what: str) -> None:
@@ -270,7 +270,8 @@ def grade_lab(lab_id: str, as_json: bool) -> int:
     from engine.cli import tables
 
     tell = None if as_json or not sys.stderr.isatty() else tell_verdict()
-    found = check(lab_id, tell=tell)
+    with Grader(lab_id, tell=tell) as grader:
+        found = grader.wait()
     if as_json:
         tables.print_json(found)
     else:

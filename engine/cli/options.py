@@ -14,6 +14,10 @@ def step_number(text: str) -> int:
     return int(digits)
 
 
+Preset = Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")]
+RunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")]
+NewRunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 RunsDir = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.options import Ascii, DataRoot, Fps, Json, Run, RunsDir, Theme
+from engine.cli.options import Ascii, DataRoot, Fps, Json, Run, RunsDir, Theme, Yes
 
 runs_app = typer.Typer()
 
@@ -55,7 +55,7 @@ def compare(
 def rm(
     run: Run,
     runs_dir: RunsDir = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a run, with its checkpoints."""
     from descent.run import remove

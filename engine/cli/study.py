@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.options import AllowCode, DataRoot, Json, Overrides, Preset, Quiet, RunsDir, Yes
+
 study_app = typer.Typer(
     help="What varies in shape (widths, depth, amount of data): a queue of runs, one process each.",
     no_args_is_help=True,
@@ -19,26 +21,11 @@ Vary = Annotated[
         "repeatable.",
     ),
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of all the runs; repeatable."),
-]
 Repeats = Annotated[int | None, typer.Option("--repeats", help="Runs of each point, with a seed each [default: 1].")]
 Id = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The study's name.")]
-RunsDir = Annotated[
-    Path | None, typer.Option("--runs-dir", help="The folder of all runs; studies are kept beside it.")
-]
 StudiesDir = Annotated[
     Path | None, typer.Option("--studies-dir", help="The folder of all studies [default: beside the runs].")
 ]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="The folder of downloaded data [default: $DESCENT_DATA].")
-]
-AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Agree to run the code file that the preset names, as it is now.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Word = Annotated[str, typer.Argument(metavar="STUDY", help="A name, its beginning, a path, or `last`.")]
 
 
@@ -86,7 +73,7 @@ def study_run(
 
 @study_app.command("plan")
 def study_plan(
-    preset: Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")],
+    preset: Preset,
     *,
     vary: Vary = None,
     repeats: Repeats = None,
@@ -172,7 +159,7 @@ def study_rm(
     *,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a study, with its runs."""
     from engine.study import folder as study_folder

@@ -13,10 +13,13 @@ from engine.cli.options import (
     Folds,
     Fps,
     Json,
+    NewRunId,
     Overrides,
+    Preset,
     Quiet,
     Repeats,
     Run,
+    RunId,
     RunsDir,
     Sweep,
     Theme,
@@ -28,10 +31,10 @@ train_app = typer.Typer()
 
 @train_app.command()
 def run(
-    preset: Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")],
+    preset: Preset,
     *,
     overrides: Overrides = None,
-    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")] = None,
+    run_id: RunId = None,
     resume_if_exists: Annotated[
         bool, typer.Option("--resume-if-exists", help="Go on with the run --id NAME where there is one.")
     ] = False,
@@ -64,10 +67,10 @@ def run(
 
 @train_app.command()
 def console(
-    preset: Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")],
+    preset: Preset,
     *,
     overrides: Overrides = None,
-    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")] = None,
+    run_id: RunId = None,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
@@ -144,7 +147,7 @@ def fork(
         int | None, typer.Option("--member", metavar="N", help="Of several, the one that goes on alone.")
     ] = None,
     overrides: Overrides = None,
-    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")] = None,
+    run_id: NewRunId = None,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
@@ -168,7 +171,7 @@ def fork(
 def replay(
     run: Run,
     *,
-    run_id: Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")] = None,
+    run_id: NewRunId = None,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,

@@ -1,6 +1,6 @@
 """The one grader: what the learner sees is what the instructor runs.
 
-    python -P -m engine.labs.grading LAB [--allow-code] [--quick]
+    python -P -m engine.labs.grading LAB [--quick]
 
 grades the learner's work in this process, which runs none of the learner's code: graded runs and the learner's
 functions have processes of their own. The last line of stdout is the verdict, as JSON.
@@ -11,19 +11,16 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from descent import child
 from descent.common import stdio
-from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.errors import DescentError, ExitCode
 from descent.common.exit import end
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
@@ -32,74 +29,12 @@ from engine.labs.checks import criterion
 from engine.labs.checks.names import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
 from engine.labs.format import Check
 from engine.labs.graded_runs import CheckContext
+from engine.labs.grader import STAGE, Tell
 from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.client import Limits
 from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
 from engine.preset import datasets
-
-# Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
-Tell = Callable[[str, str], None]
-_TOLD = "grading: "  # before a line that says so
-
-
-def check(lab_id: str, *, allow_code: bool = False, tell: Tell | None = None) -> dict[str, Any]:
-    """Grade the learner's work in a fresh process, and keep the attempt; Verdict.as_json's object.
-
-    DescentError where it can't be graded at all.
-    """
-    command = [*process_words(lab_id), *(["--allow-code"] if allow_code else [])]
-    # The verdict goes into a file: the grader would wait for ever with one that is longer than a pipe holds, while
-    # its other stream is read to the end.
-    with tempfile.TemporaryFile() as printed:
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace"
-        ) as process:
-            assert process.stderr is not None
-            said_last = ""
-            try:
-                for line in process.stderr:
-                    said_last = line.strip() or said_last
-                    under_way = told(line)
-                    if tell is not None and under_way is not None:
-                        tell(*under_way)
-                process.wait()
-            except BaseException:
-                process.terminate()  # it ends what it has started
-                raise
-        printed.seek(0)
-        return verdict_of(printed.read(), said_last or lab_id)
-
-
-def process_words(lab_id: str) -> list[str]:
-    """The command of a process that grades; SIGTERM ends it with all it has started, and then nothing is counted."""
-    return child.command("engine.labs.grading", lab_id)
-
-
-def told(line: str) -> tuple[str, str] | None:
-    """What a line of a grader's stderr says is under way, as Tell hears it; None for any other line."""
-    stage, _, name = line.strip().removeprefix(_TOLD).partition(" ")
-    return (stage, name) if line.startswith(_TOLD) else None
-
-
-def verdict_of(printed: bytes, said_last: str) -> dict[str, Any]:
-    """The verdict that a grader has printed. DescentError where it printed why there is none, or nothing at all."""
-    found = _object(printed.decode(errors="replace").splitlines())
-    if found is None:
-        raise CannotGoOnError(f"the grader ended unexpectedly: {said_last}")
-    if "error" in found:
-        failed = DescentError(found["error"])
-        failed.exit_code = ExitCode(int(found["exit_code"]))
-        raise failed
-    return found
-
-
-def _object(lines: Sequence[str]) -> dict[str, Any] | None:
-    try:
-        found = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def main(lab_id: str, *options: str) -> int:
@@ -112,7 +47,7 @@ def main(lab_id: str, *options: str) -> int:
         from engine.labs.flow import require_predictions
 
         lab = find_lab(lab_id)
-        work = of_learner(lab, allow_code="--allow-code" in options)
+        work = of_learner(lab)
         require_predictions(lab)
         with private_folder(lab, "quick" if quick else "graded") as place:
             files = content(work.files())
@@ -128,7 +63,7 @@ def main(lab_id: str, *options: str) -> int:
 
 
 def _tell(stage: str, name: str) -> None:
-    stdio.say(f"{_TOLD}{stage} {name}", sys.stderr)
+    stdio.say(f"{STAGE}{stage} {name}", sys.stderr)
 
 
 @contextmanager

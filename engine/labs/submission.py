@@ -160,7 +160,7 @@ class Submission:
         return Preset(fixed.settings.model_copy(update={"lab": None}), fixed.name, fixed.path)
 
 
-def of_learner(lab: Lab, *, allow_code: bool = False) -> Submission:
+def of_learner(lab: Lab) -> Submission:
     """What the learner of this machine has done: in the folder that `lab start` wrote into, else in this one.
 
     DescentError where there is nothing, or code that nobody has agreed to run.
@@ -171,7 +171,7 @@ def of_learner(lab: Lab, *, allow_code: bool = False) -> Submission:
         work = Submission(lab, folder, record.predictions)
         if work.file().is_file():
             if work.code is not None:  # what `lab start` wrote was agreed to by its path
-                consent.check_consent(f"{work.code.absolute()}:", allow_code, key="lab")
+                consent.check_consent(f"{work.code.absolute()}:", False, key="lab")
             return work
     raise DescentError(f"{lab.id} is not started: `descent lab start {lab.id}` writes {lab.id}.toml for you to edit")
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
 
 CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has seen to consent
@@ -105,8 +106,15 @@ def _explain(error: BaseException, place: str, *, importing: bool = False) -> Pr
     if isinstance(error, SystemExit):
         return PresetError(f"{place}: the code called exit(); a file that is loaded must not")
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    hint = ""
-    if importing and isinstance(error, ModuleNotFoundError):  # the run's copy of the file has nothing beside it
+    hint, taken = "", taken_name(error)
+    if taken is not None:
+        where = taken.file + (f", line {taken.line}" if taken.line else "")
+        hint = (
+            f"; the {taken.name} that is imported in {where} is Descent's own package. In this process your "
+            f"{taken.name}.py can't be imported by that name: rename it or put it into a package, with its folder on "
+            "PYTHONPATH, or copy what you need into this file"
+        )
+    elif importing and isinstance(error, ModuleNotFoundError):  # the run's copy of the file has nothing beside it
         hint = f"; only this one file is loaded: what it needs of a {error.name}.py must be in it"
     return PresetError(f"{place}: {': '.join(filter(None, [type(error).__name__, text]))}{hint}")
 

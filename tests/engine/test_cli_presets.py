@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from descent.common import machine, paths
+from descent.common import paths
 from descent.common.errors import ExitCode
 from engine import cli
+from engine.cli import doctor
 from engine.preset import find, listing
 from engine.preset.listing import schema_text
 from engine.preset.loading import load_preset
@@ -185,7 +186,7 @@ def test_doctor_finds_what_is_broken(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that can't write its folder would be found out only after the queue."""
-    monkeypatch.setattr(machine, "probe_torch", functools.cache(machine.probe_torch))  # it loads torch anew: once
+    monkeypatch.setattr(doctor, "probe_torch", functools.cache(doctor.probe_torch))  # it loads torch anew: once
     assert cli.main(["doctor", "--json"]) == 0
     subjects = {check["subject"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert {"Python", "PyTorch", "CPUs", "OpenMP", "runs folder", "mnist"} <= set(subjects)

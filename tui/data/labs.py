@@ -1,7 +1,6 @@
 """The labs as screens show them: read in a thread, where a learner stands, and grading in its own process."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from descent.common.i18n import Language
 from descent.common.text import clean
 from engine.labs import flow, grading, progress
 from engine.labs.format import Check
-from engine.labs.grading import Tell, process_words, told, verdict_of
+from engine.labs.grader import Grader, Tell
 from engine.labs.library import Lab, find_lab
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
@@ -139,54 +138,21 @@ def _word(key: str, language: str) -> str:
     return _WORDS[key][language == "ko"]
 
 
-LONGEST_LINE = 1 << 20  # bytes of what it says on its way
-PATIENCE = 5.0  # seconds that it may take to end what it has started
-
-
 async def grade(lab_id: str, folder: Path, language: Language, tell: Tell) -> dict[str, Any]:
     """The verdict's object, as `descent lab check --json` prints it. DescentError where there is none.
 
     Cancelled, or when the app ends, the grader ends too: an attempt that nobody waits for counts nothing.
     """
-    process = await asyncio.create_subprocess_exec(
-        *process_words(lab_id, language),
-        cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LONGEST_LINE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
+    here = asyncio.get_running_loop()
+
+    def tell_here(stage: str, name: str) -> None:
+        here.call_soon_threadsafe(tell, stage, name)
+
+    grader = Grader(lab_id, language, folder=folder, tell=tell_here)
     try:
-        # Both at once: it waits for whoever does not read.
-        printed, said_last = await asyncio.gather(process.stdout.read(), _hear(process.stderr, tell))
-        await process.wait()
+        return await asyncio.to_thread(grader.wait)
     finally:
-        if process.returncode is None:
-            await _end(process)
-    return verdict_of(printed, said_last)
-
-
-async def _hear(stream: asyncio.StreamReader, tell: Tell) -> str:
-    """Pass on what is under way; the last line that is not about that."""
-    said_last = "it says nothing"
-    async for line in stream:
-        text = line.decode(errors="replace").strip()
-        under_way = told(text)
-        if under_way is not None:
-            tell(*under_way)
-        else:
-            said_last = text or said_last
-    return said_last
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(process.wait(), PATIENCE)
-        return
-    process.kill()
+        await asyncio.to_thread(grader.end)
 
 
 def reached(record: Record, language: Language) -> str:

@@ -31,6 +31,10 @@ _SENTENCES = {
     "keyboard": N_("{what} waits for the keyboard (input()), and nobody is there to type {place}"),
     "process": N_("{what} started another process; code that is graded must not {place}"),
     "unfilled": N_("{what} is not filled in yet: {error} {place}"),
+    "taken": N_(
+        "{what} raised {error} {place}: {module} is Descent's own package in this process, not your {module}.py; "
+        "put what you need of yours into this file"
+    ),
 }
 _RAISED = N_("{what} raised {error} {place}")
 
@@ -294,7 +298,8 @@ class Learner:
         if kind == "raised" and error.get("type") == "NotImplementedError":
             place = _(messages.PLACE, file=self._name, line=error.get("line"))
             name, kind = message, "unfilled"
-        sentence = _(_SENTENCES.get(kind, _RAISED), what=what, error=name, place=place).strip()
+        module = clean(str(error.get("module")))
+        sentence = _(_SENTENCES.get(kind, _RAISED), what=what, error=name, place=place, module=module).strip()
         return CheckError(sentence) if kind in _SENTENCES else RaisedError(sentence)
 
     def _place(self, error: dict[str, Any]) -> str:

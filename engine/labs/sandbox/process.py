@@ -9,6 +9,7 @@ limits set here are for memory, files and processes. They keep accidents from do
 
 import importlib
 import json
+import linecache
 import re
 import resource
 import sys
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from descent import child
 from descent.common.errors import DescentError
 from descent.common.machine import die_with_parent
 from engine.labs.sandbox.objects import Bench, as_array, facts, splits
@@ -62,6 +64,7 @@ class LearnerFile:
         """Run the file. Whatever it raises is raised."""
         source = self._path.read_bytes()
         self._lines = source.decode("utf-8", "replace").splitlines()
+        linecache.cache[self._name] = len(source), None, [f"{line}\n" for line in self._lines], self._name
         module = ModuleType("learner")
         module.__file__ = str(self._path)
         sys.modules["learner"] = module  # dataclasses look their module up
@@ -148,8 +151,14 @@ class Session:
         line, code = self._file.place(error) if self._file is not None else (None, "")
         if isinstance(error, LookupError) and type(error) is LookupError and line is None and self._file:
             return _error("missing", name=str(error), there=self._file.functions())
+        taken = child.taken_name(error)
         return _error(
-            _kind(error), type=type(error).__name__, message=_message(error)[:500], line=line, code=code[:200]
+            _kind(error) if taken is None else "taken",
+            type=type(error).__name__,
+            message=_message(error)[:500],
+            line=line,
+            code=code[:200],
+            module=taken and taken.name,
         )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +11,14 @@ from descent.common.errors import DescentError, ExitCode
 from descent.run import find
 from engine.labs import graded_runs, progress
 from engine.labs.checks.names import imported
-from engine.labs.grading import grade, last_graded, private_folder, process_words, told
+from engine.labs.grader import Grader
+from engine.labs.grading import grade, last_graded, private_folder
 from engine.labs.sandbox.client import Learner, Limits
 from engine.labs.verdict import against
 from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.engine.labs.making import PRESET
 from tests.forked import forked_grader  # noqa: F401 - a fixture
-from tests.processes import Child
+from tests.processes import Child, until
 
 Descent = Callable[..., Child]
 
@@ -219,17 +219,11 @@ def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypa
     begin(lab, work_on(lab, tmp_path / "work", code=SOLVED.replace("return 2 * x", "while True: pass")))
     with private_folder(lab, "graded") as before:
         (before / "verdict.json").write_text("{}")
-    with subprocess.Popen(
-        process_words("slow", "en"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as grader:
-        assert grader.stderr is not None
-        heard = []
-        while "checking slope" not in (line := grader.stderr.readline()) and line:
-            heard.append(told(line))
-        grader.terminate()
-        grader.communicate()
-    assert heard == [("training", "main"), ("checking", "loss")]
-    assert grader.returncode == ExitCode.TERMINATED
+    heard: list[tuple[str, str]] = []
+    with Grader("slow", "en", tell=lambda *what: heard.append(what)) as grader:
+        until(lambda: ("checking", "slope") in heard, "the check of slope")
+        grader.end()
+    assert heard == [("training", "main"), ("checking", "loss"), ("checking", "slope")]
     assert last_graded("slow") == before
     assert [folder.name for folder in before.parent.glob("graded-*")] == [before.name]
     assert progress.load().of("slow").count == 0

@@ -100,6 +100,7 @@ def test_a_save_as_soon_as_it_watches_is_graded(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(lab_watch.stdio, "say", say)
     monkeypatch.setattr(lab_watch, "time", SimpleNamespace(sleep=rest))
-    monkeypatch.setattr(lab_watch.Quick, "start", lambda _: None)
+    grader = SimpleNamespace(is_done=False, end=lambda: None)
+    monkeypatch.setattr(lab_watch, "Grader", lambda *_, **__: grader)
     assert lab_watch.watch_again("slow", "en") == 0
     assert said[1:] == ["saved; running with one seed …"]

@@ -170,6 +170,17 @@ def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("forked_grader")
+def test_an_own_module_with_a_name_of_ours_is_told(tmp_path: Path) -> None:
+    """A learner would search in Descent's package for what is in their own file."""
+    learner = process(tmp_path, "import math\nimport engine\n\ndef fine(): return engine.answer()\n")
+    said = failed(learner, "fine")
+    assert "(mine.py, line 4" in said.en
+    assert "engine is Descent's own package in this process, not your engine.py" in said.en
+    assert "engine.py가 아니라" in said.ko
+    learner.end()
+
+
+@pytest.mark.usefixtures("forked_grader")
 def test_a_flood_is_kept_in_part(tmp_path: Path) -> None:
     """The output of a loop with a print would fill the memory, or block the learner's process."""
     talkative = process(tmp_path, seconds=60.0)

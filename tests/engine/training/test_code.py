@@ -145,3 +145,38 @@ def test_errors_of_others_are_not_blamed_on_the_user(write: Write) -> None:
             call_user_code(spec, call, raiser(error))
         with pytest.raises(type(error)), user_code(spec):
             call(raiser(error))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "name"),
+    [
+        ("import math\nfrom engine import build\n", 2, "engine"),
+        ("import math\nimport engine.models\n", 2, "engine"),
+        ("import tui\n\ndef load():\n    return tui.draw()\n\nload()\n", 1, "tui"),
+        ("def load():\n    import descent as d\n    return d.down_the_slope()\n\nload()\n", 2, "descent"),
+    ],
+)
+def test_a_module_of_the_user_s_with_a_name_of_ours_is_told(write: Write, text: str, line: int, name: str) -> None:
+    """Its author would search in Descent's package for what is in their own file."""
+    file = write(text)
+    with pytest.raises(PresetError, match=rf"the {name} that is imported in {file}, line {line} is Descent's own"):
+        load_object(f"{file}:load")
+
+
+def test_so_is_one_that_another_file_imports(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message would name a file that does not mention that module."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_helper.py").write_text("import engine\n\ndef wide():\n    return engine.WIDTH\n")
+    file = write("import own_helper\n\ndef load():\n    return own_helper.wide()\n")
+    with pytest.raises(
+        PresetError, match=r"mine\.py, line 4: .*imported in .*own_helper\.py, line 1 is Descent's own"
+    ):
+        call_user_code(f"{file}:load", load_object(f"{file}:load"))
+
+
+def test_an_error_about_another_module_is_left_as_it_is(write: Write) -> None:
+    """A slip with torch would be put down to Descent."""
+    file = write("import torch\n\ndef load():\n    return torch.lineer\n\nload()\n")
+    with pytest.raises(PresetError) as caught:
+        load_object(f"{file}:load")
+    assert "Descent" not in str(caught.value)
