@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common.settings import key_of
 from descent.run.events import epochs_before, epochs_since
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
+from descent.run.metrics import METRICS, OF_RESULTS, Layout, Metrics, Numbers
 from descent.run.state import State
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-Numbers = dict[str, float | None]  # of one model, by their name in METRICS; None: measured, and not finite
-
-METRICS = ("train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-_SHORT = {"validation": "val", "test": "test"}
-_MEASURES = ("loss", "accuracy")
 _OF_EVENTS = ("time", "event")  # what a summary does not repeat of one
 
 
@@ -151,7 +146,7 @@ def _together(members: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], d
     kept = [entry["metrics"] for entry in members if entry["state"] != "diverged"]
     metrics: dict[str, float] = {}
     spread: dict[str, dict[str, Any]] = {}
-    for name in METRICS:
+    for name in OF_RESULTS:
         values = [numbers[name] for numbers in kept if numbers.get(name) is not None]
         if values:
             n = len(values)
@@ -183,8 +178,10 @@ def _evaluated(events: Sequence[Mapping[str, Any]], kind: str = "evaluation", ch
     of_chosen = [event for event in evaluations if event["split"] == "validation" and event["step"] == chosen]
     if of_chosen:
         last["validation"] = of_chosen[-1]
-    there = [(last[split], split, measure) for split in _SHORT if split in last for measure in _MEASURES]
-    return {f"{_SHORT[split]}_{measure}": event[measure] for event, split, measure in there if measure in event}
+    metrics = [metric for metric in METRICS.values() if metric.split in last and metric.split != "train"]
+    return {
+        metric.name: last[metric.split][metric.column] for metric in metrics if metric.column in last[metric.split]
+    }
 
 
 def means_of_last_epoch(

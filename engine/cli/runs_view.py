@@ -14,9 +14,9 @@ from descent.common.numbers import number, time_taken
 from descent.common.stdio import has_unicode
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
-from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, compared, found
+from descent.run.comparison import LETTERS, NONE, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
-from descent.run.metrics import Metrics
+from descent.run.metrics import METRICS, OF_RESULTS, Metrics, Numbers, Split, loss_and_accuracy
 from descent.run.results import mean_curves, summary
 from descent.run.state import ALIVE
 from engine.cli import tables
@@ -25,15 +25,6 @@ from engine.launch import members_view
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-HEADS = {
-    "train_loss": "TRAIN",
-    "val_loss": "VAL",
-    "val_accuracy": "VAL ACC",
-    "test_loss": "TEST",
-    "test_accuracy": "TEST ACC",
-}
 
 
 def compare(words: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> None:
@@ -74,8 +65,8 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 def _print_finals(found: Comparison) -> None:
     unicode = stdio.has_unicode(sys.stdout.encoding)
-    there = [key for key in METRICS if any(key in each.metrics for each in found.finals)]
-    heads = [HEADS[key] for key in there]
+    there = [key for key in OF_RESULTS if any(key in each.metrics for each in found.finals)]
+    heads = [METRICS[key].narrow_head.upper() for key in there]
     head = ["", "RUN", "STATE", "STEP", *heads, "TIME"]
     rows = [
         [
@@ -208,7 +199,7 @@ def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
         _state(entry["state"], run.host()) + (" at start" if "failed_at_start" in entry else ""),
         f"{entry['step']:,}",
         number(reached.get("train_loss")),
-        _best_number(reached, "val"),
+        _best_number(reached, "validation"),
         _best_number(reached, "test"),
         "" if started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
     )
@@ -221,10 +212,10 @@ def _state(state: str, host: str = "") -> str:
     return f"{sign}{state}{elsewhere}"
 
 
-def _best_number(reached: dict[str, Any], short: str) -> str:
+def _best_number(reached: Numbers, split: Split) -> str:
     """The accuracy on a split, or the loss where there are no classes to be right about."""
-    accuracy = reached.get(f"{short}_accuracy")
-    return f"{accuracy:.1%}" if accuracy is not None else number(reached.get(f"{short}_loss"))
+    loss, accuracy = loss_and_accuracy(reached, split)
+    return f"{accuracy:.1%}" if accuracy is not None else number(loss)
 
 
 # --- one ---
@@ -267,9 +258,9 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         line = _curve(curves[name], percent=name == "accuracy") if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
             fields.append((f"mean {label}" if several else label, line))
-    for short, label in (("val", "validation"), ("test", "test")):
-        if f"{short}_loss" in result["metrics"] and not several:
-            fields.append((label, _split(result["metrics"], short)))
+    for metric in (METRICS["val_loss"], METRICS["test_loss"]):
+        if metric.name in result["metrics"] and not several:
+            fields.append((metric.split, _split(result["metrics"], metric.split)))
     fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
     fields.append(("folder", str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
@@ -326,9 +317,9 @@ def _facts(result: dict[str, Any], facts: dict[str, Any], total_steps: int) -> l
     ]
 
 
-def _split(reached: dict[str, Any], short: str) -> str:
-    accuracy = reached.get(f"{short}_accuracy")
-    return f"loss {number(reached[f'{short}_loss'])}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+def _split(reached: Numbers, split: Split) -> str:
+    loss, accuracy = loss_and_accuracy(reached, split)
+    return f"loss {number(loss)}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
 
 
 def _curve(values: "NDArray[np.float32]", *, percent: bool) -> str:

@@ -25,8 +25,8 @@ from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import Language, Message
 from descent.common.text import clean
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
-from descent.run.results import METRICS, summary
+from descent.run.metrics import Layout, MetricName, Metrics
+from descent.run.results import summary
 from engine.labs import messages
 from engine.labs.library import Lab
 from engine.labs.messages import CheckError
@@ -88,12 +88,11 @@ class Graded:
         members: list[dict[str, Any]] = self.summary.get("members", [alone])
         return members
 
-    def metric(self, name: str) -> "NDArray[np.float64]":
-        """(M,) of one of METRICS; nan where a member has no finite one, or has diverged: what it had reached before
+    def metric(self, name: MetricName) -> "NDArray[np.float64]":
+        """(M,) of a metric; nan where a member has no finite one, or has diverged: what it had reached before
         does not count. CheckError where none was measured."""
         import numpy as np
 
-        assert name in METRICS
         diverged = any(member["state"] in ("diverged", "failed") for member in self.members)
         if not diverged and not any(name in member["metrics"] for member in self.members):
             raise CheckError(messages.NOT_MEASURED.with_(name=name))

@@ -9,19 +9,12 @@ from descent.common import stdio
 from descent.common.numbers import number, word
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
-from descent.run.results import METRICS
+from descent.run.metrics import METRICS, OF_RESULTS, MetricName
 
 Result = Mapping[str, Any]  # of results.summary, with several members
 
-TITLES = {
-    "train_loss": "TRAIN LOSS",
-    "val_loss": "VAL LOSS",
-    "val_accuracy": "VAL ACC",
-    "test_loss": "TEST LOSS",
-    "test_accuracy": "TEST ACC",
-}
 # What a narrow terminal shows of them, most wanted first.
-_WANTED = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss")
+_WANTED: tuple[MetricName, ...] = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss")
 _GAP = "  "
 _MOST_STEERED = 5  # members of whom it is told that they were steered alone
 _WON, _LOST = "★", "✗"
@@ -35,7 +28,7 @@ class Column(NamedTuple):
     head: str
     cells: Sequence[str | tuple[str, str]]
     align: Literal["left", "right"] = "right"
-    metric: str | None = None
+    metric: MetricName | None = None
 
 
 def table(result: Result, *, most: int) -> list[str]:
@@ -72,10 +65,14 @@ def members(result: Result, *, most: int) -> list[str]:
         Column("SEED", [str(e["seed"]) for e in shown] + below),
         *(Column(keys[key].upper(), [word(e["values"][key]) for e in shown] + below) for key in keys),
     ]
-    for name in METRICS:
+    for name in OF_RESULTS:
         if any(name in e["metrics"] for e in entries):
             cells = [_value(name, e["metrics"].get(name)) for e in shown]
-            columns.append(Column(TITLES[name], cells + [_total(result, name, of) for _, of in totals], metric=name))
+            columns.append(
+                Column(
+                    METRICS[name].head.upper(), cells + [_total(result, name, of) for _, of in totals], metric=name
+                )
+            )
     columns.append(Column("", [_ended(e) for e in shown] + below, "left"))
     return _lines(columns) + _left_out(len(entries), len(shown), result)
 
@@ -89,8 +86,8 @@ def _candidates(result: Result, most: int) -> list[str]:
         Column("", [_sign(c["members"] == winners, bool(c["diverged"])) for c in shown], "left"),
         *(Column(keys[key].upper(), [word(c["values"][key]) for c in shown]) for key in keys),
     ]
-    measured = [name for name in METRICS if any(name in c["metrics"] for c in candidates)]
-    columns += [Column(TITLES[name], [_mean(c, name) for c in shown], metric=name) for name in measured]
+    measured = [name for name in OF_RESULTS if any(name in c["metrics"] for c in candidates)]
+    columns += [Column(METRICS[name].head.upper(), [_mean(c, name) for c in shown], metric=name) for name in measured]
     columns.append(Column("", [_lost(c, result["members"]) for c in shown], "left"))
     return _lines(columns) + _left_out(len(candidates), len(shown), result)
 
@@ -106,21 +103,21 @@ def _conclusions(result: Result) -> list[str]:
         winner = result["winner"]
         keys = short_names(list(winner["values"]))
         values = ", ".join(f"{keys[key]} = {word(value)}" for key, value in winner["values"].items())
-        scores = [_score(winner, name) for name in METRICS if name in winner["metrics"] and name != "train_loss"]
+        scores = [_score(winner, name) for name in OF_RESULTS if name in winner["metrics"] and name != "train_loss"]
         said.append(f"{_WON} {values} wins by validation loss: {', '.join(scores)}")
     if "ensemble" in result:
         scores = [
-            f"{TITLES[n].lower()} {_value(n, result['ensemble'][n])}" for n in METRICS if n in result["ensemble"]
+            f"{METRICS[n].head} {_value(n, result['ensemble'][n])}" for n in OF_RESULTS if n in result["ensemble"]
         ]
         said.append(f"ensemble, the members' mean prediction: {', '.join(scores)}")
     return [line for text in said for line in _folded(text)]
 
 
-def _score(found: Mapping[str, Any], name: str) -> str:
+def _score(found: Mapping[str, Any], name: MetricName) -> str:
     """test acc 97.1% ± 0.4% (std error 0.2%)"""
     mean, std = _mean(found, name)
     error = f" ± {std} (std error {_spread(name, found['spread'][name]['stderr'])})" if std else ""
-    return f"{TITLES[name].lower()} {mean}{error}"
+    return f"{METRICS[name].head} {mean}{error}"
 
 
 # --- cells -----------------------------------------------------------------------------------------------
@@ -144,26 +141,26 @@ def _lost(candidate: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) ->
     return f"{len(steps):,}/{len(candidate['members']):,} diverged, step {min(steps):,}" if steps else ""
 
 
-def _value(name: str, value: float | None) -> str:
+def _value(name: MetricName, value: float | None) -> str:
     if value is None:
         return _NONE
-    if name.endswith("accuracy"):
+    if METRICS[name].is_share:
         return f"{value:.1%}"
     return number(value) if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
 
 
-def _spread(name: str, value: float) -> str:
+def _spread(name: MetricName, value: float) -> str:
     """Two digits: it is an estimate itself."""
-    percent = name.endswith("accuracy")
+    percent = METRICS[name].is_share
     return f"{100 * value if percent else value:#.2g}".removesuffix(".") + ("%" if percent else "")
 
 
-def _mean(found: Mapping[str, Any], name: str) -> tuple[str, str]:
+def _mean(found: Mapping[str, Any], name: MetricName) -> tuple[str, str]:
     std = found["spread"].get(name, {}).get("std")
     return _value(name, found["metrics"].get(name)), "" if std is None else _spread(name, std)
 
 
-def _total(result: Result, name: str, of: str) -> str:
+def _total(result: Result, name: MetricName, of: str) -> str:
     if of == "mean":
         return _value(name, result["metrics"].get(name))
     spread = result["spread"].get(name, {}).get(of)
@@ -177,7 +174,7 @@ def _lines(columns: Sequence[Column]) -> list[str]:
     """The columns beside one another under their heads, those of numbers as far as there is room."""
     blocks = [(column.metric, _block(column)) for column in columns if column.metric or any(column.cells)]
     room = stdio.width() - sum(len(block[0]) + len(_GAP) for metric, block in blocks if metric is None) + len(_GAP)
-    fitting: list[str] = []
+    fitting: list[MetricName] = []
     for name, block in sorted(
         ((metric, block) for metric, block in blocks if metric is not None), key=lambda b: _WANTED.index(b[0])
     ):
@@ -187,7 +184,7 @@ def _lines(columns: Sequence[Column]) -> list[str]:
         fitting.append(name)
     shown = [block for metric, block in blocks if metric is None or metric in fitting]
     lines = [_GAP.join(cells).rstrip() for cells in zip(*shown, strict=True)]
-    left_out = [TITLES[metric].lower() for metric, _ in blocks if metric is not None and metric not in fitting]
+    left_out = [METRICS[metric].head for metric, _ in blocks if metric is not None and metric not in fitting]
     if left_out:
         lines += _folded(f"(a wider terminal and --json show {', '.join(left_out)} too)")
     return lines

@@ -10,8 +10,9 @@ from descent.common.errors import DescentError
 from descent.common.numbers import word
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
-from descent.run.metrics import Metrics
-from descent.run.results import METRICS, summary
+from descent.run.metrics import OF_RESULTS, MetricName, Metrics
+from descent.run.results import summary
+from engine.pictures.kinds import SCORES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,14 +106,11 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     }
 
 
-def _metric(entries: list[dict[str, Any]], wanted: str) -> str:
+def _metric(entries: list[dict[str, Any]], wanted: str) -> MetricName:
     """The one that is asked for, or the first of the usual ones that is known."""
-    known = [name for name in METRICS if any(name in entry["metrics"] for entry in entries)]
-    order = (
-        ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss") if wanted == "auto" else (wanted,)
-    )
-    for name in order:
-        if name in known:
+    known = [name for name in OF_RESULTS if any(name in entry["metrics"] for entry in entries)]
+    for name in SCORES:
+        if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":
         raise DescentError(f"it has no {wanted}; it has {', '.join(known) or 'nothing yet'}")

@@ -11,12 +11,10 @@ from descent.common.errors import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
-from descent.run.metrics import Metrics
+from descent.run.metrics import METRICS, MetricName, Metrics, Numbers
 from descent.run.results import means_of_last_epoch, summary
 from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
-
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Outcome:
     epoch: int = 0
     seconds: float = 0.0
     parameters: int | None = None
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    metrics: Numbers = field(default_factory=dict)
     diverged: bool = False  # to try again would end the same
 
     @property
@@ -56,7 +54,7 @@ class Point:
     values: dict[str, Any]
     states: Counter[str]
     parameters: int | None
-    metrics: dict[str, Spread]
+    metrics: dict[MetricName, Spread]
 
 
 def outcomes(study: Study) -> list[Outcome]:
@@ -108,7 +106,7 @@ def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
     )
 
 
-def _train_accuracy(run: RunFolder, found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, float | None]:
+def _train_accuracy(run: RunFolder, found: Mapping[str, Any], facts: Mapping[str, Any]) -> Numbers:
     """The mean of the last epoch's rows, as `train_loss` is. found: the run's summary."""
     stored, members = Metrics(run.path), found.get("members", [found])
     if stored.layout is None or "accuracy" not in stored.layout.columns or not found["step"]:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
-from descent.run.metrics import Layout
-from descent.run.results import METRICS
+from descent.run.metrics import OF_RESULTS, Layout, MetricName
 from engine.labs import messages
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS, central_differences, last
@@ -83,7 +82,7 @@ def imported(source: str, file: str) -> set[str]:
     return {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
 
 
-OF_RUNS = {*METRICS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
+OF_RUNS = {*OF_RESULTS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
 OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
 OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
 OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
@@ -134,7 +133,7 @@ class Scope:
 
     def _names(self) -> dict[str, Callable[[], Any]]:
         material, part, timed = self._material, self._part, self._timed
-        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in METRICS}
+        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in OF_RESULTS}
         makers |= {name: self._split(name) for name in OF_DATA}
         return makers | {
             "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
@@ -152,7 +151,7 @@ class Scope:
     def _run(self, name: str) -> Any:
         return self._material.run(self._part, name, timed=self._timed)
 
-    def _metric(self, name: str) -> Callable[[], Any]:
+    def _metric(self, name: MetricName) -> Callable[[], Any]:
         return lambda: self._run(name).metric(name)
 
     def _split(self, name: str) -> Callable[[], Any]:
