@@ -29,7 +29,7 @@ from descent.control import Answer
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from descent.run.state import ALIVE, State, StateReader
 
 _ERRORS: dict[int, type[DescentError]] = {int(kind.exit_code): kind for kind in (DataMissingError, CannotGoOnError)}
@@ -60,7 +60,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What the last line of `descent run --json` says, and the `reason` of the last state, if it has one."""
-        return {**summary(self.folder), "reason": (self.folder.last("state") or {}).get("reason")}
+        return {**result_of(self.folder).to_json(), "reason": (self.folder.last("state") or {}).get("reason")}
 
     def __repr__(self) -> str:
         return f"<descent.Run {self.id}: {self.state}>"

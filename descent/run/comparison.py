@@ -16,7 +16,7 @@ from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets
 from descent.run.metrics import METRICS, OF_RESULTS, MetricName
-from descent.run.results import summary
+from descent.run.results import result_of
 from descent.run.state import State
 
 Events = Sequence[dict[str, Any]]
@@ -83,7 +83,7 @@ def compared(folders: Sequence[RunFolder]) -> Comparison:
 
 
 def side(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Side:
-    """What there is to compare of one run. state, events: as results.summary takes them."""
+    """What there is to compare of one run. state, events: as results.result_of takes them."""
     return Side(final(folder, state, events), settings_of(folder, events))
 
 
@@ -97,18 +97,16 @@ def beside(sides: Sequence[Side]) -> Comparison:
 
 
 def final(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Final:
-    """What the run has come to so far. state, events: as results.summary takes them."""
+    """What the run has come to so far. state, events: as results.result_of takes them."""
     try:
-        reached, origin = summary(folder, state, events), folder.origin()
-        # Of candidates that were compared, the one that won stands for the run.
-        told = reached.get("winner", reached)["metrics"]
-        metrics = {key: value for key, value in told.items() if value is not None}
+        reached, origin = result_of(folder, state, events), folder.origin()
+        metrics = {key: value for key, value in reached.final_metrics.items() if value is not None}
         return Final(
             folder,
-            reached["state"],
-            reached["step"],
-            reached["epoch"],
-            reached["seconds"],
+            reached.state,
+            reached.step,
+            reached.epoch,
+            reached.seconds,
             metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
         )
@@ -137,7 +135,7 @@ def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[Me
 def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
     """Every setting by its dotted key, as text: as the run was started, and behind an arrow what was set since.
 
-    Empty where its preset can't be read. events: as results.summary takes them.
+    Empty where its preset can't be read. events: as results.result_of takes them.
     """
     try:
         stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
@@ -11,7 +11,7 @@ from descent.common.numbers import word
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
 from descent.run.metrics import OF_RESULTS, MetricName, Metrics
-from descent.run.results import summary
+from descent.run.results import MemberResult, result_of
 from engine.pictures.kinds import SCORES
 
 if TYPE_CHECKING:
@@ -78,25 +78,25 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     few. members, seeds, folds: (M,), −1 without folds. best: which groups have won."""
     import numpy as np
 
-    result = summary(folder)
-    entries = result.get("members", [])
+    result = result_of(folder)
+    entries = result.members
     metric = _metric(entries, str(options["metric"]))
-    values = [_number(entry["metrics"].get(metric)) for entry in entries]
-    keys = short_names(list(entries[0]["values"]))
-    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e["values"].items()) for e in entries]
+    values = [_number(entry.metrics.get(metric)) for entry in entries]
+    keys = short_names(list(entries[0].values))
+    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e.values.items()) for e in entries]
     groups = list(dict.fromkeys(labels))
     of_groups = [
         [v for v, label in zip(values, labels, strict=True) if label == group and math.isfinite(v)]
         for group in groups
     ]
     deviations = [statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in of_groups]
-    winners = result.get("winner", {}).get("members", [])
+    winners = result.winner.members if result.winner is not None else []
     return {
         "metric": np.array(metric),
         "values": np.array(values, float),
-        "members": np.array([int(entry["member"]) for entry in entries]),
-        "seeds": np.array([int(entry["seed"]) for entry in entries]),
-        "folds": np.array([int(entry.get("fold", -1)) for entry in entries]),
+        "members": np.array([entry.member for entry in entries]),
+        "seeds": np.array([entry.seed for entry in entries]),
+        "folds": np.array([-1 if entry.fold is None else entry.fold for entry in entries]),
         "group": np.array([groups.index(label) for label in labels]),
         "groups": np.array(groups),
         "mean": np.array([statistics.fmean(of_one) if of_one else math.nan for of_one in of_groups]),
@@ -106,9 +106,9 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     }
 
 
-def _metric(entries: list[dict[str, Any]], wanted: str) -> MetricName:
+def _metric(entries: Sequence[MemberResult], wanted: str) -> MetricName:
     """The one that is asked for, or the first of the usual ones that is known."""
-    known = [name for name in OF_RESULTS if any(name in entry["metrics"] for entry in entries)]
+    known = [name for name in OF_RESULTS if any(name in entry.metrics for entry in entries)]
     for name in SCORES:
         if name in known and wanted in ("auto", name):
             return name

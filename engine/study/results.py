@@ -12,7 +12,7 @@ from descent.run.find import is_run
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import METRICS, MetricName, Metrics, Numbers
-from descent.run.results import means_of_last_epoch, summary
+from descent.run.results import RunResult, means_of_last_epoch, result_of
 from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
 
@@ -81,39 +81,36 @@ def _without_run(study: Study, job: Job) -> Outcome:
 
 
 def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
-    found, facts = summary(run), run.facts()
-    state = found["state"]
-    reason = None
+    found, facts = result_of(run), run.facts()
+    state: str = found.state
+    reason: str | None = None
     if state == "failed":
         states = [event for event in run.events() if event.get("event") == "state"]
         reason = states[-1].get("reason") if states else None
     elif state not in (*ALIVE, "finished"):
         error = complaint(study, job)
         state, reason = ("failed", error) if error else (state, None)
-    metrics = {key: value for key, value in found["metrics"].items() if key in METRICS}
-    if "train_accuracy" not in metrics:
-        metrics |= _train_accuracy(run, found, facts)
     return Outcome(
         job,
         state,
         reason,
-        step=found["step"],
-        epoch=found["epoch"],
-        seconds=found["seconds"],
+        step=found.step,
+        epoch=found.epoch,
+        seconds=found.seconds,
         parameters=facts.get("parameters"),
-        metrics=metrics,
+        metrics=found.metrics | _train_accuracy(run, found, facts),
         diverged=state == "failed" and run.last("anomaly") is not None,
     )
 
 
-def _train_accuracy(run: RunFolder, found: Mapping[str, Any], facts: Mapping[str, Any]) -> Numbers:
-    """The mean of the last epoch's rows, as `train_loss` is. found: the run's summary."""
-    stored, members = Metrics(run.path), found.get("members", [found])
-    if stored.layout is None or "accuracy" not in stored.layout.columns or not found["step"]:
+def _train_accuracy(run: RunFolder, found: RunResult, facts: Mapping[str, Any]) -> Numbers:
+    """The mean of the last epoch's rows, as `train_loss` is."""
+    stored = Metrics(run.path)
+    if stored.layout is None or "accuracy" not in stored.layout.columns or not found.step:
         return {}
-    ends = [entry["step"] for entry in members]
+    ends = [entry.step for entry in found.members]
     means = means_of_last_epoch(stored, "accuracy", ends, run.events(), facts)
-    kept = [mean for mean, entry in zip(means, members, strict=True) if entry["state"] != "diverged"]
+    kept = [mean for mean, entry in zip(means, found.members, strict=True) if entry.state != "diverged"]
     measured = [mean for mean in kept if mean is not None]
     return {"train_accuracy": statistics.fmean(measured) if measured else None}
 

@@ -14,7 +14,7 @@ from engine.labs import messages
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS, central_differences, last
 from engine.labs.checks.operations import arithmetic
-from engine.labs.graded_runs import CheckContext
+from engine.labs.graded_runs import CheckContext, Graded
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import RaisedError
 from engine.labs.sandbox.wire import Handle, Marked, described
@@ -139,7 +139,7 @@ class Scope:
             "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
             "cpu_seconds": lambda: material.time(part, lambda run: run.cpu_seconds(), timed=timed),
             "members": lambda: len(self._run("members").members),
-            "steps": lambda: self._run("steps").summary["step"],
+            "steps": lambda: self._run("steps").result.step,
             "layers": lambda: [layer["name"] for layer in self._layers()],
         }
 
@@ -148,7 +148,7 @@ class Scope:
         assert layout is not None
         return layout.layers
 
-    def _run(self, name: str) -> Any:
+    def _run(self, name: str) -> Graded:
         return self._material.run(self._part, name, timed=self._timed)
 
     def _metric(self, name: MetricName) -> Callable[[], Any]:

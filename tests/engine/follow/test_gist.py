@@ -6,7 +6,7 @@ from descent.run.events import KEPT, Events
 from descent.run.folder import RunFolder
 from descent.run.follower import EventIndex, Follower
 from descent.run.metrics import Layout
-from descent.run.results import summary
+from descent.run.results import result_of
 
 
 def _run(path: Path, members: int) -> tuple[RunFolder, Events]:
@@ -39,11 +39,11 @@ def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
             events.write("member", member=1, state="diverged", step=step)
         follower.look()
         known = gist.look()
-        assert summary(folder, follower.state, known) == summary(folder)
+        assert result_of(folder, follower.state, known) == result_of(folder)
     events.write("winner", step=60, members=[0], values={"optimizer.lr": 0.1}, by="val_loss", score=0.3)
     follower.look()
     known = gist.look()
-    assert summary(folder, follower.state, known) == summary(folder)
+    assert result_of(folder, follower.state, known) == result_of(folder)
     assert known == [event for event in folder.events() if event in known]  # in their order
     assert {(e["split"], e["member"], e["step"]) for e in known if e["event"] == "evaluation"} == {
         (split, member, step) for split in ("validation", "test") for member in (0, 1) for step in (0, 1, 2, 3, 4, 59)
