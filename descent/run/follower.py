@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import mean_over_members
 from descent.run.events import History
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Segment, generations, valid
@@ -265,11 +266,9 @@ def _pad(series: Mapping[Key, MinMaxPyramid | LastValues], first: int, last: int
 
 def _common(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """values: (n, M). (n,) the least, the mean or the greatest of the finite ones; NaN where none is."""
-    finite = np.isfinite(values)
     if kind == "mean":
-        count = finite.sum(axis=1)
-        total = np.where(finite, values, 0).sum(axis=1, dtype=np.float64)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        return mean_over_members(values)
+    finite = np.isfinite(values)
     extreme = np.fmin if kind == "low" else np.fmax
     common: NDArray[np.float32] = extreme.reduce(np.where(finite, values, np.float32(np.nan)), axis=1)
     return common

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.settings import key_of
 from descent.run.events import epochs_before, epochs_since
 from descent.run.folder import RunFolder
@@ -289,9 +290,9 @@ def _together(members: Sequence[MemberResult]) -> tuple[Numbers, Spreads]:
     spreads: Spreads = {}
     for name in OF_RESULTS:
         values = [value for numbers in kept if (value := numbers.get(name)) is not None]
-        if values:
-            n = len(values)
-            metrics[name] = statistics.fmean(values)
+        mean, n = mean_of_finite(values), len(values)
+        if mean is not None:
+            metrics[name] = mean
             std = statistics.stdev(values) if n > 1 else None
             spreads[name] = Spread(std, None if std is None else std / math.sqrt(n), n)
     return metrics, spreads
@@ -344,7 +345,7 @@ def means_of_last_epoch(
 
 
 def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.float32]]":
-    """(steps,) of each of the columns `names` that there are: the mean over the members that have a number there."""
+    """(steps,) of each of the columns `names` that there are: the mean over the members."""
     import numpy as np
 
     layout = stored.layout
@@ -354,20 +355,8 @@ def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.
     curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in places}
     for rows in stored.pieces():
         for name, place in places.items():
-            curves[name].append(_mean(rows[:, :, place]))
+            curves[name].append(mean_over_members(rows[:, :, place]))
     return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
-
-
-def _mean(values: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """(n, M) -> (n,); NaN where none has a number."""
-    import numpy as np
-
-    if values.shape[1] == 1:
-        return values[:, 0].copy()  # a view would keep the whole rows
-    finite = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float32] = np.sum(values, axis=1, where=finite) / finite.sum(axis=1, dtype=np.float32)
-    return mean
 
 
 def _seconds(stored: Metrics, layout: Layout, step: int) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.numbers import word
 from descent.common.text import short_names
@@ -15,7 +16,6 @@ from descent.run.results import MemberResult, result_of
 from engine.pictures.kinds import SCORES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -50,7 +50,7 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
             measured = np.flatnonzero(np.any(np.isfinite(rows).all(axis=2), axis=1))
             if len(measured):
                 row = int(measured[-1 if found else 0])
-                found.append((start + row, _mean(rows[row])))
+                found.append((start + row, mean_over_members(rows[row].T.astype(np.float64))))
                 break
     if not found:
         raise DescentError("no gradient was measured yet")
@@ -63,13 +63,6 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
         "first_step": np.array(first_step),
         "last_step": np.array(last_step),
     }
-
-
-def _mean(rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
-    """(M, L) -> (L,), of the members that have numbers."""
-    known = rows[(rows == rows).all(axis=1)]  # noqa: PLR0124 - NaN alone differs from itself
-    mean: NDArray[np.float64] = known.astype(float).mean(axis=0)
-    return mean
 
 
 def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
@@ -99,7 +92,7 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
         "folds": np.array([-1 if entry.fold is None else entry.fold for entry in entries]),
         "group": np.array([groups.index(label) for label in labels]),
         "groups": np.array(groups),
-        "mean": np.array([statistics.fmean(of_one) if of_one else math.nan for of_one in of_groups]),
+        "mean": np.array([_number(mean_of_finite(of_one)) for of_one in of_groups]),
         "sd": np.array(deviations),
         "se": np.array([sd / math.sqrt(max(1, len(v))) for sd, v in zip(deviations, of_groups, strict=True)]),
         "best": np.array(sorted({groups.index(labels[member]) for member in winners}), int),

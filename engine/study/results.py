@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.errors import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder
@@ -111,8 +112,7 @@ def _train_accuracy(run: RunFolder, found: RunResult, facts: Mapping[str, Any]) 
     ends = [entry.step for entry in found.members]
     means = means_of_last_epoch(stored, "accuracy", ends, run.events(), facts)
     kept = [mean for mean, entry in zip(means, found.members, strict=True) if entry.state != "diverged"]
-    measured = [mean for mean in kept if mean is not None]
-    return {"train_accuracy": statistics.fmean(measured) if measured else None}
+    return {"train_accuracy": mean_of_finite(kept)}
 
 
 def complaint(study: Study, job: Job) -> str | None:

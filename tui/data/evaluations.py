@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import mean_of_finite
 from descent.run.events import Epochs, resized
 from descent.run.follower import Follower, Member
 from tui.data.words import mark_of
@@ -124,9 +125,8 @@ class Digest:
 
 
 def _mean(values: Iterable[float | None]) -> float:
-    """Of those that are finite."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
+    mean = mean_of_finite(values)
+    return math.nan if mean is None else mean
 
 
 _kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.text import clean
 from descent.run.events import Epochs, epochs_since, resized
 from tui.data.words import Event, said
@@ -170,10 +171,10 @@ def _mean(of_members: Sequence[Event]) -> Event:
     """Their evaluations as one, with the standard deviation of the loss as its `spread`."""
     if len(of_members) == 1:
         return of_members[0]
-    losses, accuracies = ([e[name] for e in of_members if e.get(name) is not None] for name in ("loss", "accuracy"))
+    losses = [e["loss"] for e in of_members if e.get("loss") is not None]
     return {
         **of_members[-1],
-        "loss": statistics.fmean(losses) if losses else None,
-        "accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "loss": mean_of_finite(losses),
+        "accuracy": mean_of_finite(e.get("accuracy") for e in of_members),
         "spread": statistics.stdev(losses) if len(losses) > 1 else None,
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.errors import why_damaged
 from descent.common.files import JsonLinesReader
 from descent.common.paths import runs_dir
@@ -253,8 +254,7 @@ class _Rows:
 
     def near(self, column: str, step: int) -> float | None:
         """The mean of all members over the rows up to `step`."""
-        values = [v for v in self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)) if math.isfinite(v)]
-        return sum(values) / len(values) if values else None
+        return mean_of_finite(self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)))
 
     def latest(self, column: str) -> float | None:
         """The mean of all members over the last rows; NaN where the very last has no number."""
@@ -286,12 +286,7 @@ class _Rows:
 def _mean_of_last(events: list[Event]) -> Reached:
     step = max(int(event["step"]) for event in events)
     together = [event for event in events if int(event["step"]) == step]
-    loss, accuracy = ([e[name] for e in together if e.get(name) is not None] for name in ("loss", "accuracy"))
-    return _mean(loss), _mean(accuracy)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return mean_of_finite(e.get("loss") for e in together), mean_of_finite(e.get("accuracy") for e in together)
 
 
 EVERY = 1.0  # seconds between looks while the list is shown
