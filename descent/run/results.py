@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.settings import key_of
-from descent.run.events import epochs_before, epochs_since
+from descent.run.events import Evaluation, MemberEnd, epochs_before, epochs_since, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
 from descent.run.metrics import METRICS, OF_RESULTS, Layout, MetricName, Metrics, Numbers
 from descent.run.state import State
@@ -169,7 +169,7 @@ def result_of(
 ) -> RunResult:
     """What a run has come to by now. `state` where the caller is the worker itself, or knows it.
 
-    events: those that are valid, or those that a follower.EventIndex kept of them, of who has read them already: a
+    events: those that are valid, or those that an events.EventIndex kept of them, of who has read them already: a
     long log is not read again.
 
     Of a run that early stopping has ended, validation and test are of the same models: the best ones.
@@ -181,7 +181,8 @@ def result_of(
         run.id, run.path, state or run.state(), step, 0, 0.0, {}, facts.get("device"), facts.get("threads")
     )
     if layout is None:
-        return replace(found, metrics=_evaluated([event for event in events if event["event"] == "evaluation"]))
+        evaluations = [evaluation_of(event) for event in events if event["event"] == "evaluation"]
+        return replace(found, metrics=_evaluated(evaluations))
     members = _members(found.state, stored, layout, events, facts)
     found = replace(found, members=members, metrics=members[0].metrics)
     if step:
@@ -194,17 +195,19 @@ def _members(
 ) -> tuple[MemberResult, ...]:
     """What each model has come to. state: the run's."""
     step = len(stored)
-    ended = {int(event["member"]): event for event in events if event["event"] == "member"}
-    steps = [int(ended[m]["step"]) if m in ended else step for m in range(len(layout.members))]
+    ends = [member_end_of(event) for event in events if event["event"] == "member"]
+    ended: dict[int, MemberEnd] = {end.member: end for end in ends}
+    steps = [ended[m].step if m in ended else step for m in range(len(layout.members))]
     losses: Sequence[float | None] = []
     if step:
         losses = means_of_last_epoch(stored, "loss", [min(step, end) for end in steps], events, facts)
     chosen = dict(enumerate((_last(events, "best") or {}).get("steps", ())))
     edits = _edits_of_one(events)
-    evaluations: dict[int, list[dict[str, Any]]] = {}
+    evaluations: dict[int, list[Evaluation]] = {}
     for event in events:
         if event["event"] == "evaluation":
-            evaluations.setdefault(int(event.get("member", 0)), []).append(event)
+            evaluation = evaluation_of(event)
+            evaluations.setdefault(evaluation.member, []).append(evaluation)
     found = []
     for m, entry in enumerate(layout.members):
         trained: Numbers = {"train_loss": losses[m]} if losses else {}
@@ -215,7 +218,7 @@ def _members(
                 entry["values"],
                 entry.get("fold"),
                 tuple(edits.get(m, ())),
-                ended[m]["state"] if m in ended else state,
+                ended[m].state if m in ended else state,
                 steps[m],
                 trained | _evaluated(evaluations.get(m, []), chosen.get(m)),
             )
@@ -240,7 +243,7 @@ def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, list[LiveEdi
 # --- several members ---
 
 
-def _with_means(found: RunResult, events: Sequence[Mapping[str, Any]]) -> RunResult:
+def _with_means(found: RunResult, events: Sequence[dict[str, Any]]) -> RunResult:
     """With means over the members, candidates, winner and ensemble."""
     metrics, spread = _together(found.members)
     won, tested = _last(events, "winner"), _last(events, "ensemble")
@@ -255,7 +258,7 @@ def _with_means(found: RunResult, events: Sequence[Mapping[str, Any]]) -> RunRes
         spread=spread,
         candidates=tuple(_candidates(found.members, winner)) if is_sweep else (),
         winner=winner,
-        ensemble=None if tested is None else Ensemble(tested["step"], _evaluated([tested])),
+        ensemble=None if tested is None else Ensemble(tested["step"], _evaluated([evaluation_of(tested)])),
     )
 
 
@@ -298,25 +301,26 @@ def _together(members: Sequence[MemberResult]) -> tuple[Numbers, Spreads]:
     return metrics, spreads
 
 
-def _last(events: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:
+def _last(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
     return next((event for event in reversed(events) if event["event"] == kind), None)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------
 
 
-def _evaluated(evaluations: Sequence[Mapping[str, Any]], chosen: int | None = None) -> Numbers:
+def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> Numbers:
     """The last of each split, as val_loss, val_accuracy, test_loss and test_accuracy.
 
     chosen: the step of the model that was tested, where that was not the last one.
     """
-    last = {event["split"]: event for event in evaluations}
-    of_chosen = [event for event in evaluations if event["split"] == "validation" and event["step"] == chosen]
+    last = {each.split: each for each in evaluations}
+    of_chosen = [each for each in evaluations if each.split == "validation" and each.step == chosen]
     if of_chosen:
         last["validation"] = of_chosen[-1]
-    metrics = [metric for metric in METRICS.values() if metric.split in last and metric.split != "train"]
     return {
-        metric.name: last[metric.split][metric.column] for metric in metrics if metric.column in last[metric.split]
+        name: last[metric.split].values[metric.column]
+        for name, metric in METRICS.items()
+        if metric.split in last and metric.split != "train" and metric.column in last[metric.split].values
     }
 
 
@@ -367,7 +371,7 @@ def _seconds(stored: Metrics, layout: Layout, step: int) -> float:
     return float(np.max(times, initial=0.0, where=np.isfinite(times)))
 
 
-def _epochs(events: Sequence[Mapping[str, Any]], step: int, facts: Mapping[str, Any]) -> int:
+def _epochs(events: Sequence[dict[str, Any]], step: int, facts: Mapping[str, Any]) -> int:
     """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
     told = [event for event in events if event["event"] in ("epoch", "batch_size")]
     epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
