@@ -11,6 +11,7 @@ from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.settings import key_of
 from descent.run.events import Evaluation, MemberEnd, epochs_before, epochs_since, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
+from descent.run.live_settings import member_named
 from descent.run.metrics import METRICS, OF_RESULTS, Layout, MetricName, Metrics, Numbers
 from descent.run.state import State
 
@@ -233,10 +234,10 @@ def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, list[LiveEdi
         if event["event"] != "command" or event["command"] != "set":
             continue
         edits = [str(text) for text in event["arguments"]["edits"]]
-        named = [text.partition("=")[2].strip() for text in edits if key_of(text) == "member"]
-        if named and named[-1].isdigit():
+        named = member_named(edits)
+        if named is not None and named.isdigit():
             given = LiveEdit(event["step"], [text for text in edits if key_of(text) != "member"])
-            found.setdefault(int(named[-1]), []).append(given)
+            found.setdefault(int(named), []).append(given)
     return found
 
 

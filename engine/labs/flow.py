@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import Language
+from descent.common.settings import pair_of
 from descent.common.text import clean, show
 from engine.labs import progress as kept
 from engine.labs.format import Prediction, Solution
@@ -122,10 +123,10 @@ def pairs(lab: Lab, texts: Sequence[str], language: Language) -> dict[str, str]:
     """Words such as bias=1.0 as answers by their keys. DescentError where one is none."""
     found: dict[str, str] = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
+        pair = pair_of(text)
+        if pair is None:
             raise DescentError(say("no pair", language, given=show(text), line=f"descent lab predict {lab.id} KEY=…"))
-        found[key.strip()] = value.strip()
+        found[pair[0]] = pair[1]
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
@@ -185,6 +186,17 @@ def test_long_runs_are_read_in_parts(repeats: RunFolder, monkeypatch: pytest.Mon
     curves = mean_curves(Metrics(repeats.path), ["loss", "nothing"])
     np.testing.assert_allclose(curves["loss"], [23 / 3, 25 / 3, 1.5, 3.5], rtol=1e-6)
     assert set(curves) == {"loss"}
+
+
+def test_a_lost_member_leaves_the_mean_to_the_others() -> None:
+    """One model at infinity would be all that a curve of ten shows, or the mean would be gone with it."""
+    nan, inf = math.nan, math.inf
+    values = np.array([[1, 3, inf], [nan, nan, inf], [2, nan, 4]], np.float32)
+    np.testing.assert_array_equal(mean_over_members(values), np.array([2, nan, 3], np.float32))
+    alone = np.array([[inf], [nan], [2]], np.float32)
+    np.testing.assert_array_equal(mean_over_members(alone), alone[:, 0])
+    assert mean_of_finite([1.0, None, 3.0, inf]) == 2.0
+    assert mean_of_finite([None, nan]) is None
 
 
 # --- on the terminal ---
