@@ -28,7 +28,7 @@ from descent.control import Answer
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from descent.run.state import ALIVE, State, StateReader
 
 _ERRORS: dict[int, type[DescentError]] = {int(kind.exit_code): kind for kind in (DataMissingError, CannotGoOnError)}
@@ -62,7 +62,7 @@ class Handle(ABC, Generic[Reply]):
         `metrics` has means over the data: `train_loss`, `val_loss`, `val_accuracy` (0 to 1) … `seconds` is time spent
         training.
         """
-        return {**summary(self.folder), "reason": (self.folder.last("state") or {}).get("reason")}
+        return {**result_of(self.folder).to_json(), "reason": (self.folder.last("state") or {}).get("reason")}
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__.removesuffix('.handle')}.Run {self.id}: {self.state}>"

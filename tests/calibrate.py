@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine import cli
 
 ONE_THREAD = ("train.device=cpu", "train.threads=1")
@@ -45,12 +45,12 @@ def train(
 
 def result(run: RunFolder) -> Result:
     """Reads the run's folder; `train_accuracy` is the mean of the last epoch's rows."""
-    found = summary(run)
-    metrics = dict(found["metrics"])
+    found = result_of(run)
+    metrics = dict(found.metrics)
     accuracy = Metrics(run.path).column("accuracy")[-int(run.facts()["steps_per_epoch"]) :]
     if len(accuracy):
         metrics["train_accuracy"] = float(accuracy.mean())
-    return Result(metrics, float(found["seconds"]))
+    return Result(metrics, float(found.seconds))
 
 
 def calibrate(preset: str, seeds: int, overrides: Sequence[str], data_root: Path | None) -> list[Result]:

@@ -1,16 +1,33 @@
-"""Arrays of rows, and the mean over members that still have numbers."""
+"""Arrays of rows, and the mean over members."""
+
+import math
+import statistics
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
+Float = TypeVar("Float", bound="np.floating[Any]")
 
 
-def mean_of_known(values: Rows) -> Rows:
-    """(n, M) -> (n,): the mean over the members that still have a number; NaN where none has."""
+def mean_over_members(values: "NDArray[Float]") -> "NDArray[Float]":
+    """(n, M) -> (n,): at each step the mean over the members with a finite number, NaN where none has one.
+
+    A member that has diverged or has stopped early is left out so. The number of a run's only model stays as it is,
+    finite or not.
+    """
     if values.shape[1] == 1:
-        return values[:, 0]
-    known = np.isfinite(values)
-    count = known.sum(axis=1)
-    total = np.where(known, values, 0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        return values[:, 0].copy()  # a view would keep the whole rows in memory
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        means = np.where(finite, values, 0).sum(axis=1, dtype=np.float64) / finite.sum(axis=1)
+    mean: NDArray[Float] = means.astype(values.dtype)
+    return mean
+
+
+def mean_of_finite(values: Iterable[float | None]) -> float | None:
+    """The same of one number a member, where None stands for one that has none. None where no number is finite."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return statistics.fmean(finite) if finite else None

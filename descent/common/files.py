@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,21 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     with replacing(path, mode) as file:
         file.write(data)
+
+
+def json_safe(value: Any) -> Any:
+    """The value as JSON holds it: a number that is not finite as null, and as text what JSON has no kind for."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [json_safe(one) for one in value]
+        case dict():
+            return {str(key): json_safe(one) for key, one in value.items()}
+        case None | bool() | int() | str():
+            return value
+        case _:
+            return str(value)
 
 
 def write_json(path: Path, value: Any) -> None:

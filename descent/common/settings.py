@@ -36,15 +36,21 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
     found: list[Override] = []
     problems: list[str] = []
     for text in texts:
-        key, equals, value = text.partition("=")
-        path = _path(key.strip())
-        if not equals or path is None:
+        pair = pair_of(text)
+        path = _path(pair[0]) if pair is not None else None
+        if pair is None or path is None:
             problems.append(f"--set {show(text)}: must have the form section.key=value, such as optimizer.lr=0.1")
         elif any("\ud800" <= c <= "\udfff" for c in text):
             problems.append(f"--set {show(text)}: is not valid UTF-8")
         else:
-            found.append(Override(_sweep_path(path), _value(value.strip())))
+            found.append(Override(_sweep_path(path), _value(pair[1])))
     return found, problems
+
+
+def pair_of(text: str) -> tuple[str, str] | None:
+    """Key and value of "section.key=value" as texts; None where there is no "="."""
+    key, equals, value = text.partition("=")
+    return (key.strip(), value.strip()) if equals else None
 
 
 def key_of(text: str) -> str:

@@ -15,7 +15,8 @@ from descent.common.text import clean, show
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets
-from descent.run.results import summary
+from descent.run.metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.results import result_of
 from descent.run.state import State
 
 Events = Sequence[dict[str, Any]]
@@ -23,15 +24,13 @@ Events = Sequence[dict[str, Any]]
 FEWEST, MOST = 2, 8
 LETTERS = "ABCDEFGH"  # a run's, wherever runs are told apart
 NONE = "–"  # of a setting or a number that a run does not have
-# Each number of the finals, and whether the greatest of it is the best.
-METRICS = {"train_loss": False, "val_loss": False, "val_accuracy": True, "test_loss": False, "test_accuracy": True}
 _DESCRIBES = ("title", "topic", "reaches")  # of a preset: they change nothing that is trained
 
 
 @dataclass(frozen=True)
 class Final:
-    """One run as it stands. metrics: those of METRICS that it has; accuracies from 0 to 1, of several members the
-    mean. parent: the id and the step of a fork's origin. problem: why its files can't be read.
+    """One run as it stands. metrics: those of OF_RESULTS that it has; accuracies from 0 to 1, of several members
+    the mean. parent: the id and the step of a fork's origin. problem: why its files can't be read.
     """
 
     folder: RunFolder
@@ -39,7 +38,7 @@ class Final:
     step: int = 0
     epoch: int = 0
     seconds: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[MetricName, float] = field(default_factory=dict)
     parent: tuple[str, int] | None = None
     problem: str = ""
 
@@ -67,7 +66,7 @@ class Comparison:
 
     finals: tuple[Final, ...]
     differences: tuple[Difference, ...]
-    best: dict[str, tuple[int, ...]]
+    best: dict[MetricName, tuple[int, ...]]
 
 
 def checked(folders: Sequence[RunFolder]) -> list[RunFolder]:
@@ -84,7 +83,7 @@ def compared(folders: Sequence[RunFolder]) -> Comparison:
 
 
 def side(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Side:
-    """What there is to compare of one run. state, events: as results.summary takes them."""
+    """What there is to compare of one run. state, events: as results.result_of takes them."""
     return Side(final(folder, state, events), settings_of(folder, events))
 
 
@@ -98,18 +97,16 @@ def beside(sides: Sequence[Side]) -> Comparison:
 
 
 def final(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Final:
-    """What the run has come to so far. state, events: as results.summary takes them."""
+    """What the run has come to so far. state, events: as results.result_of takes them."""
     try:
-        reached, origin = summary(folder, state, events), folder.origin()
-        # Of candidates that were compared, the one that won stands for the run.
-        told = reached.get("winner", reached)["metrics"]
-        metrics = {key: value for key, value in told.items() if value is not None}
+        reached, origin = result_of(folder, state, events), folder.origin()
+        metrics = {key: value for key, value in reached.final_metrics.items() if value is not None}
         return Final(
             folder,
-            reached["state"],
-            reached["step"],
-            reached["epoch"],
-            reached["seconds"],
+            reached.state,
+            reached.step,
+            reached.epoch,
+            reached.seconds,
             metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
         )
@@ -117,17 +114,17 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
         return Final(folder, "damaged", problem=why_damaged(error))
 
 
-def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[str, tuple[int, ...]]:
+def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[MetricName, tuple[int, ...]]:
     """For each metric, the positions of the best. Nothing where the data differ, or of losses where the loss does,
     or where there is nothing to choose from."""
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[MetricName, tuple[int, ...]] = {}
     if len({each.get("data.name") for each in settings}) > 1:
         return found
     same_loss = len({each.get("loss.name") for each in settings}) == 1
-    for key, greatest in METRICS.items():
+    for key in OF_RESULTS:
         values = {place: final.metrics[key] for place, final in enumerate(finals) if key in final.metrics}
-        if len(set(values.values())) > 1 and (same_loss or key.endswith("accuracy")):
-            top = (max if greatest else min)(values.values())
+        if len(set(values.values())) > 1 and (same_loss or METRICS[key].column != "loss"):
+            top = (max if METRICS[key].best == "highest" else min)(values.values())
             found[key] = tuple(place for place, value in values.items() if value == top)
     return found
 
@@ -138,7 +135,7 @@ def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[st
 def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
     """Every setting by its dotted key, as text: as the run was started, and behind an arrow what was set since.
 
-    Empty where its preset can't be read. events: as results.summary takes them.
+    Empty where its preset can't be read. events: as results.result_of takes them.
     """
     try:
         stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
@@ -225,10 +222,10 @@ def origin_text(final: Final) -> str:
     return f"fork of {clean(final.parent[0])} @ step {final.parent[1]:,}"
 
 
-def metric_text(found: Comparison, key: str, place: int) -> str:
+def metric_text(found: Comparison, key: MetricName, place: int) -> str:
     """A run's number with a star where it is the best; one cell for the star in any case."""
     value = found.finals[place].metrics.get(key)
-    text = NONE if value is None else f"{value:.1%}" if key.endswith("accuracy") else number(value)
+    text = NONE if value is None else f"{value:.1%}" if METRICS[key].is_share else number(value)
     return text + ("*" if place in found.best.get(key, ()) else " ")
 
 

@@ -1,13 +1,14 @@
 """The events of a run: writing them, reading them as the log grows, and how its steps lie in epochs.
 
-Of a long log only the last events stay in memory.
+Of a long log only the last events stay in memory. What a resume or a rewind voids is left out here and nowhere else.
 """
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from descent.common.files import JsonLines, JsonLinesReader, read_json_lines
 
@@ -45,43 +46,90 @@ def epochs_before(step: int, events: Sequence[Mapping[str, Any]], facts: Mapping
     return epochs_since(changes[-1] if changes else None, facts)
 
 
-KEPT = 4096  # events that stay at least
+KEPT = 4096  # events that stay in memory at least
 
-Event = dict[str, Any]
+Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
 
 
-class History(Sequence[Event]):
-    """The events as of the last `look`, less what a resume or a rewind has voided.
+class Evaluation(NamedTuple):
+    """An event of kind evaluation or ensemble.
 
-    Who asks for earlier ones than those in memory waits until the log is read again: it is meant to be followed, by
-    the numbers of the events that are new. They all change where events are voided; `voided` says how often that was.
+    values: the loss, and the accuracy where there are classes; None where it is not finite.
     """
 
-    def __init__(self, folder: "RunFolder") -> None:
+    step: int
+    split: str
+    member: int
+    values: dict[str, float | None]
+
+
+def evaluation_of(event: Event) -> Evaluation:
+    values: dict[str, float | None] = {name: event[name] for name in ("loss", "accuracy") if name in event}
+    return Evaluation(int(event["step"]), str(event.get("split")), int(event.get("member", 0)), values)
+
+
+class MemberEnd(NamedTuple):
+    """An event of kind member: one of several trains no more."""
+
+    member: int
+    state: Literal["diverged", "stopped early"]
+    step: int
+
+
+def member_end_of(event: Event) -> MemberEnd:
+    return MemberEnd(int(event["member"]), event["state"], int(event["step"]))
+
+
+class EventLog(Sequence[Event]):
+    """The events of a run as of the last `look`, less what a resume or a rewind has voided.
+
+    It is meant to be followed by the numbers of the events that are new, as a Fold does: the last `keep` of them stay
+    in memory at least, and for an earlier one the log is read again. All numbers change where events are voided;
+    `voided` says how often that was.
+    """
+
+    def __init__(self, folder: "RunFolder", keep: int = KEPT) -> None:
         self.voided = 0
-        self._folder = folder
-        self._log = JsonLinesReader(folder.events_file)
+        self._folder, self._keep = folder, keep
+        self._lines = JsonLinesReader(folder.events_file)
         self._kept: list[tuple[int, Event]] = []  # each with the byte that its line begins at
         self._left_out = 0  # events before those
 
     def look(self) -> list[Event]:
         """Those that are new, in the order in which they came."""
-        if len(self._kept) > 2 * KEPT:  # whoever follows has seen them since the last look
-            self._left_out += len(self._kept) - KEPT
-            self._kept = self._kept[-KEPT:]
-        new = self._log.read_with_positions()
-        for position, event in new:
-            if event.get("event") in ("resumed", "rewound"):
-                self._void(position, int(event["to"]), event.get("log"))
-            self._kept.append((position, event))
+        excess = len(self._kept) - self._keep
+        if excess > self._keep:  # whoever follows has seen them since the last look
+            self._left_out += excess
+            self._kept = self._kept[excess:]
+        new = self._lines.read_with_positions()
+        self._take_up(new)
         return [event for _, event in new]
 
-    def _void(self, position: int, to: int, log: int | None) -> None:
-        """The run went back to step `to`, where its log ended at byte `log`; it says so at `position`."""
-        known = valid_events(self._folder, position) if self._left_out else self._kept
-        self._kept = [(at, event) for at, event in known if stays(event, at, to=to, log=log)]
-        self._left_out = 0
-        self.voided += 1
+    def _take_up(self, new: Iterable[tuple[int, Event]]) -> None:
+        for position, event in new:
+            if event.get("event") in ("resumed", "rewound"):
+                before = self._before(position)
+                self._kept = still_valid(before, to=int(event["to"]), log=event.get("log"))
+                self._left_out = 0
+                self.voided += 1
+            self._kept.append((position, event))
+
+    def _before(self, position: int) -> list[tuple[int, Event]]:
+        """All that counted when the log was as long as byte `position`."""
+        if not self._left_out:
+            return self._kept
+        again = EventLog(self._folder)
+        lines = JsonLinesReader(self._folder.events_file).read_with_positions()
+        again._take_up(line for line in lines if line[0] < position)
+        return again._kept
+
+    def with_positions(self) -> list[tuple[int, Event]]:
+        """Each with the byte of the log that its line begins at."""
+        return list(self._before(self._lines.position))
+
+    def is_cut(self) -> bool:
+        """Whether the log is shorter than what was read of it: the run is gone, or another has taken its name."""
+        return self._lines.is_cut()
 
     def __len__(self) -> int:
         return self._left_out + len(self._kept)
@@ -102,8 +150,85 @@ class History(Sequence[Event]):
         begin, end, step = index.indices(len(self))
         known, left_out = self._kept, self._left_out
         if begin < left_out:
-            known, left_out = valid_events(self._folder, self._log.position), 0
+            known, left_out = self.with_positions(), 0
         return [event for _, event in known[begin - left_out : max(0, end - left_out) : step]]
+
+
+def still_valid(events: Iterable[tuple[int, Event]], *, to: int, log: int | None) -> list[tuple[int, Event]]:
+    """Those that still count after the run went back to step `to`, where its log ended at byte `log`."""
+    return [(at, event) for at, event in events if _stays(event, at, to, log)]
+
+
+def _stays(event: Event, at: int, to: int, log: int | None) -> bool:
+    if event.get("event") == "state":
+        return True
+    if event.get("event") in ("command", "evaluation") and log is not None:
+        return at < log  # two commands of one step may lie before and behind a checkpoint
+    return int(event.get("step", 0)) <= to
+
+
+class Fold(ABC):
+    """What is made of a run's valid events, one after the other.
+
+    A look costs what is new. Where events were voided it begins anew, with all that are valid.
+    """
+
+    def __init__(self) -> None:
+        self._voided = 0  # as the log said last
+        self._known = 0  # events that were taken up
+        self.begin()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Forget all."""
+
+    @abstractmethod
+    def add(self, event: Event) -> None:
+        """Take up the next event."""
+
+    def begin_anew(self) -> None:
+        self._known = 0
+        self.begin()
+
+    def take(self, events: Sequence[Event], voided: int) -> Sequence[Event]:
+        """Take up those that are new, and return them. voided: how often some were, as an EventLog counts."""
+        if voided != self._voided or len(events) < self._known:
+            self._voided = voided
+            self.begin_anew()
+        new = events[self._known :]
+        for event in new:
+            self.add(event)
+            self._known += 1
+        return new
+
+
+class EventIndex(Fold):
+    """The events that results are read from, in constant memory however long the log.
+
+    Let go are checkpoints but for the latest, and of each split and member the evaluations that were neither the
+    latest nor, when they came, the best: what early stopping goes by stays.
+    """
+
+    def begin(self) -> None:
+        self._kept: dict[int, Event] = {}  # by their number
+        self._least: dict[object, float] = {}  # loss
+        self._passing: dict[object, int] = {}  # of each kind the latest, where the next one takes its place
+
+    @property
+    def kept(self) -> list[Event]:
+        """In the order in which they came."""
+        return list(self._kept.values())
+
+    def add(self, event: Event) -> None:
+        if event.get("event") in ("evaluation", "checkpoint"):
+            kind = event["event"], event.get("split"), event.get("member", 0)
+            self._kept.pop(self._passing.pop(kind, -1), None)
+            loss = event.get("loss")
+            if isinstance(loss, int | float) and loss < self._least.get(kind, math.inf):
+                self._least[kind] = loss
+            else:
+                self._passing[kind] = self._known
+        self._kept[self._known] = event
 
 
 SCRIPT = "replay.jsonl"
@@ -114,28 +239,6 @@ def script_of(run: "RunFolder") -> list[dict[str, Any]]:
     script = read_json_lines(run.path / SCRIPT)
     given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
     return script[given:]
-
-
-def valid_events(run: "RunFolder", until: int | None = None) -> list[tuple[int, dict[str, Any]]]:
-    """What happened before byte `until` of the log was written, less what was void by then; each with its byte."""
-    events: list[tuple[int, dict[str, Any]]] = []
-    for position, event in JsonLinesReader(run.events_file).read_with_positions():
-        if until is not None and position >= until:
-            break
-        if event.get("event") in ("resumed", "rewound"):
-            to, log = int(event["to"]), event.get("log")
-            events = [(at, e) for at, e in events if stays(e, at, to=to, log=log)]
-        events.append((position, event))
-    return events
-
-
-def stays(event: dict[str, Any], at: int, *, to: int, log: int | None) -> bool:
-    """Whether an event still counts after the run went back to step `to`, where its log ended at byte `log`."""
-    if event.get("event") == "state":
-        return True
-    if event.get("event") in ("command", "evaluation") and log is not None:
-        return at < log  # two commands of one step may lie before and behind a checkpoint
-    return int(event.get("step", 0)) <= to
 
 
 class Events:

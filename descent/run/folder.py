@@ -17,7 +17,7 @@ from typing import Any
 
 from descent.common.errors import DamagedError, DescentError
 from descent.common.text import clean, show
-from descent.run.events import Events, stays, valid_events
+from descent.run.events import EventLog, Events, still_valid
 from descent.run.lock import WorkerLock
 from descent.run.state import State, StateReader
 
@@ -89,11 +89,13 @@ class RunFolder:
 
     def events_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
         """The same, each with the byte of events.jsonl that its line begins at."""
-        return valid_events(self)
+        log = EventLog(self)
+        log.look()
+        return log.with_positions()
 
     def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
         """What would still count if the run went back to step `step`, where its log ended at byte `log`."""
-        return [event for at, event in self.events_with_positions() if stays(event, at, to=step, log=log)]
+        return [event for _, event in still_valid(self.events_with_positions(), to=step, log=log)]
 
     def state(self) -> State:
         """The last state written, unless the worker that wrote it is gone."""

@@ -1,18 +1,18 @@
 """Follows a run as it grows: a look costs what is new, and only the columns asked for take memory.
 
-Events are kept in an index of those that results are read from. Columns become series (`series.py`) that draw equally
+Columns become series (`series.py`) that draw equally
 fast for a thousand steps and for millions.
 """
 
 import functools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.run.events import History
+from descent.common.arrays import mean_over_members
+from descent.run.events import Event, EventLog, Fold, MemberEnd, member_end_of
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Segment, generations, valid
 from descent.run.series import MinMaxPyramid
@@ -44,12 +44,31 @@ class LastValues:
         self._room = np.empty(0, np.float32)
 
 
+class _States(Fold):
+    """What the events say of a run's state and of its members'."""
+
+    def begin(self) -> None:
+        self.last: Event = {}
+        self.began: Event = {}  # the event of the last start
+        self.ended: dict[int, MemberEnd] = {}
+
+    def add(self, event: Event) -> None:
+        match event.get("event"):
+            case "state":
+                self.last = event
+                if event.get("state") == "starting":
+                    self.began = event
+            case "member":
+                end = member_end_of(event)
+                self.ended[end.member] = end
+
+
 class Follower:
     """A run folder's rows, events and state as of the last `look`.
 
     step: rows there are. events: all that happened, less what a resume or a rewind has voided. state: as
     RunFolder.state. facts and layout: of run.json and metrics.json, empty and None until the run has got so far.
-    ended: the members that train no more, with "diverged" or "stopped early" and the step. What members have in
+    ended: the members that train no more. What members have in
     common leaves out those that diverged, all their steps: one that goes to infinity would be all that is seen.
     """
 
@@ -59,11 +78,9 @@ class Follower:
         self.facts: dict[str, Any] = {}
         self.step = 0
         self.state: State = "starting"
-        self.events = History(folder)
-        self.ended: dict[int, tuple[str, int]] = {}
+        self.events = EventLog(folder)
         self.rewinds = 0  # how often events or rows were voided since this Follower was made
-        self._last_state: dict[str, Any] = {}
-        self._began: dict[str, Any] = {}  # the event of the last start
+        self._states = _States()
         self._generation = -1
         self._segments: tuple[Segment, ...] = ()  # of the files, as of the last look
         self._series: dict[Key, MinMaxPyramid] = {}
@@ -86,39 +103,33 @@ class Follower:
 
     def _read_events(self) -> None:
         diverged, voided = self.diverged, self.events.voided
-        new = self.events.look()
-        for event in new:
-            kind = event.get("event")
-            if kind == "state":
-                self._last_state = event  # no rewind voids one
-                if event.get("state") == "starting":
-                    self._began = event
-            elif kind == "member":
-                self.ended[int(event["member"])] = str(event.get("state")), int(event.get("step", 0))
-        if self.events.voided != voided:
-            members = (event for event in self.events if event.get("event") == "member")
-            self.ended = {int(e["member"]): (str(e.get("state")), int(e.get("step", 0))) for e in members}
-            self.rewinds += self.events.voided - voided
+        self.events.look()
+        self._states.take(self.events, self.events.voided)
+        self.rewinds += self.events.voided - voided
         if self.diverged != diverged:  # read anew when somebody asks: the rest have other means
             self._series = {key: series for key, series in self._series.items() if isinstance(key[1], int)}
             self._tails.clear()
 
     @property
+    def ended(self) -> dict[int, MemberEnd]:
+        return self._states.ended
+
+    @property
     def diverged(self) -> frozenset[int]:
         """The members that are lost."""
-        return frozenset(member for member, (how, _) in self.ended.items() if how == "diverged")
+        return frozenset(member for member, end in self.ended.items() if end.state == "diverged")
 
     @property
     def host(self) -> str:
         """As RunFolder.host."""
-        return host_of(self._began, self.facts)
+        return host_of(self._states.began, self.facts)
 
     def _state_now(self) -> State:
         return state_now(self.folder, self._look_for_state, lambda: self.host)
 
     def _look_for_state(self) -> dict[str, Any]:
         self._read_events()
-        return self._last_state
+        return self._states.last
 
     # --- rows ---
 
@@ -265,57 +276,12 @@ def _pad(series: Mapping[Key, MinMaxPyramid | LastValues], first: int, last: int
 
 def _common(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """values: (n, M). (n,) the least, the mean or the greatest of the finite ones; NaN where none is."""
-    finite = np.isfinite(values)
     if kind == "mean":
-        count = finite.sum(axis=1)
-        total = np.where(finite, values, 0).sum(axis=1, dtype=np.float64)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        return mean_over_members(values)
+    finite = np.isfinite(values)
     extreme = np.fmin if kind == "low" else np.fmax
     common: NDArray[np.float32] = extreme.reduce(np.where(finite, values, np.float32(np.nan)), axis=1)
     return common
-
-
-Event = dict[str, Any]
-
-
-class EventIndex:
-    """A look costs what is new; a resume or a rewind, which voids events, costs all of them once.
-
-    Let go are checkpoints but for the latest, and of each split and member the evaluations that were neither the
-    latest nor, when they came, the best: what early stopping goes by stays.
-    """
-
-    def __init__(self, follower: Follower) -> None:
-        self.follower = follower
-        self._forget()
-
-    def _forget(self) -> None:
-        self._voided = self.follower.events.voided
-        self._known = 0  # events that were taken up
-        self._kept: dict[int, Event] = {}  # by their number
-        self._least: dict[object, float] = {}  # loss
-        self._passing: dict[object, int] = {}  # of each kind the latest, where the next one takes its place
-
-    def look(self) -> list[Event]:
-        """Those that count, in the order in which they came, as of the follower's last look."""
-        events = self.follower.events
-        if events.voided != self._voided:
-            self._forget()
-        for event in events[self._known :]:
-            self._add(self._known, event)
-            self._known += 1
-        return list(self._kept.values())
-
-    def _add(self, number: int, event: Event) -> None:
-        if event.get("event") in ("evaluation", "checkpoint"):
-            kind = event["event"], event.get("split"), event.get("member", 0)
-            self._kept.pop(self._passing.pop(kind, -1), None)
-            loss = event.get("loss")
-            if isinstance(loss, int | float) and loss < self._least.get(kind, math.inf):
-                self._least[kind] = loss
-            else:
-                self._passing[kind] = number
-        self._kept[number] = event
 
 
 LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps

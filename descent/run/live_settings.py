@@ -4,7 +4,7 @@ keep them.
 
 from collections.abc import Sequence
 
-from descent.common.settings import key_of
+from descent.common.settings import key_of, pair_of
 
 KEYS = (
     "lr_scale",
@@ -34,6 +34,12 @@ _MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
 def mark_of(member: int | None) -> str:
     """What is put before an edit of this member alone; nothing before one for all."""
     return "" if member is None else f"{_MARK}{member} "
+
+
+def member_named(edits: Sequence[str]) -> str | None:
+    """N where one of the texts of a `set` command is "member=N": the others are for that member alone."""
+    pairs = [pair for text in edits if (pair := pair_of(text)) is not None]
+    return next((value for key, value in reversed(pairs) if key == "member"), None)
 
 
 def is_of_presets(edit: str) -> bool:

@@ -1,4 +1,4 @@
-"""The metrics of a run on disk: what each column is, and one row of float32 for every step.
+"""The metrics of a run: the numbers that it comes to, and on disk one row of float32 for every step.
 
 `metrics.json` names columns, members and layers. `metrics/G-S.f32` holds the rows of generation G, which begins
 at step S: little-endian float32, [row, member, column]. A resume or a rewind opens a new generation; its rows
@@ -9,15 +9,74 @@ What is valid of each file of rows, and reading it: a later generation voids the
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.files import write_atomically
+
+Split = Literal["train", "validation", "test"]
+MetricName = Literal["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]
+Numbers = dict[MetricName, float | None]  # of one model, or means over several; None: measured, and not finite
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a run comes to.
+
+    title: in words, "validation accuracy". head: of a table's column, "val acc". split, column: what it is of. On the
+    train split it is the mean of the last epoch's rows, on the others what the last evaluation said. best: which of
+    several is. unit: as it is shown.
+    """
+
+    name: MetricName
+    title: str
+    head: str
+    split: Split
+    column: Literal["loss", "accuracy"]
+    best: Literal["lowest", "highest"]
+    unit: Literal["", "%"] = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a number from 0 to 1, shown in percent."""
+        return self.unit == "%"
+
+    @property
+    def narrow_head(self) -> str:
+        """Of a table that has little room: "val" for the loss."""
+        return self.head.removesuffix(" loss")
+
+
+METRICS: dict[MetricName, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("train_loss", "training loss", "train loss", "train", "loss", "lowest"),
+        Metric("train_accuracy", "training accuracy", "train acc", "train", "accuracy", "highest", "%"),
+        Metric("val_loss", "validation loss", "val loss", "validation", "loss", "lowest"),
+        Metric("val_accuracy", "validation accuracy", "val acc", "validation", "accuracy", "highest", "%"),
+        Metric("test_loss", "test loss", "test loss", "test", "loss", "lowest"),
+        Metric("test_accuracy", "test accuracy", "test acc", "test", "accuracy", "highest", "%"),
+    )
+}
+# What a run's result says. The accuracy over its last epoch is read for the jobs of a study alone.
+OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "train_accuracy")
+
+
+def metric_named(name: str) -> Metric | None:
+    """None where there is none of that name."""
+    return next((metric for metric in METRICS.values() if metric.name == name), None)
+
+
+def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) -> tuple[float | None, float | None]:
+    """What the numbers say of a split; None each where they do not."""
+    found = {metric.column: numbers.get(name) for name, metric in METRICS.items() if metric.split == split}
+    return found["loss"], found["accuracy"]
+
 
 CHUNK = 1 << 20  # bytes read at once: they are still in the cache when the columns are taken out of them
 

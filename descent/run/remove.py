@@ -73,13 +73,13 @@ def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
 
 def is_empty(folder: RunFolder) -> bool:
     """Whether the run failed before a step of its own, so that nothing is lost with it."""
-    from descent.run.results import summary
+    from descent.run.results import result_of
 
     try:
-        reached = summary(folder)
+        reached = result_of(folder)
     except Exception:  # the files may hold anything
         return False
-    return failed_at_start(reached["state"], reached["step"], folder.origin())
+    return failed_at_start(reached.state, reached.step, folder.origin())
 
 
 def refuse_delete(folder: RunFolder) -> None:

@@ -3,188 +3,326 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.settings import key_of
-from descent.run.events import epochs_before, epochs_since
+from descent.run.events import Evaluation, MemberEnd, epochs_before, epochs_since, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
+from descent.run.live_settings import member_named
+from descent.run.metrics import METRICS, OF_RESULTS, Layout, MetricName, Metrics, Numbers
 from descent.run.state import State
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-Numbers = dict[str, float | None]  # of one model, by their name in METRICS; None: measured, and not finite
-
-METRICS = ("train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-_SHORT = {"validation": "val", "test": "test"}
-_MEASURES = ("loss", "accuracy")
-_OF_EVENTS = ("time", "event")  # what a summary does not repeat of one
+MemberState = State | Literal["diverged", "stopped early"]
+Spreads = dict[MetricName, "Spread"]
 
 
-def summary(
+@dataclass(frozen=True)
+class Spread:
+    """Of a metric over n models: the sample standard deviation and the standard error; None of one model."""
+
+    std: float | None
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class LiveEdit:
+    """Settings that were changed while a run trained, as "key=value" texts, and the step."""
+
+    step: int
+    set: list[str]
+
+
+@dataclass(frozen=True)
+class MemberResult:
+    """What one model has come to. values: those of a sweep, by key. fold: None without folds.
+
+    edits: the live ones that were for it alone. state: the run's, or "diverged" or "stopped early", at its last step.
+    """
+
+    member: int
+    seed: int
+    values: Mapping[str, Any]
+    fold: int | None
+    edits: tuple[LiveEdit, ...]
+    state: MemberState
+    step: int
+    metrics: Numbers
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "member": self.member,
+            "seed": self.seed,
+            "values": self.values,
+            **({} if self.fold is None else {"fold": self.fold}),
+            **({"edits": [asdict(edit) for edit in self.edits]} if self.edits else {}),
+            "state": self.state,
+            "step": self.step,
+            "metrics": self.metrics,
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One point of a sweep: its values, its members, those of them that diverged, and means over the others."""
+
+    values: Mapping[str, Any]
+    members: list[int]
+    diverged: list[int]
+    metrics: Numbers
+    spread: Spreads
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The candidate of a sweep that was chosen, at `step`, for its `score` in the metric `by`."""
+
+    step: int
+    members: list[int]
+    values: Mapping[str, Any]
+    by: str
+    score: float
+    metrics: Numbers
+    spread: Spreads
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What the members' mean prediction has come to."""
+
+    step: int
+    metrics: Numbers
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run has come to. seconds: of training, pauses and evaluations left out.
+
+    members: one each model; none before their number is known. With several, `metrics` are means over those that did
+    not diverge, with their `spread`. candidates: of a sweep, the best first. winner, ensemble: once they are known.
+    device, threads: None before a worker has chosen them.
+    """
+
+    run: str
+    dir: Path
+    state: State
+    step: int
+    epoch: int
+    seconds: float
+    metrics: Numbers
+    device: str | None
+    threads: int | None
+    members: tuple[MemberResult, ...] = ()
+    spread: Spreads = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    winner: Winner | None = None
+    ensemble: Ensemble | None = None
+
+    @property
+    def has_members(self) -> bool:
+        """Whether it is of several models."""
+        return len(self.members) > 1
+
+    @property
+    def final_metrics(self) -> Numbers:
+        """The winner's, which stands for the candidates that were compared; else the run's."""
+        return self.metrics if self.winner is None else self.winner.metrics
+
+    @property
+    def diverged(self) -> list[int]:
+        """The members that did, of several."""
+        return [entry.member for entry in self.members if entry.state == "diverged"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `descent run --json` prints."""
+        found: dict[str, Any] = {
+            "run": self.run,
+            "dir": str(self.dir),
+            "state": self.state,
+            "step": self.step,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "metrics": self.metrics,
+            "device": self.device,
+            "threads": self.threads,
+        }
+        if self.has_members:
+            found["spread"] = {name: asdict(spread) for name, spread in self.spread.items()}
+            found["members"] = [entry.to_json() for entry in self.members]
+        if self.candidates:
+            found["candidates"] = [asdict(candidate) for candidate in self.candidates]
+        if self.winner is not None:
+            found["winner"] = asdict(self.winner)
+        if self.ensemble is not None:
+            found["ensemble"] = {"step": self.ensemble.step, **self.ensemble.metrics}
+        return found
+
+
+def result_of(
     run: RunFolder, state: State | None = None, events: Sequence[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """The object that `descent run --json` prints. `state` where the caller is the worker itself, or knows it.
+) -> RunResult:
+    """What a run has come to by now. `state` where the caller is the worker itself, or knows it.
 
-    events: those that are valid, or their follow.Gist, of who has read them already: a long log is not read again.
-
-    With several members, `metrics` are means over those that did not diverge, and there are also `spread` (sample
-    standard deviation, standard error and n of each metric), `members`; of a sweep `candidates`, the best first;
-    and, once they are known, `winner` and `ensemble`.
+    events: those that are valid, or those that an events.EventIndex kept of them, of who has read them already: a
+    long log is not read again.
 
     Of a run that early stopping has ended, validation and test are of the same models: the best ones.
     """
     facts, stored = run.facts(), Metrics(run.path)
     events = run.events() if events is None else events
     layout, step = stored.layout, len(stored)
-    state = state or run.state()
-    reached: list[Numbers] = [{}]
-    ended: dict[int, dict[str, Any]] = {}
-    seconds, epoch = 0.0, 0
-    if layout is not None:
-        reached = [{} for _ in layout.members]
-        ended = {int(event["member"]): event for event in events if event["event"] == "member"}
-    if layout is not None and step:
-        epoch = _epochs(events, step, facts)
-        ends = [min(step, int(ended[m]["step"])) if m in ended else step for m in range(len(reached))]
-        for numbers, loss in zip(reached, means_of_last_epoch(stored, "loss", ends, events, facts), strict=True):
-            numbers["train_loss"] = loss
-        seconds = _seconds(stored, layout, step)
+    found = RunResult(
+        run.id, run.path, state or run.state(), step, 0, 0.0, {}, facts.get("device"), facts.get("threads")
+    )
+    if layout is None:
+        evaluations = [evaluation_of(event) for event in events if event["event"] == "evaluation"]
+        return replace(found, metrics=_evaluated(evaluations))
+    members = _members(found.state, stored, layout, events, facts)
+    found = replace(found, members=members, metrics=members[0].metrics)
+    if step:
+        found = replace(found, epoch=_epochs(events, step, facts), seconds=round(_seconds(stored, layout, step), 4))
+    return found if len(members) == 1 else _with_means(found, events)
+
+
+def _members(
+    state: State, stored: Metrics, layout: Layout, events: Sequence[dict[str, Any]], facts: Mapping[str, Any]
+) -> tuple[MemberResult, ...]:
+    """What each model has come to. state: the run's."""
+    step = len(stored)
+    ends = [member_end_of(event) for event in events if event["event"] == "member"]
+    ended: dict[int, MemberEnd] = {end.member: end for end in ends}
+    steps = [ended[m].step if m in ended else step for m in range(len(layout.members))]
+    losses: Sequence[float | None] = []
+    if step:
+        losses = means_of_last_epoch(stored, "loss", [min(step, end) for end in steps], events, facts)
     chosen = dict(enumerate((_last(events, "best") or {}).get("steps", ())))
-    for member, numbers in enumerate(reached):
-        own = [event for event in events if event.get("member", 0) == member]
-        numbers.update(_evaluated(own, chosen=chosen.get(member)))
-    found = {
-        "run": run.id,
-        "dir": str(run.path),
-        "state": state,
-        "step": step,
-        "epoch": epoch,
-        "seconds": round(seconds, 4),
-        "metrics": reached[0],
-        "device": facts.get("device"),
-        "threads": facts.get("threads"),
-    }
-    if layout is None or len(reached) == 1:
-        return found
-    alone = _edits_of_one(events)
-    members = [
-        {
-            **entry,
-            **alone.get(m, {}),
-            "state": ended.get(m, {}).get("state", state),
-            "step": ended.get(m, {}).get("step", step),
-        }
-        | {"metrics": reached[m]}
-        for m, entry in enumerate(layout.members)
-    ]
-    return found | of_members(members, events)
+    edits = _edits_of_one(events)
+    evaluations: dict[int, list[Evaluation]] = {}
+    for event in events:
+        if event["event"] == "evaluation":
+            evaluation = evaluation_of(event)
+            evaluations.setdefault(evaluation.member, []).append(evaluation)
+    found = []
+    for m, entry in enumerate(layout.members):
+        trained: Numbers = {"train_loss": losses[m]} if losses else {}
+        found.append(
+            MemberResult(
+                m,
+                entry["seed"],
+                entry["values"],
+                entry.get("fold"),
+                tuple(edits.get(m, ())),
+                ended[m].state if m in ended else state,
+                steps[m],
+                trained | _evaluated(evaluations.get(m, []), chosen.get(m)),
+            )
+        )
+    return tuple(found)
 
 
-def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """By member, {"edits": [{"step", "set"}]} of the live edits that were for it alone."""
-    found: dict[int, dict[str, Any]] = {}
+def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, list[LiveEdit]]:
+    """By member, the live edits that were for it alone."""
+    found: dict[int, list[LiveEdit]] = {}
     for event in events:
         if event["event"] != "command" or event["command"] != "set":
             continue
         edits = [str(text) for text in event["arguments"]["edits"]]
-        named = [text.partition("=")[2].strip() for text in edits if key_of(text) == "member"]
-        if named and named[-1].isdigit():
-            given = {"step": event["step"], "set": [text for text in edits if key_of(text) != "member"]}
-            found.setdefault(int(named[-1]), {"edits": []})["edits"].append(given)
+        named = member_named(edits)
+        if named is not None and named.isdigit():
+            given = LiveEdit(event["step"], [text for text in edits if key_of(text) != "member"])
+            found.setdefault(int(named), []).append(given)
     return found
 
 
-# --- members ---------------------------------------------------------------------------------------------
+# --- several members ---
 
 
-def of_members(members: Sequence[dict[str, Any]], events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a run with several members has besides: metrics, spread, members, candidates, winner and ensemble.
+def _with_means(found: RunResult, events: Sequence[dict[str, Any]]) -> RunResult:
+    """With means over the members, candidates, winner and ensemble."""
+    metrics, spread = _together(found.members)
+    won, tested = _last(events, "winner"), _last(events, "ensemble")
+    winner = None
+    if won is not None:
+        of_winner = _together([found.members[member] for member in won["members"]])
+        winner = Winner(won["step"], won["members"], won["values"], won["by"], won["score"], *of_winner)
+    is_sweep = any(entry.values for entry in found.members)
+    return replace(
+        found,
+        metrics=metrics,
+        spread=spread,
+        candidates=tuple(_candidates(found.members, winner)) if is_sweep else (),
+        winner=winner,
+        ensemble=None if tested is None else Ensemble(tested["step"], _evaluated([evaluation_of(tested)])),
+    )
 
-    members: dicts with `member`, `values`, `state` and `metrics`.
-    """
-    metrics, spread = _together(members)
-    found: dict[str, Any] = {"metrics": metrics, "spread": spread, "members": list(members)}
-    winner = _last(events, "winner")
-    if any(entry["values"] for entry in members):
-        found["candidates"] = _candidates(members, winner)
-    if winner is not None:
-        metrics, spread = _together([members[member] for member in winner["members"]])
-        found["winner"] = {**winner, "metrics": metrics, "spread": spread}
-    ensemble = [event for event in events if event["event"] == "ensemble"]
-    if ensemble:
-        found["ensemble"] = {"step": ensemble[-1]["step"], **_evaluated(ensemble, "ensemble")}
-    return found
 
-
-def _candidates(members: Sequence[dict[str, Any]], winner: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _candidates(members: Sequence[MemberResult], winner: Winner | None) -> list[Candidate]:
     """What the sweep compares, the best by validation loss first, and what diverged, though in part, last."""
-    of_values: dict[str, list[dict[str, Any]]] = {}
+    of_values: dict[str, list[MemberResult]] = {}
     for entry in members:
-        of_values.setdefault(repr(entry["values"]), []).append(entry)
-    candidates = []
-    for entries in of_values.values():
-        metrics, spread = _together(entries)
-        candidates.append(
-            {
-                "values": entries[0]["values"],
-                "members": [entry["member"] for entry in entries],
-                "diverged": [entry["member"] for entry in entries if entry["state"] == "diverged"],
-                "metrics": metrics,
-                "spread": spread,
-            }
+        of_values.setdefault(repr(entry.values), []).append(entry)
+    candidates = [
+        Candidate(
+            entries[0].values,
+            [entry.member for entry in entries],
+            [entry.member for entry in entries if entry.state == "diverged"],
+            *_together(entries),
         )
-    by = "val_loss" if any("val_loss" in candidate["metrics"] for candidate in candidates) else "train_loss"
+        for entries in of_values.values()
+    ]
+    by: MetricName = "val_loss" if any("val_loss" in each.metrics for each in candidates) else "train_loss"
 
-    def rank(candidate: dict[str, Any]) -> tuple[bool, bool, float]:
-        won = winner is not None and candidate["members"] == winner["members"]
-        return not won, bool(candidate["diverged"]), candidate["metrics"].get(by, math.inf)
+    def rank(candidate: Candidate) -> tuple[bool, bool, float]:
+        won = winner is not None and candidate.members == winner.members
+        score = candidate.metrics.get(by)
+        return not won, bool(candidate.diverged), math.inf if score is None else score
 
     return sorted(candidates, key=rank)
 
 
-def _together(members: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+def _together(members: Sequence[MemberResult]) -> tuple[Numbers, Spreads]:
     """The mean of each metric over the members that did not diverge and that have it, and its spread."""
-    kept = [entry["metrics"] for entry in members if entry["state"] != "diverged"]
-    metrics: dict[str, float] = {}
-    spread: dict[str, dict[str, Any]] = {}
-    for name in METRICS:
-        values = [numbers[name] for numbers in kept if numbers.get(name) is not None]
-        if values:
-            n = len(values)
-            metrics[name] = statistics.fmean(values)
+    kept = [entry.metrics for entry in members if entry.state != "diverged"]
+    metrics: Numbers = {}
+    spreads: Spreads = {}
+    for name in OF_RESULTS:
+        values = [value for numbers in kept if (value := numbers.get(name)) is not None]
+        mean, n = mean_of_finite(values), len(values)
+        if mean is not None:
+            metrics[name] = mean
             std = statistics.stdev(values) if n > 1 else None
-            spread[name] = {"std": std, "stderr": None if std is None else std / math.sqrt(n), "n": n}
-    return metrics, spread
+            spreads[name] = Spread(std, None if std is None else std / math.sqrt(n), n)
+    return metrics, spreads
 
 
-def _last(events: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any] | None:
-    found = _last_of(events, kind)
-    return None if found is None else {key: value for key, value in found.items() if key not in _OF_EVENTS}
-
-
-def _last_of(events: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:
+def _last(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
     return next((event for event in reversed(events) if event["event"] == kind), None)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------
 
 
-def _evaluated(events: Sequence[Mapping[str, Any]], kind: str = "evaluation", chosen: int | None = None) -> Numbers:
+def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> Numbers:
     """The last of each split, as val_loss, val_accuracy, test_loss and test_accuracy.
 
     chosen: the step of the model that was tested, where that was not the last one.
     """
-    evaluations = [event for event in events if event["event"] == kind]
-    last = {event["split"]: event for event in evaluations}
-    of_chosen = [event for event in evaluations if event["split"] == "validation" and event["step"] == chosen]
+    last = {each.split: each for each in evaluations}
+    of_chosen = [each for each in evaluations if each.split == "validation" and each.step == chosen]
     if of_chosen:
         last["validation"] = of_chosen[-1]
-    there = [(last[split], split, measure) for split in _SHORT if split in last for measure in _MEASURES]
-    return {f"{_SHORT[split]}_{measure}": event[measure] for event, split, measure in there if measure in event}
+    return {
+        name: last[metric.split].values[metric.column]
+        for name, metric in METRICS.items()
+        if metric.split in last and metric.split != "train" and metric.column in last[metric.split].values
+    }
 
 
 def means_of_last_epoch(
@@ -212,7 +350,7 @@ def means_of_last_epoch(
 
 
 def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.float32]]":
-    """(steps,) of each of the columns `names` that there are: the mean over the members that have a number there."""
+    """(steps,) of each of the columns `names` that there are: the mean over the members."""
     import numpy as np
 
     layout = stored.layout
@@ -222,20 +360,8 @@ def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.
     curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in places}
     for rows in stored.pieces():
         for name, place in places.items():
-            curves[name].append(_mean(rows[:, :, place]))
+            curves[name].append(mean_over_members(rows[:, :, place]))
     return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
-
-
-def _mean(values: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """(n, M) -> (n,); NaN where none has a number."""
-    import numpy as np
-
-    if values.shape[1] == 1:
-        return values[:, 0].copy()  # a view would keep the whole rows
-    finite = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float32] = np.sum(values, axis=1, where=finite) / finite.sum(axis=1, dtype=np.float32)
-    return mean
 
 
 def _seconds(stored: Metrics, layout: Layout, step: int) -> float:
@@ -246,8 +372,8 @@ def _seconds(stored: Metrics, layout: Layout, step: int) -> float:
     return float(np.max(times, initial=0.0, where=np.isfinite(times)))
 
 
-def _epochs(events: Sequence[Mapping[str, Any]], step: int, facts: Mapping[str, Any]) -> int:
+def _epochs(events: Sequence[dict[str, Any]], step: int, facts: Mapping[str, Any]) -> int:
     """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
     told = [event for event in events if event["event"] in ("epoch", "batch_size")]
     epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
-    return epoch + max(0, step - since) // epochs_since(_last_of(told, "batch_size"), facts).per_epoch
+    return epoch + max(0, step - since) // epochs_since(_last(told, "batch_size"), facts).per_epoch

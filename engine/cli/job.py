@@ -5,7 +5,6 @@ job's lock is held for as long as this process lives, from before torch is loade
 this one is still saving waits for it.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -13,10 +12,9 @@ from pathlib import Path
 
 from descent.common.errors import ExitCode
 from descent.common.exit import end
+from descent.common.machine import die_with_parent
 from descent.run.folder import RunFolder
 from descent.run.lock import WorkerLock
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(queue: int, folder: Path, words: list[str]) -> int:
@@ -37,7 +35,7 @@ def _descent(folder: Path, words: list[str]) -> object:
 
 def _end_with(queue: int) -> None:
     """Have the kernel ask for an end at the queue's death, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1)
+    die_with_parent(signal.SIGUSR1)
     if os.getppid() != queue:  # it died before we asked
         sys.exit(ExitCode.TERMINATED)
 

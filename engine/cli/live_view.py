@@ -8,6 +8,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError
+from descent.common.settings import pair_of
 from descent.common.text import clean, show
 from descent.run import find
 from descent.run.folder import RunFolder
@@ -57,10 +58,10 @@ def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | No
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     options = {}
     for edit in edits:
-        name, equals, value = edit.partition("=")
-        if not equals:
+        pair = pair_of(edit)
+        if pair is None:
             raise DescentError(f"--set {show(edit)}: write it as OPTION=VALUE, as in --set resolution=100")
-        options[name.strip()] = value.strip()
+        options[pair[0]] = pair[1]
     answer = picture_of(folder, kind, options)
     if as_json:
         print(json.dumps(answer))

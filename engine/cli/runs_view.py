@@ -14,10 +14,10 @@ from descent.common.numbers import number, time_taken
 from descent.common.stdio import has_unicode
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
-from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, compared, found
+from descent.run.comparison import LETTERS, NONE, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
-from descent.run.metrics import Metrics
-from descent.run.results import mean_curves, summary
+from descent.run.metrics import METRICS, OF_RESULTS, Metrics, Numbers, Split, loss_and_accuracy
+from descent.run.results import RunResult, mean_curves, result_of
 from descent.run.state import ALIVE
 from engine.cli import tables
 from engine.launch import members_view
@@ -25,15 +25,6 @@ from engine.launch import members_view
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-HEADS = {
-    "train_loss": "TRAIN",
-    "val_loss": "VAL",
-    "val_accuracy": "VAL ACC",
-    "test_loss": "TEST",
-    "test_accuracy": "TEST ACC",
-}
 
 
 def compare(words: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> None:
@@ -74,8 +65,8 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 def _print_finals(found: Comparison) -> None:
     unicode = stdio.has_unicode(sys.stdout.encoding)
-    there = [key for key in METRICS if any(key in each.metrics for each in found.finals)]
-    heads = [HEADS[key] for key in there]
+    there = [key for key in OF_RESULTS if any(key in each.metrics for each in found.finals)]
+    heads = [METRICS[key].narrow_head.upper() for key in there]
     head = ["", "RUN", "STATE", "STEP", *heads, "TIME"]
     rows = [
         [
@@ -190,25 +181,27 @@ def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A run as a JSON object and as a row of the table."""
     run = RunFolder(folder)
     try:
-        entry = summary(run)
-        facts = run.facts()
-        entry |= {"preset": facts.get("preset"), "started": facts.get("started", run.preset.stat().st_mtime)}
-        if failed_at_start(entry["state"], entry["step"], run.origin()):
+        result, facts = result_of(run), run.facts()
+        entry = result.to_json() | {
+            "preset": facts.get("preset"),
+            "started": facts.get("started", run.preset.stat().st_mtime),
+        }
+        if failed_at_start(result.state, result.step, run.origin()):
             entry |= {"failed_at_start": True, "reason": (run.last("state") or {}).get("reason")}
-        return entry, _row(run, entry)
+        return entry, _row(run, result, entry)
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
         damaged = {"run": folder.name, "dir": str(folder), "state": "damaged", "error": why_damaged(error)}
         return damaged, (folder.name, _state("damaged"), *[""] * (len(HEAD) - 2))
 
 
-def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
-    reached, started = entry.get("winner", entry)["metrics"], entry["started"]
+def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str, ...]:
+    reached, started = result.final_metrics, entry["started"]
     return (
         run.id,
-        _state(entry["state"], run.host()) + (" at start" if "failed_at_start" in entry else ""),
-        f"{entry['step']:,}",
+        _state(result.state, run.host()) + (" at start" if "failed_at_start" in entry else ""),
+        f"{result.step:,}",
         number(reached.get("train_loss")),
-        _best_number(reached, "val"),
+        _best_number(reached, "validation"),
         _best_number(reached, "test"),
         "" if started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
     )
@@ -221,10 +214,10 @@ def _state(state: str, host: str = "") -> str:
     return f"{sign}{state}{elsewhere}"
 
 
-def _best_number(reached: dict[str, Any], short: str) -> str:
+def _best_number(reached: Numbers, split: Split) -> str:
     """The accuracy on a split, or the loss where there are no classes to be right about."""
-    accuracy = reached.get(f"{short}_accuracy")
-    return f"{accuracy:.1%}" if accuracy is not None else number(reached.get(f"{short}_loss"))
+    loss, accuracy = loss_and_accuracy(reached, split)
+    return f"{accuracy:.1%}" if accuracy is not None else number(loss)
 
 
 # --- one ---
@@ -234,32 +227,33 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     """All that matters of one run, with its curves as sparklines. DescentError where its files are damaged."""
     run = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     try:
-        result, fields = _details(run)
+        found, result, fields = _details(run)
     except Exception as error:  # the files may hold anything
         raise DescentError(
             f"{clean(str(run.path))}: the files of this run are damaged: {why_damaged(error)}"
         ) from None
     if as_json:
-        tables.print_json(result)
+        tables.print_json(found)
     else:
         tables.print_fields(run.id, fields)
         for line in _members(result):
             stdio.say(line)
 
 
-def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    result, facts = summary(run), run.facts()
+def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str, str]]]:
+    """The JSON object, what it is of, and the fields of the text."""
+    result, facts = result_of(run), run.facts()
     states = [event for event in run.events() if event["event"] == "state"]
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
-    state = _state(result["state"], run.host())
-    if failed_at_start(result["state"], result["step"], run.origin()):
+    state = _state(result.state, run.host())
+    if failed_at_start(result.state, result.step, run.origin()):
         state += " at start"
     fields = [("state", f"{state}: {reason}" if reason else state), *_origin(run)]
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, planned["total_steps"] if planned else facts["total_steps"])
-    several = "members" in result
+    several = result.has_members
     if several:
         fields.append(("members", f"{members_view.headline(result)}{_way(facts)}"))
     curves = mean_curves(Metrics(run.path), [name for name, _ in CURVES])
@@ -267,14 +261,14 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         line = _curve(curves[name], percent=name == "accuracy") if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
             fields.append((f"mean {label}" if several else label, line))
-    for short, label in (("val", "validation"), ("test", "test")):
-        if f"{short}_loss" in result["metrics"] and not several:
-            fields.append((label, _split(result["metrics"], short)))
+    for metric in (METRICS["val_loss"], METRICS["test_loss"]):
+        if metric.name in result.metrics and not several:
+            fields.append((metric.split, _split(result.metrics, metric.split)))
     fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
     fields.append(("folder", str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
     details["parent"] = run.origin()
-    return {**result, **details}, fields
+    return {**result.to_json(), **details}, result, fields
 
 
 def _origin(run: RunFolder) -> list[tuple[str, str]]:
@@ -290,18 +284,18 @@ def _origin(run: RunFolder) -> list[tuple[str, str]]:
     return [(what, f"{which}{clean(str(origin['run']))} at step {origin['step']:,}{changed}")]
 
 
-def _members(result: dict[str, Any]) -> list[str]:
+def _members(result: RunResult) -> list[str]:
     """The tables of a run with several members: of its candidates, and of each model."""
-    if "members" not in result:
+    if not result.has_members:
         return []
     lines = ["", *members_view.table(result, most=_MOST_MEMBERS)]
-    if "candidates" in result and len(result["candidates"]) < len(result["members"]):
+    if 0 < len(result.candidates) < len(result.members):
         lines += ["", *members_view.members(result, most=_MOST_MEMBERS)]
     return lines
 
 
-def _rates_differ(result: dict[str, Any]) -> bool:
-    return any(key.startswith(("optimizer.lr", "schedule.")) for key in result["members"][0]["values"])
+def _rates_differ(result: RunResult) -> bool:
+    return any(key.startswith(("optimizer.lr", "schedule.")) for key in result.members[0].values)
 
 
 def _way(facts: dict[str, Any]) -> str:
@@ -309,26 +303,26 @@ def _way(facts: dict[str, Any]) -> str:
     return f", computed {ways[facts['way']]}" if facts.get("way") in ways else ""
 
 
-def _facts(result: dict[str, Any], facts: dict[str, Any], total_steps: int) -> list[tuple[str, str]]:
+def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[tuple[str, str]]:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts["started"]))
     threads = facts["threads"]
     device = str(facts["device_name"])
     if facts["device"] == "cpu":
         device += f", {threads} thread{'s' if threads > 1 else ''}"
-    pace = f", {result['step'] / result['seconds']:,.0f} step/s" if result["seconds"] else ""
+    pace = f", {result.step / result.seconds:,.0f} step/s" if result.seconds else ""
     return [
         ("preset", str(facts["preset"])),
         ("started", f"{started} on {facts['host']}"),
         ("device", device),
-        ("step", f"{result['step']:,} of {total_steps:,}, epoch {result['epoch']}"),
-        ("training time", f"{time_taken(result['seconds'])}{pace}"),
+        ("step", f"{result.step:,} of {total_steps:,}, epoch {result.epoch}"),
+        ("training time", f"{time_taken(result.seconds)}{pace}"),
         ("parameters", f"{facts['parameters']:,}"),
     ]
 
 
-def _split(reached: dict[str, Any], short: str) -> str:
-    accuracy = reached.get(f"{short}_accuracy")
-    return f"loss {number(reached[f'{short}_loss'])}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+def _split(reached: Numbers, split: Split) -> str:
+    loss, accuracy = loss_and_accuracy(reached, split)
+    return f"loss {number(loss)}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
 
 
 def _curve(values: "NDArray[np.float32]", *, percent: bool) -> str:

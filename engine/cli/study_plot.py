@@ -11,15 +11,15 @@ from descent.common import stdio
 from descent.common.errors import DescentError
 from descent.common.numbers import number, word
 from descent.common.text import did_you_mean, short_names, show
+from descent.run.metrics import METRICS, MetricName
 from engine.study.folder import Study
-from engine.study.results import METRICS, Point
+from engine.study.results import Point
 from engine.study.vary import label
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 
-_SPLITS = ("test", "val", "train")  # the one that says most first
 _MARKS = "●▲■◆▼★"
 _ASCII_MARKS = "ox+*#@"
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # a second sign: each line has a mark of its own
@@ -67,7 +67,7 @@ def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str |
         return None
     shown = curves[: len(_MARKS)]
     more = f" (the first {len(shown)} of {len(curves)})" if len(curves) > len(shown) else ""
-    what = wanted[0].replace("_", " ") if len(wanted) == 1 else wanted[0].partition("_")[2]
+    what = wanted[0].replace("_", " ") if len(wanted) == 1 else METRICS[wanted[0]].column
     title = f"{what} by {short_names([key])[key]}{more}"
     return _Plot(shown, ticks, title).text()
 
@@ -99,15 +99,15 @@ def _is_shape(points: Sequence[Point], key: str) -> bool:
     return any(isinstance(point.values[key], list) for point in points)
 
 
-def _metrics(points: Sequence[Point], metric: str | None) -> list[str]:
+def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
     """The metrics asked for, as far as they are there: one, or `loss` or `accuracy` of every split."""
     allowed = ["loss", "accuracy", *METRICS]
     if metric is not None and metric not in allowed:
         raise DescentError(
             f"--metric {show(metric)}: must be one of {', '.join(allowed)}{did_you_mean(metric, allowed)}"
         )
-    wanted = [metric] if metric in METRICS else [f"{split}_{metric or 'loss'}" for split in _SPLITS]
-    return [name for name in wanted if any(name in point.metrics for point in points)]
+    wanted = [each.name for each in reversed(METRICS.values()) if (metric or "loss") in (each.name, each.column)]
+    return [name for name in wanted if any(name in point.metrics for point in points)]  # that says most first
 
 
 def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[tuple[float, str]]]:
@@ -124,7 +124,7 @@ def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[t
 
 
 def _curves(
-    points: Sequence[Point], places: dict[int, float], metrics: Sequence[str], others: list[str]
+    points: Sequence[Point], places: dict[int, float], metrics: Sequence[MetricName], others: list[str]
 ) -> list[Curve]:
     found: dict[str, list[Place]] = {}
     for metric in metrics:

@@ -18,24 +18,24 @@ from descent.common.files import write_atomically
 from descent.common.numbers import number, word
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
+from descent.run.metrics import METRICS, MetricName
 from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml
 from engine.study import folder as folders
 from engine.study.folder import Study
-from engine.study.results import METRICS, Outcome, Point, Spread, outcomes, points
+from engine.study.results import Outcome, Point, Spread, outcomes, points
 from engine.study.vary import label
 
-TITLES = {
-    "train_loss": "TRAIN LOSS",
-    "train_accuracy": "TRAIN ACC",
-    "val_loss": "VAL LOSS",
-    "val_accuracy": "VAL ACC",
-    "test_loss": "TEST LOSS",
-    "test_accuracy": "TEST ACC",
-}
 # What a narrow terminal shows of them, most wanted first.
-_WANTED = ("test_accuracy", "train_loss", "test_loss", "val_loss", "val_accuracy", "train_accuracy")
+_WANTED: tuple[MetricName, ...] = (
+    "test_accuracy",
+    "train_loss",
+    "test_loss",
+    "val_loss",
+    "val_accuracy",
+    "train_accuracy",
+)
 _COLUMN_GAP = 2
 _LONGEST_REASON = 200
 _FAILURES = 5  # of which the reason is shown
@@ -88,23 +88,27 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
     states = [_state(point.states, study.repeats) for point in here]
     cells = {name: [_cell(name, point.metrics.get(name)) for point in here] for name in METRICS}
     there = [name for name in METRICS if any(cells[name])]
-    fitting = _fitting([head, *rows], {name: [TITLES[name], *cells[name]] for name in there}, ["STATE", *states])
+    fitting = _fitting(
+        [head, *rows], {name: [METRICS[name].head.upper(), *cells[name]] for name in there}, ["STATE", *states]
+    )
+    numbers = [METRICS[name].head.upper() for name in fitting]
+    head += numbers
     for name in fitting:
-        head.append(TITLES[name])
         rows = [[*row, cell] for row, cell in zip(rows, cells[name], strict=True)]
     rows = [[*row, state] for row, state in zip(rows, states, strict=True)]
-    right = [title for title in head if title in ("PARAMETERS", *TITLES.values())]
-    tables.print_table([*head, "STATE"], rows, right=right, whole=head)
-    left_out = [TITLES[name].lower() for name in there if name not in fitting]
+    tables.print_table([*head, "STATE"], rows, right=["PARAMETERS", *numbers], whole=head)
+    left_out = [METRICS[name].head for name in there if name not in fitting]
     if left_out:
         stdio.say(f"(a wider terminal, --csv and --json show {', '.join(left_out)} too)")
 
 
-def _fitting(first: Sequence[Sequence[str]], columns: dict[str, list[str]], last: Sequence[str]) -> list[str]:
+def _fitting(
+    first: Sequence[Sequence[str]], columns: dict[MetricName, list[str]], last: Sequence[str]
+) -> list[MetricName]:
     """The columns of numbers that the terminal has room for, in their own order."""
     room = stdio.width() - max(map(len, last))
     room -= sum(max(map(len, cells)) + _COLUMN_GAP for cells in zip(*first, strict=True))
-    chosen: list[str] = []
+    chosen: list[MetricName] = []
     for name in (name for name in _WANTED if name in columns):
         room -= max(map(len, columns[name])) + _COLUMN_GAP
         if room < 0:
@@ -113,12 +117,12 @@ def _fitting(first: Sequence[Sequence[str]], columns: dict[str, list[str]], last
     return [name for name in columns if name in chosen]
 
 
-def _cell(name: str, spread: Spread | None) -> str:
+def _cell(name: MetricName, spread: Spread | None) -> str:
     """0.123 ± 0.004, or of an accuracy 97.1 ± 0.4 %."""
     if spread is None:
         return ""
     plus_minus = "±" if stdio.has_unicode(sys.stdout.encoding) else "+-"
-    if name.endswith("accuracy"):
+    if METRICS[name].is_share:
         return f"{spread.mean:.1%}" if spread.std is None else f"{spread.mean:.1%} {plus_minus} {spread.std:.1%}"
     return number(spread.mean) if spread.std is None else f"{number(spread.mean)} {plus_minus} {spread.std:.2g}"
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import N_, _, language
+from descent.common.settings import pair_of
 from descent.common.text import clean, likely, show
 from engine.labs import progress as kept
 from engine.labs.format import Prediction, Solution
@@ -134,16 +135,11 @@ def pairs(lab: Lab, texts: Sequence[str]) -> dict[str, str]:
     """Words such as bias=1.0 as answers by their keys. DescentError where one is none."""
     found: dict[str, str] = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise DescentError(
-                _(
-                    "{given}: must have the form KEY=VALUE, as in {line}",
-                    given=show(text),
-                    line="descent lab predict " + lab.id + " KEY=…",
-                )
-            )
-        found[key.strip()] = value.strip()
+        pair = pair_of(text)
+        if pair is None:
+            line = f"descent lab predict {lab.id} KEY=…"
+            raise DescentError(_("{given}: must have the form KEY=VALUE, as in {line}", given=show(text), line=line))
+        found[pair[0]] = pair[1]
     return found
 
 

@@ -5,6 +5,7 @@ functions are made when a check first needs them.
 """
 
 import json
+import math
 import os
 import resource
 import selectors
@@ -25,8 +26,8 @@ from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
-from descent.run.results import METRICS, summary
+from descent.run.metrics import Layout, MetricName, Metrics
+from descent.run.results import MemberResult, RunResult, result_of
 from engine.labs import messages
 from engine.labs.library import Lab
 from engine.labs.messages import CheckError
@@ -78,26 +79,22 @@ class Graded:
         return Layout.load(self.path)
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        return summary(RunFolder(self.path))
+    def result(self) -> RunResult:
+        return result_of(RunFolder(self.path))
 
     @property
-    def members(self) -> list[dict[str, Any]]:
-        """One dict each, with `metrics` and `state`."""
-        alone = {"metrics": self.summary["metrics"], "state": self.summary["state"]}
-        members: list[dict[str, Any]] = self.summary.get("members", [alone])
-        return members
+    def members(self) -> Sequence[MemberResult]:
+        return self.result.members
 
-    def metric(self, name: str) -> "NDArray[np.float64]":
-        """(M,) of one of METRICS; nan where a member has no finite one, or has diverged: what it had reached before
+    def metric(self, name: MetricName) -> "NDArray[np.float64]":
+        """(M,) of a metric; nan where a member has no finite one, or has diverged: what it had reached before
         does not count. CheckError where none was measured."""
         import numpy as np
 
-        assert name in METRICS
-        diverged = any(member["state"] in ("diverged", "failed") for member in self.members)
-        if not diverged and not any(name in member["metrics"] for member in self.members):
+        diverged = any(member.state in ("diverged", "failed") for member in self.members)
+        if not diverged and not any(name in member.metrics for member in self.members):
             raise CheckError(_("the graded run has no {name}", name=name))
-        values = [None if m["state"] == "diverged" else m["metrics"].get(name) for m in self.members]
+        values = [None if m.state == "diverged" else m.metrics.get(name) for m in self.members]
         return np.array([np.nan if value is None else value for value in values], np.float64)
 
     def column(self, name: str) -> "NDArray[np.float64]":
@@ -320,9 +317,8 @@ class CheckContext:
             if not found.is_usable:
                 raise complaint(found, job.limit)
             for member in found.members:
-                loss = member["metrics"].get("train_loss")
-                diverged = loss is None or member["state"] in ("diverged", "failed")
-                losses.append(float("inf") if diverged else float(loss))
+                loss = member.metrics.get("train_loss")
+                losses.append(math.inf if loss is None or member.state in ("diverged", "failed") else loss)
         return losses
 
     # --- data ---

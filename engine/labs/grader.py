@@ -10,6 +10,7 @@ from typing import Any
 
 from descent import child
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.i18n import _
 
 # Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
 Tell = Callable[[str, str], None]

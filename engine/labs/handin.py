@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common import paths, stdio
+from descent.common.arrays import mean_over_members
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
 from descent.common.text import clean
@@ -44,9 +45,7 @@ def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats
     assert metrics.layout is not None
     rows: NDArray[Any] = metrics.rows()[:, :, metrics.layout.columns.index(name)]
     steps, means = binned(np.arange(1.0, len(rows) + 1), np.asarray(rows, np.float64), points)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return steps, np.nanmean(means, axis=1)
+    return steps, mean_over_members(means)
 
 
 FORMAT = 1

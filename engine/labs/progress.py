@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from descent.common.errors import DescentError
-from descent.common.files import write_json
+from descent.common.files import json_safe, write_json
 from descent.common.paths import made_state_dir, state_dir
 from descent.common.text import clean
 
@@ -109,7 +108,7 @@ def hinted(lab_id: str, level: int) -> Progress:
 
 def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[Mapping[str, Any]]) -> Progress:
     """The lab was graded. checks: id, value and passed of each; `met` and `of` leave the bonus out."""
-    outcomes = tuple(Outcome(id=one["id"], value=_plain(one.get("value")), passed=one["passed"]) for one in checks)
+    outcomes = tuple(Outcome(id=one["id"], value=json_safe(one.get("value")), passed=one["passed"]) for one in checks)
     attempt = Attempt(time=_now(), passed=passed, met=met, of=of, checks=outcomes)
     share = met / of if of else 1.0
 
@@ -229,16 +228,3 @@ def _remove_leftovers() -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _plain(value: Any) -> Any:
-    """A check's value as JSON holds it."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case list() | tuple():
-            return [_plain(one) for one in value]
-        case None | bool() | int() | float() | str():
-            return value
-        case _:
-            return str(value)

@@ -1,6 +1,5 @@
 """What became of a lab's checks, as it is printed, kept and compared."""
 
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import ExitCode
+from descent.common.files import json_safe
 from descent.common.i18n import _
 from descent.common.numbers import number
 from descent.common.paths import version
@@ -88,9 +88,9 @@ class Verdict:
             "of": self.of,
             "score": self.met / self.of if self.of else 1.0,
             "seconds": round(self.seconds, 2),
-            "checks": [_check(check) for check in self.checks],
-            "predictions": [{key: _plain(value) for key, value in one.items()} for one in self.predictions],
-            "changed": {key: [_plain(ours), _plain(theirs)] for key, (ours, theirs) in self.changed.items()},
+            "checks": [json_safe(vars(check)) for check in self.checks],
+            "predictions": json_safe(self.predictions),
+            "changed": json_safe(self.changed),
             "problem": self.problem,
             "printed": self.printed,
             "versions": versions(),
@@ -106,25 +106,6 @@ def instead(check: Mapping[str, Any]) -> str:
 
 def _short(value: float | None) -> str:
     return "nan" if value is None else f"{value:.4g}"
-
-
-def _check(check: Result) -> dict[str, Any]:
-    return {key: _plain(value) for key, value in vars(check).items()}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON holds it."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case list() | tuple():
-            return [_plain(one) for one in value]
-        case None | bool() | int() | str():
-            return value
-        case dict():
-            return {str(key): _plain(one) for key, one in value.items()}
-        case _:
-            return str(value)
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
 from descent.run.remove import advice
-from descent.run.results import summary
+from descent.run.results import RunResult, result_of
 from engine.launch import loading
 from engine.launch.display import Display
 from engine.launch.options import Options
@@ -82,7 +82,7 @@ def train(
 
 def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
     """Remove a run that failed before its first own step was kept, so that its id is free for the next try."""
-    if not failed_at_start("failed", summary(folder, "failed")["step"], folder.origin()):
+    if not failed_at_start("failed", result_of(folder, "failed").step, folder.origin()):
         return False
     if code:  # what the user's code printed is wanted, and its log goes with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -96,29 +96,27 @@ def print_result(
     folder: RunFolder, ending: "Ending | None", *, as_json: bool, quiet: bool, extra: Extra | None = None
 ) -> None:
     """The receipt, or the one JSON object."""
-    result = summary(folder, ending.state if ending is not None else None)
-    if ending is not None and ending.error is not None:
-        result["error"] = ending.error
+    result = result_of(folder, ending.state if ending is not None else None)
     more, line = extra() if extra is not None else ({}, "")
-    result |= more
     if as_json:
-        stdio.say(json.dumps(result))
+        error = {} if ending is None or ending.error is None else {"error": ending.error}
+        stdio.say(json.dumps(result.to_json() | error | more))
     elif not quiet:
         for said in [*_receipt(folder, result, ending), *([line] if line else [])]:
             stdio.say(said)
 
 
-def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None") -> list[str]:
-    lines = [f"{result['state']} at step {result['step']:,} after {time_taken(result['seconds'])} of training"]
-    if "members" in result:
+def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
+    lines = [f"{result.state} at step {result.step:,} after {time_taken(result.seconds)} of training"]
+    if result.has_members:
         from engine.launch import members_view
 
         lines += ["", *members_view.table(result, most=_MEMBERS), ""]
-    elif result["metrics"]:
-        lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
+    elif result.metrics:
+        lines.append("  ".join(f"{key} {number(value)}" for key, value in result.metrics.items()))
     if ending is not None and ending.receipt is not None:
         lines.append(f"checkpoint {clean(str(ending.receipt))}")
-    if result["state"] in ("stopped", "failed"):
+    if result.state in ("stopped", "failed"):
         lines.append(advice(folder))
     return lines
 

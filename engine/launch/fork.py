@@ -21,7 +21,7 @@ from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run.events import SCRIPT
 from descent.run.folder import RunFolder
-from descent.run.live_settings import SWITCHES, edits_of, is_of_presets
+from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import roster
@@ -256,7 +256,7 @@ def events_of_member(
                 if event["member"] == member:
                     kept.append({**event, "member": 0})
             case {"event": "command", "arguments": {"edits": [*edits]}}:
-                if _is_for(edits, member):
+                if member_named(edits) in (None, str(member)):
                     kept.append(event)
             case {"event": "epoch"}:
                 kept.append({**event, "train_loss": _mean(losses[since : event["step"]])})
@@ -264,11 +264,6 @@ def events_of_member(
             case _:
                 kept.append(event)
     return kept
-
-
-def _is_for(edits: Sequence[str], member: int) -> bool:
-    named = [text.partition("=")[2].strip() for text in edits if key_of(text) == "member"]
-    return not named or named[-1] == str(member)
 
 
 def _mean(losses: "NDArray[np.float32]") -> float | None:

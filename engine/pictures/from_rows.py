@@ -3,18 +3,19 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.numbers import word
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
-from descent.run.metrics import Metrics
-from descent.run.results import METRICS, summary
+from descent.run.metrics import OF_RESULTS, MetricName, Metrics
+from descent.run.results import MemberResult, result_of
+from engine.pictures.kinds import SCORES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -49,7 +50,7 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
             measured = np.flatnonzero(np.any(np.isfinite(rows).all(axis=2), axis=1))
             if len(measured):
                 row = int(measured[-1 if found else 0])
-                found.append((start + row, _mean(rows[row])))
+                found.append((start + row, mean_over_members(rows[row].T.astype(np.float64))))
                 break
     if not found:
         raise DescentError("no gradient was measured yet")
@@ -64,55 +65,45 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     }
 
 
-def _mean(rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
-    """(M, L) -> (L,), of the members that have numbers."""
-    known = rows[(rows == rows).all(axis=1)]  # noqa: PLR0124 - NaN alone differs from itself
-    mean: NDArray[np.float64] = known.astype(float).mean(axis=0)
-    return mean
-
-
 def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     """values: (M,) the score of each member, NaN where it has none; metric: which score. group: (M,) the candidate
     that a member belongs to, groups: their words. mean, sd, se: (groups,) of the finite ones; NaN where there are too
     few. members, seeds, folds: (M,), −1 without folds. best: which groups have won."""
     import numpy as np
 
-    result = summary(folder)
-    entries = result.get("members", [])
+    result = result_of(folder)
+    entries = result.members
     metric = _metric(entries, str(options["metric"]))
-    values = [_number(entry["metrics"].get(metric)) for entry in entries]
-    keys = short_names(list(entries[0]["values"]))
-    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e["values"].items()) for e in entries]
+    values = [_number(entry.metrics.get(metric)) for entry in entries]
+    keys = short_names(list(entries[0].values))
+    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e.values.items()) for e in entries]
     groups = list(dict.fromkeys(labels))
     of_groups = [
         [v for v, label in zip(values, labels, strict=True) if label == group and math.isfinite(v)]
         for group in groups
     ]
     deviations = [statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in of_groups]
-    winners = result.get("winner", {}).get("members", [])
+    winners = result.winner.members if result.winner is not None else []
     return {
         "metric": np.array(metric),
         "values": np.array(values, float),
-        "members": np.array([int(entry["member"]) for entry in entries]),
-        "seeds": np.array([int(entry["seed"]) for entry in entries]),
-        "folds": np.array([int(entry.get("fold", -1)) for entry in entries]),
+        "members": np.array([entry.member for entry in entries]),
+        "seeds": np.array([entry.seed for entry in entries]),
+        "folds": np.array([-1 if entry.fold is None else entry.fold for entry in entries]),
         "group": np.array([groups.index(label) for label in labels]),
         "groups": np.array(groups),
-        "mean": np.array([statistics.fmean(of_one) if of_one else math.nan for of_one in of_groups]),
+        "mean": np.array([_number(mean_of_finite(of_one)) for of_one in of_groups]),
         "sd": np.array(deviations),
         "se": np.array([sd / math.sqrt(max(1, len(v))) for sd, v in zip(deviations, of_groups, strict=True)]),
         "best": np.array(sorted({groups.index(labels[member]) for member in winners}), int),
     }
 
 
-def _metric(entries: list[dict[str, Any]], wanted: str) -> str:
+def _metric(entries: Sequence[MemberResult], wanted: str) -> MetricName:
     """The one that is asked for, or the first of the usual ones that is known."""
-    known = [name for name in METRICS if any(name in entry["metrics"] for entry in entries)]
-    order = (
-        ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss") if wanted == "auto" else (wanted,)
-    )
-    for name in order:
-        if name in known:
+    known = [name for name in OF_RESULTS if any(name in entry.metrics for entry in entries)]
+    for name in SCORES:
+        if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":
         raise DescentError(f"it has no {wanted}; it has {', '.join(known) or 'nothing yet'}")

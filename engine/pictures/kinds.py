@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from descent.common.errors import DescentError
 from descent.common.text import did_you_mean, show
+from descent.run.metrics import MetricName
 from engine.pictures import needs
 from engine.pictures.run_traits import Traits
+
+# Of a spread of members, the one first that is shown where none is asked for.
+SCORES: tuple[MetricName, ...] = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ _ALL = (
          "the score of each member or fold, their mean, its standard deviation and standard error",
          "several members, and an evaluation",
          (Option("metric", "auto", "Which score; auto: validation before test, accuracy before loss.",
-                 words=("auto", "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")),),
+                 words=("auto", *SCORES)),),
          needs.several),
     Kind("confusion", "Confusion matrix",
          "which class is taken for which",

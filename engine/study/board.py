@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from descent.common.numbers import duration, number
 from descent.common.stdio import plain
 from descent.common.text import shorten
+from descent.run.metrics import METRICS, loss_and_accuracy
 from engine.launch.display import Display
 from engine.study.results import Outcome
 from engine.study.vary import label
@@ -81,8 +82,8 @@ def _ended(states: Counter[str]) -> int:
 
 def _reached(outcome: Outcome) -> str:
     """The results on the split that says most, in a few words."""
-    for split in ("test", "val", "train"):
-        loss, accuracy = outcome.metrics.get(f"{split}_loss"), outcome.metrics.get(f"{split}_accuracy")
-        if loss is not None:
-            return f"{split} loss {number(loss)}" + (f", {accuracy:.1%}" if accuracy is not None else "")
+    for metric in reversed(METRICS.values()):
+        loss, accuracy = loss_and_accuracy(outcome.metrics, metric.split)
+        if metric.column == "loss" and loss is not None:
+            return f"{metric.head} {number(loss)}" + (f", {accuracy:.1%}" if accuracy is not None else "")
     return ""

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.errors import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
-from descent.run.metrics import Metrics
-from descent.run.results import means_of_last_epoch, summary
+from descent.run.metrics import METRICS, MetricName, Metrics, Numbers
+from descent.run.results import RunResult, means_of_last_epoch, result_of
 from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
-
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Outcome:
     epoch: int = 0
     seconds: float = 0.0
     parameters: int | None = None
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    metrics: Numbers = field(default_factory=dict)
     diverged: bool = False  # to try again would end the same
 
     @property
@@ -56,7 +55,7 @@ class Point:
     values: dict[str, Any]
     states: Counter[str]
     parameters: int | None
-    metrics: dict[str, Spread]
+    metrics: dict[MetricName, Spread]
 
 
 def outcomes(study: Study) -> list[Outcome]:
@@ -83,41 +82,37 @@ def _without_run(study: Study, job: Job) -> Outcome:
 
 
 def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
-    found, facts = summary(run), run.facts()
-    state = found["state"]
-    reason = None
+    found, facts = result_of(run), run.facts()
+    state: str = found.state
+    reason: str | None = None
     if state == "failed":
         states = [event for event in run.events() if event.get("event") == "state"]
         reason = states[-1].get("reason") if states else None
     elif state not in (*ALIVE, "finished"):
         error = complaint(study, job)
         state, reason = ("failed", error) if error else (state, None)
-    metrics = {key: value for key, value in found["metrics"].items() if key in METRICS}
-    if "train_accuracy" not in metrics:
-        metrics |= _train_accuracy(run, found, facts)
     return Outcome(
         job,
         state,
         reason,
-        step=found["step"],
-        epoch=found["epoch"],
-        seconds=found["seconds"],
+        step=found.step,
+        epoch=found.epoch,
+        seconds=found.seconds,
         parameters=facts.get("parameters"),
-        metrics=metrics,
+        metrics=found.metrics | _train_accuracy(run, found, facts),
         diverged=state == "failed" and run.last("anomaly") is not None,
     )
 
 
-def _train_accuracy(run: RunFolder, found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, float | None]:
-    """The mean of the last epoch's rows, as `train_loss` is. found: the run's summary."""
-    stored, members = Metrics(run.path), found.get("members", [found])
-    if stored.layout is None or "accuracy" not in stored.layout.columns or not found["step"]:
+def _train_accuracy(run: RunFolder, found: RunResult, facts: Mapping[str, Any]) -> Numbers:
+    """The mean of the last epoch's rows, as `train_loss` is."""
+    stored = Metrics(run.path)
+    if stored.layout is None or "accuracy" not in stored.layout.columns or not found.step:
         return {}
-    ends = [entry["step"] for entry in members]
+    ends = [entry.step for entry in found.members]
     means = means_of_last_epoch(stored, "accuracy", ends, run.events(), facts)
-    kept = [mean for mean, entry in zip(means, members, strict=True) if entry["state"] != "diverged"]
-    measured = [mean for mean in kept if mean is not None]
-    return {"train_accuracy": statistics.fmean(measured) if measured else None}
+    kept = [mean for mean, entry in zip(means, found.members, strict=True) if entry.state != "diverged"]
+    return {"train_accuracy": mean_of_finite(kept)}
 
 
 def complaint(study: Study, job: Job) -> str | None:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.common.arrays import Rows, mean_of_known
+from descent.common.arrays import Rows, mean_over_members
 from descent.run.metrics import Layout
 
 LASTS = 50  # steps: a jump that is soon mended is a spike
@@ -130,7 +130,7 @@ class LossWatch:
 
     def rows(self, rows: Rows) -> None:
         """rows: (n, M, columns) float32, the next ones. Members are averaged; of several none collapses alone."""
-        new = mean_of_known(rows[:, :, self._loss]).astype(np.float64)
+        new = mean_over_members(rows[:, :, self._loss]).astype(np.float64)
         if self._start is None and self._next == 0 and len(new):
             self._start = float(new[0])
             self.collapse = Collapse(self._start, math.inf, self._write)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from descent.common.arrays import Rows, mean_of_known
+from descent.common.arrays import Rows, mean_over_members
 from descent.run.metrics import Layout
 from engine.training.train_state import TrainState
 
@@ -63,8 +63,8 @@ class Monitor:
         self._sums += np.sum(losses, axis=0, where=counted, dtype=np.float64)
         self._counts += counted.sum(axis=0)
         self.last = {
-            "loss": float(mean_of_known(losses[-1:])[0]),
-            "accuracy": None if self._accuracy is None else float(mean_of_known(rows[-1:, :, self._accuracy])[0]),
+            "loss": float(mean_over_members(losses[-1:])[0]),
+            "accuracy": None if self._accuracy is None else float(mean_over_members(rows[-1:, :, self._accuracy])[0]),
             "grad_norm": self._latest_norm(rows),
         }
         if self._seen is None:
@@ -101,7 +101,7 @@ class Monitor:
         return f"gradient of layer {flagged[-1].removeprefix('layer.').removesuffix('.non_finite')}"
 
     def _latest_norm(self, rows: Rows) -> float | None:
-        norms = mean_of_known(rows[:, :, self._norm])
+        norms = mean_over_members(rows[:, :, self._norm])
         measured = norms[~np.isnan(norms)]
         return float(measured[-1]) if len(measured) else self.last["grad_norm"]
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from descent.common.arrays import Rows, mean_of_known
+from descent.common.arrays import Rows, mean_over_members
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import LAYER_STATISTICS, PARAMETER, Layout, Metrics, MetricsWriter
@@ -104,7 +104,7 @@ def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
         return []
     stored, column = Metrics(folder.path), layout.columns.index("loss")
     rows = [stored.rows(0, 1), stored.rows(max(1, step - _LOOK_BACK), step)]
-    return [float(loss) for piece in rows for loss in mean_of_known(piece[:, :, column])]
+    return [float(loss) for piece in rows for loss in mean_over_members(piece[:, :, column])]
 
 
 CAPACITY = 2048  # rows of the ring: 0.1 s of the fastest loops

@@ -5,7 +5,6 @@ that names the file and the line; what the code prints goes to stderr, since std
 """
 
 import contextlib
-import difflib
 import hashlib
 import importlib.machinery
 import inspect
@@ -20,6 +19,7 @@ import torch
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
+from descent.common.text import likely
 
 CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has seen to consent
 
@@ -146,7 +146,7 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def _suggestion(given: str, there: list[str]) -> str:
-    close = difflib.get_close_matches(given, there, n=1)
-    if close:
-        return f': did you mean "{close[0]}"?'
+    meant = likely(given, there)
+    if meant:
+        return f': did you mean "{meant}"?'
     return f"; it has {', '.join(sorted(there))}" if there and not given.endswith(".py") else ""

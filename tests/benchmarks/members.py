@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from descent.run.folder import RunFolder
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine.launch import start
 from engine.launch.options import Options
 from tests.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
@@ -59,4 +59,4 @@ def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
     with watched(pid):
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code == 0, f"{preset}: exit code {code}"
-    return float(summary(RunFolder(runs / f"run-{number}"))["seconds"])
+    return float(result_of(RunFolder(runs / f"run-{number}")).seconds)

@@ -15,7 +15,7 @@ from torch import nn
 
 from descent.common.errors import DataMissingError
 from descent.run.folder import RunFolder
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine.launch import start
 from engine.launch.options import Options
 from engine.training import checkpoint
@@ -107,7 +107,7 @@ def _descent(work: Work, runs: Path, overrides: list[str] | None = None) -> tupl
     folder = RunFolder(runs / run_id)
     state, _ = checkpoint.latest(folder)
     assert state is not None
-    return float(summary(folder)["seconds"]), state["model"]
+    return float(result_of(folder).seconds), state["model"]
 
 
 def _distance(one: Weights, other: Weights) -> float:

@@ -10,7 +10,7 @@ import pytest
 from descent.run.events import Events, epochs_before, epochs_since
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, MetricsWriter
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine.study import results
 from engine.study.folder import Job, Study
 
@@ -68,15 +68,15 @@ def test_the_last_epoch_is_as_long_as_it_was(
     folder: RunFolder, steps: int, told: Sequence[dict[str, object]], epoch: int, last: Sequence[int]
 ) -> None:
     _trained(folder, steps, *told)
-    found = summary(folder)
-    assert found["epoch"] == epoch
-    assert found["metrics"]["train_loss"] == pytest.approx(np.mean(last))
+    found = result_of(folder)
+    assert found.epoch == epoch
+    assert found.metrics["train_loss"] == pytest.approx(np.mean(last))
     assert _train_accuracy(folder) == pytest.approx(np.mean(last) / 100)
 
 
 def test_a_member_that_ended_before_the_change_had_epochs_of_the_old_length(folder: RunFolder) -> None:
     _trained(folder, 12, {"event": "member", "member": 1, "state": "stopped early", "step": 6}, SMALLER, members=2)
-    assert [entry["metrics"]["train_loss"] for entry in summary(folder)["members"]] == [11.5, np.mean((3, 4, 5, 6))]
+    assert [entry.metrics["train_loss"] for entry in result_of(folder).members] == [11.5, np.mean((3, 4, 5, 6))]
     assert _train_accuracy(folder) == pytest.approx((0.115 + 0.045) / 2)
 
 

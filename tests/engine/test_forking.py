@@ -17,7 +17,7 @@ from descent.control import send
 from descent.run.events import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine import cli
 from engine.launch import start as launch_start
 from engine.launch.fork import branch, branch_to_replay, first_difference
@@ -88,7 +88,7 @@ def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFol
     assert first_difference(parent, same) is None
     mine, theirs = (checkpoint.read(folder.checkpoint(60)) for folder in (same, parent))
     assert all(mine["model"][name].equal(theirs["model"][name]) for name in mine["model"])
-    assert summary(same)["metrics"] == summary(parent)["metrics"]
+    assert result_of(same).metrics == result_of(parent).metrics
 
 
 def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> None:
@@ -116,7 +116,7 @@ def test_early_stopping_goes_back_to_a_best_model_from_before_the_fork(tmp_path:
     at = next(step for step in whole.checkpoints() if step > best)
     same = fork(whole, at, "same")
     assert first_difference(whole, same) is None
-    assert summary(same)["metrics"] == summary(whole)["metrics"]
+    assert result_of(same).metrics == result_of(whole).metrics
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_where_the_best_model_is_lost_the_run_says_so_and_ends_without_it(
     else:
         parent.checkpoint(14).write_bytes(b"PK")
     worse = fork(parent, 20, "worse", *WORSE)
-    assert summary(worse)["state"] == "finished"
+    assert result_of(worse).state == "finished"
     assert model_tested(worse) > 20
     said = [event["message"] for event in worse.events() if event["event"] == "warning"]
     assert len(said) == 1
@@ -178,7 +178,7 @@ def test_a_fork_can_be_longer_with_the_schedule_of_its_new_length(parent: RunFol
 
 def test_a_fork_with_another_optimizer_says_that_it_begins_anew(parent: RunFolder) -> None:
     adam = fork(parent, 40, "adam", "optimizer.name=adam", "optimizer.lr=0.001")
-    assert summary(adam)["state"] == "finished"
+    assert result_of(adam).state == "finished"
     warnings = [event["message"] for event in adam.events() if event["event"] == "warning"]
     assert any("the optimizer begins anew" in message for message in warnings)
 
@@ -307,7 +307,7 @@ def steered_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_replay_follows_the_surviving_commands_to_the_same_bits(steered_run: RunFolder) -> None:
     assert replay(steered_run, "again") == 0
     again = RunFolder(steered_run.path.parent / "again")
-    assert summary(again)["step"] == summary(steered_run)["step"] == 60
+    assert result_of(again).step == result_of(steered_run).step == 60
     states = [checkpoint.read(folder.checkpoint(60)) for folder in (again, steered_run)]
     assert all(states[0]["model"][name].equal(states[1]["model"][name]) for name in states[0]["model"])
     assert states[0]["edits"] == states[1]["edits"]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
-from descent.run.results import mean_curves, summary
+from descent.run.results import mean_curves, result_of
 from engine import cli
 from engine.launch import members_view
 from tests.processes import Child
@@ -87,49 +88,50 @@ def test_one_model_has_no_members(tmp_path: Path) -> None:
     """Scripts that read plain runs would find other keys than before."""
     run = run_of(tmp_path / "one", [[1.0], [NAN], [2.0], [4.0]])
     tell(run, evaluated(0, 0.3))
-    found = summary(run)
-    assert found["metrics"] == {"train_loss": 3.0, "val_loss": 0.3, "val_accuracy": 0.5}
-    assert set(found) == set("run dir state step epoch seconds metrics device threads".split())  # noqa: SIM905
-    assert found["seconds"] == 4.0
+    found = result_of(run)
+    assert found.metrics == {"train_loss": 3.0, "val_loss": 0.3, "val_accuracy": 0.5}
+    assert set(found.to_json()) == set("run dir state step epoch seconds metrics device threads".split())  # noqa: SIM905
+    assert found.seconds == 4.0
     diverged = run_of(tmp_path / "other", [[1.0], [NAN]])
-    assert summary(diverged)["metrics"] == {"train_loss": None}  # the only loss there is, and it is NaN
+    assert result_of(diverged).metrics == {"train_loss": None}  # the only loss there is, and it is NaN
 
 
 def test_repeats_have_a_mean_and_its_spread(repeats: RunFolder) -> None:
     """'Mean of 10 repeats' would be one of them, or counted wrongly."""
-    found = summary(repeats)
-    assert found["metrics"] == pytest.approx({"train_loss": (2 + 3 + 6) / 3, "val_loss": 0.3, "val_accuracy": 0.3})
+    found = result_of(repeats)
+    assert found.metrics == pytest.approx({"train_loss": (2 + 3 + 6) / 3, "val_loss": 0.3, "val_accuracy": 0.3})
     std = np.std([0.1, 0.2, 0.6], ddof=1)
-    assert found["spread"]["val_loss"] == pytest.approx({"std": std, "stderr": std / math.sqrt(3), "n": 3})
-    assert found["ensemble"] == {"step": 4, "test_loss": 0.1, "test_accuracy": 0.95}
-    assert "candidates" not in found
-    assert "winner" not in found
+    spread = found.to_json()["spread"]["val_loss"]
+    assert spread == pytest.approx({"std": std, "stderr": std / math.sqrt(3), "n": 3})
+    assert found.to_json()["ensemble"] == {"step": 4, "test_loss": 0.1, "test_accuracy": 0.95}
+    assert "candidates" not in found.to_json()
+    assert "winner" not in found.to_json()
 
 
 def test_each_member_is_told_with_what_became_of_it(repeats: RunFolder, sweep: RunFolder) -> None:
     """One that stopped early would count with the rows of NaN after it, or hide that it stopped."""
-    members = summary(repeats)["members"]
-    assert [(m["member"], m["seed"], m["state"], m["step"]) for m in members] == [
+    members = result_of(repeats).members
+    assert [(m.member, m.seed, m.state, m.step) for m in members] == [
         (0, 0, "finished", 4),
         (1, 1, "finished", 4),
         (2, 2, "stopped early", 2),
     ]
-    assert members[2]["metrics"] == {"train_loss": 6.0, "val_loss": 0.6, "val_accuracy": 0.6}
-    assert [m["metrics"]["train_loss"] for m in summary(sweep)["members"]] == [2, 4, 1, 3, 7, 7]
+    assert members[2].metrics == {"train_loss": 6.0, "val_loss": 0.6, "val_accuracy": 0.6}
+    assert [m.metrics["train_loss"] for m in result_of(sweep).members] == [2, 4, 1, 3, 7, 7]
 
 
 def test_candidates_are_ranked_by_validation(sweep: RunFolder) -> None:
     """The wrong learning rate would be taken for the best; one that diverged would spoil the means."""
-    found = summary(sweep)
-    assert [(c["values"][LR], c["members"], c["diverged"]) for c in found["candidates"]] == [
+    found = result_of(sweep)
+    assert [(c.values[LR], c.members, c.diverged) for c in found.candidates] == [
         (0.1, [2, 3], []),
         (0.01, [0, 1], []),
         (9.0, [4, 5], [4, 5]),
     ]
-    assert found["candidates"][0]["metrics"]["val_loss"] == pytest.approx(0.3)
-    assert found["candidates"][0]["spread"]["val_loss"]["n"] == 2
-    assert found["candidates"][2]["metrics"] == {}
-    assert found["metrics"]["train_loss"] == 2.5  # of the four that did not diverge
+    assert found.candidates[0].metrics["val_loss"] == pytest.approx(0.3)
+    assert found.candidates[0].spread["val_loss"].n == 2
+    assert found.candidates[2].metrics == {}
+    assert found.metrics["train_loss"] == 2.5  # of the four that did not diverge
 
 
 def test_with_early_stopping_each_candidate_is_told_as_its_best_model(tmp_path: Path) -> None:
@@ -142,17 +144,19 @@ def test_with_early_stopping_each_candidate_is_told_as_its_best_model(tmp_path: 
     ]
     won = {"event": "winner", "members": [1], "values": {LR: 0.2}, "by": "val_loss", "score": 0.1, "step": 4}
     tell(run, *told, {"event": "best", "step": 4, "steps": [4, 2, 3]}, won, evaluated(1, 0.12, split="test"))
-    found = summary(run)
-    assert [candidate["metrics"]["val_loss"] for candidate in found["candidates"]] == [0.1, 0.15, 0.25]
-    assert found["winner"]["metrics"]["val_loss"] == 0.1
-    assert found["winner"]["metrics"]["test_loss"] == 0.12
+    found = result_of(run)
+    assert [candidate.metrics["val_loss"] for candidate in found.candidates] == [0.1, 0.15, 0.25]
+    assert found.winner is not None
+    assert found.winner.metrics["val_loss"] == 0.1
+    assert found.winner.metrics["test_loss"] == 0.12
 
 
 def test_the_winner_has_its_test(sweep: RunFolder) -> None:
-    winner = summary(sweep)["winner"]
-    assert (winner["values"], winner["members"], winner["score"]) == ({LR: 0.1}, [2, 3], 0.3)
-    assert winner["metrics"]["test_accuracy"] == pytest.approx(0.85)
-    assert winner["spread"]["test_loss"]["n"] == 2
+    winner = result_of(sweep).winner
+    assert winner is not None
+    assert (winner.values, winner.members, winner.score) == ({LR: 0.1}, [2, 3], 0.3)
+    assert winner.metrics["test_accuracy"] == pytest.approx(0.85)
+    assert winner.spread["test_loss"].n == 2
 
 
 def test_a_rewound_member_trains_again(sweep: RunFolder) -> None:
@@ -161,18 +165,18 @@ def test_a_rewound_member_trains_again(sweep: RunFolder) -> None:
     log.write("rewound", to=2)
     log.close()
     MetricsWriter(sweep.path, 2).close()
-    found = summary(sweep)
-    assert [m["state"] == "diverged" for m in found["members"]] == [False] * 4 + [True, False]
-    assert "winner" not in found
-    assert found["candidates"][0]["metrics"] == {"train_loss": 1.0}
+    found = result_of(sweep)
+    assert [m.state == "diverged" for m in found.members] == [False] * 4 + [True, False]
+    assert found.winner is None
+    assert found.candidates[0].metrics == {"train_loss": 1.0}
 
 
 def test_a_run_that_has_only_begun_has_no_numbers(tmp_path: Path) -> None:
     """`descent runs` would call it damaged."""
     run = run_of(tmp_path / "new", [[1.0, 1.0]])
     next((run.path / "metrics").iterdir()).write_bytes(b"")
-    found = summary(run)
-    assert (found["step"], found["metrics"], len(found["members"])) == (0, {}, 2)
+    found = result_of(run)
+    assert (found.step, found.metrics, len(found.members)) == (0, {}, 2)
     assert members_view.table(found, most=5)
 
 
@@ -182,6 +186,17 @@ def test_long_runs_are_read_in_parts(repeats: RunFolder, monkeypatch: pytest.Mon
     curves = mean_curves(Metrics(repeats.path), ["loss", "nothing"])
     np.testing.assert_allclose(curves["loss"], [23 / 3, 25 / 3, 1.5, 3.5], rtol=1e-6)
     assert set(curves) == {"loss"}
+
+
+def test_a_lost_member_leaves_the_mean_to_the_others() -> None:
+    """One model at infinity would be all that a curve of ten shows, or the mean would be gone with it."""
+    nan, inf = math.nan, math.inf
+    values = np.array([[1, 3, inf], [nan, nan, inf], [2, nan, 4]], np.float32)
+    np.testing.assert_array_equal(mean_over_members(values), np.array([2, nan, 3], np.float32))
+    alone = np.array([[inf], [nan], [2]], np.float32)
+    np.testing.assert_array_equal(mean_over_members(alone), alone[:, 0])
+    assert mean_of_finite([1.0, None, 3.0, inf]) == 2.0
+    assert mean_of_finite([None, nan]) is None
 
 
 # --- on the terminal ---
@@ -244,7 +259,7 @@ def test_tables_keep_within_the_terminal(
 def test_a_long_table_is_cut_and_says_who_diverged(sweep: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt of 1,000 lines, or one that hides that models were lost."""
     monkeypatch.setattr("descent.common.stdio.width", lambda: 200)
-    lines = members_view.members(summary(sweep), most=2)
+    lines = members_view.members(result_of(sweep), most=2)
     assert lines[-1] == "… 4 more, all in `descent show RUN --json`; diverged: 4, 5"
     assert len(lines) == 4
 

@@ -21,7 +21,7 @@ from descent import control
 from descent.control import RefusedError, send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
@@ -191,7 +191,7 @@ def test_stopping_saves_and_the_receipt_says_where(live: tuple[int, RunFolder]) 
     assert Path(answer["checkpoint"]).name == f"step-{answer['step']}.pt"
     assert Path(answer["checkpoint"]).exists()
     assert folder.state() == "stopped"
-    assert summary(folder)["epoch"] == answer["step"] // folder.facts()["steps_per_epoch"]
+    assert result_of(folder).epoch == answer["step"] // folder.facts()["steps_per_epoch"]
     assert not (folder.path / "control.sock").exists()
     with pytest.raises(control.NotRunningError, match="is stopped; go on with: descent resume live"):
         send(folder.path, "pause")

@@ -10,7 +10,7 @@ from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from tests.tui.screens import record
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
@@ -66,7 +66,7 @@ def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
     follower = Follower(folder)
     taken = SnapshotBuilder(follower).take()
     assert (taken.epoch, taken.epochs, taken.per_epoch) == (50, 70, 10)
-    assert Glances().of(folder.path).epoch == summary(folder)["epoch"] == 50
+    assert Glances().of(folder.path).epoch == result_of(folder).epoch == 50
     said = [line.text for line in Log().of(follower.events, follower.facts)]
     assert said[-3:] == ["val 0.500", "epoch 11  val 0.500", "epoch 50  val 0.500"]
 

@@ -4,12 +4,13 @@ import math
 import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.run.events import Epochs, resized
+from descent.common.arrays import mean_of_finite
+from descent.run.events import Epochs, Evaluation, Event, Fold, evaluation_of, resized
 from descent.run.follower import Follower, Member
 from tui.data.words import mark_of
 
@@ -60,19 +61,21 @@ class Evaluations:
         return Points(self._steps[: self._length], self._values[NAMES.index(name), : self._length])
 
 
-class Digest:
+class Digest(Fold):
     """One run's events as far as its curves need them.
 
     alone: the run has one member, whose evaluations are their own mean and are kept once.
-    epochs: from each change of the batch size on. total_steps: as planned last. known: events that are in it.
+    epochs: from each change of the batch size on. total_steps: as planned last.
     """
 
     def __init__(self, diverged: frozenset[int], *, alone: bool) -> None:
+        self._diverged, self._alone = diverged, alone
+        super().__init__()
+
+    def begin(self) -> None:
         self._marks: list[tuple[int, str, str]] = []
         self.epochs: list[Epochs] = []
         self.total_steps: int | None = None
-        self.known = 0
-        self._diverged, self._alone = diverged, alone
         self._evaluations: dict[tuple[str, Member], Evaluations] = {}
         self._together: dict[str, tuple[int, dict[int, dict[str, float]]]] = {}  # of the last step: who said what
 
@@ -86,11 +89,10 @@ class Digest:
         begin = bisect_left(self._marks, first, key=lambda mark: mark[0])
         return self._marks[begin : bisect_right(self._marks, last, key=lambda mark: mark[0])]
 
-    def add(self, event: dict[str, Any]) -> None:
-        """Take up the next event."""
+    def add(self, event: Event) -> None:
         kind = event.get("event")
         if kind == "evaluation":
-            self._evaluation(event)
+            self._evaluation(evaluation_of(event))
         elif kind in ("plan", "batch_size"):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
@@ -99,11 +101,10 @@ class Digest:
             mark = mark_of(event)
             if mark is not None:
                 self._marks.append(mark)
-        self.known += 1
 
-    def _evaluation(self, event: dict[str, Any]) -> None:
-        split, step, member = str(event.get("split")), int(event["step"]), int(event.get("member", 0))
-        values = {name: math.nan if event[name] is None else float(event[name]) for name in NAMES if name in event}
+    def _evaluation(self, evaluation: Evaluation) -> None:
+        step, split, member, told = evaluation
+        values = {name: math.nan if value is None else float(value) for name, value in told.items()}
         self._of(split, member).put(step, values)
         if self._alone or member in self._diverged:
             return
@@ -124,25 +125,23 @@ class Digest:
 
 
 def _mean(values: Iterable[float | None]) -> float:
-    """Of those that are finite."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
+    mean = mean_of_finite(values)
+    return math.nan if mean is None else mean
 
 
 _kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
 
 
 def digest_of(follower: Follower) -> Digest:
-    """The events digested so far; made anew once a rewind has voided some, or a member has diverged.
+    """The events digested so far; made anew once a member has diverged.
 
     For whoever may read the follower now.
     """
     alone = follower.layout is not None and len(follower.layout.members) == 1
-    of = follower.rewinds, follower.diverged, alone
+    of = follower.diverged, alone
     made, digest = _kept.get(follower, (None, None))
     if digest is None or made != of:
         digest = Digest(follower.diverged, alone=alone)
         _kept[follower] = of, digest
-    for event in follower.events[digest.known :]:
-        digest.add(event)
+    digest.take(follower.events, follower.events.voided)
     return digest

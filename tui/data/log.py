@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.text import clean
-from descent.run.events import Epochs, epochs_since, resized
-from tui.data.words import Event, said
+from descent.run.events import Epochs, Event, Fold, epochs_since, resized
+from tui.data.words import said
 
 CALM = 1.0  # seconds that new routine lines wait: many short epochs a second can't be read
 MOST_LINES = 1000  # of a log that is kept for scrolling
@@ -54,38 +55,34 @@ class _Folded:
         return LogLine(clock, None, f"… {self.count:,} more of these", "quiet")
 
 
-class Log:
-    """The lines of a run's valid events; a look costs what is new, unless a rewind has voided some."""
+class Log(Fold):
+    """The lines of a run's valid events."""
 
     def __init__(self) -> None:
-        self._known = self._rewinds = 0  # events, and rewinds, that are in it
+        self._facts: dict[str, Any] = {}
+        self._shown: tuple[LogLine, ...] = ()
+        self._shown_at = -CALM
+        super().__init__()
+        self._news = self._is_urgent = False
+
+    def begin(self) -> None:
         self._lines: list[LogLine | _Evaluation | _Folded] = []
         self._together: tuple[Event, ...] = ()  # of one evaluation, member by member: one line
-        self._shown: tuple[LogLine, ...] = ()
-        self._per_epoch = 0  # at the run's beginning
-        self._epochs: Epochs | None = None
+        self._epochs: Epochs | None = epochs_since(None, self._facts) if self._facts.get("steps_per_epoch") else None
         self._row = 0  # routine lines in a row, at the end
         self._folded = 0  # of these, how many one line stands for
         self._has_begun = False
-        self._shown_at = -CALM
-        self._news = self._is_urgent = False  # lines that are not shown yet; one of them can't wait
+        self._news = self._is_urgent = True  # lines that are not shown yet; one of them can't wait
 
-    def of(self, events: Sequence[Event], facts: dict[str, Any], rewinds: int = 0) -> tuple[LogLine, ...]:
+    def of(self, events: Sequence[Event], facts: dict[str, Any], voided: int = 0) -> tuple[LogLine, ...]:
         """All lines, the oldest first; the same object as before where nothing happened.
 
-        rewinds: how often events were voided.
+        voided: as Fold.take has it.
         """
-        per_epoch = int(facts.get("steps_per_epoch", 0))
-        if rewinds != self._rewinds or len(events) < self._known or per_epoch != self._per_epoch:
-            self._known, self._rewinds, self._per_epoch, self._lines = 0, rewinds, per_epoch, []
-            self._row, self._folded, self._has_begun = 0, 0, False
-            self._together = ()
-            self._epochs = epochs_since(None, facts) if per_epoch else None
-            self._news = self._is_urgent = True
-        new = events[self._known :]
-        for event in new:
-            self._add(event, facts)
-        self._known += len(new)
+        known, self._facts = self._facts.get("steps_per_epoch"), facts
+        if facts.get("steps_per_epoch") != known:
+            self.begin_anew()
+        self.take(events, voided)
         now = time.monotonic()
         if self._news and (self._is_urgent or now - self._shown_at >= CALM):
             self._shown, self._shown_at = self._in_words(facts), now
@@ -99,14 +96,14 @@ class Log:
                 self._lines[place] = line
         return tuple(shown)
 
-    def _add(self, event: Event, facts: dict[str, Any]) -> None:
+    def add(self, event: Event) -> None:
         if event.get("event") == "evaluation":
             self._evaluated(event)
             return
         self._together = ()
         if event.get("event") == "batch_size":
             self._epochs = resized(event)
-        told = said(event, facts)
+        told = said(event, self._facts)
         if told is None:
             return
         text, style = told
@@ -170,10 +167,10 @@ def _mean(of_members: Sequence[Event]) -> Event:
     """Their evaluations as one, with the standard deviation of the loss as its `spread`."""
     if len(of_members) == 1:
         return of_members[0]
-    losses, accuracies = ([e[name] for e in of_members if e.get(name) is not None] for name in ("loss", "accuracy"))
+    losses = [e["loss"] for e in of_members if e.get("loss") is not None]
     return {
         **of_members[-1],
-        "loss": statistics.fmean(losses) if losses else None,
-        "accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "loss": mean_of_finite(losses),
+        "accuracy": mean_of_finite(e.get("accuracy") for e in of_members),
         "spread": statistics.stdev(losses) if len(losses) > 1 else None,
     }

@@ -57,7 +57,7 @@ class SnapshotBuilder:
         follower, story = self.follower, self._story
         facts, events = follower.facts, follower.events
         self._want(trends)
-        self._digest(facts, events)
+        self._digest(facts)
         if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
             self.plan, self._unplanned = self._planned([self._unplanned]), None
         self._taken = True
@@ -96,7 +96,7 @@ class SnapshotBuilder:
             member=self.member,
             has_accuracy="accuracy" in columns,
             has_validation="validation" in facts.get("samples", {}),
-            log=self._log.of(events, facts, follower.rewinds),
+            log=self._log.of(events, facts, events.voided),
             device=device(facts) if facts else "",
             host=follower.host,
             machine=self._meters.read(facts, follower.host),
@@ -128,11 +128,12 @@ class SnapshotBuilder:
         """Whether there is more to be shown than the last snapshot's time allowed."""
         return self._unplanned is not None
 
-    def _digest(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+    def _digest(self, facts: dict[str, Any]) -> None:
         """Work that only an event can call for."""
         if not self.preset:
             self.preset = live_settings.settings(self.follower.folder)
-        new = self._story.take(events, self.follower.rewinds)
+        events = self.follower.events
+        new = {str(event.get("event")) for event in self._story.take(events, events.voided)}
         if new & {"checkpoint", "state", "rewound", "resumed"}:
             self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
         if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
@@ -224,8 +225,8 @@ class SnapshotBuilder:
 
         series, last = self.follower.series(column, self._who), self.follower.step
         ended = [self.follower.ended.get(member) for member in self._shown]
-        if ended and all(how is not None and how[0] == "stopped early" for how in ended):
-            last = max(how[1] for how in ended if how is not None)  # nothing is measured after it
+        if ended and all(how is not None and how.state == "stopped early" for how in ended):
+            last = max(how.step for how in ended if how is not None)  # nothing is measured after it
         values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
         if self._who == "mean":  # not each member is trained to the end
             values = values[np.isfinite(values)]

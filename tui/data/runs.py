@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from descent.common.arrays import mean_of_finite
 from descent.common.errors import why_damaged
-from descent.common.files import JsonLinesReader
 from descent.common.paths import runs_dir
 from descent.common.text import clean
 from descent.run import find
-from descent.run.events import epochs_since, valid_events
+from descent.run.events import Evaluation, Event, EventLog, Fold, epochs_since, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.metrics import Layout, generations, steps_in
 from descent.run.state import ALIVE, host_of, state_now
@@ -136,58 +136,53 @@ def glances_of(folders: Sequence[RunFolder]) -> list[RunStatus]:
     return [_read(folder, RunSummary(folder), None) for folder in found]
 
 
-Event = dict[str, Any]
-
-
-class RunSummary:
+class RunSummary(Fold):
     """As of the last `look`. last: the latest event of each kind. total: steps as planned last.
 
-    began: the event that says which machine trains it. state: the event that says its state; empty before the first.
+    began: the event that says which machine trains it.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._forget()
+        self._log = EventLog(folder, keep=0)
+        super().__init__()
 
-    def _forget(self) -> None:
-        self._log = JsonLinesReader(self._folder.events_file)
+    def begin(self) -> None:
         self.last: dict[str, Event] = {}
-        self.state: Event = {}
         self.began: Event = {}
         self.total: float | None = None
-        self._evaluations: dict[tuple[str, int], Event] = {}  # the latest of each split and member
+        self._evaluations: dict[tuple[str, int], Evaluation] = {}  # the latest of each split and member
 
     def look(self) -> None:
-        """Take up what is new; all of it, where a rewind has voided something."""
-        if self._log.is_cut():
-            self._forget()  # another run of the same name
-        new = self._log.read()
-        if any(event.get("event") in ("resumed", "rewound") for event in new):
-            known = self._log.position
-            self._forget()
-            self._log.position = known
-            new = [event for _, event in valid_events(self._folder, known)]
-        for event in new:
-            self._add(event)
+        """Take up what is new."""
+        if self._log.is_cut():  # another run of the same name
+            self._log = EventLog(self._folder, keep=0)
+            self.begin_anew()
+        self._log.look()
+        self.take(self._log, self._log.voided)
 
-    def _add(self, event: Event) -> None:
+    @property
+    def state(self) -> Event:
+        """The event that says its state; empty before the first."""
+        return self.last.get("state", {})
+
+    def add(self, event: Event) -> None:
         kind = str(event.get("event"))
         self.last[kind] = event
         self.total = event.get("total_steps", self.total)
         if kind == "evaluation":
-            self._evaluations[str(event["split"]), int(event.get("member", 0))] = event
-        elif kind == "state":
-            self.state = event
-            if event.get("state") == "starting":
-                self.began = event
+            evaluation = evaluation_of(event)
+            self._evaluations[evaluation.split, evaluation.member] = evaluation
+        elif kind == "state" and event.get("state") == "starting":
+            self.began = event
 
     def reached(self) -> dict[str, Reached]:
         """Of each split the latest evaluation: its mean over the members, or over a sweep's winner."""
         winner = self.last.get("winner")
-        of_splits: dict[str, list[Event]] = {}
-        for (split, member), event in self._evaluations.items():
+        of_splits: dict[str, list[Evaluation]] = {}
+        for (split, member), evaluation in self._evaluations.items():
             if winner is None or member in winner["members"]:
-                of_splits.setdefault(split, []).append(event)
+                of_splits.setdefault(split, []).append(evaluation)
         return {split: _mean_of_last(events) for split, events in of_splits.items()}
 
 
@@ -253,8 +248,7 @@ class _Rows:
 
     def near(self, column: str, step: int) -> float | None:
         """The mean of all members over the rows up to `step`."""
-        values = [v for v in self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)) if math.isfinite(v)]
-        return sum(values) / len(values) if values else None
+        return mean_of_finite(self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)))
 
     def latest(self, column: str) -> float | None:
         """The mean of all members over the last rows; NaN where the very last has no number."""
@@ -283,15 +277,10 @@ class _Rows:
         return [struct.unpack_from("<f", data, offset)[0] for offset in offsets]
 
 
-def _mean_of_last(events: list[Event]) -> Reached:
-    step = max(int(event["step"]) for event in events)
-    together = [event for event in events if int(event["step"]) == step]
-    loss, accuracy = ([e[name] for e in together if e.get(name) is not None] for name in ("loss", "accuracy"))
-    return _mean(loss), _mean(accuracy)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean_of_last(evaluations: list[Evaluation]) -> Reached:
+    step = max(each.step for each in evaluations)
+    together = [each.values for each in evaluations if each.step == step]
+    return mean_of_finite(e.get("loss") for e in together), mean_of_finite(e.get("accuracy") for e in together)
 
 
 EVERY = 1.0  # seconds between looks while the list is shown

@@ -1,9 +1,9 @@
 """What a console shows of a run at one moment: handed to widgets, which read no files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from descent.run.events import Event, Fold
 from descent.run.state import ALIVE, State
 from tui.data import live_settings
 from tui.data.log import LogLine
@@ -148,42 +148,22 @@ def preset_of(run_id: str) -> str:
     return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id
 
 
-Event = dict[str, Any]
-
-
-class Story:
-    """A look costs what is new; a rewind, which voids events, costs all of them once.
+class Story(Fold):
+    """What the events say that a console shows at once.
 
     last: the latest event of each kind. anomaly: the one that nobody has seen to yet. collapse: the event, while the
     model is broken. edits: live settings, as they were changed. checkpoints: the events that tell of one.
     """
 
-    def __init__(self) -> None:
-        self._known = -1  # events, and rewinds, that are in it
-        self._rewinds = -1
-        self._forget()
-
-    def _forget(self) -> None:
+    def begin(self) -> None:
         self.last: dict[str, Event] = {}
         self.anomaly: Event | None = None
         self.collapse: Event | None = None
         self.edits: dict[str, Any] = {}
         self.checkpoints: list[Event] = []
         self.total_steps: int | None = None
-        self._known = 0
 
-    def take(self, events: Sequence[Event], rewinds: int) -> frozenset[str]:
-        """The kinds of the events that were new."""
-        if rewinds != self._rewinds or len(events) < self._known:
-            self._forget()
-            self._rewinds = rewinds
-        new = events[self._known :]
-        for event in new:
-            self._add(event)
-        self._known = len(events)
-        return frozenset(str(event.get("event")) for event in new)
-
-    def _add(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         kind = str(event.get("event"))
         self.last[kind] = event
         match kind:

@@ -6,6 +6,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from descent.common.text import clean
+from descent.run.metrics import Metric, metric_named
 from engine.pictures import Picture
 from tui import numbers
 from tui.pictures.canvas import Canvas
@@ -16,8 +17,6 @@ from tui.plot import axes
 MOST_STRIP = 3  # rows of signs, one a member
 LEAST_BLOCK = 3  # rows of a group in a spread: its name, its dots, its mean
 TALLEST = 8
-_TITLES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss", "test_accuracy": "test accuracy",
-           "test_loss": "test loss", "train_loss": "training loss"}  # fmt: skip
 
 
 def tally(canvas: Canvas, picture: Picture) -> None:
@@ -48,12 +47,12 @@ def _sign(accuracy: float, solved: bool) -> tuple[str, str]:
 
 def spread(canvas: Canvas, picture: Picture) -> None:
     """A dot a member over its score, in a block a candidate; the mean as a line, one standard deviation beside it."""
-    arrays, metric = picture.arrays, picture.text("metric")
+    arrays, metric = picture.arrays, _metric(picture)
     groups = [clean(group) for group in picture.texts("groups")]
     folds = bool((arrays["folds"] >= 0).all())
     values = arrays["values"]
     known = values[np.isfinite(values)]
-    title = f"{_TITLES[metric]} of {len(values):,} {'folds' if folds and len(groups) == 1 else 'members'}"
+    title = f"{metric.title} of {len(values):,} {'folds' if folds and len(groups) == 1 else 'members'}"
     after = canvas.text(0, 0, title, "strong")
     lost = len(values) - len(known)
     said = "  │ mean  ─ ± 1 sd" + (f"  {lost:,} without" if lost else "")
@@ -72,7 +71,7 @@ def spread(canvas: Canvas, picture: Picture) -> None:
         _block(canvas, picture, groups[group], group, 1 + row * block, block, (low, high))
     bottom = min(canvas.height - 2, 1 + min(shown, len(groups)) * block)
     canvas.text(0, bottom, "─" * canvas.width, "quiet")
-    whole, sign = (100, "%") if metric.endswith("accuracy") else (1, "")
+    whole, sign = (100, "%") if metric.is_share else (1, "")
     for value, label in axes.horizontal(whole * low, whole * high, cells=canvas.width, unit="").ticks:
         column = _column(value / whole, (low, high), canvas.width)
         canvas.text(column, bottom, "┬", "quiet")
@@ -91,7 +90,7 @@ def _block(
     """A line of words, dots that pile up, and the mean below them."""
     arrays = picture.arrays
     mean, sd, se = (float(arrays[key][group]) for key in ("mean", "sd", "se"))
-    mean_, sd_, se_ = (_written(picture.text("metric"), value) for value in (mean, sd, se))
+    mean_, sd_, se_ = (_written(_metric(picture), value) for value in (mean, sd, se))
     won = group in arrays["best"].tolist()
     after = canvas.text(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
     mine = arrays["values"][arrays["group"] == group]
@@ -113,8 +112,14 @@ def _block(
             canvas.mark(column, row, "•", "train")
 
 
-def _written(metric: str, value: float) -> str:
-    return numbers.percent(value, 1) if metric.endswith("accuracy") else numbers.number(value)
+def _metric(picture: Picture) -> Metric:
+    found = metric_named(picture.text("metric"))
+    assert found is not None
+    return found
+
+
+def _written(metric: Metric, value: float) -> str:
+    return numbers.percent(value, 1) if metric.is_share else numbers.number(value)
 
 
 def _column(value: float, within: tuple[float, float], width: int) -> int:

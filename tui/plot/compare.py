@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from descent.run.comparison import LETTERS, Comparison, Side, beside, side
+from descent.run.events import EventIndex
 from descent.run.folder import RunFolder
-from descent.run.follower import EventIndex, Follower
+from descent.run.follower import Follower
 from descent.run.state import ALIVE
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
@@ -32,7 +33,7 @@ class Together:
         self.folders = tuple(folders)
         self.comparison: Comparison | None = None
         self._followers: tuple[Follower | None, ...] | None = None  # None for a run that can't be read
-        self._gists: tuple[EventIndex | None, ...] = ()
+        self._indices: tuple[EventIndex, ...] = ()
         self._sides: dict[int, Side] = {}  # of each run, by its place
         self._interval = 1 / min(fps, FASTEST)
         self._seen = seen
@@ -84,19 +85,20 @@ class Together:
         with self._lock:
             if self._followers is None:
                 self._followers = tuple(_follower(folder) for folder in self.folders)
-                self._gists = tuple(None if each is None else EventIndex(each) for each in self._followers)
+                self._indices = tuple(EventIndex() for _ in self.folders)
                 return set(range(len(self.folders)))
             grown = {place for place, each in enumerate(self._followers) if each is not None and _grown(each)}
             return grown | {place for place, each in enumerate(self._followers) if each is None and grown}
 
     def _side(self, place: int) -> Side:
         """What is compared of a run, of what its follower knows; all of its log once it has ended."""
-        folder, gist = self.folders[place], self._gists[place]
-        if gist is None:
+        folder, index = self.folders[place], self._indices[place]
+        follower = self._followers[place] if self._followers is not None else None
+        if follower is None:
             return side(folder)
-        follower = gist.follower
         try:
-            return side(folder, follower.state, gist.look() if follower.state in ALIVE else follower.events[:])
+            index.take(follower.events, follower.events.voided)
+            return side(folder, follower.state, index.kept if follower.state in ALIVE else follower.events[:])
         except (OSError, ValueError, KeyError):
             return side(folder)  # which says what is wrong with it
 

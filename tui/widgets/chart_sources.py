@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.i18n import Language
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
@@ -181,8 +182,7 @@ def _of_rows(run: RunFolder, chart: str) -> tuple[Floats, Floats] | None:
     if stored.layout is None or chart not in stored.layout.columns or len(stored) < 2:
         return None
     rows = stored.rows()[:, :, stored.layout.columns.index(chart)]
-    with np.errstate(invalid="ignore"):
-        return np.arange(len(rows), dtype=float), rows.mean(axis=1, dtype=float)
+    return np.arange(len(rows), dtype=float), mean_over_members(rows).astype(float)
 
 
 def _of_events(run: RunFolder, chart: str, series: str) -> tuple[Floats, Floats] | None:
@@ -193,4 +193,4 @@ def _of_events(run: RunFolder, chart: str, series: str) -> tuple[Floats, Floats]
     if len(by_step) < 2:
         return None
     steps = sorted(by_step)
-    return np.array(steps, float), np.array([np.mean(by_step[step]) for step in steps])
+    return np.array(steps, float), np.array([mean_of_finite(by_step[step]) for step in steps], float)

@@ -7,18 +7,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from descent.common.text import clean
-from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, Final
+from descent.run.comparison import LETTERS, NONE, Comparison, Final
+from descent.run.metrics import METRICS, OF_RESULTS, MetricName
 from tui.numbers import STATE_STYLES, align, duration, number, percent, sign
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
 
-HEADS = {
-    "train_loss": "train",
-    "val_loss": "val",
-    "val_accuracy": "val acc",
-    "test_loss": "test",
-    "test_accuracy": "test acc",
-}
 LEAST_NAME, MOST_NAME = 10, 28  # cells
 LEAST_VALUE, MOST_VALUE = 7, 24  # cells of a setting's value
 GAP = "  "
@@ -148,8 +142,8 @@ class Finals(CompareTable):
 def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[str]]]:
     """The head, and of each run its name and its numbers; what has no room gives way from the right."""
     columns = [("step", [f"{final.step:,}" for final in found.finals])]
-    there = [key for key in METRICS if any(key in final.metrics for final in found.finals)]
-    columns += [(HEADS[key], _metric(found, key)) for key in there]
+    there = [key for key in OF_RESULTS if any(key in final.metrics for final in found.finals)]
+    columns += [(METRICS[key].narrow_head, _metric(found, key)) for key in there]
     columns.append(("time", [duration(final.seconds) for final in found.finals]))
     names = [short_name(final.folder.id) for final in found.finals]
     longest = max(len(name) for name in names)
@@ -170,10 +164,10 @@ def _headed(title: str, texts: Sequence[str]) -> str:
     return title + " " if starred and len(title) < max(map(len, texts)) else title
 
 
-def _metric(found: Comparison, key: str) -> list[str]:
+def _metric(found: Comparison, key: MetricName) -> list[str]:
     values = [final.metrics.get(key) for final in found.finals]
     texts = [percent(v) if v is not None else NONE for v in values]
-    if not key.endswith("accuracy"):
+    if not METRICS[key].is_share:
         texts = align([number(value) for value in values])
     best = found.best.get(key, ())
     return [text + ("*" if place in best else " ") for place, text in enumerate(texts)]

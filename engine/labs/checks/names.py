@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.run.metrics import Layout
-from descent.run.results import METRICS
+from descent.run.metrics import OF_RESULTS, Layout, MetricName
 from engine.labs import messages
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS, central_differences, last
 from engine.labs.checks.operations import arithmetic
-from engine.labs.graded_runs import CheckContext
+from engine.labs.graded_runs import CheckContext, Graded
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import RaisedError
 from engine.labs.sandbox.wire import Handle, Marked, described
@@ -84,7 +83,7 @@ def imported(source: str, file: str) -> set[str]:
     return {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
 
 
-OF_RUNS = {*METRICS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
+OF_RUNS = {*OF_RESULTS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
 OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
 OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
 OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
@@ -135,13 +134,13 @@ class Scope:
 
     def _names(self) -> dict[str, Callable[[], Any]]:
         material, part, timed = self._material, self._part, self._timed
-        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in METRICS}
+        makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in OF_RESULTS}
         makers |= {name: self._split(name) for name in OF_DATA}
         return makers | {
             "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
             "cpu_seconds": lambda: material.time(part, lambda run: run.cpu_seconds(), timed=timed),
             "members": lambda: len(self._run("members").members),
-            "steps": lambda: self._run("steps").summary["step"],
+            "steps": lambda: self._run("steps").result.step,
             "layers": lambda: [layer["name"] for layer in self._layers()],
         }
 
@@ -150,10 +149,10 @@ class Scope:
         assert layout is not None
         return layout.layers
 
-    def _run(self, name: str) -> Any:
+    def _run(self, name: str) -> Graded:
         return self._material.run(self._part, name, timed=self._timed)
 
-    def _metric(self, name: str) -> Callable[[], Any]:
+    def _metric(self, name: MetricName) -> Callable[[], Any]:
         return lambda: self._run(name).metric(name)
 
     def _split(self, name: str) -> Callable[[], Any]:

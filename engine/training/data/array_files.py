@@ -1,6 +1,5 @@
 """Arrays from .npz files and pickles, and what the user's files have in common."""
 
-import difflib
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from descent.common import text
 from descent.common.errors import DataError, DataMissingError
 from engine.preset import schema
 from engine.training.data import arrays, safe_pickle
@@ -46,8 +46,8 @@ def existing(given: str) -> Path:
 
 def likely(given: str, there: Iterable[str]) -> str:
     """A sentence with the likely meant name, or nothing."""
-    close = difflib.get_close_matches(given, list(there), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    meant = text.likely(given, there)
+    return f" Did you mean {meant!r}?" if meant else ""
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

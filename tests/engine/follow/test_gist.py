@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from descent.run.events import KEPT, Events
+from descent.run.events import KEPT, EventIndex, Events
 from descent.run.folder import RunFolder
-from descent.run.follower import EventIndex, Follower
+from descent.run.follower import Follower
 from descent.run.metrics import Layout
-from descent.run.results import summary
+from descent.run.results import result_of
 
 
 def _run(path: Path, members: int) -> tuple[RunFolder, Events]:
@@ -28,7 +28,7 @@ def _evaluate(events: Events, step: int, members: int) -> None:
 def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
     folder, events = _run(tmp_path, members=2)
     follower = Follower(folder)
-    gist = EventIndex(follower)
+    gist = EventIndex()
     for step in range(60):
         _evaluate(events, step, members=2)
         events.write("checkpoint", step=step, best=4)
@@ -38,12 +38,14 @@ def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
             events.write("rewound", to=30)
             events.write("member", member=1, state="diverged", step=step)
         follower.look()
-        known = gist.look()
-        assert summary(folder, follower.state, known) == summary(folder)
+        gist.take(follower.events, follower.events.voided)
+        known = gist.kept
+        assert result_of(folder, follower.state, known) == result_of(folder)
     events.write("winner", step=60, members=[0], values={"optimizer.lr": 0.1}, by="val_loss", score=0.3)
     follower.look()
-    known = gist.look()
-    assert summary(folder, follower.state, known) == summary(folder)
+    gist.take(follower.events, follower.events.voided)
+    known = gist.kept
+    assert result_of(folder, follower.state, known) == result_of(folder)
     assert known == [event for event in folder.events() if event in known]  # in their order
     assert {(e["split"], e["member"], e["step"]) for e in known if e["event"] == "evaluation"} == {
         (split, member, step) for split in ("validation", "test") for member in (0, 1) for step in (0, 1, 2, 3, 4, 59)
@@ -53,11 +55,12 @@ def test_results_are_read_off_it_as_off_the_whole_log(tmp_path: Path) -> None:
 def test_a_long_log_does_not_stay_in_memory(tmp_path: Path) -> None:
     folder, events = _run(tmp_path, members=1)
     follower = Follower(folder)
-    gist = EventIndex(follower)
+    gist = EventIndex()
     for look in range(6):
         for step in range(look * KEPT // 2, (look + 1) * KEPT // 2):
             events.write("evaluation", step=step, split="validation", member=0, loss=0.5 + step % 7)
         follower.look()
-        known = gist.look()
+        gist.take(follower.events, follower.events.voided)
+        known = gist.kept
     assert len(known) <= 5
     assert known[-1] == follower.events[-1]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from descent.run.events import KEPT, Events, History
+from descent.run.events import KEPT, EventLog, Events
 from descent.run.folder import RunFolder
 
 EACH = KEPT // 2
@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path)
 
 
-def _told(folder: RunFolder, history: History, times: int) -> list[int]:
+def _told(folder: RunFolder, history: EventLog, times: int) -> list[int]:
     """Write EACH events so often, with a look after each, and follow them; the steps of all that were new."""
     events, known, seen = Events(folder), len(history), []
     for _ in range(times):
@@ -28,7 +28,7 @@ def _told(folder: RunFolder, history: History, times: int) -> list[int]:
 
 
 def test_all_events_are_followed_and_few_are_kept(folder: RunFolder) -> None:
-    history = History(folder)
+    history = EventLog(folder)
     assert _told(folder, history, 9) == list(range(9 * EACH))
     assert len(history) == 9 * EACH
     assert len(history._kept) <= 3 * KEPT
@@ -42,7 +42,7 @@ def test_all_events_are_followed_and_few_are_kept(folder: RunFolder) -> None:
 
 
 def test_who_looks_seldom_misses_nothing(folder: RunFolder) -> None:
-    history = History(folder)
+    history = EventLog(folder)
     _told(folder, history, 9)
     Events(folder).write("evaluation", step=9 * EACH, split="validation", loss=1.0)  # not looked at yet
     assert [event["step"] for event in history[10:]] == list(range(10, 9 * EACH))
@@ -50,7 +50,7 @@ def test_who_looks_seldom_misses_nothing(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("to", [5, 8 * EACH])
 def test_a_rewind_voids_what_is_in_memory_and_what_is_not(folder: RunFolder, to: int) -> None:
-    history = History(folder)
+    history = EventLog(folder)
     _told(folder, history, 9)
     events = Events(folder)
     events.write("rewound", to=to)

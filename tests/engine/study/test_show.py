@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from descent.run.metrics import METRICS
 from engine import cli
 from engine.cli import study_plot
 from engine.study import results
@@ -42,7 +43,7 @@ def test_the_table_has_means_over_the_finished_repeats(
     shown: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert shown["states"] == {"finished": 11, "waiting": 1}
     assert [point["states"] for point in shown["points"][-2:]] == [{"finished": 2}, {"finished": 1, "waiting": 1}]
-    for metric in results.METRICS:
+    for metric in METRICS:
         values = [job["metrics"][metric] for job in shown["jobs"] if job["values"] == shown["points"][0]["values"]]
         assert shown["points"][0]["metrics"][metric] == {
             "mean": pytest.approx(statistics.fmean(values)), "std": pytest.approx(statistics.stdev(values)), "n": 2,

@@ -9,7 +9,7 @@ import torch
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine.training import checkpoint
 from tests.engine.training.conftest import Train
 
@@ -36,7 +36,7 @@ def test_epochs_and_steps_count_updates(train: Train) -> None:
 def test_a_full_batch_makes_one_update_an_epoch(train: Train) -> None:
     run = train("digits-mlp", "data.size=300", "train.epochs=4", 'train.batch_size="full"')
     assert len(_loss(run)) == 4
-    assert summary(run)["epoch"] == 4
+    assert result_of(run).epoch == 4
 
 
 def test_the_seed_decides_everything_and_another_seed_something_else(train: Train) -> None:
@@ -93,7 +93,7 @@ def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> N
     assert tested is not None
     assert tested["step"] == evaluations[best]["step"]
     assert evaluations[best]["step"] in run.checkpoints()
-    metrics = summary(run)["metrics"]
+    metrics = result_of(run).metrics
     assert (metrics["val_loss"], metrics["test_loss"]) == (losses[best], tested["loss"])
     assert _final(run)["step"] == len(_loss(run))
 
@@ -112,7 +112,7 @@ def test_evaluations_and_checkpoints_come_when_asked_for(train: Train) -> None:
     assert len(best) == 2
     assert run.checkpoints() == sorted({0, 20, 24, *best})
     readable = json.loads(run.checkpoint(24).with_suffix(".json").read_text())
-    assert readable["metrics"]["test_accuracy"] == summary(run)["metrics"]["test_accuracy"]
+    assert readable["metrics"]["test_accuracy"] == result_of(run).metrics["test_accuracy"]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -214,8 +214,8 @@ def test_regression_has_no_accuracy(train: Train) -> None:
     layout = Metrics(run.path).layout
     assert layout is not None
     assert "accuracy" not in layout.columns
-    assert "test_accuracy" not in summary(run)["metrics"]
-    assert summary(run)["metrics"]["test_loss"] > 0
+    assert "test_accuracy" not in result_of(run).metrics
+    assert result_of(run).metrics["test_loss"] > 0
 
 
 def test_the_table_of_layers_names_each_layer_and_its_shape(train: Train) -> None:
@@ -236,6 +236,6 @@ def test_what_goes_by_the_validation_loss_wants_a_validation_split(train: Train,
 
 def test_an_accuracy_is_a_count_of_right_answers(train: Train) -> None:
     run = train("digits-mlp", *SMALL)
-    accuracy = summary(run)["metrics"]["val_accuracy"]
+    accuracy = result_of(run).metrics["val_accuracy"]
     samples = run.facts()["samples"]["validation"]
     assert accuracy == round(accuracy * samples) / samples

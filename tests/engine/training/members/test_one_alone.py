@@ -11,7 +11,7 @@ from descent.common.errors import DescentError
 from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import LiveEdit, result_of
 from engine.launch import members_view
 from engine.launch import start as launch_start
 from engine.launch.fork import branch
@@ -91,25 +91,25 @@ def test_it_is_a_plain_run_with_that_members_settings_and_past(parent: RunFolder
     assert mine == of_member != []
     edits = [e["arguments"]["edits"] for e in alone.events() if e["event"] == "command" and e["command"] == "set"]
     assert edits == [["member=5", "optimizer.lr=0.02", "lr_scale=0.5"]]
-    reached = summary(alone)
-    assert (reached["state"], reached["step"]) == ("finished", 41)
-    assert "members" not in reached
+    reached = result_of(alone)
+    assert (reached.state, reached.step) == ("finished", 41)
+    assert not reached.has_members
     assert child(lambda: launch_start.resume(str(alone.path), QUIET)) == 0
 
 
 def test_it_is_told_which_member_was_steered_alone(parent: RunFolder) -> None:
     """The table would give the rate of the sweep for a model that was trained with another."""
-    found = summary(parent)
-    edits = {entry["member"]: entry.get("edits") for entry in found["members"]}
-    assert edits[0] == [{"step": 5, "set": ["optimizer.lr=0.03"]}]
-    assert edits[1] is None
+    found = result_of(parent)
+    edits = {entry.member: entry.edits for entry in found.members}
+    assert edits[0] == (LiveEdit(5, ["optimizer.lr=0.03"]),)
+    assert edits[1] == ()
     said = " ".join(members_view.table(found, most=9))
     assert "member 5 was steered alone: optimizer.lr=0.02, lr_scale=0.5 from step 5 on" in " ".join(said.split())
 
 
 def test_it_can_take_other_settings_and_another_optimizer(parent: RunFolder) -> None:
     other = fork(parent, 1, "other", "train.steps=20", "optimizer.name=sgd", "optimizer.lr=0.1", at=0)
-    assert summary(other)["state"] == "finished"
+    assert result_of(other).state == "finished"
     assert (Metrics(other.path).column("lr") == np.float32(0.1)).all()
 
 
@@ -122,7 +122,7 @@ def test_early_stopping_begins_anew(tmp_path: Path) -> None:
     last = next(e["step"] for e in early.events() if e["event"] == "member" and e["member"] == 1)
     at = [step for step in early.checkpoints() if step < last][-1]
     alone = fork(early, 1, "went-on", at=at)
-    assert summary(alone)["state"] == "finished"
+    assert result_of(alone).state == "finished"
     assert len(Metrics(alone.path)) > last
 
 

@@ -14,7 +14,7 @@ from descent.common.errors import PresetError
 from descent.control import RefusedError, send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import summary
+from descent.run.results import result_of
 from engine import pictures
 from engine.launch.follow import follow
 from engine.launch.fork import first_difference
@@ -110,12 +110,13 @@ def test_with_early_stopping_candidates_are_told_by_the_models_that_were_compare
     """The winner's validation loss would be that of a model that nobody tested, and another would come first."""
     early = ["data.size=400", "train.epochs=40", "train.early_stopping.patience=2"]
     run = train("digits-mlp", *early, SWEEP + "[0.05, 0.5, 0.8]")
-    found = summary(run)
+    found = result_of(run)
     best = [min(loss for _, loss in evaluations(run, "validation", member)) for member in range(3)]
     assert best != [evaluations(run, "validation", member)[-1][1] for member in range(3)]
-    assert [member["metrics"]["val_loss"] for member in found["members"]] == best
-    assert found["winner"]["metrics"]["val_loss"] == pytest.approx(found["winner"]["score"], rel=1e-6)
-    assert [candidate["metrics"]["val_loss"] for candidate in found["candidates"]] == sorted(best)
+    assert [member.metrics["val_loss"] for member in found.members] == best
+    assert found.winner is not None
+    assert found.winner.metrics["val_loss"] == pytest.approx(found.winner.score, rel=1e-6)
+    assert [candidate.metrics["val_loss"] for candidate in found.candidates] == sorted(best)
 
 
 def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
