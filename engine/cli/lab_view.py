@@ -13,6 +13,7 @@ from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
 from descent.common.i18n import Language, Message
+from descent.common.numbers import percent
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
 from engine.cli import tables
@@ -88,7 +89,7 @@ def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, language: La
 def _row(lab: Lab, progress: Progress, language: Language) -> tuple[str, ...]:
     record = progress.of(lab.id)
     attempts = str(record.count) if record.count else ""
-    best = f"{record.best:.0%}" if record.best is not None else ""
+    best = percent(record.best, 0) if record.best is not None else ""
     return _MARKS[record.state], f"  {lab.id}", lab.text("title", language), attempts, best
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import paths, stdio
 from descent.common.errors import DescentError, why_damaged
-from descent.common.numbers import number, time_taken
+from descent.common.numbers import NONE, metric, number, rate, time_taken
 from descent.common.stdio import has_unicode
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
-from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, compared, found
+from descent.run.comparison import LETTERS, METRICS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.metrics import Metrics
 from descent.run.results import mean_curves, summary
@@ -224,7 +224,8 @@ def _state(state: str, host: str = "") -> str:
 def _best_number(reached: dict[str, Any], short: str) -> str:
     """The accuracy on a split, or the loss where there are no classes to be right about."""
     accuracy = reached.get(f"{short}_accuracy")
-    return f"{accuracy:.1%}" if accuracy is not None else number(reached.get(f"{short}_loss"))
+    name = f"{short}_loss" if accuracy is None else f"{short}_accuracy"
+    return metric(name, reached.get(name))
 
 
 # --- one ---
@@ -264,7 +265,7 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         fields.append(("members", f"{members_view.headline(result)}{_way(facts)}"))
     curves = mean_curves(Metrics(run.path), [name for name, _ in CURVES])
     for name, label in CURVES:
-        line = _curve(curves[name], percent=name == "accuracy") if name in curves else ""
+        line = _curve(name, curves[name]) if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
             fields.append((f"mean {label}" if several else label, line))
     for short, label in (("val", "validation"), ("test", "test")):
@@ -315,7 +316,7 @@ def _facts(result: dict[str, Any], facts: dict[str, Any], total_steps: int) -> l
     device = str(facts["device_name"])
     if facts["device"] == "cpu":
         device += f", {threads} thread{'s' if threads > 1 else ''}"
-    pace = f", {result['step'] / result['seconds']:,.0f} step/s" if result["seconds"] else ""
+    pace = f", {rate(result['step'] / result['seconds'])} step/s" if result["seconds"] else ""
     return [
         ("preset", str(facts["preset"])),
         ("started", f"{started} on {facts['host']}"),
@@ -328,17 +329,18 @@ def _facts(result: dict[str, Any], facts: dict[str, Any], total_steps: int) -> l
 
 def _split(reached: dict[str, Any], short: str) -> str:
     accuracy = reached.get(f"{short}_accuracy")
-    return f"loss {number(reached[f'{short}_loss'])}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+    loss = f"loss {metric('loss', reached[f'{short}_loss'])}"
+    return loss if accuracy is None else f"{loss}, accuracy {metric('accuracy', accuracy)}"
 
 
-def _curve(values: "NDArray[np.float32]", *, percent: bool) -> str:
-    """(n,) A sparkline and its two ends; empty where nothing was measured."""
+def _curve(name: str, values: "NDArray[np.float32]") -> str:
+    """(n,) The metric's sparkline and its two ends; empty where nothing was measured."""
     import numpy as np
 
     measured = values[np.isfinite(values)]
     if not len(measured):
         return ""
-    first, last = (f"{v:.1%}" if percent else number(float(v)) for v in (measured[0], measured[-1]))
+    first, last = (metric(name, float(v)) for v in (measured[0], measured[-1]))
     if (measured == measured[0]).all():
         return first
     room = min(40, max(8, stdio.width() - 40))  # beside the label and the two ends

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descent.common import stdio
 from descent.common.errors import DescentError
-from descent.common.numbers import number, word
+from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
 from engine.study.folder import Study
 from engine.study.results import METRICS, Point
@@ -117,10 +117,11 @@ def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[t
     if key == "parameters" or _is_numeric(points, key):
         scale = _Scale([float(value) for value in values.values()])
         places = {index: scale.share(float(value)) for index, value in values.items()}
-        return places, sorted({(places[index], number(float(value))) for index, value in values.items()})
-    labels = list(dict.fromkeys(word(value) for value in values.values()))
+        written = count if key == "parameters" else setting
+        return places, sorted({(places[index], written(value)) for index, value in values.items()})
+    labels = list(dict.fromkeys(setting(value) for value in values.values()))
     at = {name: place / max(1, len(labels) - 1) for place, name in enumerate(labels)}
-    return {index: at[word(value)] for index, value in values.items()}, [(at[name], name) for name in labels]
+    return {index: at[setting(value)] for index, value in values.items()}, [(at[name], name) for name in labels]
 
 
 def _curves(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import Language
+from descent.common.numbers import setting, trimmed
 from descent.common.text import clean, show
 from engine.labs import progress as kept
 from engine.labs.format import Prediction, Solution
@@ -178,7 +179,7 @@ def expected(question: Prediction, language: Language) -> str:
     """What an answer looks like: "a number from 0 to 100, in %"."""
     if question.kind != "number":
         return say(question.kind, language)
-    limits = {key: f"{limit:g}" for key in ("least", "most") if (limit := getattr(question, key)) is not None}
+    limits = {key: trimmed(limit) for key in ("least", "most") if (limit := getattr(question, key)) is not None}
     number = say(" ".join(["number", *limits]), language, **limits)
     return say("in unit", language, what=number, unit=question.unit) if question.unit else number
 
@@ -212,7 +213,7 @@ def _order(given: Any, ids: list[str]) -> list[str] | None:
 def shown_answer(value: Any) -> str:
     """An answer as the learner would type it."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return setting(value)
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from descent.common import stdio
-from descent.common.numbers import number, word
+from descent.common import numbers, stdio
+from descent.common.numbers import setting
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
 from descent.run.results import METRICS
@@ -25,7 +25,6 @@ _WANTED = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss
 _GAP = "  "
 _MOST_STEERED = 5  # members of whom it is told that they were steered alone
 _WON, _LOST = "★", "✗"
-_NONE = "–"
 _LONGEST_LIST = 8  # numbers of diverged members
 
 
@@ -70,11 +69,11 @@ def members(result: Result, *, most: int) -> list[str]:
         Column("MEMBER", [str(e["member"]) for e in shown] + [name for name, _ in totals], "left"),
         *([Column("FOLD", [str(e["fold"]) for e in shown] + below)] if "fold" in entries[0] else []),
         Column("SEED", [str(e["seed"]) for e in shown] + below),
-        *(Column(keys[key].upper(), [word(e["values"][key]) for e in shown] + below) for key in keys),
+        *(Column(keys[key].upper(), [setting(e["values"][key]) for e in shown] + below) for key in keys),
     ]
     for name in METRICS:
         if any(name in e["metrics"] for e in entries):
-            cells = [_value(name, e["metrics"].get(name)) for e in shown]
+            cells = [numbers.metric(name, e["metrics"].get(name)) for e in shown]
             columns.append(Column(TITLES[name], cells + [_total(result, name, of) for _, of in totals], metric=name))
     columns.append(Column("", [_ended(e) for e in shown] + below, "left"))
     return _lines(columns) + _left_out(len(entries), len(shown), result)
@@ -87,7 +86,7 @@ def _candidates(result: Result, most: int) -> list[str]:
     winners = result.get("winner", {}).get("members")
     columns = [
         Column("", [_sign(c["members"] == winners, bool(c["diverged"])) for c in shown], "left"),
-        *(Column(keys[key].upper(), [word(c["values"][key]) for c in shown]) for key in keys),
+        *(Column(keys[key].upper(), [setting(c["values"][key]) for c in shown]) for key in keys),
     ]
     measured = [name for name in METRICS if any(name in c["metrics"] for c in candidates)]
     columns += [Column(TITLES[name], [_mean(c, name) for c in shown], metric=name) for name in measured]
@@ -105,12 +104,14 @@ def _conclusions(result: Result) -> list[str]:
     if "winner" in result:
         winner = result["winner"]
         keys = short_names(list(winner["values"]))
-        values = ", ".join(f"{keys[key]} = {word(value)}" for key, value in winner["values"].items())
+        values = ", ".join(f"{keys[key]} = {setting(value)}" for key, value in winner["values"].items())
         scores = [_score(winner, name) for name in METRICS if name in winner["metrics"] and name != "train_loss"]
         said.append(f"{_WON} {values} wins by validation loss: {', '.join(scores)}")
     if "ensemble" in result:
         scores = [
-            f"{TITLES[n].lower()} {_value(n, result['ensemble'][n])}" for n in METRICS if n in result["ensemble"]
+            f"{TITLES[n].lower()} {numbers.metric(n, result['ensemble'][n])}"
+            for n in METRICS
+            if n in result["ensemble"]
         ]
         said.append(f"ensemble, the members' mean prediction: {', '.join(scores)}")
     return [line for text in said for line in _folded(text)]
@@ -119,7 +120,7 @@ def _conclusions(result: Result) -> list[str]:
 def _score(found: Mapping[str, Any], name: str) -> str:
     """test acc 97.1% ± 0.4% (std error 0.2%)"""
     mean, std = _mean(found, name)
-    error = f" ± {std} (std error {_spread(name, found['spread'][name]['stderr'])})" if std else ""
+    error = f" ± {std} (std error {numbers.spread(name, found['spread'][name]['stderr'])})" if std else ""
     return f"{TITLES[name].lower()} {mean}{error}"
 
 
@@ -144,30 +145,16 @@ def _lost(candidate: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) ->
     return f"{len(steps):,}/{len(candidate['members']):,} diverged, step {min(steps):,}" if steps else ""
 
 
-def _value(name: str, value: float | None) -> str:
-    if value is None:
-        return _NONE
-    if name.endswith("accuracy"):
-        return f"{value:.1%}"
-    return number(value) if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
-
-
-def _spread(name: str, value: float) -> str:
-    """Two digits: it is an estimate itself."""
-    percent = name.endswith("accuracy")
-    return f"{100 * value if percent else value:#.2g}".removesuffix(".") + ("%" if percent else "")
-
-
 def _mean(found: Mapping[str, Any], name: str) -> tuple[str, str]:
     std = found["spread"].get(name, {}).get("std")
-    return _value(name, found["metrics"].get(name)), "" if std is None else _spread(name, std)
+    return numbers.metric(name, found["metrics"].get(name)), "" if std is None else numbers.spread(name, std)
 
 
 def _total(result: Result, name: str, of: str) -> str:
     if of == "mean":
-        return _value(name, result["metrics"].get(name))
-    spread = result["spread"].get(name, {}).get(of)
-    return "" if spread is None else _spread(name, spread)
+        return numbers.metric(name, result["metrics"].get(name))
+    found = result["spread"].get(name, {}).get(of)
+    return "" if found is None else numbers.spread(name, found)
 
 
 # --- lines -----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from descent.common.numbers import duration, number
+from descent.common.numbers import duration, number, percent, time_taken
 from descent.common.stdio import plain
 from descent.common.text import shorten
 from engine.launch.display import Display
@@ -47,7 +47,7 @@ class StudyDisplay(Display):
         if outcome.reason:
             words.append(shorten(outcome.reason.split(". ")[0], _LONGEST_REASON))
         elif outcome.state == "finished":
-            words += [_reached(outcome), f"{number(outcome.seconds)} s"]
+            words += [_reached(outcome), time_taken(outcome.seconds)]
         self.say("  ".join(word for word in words if word))
 
     def _frame(self, width: int, elapsed: float) -> "RenderableType":
@@ -84,5 +84,5 @@ def _reached(outcome: Outcome) -> str:
     for split in ("test", "val", "train"):
         loss, accuracy = outcome.metrics.get(f"{split}_loss"), outcome.metrics.get(f"{split}_accuracy")
         if loss is not None:
-            return f"{split} loss {number(loss)}" + (f", {accuracy:.1%}" if accuracy is not None else "")
+            return f"{split} loss {number(loss)}" + (f", {percent(accuracy)}" if accuracy is not None else "")
     return ""

@@ -3,9 +3,9 @@
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from descent.common import numbers
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, Canvas
 from tui.pictures.frame import Floats

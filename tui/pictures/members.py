@@ -5,9 +5,9 @@ import math
 import numpy as np
 from rich.cells import cell_len
 
+from descent.common import numbers
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures.canvas import Canvas
 from tui.pictures.frame import Floats
 from tui.pictures.plane import boundary
@@ -91,7 +91,8 @@ def _block(
     """A line of words, dots that pile up, and the mean below them."""
     arrays = picture.arrays
     mean, sd, se = (float(arrays[key][group]) for key in ("mean", "sd", "se"))
-    mean_, sd_, se_ = (_written(picture.text("metric"), value) for value in (mean, sd, se))
+    metric = picture.text("metric")
+    mean_, sd_, se_ = numbers.metric(metric, mean), numbers.spread(metric, sd), numbers.spread(metric, se)
     won = group in arrays["best"].tolist()
     after = canvas.text(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
     mine = arrays["values"][arrays["group"] == group]
@@ -111,10 +112,6 @@ def _block(
         piled[column] = piled.get(column, 0) + 1
         if row > top:
             canvas.mark(column, row, "•", "train")
-
-
-def _written(metric: str, value: float) -> str:
-    return numbers.percent(value, 1) if metric.endswith("accuracy") else numbers.number(value)
 
 
 def _column(value: float, within: tuple[float, float], width: int) -> int:

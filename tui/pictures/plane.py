@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common import numbers
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, Canvas
 from tui.pictures.frame import Floats, Frame, frame, resample
@@ -23,7 +23,7 @@ def paths(canvas: Canvas, picture: Picture) -> None:
     others; the run's own in the text's colour, or bold, over them."""
     arrays, names = picture.arrays, picture.texts("names")
     labels = [
-        f"{colours.letter(i)} {clean(name)} {rate:.3g}"
+        f"{colours.letter(i)} {clean(name)} {numbers.trimmed(rate)}"
         for i, (name, rate) in enumerate(zip(picture.texts("optimizers"), arrays["rates"], strict=True))
     ]
     rows = _rows(labels, canvas.width)

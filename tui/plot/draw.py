@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common.numbers import trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
 from tui.numbers import ascii_only
@@ -42,7 +43,7 @@ def draw(
     for column in np.unique(gaps[gaps >= 0]).tolist():
         canvas.put(place.rows - 1, column, signs.gap, "trouble")
     if data.goal is not None:
-        text = say(f"goal {data.goal:g}")
+        text = say(f"goal {trimmed(data.goal)}")
         _draw_goal(canvas, place, data.goal, text, y_axis, signs, unicode=unicode)
     marks = [Mark(mark.x, say(mark.text), mark.style) for mark in data.marks]
     _draw_marks(canvas, place, marks, x_axis, signs, unicode=unicode)

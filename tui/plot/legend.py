@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from descent.common.numbers import count, number, time_taken, trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.numbers import ascii_only, count, duration, number
+from tui.numbers import ascii_only
 from tui.plot.axes import Axis
 from tui.plot.chart_data import Line
 
@@ -78,7 +79,7 @@ def settings(
     if axis:
         parts.append(axis)
     if smoothing is not None:
-        parts.append(f"smooth {smoothing:g}" if smoothing else "raw")
+        parts.append(f"smooth {trimmed(smoothing)}" if smoothing else "raw")
     if zoomed:
         parts.append("zoomed")
     parts.append(f"by {x_mode}")
@@ -87,8 +88,7 @@ def settings(
 
 def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool, say: Say = str) -> str:
     """What the cursor stands on: step 702 · train 0.0412 · val 0.0881."""
-    seconds = duration(x) if x >= 60 else f"{number(x)} s"
-    where = {"step": f"step {count(x)}", "time": seconds}.get(unit, f"epoch {x:.2f}")
+    where = {"step": f"step {count(x)}", "time": time_taken(x)}.get(unit, f"epoch {x:.2f}")
     parts = [say(where), *(f"{say(clean(name))} {number(value)}" for name, value in values.items())]
     return _joined(parts, room, unicode=unicode)
 
@@ -127,9 +127,9 @@ def described(plan: "Plan | None", schedule: str) -> str:
     """cosine · 0.1 × yours 0.5"""
     if plan is None:
         return schedule
-    parts = f"{plan.base:.4g}"
+    parts = f"{trimmed(plan.base)}"
     if plan.hand != 1:
-        parts += f" × yours {plan.hand:.4g}"
+        parts += f" × yours {trimmed(plan.hand)}"
     if plan.plateau != 1:
-        parts += f" × plateau {plan.plateau:.4g}"
+        parts += f" × plateau {trimmed(plan.plateau)}"
     return f"{schedule} · {parts}" if schedule else parts

@@ -19,6 +19,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.i18n import Language
+from descent.common.numbers import align, count, number, percent
 from descent.common.text import clean
 from descent.run.comparison import FEWEST, MOST
 from descent.run.folder import RunFolder
@@ -28,7 +29,7 @@ from engine.labs.messages import say
 from engine.labs.progress import Record
 from tui.data.runs import RunStatus
 from tui.data.translation import spoken, word
-from tui.numbers import align, count, lab_sign, number, percent
+from tui.numbers import lab_sign
 from tui.screens.home import rows as home_rows
 from tui.widgets.lines import Line, Lines, Piece, cut
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
-from descent.run.comparison import LETTERS, METRICS, NONE, Comparison, Final
-from tui.numbers import STATE_STYLES, align, duration, number, percent, sign
+from descent.run.comparison import LETTERS, METRICS, Comparison, Final
+from tui.numbers import STATE_STYLES, sign
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
 
@@ -150,7 +151,7 @@ def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[s
     columns = [("step", [f"{final.step:,}" for final in found.finals])]
     there = [key for key in METRICS if any(key in final.metrics for final in found.finals)]
     columns += [(HEADS[key], _metric(found, key)) for key in there]
-    columns.append(("time", [duration(final.seconds) for final in found.finals]))
+    columns.append(("time", [time_taken(final.seconds) for final in found.finals]))
     names = [short_name(final.folder.id) for final in found.finals]
     longest = max(len(name) for name in names)
     room = width - 4
@@ -172,9 +173,8 @@ def _headed(title: str, texts: Sequence[str]) -> str:
 
 def _metric(found: Comparison, key: str) -> list[str]:
     values = [final.metrics.get(key) for final in found.finals]
-    texts = [percent(v) if v is not None else NONE for v in values]
-    if not key.endswith("accuracy"):
-        texts = align([number(value) for value in values])
+    texts = [metric(key, value) for value in values]
+    texts = texts if key.endswith("accuracy") else align(texts)
     best = found.best.get(key, ())
     return [text + ("*" if place in best else " ") for place, text in enumerate(texts)]
 

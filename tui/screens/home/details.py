@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from descent.common.errors import DescentError
+from descent.common.numbers import percent, setting, short_number, time_taken
 from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
-from tui.numbers import STATE_STYLES, bars, curve, duration, percent, short_number, sign
+from tui.numbers import STATE_STYLES, bars, curve, sign
 from tui.screens.home.rows import Item, ago
 from tui.widgets import lines
 from tui.widgets.lines import Line, Lines, Piece, fitted
@@ -115,7 +116,7 @@ def _value(value: Any) -> str:
         case str():
             return clean(value)
         case int() | float():
-            return f"{value:g}"
+            return setting(value)
     if hasattr(value, "model_fields_set"):
         parts = [
             key if getattr(value, key) is True else f"{_spaced(key)} {_value(getattr(value, key))}"
@@ -228,16 +229,12 @@ def _run_fields(run: RunStatus, now: float) -> list[Field]:
         fields.append(("train", f"loss {short_number(run.last_loss)} (last steps)"))
     fields.append(("started", _when(run.started, now)))
     if run.seconds:
-        fields.append(("trained for", _time(run.seconds)))
+        fields.append(("trained for", time_taken(run.seconds)))
     if run.device:
         fields.append(("device", run.device))
     if run.parameters is not None:
         fields.append(("parameters", f"{run.parameters:,}"))
     return fields
-
-
-def _time(seconds: float) -> str:
-    return f"{short_number(seconds)} s" if seconds < 60 else duration(seconds)
 
 
 def _when(moment: float | None, now: float) -> str:

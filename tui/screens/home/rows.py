@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
+from descent.common.numbers import percent, short_number
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry, Labs
 from tui.data.runs import RunStatus
-from tui.numbers import STATE_STYLES, bars, lab_sign, percent, short_number, sign
+from tui.numbers import STATE_STYLES, bars, lab_sign, sign
 from tui.widgets.lines import Line, Piece, fitted, width_of
 
 
@@ -211,7 +212,7 @@ def status(run: RunStatus) -> str:
     """How far it is, or how it ended."""
     match run.state:
         case "running" | "paused":
-            return f"{run.share:.0%}" if run.total else run.state
+            return percent(run.share, 0) if run.total else run.state
         case "finished":
             return "done"
         case _:
