@@ -1,7 +1,6 @@
 """What is printed of runs: the table of all, one in detail, and a comparison of several."""
 
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import paths, stdio
 from descent.common.errors import DescentError, why_damaged
+from descent.common.glyphs import STATES, sparkline
 from descent.common.numbers import NONE, metric, number, rate, time_taken
-from descent.common.stdio import has_unicode
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
 from descent.run.comparison import LETTERS, METRICS, Comparison, compared, found
@@ -73,7 +72,6 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 
 def _print_finals(found: Comparison) -> None:
-    unicode = stdio.has_unicode(sys.stdout.encoding)
     there = [key for key in METRICS if any(key in each.metrics for each in found.finals)]
     heads = [HEADS[key] for key in there]
     head = ["", "RUN", "STATE", "STEP", *heads, "TIME"]
@@ -81,7 +79,7 @@ def _print_finals(found: Comparison) -> None:
         [
             LETTERS[place],
             each.folder.id,
-            f"{SIGNS.get(each.state, '!')} {each.state}" if unicode else each.state,
+            f"{STATES.get(each.state, '!')} {each.state}",
             f"{each.step:,}",
             *(comparison.metric_text(found, key, place) for key in there),
             time_taken(each.seconds),
@@ -98,17 +96,6 @@ def _print_finals(found: Comparison) -> None:
         print("*: the best")
 
 
-BARS = "▁▂▃▄▅▆▇█"
-ASCII_BARS = "_.-=+*#@"  # where the terminal has no block characters
-SIGNS = {
-    "starting": "▷",
-    "running": "▶",
-    "paused": "‖",
-    "finished": "✓",
-    "stopped": "■",
-    "failed": "✗",
-    "lost": "?",
-}
 HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
 NARROW = 92  # columns of a terminal that has no room for when a run was started
 _MOST_REASONS = 5  # of runs that failed at their start
@@ -217,8 +204,7 @@ def _row(run: RunFolder, entry: dict[str, Any]) -> tuple[str, ...]:
 def _state(state: str, host: str = "") -> str:
     """✓ finished, or of a live run of another machine: ▶ running on HOST."""
     elsewhere = f" on {host}" if state in ALIVE and host != socket.gethostname() else ""
-    sign = SIGNS.get(state, "!") + " " if has_unicode(sys.stdout.encoding) else ""
-    return f"{sign}{state}{elsewhere}"
+    return f"{STATES.get(state, '!')} {state}{elsewhere}"
 
 
 def _best_number(reached: dict[str, Any], short: str) -> str:
@@ -344,16 +330,4 @@ def _curve(name: str, values: "NDArray[np.float32]") -> str:
     if (measured == measured[0]).all():
         return first
     room = min(40, max(8, stdio.width() - 40))  # beside the label and the two ends
-    return f"{sparkline(measured, room)}  {first} → {last}"
-
-
-def sparkline(values: "NDArray[np.float32]", width: int) -> str:
-    """(n,) finite values as at most `width` bars, each the mean of its share."""
-    import numpy as np
-
-    parts = np.array_split(values, min(width, len(values)))
-    means = np.array([float(part.mean(dtype=np.float64)) for part in parts])
-    low, high = means.min(), means.max()
-    scaled = np.zeros(len(means)) if high == low else (means - low) / (high - low)
-    bars = BARS if has_unicode(sys.stdout.encoding) else ASCII_BARS
-    return "".join(bars[round(float(share) * (len(bars) - 1))] for share in scaled)
+    return f"{sparkline(measured.tolist(), room)}  {first} → {last}"

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 _SPLITS = ("test", "val", "train")  # the one that says most first
-_MARKS = "●▲■◆▼★"
-_ASCII_MARKS = "ox+*#@"
+_MARKS = "●▲■◆▼○"
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # a second sign: each line has a mark of its own
 _ROWS = 13
 _WIDEST = 100
@@ -166,7 +165,7 @@ class _Plot:
 
     def __init__(self, curves: Sequence[Curve], ticks: Sequence[tuple[float, str]], title: str) -> None:
         self._unicode = stdio.has_unicode(sys.stdout.encoding)
-        self._marks = _MARKS if self._unicode else _ASCII_MARKS
+        self._marks = self._plain(_MARKS)
         self._curves, self._ticks, self._title = curves, ticks, title
         places = [place for curve in curves for place in curve.points]
         low = min(place.y for place in places)
@@ -192,11 +191,15 @@ class _Plot:
         for number_, curve in enumerate(self._curves):
             legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
         if self._has_bars:
-            legend.append("bars: ± std" if self._unicode else "bars: +- std", "dim")
+            legend.append(self._plain("bars: ± std"), "dim")
         lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]
         for line in lines:
             line.rstrip()
         return Text("\n").join(lines)
+
+    @staticmethod
+    def _plain(text: str) -> str:
+        return stdio.plain(text, sys.stdout.encoding)
 
     def _draw(self, curve: Curve, mark: str, style: str) -> None:
         wide, high = (2, 4) if self._unicode else (1, 1)
@@ -229,7 +232,7 @@ class _Plot:
     def _row(self, row: int) -> "Text":
         from rich.text import Text
 
-        tick = ("┤" if self._unicode else "|") if row in self._labels else ("│" if self._unicode else "|")
+        tick = self._plain("┤" if row in self._labels else "│")
         line = Text(f"{self._labels.get(row, ''):>{self._margin}} {tick}")
         for column in range(self._columns):
             cell = (column, row)
@@ -239,7 +242,7 @@ class _Plot:
 
     def _axis(self) -> list[str]:
         """The line below, and as many of its labels as have room."""
-        across = ["─" if self._unicode else "-"] * self._columns
+        across = [self._plain("─")] * self._columns
         below = [" "] * (self._columns + 1)
         free = 0
         for share, text in self._ticks:
@@ -247,8 +250,10 @@ class _Plot:
             begin = max(0, min(column - len(text) // 2, len(below) - len(text)))
             if begin < free or len(text) > len(below):
                 continue
-            across[column] = "┬" if self._unicode else "+"
+            across[column] = self._plain("┬")
             below[begin : begin + len(text)] = text
             free = begin + len(text) + 2
-        corner = "└" if self._unicode else "+"
-        return [f"{'':>{self._margin}} {corner}{''.join(across)}", f"{'':>{self._margin}}  {''.join(below)}"]
+        return [
+            f"{'':>{self._margin}} {self._plain('└')}{''.join(across)}",
+            f"{'':>{self._margin}}  {''.join(below)}",
+        ]

@@ -117,7 +117,7 @@ def _cell(name: str, spread: Spread | None) -> str:
     """0.123 ± 0.0040, or of an accuracy 97.1% ± 0.40%."""
     if spread is None:
         return ""
-    plus_minus = "±" if stdio.has_unicode(sys.stdout.encoding) else "+-"
+    plus_minus = stdio.plain("±", sys.stdout.encoding)
     mean = numbers.metric(name, spread.mean)
     return mean if spread.std is None else f"{mean} {plus_minus} {numbers.spread(name, spread.std)}"
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from descent.common import numbers
-from tui.numbers import ascii_only
+from descent.common.glyphs import LAB_STATES, STATES, ascii_cells, ascii_text, bars, level, progress_bar, sparkline
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,22 @@ def test_a_column_lines_up_on_the_decimal_point() -> None:
 
 
 def test_nothing_but_ascii_where_the_terminal_has_no_more() -> None:
-    shown = ascii_only("lr ×0.5 · – ✗ … 손실")
+    shown = ascii_text("lr ×0.5 · – ✗ … 손실")
     assert shown.isascii()
     assert shown.startswith("lr x0.5 | - x ... ")
+    for states in (STATES, LAB_STATES):
+        cells = [ascii_cells(sign) for sign in states.values()]
+        assert all(len(cell) == 1 and cell.isascii() for cell in cells)
+        assert len(set(cells)) == len(states)  # told apart without Unicode too
+    assert len({ascii_cells(level(eighth / 6)) for eighth in range(7)}) == 7
+
+
+def test_a_curve_and_a_bar_of_signs_say_the_same_at_any_width() -> None:
+    """A falling loss that looks flat, or a bar that is full too soon, misleads who watches it."""
+    falling = [2.3 * 0.9**step for step in range(200)]
+    assert sparkline(falling, 7) == "▇▆▅▄▃▂▁"
+    assert sparkline([math.nan, 1.0, math.inf], 5) == "▄"
+    assert bars(falling, 8, 2)[1][0] == "█"
+    for share, done in ((0.0, 0), (0.5, 5), (1.0, 10), (7.0, 10), (0.44, 5)):
+        full, rest = progress_bar(share, 10)
+        assert (len(full), len(full + rest)) == (done, 10)

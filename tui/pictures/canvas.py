@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from descent.common.glyphs import ascii_cells
 from descent.common.text import clean
 from tui.data.translation import Say
 from tui.plot import braille
@@ -25,7 +26,6 @@ Pixels = NDArray[np.uint8]  # (h, w, 3)
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
-_PLAIN = str.maketrans("●○▲△■□◆◇★☆▼▽━•×─│┌┐└┘├┤┬┴┼·…→−—–▁▂▃▄▅▆▇█░▒▓▀", '*o^^##dd**vv-.x-|+++++++++.~>---_.-=+*#@.%#"')
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _as_ascii(char: str) -> str:
         return "?"  # the second cell of a wide character, whose first becomes a question mark too
     if char.isascii():
         return char
-    plain = char.translate(_PLAIN)
+    plain = ascii_cells(char)
     return plain if plain.isascii() else "?"
 
 

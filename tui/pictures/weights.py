@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
 from descent.common import numbers
+from descent.common.glyphs import BLOCKS
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, Canvas, Pixels
 from tui.pictures.frame import Floats
 
-EIGHTHS = " ▁▂▃▄▅▆▇█"
-ASCII_EIGHTHS = " _.-=+*#@"
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
 TALLEST = 14
 WIDE = 100  # cells from which on panels stand side by side
@@ -102,10 +101,9 @@ def _bars(canvas: Canvas, counts: Floats, x: int, y: int, width: int, rows: int)
     if not top > 0:
         return
     eighths = np.ceil(mass / top * rows * 8 - 1e-9).astype(int)
-    signs = EIGHTHS if canvas.palette.unicode else ASCII_EIGHTHS
     for row in range(rows):
         filled = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
-        canvas.signs(x, y + row, np.array([[signs[level] for level in filled]]), "train")
+        canvas.signs(x, y + row, np.array([[BLOCKS[level] for level in filled]]), "train")
 
 
 def _cut(text: str, cells: int) -> str:

@@ -1,12 +1,13 @@
 """The cells of a chart before they reach the screen: characters, styles, and a line's extremes by column."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common.glyphs import ascii_cells
 from tui.plot import braille
 
 Cells = NDArray[np.uint32]
@@ -35,7 +36,7 @@ class Signs:
 
 
 UNICODE = Signs()
-ASCII = Signs("|", "+", "+", "-", "+", ":", "-", "x", "|")
+ASCII = Signs(*map(ascii_cells, astuple(UNICODE)))
 
 
 @dataclass(frozen=True)

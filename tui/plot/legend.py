@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from descent.common.glyphs import ascii_text
 from descent.common.numbers import count, number, time_taken, trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.numbers import ascii_only
 from tui.plot.axes import Axis
 from tui.plot.chart_data import Line
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 SIGNS = {"train": "━", "validation": "┅", "planned": "┈", "member": "─"}
-ASCII_SIGNS = {"train": "-", "validation": ":", "planned": ".", "member": "-"}
 Pieces = list[tuple[str, str]]  # text and style
 
 
@@ -35,14 +34,13 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Sa
     named = [line for line in lines if line.name and line.style != "faint"]
     alone = sum(line.style != "planned" for line in named) == 1
     for line in named:
-        sign = (SIGNS if unicode else ASCII_SIGNS).get(
-            "validation" if line.dashed else line.style, "━" if unicode else "-"
-        )
+        sign = SIGNS.get("validation" if line.dashed else line.style, "━")
+        sign = sign if unicode else ascii_text(sign)
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
         # The title names a line that stands alone, and a unit keeps its place behind the number.
         words = shown if alone and line.style != "planned" else f" {say(clean(line.name))}{shown}"
-        words = words if unicode else ascii_only(words)
+        words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
             continue
@@ -117,7 +115,7 @@ def _joined(parts: list[str], room: int, *, unicode: bool) -> str:
 
 def fitted(text: str, room: int, *, unicode: bool) -> str:
     """The text as the terminal can show it, in at most `room` cells."""
-    text = text if unicode else ascii_only(text)
+    text = text if unicode else ascii_text(text)
     if cell_len(text) <= room:
         return text
     return set_cell_size(text, room - 1) + ("…" if unicode else ".") if room > 1 else ""

@@ -6,12 +6,12 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from descent.common.glyphs import STATES
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
 from descent.run.comparison import LETTERS, METRICS, Comparison, Final
-from tui.numbers import STATE_STYLES, sign
 from tui.plot.canvas import RUNS
-from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
+from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
 
 HEADS = {
     "train_loss": "train",
@@ -59,7 +59,7 @@ class WhoLine(RunLines):
             line += [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
                 Piece(_cut(short_name(final.folder.id), room), "strong"),
-                Piece(f" {sign(final.state)}", _state_style(final)),
+                Piece(f" {STATES.get(final.state, '?')}", _state_style(final)),
                 Piece("   "),
             ]
         return [cut(line[:-1], width)]
@@ -139,7 +139,7 @@ class Finals(CompareTable):
             chosen = "chosen" if place == self.cursor and self.has_focus else ""
             line = [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
-                Piece(f"{sign(final.state)} ", _state_style(final)),
+                Piece(f"{STATES.get(final.state, '?')} ", _state_style(final)),
                 Piece(name, chosen),
             ]
             drawn.append(cut([*line, Piece(GAP + (final.problem or row), "trouble" if final.problem else "")], width))

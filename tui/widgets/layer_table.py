@@ -9,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
+from descent.common.glyphs import ascii_cells, level
 from descent.common.numbers import align, number, percent, scientific, short_number, trimmed
 from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
 from tui.data.translation import spoken
-from tui.widgets.lines import ASCII, Line, Lines, Piece, fitted
+from tui.widgets.lines import Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
-BARS = "▁▂▃▄▅▆▇"  # not to the very top: the rows' would run into each other
 ORDERS = ("model", "|grad|", "|w|", "update/w", "dead")  # what the rows can be sorted by
 _KEYS: dict[str, Callable[[LayerRow], float | None]] = {
     "|grad|": lambda row: row.grad_norm,
@@ -109,7 +109,7 @@ class LayerTable(Lines, can_focus=True):
         signs = [f"● {trimmed(low)}–{trimmed(high)} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
         subtitle = " · ".join(spoken(self, part) for part in (*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
-            subtitle = subtitle.translate(ASCII)
+            subtitle = ascii_cells(subtitle)
         if self.border_subtitle != subtitle:
             self.border_subtitle = subtitle
 
@@ -252,4 +252,4 @@ def _dead_style(value: float | None) -> str:
 
 
 def _trend(trend: tuple[float | None, ...]) -> str:
-    return "".join(" " if v is None else BARS[round(max(0.0, min(1.0, v)) * (len(BARS) - 1))] for v in trend)
+    return "".join(" " if value is None else level(value) for value in trend)

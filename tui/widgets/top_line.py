@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+from descent.common.glyphs import STATES, progress_bar
 from descent.common.numbers import duration, percent, rate, short_count
 from descent.common.text import clean
 from tui.base import Notice
@@ -11,7 +12,6 @@ from tui.data.labs import LabStatus, reached
 from tui.data.snapshot import Snapshot, short_id
 from tui.data.translation import Say, spoken, word
 from tui.data.words import stage_words
-from tui.numbers import sign
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
 
@@ -108,7 +108,7 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     """
     wide = width >= 108
     gap = "   " if wide else " "
-    word, style = sign(now.state), STYLES[now.state]
+    word, style = STATES.get(now.state, "?"), STYLES[now.state]
     state = f"{word} {fitted(say(now.state), LONGEST_STATE)}" if wide else word
     which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
     # A long name of the user's leaves room for the numbers.
@@ -140,7 +140,8 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     room = width - width_of(left) - width_of(right) - len(gap) - 1
     if room < SHORTEST_BAR or not now.total_steps:
         return cut(spread(left, right, width), width)
-    return (*left, Piece(gap), *bar(share, room, style), Piece(" "), *right)
+    done, rest = progress_bar(share, room)
+    return (*left, Piece(gap), Piece(done, style), Piece(rest, "quiet"), Piece(" "), *right)
 
 
 def _origin(now: Snapshot) -> list[Piece]:
@@ -176,10 +177,3 @@ def _epoch(now: Snapshot) -> str:
 
 def _whole(epochs: float) -> int:
     return max(1, math.ceil(epochs - 1e-6))
-
-
-def bar(share: float, width: int, style: str) -> list[Piece]:
-    """A bar of half cells."""
-    halves = round(max(0.0, min(1.0, share)) * 2 * width)
-    done = "━" * (halves // 2) + ("╸" if halves % 2 else "")
-    return [Piece(done, style), Piece("─" * (width - len(done)), "quiet")]

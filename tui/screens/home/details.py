@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from descent.common.errors import DescentError
+from descent.common.glyphs import STATES, bars
 from descent.common.numbers import percent, setting, short_number, time_taken
 from descent.common.settings import flatten
 from descent.common.text import clean, show
@@ -19,10 +20,10 @@ from engine.preset.listing import Entry
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
-from tui.numbers import STATE_STYLES, bars, curve, sign
+from tui.numbers import curve
 from tui.screens.home.rows import Item, ago
 from tui.widgets import lines
-from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
@@ -171,7 +172,7 @@ def run_lines(
     """A run's state, curve, results and settings that differ from `preset`, which it was started from."""
     title = run.name + (f" {run.letters}" if run.letters else "")
     when = " at start: x clears it away" if run.failed_at_start else ""
-    state = Piece(f"{sign(run.state, unicode=unicode)} {run.state}{when}", STATE_STYLES.get(run.state, ""))
+    state = Piece(f"{STATES.get(run.state, '?')} {run.state}{when}", STATE_STYLES.get(run.state, ""))
     lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
     if run.problem or (run.reason and not run.alive):
         lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
@@ -192,7 +193,7 @@ def run_lines(
         label = Piece(fitted("loss", LABEL), "quiet")
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
-        drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows, unicode=False)
+        drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
         low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
