@@ -16,10 +16,10 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from descent.common import braille
 from descent.common.glyphs import ascii_cells
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.plot import braille
 
 RGB = tuple[int, int, int]
 Pixels = NDArray[np.uint8]  # (h, w, 3)

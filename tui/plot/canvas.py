@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common import braille
 from descent.common.glyphs import ascii_cells
-from tui.plot import braille
 
 Cells = NDArray[np.uint32]
 

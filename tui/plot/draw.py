@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common import braille
 from descent.common.glyphs import ascii_text
 from descent.common.numbers import trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.plot import braille
 from tui.plot.axes import Axis
 from tui.plot.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs, by_column
 from tui.plot.chart_data import ChartData, Line, Mark

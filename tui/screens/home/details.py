@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from descent.common import braille
 from descent.common.errors import DescentError
 from descent.common.glyphs import STATES, bars
 from descent.common.numbers import percent, setting, short_number, time_taken
@@ -20,7 +21,6 @@ from engine.preset.listing import Entry
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
-from tui.numbers import curve
 from tui.screens.home.rows import Item, ago
 from tui.widgets import lines
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
@@ -193,7 +193,7 @@ def run_lines(
         label = Piece(fitted("loss", LABEL), "quiet")
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
-        drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
+        drawn = braille.curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
         low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
