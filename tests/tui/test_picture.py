@@ -9,7 +9,7 @@ from engine.pictures import KINDS, Picture
 from tests.tui import made_pictures
 from tests.tui.contrast import ratio
 from tui.pictures import frame, weights
-from tui.pictures.canvas import Canvas, Palette, pack
+from tui.pictures.canvas import Palette, PictureCanvas, pack
 from tui.pictures.layer_histograms import of_layer
 from tui.pictures.picture import DRAW, draw, svg
 
@@ -197,7 +197,7 @@ def test_names_from_files_are_no_markup_and_drive_no_terminal() -> None:
 
 
 def test_two_pixels_are_one_cell_and_a_character_over_them_keeps_their_mean() -> None:
-    canvas = Canvas(2, 1, Palette())
+    canvas = PictureCanvas(2, 1, Palette())
     canvas.image(0, 0, np.array([[[200, 0, 0]] * 2, [[0, 0, 100]] * 2], dtype=np.uint8))
     assert canvas.plain() == ["▀▀"]
     canvas.mark(1, 0, "●")
