@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 from textual.drivers.linux_driver import LinuxDriver
 
 from descent.common.errors import ExitCode
+from descent.common.glyphs import ascii_text
 
 _LOOK_EVERY = 1.0  # seconds between looks for a terminal that has gone without a signal
 _PATIENCE = 3.0  # seconds in which a killed app has time to leave the terminal as it was
@@ -102,10 +103,6 @@ FASTEST, SLOWEST = 60.0, 0.2
 # Answers to a key are painted sooner than new numbers: typing at 4 frames a second would feel broken.
 _PAINTS = 30
 _SSH_PAINTS = 15
-_PLAIN = str.maketrans(
-    {"–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "←": "<-", "↑": "up", "↓": "down", "×": "x", "·": "-"}
-    | {"≥": ">=", "≤": "<=", "±": "+-", "│": "|", "─": "-", "━": "=", "•": "*", "⏎": "enter", "▸": ">"}
-)
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Terminal:
         """`text` as this terminal can show it."""
         if self.unicode or text.isascii():
             return text
-        return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+        return ascii_text(text)
 
 
 def look(

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from descent.common.glyphs import spelled_out
 from descent.common.text import clean
-
-# Signs that Descent itself writes, for a terminal without UTF-8.
-_PLAIN = str.maketrans({"–": "-", "…": "...", "→": "->", "×": "x", "≥": ">=", "≤": "<=",
-                        "±": "+-", "★": "*", "✗": "x"})  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -65,7 +62,7 @@ def has_unicode(encoding: str | None) -> bool:
 
 def plain(text: str, encoding: str | None) -> str:
     """`text` as a terminal of that encoding can show it."""
-    return text if has_unicode(encoding) else text.translate(_PLAIN)
+    return text if has_unicode(encoding) else spelled_out(text)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError, why_damaged
-from descent.common.numbers import number
+from descent.common.numbers import NONE, metric
 from descent.common.settings import flatten, parse
 from descent.common.text import clean, show
 from descent.run import find
@@ -23,7 +23,6 @@ Events = Sequence[dict[str, Any]]
 
 FEWEST, MOST = 2, 8
 LETTERS = "ABCDEFGH"  # a run's, wherever runs are told apart
-NONE = "–"  # of a setting or a number that a run does not have
 _DESCRIBES = ("title", "topic", "reaches")  # of a preset: they change nothing that is trained
 
 
@@ -224,9 +223,7 @@ def origin_text(final: Final) -> str:
 
 def metric_text(found: Comparison, key: MetricName, place: int) -> str:
     """A run's number with a star where it is the best; one cell for the star in any case."""
-    value = found.finals[place].metrics.get(key)
-    text = NONE if value is None else f"{value:.1%}" if METRICS[key].is_share else number(value)
-    return text + ("*" if place in found.best.get(key, ()) else " ")
+    return metric(key, found.finals[place].metrics.get(key)) + ("*" if place in found.best.get(key, ()) else " ")
 
 
 def found(words: Sequence[str], runs_dir: Path | None) -> list[RunFolder]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from descent import child
 from descent.common import machine, paths
+from descent.common.numbers import memory, size, trimmed
 from descent.common.text import clean
 from engine.preset import datasets
 
@@ -88,12 +89,12 @@ def _torch(found: dict[str, Any]) -> Iterator[Check]:
     yield Check("PyTorch", "ok", f"{found['torch']}, built {build}, {found['threads']} CPU threads by default")
     for number, gpu in enumerate(found["gpus"]):
         subject, name = f"GPU {number}", clean(gpu["name"])
-        size = f"{gpu['bytes'] / 2**30:.0f} GiB"
+        size = memory(gpu["bytes"])
         if gpu["trouble"]:
             todo = "see whether nvidia-smi shows it free; train on the CPU with --device cpu, or on another GPU"
             yield Check(subject, "note", f"{name}, {size}, does not work: {clean(gpu['trouble'])}", todo)
         else:
-            yield Check(subject, "ok", f"{name}, {size}, {gpu['free'] / 2**30:.0f} GiB of it free")
+            yield Check(subject, "ok", f"{name}, {size}, {memory(gpu['free'])} of it free")
     if found["gpus"]:
         return
     if machine.has_nvidia_device() and not found["cuda"]:
@@ -109,7 +110,7 @@ def _cpus() -> Iterator[Check]:
     usable, limit = machine.usable_cpus(), machine.cgroup_cpus()
     text = f"{os.cpu_count()} in the machine, {usable} for this process"
     if limit is not None and limit < usable:
-        yield Check("CPUs", "ok", f"{text}, {limit:g} CPUs' worth of time (control group)")
+        yield Check("CPUs", "ok", f"{text}, {trimmed(limit)} CPUs' worth of time (control group)")
     else:
         yield Check("CPUs", "ok", text)
     settings = [f"{name}={clean(os.environ[name])}" for name in _OMP_SETTINGS if name in os.environ]
@@ -153,7 +154,7 @@ def _folder(name: str, folder: Path) -> Check:
             return Check(subject, "broken", f"{shown} can't be written to", todo)
     except OSError as error:
         return Check(subject, "broken", f"{shown}: {error.strerror}", todo)
-    text = f"{shown}, {free / 1e9:.1f} GB free" + ("" if there == folder else ", made when it is needed")
+    text = f"{shown}, {size(free)} free" + ("" if there == folder else ", made when it is needed")
     if free < _LITTLE_SPACE:
         return Check(subject, "note", text, "delete what is not needed, or " + todo)
     return Check(subject, "ok", text)
@@ -165,4 +166,4 @@ def _data_sets(root: Path) -> Iterator[Check]:
             yield Check(known.name, "ok", "at hand")
         else:
             todo = f"descent data fetch {known.name}"
-            yield Check(known.name, "note", f"not here; {known.megabytes} MB to download", todo)
+            yield Check(known.name, "note", f"not here; {size(known.download_bytes)} to download", todo)

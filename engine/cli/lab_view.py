@@ -12,7 +12,9 @@ from typing import Any
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
+from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import _
+from descent.common.numbers import percent
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
 from engine.cli import tables
@@ -26,7 +28,6 @@ from engine.labs.verdict import against, shown
 from engine.labs.verify import Row, verified
 
 LONGEST_LINE = 100  # cells; longer lines are hard to read
-_MARKS = {"new": " ", "started": "·", "passed": "✓", "broken": "✗"}
 
 
 def print_line(text: str = "") -> None:
@@ -81,14 +82,15 @@ def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, *, as_json: 
         tables.print_table(head, rows, right=head[3:], whole=head[:2])
     for lab in found:
         if isinstance(lab, BrokenLab):
-            print_line(f"{_MARKS['broken']}  {lab.id}: {_('broken: {error}', error=lab.error.splitlines()[0])}")
+            error = _("broken: {error}", error=lab.error.splitlines()[0])
+            print_line(f"{LAB_STATES['broken']}  {lab.id}: {error}")
 
 
 def _row(lab: Lab, progress: Progress) -> tuple[str, ...]:
     record = progress.of(lab.id)
     attempts = str(record.count) if record.count else ""
-    best = f"{record.best:.0%}" if record.best is not None else ""
-    return _MARKS[record.state], f"  {lab.id}", str(lab.model.title), attempts, best
+    best = percent(record.best, 0) if record.best is not None else ""
+    return LAB_STATES[record.state], f"  {lab.id}", str(lab.model.title), attempts, best
 
 
 def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What is printed of runs: the table of all, one in detail, and a comparison of several."""
 
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import paths, stdio
 from descent.common.errors import DescentError, why_damaged
-from descent.common.numbers import number, time_taken
-from descent.common.stdio import has_unicode
+from descent.common.glyphs import STATES, sparkline
+from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
-from descent.run.comparison import LETTERS, NONE, Comparison, compared, found
+from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.metrics import METRICS, OF_RESULTS, Metrics, Numbers, Split, loss_and_accuracy
 from descent.run.results import RunResult, mean_curves, result_of
@@ -64,7 +63,6 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 
 def _print_finals(found: Comparison) -> None:
-    unicode = stdio.has_unicode(sys.stdout.encoding)
     there = [key for key in OF_RESULTS if any(key in each.metrics for each in found.finals)]
     heads = [METRICS[key].narrow_head.upper() for key in there]
     head = ["", "RUN", "STATE", "STEP", *heads, "TIME"]
@@ -72,7 +70,7 @@ def _print_finals(found: Comparison) -> None:
         [
             LETTERS[place],
             each.folder.id,
-            f"{SIGNS.get(each.state, '!')} {each.state}" if unicode else each.state,
+            f"{STATES.get(each.state, '!')} {each.state}",
             f"{each.step:,}",
             *(comparison.metric_text(found, key, place) for key in there),
             time_taken(each.seconds),
@@ -89,17 +87,6 @@ def _print_finals(found: Comparison) -> None:
         print("*: the best")
 
 
-BARS = "▁▂▃▄▅▆▇█"
-ASCII_BARS = "_.-=+*#@"  # where the terminal has no block characters
-SIGNS = {
-    "starting": "▷",
-    "running": "▶",
-    "paused": "‖",
-    "finished": "✓",
-    "stopped": "■",
-    "failed": "✗",
-    "lost": "?",
-}
 HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
 NARROW = 92  # columns of a terminal that has no room for when a run was started
 _MOST_REASONS = 5  # of runs that failed at their start
@@ -210,14 +197,13 @@ def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str,
 def _state(state: str, host: str = "") -> str:
     """✓ finished, or of a live run of another machine: ▶ running on HOST."""
     elsewhere = f" on {host}" if state in ALIVE and host != socket.gethostname() else ""
-    sign = SIGNS.get(state, "!") + " " if has_unicode(sys.stdout.encoding) else ""
-    return f"{sign}{state}{elsewhere}"
+    return f"{STATES.get(state, '!')} {state}{elsewhere}"
 
 
 def _best_number(reached: Numbers, split: Split) -> str:
     """The accuracy on a split, or the loss where there are no classes to be right about."""
     loss, accuracy = loss_and_accuracy(reached, split)
-    return f"{accuracy:.1%}" if accuracy is not None else number(loss)
+    return number(loss) if accuracy is None else percent(accuracy)
 
 
 # --- one ---
@@ -258,12 +244,12 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         fields.append(("members", f"{members_view.headline(result)}{_way(facts)}"))
     curves = mean_curves(Metrics(run.path), [name for name, _ in CURVES])
     for name, label in CURVES:
-        line = _curve(curves[name], percent=name == "accuracy") if name in curves else ""
+        line = _curve(name, curves[name]) if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
             fields.append((f"mean {label}" if several else label, line))
-    for metric in (METRICS["val_loss"], METRICS["test_loss"]):
-        if metric.name in result.metrics and not several:
-            fields.append((metric.split, _split(result.metrics, metric.split)))
+    for each in (METRICS["val_loss"], METRICS["test_loss"]):
+        if each.name in result.metrics and not several:
+            fields.append((each.split, _split(result.metrics, each.split)))
     fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
     fields.append(("folder", str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
@@ -322,30 +308,18 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[t
 
 def _split(reached: Numbers, split: Split) -> str:
     loss, accuracy = loss_and_accuracy(reached, split)
-    return f"loss {number(loss)}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+    return f"loss {number(loss)}" + (f", accuracy {percent(accuracy)}" if accuracy is not None else "")
 
 
-def _curve(values: "NDArray[np.float32]", *, percent: bool) -> str:
-    """(n,) A sparkline and its two ends; empty where nothing was measured."""
+def _curve(name: str, values: "NDArray[np.float32]") -> str:
+    """(n,) The metric's sparkline and its two ends; empty where nothing was measured."""
     import numpy as np
 
     measured = values[np.isfinite(values)]
     if not len(measured):
         return ""
-    first, last = (f"{v:.1%}" if percent else number(float(v)) for v in (measured[0], measured[-1]))
+    first, last = (metric(name, float(v)) for v in (measured[0], measured[-1]))
     if (measured == measured[0]).all():
         return first
     room = min(40, max(8, stdio.width() - 40))  # beside the label and the two ends
-    return f"{sparkline(measured, room)}  {first} → {last}"
-
-
-def sparkline(values: "NDArray[np.float32]", width: int) -> str:
-    """(n,) finite values as at most `width` bars, each the mean of its share."""
-    import numpy as np
-
-    parts = np.array_split(values, min(width, len(values)))
-    means = np.array([float(part.mean(dtype=np.float64)) for part in parts])
-    low, high = means.min(), means.max()
-    scaled = np.zeros(len(means)) if high == low else (means - low) / (high - low)
-    bars = BARS if has_unicode(sys.stdout.encoding) else ASCII_BARS
-    return "".join(bars[round(float(share) * (len(bars) - 1))] for share in scaled)
+    return f"{sparkline(measured.tolist(), room)}  {first} → {last}"

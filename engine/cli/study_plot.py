@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from descent.common import stdio
+import numpy as np
+
+from descent.common import braille, stdio
 from descent.common.errors import DescentError
-from descent.common.numbers import number, word
+from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
 from descent.run.metrics import METRICS, MetricName
 from engine.study.folder import Study
@@ -20,14 +22,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-_MARKS = "●▲■◆▼★"
-_ASCII_MARKS = "ox+*#@"
+_MARKS = "●▲■◆▼○"
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # a second sign: each line has a mark of its own
 _ROWS = 13
 _WIDEST = 100
 _PIPED = 80
 _LOGARITHMIC = 20  # a range of this ratio and more is drawn on a logarithmic axis
-_DOT = {(0, 0): 1, (0, 1): 2, (0, 2): 4, (1, 0): 8, (1, 1): 16, (1, 2): 32, (0, 3): 64, (1, 3): 128}
 
 
 class Place(NamedTuple):
@@ -117,10 +117,11 @@ def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[t
     if key == "parameters" or _is_numeric(points, key):
         scale = _Scale([float(value) for value in values.values()])
         places = {index: scale.share(float(value)) for index, value in values.items()}
-        return places, sorted({(places[index], number(float(value))) for index, value in values.items()})
-    labels = list(dict.fromkeys(word(value) for value in values.values()))
+        written = count if key == "parameters" else setting
+        return places, sorted({(places[index], written(value)) for index, value in values.items()})
+    labels = list(dict.fromkeys(setting(value) for value in values.values()))
     at = {name: place / max(1, len(labels) - 1) for place, name in enumerate(labels)}
-    return {index: at[word(value)] for index, value in values.items()}, [(at[name], name) for name in labels]
+    return {index: at[setting(value)] for index, value in values.items()}, [(at[name], name) for name in labels]
 
 
 def _curves(
@@ -161,11 +162,11 @@ class _Scale:
 
 
 class _Plot:
-    """Cells of 2 × 4 dots, each with the style of the line drawn last; marks lie over them."""
+    """Cells of braille dots, each with the style of the line drawn last; marks lie over them."""
 
     def __init__(self, curves: Sequence[Curve], ticks: Sequence[tuple[float, str]], title: str) -> None:
         self._unicode = stdio.has_unicode(sys.stdout.encoding)
-        self._marks = _MARKS if self._unicode else _ASCII_MARKS
+        self._marks = self._plain(_MARKS)
         self._curves, self._ticks, self._title = curves, ticks, title
         places = [place for curve in curves for place in curve.points]
         low = min(place.y for place in places)
@@ -178,9 +179,9 @@ class _Plot:
         self._margin = max(map(len, self._labels.values()))
         wide = stdio.width() if sys.stdout.isatty() else _PIPED
         self._columns = max(10, min(wide, _WIDEST) - self._margin - 3)
-        self._dots: dict[tuple[int, int], int] = {}
-        self._styles: dict[tuple[int, int], str] = {}
-        self._signs: dict[tuple[int, int], str] = {}
+        # Sign and style of each cell, by row and column; points lie over all lines.
+        self._cells: dict[tuple[int, int], tuple[str, str]] = {}
+        self._points: dict[tuple[int, int], tuple[str, str]] = {}
 
     def text(self) -> "Text":
         from rich.text import Text
@@ -191,54 +192,50 @@ class _Plot:
         for number_, curve in enumerate(self._curves):
             legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
         if self._has_bars:
-            legend.append("bars: ± std" if self._unicode else "bars: +- std", "dim")
+            legend.append(self._plain("bars: ± std"), "dim")
         lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]
         for line in lines:
             line.rstrip()
         return Text("\n").join(lines)
 
-    def _draw(self, curve: Curve, mark: str, style: str) -> None:
-        wide, high = (2, 4) if self._unicode else (1, 1)
-        at = [(round(place.x * (self._columns * wide - 1)), self._height(place.y, high)) for place in curve.points]
-        for (x, _), place in zip(at, curve.points, strict=True):
-            heights = [self._height(end, high) for end in place.ends()]
-            for y in range(min(heights), max(heights) + 1):
-                self._dot(x, y, style)
-        for (x0, y0), (x1, y1) in pairwise(at):
-            steps = max(abs(x1 - x0), abs(y1 - y0), 1)
-            for step in range(steps + 1):
-                self._dot(round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps), style)
-        for x, y in at:
-            self._signs[x // wide, y // high] = mark
-            self._styles[x // wide, y // high] = style
+    @staticmethod
+    def _plain(text: str) -> str:
+        return stdio.plain(text, sys.stdout.encoding)
 
-    def _height(self, y: float, high: int) -> int:
+    def _draw(self, curve: Curve, mark: str, style: str) -> None:
+        dots = np.zeros((_ROWS * braille.DOWN, self._columns * braille.ACROSS), np.bool_)
+        at = [(round(place.x * (dots.shape[1] - 1)), self._height(place.y)) for place in curve.points]
+        for (x, _), place in zip(at, curve.points, strict=True):
+            heights = [self._height(end) for end in place.ends()]
+            dots[min(heights) : max(heights) + 1, x] = True
+        for (x0, y0), (x1, y1) in pairwise(at):
+            count = max(abs(x1 - x0), abs(y1 - y0), 1) + 1
+            columns, rows = np.linspace(x0, x1, count), np.linspace(y0, y1, count)
+            dots[np.rint(rows).astype(np.int64), np.rint(columns).astype(np.int64)] = True
+        cells = braille.bits(dots)
+        signs = braille.characters(cells, unicode=self._unicode)
+        for row, column in np.argwhere(cells).tolist():
+            self._cells[row, column] = chr(signs[row, column]), style
+        self._points |= {(y // braille.DOWN, x // braille.ACROSS): (mark, style) for x, y in at}
+
+    def _height(self, y: float) -> int:
         """In dots from the top, within the plot."""
         share = self._scale.share(y) if y > 0 or not self._scale.is_log else 0.0
-        return round((1 - min(1.0, max(0.0, share))) * (_ROWS * high - 1))
-
-    def _dot(self, x: int, y: int, style: str) -> None:
-        wide, high = (2, 4) if self._unicode else (1, 1)
-        cell = (x // wide, y // high)
-        if self._styles.get(cell) != style:
-            self._dots[cell] = 0
-        self._dots[cell] |= _DOT[x % wide, y % high]
-        self._styles[cell] = style
+        return round((1 - min(1.0, max(0.0, share))) * (_ROWS * braille.DOWN - 1))
 
     def _row(self, row: int) -> "Text":
         from rich.text import Text
 
-        tick = ("┤" if self._unicode else "|") if row in self._labels else ("│" if self._unicode else "|")
+        tick = self._plain("┤" if row in self._labels else "│")
         line = Text(f"{self._labels.get(row, ''):>{self._margin}} {tick}")
+        cells = self._cells | self._points
         for column in range(self._columns):
-            cell = (column, row)
-            dots = chr(0x2800 + self._dots.get(cell, 0)) if self._unicode else "."
-            line.append(self._signs.get(cell) or (dots if self._dots.get(cell) else " "), self._styles.get(cell))
+            line.append(*cells.get((row, column), (" ", "")))
         return line
 
     def _axis(self) -> list[str]:
         """The line below, and as many of its labels as have room."""
-        across = ["─" if self._unicode else "-"] * self._columns
+        across = [self._plain("─")] * self._columns
         below = [" "] * (self._columns + 1)
         free = 0
         for share, text in self._ticks:
@@ -246,8 +243,10 @@ class _Plot:
             begin = max(0, min(column - len(text) // 2, len(below) - len(text)))
             if begin < free or len(text) > len(below):
                 continue
-            across[column] = "┬" if self._unicode else "+"
+            across[column] = self._plain("┬")
             below[begin : begin + len(text)] = text
             free = begin + len(text) + 2
-        corner = "└" if self._unicode else "+"
-        return [f"{'':>{self._margin}} {corner}{''.join(across)}", f"{'':>{self._margin}}  {''.join(below)}"]
+        return [
+            f"{'':>{self._margin}} {self._plain('└')}{''.join(across)}",
+            f"{'':>{self._margin}}  {''.join(below)}",
+        ]

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from descent.common import stdio
+from descent.common import numbers, stdio
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
-from descent.common.numbers import number, word
+from descent.common.numbers import setting
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
 from descent.run.metrics import METRICS, MetricName
@@ -79,7 +79,7 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
     names = short_names([axis.key for axis in study.axes])
     several = len({point.parameters for point in here} - {None}) > 1
     head = [name.upper() for name in names.values()]
-    rows = [[word(point.values[key]) for key in names] for point in here]
+    rows = [[setting(point.values[key]) for key in names] for point in here]
     if several:
         head.append("PARAMETERS")
         rows = [
@@ -118,13 +118,12 @@ def _fitting(
 
 
 def _cell(name: MetricName, spread: Spread | None) -> str:
-    """0.123 ± 0.004, or of an accuracy 97.1 ± 0.4 %."""
+    """0.123 ± 0.0040, or of an accuracy 97.1% ± 0.40%."""
     if spread is None:
         return ""
-    plus_minus = "±" if stdio.has_unicode(sys.stdout.encoding) else "+-"
-    if METRICS[name].is_share:
-        return f"{spread.mean:.1%}" if spread.std is None else f"{spread.mean:.1%} {plus_minus} {spread.std:.1%}"
-    return number(spread.mean) if spread.std is None else f"{number(spread.mean)} {plus_minus} {spread.std:.2g}"
+    plus_minus = stdio.plain("±", sys.stdout.encoding)
+    mean = numbers.metric(name, spread.mean)
+    return mean if spread.std is None else f"{mean} {plus_minus} {numbers.spread(name, spread.std)}"
 
 
 def _state(states: Counter[str], repeats: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common import stdio
+from descent.common.numbers import size
 from descent.common.stdio import plain
 from descent.common.text import clean
 from engine.launch.download import download
@@ -108,7 +109,7 @@ def data_sets(root: Path, *, as_json: bool) -> None:
         return
     print(f"Data folder: {clean(str(root))}")
     rows = [
-        (known.name, known.title, "yes" if there[known.name] else f"no ({known.megabytes} MB to download)")
+        (known.name, known.title, "yes" if there[known.name] else f"no ({size(known.download_bytes)} to download)")
         for known in datasets.catalogue()
     ]
     print_table(("NAME", "TITLE", "HERE"), rows)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import N_, _, language
+from descent.common.numbers import setting, trimmed
 from descent.common.settings import pair_of
 from descent.common.text import clean, likely, show
 from engine.labs import progress as kept
@@ -210,7 +211,7 @@ def expected(question: Prediction) -> str:
         return _("one of them: its number or its name")
     if question.kind == "order":
         return _("all of them in order, as in 2,1,3")
-    least, most = (None if limit is None else f"{limit:g}" for limit in (question.least, question.most))
+    least, most = (None if limit is None else trimmed(limit) for limit in (question.least, question.most))
     if least is None and most is None:
         number = _("a number")
     elif most is None:
@@ -251,7 +252,7 @@ def _order(given: Any, ids: list[str]) -> list[str] | None:
 def shown_answer(value: Any) -> str:
     """An answer as the learner would type it."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return setting(value)
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

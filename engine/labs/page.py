@@ -8,6 +8,7 @@ import numpy as np
 
 from descent.common.files import write_atomically
 from descent.common.i18n import N_, _
+from descent.common.numbers import number
 from descent.common.text import clean
 from engine.labs.library import Lab
 from engine.labs.verdict import against, shown
@@ -75,7 +76,7 @@ def _svg(steps: Any, values: Any, title: str) -> str:
     logarithmic = len(values) > 0 and values.min() > 0 and values.max() / values.min() > 10
     heights = np.log10(values) if logarithmic else values
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(_spread(steps, _WIDTH), _flipped(heights), strict=True))
-    low, high = (f"{values.min():.3g}", f"{values.max():.3g}") if len(values) else ("", "")
+    low, high = (number(float(values.min())), number(float(values.max()))) if len(values) else ("", "")
     last = f"{int(steps[-1]):,}" if len(steps) else ""
     bottom, right = _HEIGHT - _EDGE, _WIDTH - _EDGE
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="12">

@@ -1,5 +1,6 @@
 """What became of a lab's checks, as it is printed, kept and compared."""
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from descent.common.errors import ExitCode
 from descent.common.files import json_safe
 from descent.common.i18n import _
-from descent.common.numbers import number
+from descent.common.numbers import NONE, percent, trimmed
 from descent.common.paths import version
 from engine.labs import flow
 
@@ -100,12 +101,8 @@ class Verdict:
 
 def instead(check: Mapping[str, Any]) -> str:
     """Of a check that is not met, as `Verdict.as_json` has it: "0.1 instead of 0.81", or nothing."""
-    gave, wanted = (", ".join(_short(one) for one in check.get(key) or ()) for key in ("gave", "wanted"))
+    gave, wanted = (", ".join(formed(one) for one in check.get(key) or ()) for key in ("gave", "wanted"))
     return _("{gave} instead of {wanted}", gave=gave, wanted=wanted) if gave and not check["passed"] else ""
-
-
-def _short(value: float | None) -> str:
-    return "nan" if value is None else f"{value:.4g}"
 
 
 def versions() -> dict[str, str]:
@@ -131,27 +128,30 @@ def _processor() -> str:
 def against(check: Mapping[str, Any]) -> str:
     """The value, and the threshold where there is one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" where it is missed."""
     form, relation, threshold, spread = check["show"], check["relation"], check["threshold"], check["spread"]
-    text, aside = _formed(check["value"], form), instead(check)
+    text, aside = formed(check["value"], form), instead(check)
     if relation == "between":
-        wanted = f"{_formed(threshold[0], form)} … {_formed(threshold[1], form)}"
+        wanted = f"{formed(threshold[0], form)} … {formed(threshold[1], form)}"
     else:
-        wanted = "" if threshold is None else f"{_RELATIONS[relation]} {_formed(threshold, form)}"
+        wanted = "" if threshold is None else f"{_RELATIONS[relation]} {formed(threshold, form)}"
     if wanted:
         text += f" {wanted}" if check["passed"] and relation != "between" else f"  ({wanted})"
     text += f"  {aside}" if aside else ""
-    return text if spread is None else f"{text}  ({_('spread {spread}', spread=_formed(spread, form))})"
+    return text if spread is None else f"{text}  ({_('spread {spread}', spread=formed(spread, form))})"
 
 
 def shown(value: Any) -> str:
     if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else flow.shown_answer(value)
+        return NONE
+    return formed(value) if isinstance(value, float) else flow.shown_answer(value)
 
 
 _RELATIONS = {"least": "≥", "most": "≤"}
 
 
-def _formed(value: float, form: str) -> str:
-    if form == "percent":
-        return f"{value:.2%}"
-    return number(value) if abs(value) >= 1000 else f"{value:.4g}"
+def formed(value: float | None, form: str = "number") -> str:
+    """A result that stands beside its limit, or beside what was wanted. None: JSON has it for a NaN.
+
+    A percentage has one digit more than elsewhere: 94.96% must not look as if it reached 95.0%.
+    """
+    value = math.nan if value is None else value
+    return percent(value, 2) if form == "percent" else trimmed(value)

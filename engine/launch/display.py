@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from descent.common.numbers import duration, number
+from descent.common.numbers import duration, metric, number, percent, rate
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
 from descent.run.progress import Progress
@@ -147,7 +147,7 @@ class Display:
                 complete_style="cyan",
                 finished_style="cyan",
             ),
-            f"{progress.step / max(1, progress.total_steps):.0%}",
+            percent(progress.step / max(1, progress.total_steps), 0),
             plain(f"ETA {duration(progress.eta)}", self._encoding),
         )
         return Group(
@@ -165,8 +165,8 @@ def _pace(progress: Progress) -> list[Cell]:
     return [
         ("epoch", f"{progress.epoch}{of}"),
         ("step", f"{progress.step:>{len(total)},}/{total}"),
-        ("", f"{number(progress.steps_per_second):>5} step/s"),
-        ("lr", number(progress.lr)),
+        ("", f"{rate(progress.steps_per_second):>5} step/s"),
+        ("lr", metric("lr", progress.lr)),
         ("grad norm", number(progress.grad_norm)),
     ]
 
@@ -174,11 +174,11 @@ def _pace(progress: Progress) -> list[Cell]:
 def _learned(progress: Progress) -> list[Cell]:
     cells = [("train loss", f"{number(progress.loss):<8}")]
     if progress.accuracy is not None:
-        cells.append(("accuracy", f"{progress.accuracy:.1%}"))
+        cells.append(("accuracy", percent(progress.accuracy)))
     if progress.val_loss is not None:
         cells.append(("validation loss", f"{number(progress.val_loss):<8}"))
     if progress.val_accuracy is not None:
-        cells.append(("accuracy", f"{progress.val_accuracy:.1%}"))
+        cells.append(("accuracy", percent(progress.val_accuracy)))
     return cells
 
 

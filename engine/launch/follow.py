@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from descent import control
+from descent.common.numbers import metric
 from descent.common.settings import key_of
 from descent.run.folder import RunFolder
 
@@ -32,7 +33,7 @@ def follow(folder: RunFolder, command: str, arguments: dict[str, Any], *, as_jso
     changed += "".join(
         f", of {text.replace('=', ' ')} alone" for text in arguments.get("edits", ()) if key_of(text) == "member"
     )
-    measured = ", ".join(f"{key} {value:.4g}" for key, value in answer.items() if key.startswith("val_"))
+    measured = ", ".join(f"{key} {metric(key, value)}" for key, value in answer.items() if key.startswith("val_"))
     receipt = f"; checkpoint {answer['checkpoint']}" if answer.get("checkpoint") else "; nothing was saved"
     print(_SAID[command].format(**answer, changed=changed, measured=measured, receipt=receipt))
     return 0

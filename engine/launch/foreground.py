@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
-from descent.common.numbers import number, time_taken
+from descent.common.numbers import metric, time_taken
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
@@ -113,7 +113,7 @@ def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> l
 
         lines += ["", *members_view.table(result, most=_MEMBERS), ""]
     elif result.metrics:
-        lines.append("  ".join(f"{key} {number(value)}" for key, value in result.metrics.items()))
+        lines.append("  ".join(f"{key} {metric(key, value)}" for key, value in result.metrics.items()))
     if ending is not None and ending.receipt is not None:
         lines.append(f"checkpoint {clean(str(ending.receipt))}")
     if result.state in ("stopped", "failed"):

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from descent.common import stdio
-from descent.common.numbers import number, word
+from descent.common import numbers, stdio
+from descent.common.numbers import setting
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
 from descent.run.metrics import METRICS, OF_RESULTS, MetricName
@@ -18,7 +18,6 @@ _GAP = "  "
 _MOST_STEERED = 5  # members of whom it is told that they were steered alone
 Total = Literal["mean", "std", "stderr"]
 _WON, _LOST = "★", "✗"
-_NONE = "–"
 _LONGEST_LIST = 8  # numbers of diverged members
 
 
@@ -65,11 +64,11 @@ def members(result: RunResult, *, most: int) -> list[str]:
         Column("MEMBER", [str(e.member) for e in shown] + [name for name, _ in totals], "left"),
         *([Column("FOLD", [str(e.fold) for e in shown] + below)] if entries[0].fold is not None else []),
         Column("SEED", [str(e.seed) for e in shown] + below),
-        *(Column(keys[key].upper(), [word(e.values[key]) for e in shown] + below) for key in keys),
+        *(Column(keys[key].upper(), [setting(e.values[key]) for e in shown] + below) for key in keys),
     ]
     for name in OF_RESULTS:
         if any(name in e.metrics for e in entries):
-            cells = [_value(name, e.metrics.get(name)) for e in shown]
+            cells = [numbers.metric(name, e.metrics.get(name)) for e in shown]
             columns.append(
                 Column(
                     METRICS[name].head.upper(), cells + [_total(result, name, of) for _, of in totals], metric=name
@@ -86,7 +85,7 @@ def _candidates(result: RunResult, most: int) -> list[str]:
     winners = result.winner.members if result.winner is not None else []
     columns = [
         Column("", [_sign(c.members == winners, bool(c.diverged)) for c in shown], "left"),
-        *(Column(keys[key].upper(), [word(c.values[key]) for c in shown]) for key in keys),
+        *(Column(keys[key].upper(), [setting(c.values[key]) for c in shown]) for key in keys),
     ]
     measured = [name for name in OF_RESULTS if any(name in c.metrics for c in candidates)]
     columns += [Column(METRICS[name].head.upper(), [_mean(c, name) for c in shown], metric=name) for name in measured]
@@ -104,12 +103,12 @@ def _conclusions(result: RunResult) -> list[str]:
     if result.winner is not None:
         winner = result.winner
         keys = short_names(list(winner.values))
-        values = ", ".join(f"{keys[key]} = {word(value)}" for key, value in winner.values.items())
+        values = ", ".join(f"{keys[key]} = {setting(value)}" for key, value in winner.values.items())
         scores = [_score(winner, name) for name in OF_RESULTS if name in winner.metrics and name != "train_loss"]
         said.append(f"{_WON} {values} wins by validation loss: {', '.join(scores)}")
     if result.ensemble is not None:
         together = result.ensemble.metrics
-        scores = [f"{METRICS[n].head} {_value(n, together[n])}" for n in OF_RESULTS if n in together]
+        scores = [f"{METRICS[n].head} {numbers.metric(n, together[n])}" for n in OF_RESULTS if n in together]
         said.append(f"ensemble, the members' mean prediction: {', '.join(scores)}")
     return [line for text in said for line in _folded(text)]
 
@@ -141,30 +140,18 @@ def _lost(candidate: Candidate, entries: Sequence[MemberResult]) -> str:
     return f"{len(steps):,}/{len(candidate.members):,} diverged, step {min(steps):,}" if steps else ""
 
 
-def _value(name: MetricName, value: float | None) -> str:
-    if value is None:
-        return _NONE
-    if METRICS[name].is_share:
-        return f"{value:.1%}"
-    return number(value) if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
-
-
 def _spread(name: MetricName, value: float | None) -> str:
-    """Two digits: it is an estimate itself. Nothing where there is none."""
-    if value is None:
-        return ""
-    percent = METRICS[name].is_share
-    return f"{100 * value if percent else value:#.2g}".removesuffix(".") + ("%" if percent else "")
+    return "" if value is None else numbers.spread(name, value)
 
 
 def _mean(found: Candidate | Winner, name: MetricName) -> tuple[str, str]:
     spread = found.spread.get(name)
-    return _value(name, found.metrics.get(name)), "" if spread is None else _spread(name, spread.std)
+    return numbers.metric(name, found.metrics.get(name)), "" if spread is None else _spread(name, spread.std)
 
 
 def _total(result: RunResult, name: MetricName, of: Total) -> str:
     if of == "mean":
-        return _value(name, result.metrics.get(name))
+        return numbers.metric(name, result.metrics.get(name))
     spread = result.spread.get(name)
     if spread is None:
         return ""

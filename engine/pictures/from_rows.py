@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.errors import DescentError
-from descent.common.numbers import word
+from descent.common.numbers import setting
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
 from descent.run.metrics import OF_RESULTS, MetricName, Metrics
@@ -76,7 +76,7 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     metric = _metric(entries, str(options["metric"]))
     values = [_number(entry.metrics.get(metric)) for entry in entries]
     keys = short_names(list(entries[0].values))
-    labels = [", ".join(f"{keys[key]} {word(value)}" for key, value in e.values.items()) for e in entries]
+    labels = [", ".join(f"{keys[key]} {setting(value)}" for key, value in e.values.items()) for e in entries]
     groups = list(dict.fromkeys(labels))
     of_groups = [
         [v for v, label in zip(values, labels, strict=True) if label == group and math.isfinite(v)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from descent.common.errors import DataError, DataMissingError
+from descent.common.numbers import size
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -121,7 +122,7 @@ def require(name: str, root: Path) -> None:
     else:
         state = f"{name} is incomplete: missing or cut short in {folder}: {', '.join(unusable)}."
     raise DataMissingError(
-        f"{state} Fetch it with `descent data fetch {name}` ({known.megabytes} MB), or name the folder that "
+        f"{state} Fetch it with `descent data fetch {name}` ({size(known.download_bytes)}), or name the folder that "
         "holds it with --data-root or $DESCENT_DATA."
     )
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from descent.common.numbers import duration, number
+from descent.common.numbers import duration, number, percent, time_taken
 from descent.common.stdio import plain
 from descent.common.text import shorten
 from descent.run.metrics import METRICS, loss_and_accuracy
@@ -48,7 +48,7 @@ class StudyDisplay(Display):
         if outcome.reason:
             words.append(shorten(outcome.reason.split(". ")[0], _LONGEST_REASON))
         elif outcome.state == "finished":
-            words += [_reached(outcome), f"{number(outcome.seconds)} s"]
+            words += [_reached(outcome), time_taken(outcome.seconds)]
         self.say("  ".join(word for word in words if word))
 
     def _frame(self, width: int, elapsed: float) -> "RenderableType":
@@ -85,5 +85,5 @@ def _reached(outcome: Outcome) -> str:
     for metric in reversed(METRICS.values()):
         loss, accuracy = loss_and_accuracy(outcome.metrics, metric.split)
         if metric.column == "loss" and loss is not None:
-            return f"{metric.head} {number(loss)}" + (f", {accuracy:.1%}" if accuracy is not None else "")
+            return f"{metric.head} {number(loss)}" + (f", {percent(accuracy)}" if accuracy is not None else "")
     return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from descent.common.errors import DescentError
-from descent.common.numbers import word
+from descent.common.numbers import setting
 from descent.common.settings import parse
 from descent.common.text import short_names, show
 from engine.preset.overrides import toml
@@ -129,4 +129,4 @@ def settings(values: Values) -> list[str]:
 
 def label(values: Values) -> str:
     """The point in a few words: widths=[64] lr=0.1."""
-    return " ".join(f"{name}={word(values[key])}" for key, name in short_names(list(values)).items())
+    return " ".join(f"{name}={setting(values[key])}" for key, name in short_names(list(values)).items())

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from descent.common.numbers import number
+from descent.common.numbers import metric
 from engine.preset.schema import EarlyStopping
 from engine.training import losses
 from engine.training.data import Split
@@ -63,11 +63,10 @@ def values_of(result: Evaluation) -> dict[str, float]:
 
 
 def described(reached: dict[str, float], split: str) -> str:
-    """0.123, 97.4 % — the loss, and the accuracy where there is one."""
-    words = [number(reached[f"{split}_loss"])]
-    if f"{split}_accuracy" in reached:
-        words.append(f"{reached[f'{split}_accuracy']:.1%}")
-    return ", ".join(words)
+    """0.123, 97.4%: the loss, and the accuracy where there is one."""
+    return ", ".join(
+        metric(name, reached[name]) for name in (f"{split}_loss", f"{split}_accuracy") if name in reached
+    )
 
 
 @dataclass

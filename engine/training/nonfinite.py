@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import NonFiniteError
-from descent.common.numbers import number
+from descent.common.numbers import number, trimmed
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import LAYER_STATISTICS
@@ -185,7 +185,7 @@ class NonFiniteHandler:
         lr = self._run.plan(member).rate(step)
         saved = self._last_before(step)
         what = f"loss of member {member}"
-        words = [f"the {what} became NaN or infinite at step {step:,} (lr {number(lr)})."]
+        words = [f"the {what} became NaN or infinite at step {step:,} (lr {trimmed(lr)})."]
         words.append("It trains no more; resume, and the others go on without it.")
         if saved is not None:
             words.append(f"The checkpoint of step {saved:,} is from before.")
@@ -209,7 +209,7 @@ class NonFiniteHandler:
         lr = first.lr if first is not None else self._run.plan().rate(step)
         what = "gradient" if found.what.startswith("gradient") else found.what
         values: dict[str, Any] = {"step": step, "what": what, "lr": lr, "checkpoint": saved}
-        words = [f"the {found.what} became NaN or infinite at step {found.step:,} (lr {number(lr)})."]
+        words = [f"the {found.what} became NaN or infinite at step {found.step:,} (lr {trimmed(lr)})."]
         if first is not None:
             values |= {"began": first.what, "layer": first.layer, "kind": first.kind, "update_ratio": first.ratio}
             words += _words(first)
@@ -232,5 +232,7 @@ def _words(first: Origin) -> list[str]:
     }
     words = [began[first.what]]
     if first.ratio is not None and first.ratio > 10 * _USUAL_RATIO:
-        words.append(f"The update before was {number(first.ratio)} of the weights (about {_USUAL_RATIO:g} is usual).")
+        words.append(
+            f"The update before was {number(first.ratio)} of the weights (about {trimmed(_USUAL_RATIO)} is usual)."
+        )
     return words

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from descent.common.numbers import number
+from descent.common.numbers import metric, number, rate
 from descent.run.events import Events
 from descent.run.progress import Display, Progress
 from engine.training.build import left_out
@@ -79,8 +79,8 @@ class Reporter:
         words = [f"epoch {run.batches.epoch:>3}", f"step {run.step:>6,}", f"{means}loss {number(loss):<7}"]
         if "val_loss" in run.reached:
             words.append(f"{means}val {described(run.reached, 'val')}")
-        words.append(f"lr {number(lr)}")
-        words.append(f"{number(monitor.steps_per_second)} step/s")
+        words.append(f"lr {metric('lr', lr)}")
+        words.append(f"{rate(monitor.steps_per_second)} step/s")
         self._display.say("  ".join(words))  # within 80 columns, but for runs of very many steps
 
     def evaluation(self, step: int, split: str, member: int, result: Evaluation) -> None:
@@ -123,7 +123,7 @@ class Reporter:
     def slow(self, step: int, **values: Any) -> None:
         """The rate has dropped by half; see RateWatch."""
         self._events.write("slow", step=step, **values)
-        words = f"step {step:,}: {number(values['steps_per_second'])} step/s, {number(values['usual'])} were usual"
+        words = f"step {step:,}: {rate(values['steps_per_second'])} step/s, {rate(values['usual'])} were usual"
         if "try" in values:
             words += f"; where others want the cores too, this helps: descent set {self._id} {values['try']}"
         self._display.say(words)

@@ -248,7 +248,7 @@ def test_show_says_what_matters(copied: Callable[..., Path], capsys: Capture) ->
     assert fields["state"] == "✓ finished"
     assert fields["step"] == "800 of 800, epoch 20"
     assert fields["parameters"] == "4,810"
-    assert fields["loss"].startswith("█")
+    assert fields["loss"].startswith("▇")
     assert fields["lr"] == "0.1"
     assert fields["test"].startswith("loss 0.")
     assert fields["checkpoints"].endswith(", 800")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tui.plot import braille
+from descent.common import braille
 
 
 def test_each_dot_is_the_one_of_the_character() -> None:

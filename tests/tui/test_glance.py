@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from descent.common.numbers import short_number
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
@@ -15,7 +16,6 @@ from tests.tui.screens import record
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import POINTS, Glances
-from tui.numbers import short_number
 
 
 def test_a_finished_run(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ LAB = "slow-line"
 ROOT = Path(translation.__file__).parents[2]
 TABLE: dict[str, str] = tomllib.loads((ROOT / "tui/data/console.ko.toml").read_text(encoding="utf-8"))
 WORD = re.compile("[A-Za-z]{2,}")
-NAMES = {"slow", "line", "toml", "cpu", "esc", "enter", "space", "torch", "pytorch", "sgd"}
+NAMES = {"slow", "line", "toml", "cpu", "esc", "enter", "space", "torch", "pytorch", "sgd", "mib", "gib"}
 
 
 @pytest.fixture

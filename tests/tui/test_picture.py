@@ -9,7 +9,7 @@ from engine.pictures import KINDS, Picture
 from tests.tui import made_pictures
 from tests.tui.contrast import ratio
 from tui.pictures import frame, weights
-from tui.pictures.canvas import Canvas, Palette, pack
+from tui.pictures.canvas import Palette, PictureCanvas, pack
 from tui.pictures.layer_histograms import of_layer
 from tui.pictures.picture import DRAW, draw, svg
 
@@ -197,7 +197,7 @@ def test_names_from_files_are_no_markup_and_drive_no_terminal() -> None:
 
 
 def test_two_pixels_are_one_cell_and_a_character_over_them_keeps_their_mean() -> None:
-    canvas = Canvas(2, 1, Palette())
+    canvas = PictureCanvas(2, 1, Palette())
     canvas.image(0, 0, np.array([[[200, 0, 0]] * 2, [[0, 0, 100]] * 2], dtype=np.uint8))
     assert canvas.plain() == ["▀▀"]
     canvas.mark(1, 0, "●")
@@ -251,7 +251,7 @@ def test_the_ways_of_optimizers_have_letters_rates_and_the_run_s_own_on_top() ->
     assert below.count("A") == below.count("B") == 1
     assert below.count("*") >= 1  # where the run is
     narrow = text("paths", 18, 16, rates=[0.123456, 12.5]).splitlines()
-    assert [line.strip() for line in narrow[1:3]] == ["A GD 0.123", "B Adam 12.5"]
+    assert [line.strip() for line in narrow[1:3]] == ["A GD 0.1235", "B Adam 12.5"]
     lost = np.full((2, 11, 2), np.nan)
     lost[:, 0] = 0.0
     assert "can't be drawn" not in text("paths", 60, 16, ways=lost)
@@ -283,7 +283,7 @@ def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
     """The mean of folds alone hides how far they lie apart."""
     drawn = text("spread", 60, 12, Palette(shades=False))
     assert drawn.splitlines()[0] == "validation accuracy of 4 folds  │ mean  ─ ± 1 sd  1 without"
-    assert "mean 96.0%  sd 1.0%  se 0.6%  n 3" in drawn
+    assert "mean 96.0%  sd 1.0%  se 0.58%  n 3" in drawn
     assert drawn.count("•") == 3
     assert "96%" in drawn.rstrip().splitlines()[-1]  # as the mean is written
     empty = text("spread", 60, 12, values=[np.nan] * 4, mean=[np.nan], sd=[np.nan], se=[np.nan])

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from descent.common.errors import CannotGoOnError, DescentError
+from descent.common.numbers import number, percent, trimmed
 from descent.control import Answer, NotRunningError
 from descent.handle import Run
 from descent.run.state import ALIVE
 from engine.launch.options import Options
 from tui.base import Notice
-from tui.numbers import number, percent
 
 WAIT_FOR_WORKER = 60.0  # seconds in which a new worker should have said something
 NOTCH = 2.0  # notches of the dial on the learning rate to a factor of two
@@ -133,10 +133,10 @@ def turn_dial(scale: float, rate: float | None) -> Order:
     """rate: what the learning rate is at the present scale of 1, where it is known."""
 
     def done(answer: Answer) -> str:
-        now = f": it is {number(rate * scale)} now" if rate is not None else ""
-        return f"rate × {scale:.4g} of the plan from {at(answer)} on{now}"
+        now = f": it is {trimmed(rate * scale)} now" if rate is not None else ""
+        return f"rate × {trimmed(scale)} of the plan from {at(answer)} on{now}"
 
-    return Order(f"rate × {scale:.4g}", lambda run: run.set(f"lr_scale={scale!r}"), done, kind="dial")
+    return Order(f"rate × {trimmed(scale)}", lambda run: run.set(f"lr_scale={scale!r}"), done, kind="dial")
 
 
 def notch(scale: float, by: int) -> float:
@@ -230,7 +230,7 @@ def back_gently(to: int, factor: float, member: int | None = None) -> list[Order
         return await run.set(*whose, f"lr_scale={scale * factor:.4g}")
 
     def lowered(answer: Answer) -> str:
-        return f"rate × {answer['set']['lr_scale']:.4g} from {at(answer)} on"
+        return f"rate × {trimmed(answer['set']['lr_scale'])} from {at(answer)} on"
 
     return [back(to), Order("lowering the rate", lower, lowered), go_on()]
 

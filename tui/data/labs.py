@@ -18,10 +18,9 @@ from engine.labs.grader import Grader, Tell
 from engine.labs.library import Lab, find_lab
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
-from engine.labs.verdict import instead
+from engine.labs.verdict import formed, instead
 from engine.preset.listing import Entry
 from tui.data.translation import word
-from tui.numbers import percent
 
 if TYPE_CHECKING:
     from engine.labs.library import BrokenLab
@@ -281,7 +280,7 @@ def shown(check: Check, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, int | float):
-        return percent(value) if check.show == "percent" else f"{float(value):.4g}"
+        return formed(value, check.show)
     return str(value)
 
 

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from descent.common.numbers import setting
 from descent.common.settings import flatten
 from descent.common.text import show
 from descent.run.folder import RunFolder
@@ -82,4 +83,4 @@ def shown(value: Any) -> str:
         return NO_VALUE
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return setting(value) if isinstance(value, float) else str(value)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from descent.common.numbers import number, percent, rate, spread, trimmed
 from descent.common.text import clean
-from tui.numbers import number, percent
 
 
 def mark_of(event: dict[str, Any]) -> tuple[int, str, str] | None:
@@ -82,15 +82,8 @@ def _evaluation(event: Event, facts: Event) -> Said:
     split = {"validation": "val"}.get(event["split"], str(event["split"]))
     accuracy = f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
     epoch = _epoch(event.get("epoch")) if split == "val" else ""
-    spread = _spread(event["loss"], event["spread"]) if event.get("spread") is not None else ""
-    return f"{epoch}{split} {number(event.get('loss'))}{spread}{accuracy}", "validation"
-
-
-def _spread(mean: float, spread: float) -> str:
-    """With as many decimals as the mean: 0.151 ± 0.012."""
-    said = number(mean)
-    plain = "e" not in said and mean < 1000
-    return f" ± {spread:.{len(said.partition('.')[2])}f}" if plain else f" ± {number(spread)}"
+    around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
+    return f"{epoch}{split} {number(event.get('loss'))}{around}{accuracy}", "validation"
 
 
 def _member(event: Event, facts: Event) -> Said:
@@ -159,7 +152,7 @@ def _edit(text: str) -> str:
 def typed(value: str) -> str:
     """A number as a person would type it: 2, not 2.0."""
     try:
-        return f"{float(value):.4g}"
+        return trimmed(float(value))
     except ValueError:
         return value
 
@@ -193,8 +186,8 @@ def _stall(event: Event, facts: Event) -> Said:
 
 def _slow(event: Event, facts: Event) -> Said:
     advice = f"; e, {event['try'].replace('=', ' = ')} may help" if event.get("try") else ""
-    rate, usual = number(event.get("steps_per_second")), number(event.get("usual"))
-    return f"slow: {rate} step/s, {usual} is usual{advice}", "warn"
+    now, usual = rate(event.get("steps_per_second")), rate(event.get("usual"))
+    return f"slow: {now} step/s, {usual} is usual{advice}", "warn"
 
 
 _SAY: dict[str, Callable[[Event, Event], Said]] = {

@@ -16,16 +16,18 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from descent.common import braille
+from descent.common.glyphs import ascii_cells
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.plot import braille
+from tui.plot.canvas import RANK, SPACE, STYLES, Canvas, Cells, text_of
 
 RGB = tuple[int, int, int]
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
-_PLAIN = str.maketrans("●○▲△■□◆◇★☆▼▽━•×─│┌┐└┘├┤┬┴┼·…→−—–▁▂▃▄▅▆▇█░▒▓▀", '*o^^##dd**vv-.x-|+++++++++.~>---_.-=+*#@.%#"')
+_HALF = ord("▀")  # two pixels above one another
 
 
 @dataclass(frozen=True)
@@ -74,63 +76,62 @@ def pack(rgb: "NDArray[Any] | RGB") -> NDArray[np.int32]:
     return packed
 
 
-class Canvas:
-    """`width` × `height` cells, empty at first."""
+def _unpacked(packed: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(…,) int32 -> (…, 3) of 0 to 255"""
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+
+
+class PictureCanvas(Canvas):
+    """A canvas whose cells may have a colour of their own, and one behind them."""
 
     def __init__(self, width: int, height: int, palette: Palette) -> None:
-        self.width, self.height, self.palette = max(0, width), max(0, height), palette
-        shape = (self.height, self.width)
-        self._chars = np.full(shape, " ", dtype="<U1")
-        self._front = np.full(shape, -1, dtype=np.int32)
-        self._back = np.full(shape, -1, dtype=np.int32)
-        self._names = np.zeros(shape, dtype=np.int16)  # which of _styles
-        self._styles = ["", "strong"]
+        super().__init__(max(0, width), max(0, height))
+        self.palette = palette
+        self._front = np.full(self.codes.shape, -1, dtype=np.int32)
+        self._back = np.full(self.codes.shape, -1, dtype=np.int32)
         self.first = 0  # of several images, the one to begin with
         self.seen: tuple[int, int] | None = None  # how many of them there is room for, and how many there are
 
     # --- text ---
 
-    def text(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> int:
+    def write(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> int:
         """Write from column x on row y, as far as there is room; the column after it. Backgrounds stay."""
-        if not 0 <= y < self.height:
-            return x
-        for char in clean(self.palette.say(text)):
-            wide = cell_len(char)
-            if wide == 0:
-                continue
-            if x < 0 or x + wide > self.width:
-                x += wide
-                continue
-            self._put(x, y, char, style, colour)
-            if wide == 2:
-                self._chars[y, x + 1] = ""  # the character before lies over it
-            x += wide
-        return x
+        said = clean(self.palette.say(text))
+        end = x + cell_len(said)
+        if 0 <= y < self.height:
+            while x < 0 and said:
+                x, said = x + cell_len(said[0]), said[1:]
+            if said:
+                self.put(y, x, said, style)
+                self._front[y, x:end] = self._packed(colour)
+        return end
 
     def right(self, x: int, y: int, text: str, style: str = "") -> None:
         """Write so that the text ends before column x."""
         said = self.palette.say(text)
-        self.text(x - cell_len(said), y, said, style)
+        self.write(x - cell_len(said), y, said, style)
 
     def middle(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> None:
         """Write with column x in the middle, moved where it would not fit."""
         length = cell_len(text)
-        self.text(max(0, min(x - length // 2, self.width - length)), y, text, style, colour)
-
-    def _put(self, x: int, y: int, char: str, style: str, colour: RGB | None) -> None:
-        self._chars[y, x] = char
-        if style and style not in self._styles:
-            self._styles.append(style)
-        self._names[y, x] = self._styles.index(style)
-        self._front[y, x] = -1 if colour is None or not self.palette.shades else int(pack(colour))
+        self.write(max(0, min(x - length // 2, self.width - length)), y, text, style, colour)
 
     def mark(self, x: int, y: int, char: str, style: str = "", colour: RGB | None = None) -> None:
         """One character of one cell; what was behind it stays behind it."""
         if 0 <= x < self.width and 0 <= y < self.height:
-            if self._chars[y, x] == "▀":  # two pixels become one
-                halves = np.array([self._front[y, x], self._back[y, x]])
-                self._back[y, x] = _mean(halves)
-            self._put(x, y, char, style, colour)
+            self._join_pixels(np.s_[y : y + 1, x : x + 1], np.True_)
+            self.put(y, x, char, style)
+            self._front[y, x] = self._packed(colour)
+
+    def _join_pixels(self, area: Any, there: "NDArray[np.bool_] | np.bool_") -> None:
+        """Make one of the two pixels of each cell of the area that a sign is to lie over."""
+        halves = there & (self.codes[area] == _HALF)
+        if halves.any():
+            front, back = self._front[area], self._back[area]
+            back[halves] = pack((_unpacked(front[halves]) + _unpacked(back[halves])) // 2)
+
+    def _packed(self, colour: RGB | None) -> int:
+        return -1 if colour is None or not self.palette.shades else int(pack(colour))
 
     # --- areas ---
 
@@ -145,82 +146,77 @@ class Canvas:
         if len(pixels) % 2:
             pixels = np.concatenate([pixels, pixels[-1:]])
         top, bottom = pixels[0::2], pixels[1::2]
-        rows, columns = slice(y, y + len(top)), slice(x, x + top.shape[1])
+        area = np.s_[y : y + len(top), x : x + top.shape[1]]
         if not self.palette.shades:
             lightness = (top.mean(axis=2) + bottom.mean(axis=2)) / 510
             self.shade(x, y, lightness if self.palette.dark else 1 - lightness)
             return
         if not self.palette.unicode:
-            self._back[rows, columns] = pack((top.astype(np.int32) + bottom) // 2)
+            self._back[area] = pack((top.astype(np.int32) + bottom) // 2)
             return
         above, below = pack(top), pack(bottom)
         same = above == below  # a space is shorter to send, and runs of it are one
-        self._chars[rows, columns] = np.where(same, " ", "▀")
-        self._front[rows, columns] = np.where(same, -1, above)
-        self._back[rows, columns] = below
-        self._names[rows, columns] = 0
+        self.codes[area] = np.where(same, SPACE, _HALF)
+        self._front[area] = np.where(same, -1, above)
+        self._back[area] = below
+        self.styles[area] = 0
 
     def shade(self, x: int, y: int, amount: NDArray[Any]) -> None:
         """(h, w) of 0 to 1 as characters, the fuller the more."""
-        signs = np.array(list(SHADES if self.palette.unicode else ASCII_SHADES))
+        signs = np.array([ord(sign) for sign in (SHADES if self.palette.unicode else ASCII_SHADES)], np.uint32)
         amount = amount[: self.height - y, : self.width - x]
         chosen = signs[np.clip((np.nan_to_num(amount) * len(signs)).astype(int), 0, len(signs) - 1)]
-        self._chars[y : y + chosen.shape[0], x : x + chosen.shape[1]] = chosen
+        self.codes[y : y + chosen.shape[0], x : x + chosen.shape[1]] = chosen
 
     def signs(self, x: int, y: int, chars: NDArray[np.str_], style: str = "quiet") -> None:
         """(h, w) characters as they are."""
-        for row, line in enumerate(chars):
-            for column, char in enumerate(line):
-                self._put(x + column, y + row, str(char), style, None)
+        for row, line in enumerate(chars.tolist()):
+            self.put(y + row, x, "".join(line), style)
+            self._front[y + row, x : x + len(line)] = -1
 
     def braille(self, x: int, y: int, dots: NDArray[np.bool_], style: str = "", colour: RGB | None = None) -> None:
         """(4h, 2w) dots into h rows of w cells; cells without a dot stay as they are."""
-        cells = braille.bits(dots)
-        chars = braille.characters(cells, unicode=self.palette.unicode)
-        for row, column in zip(*np.nonzero(cells), strict=True):
-            self.mark(x + int(column), y + int(row), chr(chars[row, column]), style, colour)
+        cells = braille.bits(dots)[: self.height - y, : self.width - x]
+        there, area = cells > 0, np.s_[y : y + len(cells), x : x + cells.shape[1]]
+        self._join_pixels(area, there)
+        self.codes[area][there] = braille.characters(cells, unicode=self.palette.unicode)[there]
+        self.styles[area][there] = RANK[style]
+        self._front[area][there] = self._packed(colour)
 
     # --- out ---
 
     def plain(self) -> list[str]:
         """The characters alone, a line a row."""
-        return ["".join(row).rstrip() for row in self._shown()]
+        return [text_of(row).rstrip() for row in self._shown()]
 
-    def _shown(self) -> NDArray[np.str_]:
+    def _shown(self) -> Cells:
         if self.palette.unicode:
-            return self._chars
-        return np.vectorize(_as_ascii, otypes=["<U1"])(self._chars) if self._chars.size else self._chars
+            return self.codes
+        codes, places = np.unique(self.codes, return_inverse=True)
+        return np.array([_as_ascii(code) for code in codes.tolist()], np.uint32)[places].reshape(self.codes.shape)
 
     def strips(self) -> list[Strip]:
         """For a widget's render_line."""
         return [Strip(self._segments(y, row), self.width) for y, row in enumerate(self._shown())]
 
-    def _segments(self, y: int, row: NDArray[np.str_]) -> list[Segment]:
+    def _segments(self, y: int, row: Cells) -> list[Segment]:
         if not self.width:
             return []
-        keys = np.stack([self._names[y].astype(np.int64), self._front[y], self._back[y]])
+        keys = np.stack([self.styles[y].astype(np.int64), self._front[y], self._back[y]])
         # A cell under a wide character belongs to it.
-        new = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0) & (row[1:] != ""))
+        new = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0) & (row[1:] != 0))
         starts = np.flatnonzero(new).tolist()
         segments = []
         for start, end in zip(starts, [*starts[1:], self.width], strict=True):
-            name = self._styles[self._names[y, start]]
+            name = STYLES[self.styles[y, start]]
             style = _style(int(self._front[y, start]), int(self._back[y, start]))
             if name:
                 style = self.palette.style(name) + style
-            segments.append(Segment("".join(row[start:end]), style))
+            segments.append(Segment(text_of(row[start:end]), style))
         return segments
 
 
-def _as_ascii(char: str) -> str:
-    if not char:
-        return "?"  # the second cell of a wide character, whose first becomes a question mark too
-    if char.isascii():
-        return char
-    plain = char.translate(_PLAIN)
-    return plain if plain.isascii() else "?"
-
-
-def _mean(packed: NDArray[Any]) -> int:
-    parts = [[int(p) >> 16, int(p) >> 8 & 255, int(p) & 255] for p in packed if p >= 0]
-    return int(pack(np.mean(parts, axis=0))) if parts else -1
+def _as_ascii(code: int) -> int:
+    """0, behind a wide character, becomes a question mark too, as that character has become one."""
+    char = ascii_cells(chr(code)) if code else "?"
+    return ord(char) if char.isascii() else ord("?")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.pictures import Picture
-from tui.pictures.canvas import Canvas
+from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import Floats, Frame, frame
 from tui.pictures.plane import heat, polyline
 from tui.pictures.plane import surface as map_of_loss
@@ -12,7 +12,7 @@ MARGIN = 0.06
 CROWD = 3  # cells for each point, at least
 
 
-def fit(canvas: Canvas, picture: Picture) -> None:
+def fit(canvas: PictureCanvas, picture: Picture) -> None:
     """What the model says as a line, over the points it learns from; a map where there are two inputs."""
     arrays = picture.arrays
     if "value" in arrays:
@@ -22,11 +22,11 @@ def fit(canvas: Canvas, picture: Picture) -> None:
     classes = picture.texts("classes")
     name = f"probability of {classes[1]}" if classes else "y"
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(targets, y), (picture.texts("inputs")[0], ""))
-    after = canvas.text(0, 0, f"{name}  ", "quiet")
-    after = canvas.text(after, 0, "━ model  ", "strong")
-    after = canvas.text(after, 0, "• train  ", "train")
+    after = canvas.write(0, 0, f"{name}  ", "quiet")
+    after = canvas.write(after, 0, "━ model  ", "strong")
+    after = canvas.write(after, 0, "• train  ", "train")
     if arrays["validation"].any():
-        canvas.text(after, 0, "○ validation", "validation")
+        canvas.write(after, 0, "○ validation", "validation")
     count = len(targets)
     most = max(1, inside.width * inside.height // CROWD)
     for i in range(count) if count <= most else (np.arange(most) * count // most).tolist():
@@ -39,7 +39,7 @@ def fit(canvas: Canvas, picture: Picture) -> None:
         canvas.braille(inside.left, inside.top, polyline(inside, x, y[:, output]), "strong")
 
 
-def surface(canvas: Canvas, picture: Picture) -> None:
+def surface(canvas: PictureCanvas, picture: Picture) -> None:
     """The loss over one parameter with the run's way on it; over two as a map."""
     arrays = picture.arrays
     if "y" in arrays:
@@ -47,16 +47,18 @@ def surface(canvas: Canvas, picture: Picture) -> None:
         return
     x, loss = arrays["x"], arrays["loss"]
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(loss, loss), (picture.texts("names")[0], ""))
-    after = canvas.text(0, 0, "loss  ", "quiet")
-    after = canvas.text(after, 0, "• the way  ", "train")
-    canvas.text(after, 0, "● now", "strong")
+    after = canvas.write(0, 0, "loss  ", "quiet")
+    after = canvas.write(after, 0, "• the way  ", "train")
+    canvas.write(after, 0, "● now", "strong")
     canvas.braille(inside.left, inside.top, polyline(inside, x, loss), "quiet")
     for place in arrays["path"][:, 0]:
         _on_curve(canvas, inside, x, loss, float(place), "•", "train")
     _on_curve(canvas, inside, x, loss, float(arrays["now"][0]), "●", "strong")
 
 
-def _on_curve(canvas: Canvas, inside: Frame, x: Floats, y: Floats, place: float, sign: str, style: str) -> None:
+def _on_curve(
+    canvas: PictureCanvas, inside: Frame, x: Floats, y: Floats, place: float, sign: str, style: str
+) -> None:
     height = np.interp([place], x, y, left=np.nan, right=np.nan)
     column, row = int(inside.columns(np.array([place]))[0]), int(inside.rows(height)[0])
     if column >= 0 and row >= 0:

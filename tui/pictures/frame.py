@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.pictures.canvas import Canvas
+from tui.pictures.canvas import PictureCanvas
 from tui.plot import axes
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ def _places(share: Floats, count: int) -> NDArray[np.int64]:
 
 
 def frame(
-    canvas: Canvas,
+    canvas: PictureCanvas,
     x_range: tuple[float, float],
     y_range: tuple[float, float],
     names: tuple[str, str] = ("", ""),
@@ -66,20 +66,20 @@ def frame(
     left = max((len(label) for _, label in y_axis.ticks), default=0) + 1
     inside = Frame(left, top, canvas.width - left, height, x_range, y_range)
     for row in range(height):
-        canvas.text(left - 1, top + row, "│", "quiet")
+        canvas.write(left - 1, top + row, "│", "quiet")
     for value, label in y_axis.ticks:
         row = int(inside.rows(np.array([value]))[0])
         canvas.right(left - 1, top + row, label, "quiet")
-        canvas.text(left - 1, top + row, "┤", "quiet")
+        canvas.write(left - 1, top + row, "┤", "quiet")
     bottom = top + height
-    canvas.text(left - 1, bottom, "└" + "─" * inside.width, "quiet")
+    canvas.write(left - 1, bottom, "└" + "─" * inside.width, "quiet")
     name_at = canvas.width - len(names[0])
     for value, label in axes.horizontal(*x_range, cells=inside.width, unit="").ticks:
         column = left + int(inside.columns(np.array([value]))[0])
-        canvas.text(column, bottom, "┬", "quiet")
+        canvas.write(column, bottom, "┬", "quiet")
         if column + len(label) // 2 < name_at - 1:
             canvas.middle(column, bottom + 1, label, "quiet")
-    canvas.text(name_at, bottom + 1, names[0], "quiet")
+    canvas.write(name_at, bottom + 1, names[0], "quiet")
     return inside
 
 

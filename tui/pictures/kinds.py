@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from textual.events import Click
 from textual.message import Message
 
+from descent.common import numbers
 from engine.pictures import Kind
-from tui import numbers
 from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread
 
@@ -85,10 +85,6 @@ class CaptionLine(Lines):
         elif now.auto is not None:
             right.append(Piece(spoken(self, f"a new one every {now.auto:.0f} s"), "train"))
         elif now.seconds is not None:
-            right.append(Piece(spoken(self, f"made in {_milliseconds(now.seconds)}"), "quiet"))
+            right.append(Piece(spoken(self, f"made in {numbers.time_taken(now.seconds)}"), "quiet"))
         second = Piece(now.trouble, "trouble") if now.trouble else Piece(spoken(self, now.shows), "quiet")
         return [spread(left, right, width), cut((second,), width)]
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{max(1, round(1000 * seconds))} ms" if seconds < 1 else f"{numbers.number(seconds)} s"

@@ -3,11 +3,11 @@
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from descent.common import numbers
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, Canvas
+from tui.pictures.canvas import RGB, PictureCanvas
 from tui.pictures.frame import Floats
 
 WRONG: dict[bool, RGB] = {True: (255, 96, 96), False: (206, 32, 40)}  # by whether the theme is dark
@@ -15,7 +15,7 @@ LONGEST = 14  # cells of a class's name
 SUMMARY = 7  # cells on the right: how many of a class are found
 
 
-def confusion(canvas: Canvas, picture: Picture) -> None:
+def confusion(canvas: PictureCanvas, picture: Picture) -> None:
     """Rows are the true classes, columns what the model says; the right answers are on the diagonal."""
     counts = picture.arrays["counts"]
     names = [clean(name) for name in picture.texts("classes")]
@@ -23,7 +23,7 @@ def confusion(canvas: Canvas, picture: Picture) -> None:
     looked, of = int(picture.arrays["looked_at"]), int(picture.arrays["of"])
     some = f"{looked:,} of the {of:,}" if looked < of else f"{of:,}"
     share = numbers.percent(right / total if total else None)
-    canvas.text(0, 0, f"{share} right, of {some} {_split(picture)} samples", "strong")
+    canvas.write(0, 0, f"{share} right, of {some} {_split(picture)} samples", "strong")
     left = min(LONGEST, max(cell_len(name) for name in names), max(2, canvas.width // 4)) + 1
     need = max(2, len(f"{counts.max():,}") + 1)
     count = len(names)
@@ -37,13 +37,13 @@ def _split(picture: Picture) -> str:
     return {"train": "training"}.get(picture.text("split"), picture.text("split"))
 
 
-def _cells(canvas: Canvas, counts: Floats, names: list[str], left: int, need: int) -> None:
+def _cells(canvas: PictureCanvas, counts: Floats, names: list[str], left: int, need: int) -> None:
     count = len(names)
     room = canvas.width - left - (SUMMARY if left + count * need + SUMMARY <= canvas.width else 0)
     wide = int(np.clip(room // count, need, max(need, 9)))
     high = int(np.clip((canvas.height - 2) // count, 1, 3))
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    canvas.text(0, 1, "true" if left >= 5 else "", "quiet")
+    canvas.write(0, 1, "true" if left >= 5 else "", "quiet")
     for column, name in enumerate(names):
         short = _cut(name, wide - 1)
         spare = (wide - max(need, cell_len(short) + 1)) // 2
@@ -62,10 +62,10 @@ def _cells(canvas: Canvas, counts: Floats, names: list[str], left: int, need: in
         if left + count * wide + SUMMARY <= canvas.width and counts[row].sum():
             canvas.right(left + count * wide + SUMMARY, middle, numbers.percent(shares[row, row], 0), "quiet")
     if left + count * wide + SUMMARY < canvas.width - 16 or 2 + count * high < canvas.height:
-        canvas.text(0, 2 + count * high, "columns: what the model says", "quiet")
+        canvas.write(0, 2 + count * high, "columns: what the model says", "quiet")
 
 
-def _shade(canvas: Canvas, right: bool, share: float) -> RGB:
+def _shade(canvas: PictureCanvas, right: bool, share: float) -> RGB:
     dark = canvas.palette.dark
     colour = colours.of_class(0, dark=dark) if right else WRONG[dark]
     # The few that are wrong matter, so their shade grows faster.
@@ -74,7 +74,7 @@ def _shade(canvas: Canvas, right: bool, share: float) -> RGB:
     return red, green, blue
 
 
-def _pixels(canvas: Canvas, counts: Floats, names: list[str]) -> None:
+def _pixels(canvas: PictureCanvas, counts: Floats, names: list[str]) -> None:
     """Half a cell a class, or more classes a pixel; beside or below it which are taken for which most often."""
     count = len(names)
     beside = canvas.width >= count + 30
@@ -91,14 +91,14 @@ def _pixels(canvas: Canvas, counts: Floats, names: list[str]) -> None:
         canvas.image(0, 2, pixels)
     else:
         canvas.shade(0, 2, np.sqrt(np.maximum(small[::2], small[1::2])))
-    canvas.text(0, 1, "down: true, across: said", "quiet")
+    canvas.write(0, 1, "down: true, across: said", "quiet")
     x, y = (side + 2, 2) if beside else (0, 2 + side // 2)
     wrong = np.where(np.eye(count, dtype=bool), 0, counts)
     for flat in np.argsort(-wrong, axis=None, kind="stable")[: max(0, canvas.height - y)]:
         row, column = divmod(int(flat), count)
         if not wrong[row, column]:
             break
-        canvas.text(
+        canvas.write(
             x, y, f"{int(wrong[row, column]):>4,}  {_cut(names[row], LONGEST)} → {_cut(names[column], LONGEST)}"
         )
         y += 1

@@ -5,11 +5,11 @@ import math
 import numpy as np
 from rich.cells import cell_len
 
+from descent.common import numbers
 from descent.common.text import clean
 from descent.run.metrics import Metric, metric_named
 from engine.pictures import Picture
-from tui import numbers
-from tui.pictures.canvas import Canvas
+from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import Floats
 from tui.pictures.plane import boundary
 from tui.plot import axes
@@ -19,16 +19,16 @@ LEAST_BLOCK = 3  # rows of a group in a spread: its name, its dots, its mean
 TALLEST = 8
 
 
-def tally(canvas: Canvas, picture: Picture) -> None:
+def tally(canvas: PictureCanvas, picture: Picture) -> None:
     """How many get enough samples right, a sign for each, and over the plane the share that chooses each class."""
     arrays = picture.arrays
     accuracy, solved = arrays["accuracy"], arrays["solved"]
     count = len(accuracy)
-    after = canvas.text(0, 0, f"{int(solved.sum()):,} of {count:,} members", "strong")
+    after = canvas.write(0, 0, f"{int(solved.sum()):,} of {count:,} members", "strong")
     split = clean(picture.text("split")).replace("train", "training")
     least = numbers.percent(float(arrays["least"]), 0)
     said = f" get at least {least} of the {split} samples right"
-    after = canvas.text(after, 0, said, "quiet")
+    after = canvas.write(after, 0, said, "quiet")
     key = "● does  7 70–79% right  × diverged"
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
@@ -45,7 +45,7 @@ def _sign(accuracy: float, solved: bool) -> tuple[str, str]:
     return ("×", "trouble") if math.isnan(accuracy) else (str(min(9, int(10 * accuracy))), "validation")
 
 
-def spread(canvas: Canvas, picture: Picture) -> None:
+def spread(canvas: PictureCanvas, picture: Picture) -> None:
     """A dot a member over its score, in a block a candidate; the mean as a line, one standard deviation beside it."""
     arrays, metric = picture.arrays, _metric(picture)
     groups = [clean(group) for group in picture.texts("groups")]
@@ -53,10 +53,10 @@ def spread(canvas: Canvas, picture: Picture) -> None:
     values = arrays["values"]
     known = values[np.isfinite(values)]
     title = f"{metric.title} of {len(values):,} {'folds' if folds and len(groups) == 1 else 'members'}"
-    after = canvas.text(0, 0, title, "strong")
+    after = canvas.write(0, 0, title, "strong")
     lost = len(values) - len(known)
     said = "  │ mean  ─ ± 1 sd" + (f"  {lost:,} without" if lost else "")
-    canvas.text(after, 0, said, "quiet")
+    canvas.write(after, 0, said, "quiet")
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     pad = 0.08 * (high - low) or 0.05 * max(abs(high), 0.1)
     low, high = low - pad, high + pad
@@ -70,11 +70,11 @@ def spread(canvas: Canvas, picture: Picture) -> None:
     for row, group in enumerate(range(first, min(len(groups), first + shown))):
         _block(canvas, picture, groups[group], group, 1 + row * block, block, (low, high))
     bottom = min(canvas.height - 2, 1 + min(shown, len(groups)) * block)
-    canvas.text(0, bottom, "─" * canvas.width, "quiet")
+    canvas.write(0, bottom, "─" * canvas.width, "quiet")
     whole, sign = (100, "%") if metric.is_share else (1, "")
     for value, label in axes.horizontal(whole * low, whole * high, cells=canvas.width, unit="").ticks:
         column = _column(value / whole, (low, high), canvas.width)
-        canvas.text(column, bottom, "┬", "quiet")
+        canvas.write(column, bottom, "┬", "quiet")
         canvas.middle(column, bottom + 1, f"{label}{sign}", "quiet")
 
 
@@ -85,23 +85,24 @@ def _highest(values: Floats, within: tuple[float, float], width: int) -> int:
 
 
 def _block(
-    canvas: Canvas, picture: Picture, name: str, group: int, top: int, height: int, within: tuple[float, float]
+    canvas: PictureCanvas, picture: Picture, name: str, group: int, top: int, height: int, within: tuple[float, float]
 ) -> None:
     """A line of words, dots that pile up, and the mean below them."""
     arrays = picture.arrays
     mean, sd, se = (float(arrays[key][group]) for key in ("mean", "sd", "se"))
-    mean_, sd_, se_ = (_written(_metric(picture), value) for value in (mean, sd, se))
+    name_ = _metric(picture).name
+    mean_, sd_, se_ = numbers.metric(name_, mean), numbers.spread(name_, sd), numbers.spread(name_, se)
     won = group in arrays["best"].tolist()
-    after = canvas.text(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
+    after = canvas.write(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
     mine = arrays["values"][arrays["group"] == group]
     facts = f"mean {mean_}" if math.isfinite(mean) else "no score"
     facts += f"  sd {sd_}  se {se_}" if math.isfinite(sd) else ""
-    canvas.text(after, top, f"{facts}  n {int(np.isfinite(mine).sum())}")
+    canvas.write(after, top, f"{facts}  n {int(np.isfinite(mine).sum())}")
     line = top + height - 1
     if math.isfinite(mean):
         if math.isfinite(sd):
             ends = [_column(mean + side * sd, within, canvas.width) for side in (-1, 1)]
-            canvas.text(ends[0], line, "─" * (ends[1] - ends[0] + 1), "validation")
+            canvas.write(ends[0], line, "─" * (ends[1] - ends[0] + 1), "validation")
         canvas.mark(_column(mean, within, canvas.width), line, "│", "strong")
     piled: dict[int, int] = {}
     for value in np.sort(mine[np.isfinite(mine)]).tolist():
@@ -118,23 +119,19 @@ def _metric(picture: Picture) -> Metric:
     return found
 
 
-def _written(metric: Metric, value: float) -> str:
-    return numbers.percent(value, 1) if metric.is_share else numbers.number(value)
-
-
 def _column(value: float, within: tuple[float, float], width: int) -> int:
     share = (value - within[0]) / (within[1] - within[0])
     return int(np.clip(share * width, 0, width - 1))
 
 
-def gradients_by_layer(canvas: Canvas, picture: Picture) -> None:
+def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
     """A bar a layer on a logarithmic scale: its gradient now; a mark where it was at first."""
     arrays = picture.arrays
     names = [clean(name) for name in picture.texts("layers")]
     last, first = arrays["last"], arrays["first"]
-    after = canvas.text(0, 0, "norm of each layer's gradient  ", "strong")
-    after = canvas.text(after, 0, f"━ step {int(arrays['last_step']):,}  ", "train")
-    canvas.text(after, 0, f"◆ step {int(arrays['first_step']):,}", "validation")
+    after = canvas.write(0, 0, "norm of each layer's gradient  ", "strong")
+    after = canvas.write(after, 0, f"━ step {int(arrays['last_step']):,}  ", "train")
+    canvas.write(after, 0, f"◆ step {int(arrays['first_step']):,}", "validation")
     seen = np.concatenate([last, first])
     seen = np.log10(seen[np.isfinite(seen) & (seen > 0)])
     low, high = (math.floor(seen.min()), math.ceil(seen.max())) if len(seen) else (-1, 0)
@@ -149,20 +146,20 @@ def gradients_by_layer(canvas: Canvas, picture: Picture) -> None:
     written = numbers.align([numbers.number(float(last[i])) for i in part])
     width = canvas.width - left - len(written[0]) - 1
     for row, i in enumerate(part):
-        canvas.text(0, 1 + row, _cut(names[i], left - 1))
+        canvas.write(0, 1 + row, _cut(names[i], left - 1))
         _log_bar(canvas, float(last[i]), float(first[i]), (left, 1 + row), width, (low, high))
         canvas.right(canvas.width, 1 + row, written[row], "quiet")
     bottom = 1 + shown
-    canvas.text(left, bottom, "─" * width, "quiet")
+    canvas.write(left, bottom, "─" * width, "quiet")
     every = max(1, math.ceil((high - low) * 7 / max(1, width)))
     for power in range(low, high + 1, every):
         column = left + min(width - 1, int((power - low) / (high - low) * width))
-        canvas.text(column, bottom, "┬", "quiet")
+        canvas.write(column, bottom, "┬", "quiet")
         canvas.middle(column, bottom + 1, f"1e{power}", "quiet")
 
 
 def _log_bar(
-    canvas: Canvas, now: float, before: float, at: tuple[int, int], width: int, ends: tuple[int, int]
+    canvas: PictureCanvas, now: float, before: float, at: tuple[int, int], width: int, ends: tuple[int, int]
 ) -> None:
     x, y = at
 
@@ -170,9 +167,9 @@ def _log_bar(
         return round((math.log10(value) - ends[0]) / (ends[1] - ends[0]) * width)
 
     if math.isfinite(now) and now > 0:
-        canvas.text(x, y, "━" * max(1, cells(now)), "train")
+        canvas.write(x, y, "━" * max(1, cells(now)), "train")
     else:
-        canvas.text(x, y, "0" if now == 0 else "not finite", "trouble")
+        canvas.write(x, y, "0" if now == 0 else "not finite", "trouble")
     if math.isfinite(before) and before > 0:
         canvas.mark(x + min(width - 1, cells(before)), y, "◆", "validation")
 

@@ -18,12 +18,12 @@ from descent.common.files import write_atomically
 from engine.pictures import Picture
 from tui.data.translation import spoken
 from tui.pictures import curve, matrix, members, plane, weights
-from tui.pictures.canvas import RGB, Canvas, Palette
+from tui.pictures.canvas import RGB, Palette, PictureCanvas
 from tui.widgets.lines import wrapped
 
 LEAST = (16, 4)  # cells below which nothing can be told
 
-DRAW: dict[str, Callable[[Canvas, Picture], None]] = {
+DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
     "boundary": plane.boundary,
     "fit": curve.fit,
     "surface": curve.surface,
@@ -40,25 +40,25 @@ DRAW: dict[str, Callable[[Canvas, Picture], None]] = {
 }
 
 
-def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> Canvas:
+def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> PictureCanvas:
     """The picture in so many cells; of several images those from `first` on.
 
     A file that lacks what its kind has is said to be damaged.
     """
-    canvas = Canvas(width, height, palette)
+    canvas = PictureCanvas(width, height, palette)
     canvas.first = first
     if width < LEAST[0] or height < LEAST[1]:
-        canvas.text(0, 0, "too small", "quiet")
+        canvas.write(0, 0, "too small", "quiet")
         return canvas
     try:
         DRAW[picture.kind](canvas, picture)
     except (KeyError, IndexError, ValueError, TypeError, OverflowError):
-        canvas = Canvas(width, height, palette)
-        canvas.text(0, 0, f"this picture {picture.kind} can't be drawn: its file is damaged or of another version")
+        canvas = PictureCanvas(width, height, palette)
+        canvas.write(0, 0, f"this picture {picture.kind} can't be drawn: its file is damaged or of another version")
     return canvas
 
 
-def svg(canvas: Canvas, title: str) -> str:
+def svg(canvas: PictureCanvas, title: str) -> str:
     """The canvas as a vector image."""
     console = Console(
         record=True, width=canvas.width, file=io.StringIO(), color_system="truecolor", force_terminal=True
@@ -68,7 +68,7 @@ def svg(canvas: Canvas, title: str) -> str:
     return console.export_svg(title=title)
 
 
-def save(path: Path, canvas: Canvas, title: str) -> None:
+def save(path: Path, canvas: PictureCanvas, title: str) -> None:
     """Write it as SVG or as text, as the path's suffix says. OSError where that can't be."""
     text = svg(canvas, title) if path.suffix == ".svg" else "\n".join([title, "", *canvas.plain()]) + "\n"
     write_atomically(path, text.encode())
@@ -125,14 +125,14 @@ class PictureView(Widget):
             last = (there - 1) // shown * shown
             self.first = max(0, min(last, self.first // shown * shown + by * shown))
 
-    def canvas(self) -> Canvas:
+    def canvas(self) -> PictureCanvas:
         """What is shown, in the cells that there are."""
         width, height = self.content_size
         if self.picture is not None:
             return draw(self.picture, width, height, self.palette(), self.first)
-        canvas = Canvas(width, height, self.palette())
+        canvas = PictureCanvas(width, height, self.palette())
         for row, line in enumerate(wrapped(spoken(self, self.message), max(1, width))):
-            canvas.text(0, row, line, "quiet")
+            canvas.write(0, row, line, "quiet")
         return canvas
 
     def render_line(self, y: int) -> Strip:

@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common import numbers
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, Canvas
+from tui.pictures.canvas import RGB, PictureCanvas
 from tui.pictures.frame import Floats, Frame, frame, resample
 
 FAINT = 0.35  # of the map's colours: seven more must be told apart on them
 
 
-def paths(canvas: Canvas, picture: Picture) -> None:
+def paths(canvas: PictureCanvas, picture: Picture) -> None:
     """The loss as a map; each optimizer's way in a colour of its own, with its letter where it is farthest from all
     others; the run's own in the text's colour, or bold, over them."""
     arrays, names = picture.arrays, picture.texts("names")
     labels = [
-        f"{colours.letter(i)} {clean(name)} {rate:.3g}"
+        f"{colours.letter(i)} {clean(name)} {numbers.trimmed(rate)}"
         for i, (name, rate) in enumerate(zip(picture.texts("optimizers"), arrays["rates"], strict=True))
     ]
     rows = _rows(labels, canvas.width)
@@ -32,7 +32,7 @@ def paths(canvas: Canvas, picture: Picture) -> None:
     for row, of_row in enumerate(rows):
         x = 0
         for i in of_row:
-            x = canvas.text(x, 1 + row, labels[i], "strong", _colour(canvas, i)) + 2
+            x = canvas.write(x, 1 + row, labels[i], "strong", _colour(canvas, i)) + 2
     ways = arrays["ways"]
     for i, way in enumerate(ways):
         known = way[np.isfinite(way).all(axis=1)]
@@ -49,7 +49,7 @@ def paths(canvas: Canvas, picture: Picture) -> None:
     point(canvas, inside, arrays["now"], "●", plain)
 
 
-def _colour(canvas: Canvas, index: int) -> RGB:
+def _colour(canvas: PictureCanvas, index: int) -> RGB:
     return colours.of_class(index, dark=canvas.palette.dark)
 
 
@@ -88,7 +88,7 @@ LEVELS = 12  # of a heat map: bands read like a map's contours, and are few byte
 FULL = 0.78  # of a map's colours; the rest is the theme's ground
 
 
-def boundary(canvas: Canvas, picture: Picture, *, top: int = 1) -> None:
+def boundary(canvas: PictureCanvas, picture: Picture, *, top: int = 1) -> None:
     """Each class's colour where the model chooses it, the fuller the surer; points by shape and colour. top: rows
     above the axes, of which the last is the legend's."""
     arrays, palette = picture.arrays, canvas.palette
@@ -114,7 +114,7 @@ def boundary(canvas: Canvas, picture: Picture, *, top: int = 1) -> None:
         point(canvas, inside, arrays["points"][i], sign, colour)
 
 
-def heat(canvas: Canvas, picture: Picture) -> None:
+def heat(canvas: PictureCanvas, picture: Picture) -> None:
     """The output of a model of two inputs as a map, and the targets of the points in the same colours."""
     arrays, inputs = picture.arrays, picture.texts("inputs")
     targets, value = arrays["targets"][:, 0], arrays["value"]
@@ -134,7 +134,7 @@ def heat(canvas: Canvas, picture: Picture) -> None:
         point(canvas, inside, arrays["points"][i], sign, (red, green, blue))
 
 
-def surface(canvas: Canvas, picture: Picture) -> None:
+def surface(canvas: PictureCanvas, picture: Picture) -> None:
     """The loss as a map in bands, each as many times higher than the last; the path, where it began and stands."""
     arrays, names = picture.arrays, picture.texts("names")
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]))
@@ -154,7 +154,7 @@ def surface(canvas: Canvas, picture: Picture) -> None:
 
 
 def landscape(
-    canvas: Canvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
+    canvas: PictureCanvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
 ) -> None:
     """`loss` as a map, and its scale on the top row with what is `said` there. full: how strong its colours are."""
     x, y = inside.centres(inside.width, 2 * inside.height)
@@ -166,7 +166,9 @@ def landscape(
     _bar(canvas, name, numbers.number(low), numbers.number(high), said, full)
 
 
-def point(canvas: Canvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong") -> None:
+def point(
+    canvas: PictureCanvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong"
+) -> None:
     column, row = int(inside.columns(place[:1])[0]), int(inside.rows(place[1:2])[0])
     if column >= 0 and row >= 0:
         canvas.mark(inside.left + column, inside.top + row, sign, style, colour)
@@ -192,7 +194,7 @@ def polyline(inside: Frame, x: Floats, y: Floats) -> NDArray[np.bool_]:
     return dots
 
 
-def _map(canvas: Canvas, inside: Frame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
+def _map(canvas: PictureCanvas, inside: Frame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
     share = (values - ends[0]) / (ends[1] - ends[0])
     bands = np.clip(np.floor(np.nan_to_num(share, nan=1.0, posinf=1.0) * LEVELS), 0, LEVELS - 1) / (LEVELS - 1)
     if canvas.palette.shades:
@@ -201,9 +203,9 @@ def _map(canvas: Canvas, inside: Frame, values: Floats, ends: tuple[float, float
         canvas.shade(inside.left, inside.top, bands[::2] * 0.8)
 
 
-def _bar(canvas: Canvas, name: str, low: str, high: str, said: str, full: float = FULL) -> None:
+def _bar(canvas: PictureCanvas, name: str, low: str, high: str, said: str, full: float = FULL) -> None:
     """The scale of a map, on the top row."""
-    x = canvas.text(0, 0, f"{name}  {low} ", "quiet")
+    x = canvas.write(0, 0, f"{name}  {low} ", "quiet")
     cells = LEVELS if canvas.width >= 70 else LEVELS // 2
     share = np.linspace(0, 1, cells)
     if canvas.palette.shades:
@@ -211,17 +213,17 @@ def _bar(canvas: Canvas, name: str, low: str, high: str, said: str, full: float 
         canvas.image(x, 0, np.repeat(shown[None], 2, axis=0))
     else:
         canvas.shade(x, 0, share[None] * 0.8)
-    canvas.text(x + cells, 0, f" {high}  {said}", "quiet")
+    canvas.write(x + cells, 0, f" {high}  {said}", "quiet")
 
 
-def _legend(canvas: Canvas, name: str, validation: Floats, classes: Sequence[str], row: int) -> None:
-    x = canvas.text(0, row, f"{name}  ", "quiet")
+def _legend(canvas: PictureCanvas, name: str, validation: Floats, classes: Sequence[str], row: int) -> None:
+    x = canvas.write(0, row, f"{name}  ", "quiet")
     for i, class_name in enumerate(classes):
         if x > canvas.width - 6:
             break
         sign, colour = _sign(canvas, i, False)
-        x = canvas.text(x, row, sign, "strong", colour)
-        x = canvas.text(x, row, f" {class_name}  ")
+        x = canvas.write(x, row, sign, "strong", colour)
+        x = canvas.write(x, row, f" {class_name}  ")
     note = (
         "filled: train, hollow: validation" if canvas.palette.unicode and canvas.palette.shades else "capital: train"
     )
@@ -229,7 +231,7 @@ def _legend(canvas: Canvas, name: str, validation: Floats, classes: Sequence[str
         canvas.right(canvas.width, row, note, "quiet")
 
 
-def _sign(canvas: Canvas, label: int, validation: bool) -> tuple[str, RGB | None]:
+def _sign(canvas: PictureCanvas, label: int, validation: bool) -> tuple[str, RGB | None]:
     if canvas.palette.unicode and canvas.palette.shades:
         signs = colours.HOLLOW if validation else colours.MARKS
         return signs[label % len(signs)], colours.of_class(label, dark=canvas.palette.dark)

@@ -7,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
+from descent.common import numbers
+from descent.common.glyphs import BLOCKS
 from descent.common.text import clean
 from engine.pictures import Picture
-from tui import numbers
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, Canvas, Pixels
+from tui.pictures.canvas import RGB, PictureCanvas, Pixels
 from tui.pictures.frame import Floats
 
-EIGHTHS = " ▁▂▃▄▅▆▇█"
-ASCII_EIGHTHS = " _.-=+*#@"
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
 TALLEST = 14
 WIDE = 100  # cells from which on panels stand side by side
@@ -23,14 +22,14 @@ _SAYS = {"activations": "outputs of each layer", "weights": "weights of each lay
          "gradients": "gradients of each layer"}  # fmt: skip
 
 
-def histograms(canvas: Canvas, picture: Picture) -> None:
+def histograms(canvas: PictureCanvas, picture: Picture) -> None:
     """Panels with axes where there is room for all layers, else a line of bars for each."""
     layers = len(picture.texts("layers"))
     across = 2 if canvas.width >= WIDE and layers > 1 else 1
     down = -(-layers // across)
     zeros = ", zeros left out" if picture.arrays["zeros"].any() else ""
     says = _SAYS[picture.kind] if layers > 1 else picture.kind
-    canvas.text(0, 0, f"{says}{zeros}", "strong")
+    canvas.write(0, 0, f"{says}{zeros}", "strong")
     height = min(TALLEST, (canvas.height - 1) // down)
     if height < PANEL:
         _lines(canvas, picture)
@@ -41,29 +40,29 @@ def histograms(canvas: Canvas, picture: Picture) -> None:
         _panel(canvas, picture, i, i % across * (width + gap), 1 + i // across * height, width, height)
 
 
-def _panel(canvas: Canvas, picture: Picture, i: int, x: int, y: int, width: int, height: int) -> None:
+def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, width: int, height: int) -> None:
     """The name, bars of height − 3 rows, a line of three values, and an empty row."""
     arrays = picture.arrays
     name, kind = (clean(picture.texts(key)[i]) for key in ("layers", "kinds"))
     facts = _facts(picture, i)
-    after = canvas.text(x, y, _cut(name, width), "strong")
+    after = canvas.write(x, y, _cut(name, width), "strong")
     if after + cell_len(kind) + 3 + cell_len(facts) <= x + width:
-        canvas.text(after + 1, y, kind, "quiet")
+        canvas.write(after + 1, y, kind, "quiet")
     if after + 1 + cell_len(facts) <= x + width:
         canvas.right(x + width, y, facts, "quiet")
     rows = max(1, height - 3)
     _bars(canvas, arrays["counts"][i], x, y + 1, width, rows)
     low, high = float(arrays["edges"][i][0]), float(arrays["edges"][i][-1])
     bottom = y + 1 + rows
-    canvas.text(x, bottom, numbers.number(low), "quiet")
+    canvas.write(x, bottom, numbers.number(low), "quiet")
     canvas.right(x + width, bottom, numbers.number(high), "quiet")
     if low < 0 < high:
         at = x + int(-low / (high - low) * width)
         if x + len(numbers.number(low)) < at < x + width - len(numbers.number(high)) - 1:
-            canvas.text(at, bottom, "0", "quiet")
+            canvas.write(at, bottom, "0", "quiet")
 
 
-def _lines(canvas: Canvas, picture: Picture) -> None:
+def _lines(canvas: PictureCanvas, picture: Picture) -> None:
     """One row a layer: name, bars between the least and the largest value."""
     arrays = picture.arrays
     names = [clean(name) for name in picture.texts("layers")]
@@ -75,13 +74,13 @@ def _lines(canvas: Canvas, picture: Picture) -> None:
     width = canvas.width - left - low_width - len(highs[0]) - 1
     for i in range(shown):
         if i == shown - 1 and shown < len(names):
-            canvas.text(0, 1 + i, f"and {len(names) - i} more layers: a taller screen shows them", "quiet")
+            canvas.write(0, 1 + i, f"and {len(names) - i} more layers: a taller screen shows them", "quiet")
             return
-        canvas.text(0, 1 + i, _cut(names[i], left - 1))
-        canvas.text(left, 1 + i, lows[i], "quiet")
+        canvas.write(0, 1 + i, _cut(names[i], left - 1))
+        canvas.write(left, 1 + i, lows[i], "quiet")
         if width > 3:
             _bars(canvas, arrays["counts"][i], left + low_width, 1 + i, width, 1)
-            canvas.text(left + low_width + width + 1, 1 + i, highs[i], "quiet")
+            canvas.write(left + low_width + width + 1, 1 + i, highs[i], "quiet")
 
 
 def _facts(picture: Picture, i: int) -> str:
@@ -94,7 +93,7 @@ def _facts(picture: Picture, i: int) -> str:
     return "  ".join(words)
 
 
-def _bars(canvas: Canvas, counts: Floats, x: int, y: int, width: int, rows: int) -> None:
+def _bars(canvas: PictureCanvas, counts: Floats, x: int, y: int, width: int, rows: int) -> None:
     """The share of the numbers that falls on each column, by eighths of a row; the highest fills all rows."""
     running = np.concatenate([[0], np.cumsum(counts)])
     mass = np.diff(np.interp(np.linspace(0, len(counts), width + 1), np.arange(len(counts) + 1), running))
@@ -102,10 +101,9 @@ def _bars(canvas: Canvas, counts: Floats, x: int, y: int, width: int, rows: int)
     if not top > 0:
         return
     eighths = np.ceil(mass / top * rows * 8 - 1e-9).astype(int)
-    signs = EIGHTHS if canvas.palette.unicode else ASCII_EIGHTHS
     for row in range(rows):
         filled = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
-        canvas.signs(x, y + row, np.array([[signs[level] for level in filled]]), "train")
+        canvas.signs(x, y + row, np.array([[BLOCKS[level] for level in filled]]), "train")
 
 
 def _cut(text: str, cells: int) -> str:
@@ -127,7 +125,7 @@ class _Tiles(NamedTuple):
     down: int
 
 
-def mistakes(canvas: Canvas, picture: Picture) -> None:
+def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
     """Each with what it is, what the model took it for and how sure it was."""
     arrays = picture.arrays
     looked = int(arrays["looked_at"])
@@ -135,7 +133,7 @@ def mistakes(canvas: Canvas, picture: Picture) -> None:
     count = int(arrays["mistakes"])
     said = f"{count:,} mistake{'' if count == 1 else 's'} in {looked:,} {split} samples"
     more = ", the surest first" if count > 1 else ""
-    canvas.text(0, 0, said + (more if cell_len(said + more) <= canvas.width else ""), "strong")
+    canvas.write(0, 0, said + (more if cell_len(said + more) <= canvas.width else ""), "strong")
     names = [clean(name) for name in picture.texts("classes")]
     if "rows" in arrays:
         _table(canvas, picture, names)
@@ -152,17 +150,17 @@ def mistakes(canvas: Canvas, picture: Picture) -> None:
     for i, x, y in _places(canvas, tiles, len(images), below=2):
         canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
         for line, text in enumerate(captions[i]):
-            canvas.text(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
+            canvas.write(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
 
 
-def filters(canvas: Canvas, picture: Picture) -> None:
+def filters(canvas: PictureCanvas, picture: Picture) -> None:
     """The weights of a layer as images: of three colours as they are, of one from blue (negative) to red."""
     weights = picture.arrays["filters"]
     of = int(picture.arrays["of"])
     some = f"{len(weights)} of {of}" if len(weights) < of else f"{of}"
     colour = weights.shape[1] == 3
     ground = canvas.palette.ground
-    canvas.text(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
+    canvas.write(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
     tiles = _layout(canvas, len(weights), weights.shape[2:], len(weights), below=0, widest=0, top=2)
     red, green, blue = colours.mixed(np.array(canvas.palette.text), ground, 0.10).tolist()
     places = _places(canvas, tiles, len(weights), below=0, top=2)
@@ -178,11 +176,11 @@ def filters(canvas: Canvas, picture: Picture) -> None:
 
 
 def _scale(
-    canvas: Canvas, first: int, shown: int, count: int, scales: NDArray[Any], middle: RGB, colour: bool
+    canvas: PictureCanvas, first: int, shown: int, count: int, scales: NDArray[Any], middle: RGB, colour: bool
 ) -> None:
     """Which filters these are, and what their colours mean: −m to m, m being the largest weight of each."""
-    x = canvas.text(0, 1, f"{first + 1}–{first + shown} of {count}" if shown < count else "", "quiet")
-    x = canvas.text(x + 2 * bool(x), 1, "−m ", "quiet")
+    x = canvas.write(0, 1, f"{first + 1}–{first + shown} of {count}" if shown < count else "", "quiet")
+    x = canvas.write(x + 2 * bool(x), 1, "−m ", "quiet")
     ramp = np.linspace(-1, 1, RAMP)[None].repeat(2, axis=0)
     if colour:  # of red, green and blue each
         canvas.image(x, 1, np.repeat(((ramp + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2))
@@ -193,11 +191,11 @@ def _scale(
     seen = scales[first : first + shown]
     low, high = numbers.number(float(seen.min())), numbers.number(float(seen.max()))
     said = f" m: its largest, {low if low == high else f'{low}–{high}'}"
-    canvas.text(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
+    canvas.write(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
 
 
 def _layout(
-    canvas: Canvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int, top: int = 1
+    canvas: PictureCanvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int, top: int = 1
 ) -> _Tiles:
     """The largest size at which `wanted` of the images are seen at once. below: rows of text under each; top: above
     all."""
@@ -222,7 +220,9 @@ def _layout(
     return best or tiles
 
 
-def _places(canvas: Canvas, tiles: _Tiles, count: int, *, below: int, top: int = 1) -> list[tuple[int, int, int]]:
+def _places(
+    canvas: PictureCanvas, tiles: _Tiles, count: int, *, below: int, top: int = 1
+) -> list[tuple[int, int, int]]:
     """Which images there is room for, from the canvas' first on, each with its upper left cell."""
     rows = -(-tiles.height // 2) + below + (0 if below else 1)
     room = min(count, tiles.across * tiles.down)
@@ -265,7 +265,7 @@ def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return means
 
 
-def _table(canvas: Canvas, picture: Picture, names: list[str]) -> None:
+def _table(canvas: PictureCanvas, picture: Picture, names: list[str]) -> None:
     """Samples that are no images, as rows of numbers."""
     arrays = picture.arrays
     heads = ["true", "said", "sure", *(clean(column) for column in picture.texts("columns"))]
@@ -282,7 +282,7 @@ def _table(canvas: Canvas, picture: Picture, names: list[str]) -> None:
         wide = min(16, max([cell_len(head) if column < 3 else min(cell_len(head), 9), *map(cell_len, aligned)]))
         if x + wide > canvas.width:
             break
-        canvas.text(x, 2, _cut(head, wide), "quiet")
+        canvas.write(x, 2, _cut(head, wide), "quiet")
         for row, text in enumerate(aligned):
-            canvas.text(x, 3 + row, _cut(text, wide), "trouble" if column == 1 else "")
+            canvas.write(x, 3 + row, _cut(text, wide), "trouble" if column == 1 else "")
         x += wide + 2

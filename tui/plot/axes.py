@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tui import numbers
+from descent.common import numbers
 
 CALM = 1.0  # seconds between two changes of an axis' bounds
 ROOMY = 0.45  # an axis of which the data fill less than this share is drawn in
@@ -98,9 +98,8 @@ def _labelled(values: list[float], step: float) -> tuple[tuple[float, str], ...]
 
 
 def _power_text(value: float) -> str:
-    mantissa, exponent = f"{value:.3e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{int(exponent)}"
+    mantissa, _, exponent = numbers.scientific(value, 4).partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
 
 
 def logarithmic(low: float, high: float, rows: int) -> Axis:

@@ -1,20 +1,21 @@
-"""The cells of a chart before they reach the screen: characters, styles, and a line's extremes by column."""
+"""Cells of a chart or picture before they reach the screen: characters, styles, a line's extremes by column."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from tui.plot import braille
+from descent.common import braille
+from descent.common.glyphs import ascii_cells
 
 Cells = NDArray[np.uint32]
 
 # The styles of cells; a cell holds its index. Lines further back come first.
 RUNS = tuple(f"run{number}" for number in range(8, 0, -1))  # several over one another: the first in front
 LINES = ("band", "faint", "planned", "validation", "train", "member", *RUNS)
-STYLES = ("", *LINES, "quiet", "trouble", "cursor", "goal")
+STYLES = ("", *LINES, "quiet", "trouble", "cursor", "goal", "strong")
 RANK = {name: rank for rank, name in enumerate(STYLES)}
 SPACE = ord(" ")
 
@@ -35,7 +36,7 @@ class Signs:
 
 
 UNICODE = Signs()
-ASCII = Signs("|", "+", "+", "-", "+", ":", "-", "x", "|")
+ASCII = Signs(*map(ascii_cells, astuple(UNICODE)))
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ class Canvas:
 
     @property
     def width(self) -> int:
-        return len(self.codes[0])
+        return int(self.codes.shape[1])
 
     @property
     def height(self) -> int:
-        return len(self.codes)
+        return int(self.codes.shape[0])
 
     def pieces(self, row: int) -> list[tuple[str, str]]:
         """The row's text in stretches of one style each.
@@ -112,11 +113,11 @@ class Canvas:
         codes = self.codes[row]
         styles = self.styles[row][np.maximum.accumulate(np.where(codes != SPACE, np.arange(len(codes)), 0))]
         starts = np.concatenate([[0], np.flatnonzero(np.diff(styles)) + 1, [len(styles)]])
-        return [(_text(codes[first:last]), STYLES[styles[first]]) for first, last in pairwise(starts.tolist())]
+        return [(text_of(codes[first:last]), STYLES[styles[first]]) for first, last in pairwise(starts.tolist())]
 
     def text(self, row: int) -> str:
         """The row without its styles."""
-        return _text(self.codes[row])
+        return text_of(self.codes[row])
 
     def changed(self, before: "Canvas") -> list[tuple[int, int, int]] | None:
         """(row, first column, last column) of the rows that differ; None where the sizes do."""
@@ -140,7 +141,8 @@ def saying(text: str, width: int, height: int) -> Canvas:
     return canvas
 
 
-def _text(codes: Cells) -> str:
+def text_of(codes: Cells) -> str:
+    """Code points as text."""
     found: str = codes[codes != 0].tobytes().decode("utf-32-le")
     return found
 

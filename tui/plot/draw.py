@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
+from descent.common import braille
+from descent.common.glyphs import ascii_text
+from descent.common.numbers import trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.numbers import ascii_only
-from tui.plot import braille
 from tui.plot.axes import Axis
 from tui.plot.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs, by_column
 from tui.plot.chart_data import ChartData, Line, Mark
@@ -42,7 +43,7 @@ def draw(
     for column in np.unique(gaps[gaps >= 0]).tolist():
         canvas.put(place.rows - 1, column, signs.gap, "trouble")
     if data.goal is not None:
-        text = say(f"goal {data.goal:g}")
+        text = say(f"goal {trimmed(data.goal)}")
         _draw_goal(canvas, place, data.goal, text, y_axis, signs, unicode=unicode)
     marks = [Mark(mark.x, say(mark.text), mark.style) for mark in data.marks]
     _draw_marks(canvas, place, marks, x_axis, signs, unicode=unicode)
@@ -234,7 +235,7 @@ def _draw_marks(
         right = int(taken[at + 1]) - column if at + 1 < len(taken) else place.width
         left = column - int(taken[at - 1]) if at else place.width
         if max(left, right) > 2:  # else the next mark is in the way of any label
-            label = clean(mark.text) if unicode else ascii_only(clean(mark.text))
+            label = clean(mark.text) if unicode else ascii_text(clean(mark.text))
             if cell_len(label) + 1 < max(left, right):
                 _label(canvas, place, column, label, mark.style)
 

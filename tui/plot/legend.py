@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from descent.common.glyphs import ascii_text
+from descent.common.numbers import count, number, time_taken, trimmed
 from descent.common.text import clean
 from tui.data.translation import Say
-from tui.numbers import ascii_only, count, duration, number
 from tui.plot.axes import Axis
 from tui.plot.chart_data import Line
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 
 SIGNS = {"train": "━", "validation": "┅", "planned": "┈", "member": "─"}
-ASCII_SIGNS = {"train": "-", "validation": ":", "planned": ".", "member": "-"}
 Pieces = list[tuple[str, str]]  # text and style
 
 
@@ -34,14 +34,13 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Sa
     named = [line for line in lines if line.name and line.style != "faint"]
     alone = sum(line.style != "planned" for line in named) == 1
     for line in named:
-        sign = (SIGNS if unicode else ASCII_SIGNS).get(
-            "validation" if line.dashed else line.style, "━" if unicode else "-"
-        )
+        sign = SIGNS.get("validation" if line.dashed else line.style, "━")
+        sign = sign if unicode else ascii_text(sign)
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
         # The title names a line that stands alone, and a unit keeps its place behind the number.
         words = shown if alone and line.style != "planned" else f" {say(clean(line.name))}{shown}"
-        words = words if unicode else ascii_only(words)
+        words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
             continue
@@ -78,7 +77,7 @@ def settings(
     if axis:
         parts.append(axis)
     if smoothing is not None:
-        parts.append(f"smooth {smoothing:g}" if smoothing else "raw")
+        parts.append(f"smooth {trimmed(smoothing)}" if smoothing else "raw")
     if zoomed:
         parts.append("zoomed")
     parts.append(f"by {x_mode}")
@@ -87,8 +86,7 @@ def settings(
 
 def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool, say: Say = str) -> str:
     """What the cursor stands on: step 702 · train 0.0412 · val 0.0881."""
-    seconds = duration(x) if x >= 60 else f"{number(x)} s"
-    where = {"step": f"step {count(x)}", "time": seconds}.get(unit, f"epoch {x:.2f}")
+    where = {"step": f"step {count(x)}", "time": time_taken(x)}.get(unit, f"epoch {x:.2f}")
     parts = [say(where), *(f"{say(clean(name))} {number(value)}" for name, value in values.items())]
     return _joined(parts, room, unicode=unicode)
 
@@ -117,7 +115,7 @@ def _joined(parts: list[str], room: int, *, unicode: bool) -> str:
 
 def fitted(text: str, room: int, *, unicode: bool) -> str:
     """The text as the terminal can show it, in at most `room` cells."""
-    text = text if unicode else ascii_only(text)
+    text = text if unicode else ascii_text(text)
     if cell_len(text) <= room:
         return text
     return set_cell_size(text, room - 1) + ("…" if unicode else ".") if room > 1 else ""
@@ -127,9 +125,9 @@ def described(plan: "Plan | None", schedule: str) -> str:
     """cosine · 0.1 × yours 0.5"""
     if plan is None:
         return schedule
-    parts = f"{plan.base:.4g}"
+    parts = f"{trimmed(plan.base)}"
     if plan.hand != 1:
-        parts += f" × yours {plan.hand:.4g}"
+        parts += f" × yours {trimmed(plan.hand)}"
     if plan.plateau != 1:
-        parts += f" × plateau {plan.plateau:.4g}"
+        parts += f" × plateau {trimmed(plan.plateau)}"
     return f"{schedule} · {parts}" if schedule else parts

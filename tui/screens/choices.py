@@ -18,7 +18,9 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import Language
+from descent.common.numbers import align, count, number, percent
 from descent.common.text import clean
 from descent.run.comparison import FEWEST, MOST
 from descent.run.folder import RunFolder
@@ -28,7 +30,6 @@ from engine.labs.messages import say
 from engine.labs.progress import Record
 from tui.data.runs import RunStatus
 from tui.data.translation import spoken, word
-from tui.numbers import align, count, lab_sign, number, percent
 from tui.screens.home import rows as home_rows
 from tui.widgets.lines import Line, Lines, Piece, cut
 
@@ -83,7 +84,7 @@ class RunChoice(Lines, can_focus=True):
         for at in range(self._top, min(len(self._runs), self._top + height)):
             run = self._runs[at]
             box = "[x]" if run.folder.path in self.marked else "[ ]"
-            rest = home_rows.line(run, width - 5, unicode=self.app.terminal.unicode, now=self.app.clock())
+            rest = home_rows.line(run, width - 5, now=self.app.clock())
             line = [Piece(f" {box} ", "chosen" if at == self._cursor else "strong"), *rest]
             drawn.append(cut(line, width))
         return drawn
@@ -160,15 +161,15 @@ class Course(ModalScreen[str | None]):
 
     def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
         """Sign, id, title and topic, each below those of the other labs; the title gives way on a narrow screen."""
-        terminal = getattr(self.app, "terminal", None)
-        unicode = terminal is None or terminal.unicode
         topics = [say(one.model.topic, self._language) for one in course]
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         line.add_column(width=2)
         line.add_column(width=max(len(one.id) for one in course), no_wrap=True)
         line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         line.add_column(width=max(map(cell_len, topics)), no_wrap=True)
-        sign = Text(f" {lab_sign(record.state, unicode=unicode)}", "bold")
+        terminal = getattr(self.app, "terminal", None)
+        state = f" {LAB_STATES[record.state]}"
+        sign = Text(state if terminal is None else terminal.plain(state), "bold")
         title = Text(clean(lab.text("title", self._language)), "bold")
         line.add_row(sign, lab.id, title, Text(say(lab.model.topic, self._language), "dim"))
         return line

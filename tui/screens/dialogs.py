@@ -11,10 +11,10 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Markdown, Static
 
+from descent.common.numbers import count
 from descent.common.stdio import lines
 from tui.data.snapshot import Snapshot
 from tui.data.translation import spoken
-from tui.numbers import count
 
 Value = TypeVar("Value")
 _NAMES = {"enter": "enter", "escape": "esc", "space": "space"}

@@ -15,10 +15,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from descent.common.errors import DescentError
+from descent.common.glyphs import ascii_cells, progress_bar
+from descent.common.numbers import duration, percent, size
 from descent.common.stdio import lines
 from engine.preset.datasets import Downloadable
 from tui.data.translation import spoken
-from tui.numbers import duration, percent
 
 BAR = 40  # cells
 EVERY = 0.2  # seconds between two looks at how far it is
@@ -85,12 +86,11 @@ class Download(ModalScreen[bool | None]):
             return
         share = min(1.0, self._done / self._total) if self._total else 0.0
         unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
-        full, rest = ("━", "─") if unicode else ("=", "-")
-        cells = round(share * BAR)
         taken = time.monotonic() - self._begun
         left = taken * (1 - share) / share if share > 0.01 else math.nan
-        text = f"{full * cells}{rest * (BAR - cells)} {percent(share, width=6)}"
-        taken_of = f"{self._done / 1e6:.1f} of {self._total / 1e6:.1f} MB"
+        bar = "".join(progress_bar(share, BAR))
+        text = f"{bar if unicode else ascii_cells(bar)} {percent(share, width=6)}"
+        taken_of = f"downloaded {size(self._done)} of {size(self._total)}"
         taken_of += f", {duration(left)} left" if not math.isnan(left) else ""
         self.query_one("#download-bar", Static).update(Text(f"{text}\n{spoken(self, taken_of)}"))
 

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from descent.common.numbers import setting
 from descent.common.text import clean
 from tui.settings import NOTIFY, THEMES, Settings, settings_file
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted
@@ -34,10 +35,10 @@ CHOICES = (
         "fps",
         "frames a second",
         (None, 1.0, 2.0, 4.0, 10.0, 20.0, 30.0),
-        lambda value: "auto" if value is None else f"{value:g}",
+        lambda value: "auto" if value is None else setting(float(value)),
         "auto: 10, over SSH 4; at the next start",
     ),
-    Choice("smoothing", "smoothing", (0.0, 0.3, 0.6, 0.8, 0.9, 0.95), lambda value: f"{value:g}", "of the curves"),
+    Choice("smoothing", "smoothing", (0.0, 0.3, 0.6, 0.8, 0.9, 0.95), setting, "of the curves"),
     Choice("log_y", "loss axis", (False, True), lambda value: "log" if value else "linear", "when a run is opened"),
     Choice("notify", "when a run ends", NOTIFY, str, "osc9: a notice on the desktop"),
 )

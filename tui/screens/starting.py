@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descent.common.errors import DescentError
+from descent.common.numbers import size
 from descent.common.text import clean
 from descent.run import comparison
 from descent.run.folder import RunFolder
@@ -175,7 +176,7 @@ async def _have_data(app: "DescentApp", preset: "Preset") -> bool:
         f"Where you have it already, name the folder that holds {known.folder.partition('/')[0]} as you begin:\n"
         f"  descent console {preset.name} --data-root FOLDER\n  export DESCENT_DATA=FOLDER; descent"
     )
-    choices = [("d", f"download {known.megabytes} MB there, then start", True), ("n", "not now", False)]
+    choices = [("d", f"download {size(known.download_bytes)} there, then start", True), ("n", "not now", False)]
     if not await app.push_screen_wait(Ask(f"{name} is not on this machine", text, choices)):
         return False
     fetched = await app.push_screen_wait(Download(known, root))

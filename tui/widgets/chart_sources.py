@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.i18n import Language
+from descent.common.numbers import number
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
@@ -24,7 +25,6 @@ from engine.labs.format import Check
 from tui.data.labs import LabStatus
 from tui.data.reader import Reader, schedule_of
 from tui.data.translation import word
-from tui.numbers import number
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line
 from tui.plot.legend import described, latest

@@ -6,12 +6,13 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from descent.common.glyphs import STATES
+from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
-from descent.run.comparison import LETTERS, NONE, Comparison, Final
+from descent.run.comparison import LETTERS, Comparison, Final
 from descent.run.metrics import METRICS, OF_RESULTS, MetricName
-from tui.numbers import STATE_STYLES, align, duration, number, percent, sign
 from tui.plot.canvas import RUNS
-from tui.widgets.lines import Line, Lines, Piece, cut, fitted, width_of
+from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
 
 LEAST_NAME, MOST_NAME = 10, 28  # cells
 LEAST_VALUE, MOST_VALUE = 7, 24  # cells of a setting's value
@@ -52,7 +53,7 @@ class WhoLine(RunLines):
             line += [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
                 Piece(_cut(short_name(final.folder.id), room), "strong"),
-                Piece(f" {sign(final.state)}", _state_style(final)),
+                Piece(f" {STATES.get(final.state, '?')}", _state_style(final)),
                 Piece("   "),
             ]
         return [cut(line[:-1], width)]
@@ -132,7 +133,7 @@ class Finals(CompareTable):
             chosen = "chosen" if place == self.cursor and self.has_focus else ""
             line = [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
-                Piece(f"{sign(final.state)} ", _state_style(final)),
+                Piece(f"{STATES.get(final.state, '?')} ", _state_style(final)),
                 Piece(name, chosen),
             ]
             drawn.append(cut([*line, Piece(GAP + (final.problem or row), "trouble" if final.problem else "")], width))
@@ -144,7 +145,7 @@ def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[s
     columns = [("step", [f"{final.step:,}" for final in found.finals])]
     there = [key for key in OF_RESULTS if any(key in final.metrics for final in found.finals)]
     columns += [(METRICS[key].narrow_head, _metric(found, key)) for key in there]
-    columns.append(("time", [duration(final.seconds) for final in found.finals]))
+    columns.append(("time", [time_taken(final.seconds) for final in found.finals]))
     names = [short_name(final.folder.id) for final in found.finals]
     longest = max(len(name) for name in names)
     room = width - 4
@@ -166,9 +167,9 @@ def _headed(title: str, texts: Sequence[str]) -> str:
 
 def _metric(found: Comparison, key: MetricName) -> list[str]:
     values = [final.metrics.get(key) for final in found.finals]
-    texts = [percent(v) if v is not None else NONE for v in values]
+    texts = [metric(key, value) for value in values]
     if not METRICS[key].is_share:
-        texts = align([number(value) for value in values])
+        texts = align(texts)
     best = found.best.get(key, ())
     return [text + ("*" if place in best else " ") for place, text in enumerate(texts)]
 

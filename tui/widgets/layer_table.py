@@ -1,5 +1,6 @@
 """The layers of the model, each on a line: how large its gradient, weights and updates are, and where it ails."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
+from descent.common.glyphs import ascii_cells, level
+from descent.common.numbers import align, number, percent, scientific, short_number, trimmed
 from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
 from tui.data.translation import spoken
-from tui.numbers import align, number
-from tui.widgets.lines import ASCII, Line, Lines, Piece, fitted
+from tui.widgets.lines import Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
-BARS = "▁▂▃▄▅▆▇"  # not to the very top: the rows' would run into each other
 ORDERS = ("model", "|grad|", "|w|", "update/w", "dead")  # what the rows can be sorted by
 _KEYS: dict[str, Callable[[LayerRow], float | None]] = {
     "|grad|": lambda row: row.grad_norm,
@@ -105,10 +106,10 @@ class LayerTable(Lines, can_focus=True):
         cadence = [] if not every else ["every step" if every == 1 else f"every {every} steps"]
         sorted_by = [] if self.order == "model" else [f"by {self.order}"]
         low, high = USUAL_RATIO
-        signs = [f"● {low:g}–{high:g} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
+        signs = [f"● {trimmed(low)}–{trimmed(high)} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
         subtitle = " · ".join(spoken(self, part) for part in (*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
-            subtitle = subtitle.translate(ASCII)
+            subtitle = ascii_cells(subtitle)
         if self.border_subtitle != subtitle:
             self.border_subtitle = subtitle
 
@@ -162,8 +163,8 @@ class LayerTable(Lines, can_focus=True):
         shown = rows[self._first : self._first + height - 1]
         columns = _fitting(width, max(len(row.name) for row in rows), max(len(row.kind) for row in rows))
         lines = [self._head(columns)]
-        grads = align(["NaN" if row.non_finite else three_digits(row.grad_norm) for row in shown])
-        weights = align([three_digits(row.weight_norm) for row in shown])
+        grads = align(["NaN" if row.non_finite else short_number(row.grad_norm) for row in shown])
+        weights = align([short_number(row.weight_norm) for row in shown])
         for offset, (row, grad, weight) in enumerate(zip(shown, grads, weights, strict=True)):
             line = _line(row, columns, grad, weight, spoken(self, row.ratio_sign[1]))
             if self.has_focus and self._first + offset == self._cursor:
@@ -225,10 +226,10 @@ def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str, word: 
         "kind": (row.kind, "quiet"),
         "|grad|": (grad, ailing),
         "|w|": (weight, ""),
-        "update/w": (_ratio(row.update_ratio), ""),
+        "update/w": (update_ratio(row), ""),
         "": (sign, style),
         "word": (word, style),
-        "dead": (share(row.dead), _dead_style(row.dead)),
+        "dead": (percent(row.dead, 0), _dead_style(row.dead)),
         "trend": (_trend(row.trend), "faint"),
     }
     return tuple(
@@ -240,21 +241,10 @@ def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str, word: 
     )
 
 
-def three_digits(value: float | None) -> str:
-    """0.153, 13.7, 8.9e-5: at most seven cells."""
-    return _scientific(value) if value and not 1e-4 <= abs(value) < 1e5 else number(value)
-
-
-def _scientific(value: float) -> str:
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-
-
-def _ratio(value: float | None) -> str:
-    return number(value) if not value else _scientific(value)
-
-
-def share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}%"
+def update_ratio(row: LayerRow) -> str:
+    """How large an update is beside its weights. Two digits and always a power of ten: only its size matters."""
+    value = row.update_ratio
+    return scientific(value, 2) if value and math.isfinite(value) else number(value)
 
 
 def _dead_style(value: float | None) -> str:
@@ -262,4 +252,4 @@ def _dead_style(value: float | None) -> str:
 
 
 def _trend(trend: tuple[float | None, ...]) -> str:
-    return "".join(" " if v is None else BARS[round(max(0.0, min(1.0, v)) * (len(BARS) - 1))] for v in trend)
+    return "".join(" " if value is None else level(value) for value in trend)

@@ -10,13 +10,23 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from descent.common.glyphs import ascii_cells
+
 STYLES = (
     "quiet", "strong", "train", "validation", "trouble", "planned", "good", "warn", "you", "faint", "chosen", "key",
     "head",
 )  # fmt: skip
 LEAST_TEXT = 16  # cells; narrower, a text is cut instead of folded
-# Each sign that a console widget writes, as a terminal without UTF-8 can show it: of the same width.
-ASCII = str.maketrans("▶⏸✓■✗…●▲▼×·–→│┆━╸─↑↓≥≤λ−▾▁▂▃▄▅▆▇█‖", ">=v#x~o^vx.->||=>-^v><l-v_.-=+*#@=")
+STATE_STYLES = {
+    "starting": "train",
+    "running": "train",
+    "paused": "planned",
+    "finished": "good",
+    "stopped": "quiet",
+    "failed": "trouble",
+    "lost": "trouble",
+    "damaged": "trouble",
+}  # of a run's state
 
 
 class Piece(NamedTuple):
@@ -158,7 +168,7 @@ class Lines(Widget):
         unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
         segments = []
         for text, name in line:
-            segments.append(Segment(text if unicode else text.translate(ASCII), self._style(name)))
+            segments.append(Segment(text if unicode else ascii_cells(text), self._style(name)))
         return Strip(segments).adjust_cell_length(width, own)
 
     def _style(self, name: str) -> Style:

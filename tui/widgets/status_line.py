@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from textual.geometry import Size
 
+from descent.common.numbers import memory, number, percent
 from tui.base import Notice
 from tui.data.snapshot import Snapshot
 from tui.data.translation import spoken
 from tui.data.words import stage_words
-from tui.numbers import number
 from tui.widgets.lines import Line, Lines, Piece, cut, hanging, spread, width_of
 from tui.widgets.run_log import entry_line
 
@@ -18,13 +18,13 @@ def machine(now: Snapshot, width: int) -> list[Piece]:
     readings = now.machine
     parts: list[tuple[str, str]] = [("", now.device)] if now.device else []
     if readings.gpu is not None:
-        parts.append(("gpu", f"{100 * readings.gpu:3.0f}%"))
+        parts.append(("gpu", percent(readings.gpu, 0, width=4)))
     if readings.gpu_memory is not None and readings.gpu_total:
-        parts.append(("", f"{size(readings.gpu_memory)}/{size(readings.gpu_total)}"))
+        parts.append(("", f"{memory(readings.gpu_memory)}/{memory(readings.gpu_total)}"))
     if readings.cpu is not None:
-        parts.append(("worker", f"{100 * readings.cpu:3.0f}%"))
+        parts.append(("worker", percent(readings.cpu, 0, width=4)))
     if readings.memory is not None:
-        parts.append(("ram", size(readings.memory)))
+        parts.append(("ram", memory(readings.memory)))
     if readings.load is not None and now.is_alive:
         parts.append(("load", f"{readings.load:.1f}/{readings.cores}"))
     pieces: list[Piece] = []
@@ -34,12 +34,6 @@ def machine(now: Snapshot, width: int) -> list[Piece]:
             break
         pieces += added
     return pieces
-
-
-def size(count: int) -> str:
-    """Bytes, in three digits."""
-    gib = count / 2**30
-    return f"{gib:.1f} GB" if gib >= 1 else f"{count / 2**20:.0f} MB"
 
 
 NARROW = 100
@@ -144,8 +138,8 @@ def values(now: Snapshot) -> Line:
     if now.val_loss is not None:
         pieces += [Piece(" val ", "quiet"), Piece(f"{number(now.val_loss):<6}", "validation")]
     if now.accuracy is not None:
-        pieces += [Piece(" acc ", "quiet"), Piece(f"{100 * now.accuracy:.1f}", "train")]
+        pieces += [Piece(" acc ", "quiet"), Piece(percent(now.accuracy).removesuffix("%"), "train")]
         if now.val_accuracy is not None:
-            pieces += [Piece("/", "quiet"), Piece(f"{100 * now.val_accuracy:.1f}", "validation")]
+            pieces += [Piece("/", "quiet"), Piece(percent(now.val_accuracy).removesuffix("%"), "validation")]
         pieces.append(Piece("%", "quiet"))
     return tuple(pieces)

@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+from descent.common.glyphs import STATES, progress_bar
+from descent.common.numbers import duration, percent, rate, short_count
 from descent.common.text import clean
 from tui.base import Notice
 from tui.data.labs import LabStatus, reached
 from tui.data.snapshot import Snapshot, short_id
 from tui.data.translation import Say, spoken, word
 from tui.data.words import stage_words
-from tui.numbers import number, sign
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
 
@@ -107,7 +108,7 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     """
     wide = width >= 108
     gap = "   " if wide else " "
-    word, style = sign(now.state), STYLES[now.state]
+    word, style = STATES.get(now.state, "?"), STYLES[now.state]
     state = f"{word} {fitted(say(now.state), LONGEST_STATE)}" if wide else word
     which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
     # A long name of the user's leaves room for the numbers.
@@ -120,11 +121,11 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     step = [Piece(gap), *_step(now, say("step"))]
     short = [Piece(gap), *_short_step(now, say("step"))]
     share = now.step / now.total_steps if now.total_steps else 0.0
-    right = [Piece(f"{100 * share:>5.1f}%" if now.total_steps else "", "strong")]
+    right = [Piece(percent(share, width=6) if now.total_steps else "", "strong")]
     if now.is_alive:
-        right += [Piece(say(f"{gap}ETA "), "quiet"), Piece(f"{_eta(now.eta):>5}")]
+        right += [Piece(say(f"{gap}ETA "), "quiet"), Piece(f"{duration(now.eta):>5}")]
     if now.speed is not None:
-        right += [Piece(f"{gap}{_speed(now.speed):>5}"), Piece(say(" step/s" if wide else "/s"), "quiet")]
+        right += [Piece(f"{gap}{rate(now.speed):>5}"), Piece(say(" step/s" if wide else "/s"), "quiet")]
     # Large numbers give way, then the epoch, before anything is cut in two.
     origin = [Piece(say(text), style) for text, style in _origin(now)] if wide else []
     choices = (
@@ -139,7 +140,8 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
     room = width - width_of(left) - width_of(right) - len(gap) - 1
     if room < SHORTEST_BAR or not now.total_steps:
         return cut(spread(left, right, width), width)
-    return (*left, Piece(gap), *bar(share, room, style), Piece(" "), *right)
+    done, rest = progress_bar(share, room)
+    return (*left, Piece(gap), Piece(done, style), Piece(rest, "quiet"), Piece(" "), *right)
 
 
 def _origin(now: Snapshot) -> list[Piece]:
@@ -156,16 +158,7 @@ def _step(now: Snapshot, word: str) -> list[Piece]:
 
 def _short_step(now: Snapshot, word: str) -> list[Piece]:
     total = now.total_steps
-    return _count(word, f"{_short(now.step):>5}", _short(total) if total is not None else None)
-
-
-def _short(steps: int) -> str:
-    """41.2k, 1.21M: at most five cells."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if steps >= size:
-            thousands = steps / min(size, 1e3) if letter == "k" else steps / size
-            return f"{thousands:.3g}{letter}" if thousands < 999.5 else f"{thousands:.0f}{letter}"
-    return f"{steps:,}"
+    return _count(word, f"{short_count(now.step):>5}", short_count(total) if total is not None else None)
 
 
 def _count(what: str, value: str, of: str | None) -> list[Piece]:
@@ -184,28 +177,3 @@ def _epoch(now: Snapshot) -> str:
 
 def _whole(epochs: float) -> int:
     return max(1, math.ceil(epochs - 1e-6))
-
-
-def _eta(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds >= 100 * 3600:
-        return f"{seconds / 86400:.0f} d"
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _speed(speed: float) -> str:
-    """Three significant digits: more would only flicker."""
-    if speed < 1000:
-        return number(speed)
-    digits = len(str(int(speed))) - 3
-    return f"{round(speed, -digits):,.0f}"
-
-
-def bar(share: float, width: int, style: str) -> list[Piece]:
-    """A bar of half cells."""
-    halves = round(max(0.0, min(1.0, share)) * 2 * width)
-    done = "━" * (halves // 2) + ("╸" if halves % 2 else "")
-    return [Piece(done, style), Piece("─" * (width - len(done)), "quiet")]

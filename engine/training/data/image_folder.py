@@ -17,6 +17,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from descent.common.errors import DataError
+from descent.common.numbers import memory
 from engine.preset import schema
 from engine.training.data.array_files import existing
 from engine.training.data.dataset import Array, HeldOut, Rows, Samples
@@ -152,8 +153,8 @@ class Images:
         side = int((free / 2 / (5 * channels * count)) ** 0.5)
         raise DataError(
             f"{self._listing.path}: {count:,} images of {width} × {height} take "
-            f"{_bytes(5 * values * count)} of memory, and half of what is free on {self._device} is "
-            f"{_bytes(free // 2)}. Set data.image_size to {max(1, side)} or less, or data.size "
+            f"{memory(5 * values * count)} of memory, and half of what is free on {self._device} is "
+            f"{memory(free // 2)}. Set data.image_size to {max(1, side)} or less, or data.size "
             f"to {max(1, fitting)} or fewer."
         )
 
@@ -223,7 +224,3 @@ def _unreadable(listing: Listing, file: str, error: BaseException) -> DataError:
     else:
         reason = str(error).rstrip(".") or type(error).__name__
     return DataError(f"{listing.path}: {file} can't be read: {reason}. Replace or delete it.")
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

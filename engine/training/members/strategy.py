@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.numbers import time_taken
 from engine.training.members import batched
 from engine.training.members.stacked import Members, Way
 
@@ -58,7 +59,7 @@ def choose(
             )
         seconds = _measured(models, sample[:_MANY], shape)
     faster = min(seconds, key=seconds.__getitem__)
-    together, turns = (f"{1000 * seconds[way]:.3g} ms" for way in ("vmap", "loop"))
+    together, turns = (time_taken(seconds[way]) for way in ("vmap", "loop"))
     if faster == "loop":
         return Choice("loop", f"the members take turns: {turns} a step, against {together} by torch.func.vmap")
     return Choice(

@@ -253,7 +253,7 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     verdict = graded(work_on(make_lab(tmp_path, checks), tmp_path / "work", code=code), tmp_path)
     told_of = {check["id"]: check for check in verdict.as_json()["checks"]}
     assert told_of["slope"]["value"] == pytest.approx(0.5)
-    assert against(told_of["slope"], "en") == "0.5  (≤ 1e-06)  2.5, 4 instead of 2, 4"
+    assert against(told_of["slope"], "en") == "0.5  (≤ 1e-6)  2.5, 4 instead of 2, 4"
     assert told_of["lr"]["value"] == pytest.approx(0.25)
     assert against(told_of["lr"], "ko") == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
     assert against(told_of["many"], "en") == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart

@@ -11,11 +11,11 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.errors import DescentError
+from descent.common.numbers import number, trimmed
 from descent.run.folder import RunFolder
 from tui.data.live_settings import HINTS, shown
 from tui.data.snapshot import Anomaly, Snapshot
 from tui.data.translation import spoken
-from tui.numbers import number
 from tui.screens.choices import LIST_CSS, Checkpoint, rows
 from tui.screens.dialogs import Ask
 from tui.screens.overrides import split
@@ -26,7 +26,7 @@ def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     if anomaly.collapse:
         return _about_collapse(anomaly, now)
     choices = []
-    rate = f": {number(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
+    rate = f": {trimmed(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
     tenth = f"at a tenth of the rate{rate}"  # of the lower one: that which failed, or that of the checkpoint
     member = anomaly.member
     if anomaly.checkpoint is not None and (member is None or now.state == "paused"):
@@ -52,7 +52,7 @@ def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
 
 def _about_collapse(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     choices = []
-    rate = f": {number(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
+    rate = f": {trimmed(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
     if anomaly.checkpoint is not None:
         where = f"step {anomaly.checkpoint:,} and go on at a tenth of the rate{rate}"
         choices.append(("r", f"go back to {where}", "back") if now.is_alive else ("f", f"fork from {where}", "fork"))
@@ -61,7 +61,7 @@ def _about_collapse(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     choices.append(("escape", "leave it as it is", ""))
     lines = [f"{anomaly.collapse[0].upper()}{anomaly.collapse[1:]}."]
     if anomaly.lr is not None:
-        lines.append(f"The learning rate was {number(anomaly.lr)}; too large a rate is the usual reason.")
+        lines.append(f"The learning rate was {trimmed(anomaly.lr)}; too large a rate is the usual reason.")
     lines.append("The numbers are finite, but such a model seldom recovers by itself.")
     if anomaly.checkpoint is not None:
         lines.append(f"The checkpoint of step {anomaly.checkpoint:,} is from before.")
@@ -78,7 +78,7 @@ def explanation(anomaly: Anomaly, now: Snapshot) -> str:
     elif anomaly.began == "loss":
         lines.append("It began in the loss itself; what the model put out was finite.")
     if anomaly.lr is not None:
-        lines.append(f"The learning rate was {number(anomaly.lr)}.")
+        lines.append(f"The learning rate was {trimmed(anomaly.lr)}.")
     if anomaly.update_ratio is not None:
         lines.append(f"The update was {number(anomaly.update_ratio)} of the weights in one step; 0.001 is usual.")
     if anomaly.update_ratio is None or anomaly.update_ratio > 0.01:

@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
+from descent.common.numbers import percent, short_number
 from tui.data.histograms import Histograms
 from tui.data.snapshot import LayerRow, Snapshot
 from tui.pictures.layer_histograms import LayerHistograms
@@ -13,7 +14,7 @@ from tui.screens.console.base import SideScreen
 from tui.screens.console.screen import Console
 from tui.widgets.chart import Chart
 from tui.widgets.key_line import Hint, KeyLine
-from tui.widgets.layer_table import share, three_digits
+from tui.widgets.layer_table import update_ratio
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 from tui.widgets.top_line import TopLine
 
@@ -46,14 +47,14 @@ class LayerLine(Lines):
         name, kind = Piece(f"layer {row.name}", "strong"), Piece(f"  {row.kind}", "quiet")
         numbers = (
             Piece("   |grad| ", "quiet"),
-            Piece(three_digits(row.grad_norm).rstrip()),
+            Piece(short_number(row.grad_norm)),
             Piece("   |w| ", "quiet"),
-            Piece(three_digits(row.weight_norm).rstrip()),
+            Piece(short_number(row.weight_norm)),
             Piece("   update/w ", "quiet"),
-            Piece(three_digits(row.update_ratio).rstrip()),
+            Piece(update_ratio(row)),
             Piece(f" {sign} {word}", style),
             Piece("   dead ", "quiet"),
-            Piece(share(row.dead)),
+            Piece(percent(row.dead, 0)),
         )
         whole = (name, kind, *numbers)
         return [whole if width_of(whole) <= width else cut((name, *numbers), width)]

@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from descent.common.numbers import trimmed
 from descent.run.folder import RunFolder
 from tui.base import Notice
 from tui.data.reader import RECENT, Reader
@@ -24,7 +25,7 @@ from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import TopLine
 
 MEANS = (  # what help says of the signs and words on this screen
-    ("●", f"update/w is usual: {USUAL_RATIO[0]:g} to {USUAL_RATIO[1]:g} a step"),
+    ("●", f"update/w is usual: {trimmed(USUAL_RATIO[0])} to {trimmed(USUAL_RATIO[1])} a step"),
     ("▲ ▼", "it is larger; smaller (0: frozen or dead)"),
     ("|grad| |w|", "norms of a layer's gradient and weights; trend: |grad|"),
     ("dead", "share of units that pass no gradient, of one batch"),

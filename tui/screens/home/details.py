@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from descent.common import braille
 from descent.common.errors import DescentError
+from descent.common.glyphs import STATES, bars
+from descent.common.numbers import percent, setting, short_number, time_taken
 from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
-from tui.numbers import STATE_STYLES, bars, curve, duration, percent, short_number, sign
 from tui.screens.home.rows import Item, ago
 from tui.widgets import lines
-from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
@@ -115,7 +117,7 @@ def _value(value: Any) -> str:
         case str():
             return clean(value)
         case int() | float():
-            return f"{value:g}"
+            return setting(value)
     if hasattr(value, "model_fields_set"):
         parts = [
             key if getattr(value, key) is True else f"{_spaced(key)} {_value(getattr(value, key))}"
@@ -170,7 +172,7 @@ def run_lines(
     """A run's state, curve, results and settings that differ from `preset`, which it was started from."""
     title = run.name + (f" {run.letters}" if run.letters else "")
     when = " at start: x clears it away" if run.failed_at_start else ""
-    state = Piece(f"{sign(run.state, unicode=unicode)} {run.state}{when}", STATE_STYLES.get(run.state, ""))
+    state = Piece(f"{STATES.get(run.state, '?')} {run.state}{when}", STATE_STYLES.get(run.state, ""))
     lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
     if run.problem or (run.reason and not run.alive):
         lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
@@ -191,7 +193,7 @@ def run_lines(
         label = Piece(fitted("loss", LABEL), "quiet")
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
-        drawn = curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows, unicode=False)
+        drawn = braille.curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
         low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
@@ -228,16 +230,12 @@ def _run_fields(run: RunStatus, now: float) -> list[Field]:
         fields.append(("train", f"loss {short_number(run.last_loss)} (last steps)"))
     fields.append(("started", _when(run.started, now)))
     if run.seconds:
-        fields.append(("trained for", _time(run.seconds)))
+        fields.append(("trained for", time_taken(run.seconds)))
     if run.device:
         fields.append(("device", run.device))
     if run.parameters is not None:
         fields.append(("parameters", f"{run.parameters:,}"))
     return fields
-
-
-def _time(seconds: float) -> str:
-    return f"{short_number(seconds)} s" if seconds < 60 else duration(seconds)
 
 
 def _when(moment: float | None, now: float) -> str:

@@ -14,10 +14,11 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from descent.common.glyphs import ascii_cells
 from tui.data.runs import RunStatus
 from tui.screens.home import rows
 from tui.screens.home.rows import Item
-from tui.widgets.lines import ASCII, Piece
+from tui.widgets.lines import Piece
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
@@ -149,13 +150,13 @@ class Listing(ScrollView, can_focus=True):
         segments = []
         item = self._items[at]
         marked = isinstance(item, RunStatus) and item.folder.path in self.marked
-        pieces = rows.line(item, width - 1, unicode=unicode, now=self.app.clock())
+        pieces = rows.line(item, width - 1, now=self.app.clock())
         if marked:
             first, *rest = pieces
-            pieces = (Piece(f"{'◆' if unicode else '*'}{first.text[1:]}", first.style), *rest)
+            pieces = (Piece(f"◆{first.text[1:]}", first.style), *rest)
         for text, name in pieces:
             style = ground if ground.reverse else ground + self._style(name)
-            segments.append(Segment(text if unicode else text.translate(ASCII), style))
+            segments.append(Segment(text if unicode else ascii_cells(text), style))
         return Strip(segments).adjust_cell_length(width, ground)
 
     # Not by component classes: a dozen of them would cost a tenth of the time that the first frame has.

@@ -10,11 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
+from descent.common.glyphs import LAB_STATES, STATES, sparkline
+from descent.common.numbers import percent, short_number
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry, Labs
 from tui.data.runs import RunStatus
-from tui.numbers import STATE_STYLES, bars, lab_sign, percent, short_number, sign
-from tui.widgets.lines import Line, Piece, fitted, width_of
+from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted, width_of
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def text_of(item: RunStatus | Entry | LabEntry) -> str:
             return item.found_by
 
 
-def line(item: Item, width: int, *, unicode: bool, now: float) -> Line:
+def line(item: Item, width: int, *, now: float) -> Line:
     """An item in exactly `width` cells. now: the time, for ages."""
     match item:
         case Heading():
@@ -165,11 +166,11 @@ def line(item: Item, width: int, *, unicode: bool, now: float) -> Line:
         case Nothing() | More():
             return (Piece(fitted(f" {item.text}", width), "quiet"),)
         case RunStatus():
-            return _run(item, width, unicode, now)
+            return _run(item, width, now)
         case Entry():
             return _preset(item, width)
         case LabEntry():
-            return _lab(item, width, unicode)
+            return _lab(item, width)
         case _:
             return (Piece(" " * width),)
 
@@ -181,7 +182,7 @@ def _fill(pieces: tuple[Piece, ...], width: int) -> Line:
 _STATUS, _METRIC, _AGE = 11, 13, 11  # cells of the columns, the space before them included
 
 
-def _run(run: RunStatus, width: int, unicode: bool, now: float) -> Line:
+def _run(run: RunStatus, width: int, now: float) -> Line:
     curve = 0 if width < 50 else 8 if width < 70 else 16
     wide = width >= 76
     gap = 2 if wide else 1  # before the metric, whose label would seem to belong to the age
@@ -192,7 +193,7 @@ def _run(run: RunStatus, width: int, unicode: bool, now: float) -> Line:
     # Where there is no room for both, the time is worth more than a word that says what the sign says already.
     state = age if run.state == "finished" and not wide else status(run)
     pieces = [
-        Piece(f" {sign(run.state, unicode=unicode)} ", style),
+        Piece(f" {STATES.get(run.state, '?')} ", style),
         Piece(name),
         Piece(fitted(f" {run.letters}" if run.letters else "", room - cell_len(name)), "quiet"),
         Piece(fitted(state, _STATUS, right=True), style if run.alive or style == "trouble" else "quiet"),
@@ -202,7 +203,7 @@ def _run(run: RunStatus, width: int, unicode: bool, now: float) -> Line:
     label, number = metric(run)
     pieces += [Piece(f"{label:>{gap + 4}}", "quiet"), Piece(fitted(number, _METRIC - 5, right=True))]
     if curve:
-        drawn = bars(run.loss, curve, unicode=unicode)[0]
+        drawn = sparkline(run.loss, curve)
         pieces.append(Piece(f"  {fitted(drawn, curve)}", "train" if run.alive else "quiet"))
     return tuple(pieces)
 
@@ -211,7 +212,7 @@ def status(run: RunStatus) -> str:
     """How far it is, or how it ended."""
     match run.state:
         case "running" | "paused":
-            return f"{run.share:.0%}" if run.total else run.state
+            return percent(run.share, 0) if run.total else run.state
         case "finished":
             return "done"
         case _:
@@ -262,8 +263,8 @@ _LAB_NAME = 18
 _LAB_STYLES = {"passed": "good", "started": "train"}
 
 
-def _lab(entry: LabEntry, width: int, unicode: bool) -> Line:
-    sign = "!" if entry.broken else lab_sign(entry.state, unicode=unicode)
+def _lab(entry: LabEntry, width: int) -> Line:
+    sign = "!" if entry.broken else LAB_STATES[entry.state]
     style = "trouble" if entry.broken else _LAB_STYLES.get(entry.state, "")
     name = (Piece(f" {sign} ", style), Piece(fitted(entry.id, min(max(0, width - 3), _LAB_NAME))))
     rest = width - 3 - _LAB_NAME

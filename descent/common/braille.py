@@ -1,12 +1,14 @@
-"""Dots to cells: a cell of a chart holds 2 × 4 dots, as one braille character.
+"""Dots to cells: a cell holds 2 × 4 dots, as one braille character.
 
 A picture of dots is (4 × rows, 2 × columns) bool, the top left first.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.run.series import Steps
+from descent.common.glyphs import shares
 
 Dots = NDArray[np.bool_]
 Bits = NDArray[np.uint8]  # (rows, columns): the eight dots of each cell
@@ -59,6 +61,19 @@ def _ascii_sign(cell: int, kind: int) -> str:
 _ASCII_SIGNS = np.array([[ord(_ascii_sign(cell, kind)) for cell in range(256)] for kind in range(3)], np.uint32)
 
 
+def curve(values: Sequence[float], width: int, height: int) -> list[str]:
+    """A curve as a line of dots, in `height` rows of at most `width` cells. Non-finite values are left out."""
+    places = np.array(shares(values, ACROSS * width))
+    level = np.rint((DOWN * height - 1) * (1 - places))
+    before = np.concatenate([level[:1], level[:-1]])
+    near = before + np.sign(level - before)  # from beside the dot before, so that a steep line has no holes
+    top, bottom = np.minimum(near, level), np.maximum(near, level)
+    rest = np.full(len(places) % ACROSS, np.nan)  # of the last cell
+    dots = spans(np.concatenate([top, rest]), np.concatenate([bottom, rest]), DOWN * height)
+    cells = characters(bits(dots))
+    return ["".join(map(chr, row)) for row in cells.tolist()]
+
+
 def spans(top: NDArray[np.float64], bottom: NDArray[np.float64], height: int) -> Dots:
     """A picture (height, n) with the dots top[i] to bottom[i] of column i set; none where either is NaN.
 
@@ -84,7 +99,7 @@ def spans(top: NDArray[np.float64], bottom: NDArray[np.float64], height: int) ->
     return dots
 
 
-def _widen(bound: Steps, where: Dots, to: Steps, extreme: np.ufunc) -> None:
+def _widen(bound: NDArray[np.int64], where: Dots, to: NDArray[np.int64], extreme: np.ufunc) -> None:
     bound[where] = extreme(bound[where], to[where])
 
 

@@ -1,0 +1,80 @@
+"""Signs beyond ASCII, what a terminal without UTF-8 shows instead of them, and bars made of them."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+BLOCKS = " ▁▂▃▄▅▆▇█"  # a cell that is filled by so many eighths
+_SIGNS = {
+    "─━╸│┃┆┅┈╌┌┐└┘├┤┬┴┼": "-=-||::.-+++++++++",
+    BLOCKS: " _.-=+*#@",
+    "░▒▓▀": '.%#"',
+    "●○•▲△▼▽▾■□◆◇★☆▸▶▷‖⏸": "*o.^^vvv##++**>>:==",
+    "✓✗×·…→←↑↓≥≤±−–—′λ": "vxx.~><^v><+---'l",
+}
+# Each sign as one of the same width, for what is laid out in cells.
+_CELLS = str.maketrans("".join(_SIGNS), "".join(_SIGNS.values()))
+# In running text a sign may become longer, and then says more.
+_TEXT = _CELLS | str.maketrans(
+    {"…": "...", "→": "->", "←": "<-", "↑": "up", "↓": "down", "≥": ">=", "≤": "<=", "±": "+-", "•": "*", "·": "|"}
+)
+# A run's state, and how far a learner is in a lab, in one cell each.
+STATES = {"starting": "▷", "running": "▶", "paused": "‖", "finished": "✓", "stopped": "■", "failed": "✗",
+          "lost": "?", "damaged": "!"}  # fmt: skip
+LAB_STATES = {"new": " ", "started": "▸", "passed": "✓", "broken": "✗"}
+_STEEP = 10.0  # a falling quantity that spans more than this ratio shows its shape on a logarithmic scale
+
+
+def spelled_out(text: str) -> str:
+    """`text` without the signs of this module; it may become longer. Other characters stay."""
+    return text.translate(_TEXT)
+
+
+def ascii_text(text: str) -> str:
+    """`text` in ASCII alone; it may become longer. Characters that are no signs of this module become ?."""
+    return spelled_out(text).encode("ascii", "replace").decode("ascii")
+
+
+def ascii_cells(text: str) -> str:
+    """`text` in as many cells, without the signs of this module. Other characters stay."""
+    return text.translate(_CELLS)
+
+
+def level(share: float) -> str:
+    """A bar in one cell, for 0 to 1. It does not reach the top, or those of two lines would run into each other."""
+    return BLOCKS[1 + round(6 * max(0.0, min(1.0, share)))]
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """A curve as bars in at most `width` cells. Non-finite values are left out."""
+    return "".join(map(level, shares(values, width)))
+
+
+def bars(values: Sequence[float], width: int, height: int) -> list[str]:
+    """A curve as `height` rows of at most `width` cells, the top one first. Non-finite values are left out."""
+    eighths = [1 + round((8 * height - 2) * share) for share in shares(values, width)]
+    return ["".join(BLOCKS[min(8, max(0, e - 8 * row))] for e in eighths) for row in reversed(range(height))]
+
+
+def progress_bar(share: float, width: int) -> tuple[str, str]:
+    """What is done and what is left, in `width` cells together, to half a cell."""
+    halves = round(max(0.0, min(1.0, share)) * 2 * width)
+    done = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return done, "─" * (width - len(done))
+
+
+def shares(values: Sequence[float], width: int) -> list[float]:
+    """At most `width` points from 0, the lowest, to 1; logarithmically where they span much."""
+    points = _averaged([value for value in values if math.isfinite(value)], width)
+    if points and min(points) > 0 and max(points) / min(points) > _STEEP:
+        points = [math.log(point) for point in points]
+    low, high = min(points, default=0.0), max(points, default=0.0)
+    return [(point - low) / (high - low) if high > low else 0.5 for point in points]
+
+
+def _averaged(values: Sequence[float], width: int) -> list[float]:
+    """At most `width` values, each the mean of its share."""
+    if len(values) <= width:
+        return list(values)
+    edges = [round(i * len(values) / width) for i in range(width + 1)]
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
