@@ -13,7 +13,7 @@ from engine.launch import start
 from engine.preset import listing
 from engine.preset.consent import agreed_content
 from engine.preset.loading import load_preset
-from tests.engine.labs.making import LAB, PRESET, make_lab
+from tests.helpers.small_lab import LAB, PRESET, make_lab
 
 CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
 START = "def loss(outputs, targets):\n    ...\n"

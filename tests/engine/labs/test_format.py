@@ -7,7 +7,7 @@ import pytest
 from descent.common.errors import DescentError, PresetError
 from engine.labs.library import BrokenLab, Lab, all_labs, find_lab, load_lab
 from engine.preset import find, listing
-from tests.engine.labs.making import LAB, PRESET, SOLUTION, make_lab
+from tests.helpers.small_lab import LAB, PRESET, SOLUTION, make_lab
 
 
 @pytest.fixture(autouse=True)

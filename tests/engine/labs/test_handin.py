@@ -17,8 +17,8 @@ from descent.run.folder import create
 from engine.cli import lab_watch
 from engine.labs import progress
 from engine.labs.handin import write
-from tests.engine.labs.grades import SOLVED, START, begin, make_lab, work_on
-from tests.processes import process, until
+from tests.helpers.graded_lab import SOLVED, START, begin, make_lab, work_on
+from tests.helpers.processes import process, until
 
 
 def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

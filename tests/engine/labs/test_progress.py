@@ -12,7 +12,7 @@ import pytest
 from descent.common.errors import DescentError
 from descent.common.paths import state_dir
 from engine.labs import progress
-from tests.processes import until
+from tests.helpers.processes import until
 
 
 def kept() -> dict[str, object]:

@@ -15,9 +15,9 @@ from descent.common.errors import ExitCode
 from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
-from tests.engine.labs.grades import begin, make_lab, work_on
-from tests.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
-from tests.processes import Child
+from tests.helpers.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
+from tests.helpers.graded_lab import begin, make_lab, work_on
+from tests.helpers.processes import Child
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
-from tests.forked import forked_jobs  # noqa: F401 - a fixture
-from tests.processes import DESCENT, Child, Done, Held, process, until
+from tests.helpers.forked import forked_jobs  # noqa: F401 - a fixture
+from tests.helpers.processes import DESCENT, Child, Done, Held, process, until
 
 Descent = Callable[..., Child]
 SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs", "1", "--id", "mine")

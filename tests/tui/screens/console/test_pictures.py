@@ -1,0 +1,161 @@
+"""The pictures' screen, on real workers: a student opens it to see what the net has learned, live and afterwards."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+import tui.app
+from descent.run.folder import RunFolder
+from engine import pictures
+from tests.helpers import made_pictures
+from tests.helpers.processes import DEADLINE, Child, kill, until
+from tui.app import DescentApp
+from tui.pictures.picture import PictureView
+from tui.screens.console.pictures import Pictures
+from tui.terminal import Terminal
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[RunFolder]:
+    """A run of moons-mlp that trains for as long as a test wants."""
+    from engine.training import worker  # noqa: F401 - loaded once here, not in the child
+
+    words = ["run", "moons-mlp", "--id", "mine", "--set", "train.epochs=1000000", "--set", "train.threads=1"]
+    child = Child([*words, "--runs-dir", str(tmp_path / "runs")], tmp_path, cwd=tmp_path).start()
+    folder = RunFolder(tmp_path / "runs" / "mine")
+    until(lambda: folder.path.exists() and folder.state() == "running", "the run to train")
+    yield folder
+    kill(child)
+
+
+def shown(app: DescentApp) -> str:
+    """The screen as text."""
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+async def wait(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        await pilot.pause(0.02)
+        if condition():
+            return
+    raise AssertionError(f"waited for {what}:\n{shown(pilot.app)}")  # type: ignore[arg-type]
+
+
+class App(DescentApp):
+    """The app without its list of runs, which looks for some and is not the subject here."""
+
+    CSS_PATH = Path(tui.app.__file__).with_name("descent.tcss")
+
+    def get_default_screen(self) -> Screen[None]:
+        return Screen()
+
+
+def view(app: DescentApp) -> PictureView:
+    return app.screen.query_one(PictureView)
+
+
+async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kinds = list(pictures.KINDS)
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", theme="dark")
+    async with app.run_test(size=(110, 34)) as pilot:
+        await app.push_screen(Pictures(live))
+        await wait(pilot, lambda: view(app).picture is not None, "the first picture")
+        first = view(app).picture
+        assert first is not None
+        assert first.kind == "boundary"
+        await wait(pilot, lambda: f"step {first.step:,}" in shown(app), "its step")
+        assert "filled: train, hollow: validation" in shown(app)
+        await pilot.press("enter")
+        await wait(pilot, lambda: view(app).picture is not first, "a newer one")
+        await pilot.press("down")
+        assert "This run can't have it: its targets are classes, not numbers." in shown(app)
+        await pilot.press(*["down"] * (kinds.index("confusion") - kinds.index("fit")))
+        await wait(pilot, lambda: view(app).picture is not None, "the confusion matrix")
+        assert "right, of" in shown(app)
+        await pilot.press("s", "t")
+        await wait(pilot, lambda: len(list(tmp_path.glob("mine-confusion-step-*"))) == 2, "the saved files")
+        assert "<svg" in next(tmp_path.glob("*.svg")).read_text()
+        assert "right, of" in next(tmp_path.glob("*.txt")).read_text()
+        await pilot.press("a")
+        second = view(app).picture
+        await wait(pilot, lambda: view(app).picture is not second, "one that comes by itself")
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Pictures)
+
+
+async def test_no_picture_is_asked_for_where_nothing_may_be_changed(live: RunFolder, tmp_path: Path) -> None:
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(Pictures(live, "confusion"))
+        await wait(pilot, lambda: "Nobody has asked for it yet" in shown(app), "the screen")
+        await pilot.press("enter", "a")
+        await pilot.pause()
+        assert not (live.path / "pictures").exists()
+        pictures.write(live.path, "weights", 7, made_pictures.of("weights").arrays)
+        await pilot.press("up", "down", "down", "down", "down", "down")
+        await wait(pilot, lambda: view(app).picture is not None, "what somebody else has asked for")
+        assert "step 7" in shown(app)
+
+
+@pytest.mark.parametrize(("width", "height"), [(30, 10), (80, 24), (200, 60)])
+async def test_the_screen_at_any_size(tmp_path: Path, width: int, height: int) -> None:
+    folder = RunFolder(tmp_path / "runs" / "mine")
+    folder.path.mkdir(parents=True)
+    pictures.write(folder.path, "confusion", 1200, made_pictures.of("confusion").arrays)
+    app = App(terminal=Terminal(unicode=False, colour=False), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(width, height)) as pilot:
+        await app.push_screen(Pictures(folder, "confusion"))
+        await wait(pilot, lambda: "88.3% right" in shown(app), "the matrix")
+        assert shown(app).isascii()
+        assert {len(line) for line in shown(app).split("\n")} == {width}
+        await pilot.resize_terminal(60, 20)
+        await asyncio.sleep(0)
+        await wait(pilot, lambda: "88.3% right" in shown(app), "the matrix at another size")
+
+
+async def test_a_picture_that_is_still_being_read_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "runs" / "mine")
+    folder.path.mkdir(parents=True)
+    pictures.write(folder.path, "confusion", 1200, made_pictures.of("confusion").arrays)
+    may_read, latest = threading.Event(), pictures.latest
+    monkeypatch.setattr(pictures, "latest", lambda *of: latest(*of) if may_read.wait(DEADLINE) else None)
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Pictures(folder, "confusion"))
+        async with asyncio.timeout(DEADLINE):  # a pilot would wait for the reading
+            while "which class is taken for which" not in shown(app):
+                await asyncio.sleep(0.01)
+        assert "Nobody has asked for it yet" not in shown(app)
+        may_read.set()
+        await wait(pilot, lambda: "88.3% right" in shown(app), "the matrix")
+
+
+async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, tmp_path: Path) -> None:
+    from descent import control
+
+    control.send(live.path, "stop", {})
+    until(lambda: live.state() == "stopped", "the run's end")
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(Pictures(live, "confusion"))
+        await wait(pilot, lambda: "loading torch" in shown(app), "what takes so long")
+        await wait(pilot, lambda: view(app).picture is not None, "the picture")
+        last = live.checkpoints()[-1]
+        assert f"step {last:,}" in shown(app)
+        await pilot.press("down", "down", "down", "down")
+        await wait(pilot, lambda: "weights of each layer" in shown(app), "another, at once")
+        assert sorted(file.name for file in (live.path / "pictures").iterdir())[0] == f"activations-step-{last}.npz"
+        before = view(app).picture
+        await pilot.press("enter")  # once more, of the same step: two whose arrays were compared ended the console
+        await wait(pilot, lambda: view(app).picture is not before, "a new one")
+        assert "weights of each layer" in shown(app)
