@@ -1,4 +1,7 @@
-"""After a live batch size an epoch has another number of steps; the mean of the last one would be that of several."""
+"""After a live batch size an epoch has another number of steps; the mean of the last one would be that of several.
+
+A log of very many evaluations must not fill the memory, and what is told of it must be what is in the file.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.run.events import Events, epochs_before, epochs_since
+from descent.run.events import KEPT, Events, History, epochs_before, epochs_since
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, MetricsWriter
 from descent.run.results import summary
@@ -84,3 +87,59 @@ def test_the_epoch_at_a_step() -> None:
     assert epochs_since(None, FACTS).at(6) == 1.5
     assert epochs_since(SMALLER, FACTS).at(9) == 2.5
     assert [epochs_before(step, [SMALLER], FACTS).per_epoch for step in (0, 8, 9)] == [4, 4, 2]
+
+
+EACH = KEPT // 2
+
+
+@pytest.fixture
+def log_folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def _told(log_folder: RunFolder, history: History, times: int) -> list[int]:
+    """Write EACH events so often, with a look after each, and follow them; the steps of all that were new."""
+    events, known, seen = Events(log_folder), len(history), []
+    for _ in range(times):
+        for step in range(len(history), len(history) + EACH):
+            events.write("evaluation", step=step, split="validation", loss=1.0)
+        history.look()
+        seen += [event["step"] for event in history[known:]]
+        known = len(history)
+    return seen
+
+
+def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None:
+    history = History(log_folder)
+    assert _told(log_folder, history, 9) == list(range(9 * EACH))
+    assert len(history) == 9 * EACH
+    assert len(history._kept) <= 3 * KEPT
+    assert history._left_out > 0
+    assert list(history) == log_folder.events()
+    assert history[0] == log_folder.events()[0]
+    assert (history[-1]["step"], history[EACH]["step"]) == (9 * EACH - 1, EACH)
+    assert [event["step"] for event in history[3:7]] == [3, 4, 5, 6]
+    with pytest.raises(IndexError):
+        history[9 * EACH]
+
+
+def test_who_looks_seldom_misses_nothing(log_folder: RunFolder) -> None:
+    history = History(log_folder)
+    _told(log_folder, history, 9)
+    Events(log_folder).write("evaluation", step=9 * EACH, split="validation", loss=1.0)  # not looked at yet
+    assert [event["step"] for event in history[10:]] == list(range(10, 9 * EACH))
+
+
+@pytest.mark.parametrize("to", [5, 8 * EACH])
+def test_a_rewind_voids_what_is_in_memory_and_what_is_not(log_folder: RunFolder, to: int) -> None:
+    history = History(log_folder)
+    _told(log_folder, history, 9)
+    events = Events(log_folder)
+    events.write("rewound", to=to)
+    events.write("evaluation", step=to + 1, split="validation", loss=2.0)
+    assert [event["event"] for event in history.look()] == ["rewound", "evaluation"]
+    assert history.voided == 1
+    assert list(history) == log_folder.events()
+    assert len(history) == to + 3
+    assert _told(log_folder, history, 9)[-1] == len(history) - 1
+    assert list(history) == log_folder.events()

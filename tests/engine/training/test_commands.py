@@ -1,4 +1,7 @@
-"""A person at another terminal must be able to pause, change, rewind and stop a run, and be told what happened."""
+"""A person at another terminal must be able to pause, change, rewind and stop a run, and be told what happened.
+
+A setting that is written short must be understood well enough to say its whole name.
+"""
 
 import json
 import os
@@ -26,6 +29,7 @@ from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training.live_edits import _meant
 from tests.helpers.processes import DEADLINE, fork
 
 
@@ -444,3 +448,8 @@ def test_what_was_measured_can_be_set_one_by_one(tmp_path: Path) -> None:
     assert send(folder.path, "set", {"edits": ["train.statistics_every=7"]})["ok"]
     send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0
+
+
+@pytest.mark.parametrize("typed", ["lr", "rate", "learning_rate", "optimizer.learning_rate", "optimizer.l"])
+def test_the_rate_is_known_by_all_its_names(typed: str) -> None:
+    assert "did you mean optimizer.lr?" in _meant(typed)
