@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.processes import Child, Done, Held, kill, process
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, Done, fork_from, fork_grader, kill, process
 from tests.helpers.real_data import real_folder
 
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
@@ -115,3 +116,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     homes = {name: str(folder / "home") for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
     words = ["run", "digits-mlp", "--id", "whole", "--json", "--runs-dir", "runs"]
     return process(words, cwd=folder, env={**os.environ, **homes}), folder
+
+
+@pytest.fixture
+def forked_grader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a grading starts is forked, and so is the grader itself, instead of loading PyTorch anew."""
+    fork_grader(monkeypatch)
+
+
+@pytest.fixture
+def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue's jobs are forked, instead of loading PyTorch anew."""
+    from engine.study import queue
+    from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
+
+    fork_from(monkeypatch, queue)

@@ -20,7 +20,6 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
-from tests.helpers.forked import forked_grader  # noqa: F401 - a fixture
 from tests.helpers.lab_solutions import solved, started
 
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))

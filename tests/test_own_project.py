@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import DEADLINE
+from tests.helpers.waiting import DEADLINE
 
 SCRIPT = """
 import asyncio, sys

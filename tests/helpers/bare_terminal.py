@@ -12,7 +12,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.helpers.processes import DESCENT, until
+from tests.helpers.processes import DESCENT
+from tests.helpers.waiting import wait_for
 
 _SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHM])")
 UTF8 = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -97,7 +98,7 @@ class BareTerminal:
 
     def see(self, what: str, since: int = 0) -> None:
         try:
-            until(lambda: what in self.text(since), what)
+            wait_for(lambda: what in self.text(since), what)
         except AssertionError:
             raise AssertionError(f"{what!r} was never written; last:\n{self.text(since)[-3000:]}") from None
 

@@ -1,8 +1,6 @@
-"""Real runs for the tests of the console, and waiting inside a running app."""
+"""Real runs for the tests of the console, and what the screen shows of them."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,8 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from descent.run.folder import RunFolder
-from tests.helpers.processes import DEADLINE, Child
-from tests.helpers.processes import until as wait_for
+from tests.helpers.processes import Child
+from tests.helpers.waiting import wait_for
 from tui.widgets.chart import Chart
 
 LONG = (
@@ -35,17 +33,6 @@ def start(folder: Path, *settings: str, preset: str = "digits-mlp") -> tuple[Chi
     run = RunFolder(folder / "runs" / "live")
     wait_for(lambda: run.path.exists() and run.state() == "running", "the run")
     return child, run
-
-
-async def until(pilot: Pilot[Any], condition: Callable[[], Any], what: str) -> Any:
-    """Let the app work until `condition` returns something true; that."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        await pilot.pause(0.02)
-    raise AssertionError(f"waited {DEADLINE:.0f} s for {what}; the screen:\n{shown(pilot)}")
 
 
 def shown(pilot: Pilot[Any], *, charts: bool = True) -> str:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.helpers.processes import DEADLINE, Done
+from tests.helpers.processes import Done
+from tests.helpers.waiting import DEADLINE
 
 DESCENT = [sys.executable, "-P", "-m", "descent"]  # the command of these tests, of their data and of the golden JSON
 FOLDER = Path(__file__).parents[1] / "old_runs"

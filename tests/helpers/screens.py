@@ -4,7 +4,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from descent.run.metrics import Layout
 from engine.preset import find
 from engine.preset.loading import load_preset
-from tests.helpers.processes import DEADLINE
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.terminal import Terminal
 
@@ -138,17 +138,7 @@ def text(app: App[Any]) -> str:
 
 async def seen(pilot: Pilot[Any], what: str) -> str:
     """Wait until `what` is on the screen; the screen's text then."""
-    return str(await wait(pilot, lambda: text(pilot.app) if what in text(pilot.app) else "", what))
-
-
-async def wait(pilot: Pilot[Any], condition: Callable[[], Any], what: str) -> Any:
-    """Wait until `condition` returns something true; that."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        await pilot.pause(0.01)
-    raise AssertionError(f"waited for {what}\n{text(pilot.app)}")
+    return str(await until(pilot, lambda: text(pilot.app) if what in text(pilot.app) else "", what))
 
 
 async def looks_like(pilot: Pilot[Any], name: str) -> None:
@@ -159,7 +149,7 @@ async def looks_like(pilot: Pilot[Any], name: str) -> None:
         await pilot.pause(2)
         file.write_text(text(pilot.app) + "\n")
     wanted = file.read_text()
-    await wait(pilot, lambda: text(pilot.app) + "\n" == wanted, f"the screen of {file.name}:\n{wanted}\nand not:")
+    await until(pilot, lambda: text(pilot.app) + "\n" == wanted, f"the screen of {file.name}:\n{wanted}\nand not:")
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import pytest
 
 import engine
 from descent.run.lock import worker_pid
-from tests.helpers.processes import DEADLINE, DESCENT, until
+from tests.helpers.processes import DESCENT
+from tests.helpers.waiting import DEADLINE, wait_for
 
 SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 CONFIG = """
@@ -100,7 +101,7 @@ def machine(tmp_path: Path, runs: Path) -> Iterator[Machine]:
     function = f'descent() {{ {shlex.join(DESCENT)} "$@"; }}'
     with subprocess.Popen([sshd, "-D", "-e", "-f", folder / "config"], stderr=subprocess.DEVNULL) as server:
         try:
-            tried = until(lambda: _logged_in(login), "sshd")
+            tried = wait_for(lambda: _logged_in(login), "sshd")
             if tried.returncode:
                 pytest.skip(f"sshd lets nobody in here: {tried.stderr.strip()}")
             yield Machine(login, f"export {exported}; cd {shlex.quote(str(tmp_path))}; {function}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import DEADLINE, until
+from tests.helpers.waiting import DEADLINE, wait_for
 
 
 class Terminal:
@@ -42,7 +42,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         try:
-            until(lambda: text in self.screen(), text)
+            wait_for(lambda: text in self.screen(), text)
         except AssertionError:
             raise AssertionError(f"{text!r} never came; the screen:\n{self.screen()}") from None
 

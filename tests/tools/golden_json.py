@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.preset import find
 from tests.helpers.old_runs import copied, descent, environment
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 
 FOLDER = Path(__file__).parents[1] / "golden" / "json"
 RUNS = ("plain", "repeats", "sweep", "rewound", "stopped", "failed", "fork", "lab")
@@ -183,7 +183,7 @@ def _waited(state: str) -> Callable[[Path], None]:
 
     def wait(folder: Path) -> None:
         log = folder / "runs" / "mine" / "events.jsonl"
-        until(lambda: f'"state": "{state}"' in log.read_text(encoding="utf-8"), f"a run that is {state}")
+        wait_for(lambda: f'"state": "{state}"' in log.read_text(encoding="utf-8"), f"a run that is {state}")
 
     return wait
 

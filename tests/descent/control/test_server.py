@@ -17,7 +17,8 @@ import pytest
 from descent.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from tests.helpers.processes import DEADLINE, Child, kill, until
+from tests.helpers.processes import Child, kill
+from tests.helpers.waiting import DEADLINE, wait_for
 
 Descent = Callable[..., Child]
 LIVE = (
@@ -31,7 +32,7 @@ def run(descent: Descent, runs: Path) -> Iterator[tuple[Child, RunFolder]]:
     """A live run, longer than any test; afterwards it must still train, with no row missing."""
     child = descent(*LIVE, "--set", "train.epochs=1000000")
     folder = RunFolder(runs / "live")
-    until(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
+    wait_for(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
     yield child, folder
     at = send(folder.path, "pause")["step"]
     loss = Metrics(folder.path).column("loss")
@@ -130,7 +131,7 @@ def test_clients_that_never_finish_a_line_make_room_for_one_that_does(run: tuple
             return bool(send(folder.path, "checkpoint")["ok"])
         return False
 
-    until(followed, "room for one more")
+    wait_for(followed, "room for one more")
     for client in silent:
         client.close()
 
@@ -154,14 +155,14 @@ def descriptors(child: Child) -> int:
 def test_no_client_leaves_a_descriptor_behind(run: tuple[Child, RunFolder]) -> None:
     """A console that looks in every second would, after a night, end the training with too many open files."""
     child, folder = run
-    until(lambda: answer(folder, b"\n"), "an answer")
+    wait_for(lambda: answer(folder, b"\n"), "an answer")
     before = descriptors(child)
     for _ in range(100):
         answer(folder, command("{}", "dance") + b"\n")
         for half in (b"", b'{"command": "pa', command("{}", "checkpoint") + b"\n", b"x" * (LONGEST_LINE + 1)):
             with connect(folder) as client:
                 client.sendall(half)  # and gone
-    until(lambda: descriptors(child) <= before, "the end of all connections")
+    wait_for(lambda: descriptors(child) <= before, "the end of all connections")
 
 
 def nobody() -> pwd.struct_passwd:
@@ -199,7 +200,7 @@ def test_another_user_is_refused(descent: Descent) -> None:
     child = descent(*LIVE, "--set", "train.epochs=1000000", "--runs-dir", str(runs))
     folder = RunFolder(runs / "live")
     try:
-        until(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
+        wait_for(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
         stop = command('{"how": "discard"}', "stop") + b"\n"
         assert as_user(user, lambda: answer(folder, stop).decode()) == "PermissionError"  # the folder is closed
 
@@ -225,13 +226,13 @@ def test_a_thousand_commands_a_second_cost_no_step(descent: Descent, runs: Path)
     """
     child = descent(*LIVE, "--set", "train.epochs=1000000")
     folder = RunFolder(runs / "live")
-    until(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
+    wait_for(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")
     answers = asyncio.run(load(folder, clients=20, a_second=50, seconds=2.0))
     assert sum(len(given) for given in answers) == 2_000
     for given in answers:
         steps = [said["step"] for said in given]
         assert steps == sorted(steps)
-    until(lambda: folder.state() == "running" or not send(folder.path, "resume"), "the run going on")
+    wait_for(lambda: folder.state() == "running" or not send(folder.path, "resume"), "the run going on")
     receipt = send(folder.path, "stop")
     assert child.end().code == 0
     assert descent(*LIVE[:3], "quiet", *LIVE[4:], "--set", f"train.steps={receipt['step']}").end().code == 0
@@ -291,7 +292,7 @@ def test_what_waits_when_the_run_ends_is_answered(tmp_path: Path) -> None:
     asked = [connect(folder) for _ in range(20)]
     for client in asked:
         client.sendall(command("{}") + b"\n")
-    until(lambda: taken.extend(queue.take_all()) or len(taken) >= 10, "half of the commands")
+    wait_for(lambda: taken.extend(queue.take_all()) or len(taken) >= 10, "half of the commands")
     for request in taken:
         request.answer({"ok": True})
     server.stop()

@@ -16,7 +16,9 @@ from descent.control import NotRunningError, RefusedError, send
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
-from tests.helpers.processes import Child, Held, kill, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, kill
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 STEPS = 130  # of the held preset
@@ -94,7 +96,7 @@ def test_of_four_at_once_one_trains(how: str, descent: Descent, held: Held, run:
     os.close(gate)
     os.close(waiting)
     held.wait()
-    until(lambda: sum(child.has_ended() for child in children) == 3, "the end of three of them")
+    wait_for(lambda: sum(child.has_ended() for child in children) == 3, "the end of three of them")
     (winner,) = [child for child in children if not child.has_ended()]
     assert worker_pid(run.path) == winner.pid
     assert listens(run)

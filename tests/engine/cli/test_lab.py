@@ -18,8 +18,9 @@ from descent.common.paths import state_dir
 from engine import cli
 from engine.labs import progress
 from engine.labs.library import Lab, load_lab
-from tests.helpers.processes import DEADLINE, DESCENT
+from tests.helpers.processes import DESCENT
 from tests.helpers.small_lab import LAB, PRESET, make_lab
+from tests.helpers.waiting import DEADLINE
 
 WAY = """
 [[lab.predictions]]

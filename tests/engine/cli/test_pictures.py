@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from engine import pictures
-from tests.helpers.processes import Child, Done, Held
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, Done
 
 
 def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], held: Held, runs: Path) -> None:

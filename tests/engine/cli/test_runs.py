@@ -21,7 +21,9 @@ from descent.common.errors import DescentError, ExitCode
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from engine import cli
-from tests.helpers.processes import Child, Done, Held, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, Done
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 Capture = pytest.CaptureFixture[str]
@@ -105,7 +107,7 @@ def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, t
     words = ("--set", 'data={name="csv", path="bad.csv", target="y"}', "--set", "train.epochs=1", "--id", "bad")
     assert descent("run", "linear-regression", *words, "--detach", cwd=tmp_path).end().code == 0
     run = RunFolder(tmp_path / "runs" / "bad")
-    until(lambda: run.state() == "failed", "the failure")
+    wait_for(lambda: run.state() == "failed", "the failure")
     listed = descent("runs", cwd=tmp_path).end().out
     assert "failed at start" in listed
     assert "not a usable number" in listed

@@ -12,7 +12,9 @@ import pytest
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from tests.helpers.processes import DESCENT, Child, Done, Held, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import DESCENT, Child, Done
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 
@@ -112,7 +114,7 @@ def test_asked_twice_it_ends_at_once(descent: Descent, held: Held, runs: Path) -
     child = descent(*held.start)
     held.wait()
     child.send(signal.SIGINT)
-    until(lambda: "stopping" in child.printed(), "word of the first Ctrl-C")
+    wait_for(lambda: "stopping" in child.printed(), "word of the first Ctrl-C")
     child.send(signal.SIGINT)
     assert child.end().code == 130
     assert RunFolder(runs / "mine").checkpoints() == [0]
@@ -132,7 +134,7 @@ def test_ctrl_c_while_torch_is_loading_is_a_clean_end(tmp_path: Path) -> None:
     """A wrong preset, noticed at once, would end in a traceback and leave a run that looks alive."""
     words = [*DESCENT, "run", "digits-mlp", "--set", "train.epochs=1000000", "--id", "mine", "--runs-dir", tmp_path]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        until((tmp_path / "mine").exists, "the run's folder")
+        wait_for((tmp_path / "mine").exists, "the run's folder")
         started.send_signal(signal.SIGINT)
         out, err = started.communicate()
     assert started.returncode == 130, err

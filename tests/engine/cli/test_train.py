@@ -17,7 +17,9 @@ from descent.common.errors import ExitCode
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
-from tests.helpers.processes import Child, Done, Held, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, Done
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 
@@ -100,7 +102,7 @@ def test_on_a_terminal_it_draws_the_numbers_of_this_moment(terminal: Callable[..
         return lines if "validation loss 0." in "\n".join(lines) and lines[-1].startswith("train loss") else None
 
     for name, (width, height) in sizes.items():
-        lines = until(lambda name=name: drawn(name), f"a frame at {name} size")
+        lines = wait_for(lambda name=name: drawn(name), f"a frame at {name} size")
         bar, pace, learned = lines[-3:]
         assert re.fullmatch(r"digits-mlp +[━╸╺]+ +\d+%  ETA \d+(:\d\d)+", bar)
         assert len(bar) == width
@@ -116,7 +118,7 @@ def test_on_a_terminal_it_draws_the_numbers_of_this_moment(terminal: Callable[..
             assert screen(name) == screen(name, "-J")  # no line goes on in the next
         terminal("send-keys", "-t", name, "C-c")
     for name in sizes:
-        until(lambda name=name: "exit code" in "\n".join(screen(name)), f"the end of {name}")
+        wait_for(lambda name=name: "exit code" in "\n".join(screen(name)), f"the end of {name}")
         text = "\n".join(screen(name, "-J"))
         assert f"descent resume {name}" in text
         assert "stopped at step" in text
@@ -200,10 +202,10 @@ def test_of_two_that_resume_one_run_one_wins(descent: Descent, held: Held, runs:
     assert done.code == ExitCode.WRONG_USE
     assert f"in process {child.pid}" in done.err
     child.send(signal.SIGKILL)
-    until(child.has_ended, "its end")
+    wait_for(child.has_ended, "its end")
 
     both = [descent("resume", "mine"), descent("resume", "mine")]
-    until(lambda: any(one.has_ended() for one in both), "the loser's end")
+    wait_for(lambda: any(one.has_ended() for one in both), "the loser's end")
     assert worker_pid(folder.path) in [one.pid for one in both]
     held.release()
     ended = sorted((one.end() for one in both), key=lambda done: done.code)

@@ -7,7 +7,8 @@ import pytest
 
 from descent.common.errors import ExitCode
 from descent.run.folder import RunFolder
-from tests.helpers.processes import PRESET, Child
+from tests.helpers.held_run import PRESET
+from tests.helpers.processes import Child
 
 Descent = Callable[..., Child]
 

@@ -15,7 +15,6 @@ from engine.labs.checks.names import imported
 from engine.labs.grading import grade, last_graded, private_folder, process_words, told
 from engine.labs.sandbox.client import Learner, Limits
 from engine.labs.verdict import against
-from tests.helpers.forked import forked_grader  # noqa: F401 - a fixture
 from tests.helpers.graded_lab import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.helpers.processes import Child
 from tests.helpers.small_lab import PRESET

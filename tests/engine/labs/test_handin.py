@@ -18,7 +18,8 @@ from engine.cli import lab_watch
 from engine.labs import progress
 from engine.labs.handin import write
 from tests.helpers.graded_lab import SOLVED, START, begin, make_lab, work_on
-from tests.helpers.processes import process, until
+from tests.helpers.processes import process
+from tests.helpers.waiting import wait_for
 
 
 def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +70,10 @@ def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.Monke
             [sys.executable, "-m", "descent", "lab", "watch", "slow", "--lang", "en"], stdout=out
         )
     try:
-        until(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")
+        wait_for(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")
         assert work.code is not None
         work.code.write_text(SOLVED)
-        until(lambda: "4 of 4 met" in printed.read_text(), "the verdict")
+        wait_for(lambda: "4 of 4 met" in printed.read_text(), "the verdict")
         watch.send_signal(signal.SIGINT)
         assert watch.wait(60) == 0
     finally:

@@ -12,7 +12,7 @@ import pytest
 from descent.common.errors import DescentError
 from descent.common.paths import state_dir
 from engine.labs import progress
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 
 
 def kept() -> dict[str, object]:
@@ -75,7 +75,7 @@ def test_a_kill_at_any_moment_leaves_the_file_whole() -> None:
         before = progress.load().of("a").count
         child = multiprocessing.get_context("fork").Process(target=_attempt_for_ever)
         child.start()
-        until(lambda count=before: progress.load().of("a").count > count + 3, "attempts")
+        wait_for(lambda count=before: progress.load().of("a").count > count + 3, "attempts")
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join()

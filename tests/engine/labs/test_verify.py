@@ -15,9 +15,8 @@ from descent.common.errors import ExitCode
 from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
-from tests.helpers.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
 from tests.helpers.graded_lab import begin, make_lab, work_on
-from tests.helpers.processes import Child
+from tests.helpers.processes import Child, fork_grader
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def handed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lab = make_lab(home)
     begin(lab, work_on(lab, home / "work"))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        fork_from(monkeypatch, *GRADER)
+        fork_grader(monkeypatch)
         done = Child(["lab", "check", "slow", "--json"], tmp_path_factory.mktemp("printed"), cwd=home).start().end()
         assert done.code == 0, done
         monkeypatch.chdir(home)

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,31 +23,10 @@ from engine.launch.options import Options
 from engine.preset.loading import load_preset
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from engine.training.reporter import MOST_LINES
-from tests.engine.training.test_commands import ends_with, start, wait_for
+from tests.helpers.waiting import wait_for
+from tests.helpers.workers import child, ends_with, start
 
 COMMON = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
-
-
-def child(action: Callable[[], int]) -> int:
-    """The exit code of `action` in a forked process."""
-    return ends_with(begin(action))
-
-
-def begin(action: Callable[[], int]) -> int:
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            code = action()
-        except DescentError as error:
-            print(error, file=sys.stderr)
-            code = error.exit_code
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return pid
 
 
 def run(runs: Path, run_id: str, *settings: str) -> RunFolder:

@@ -7,7 +7,7 @@ import pytest
 
 from engine.launch import loading, start
 from engine.launch.options import Options
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 
 
 def test_a_worker_that_can_not_load_pytorch_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_a_worker_that_can_not_load_pytorch_says_so(tmp_path: Path, monkeypatch:
     (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libtorch_cpu.so: cannot open shared object')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     folder = start.detach("linear-regression", ["train.steps=5"], Options(runs_dir=tmp_path / "runs"))
-    until(lambda: folder.state() == "failed", "the end of the run")
+    wait_for(lambda: folder.state() == "failed", "the end of the run")
     event = folder.last("state")
     assert event is not None
     assert event["reason"].startswith("PyTorch can't be loaded: libtorch_cpu.so: cannot open shared object")

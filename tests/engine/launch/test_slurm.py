@@ -12,7 +12,9 @@ import pytest
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from tests.helpers.processes import DEADLINE, DESCENT, Child, Done, Held, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import DESCENT, Child, Done
+from tests.helpers.waiting import DEADLINE, wait_for
 
 CHECKOUT = Path(__file__).parents[3]
 PAGE = CHECKOUT / "engine" / "docs" / "batch-jobs.md"
@@ -109,7 +111,7 @@ def test_the_time_limit_does_not_interrupt_the_checkpoint_that_its_warning_asked
     held.wait()
     for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR1):
         child.send(number)
-    until(lambda: "stopping" in child.printed(), "word of the first signal")
+    wait_for(lambda: "stopping" in child.printed(), "word of the first signal")
     held.release()
     done = child.end()
     assert done.code == REQUEUE, done
@@ -123,7 +125,7 @@ def test_who_insists_is_obeyed_at_once(first: signal.Signals, descent: Callable[
     child = descent(*held.start)
     held.wait()
     child.send(first)
-    until(lambda: "stopping" in child.printed(), "word of the first signal")
+    wait_for(lambda: "stopping" in child.printed(), "word of the first signal")
     child.send(signal.SIGTERM)
     while not child.has_ended():  # two signals of one kind at the same moment are one to the kernel
         child.send(signal.SIGTERM)

@@ -11,8 +11,10 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
-from tests.helpers.processes import Child, Held, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child
 from tests.helpers.sshd import Machine, machine
+from tests.helpers.waiting import wait_for
 
 __all__ = ["machine"]  # a fixture
 LONG = "--set train.epochs=1000000 --set train.evaluate_every=1000 --set train.threads=1 --set data.size=400"
@@ -30,15 +32,15 @@ def test_the_link_breaks_and_the_next_login_goes_on(how: str, machine: Machine, 
     # -tt: a terminal, as a person has; the shell and what it runs get SIGHUP when the link breaks.
     with open(tmp_path / "seen", "wb") as seen:
         client = subprocess.Popen(machine.command(script, "-tt"), stdin=subprocess.PIPE, stdout=seen, stderr=seen)
-    until(lambda: folder.path.exists() and len(Metrics(folder.path)) > 100, "the run")
+    wait_for(lambda: folder.path.exists() and len(Metrics(folder.path)) > 100, "the run")
     pid = worker_pid(folder.path)
     assert pid is not None
     assert has_terminal(pid) == (how == "in the foreground")
     client.kill()
     client.communicate()
-    until(lambda: not has_terminal(pid), "word of the broken link")
+    wait_for(lambda: not has_terminal(pid), "word of the broken link")
     reached = len(Metrics(folder.path))
-    until(lambda: len(Metrics(folder.path)) > reached + 1000, "more steps without anybody there")
+    wait_for(lambda: len(Metrics(folder.path)) > reached + 1000, "more steps without anybody there")
 
     shown, paused = machine.answers("show mine", "pause mine")
     assert shown["state"] == "running"
@@ -48,7 +50,7 @@ def test_the_link_breaks_and_the_next_login_goes_on(how: str, machine: Machine, 
     assert resumed["step"] == paused["step"]
     assert Path(stopped["checkpoint"]) == folder.checkpoint(stopped["step"])
     assert Path(stopped["checkpoint"]).exists()
-    until(lambda: worker_pid(folder.path) is None, "the end of the worker")
+    wait_for(lambda: worker_pid(folder.path) is None, "the end of the worker")
     assert folder.state() == "stopped"
     assert len(Metrics(folder.path)) == stopped["step"]
 

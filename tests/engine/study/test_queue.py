@@ -21,8 +21,9 @@ from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.study.folder import Job
 from engine.study.queue import environment, gpus, share
-from tests.helpers.forked import forked_jobs  # noqa: F401 - a fixture
-from tests.helpers.processes import DESCENT, Child, Done, Held, process, until
+from tests.helpers.held_run import Held
+from tests.helpers.processes import DESCENT, Child, Done, process
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs", "1", "--id", "mine")
@@ -157,7 +158,7 @@ def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent,
     first, second = (RunFolder(tmp_path / f"studies/mine/runs/mine-000{index}") for index in range(2))
     # The first job was told to save, and can't yet: its step is held. The new queue has to wait for it.
     again = descent("study", "run", "mine", "--jobs", "1")
-    until(lambda: _has_said(again, "2 jobs"), "the second queue")
+    wait_for(lambda: _has_said(again, "2 jobs"), "the second queue")
     assert not second.path.exists()
     held.release()
     done = again.end()
@@ -178,7 +179,7 @@ def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     queue = descent(*SEEDS, "--json")
     held.wait()
     queue.send(signal.SIGTERM)
-    until(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
+    wait_for(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
     assert "is training, in process" in descent("study", "rm", "mine", "--yes").end().err
     other = descent("study", "run", "mine").end()
     assert other.code == 2
@@ -226,7 +227,7 @@ def test_a_job_array_saves_before_its_time_is_up_and_asks_to_be_queued_again(
     ):
         held.wait()
         os.kill(worker_pid(run.path) or 0, signal.SIGUSR1)
-        until(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
+        wait_for(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
         held.release()
     assert started.returncode == 138
     assert (tmp_path / "asked").read_text() == "requeue 17_0\n"

@@ -7,11 +7,8 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
-import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,36 +27,9 @@ from engine.launch.options import Options
 from engine.launch.start import resume, run
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from engine.training.live_edits import _meant
-from tests.helpers.processes import DEADLINE, fork
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of `condition`; fails after minutes."""
-    deadline = time.monotonic() + DEADLINE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        os.sched_yield()
-    return value
-
-
-def start(runs: Path, *settings: str, preset: str = "digits-mlp") -> tuple[int, RunFolder]:
-    """A worker in a process of its own, training for longer than any test."""
-    common = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400", *settings]
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(run(preset, common, Options("live", runs, quiet=True)))
-        except BaseException:
-            traceback.print_exc()
-            os._exit(99)
-    folder = RunFolder(runs / "live")
-    wait_for(lambda: (folder.path / "events.jsonl").exists() and folder.state() == "running", "the run")
-    return pid, folder
-
-
-def ends_with(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+from tests.helpers.processes import fork
+from tests.helpers.waiting import DEADLINE, wait_for
+from tests.helpers.workers import alive, ends_with, start
 
 
 @pytest.fixture
@@ -72,17 +42,6 @@ def patient(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
     """With early stopping, and an evaluation every five steps."""
     early = "train.early_stopping.patience=1000000"
     yield from alive(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every.steps=5", early)
-
-
-def alive(runs: Path, *settings: str) -> Iterator[tuple[int, RunFolder]]:
-    pid, folder = start(runs, *settings)
-    wait_for(lambda: len(Metrics(folder.path).rows()), "the first rows")
-    yield pid, folder
-    try:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
 
 
 def test_a_paused_run_stands_still_and_goes_on_where_it_was(live: tuple[int, RunFolder]) -> None:

@@ -16,8 +16,9 @@ from engine.launch.start import resume
 from engine.preset.loading import load_preset
 from engine.preset.schedule import planned
 from engine.training import checkpoint
-from tests.engine.training.test_commands import ends_with, start, wait_for
 from tests.helpers.processes import fork
+from tests.helpers.waiting import wait_for
+from tests.helpers.workers import ends_with, start
 
 
 def test_with_a_fixed_number_of_steps_another_batch_size_leaves_the_rate_as_it_was_planned(tmp_path: Path) -> None:

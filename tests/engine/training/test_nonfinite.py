@@ -17,8 +17,8 @@ from engine.launch import fork
 from engine.launch import start as launch_start
 from engine.launch.options import Options
 from engine.training import checkpoint, worker
-from tests.engine.launch.test_fork import child
-from tests.engine.training.test_commands import ends_with, start, wait_for
+from tests.helpers.waiting import wait_for
+from tests.helpers.workers import child, ends_with, start
 
 LIVE = [
     "train.steps=100000",

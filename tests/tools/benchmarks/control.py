@@ -21,7 +21,7 @@ from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.harness import Figure, Result, interleave, percentile, ratio, spread
 
 COMMANDS = 600
@@ -63,7 +63,7 @@ def training(source: Path | str, *overrides: str, folder: Path) -> Iterator[RunF
     """A worker of its own, as `descent run --detach` starts it, that trains until the block ends."""
     run = start.detach(str(source), overrides, Options("live", folder / "runs"))
     try:
-        until(lambda: len(Metrics(run.path)) > 100, "the run")
+        wait_for(lambda: len(Metrics(run.path)) > 100, "the run")
         yield run
     finally:
         pid = worker_pid(run.path)
@@ -201,7 +201,7 @@ def load(folder: Path) -> Result:
         with suppress(RefusedError):  # where the last pause of one client was followed by a resume of another
             send(run.path, "resume")
         step = send(run.path, "stop")["step"]
-        until(lambda: worker_pid(run.path) is None, "the end")
+        wait_for(lambda: worker_pid(run.path) is None, "the end")
         rows = len(Metrics(run.path))
     wanted = round(CLIENTS * A_SECOND * SECONDS)
     figures = [

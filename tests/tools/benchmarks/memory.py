@@ -12,7 +12,7 @@ from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.harness import Figure, Result
 from tests.tools.benchmarks.screen import console
 
@@ -46,7 +46,7 @@ def _watch(folder: Path, share: Callable[[Look], float]) -> Result:
     run = start.detach("digits-mlp", settings, Options("long", folder / "runs"))
     looks: list[Look] = []
     try:
-        until(lambda: len(Metrics(run.path)) > 100, "the run")
+        wait_for(lambda: len(Metrics(run.path)) > 100, "the run")
         begin = time.monotonic()
         with console(run, (120, 40)) as terminal:
             while not looks or share(looks[-1]) < 1:

@@ -14,7 +14,7 @@ from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
-from tests.helpers.processes import until
+from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.control import preset
 from tests.tools.benchmarks.harness import Figure, Result, interleave
 
@@ -75,7 +75,7 @@ def _train(source: Path, folder: Path, count: int, settings: tuple[str, ...]) ->
     with ExitStack() as stack:
         runs = [stack.enter_context(_worker(source, folder, settings)) for _ in range(count)]
         for run in runs:
-            until(lambda run=run: len(Metrics(run.path)) > 100, "the run")
+            wait_for(lambda run=run: len(Metrics(run.path)) > 100, "the run")
         time.sleep(SETTLES)
         stored = [Metrics(run.path) for run in runs]
         before, begin = sum(map(len, stored)), time.perf_counter()
@@ -93,7 +93,7 @@ def _worker(source: Path, folder: Path, settings: tuple[str, ...]) -> Iterator[R
         pid = worker_pid(run.path)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            until(lambda: worker_pid(run.path) is None, "the worker's end")
+            wait_for(lambda: worker_pid(run.path) is None, "the worker's end")
 
 
 def _counted(threads: list[int]) -> str:

@@ -5,10 +5,8 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from textual.pilot import Pilot
 
@@ -17,6 +15,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.launch.options import Options
 from engine.launch.start import detach
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.terminal import Terminal
 
@@ -74,15 +73,6 @@ async def home() -> None:
 
 def steps(run: RunFolder) -> int:
     return len(Metrics(run.path)) if (run.path / "metrics.json").exists() else 0
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 120
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        await pilot.pause(0.02)
-    return found
 
 
 FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).absolute()

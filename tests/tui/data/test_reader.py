@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import DEADLINE
 from tests.helpers.recorded_run import STEPS, record
+from tests.helpers.waiting import DEADLINE
 from tui.data.reader import Reader, SnapshotBuilder
 from tui.data.snapshot import Snapshot
 

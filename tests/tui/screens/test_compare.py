@@ -15,9 +15,10 @@ from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
-from tests.helpers.live_console import shown, start, until
-from tests.helpers.processes import DEADLINE, Child, kill
-from tests.helpers.screens import console, place, record, wait
+from tests.helpers.live_console import shown, start
+from tests.helpers.processes import Child, kill
+from tests.helpers.screens import console, place, record
+from tests.helpers.waiting import DEADLINE, until
 from tui.plot import compare
 from tui.plot.compare import overlaid
 from tui.screens.compare import Compare
@@ -90,7 +91,7 @@ async def test_from_home_marked_runs_are_compared_and_q_leads_back(place: Path) 
     three(place)
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait(pilot, lambda: app.runs is not None and len(app.runs) == 3, "the runs")
+        await until(pilot, lambda: app.runs is not None and len(app.runs) == 3, "the runs")
         await on_screen(pilot, "o compare")
         await pilot.press("space", "space")
         await on_screen(pilot, "o compare 2")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from descent.common.errors import DescentError
-from tests.helpers.screens import burst, console, place, seen, text, wait
+from tests.helpers.screens import burst, console, place, seen, text
+from tests.helpers.waiting import until
 from tui import settings
 from tui.screens.dialogs import Ask
 from tui.screens.home.screen import Home
@@ -31,7 +32,7 @@ async def test_ask(place: Path, keys: list[str], chosen: bool | None) -> None:
         app.push_screen(question, answers.append)
         assert "a [red]file[/][2J" in await seen(pilot, "sure [b]?")
         await pilot.press(*keys)
-        await wait(pilot, lambda: answers, "the answer")
+        await until(pilot, lambda: answers, "the answer")
     assert answers == [chosen]
 
 
@@ -44,7 +45,7 @@ async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:
         shown = await seen(pilot, "everywhere")
         assert "^f" in next(line for line in shown.splitlines() if "Find as you type" in line)
         await pilot.press("escape")
-        await wait(pilot, lambda: isinstance(app.screen, Home), "Home")
+        await until(pilot, lambda: isinstance(app.screen, Home), "Home")
         await pilot.press("ctrl+f", *"line")
         await seen(pilot, "$ descent run line")
 
@@ -57,7 +58,7 @@ async def test_settings_are_kept(place: Path) -> None:
         await pilot.press("s")
         await seen(pilot, "frames a second")
         await pilot.press("right", "down", "down", "down", "down", "left")
-        await wait(pilot, lambda: settings.load()[0].notify == "off", "the file")
+        await until(pilot, lambda: settings.load()[0].notify == "off", "the file")
         assert app.theme == "light"
     assert settings.load() == (Settings(theme="light", notify="off"), None)
 
@@ -73,9 +74,9 @@ async def test_overrides(place: Path) -> None:
         await pilot.press(*"epo", "tab", "x", "enter")
         assert "train.epochs" in await seen(pilot, "whole number")
         await pilot.press("ctrl+l", *"epo", "tab", "7")
-        await wait(pilot, lambda: "20 → 7" in text(app), "what it changes")
+        await until(pilot, lambda: "20 → 7" in text(app), "what it changes")
         await pilot.press("enter")
-        await wait(pilot, lambda: got, "the overrides")
+        await until(pilot, lambda: got, "the overrides")
     assert got == [["train.epochs=7"]]
 
 
@@ -87,7 +88,7 @@ async def test_keys_in_one_piece_are_taken_in_their_order(place: Path) -> None:
         app.push_screen(Overrides("line", "line"))
         await seen(pilot, "optimizer.lr ")
         burst(app, *"epo", "tab", *"7")
-        await wait(pilot, lambda: "20 → 7" in text(app), "what it changes")
+        await until(pilot, lambda: "20 → 7" in text(app), "what it changes")
 
 
 # --- the settings' file ---

@@ -13,11 +13,13 @@ from engine.launch.options import Options
 from engine.launch.start import detach
 from engine.preset import consent, datasets
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
-from tests.engine.training.data.test_downloads import serve, tiny_mnist
-from tests.helpers.live_console import shown, start, until
-from tests.helpers.processes import PRESET, kill
+from tests.helpers.held_run import PRESET
+from tests.helpers.live_console import shown, start
+from tests.helpers.mirror import serve, tiny_mnist
+from tests.helpers.processes import kill
 from tests.helpers.recorded_run import record as record_for_console
 from tests.helpers.screens import console, place, record
+from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
 from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
@@ -103,7 +105,7 @@ def of_own_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFol
     (place / "mine.toml").write_text(PRESET.format(code="my_model.py:Net", arguments=""))
     run = detach("mine.toml", ["train.epochs=100000"], Options("mine", place / "runs", allow_code=True))
     from descent.control import send
-    from tests.helpers.processes import until as wait_for
+    from tests.helpers.waiting import wait_for
 
     wait_for(lambda: run.state() == "running", "the run")
     send(run.path, "stop")

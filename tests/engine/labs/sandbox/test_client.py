@@ -11,7 +11,6 @@ from descent.common.i18n import Message
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import KEPT_OUTPUT, Learner, Limits, RaisedError
 from engine.labs.sandbox.wire import Handle, Marked, Opaque
-from tests.helpers.forked import forked_grader  # noqa: F401 - a fixture
 
 SOURCE = """
 import ctypes, os, signal, subprocess, sys, time
@@ -86,7 +85,7 @@ def learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learner]:
 
 
 @pytest.fixture
-def hasty(forked_grader: None, tmp_path: Path) -> Iterator[Learner]:  # noqa: F811
+def hasty(forked_grader: None, tmp_path: Path) -> Iterator[Learner]:
     """A process whose calls may not."""
     made = process(tmp_path, seconds=0.5, total=1000.0)
     yield made

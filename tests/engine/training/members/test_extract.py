@@ -18,8 +18,7 @@ from engine.launch.fork import branch
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
 from engine.training import checkpoint
-from tests.engine.launch.test_fork import child
-from tests.engine.training.test_commands import ends_with, start
+from tests.helpers.workers import child, ends_with, start
 
 QUIET = Options(quiet=True)
 AT = 12

@@ -6,9 +6,9 @@ from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
-from tests.helpers.live_console import commands, shown, start, until
+from tests.helpers.live_console import commands, shown, start
 from tests.helpers.processes import kill
-from tests.helpers.processes import until as wait_for
+from tests.helpers.waiting import until, wait_for
 from tui.app import DescentApp
 from tui.screens.choices import read_checkpoints
 from tui.screens.dialogs import Ask

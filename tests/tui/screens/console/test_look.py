@@ -1,6 +1,6 @@
 """What a person sees of a run must not change by accident: the screen's text at three sizes, charts' insides apart.
 
-A change that is meant: DESCENT_WRITE_LOOKS=1 pytest FILE, with this file's name, then look at the difference.
+A change that is meant: UPDATE_SNAPSHOTS=1 pytest FILE, with this file's name, then look at the difference.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import STEPS, record
+from tests.helpers.screens import SNAPSHOTS
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.console.screen import Console
 from tui.terminal import Terminal
-
-LOOKS = Path(__file__).parents[2] / "snapshots"
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,9 @@ async def look(
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: "x".join(map(str, size)))
 async def test_the_screen_looks_as_it_did(tmp_path: Path, size: tuple[int, int]) -> None:
-    file = LOOKS / f"console-{size[0]}x{size[1]}.txt"
+    file = SNAPSHOTS / f"console-{size[0]}x{size[1]}.txt"
     seen = await look(tmp_path, size, wanted=file.read_text()[:-1] if file.exists() else None) + "\n"
-    if os.environ.get("DESCENT_WRITE_LOOKS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         file.write_text(seen)
     assert seen == file.read_text()
 

@@ -10,7 +10,8 @@ from descent.run.metrics import Metrics
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.helpers.bare_terminal import BareTerminal
 from tests.helpers.live_console import commands, start
-from tests.helpers.processes import Child, kill, until
+from tests.helpers.processes import Child, kill
+from tests.helpers.waiting import wait_for
 
 Open = Callable[..., BareTerminal]
 WHOLE_SCREEN = "\x14"  # Ctrl-T: the next theme repaints everything
@@ -41,17 +42,17 @@ def attach(live: tuple[Child, RunFolder]) -> Iterator[Open]:
 
 def trains_on(run: RunFolder, steps: int = 500) -> None:
     reached = len(Metrics(run.path))
-    until(lambda: len(Metrics(run.path)) > reached + steps, "more steps")
+    wait_for(lambda: len(Metrics(run.path)) > reached + steps, "more steps")
 
 
 def paused(terminal: BareTerminal, run: RunFolder) -> None:
     """The console is alive: the run obeys its keys, and the screen says so."""
     given, written = len(commands(run)), len(terminal.output)
     terminal.type(" ")
-    until(lambda: len(commands(run)) > given and run.state() == "paused", "the pause")
+    wait_for(lambda: len(commands(run)) > given and run.state() == "paused", "the pause")
     terminal.see("paused at step", written)
     terminal.type(" ")
-    until(lambda: run.state() == "running", "training")
+    wait_for(lambda: run.state() == "running", "training")
 
 
 def test_a_terminal_that_nobody_reads(attach: Open, live: tuple[Child, RunFolder]) -> None:
@@ -69,7 +70,7 @@ def fill(terminal: BareTerminal, run: RunFolder) -> None:
     """Let the console write into a terminal that is not read, until no more fits."""
     terminal.stop_reading()
     terminal.type(WHOLE_SCREEN * 20)
-    until(lambda: terminal.unread() > 0, "something that is not read")  # a busy machine lets the console wait
+    wait_for(lambda: terminal.unread() > 0, "something that is not read")  # a busy machine lets the console wait
     before = -1
     while before != (before := terminal.unread()):
         trains_on(run, 300)
@@ -80,7 +81,7 @@ def test_a_console_that_is_killed(number: signal.Signals, attach: Open, live: tu
     """Ending the console would end the training."""
     terminal = attach()
     terminal.process.send_signal(number)
-    until(lambda: terminal.process.poll() is not None, "its end")
+    wait_for(lambda: terminal.process.poll() is not None, "its end")
     assert terminal.process.returncode == (-number if number == signal.SIGKILL else 143)
     trains_on(live[1])
 
@@ -103,7 +104,7 @@ def test_a_terminal_that_is_closed(before: str, attach: Open, live: tuple[Child,
     if before == "nobody had read it":
         fill(terminal, run)
     terminal.close()
-    until(lambda: terminal.process.poll() is not None, "the end of a console without a terminal")
+    wait_for(lambda: terminal.process.poll() is not None, "the end of a console without a terminal")
     trains_on(run)
 
 
@@ -111,7 +112,7 @@ def test_a_terminal_that_is_closed_while_the_hangup_is_ignored(live: tuple[Child
     """Under nohup there is no signal to tell that the terminal is gone."""
     terminal = attach(ignore_hangup=True)
     terminal.close()
-    until(lambda: terminal.process.poll() is not None, "the end of a console without a terminal")
+    wait_for(lambda: terminal.process.poll() is not None, "the end of a console without a terminal")
     trains_on(live[1])
 
 
@@ -120,5 +121,5 @@ def test_a_kill_while_the_terminal_takes_nothing(attach: Open, live: tuple[Child
     terminal = attach()
     fill(terminal, live[1])
     terminal.process.terminate()
-    until(lambda: terminal.process.poll() is not None, "its end")
+    wait_for(lambda: terminal.process.poll() is not None, "its end")
     trains_on(live[1])

@@ -12,8 +12,9 @@ from descent.run.events import Events
 from descent.run.folder import RunFolder, create
 from descent.run.follower import Follower
 from descent.run.metrics import Layout, MetricsWriter
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import PRESET
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder

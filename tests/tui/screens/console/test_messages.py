@@ -11,8 +11,9 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from descent.run.folder import create
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import PRESET, record
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.base import Notice
 from tui.data.log import LogLine

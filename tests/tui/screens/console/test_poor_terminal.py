@@ -13,7 +13,8 @@ from descent.run.metrics import Metrics
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 from tests.helpers.bare_terminal import BareTerminal
 from tests.helpers.live_console import commands, start
-from tests.helpers.processes import Child, kill, process, until
+from tests.helpers.processes import Child, kill, process
+from tests.helpers.waiting import wait_for
 
 _SHADE = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
 HARM = "[red]x[/] \x1b[2J\x1b]0;owned\x07 [/nothing] \x9b31m"
@@ -35,10 +36,10 @@ def obeys(terminal: BareTerminal, run: RunFolder) -> None:
     """The run follows the console's keys."""
     given, written = len(commands(run)), len(terminal.output)
     terminal.type(" ")
-    until(lambda: len(commands(run)) > given and run.state() == "paused", "the pause")
+    wait_for(lambda: len(commands(run)) > given and run.state() == "paused", "the pause")
     terminal.see("paused at step", written)
     terminal.type(" ")
-    until(lambda: run.state() == "running", "training")
+    wait_for(lambda: run.state() == "running", "training")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_sizes_that_change_all_the_time(run: RunFolder) -> None:
     """Dragging a window's corner, down to next to nothing, would end the console or hold the training up."""
     terminal = BareTerminal(["attach", str(run.path)], run.path.parents[1], size=(20, 5))
     try:
-        until(lambda: b"\x1b[?1049h" in terminal.output, "the screen")
+        wait_for(lambda: b"\x1b[?1049h" in terminal.output, "the screen")
         reached = len(Metrics(run.path))
         for turn in range(60):
             for size in ((1, 1), (20, 5), (200, 60), (80, 24), (7, 50), (300, 2)):
@@ -73,7 +74,7 @@ def test_sizes_that_change_all_the_time(run: RunFolder) -> None:
         written = len(terminal.output)
         terminal.see("space", written)
         obeys(terminal, run)
-        until(lambda: len(Metrics(run.path)) > reached + 1000, "more steps")
+        wait_for(lambda: len(Metrics(run.path)) > reached + 1000, "more steps")
     finally:
         terminal.end()
 
@@ -96,7 +97,7 @@ def test_text_that_means_harm(run: RunFolder) -> None:
         assert b"\x1b[2J\x1b]0" not in terminal.output
         assert "[/nothing]" in terminal.text()
         terminal.process.send_signal(signal.SIGTERM)
-        until(lambda: terminal.process.poll() is not None, "its end")
+        wait_for(lambda: terminal.process.poll() is not None, "its end")
         assert terminal.process.returncode == 143
     finally:
         terminal.end()

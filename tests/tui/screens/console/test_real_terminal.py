@@ -9,8 +9,8 @@ import pytest
 
 from descent.run.folder import RunFolder
 from tests.helpers.live_console import LONG, commands
-from tests.helpers.processes import DEADLINE, until
 from tests.helpers.tmux import Terminal, terminal
+from tests.helpers.waiting import DEADLINE, wait_for
 
 __all__ = ["terminal"]  # a fixture
 
@@ -43,11 +43,11 @@ def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, term
     terminal.wait_for("save now and stop")
     terminal.press("s")
     terminal.wait_for("stopped at step")
-    until(lambda: run.state() == "stopped", "the run's end")
+    wait_for(lambda: run.state() == "stopped", "the run's end")
     terminal.press("Escape")
     terminal.wait_for("find a run, a lab or a preset")
     terminal.press("C-q")
-    until(lambda: "find a run" not in terminal.screen(), "the shell")
+    wait_for(lambda: "find a run" not in terminal.screen(), "the shell")
     assert commands(run) == [
         ("pause", {}),
         ("step", {"steps": 1}),

@@ -13,8 +13,9 @@ from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.training import worker  # noqa: F401 - loaded once here, not in each child
-from tests.helpers.live_console import commands, shown, start, until
+from tests.helpers.live_console import commands, shown, start
 from tests.helpers.processes import Child, kill
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.console.dialogs import Edit
 from tui.screens.console.layer import Layer

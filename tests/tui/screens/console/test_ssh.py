@@ -9,9 +9,10 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from tests.helpers.live_console import commands
-from tests.helpers.processes import DESCENT, until
+from tests.helpers.processes import DESCENT
 from tests.helpers.sshd import Machine, machine
 from tests.helpers.tmux import Terminal, terminal
+from tests.helpers.waiting import wait_for
 
 __all__ = ["machine", "terminal"]  # fixtures
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
@@ -52,7 +53,7 @@ def log_in(machine: Machine, terminal: Terminal, folder: Path, name: str, *words
 
 
 def _written(file: Path) -> str:
-    return str(until(lambda: file.exists() and file.read_text().strip(), f"{file.name}"))
+    return str(wait_for(lambda: file.exists() and file.read_text().strip(), f"{file.name}"))
 
 
 def test_started_and_steered_cut_off_and_found_again(
@@ -65,7 +66,7 @@ def test_started_and_steered_cut_off_and_found_again(
     terminal.wait_for("[red]long[/]")  # as it is in the file, and nothing of it obeyed
     terminal.wait_for("$ descent run long")
     terminal.press("Enter")
-    until(lambda: "to the list" not in terminal.screen(), "the list, from which a second one starts")
+    wait_for(lambda: "to the list" not in terminal.screen(), "the list, from which a second one starts")
     terminal.press("Enter")
     terminal.wait_for("space pause")
     (run,) = (RunFolder(folder) for folder in runs.iterdir() if (folder / "events.jsonl").exists())
@@ -74,12 +75,12 @@ def test_started_and_steered_cut_off_and_found_again(
     terminal.press(".")
     terminal.wait_for("one step, now at step")
     terminal.press("Space")
-    until(lambda: run.state() == "running", "training")
+    wait_for(lambda: run.state() == "running", "training")
 
     terminal.kill(client)
-    until(lambda: not Path(f"/proc/{console}").exists(), "the end of the console that was cut off")
+    wait_for(lambda: not Path(f"/proc/{console}").exists(), "the end of the console that was cut off")
     reached = len(Metrics(run.path))
-    until(lambda: len(Metrics(run.path)) > reached + 1000, "more steps without anybody there")
+    wait_for(lambda: len(Metrics(run.path)) > reached + 1000, "more steps without anybody there")
     assert run.state() == "running"
 
     _, console = log_in(machine, terminal, tmp_path, "second", "attach", run.id)
@@ -91,8 +92,8 @@ def test_started_and_steered_cut_off_and_found_again(
     terminal.wait_for("save now and stop")
     terminal.press("s")
     terminal.wait_for("stopped at step")
-    until(lambda: run.state() == "stopped", "the run's end")
+    wait_for(lambda: run.state() == "stopped", "the run's end")
     terminal.press("C-q")
-    until(lambda: not Path(f"/proc/{console}").exists(), "the console's end")
+    wait_for(lambda: not Path(f"/proc/{console}").exists(), "the console's end")
     assert [name for name, _ in commands(run)] == ["pause", "step", "resume", "stop"]
     assert run.checkpoints()[-1] == len(Metrics(run.path))

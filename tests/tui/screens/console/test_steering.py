@@ -10,8 +10,9 @@ import pytest
 
 from descent.run.events import Events
 from descent.run.follower import Follower
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import record
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.data.reader import SnapshotBuilder
 from tui.data.snapshot import Anomaly, Snapshot

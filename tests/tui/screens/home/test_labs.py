@@ -8,8 +8,9 @@ from rich.cells import cell_len
 
 from engine.labs import flow, progress
 from engine.labs.library import find_lab
-from tests.helpers.screens import console, place, record_some, seen, text, wait
+from tests.helpers.screens import console, place, record_some, seen, text
 from tests.helpers.small_lab import make_lab
+from tests.helpers.waiting import until
 from tui.screens.lab.screen import LabScreen
 
 __all__ = ["place"]
@@ -87,7 +88,7 @@ async def test_how_far_a_lab_came_is_said_as_on_its_own_screen(course: Path) -> 
         await pilot.press("down")
         await seen(pilot, "graded 3 ×: 3 of 8 met, best 5")
         await pilot.press("enter")
-        await wait(pilot, lambda: isinstance(app.screen, LabScreen), "the lab")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen), "the lab")
         assert "3 of 8 met, best 5" in await seen(pilot, "3 of 8 met")
 
 
@@ -97,7 +98,7 @@ async def test_enter_opens_the_lab(course: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await seen(pilot, "1 of 3")
         await pilot.press("slash", *"c-f", "enter", "enter")
-        await wait(pilot, lambda: isinstance(app.screen, LabScreen), "the lab")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen), "the lab")
         assert app.screen.lab_id == "c-fold"
 
 
@@ -109,7 +110,7 @@ async def test_labs_are_found_by_name_and_title_in_both_languages(course: Path, 
         await seen(pilot, "1 of 3")
         await pilot.press("slash")
         app.screen.focused.value = typed
-        shown = await wait(pilot, lambda: text(app) if "digits-cnn" not in text(app) else "", "the presets to go")
+        shown = await until(pilot, lambda: text(app) if "digits-cnn" not in text(app) else "", "the presets to go")
         assert "▸ b-curve" in shown
 
 
@@ -136,7 +137,7 @@ async def test_a_long_course_leaves_room_for_presets(place: Path) -> None:
         assert on_line(shown, "lab-11").startswith(" ✓")
         assert "lab-12" in shown
         await pilot.press(*["down"] * 7, "enter")
-        await wait(pilot, lambda: "more labs" not in text(app), "all of them")
+        await until(pilot, lambda: "more labs" not in text(app), "all of them")
 
 
 async def test_unreadable_progress_is_told_and_hides_nothing(course: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from descent.run import find
 from descent.run.folder import RunFolder
 from engine.preset import listing
 from engine.preset.loading import load_preset
-from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text, wait
+from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text
+from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
@@ -24,7 +25,7 @@ __all__ = ["place"]
 
 async def _ready(pilot: Any) -> str:
     """Wait until runs and presets are listed."""
-    await wait(pilot, lambda: pilot.app.runs is not None, "the runs")
+    await until(pilot, lambda: pilot.app.runs is not None, "the runs")
     return await seen(pilot, "regression" if pilot.app.size.height > 30 else "images")
 
 
@@ -53,7 +54,7 @@ async def test_typing_narrows_the_list(place: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await _ready(pilot)
         await pilot.press("slash", *"line")
-        shown = await wait(pilot, lambda: text(app) if "kqzt" not in text(app) else "", "the other runs to go")
+        shown = await until(pilot, lambda: text(app) if "kqzt" not in text(app) else "", "the other runs to go")
         assert "line wxyz" in shown
         assert "digits-cnn" not in shown
         assert "$ descent run line" in await seen(pilot, "$ descent run line")  # the preset, not the ended run
@@ -85,7 +86,7 @@ async def test_a_run_that_failed_at_its_start_is_cleared_away_by_one_key(place: 
         assert "no column y" in shown
         assert "x clear away" in shown
         await pilot.press("x")
-        await wait(pilot, lambda: not run.exists(), "the folder to go")
+        await until(pilot, lambda: not run.exists(), "the folder to go")
 
 
 async def test_nothing_fits(place: Path) -> None:
@@ -115,13 +116,13 @@ async def test_deleting_asks_first(place: Path) -> None:
         await pilot.press("x")
         await seen(pilot, "delete the run old?")
         await pilot.press("enter")  # the answer that is highlighted keeps it
-        await wait(pilot, lambda: isinstance(app.screen, Home), "Home")
+        await until(pilot, lambda: isinstance(app.screen, Home), "Home")
         assert run.exists()
         await pilot.press("x")
         await seen(pilot, "delete the run old?")
         await pilot.press("y")
-        await wait(pilot, lambda: not run.exists(), "the folder to go")
-        await wait(pilot, lambda: not app.runs, "the list without it")
+        await until(pilot, lambda: not run.exists(), "the folder to go")
+        await until(pilot, lambda: not app.runs, "the list without it")
 
 
 async def test_a_live_run_is_not_deleted(place: Path) -> None:
@@ -184,7 +185,7 @@ async def test_many_ended_runs_leave_room(place: Path) -> None:
         await pilot.press("down", "down", "down", "down")
         assert "more runs" in text(app)
         await pilot.press("enter")
-        await wait(pilot, lambda: "more runs" not in text(app), "all of them")
+        await until(pilot, lambda: "more runs" not in text(app), "all of them")
         await pilot.press("end", "home")
         assert app.screen.query_one(Listing).chosen.folder.id == "old-00"
 
@@ -213,7 +214,7 @@ async def test_enter_starts_a_preset(place: Path) -> None:
         assert "enter start" in await seen(pilot, "enter start")  # shown first, started by the second
         assert not list((place / "runs").glob("*"))
         await pilot.press("enter")
-        await wait(pilot, lambda: not isinstance(app.screen, Home), "the console")
+        await until(pilot, lambda: not isinstance(app.screen, Home), "the console")
         [folder] = (RunFolder(path) for path in (place / "runs").iterdir())
         assert app.opened == [folder]
         app.exit()
@@ -249,7 +250,7 @@ async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> 
         app.bell = lambda: written.append("\x07")  # type: ignore[method-assign] - silent without a terminal
         with (run / "events.jsonl").open("a") as events:
             events.write(json.dumps({"time": NOW, "event": "state", "state": "finished", "step": 452}) + "\n")
-        await wait(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
+        await until(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
     rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
     assert [text[: len(told)] for text in rung] == ([told] if told else [])
 

@@ -12,8 +12,9 @@ from engine.labs import flow, grading, progress, template
 from engine.labs.library import find_lab
 from engine.labs.submission import Submission, content
 from tests.helpers import recorded_run as recorded
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.screens import console, record
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.dialogs import Ask
 from tui.screens.lab.console import LabConsole

@@ -13,8 +13,9 @@ from engine.labs import flow, progress, template
 from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
 from engine.labs.submission import content
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.screens import burst, console
+from tests.helpers.waiting import until
 from tui.data.labs import look_at_lab
 from tui.screens.dialogs import Ask
 from tui.screens.lab.editor import Editor

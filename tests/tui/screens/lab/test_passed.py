@@ -8,8 +8,9 @@ import pytest
 
 from engine.labs import flow, grading, progress, template
 from engine.labs.library import find_lab
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.screens import console, record
+from tests.helpers.waiting import until
 from tui.screens.lab.passed import Passed
 from tui.widgets.chart import Chart
 

@@ -6,8 +6,9 @@ import pytest
 
 from engine.labs import flow, template
 from engine.labs.library import find_lab
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.screens import console
+from tests.helpers.waiting import until
 from tui.screens.lab.console import LabConsole
 from tui.screens.lab.screen import LabScreen
 

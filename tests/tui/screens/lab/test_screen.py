@@ -9,8 +9,9 @@ from textual.widgets import TextArea
 
 from descent.run.state import ALIVE
 from engine.labs import progress, template
-from tests.helpers.live_console import shown, until
+from tests.helpers.live_console import shown
 from tests.helpers.screens import console
+from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.lab.console import LabConsole
 from tui.screens.lab.passed import Passed
