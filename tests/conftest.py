@@ -1,16 +1,18 @@
-"""Fixtures of all tests: an isolated home, the real data sets, small presets."""
+"""Fixtures of all tests: an isolated home, the real data sets, real runs of the command line."""
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hatch_build import compile_catalogues
-from tests.data import real_folder
+from tests.helpers.held_run import Held
+from tests.helpers.processes import Child, Done, fork_from, fork_grader, kill, process
+from tests.helpers.real_data import real_folder
 
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -78,3 +80,62 @@ def real_data() -> Path:
     if folder is None:
         pytest.skip("real MNIST and CIFAR-10 not at hand: name their folder in $DESCENT_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def descent(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """`descent(words …)` starts a forked `descent` in `tmp_path`, whose runs are in tmp_path/runs."""
+    import sklearn.datasets
+
+    from engine.preset.schema import describe
+    from engine.training import worker  # noqa: F401 - loaded once here, not in each child
+
+    sklearn.datasets.load_digits()
+    describe.json_schema()
+    children: list[Child] = []
+
+    def start(*words: str, **options: Any) -> Child:
+        folder = tmp_path / f"printed-{len(children)}"
+        folder.mkdir()
+        children.append(Child(words, folder, cwd=options.pop("cwd", tmp_path), **options).start())
+        return children[-1]
+
+    yield start
+    for child in children:
+        kill(child)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Where the runs of `descent` are."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Held:
+    """A preset whose training stands still for as long as a test wants."""
+    return Held(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """How a whole run in a process of its own ended, and the folder it was started in. To be read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    homes = {name: str(folder / "home") for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    words = ["run", "digits-mlp", "--id", "whole", "--json", "--runs-dir", "runs"]
+    return process(words, cwd=folder, env={**os.environ, **homes}), folder
+
+
+@pytest.fixture
+def forked_grader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a grading starts is forked, and so is the grader itself, instead of loading PyTorch anew."""
+    fork_grader(monkeypatch)
+
+
+@pytest.fixture
+def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue's jobs are forked, instead of loading PyTorch anew."""
+    from engine.study import queue
+    from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
+
+    fork_from(monkeypatch, queue)

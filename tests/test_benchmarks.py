@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.__main__ import BENCHMARKS, INTERRUPTED
+from tests.tools.benchmarks.__main__ import BENCHMARKS, INTERRUPTED
 
-COMMAND = (sys.executable, "-m", "tests.benchmarks")
+COMMAND = (sys.executable, "-m", "tests.tools.benchmarks")
 
 
 def test_each_is_there_and_listed() -> None:
     told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     for name, benchmark in BENCHMARKS.items():
         assert re.search(rf"^  {name} +{re.escape(benchmark.about)}$", told, re.MULTILINE)
-        assert callable(getattr(importlib.import_module(f"tests.benchmarks.{benchmark.module}"), benchmark.function))
+        module = importlib.import_module(f"tests.tools.benchmarks.{benchmark.module}")
+        assert callable(getattr(module, benchmark.function))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 import descent
 from descent import sync
-from tests.processes import DEADLINE
+from tests.helpers.waiting import DEADLINE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from descent.common.errors import ExitCode
+from descent.common.i18n import use
 from engine.labs import flow
 from engine.labs.format import Text
 from engine.labs.grading import grade
@@ -20,8 +21,7 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
-from tests.forked import forked_grader  # noqa: F401 - a fixture
-from tests.labs import solved, started
+from tests.helpers.lab_solutions import solved, started
 
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
 
@@ -44,7 +44,7 @@ def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
 def _graded(work: Submission, folder: Path, root: Path | None) -> Verdict:
     place = folder / "graded"
     place.mkdir()
-    return grade(work, place, "en", data_root=root)
+    return grade(work, place, data_root=root)
 
 
 def _told(verdict: Verdict) -> str:
@@ -93,7 +93,9 @@ def test_every_text_is_in_both_languages(lab: Lab) -> None:
 
 def test_the_files_that_a_learner_gets_speak_one_language(lab: Lab) -> None:
     """The learner would read each comment twice, and an error of their code in both languages."""
-    english, korean = (flow.learners_files(lab, language) for language in ("en", "ko"))
+    english = flow.learners_files(lab)
+    use("ko")
+    korean = flow.learners_files(lab)
     assert list(english) == list(korean)
     for name, text in english.items():
         assert not re.search("[가-힣]", text), name

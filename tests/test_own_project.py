@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import DEADLINE, DESCENT
-from tests.tui.tmux import Terminal, terminal  # noqa: F401 - a fixture
+from tests.helpers.processes import DESCENT
+from tests.helpers.tmux import Terminal, terminal  # noqa: F401 - a fixture
+from tests.helpers.waiting import DEADLINE
 
 SCRIPT = """
 import asyncio, sys

@@ -23,8 +23,8 @@ from engine.preset.loading import load_preset
 from engine.training import losses, models
 from engine.training.data import Dataset, load
 from engine.training.evaluation import evaluate
-from tests.calibrate import ONE_THREAD, Result, result, train
-from tests.golden import make
+from tests.tools import golden_losses as make
+from tests.tools.calibrate import ONE_THREAD, Result, result, train
 
 NOT_MEASURED = ("cifar-resnet18", "fashion-cnn")
 CPU = torch.device("cpu")
@@ -68,7 +68,7 @@ def test_a_preset_says_what_it_reaches_and_how_that_was_measured(name: str) -> N
         assert not preset.settings.reaches
         return
     assert preset.settings.reaches
-    measured = re.search(rf"python -m tests\.calibrate {name} --seeds (\d+)", header)
+    measured = re.search(rf"python -m tests\.tools\.calibrate {name} --seeds (\d+)", header)
     assert measured is not None, header
     seeds = int(measured[1])
     assert f"{seeds} seed{'s' if seeds > 1 else ''}" in header
@@ -84,7 +84,7 @@ def test_the_first_losses_are_as_they_were(name: str, tmp_path: Path, request: p
     data_root = request.getfixturevalue("real_data") if make.needs_real_data(name) else None
     golden = json.loads(make.file_of(name).read_text(encoding="utf-8"))
     found, overrides = make.first_losses(name, tmp_path, data_root)
-    again = f"python -m tests.golden.make {name}{' --data-root DIR' if data_root else ''}"
+    again = f"python -m tests.tools.golden_losses {name}{' --data-root DIR' if data_root else ''}"
     advice = f"{name} no longer trains as it did. Where that is meant, `{again}` makes its golden losses anew."
     assert overrides == golden["overrides"], advice
     assert found == pytest.approx(golden["losses"], rel=1e-4, abs=1e-7), advice

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import DESCENT, process, until
+from tests.helpers.processes import DESCENT, process
+from tests.helpers.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 CRASH = """
@@ -52,7 +53,9 @@ class Terminal:
 
     def see(self, what: str) -> str:
         """The screen that has it: the next may look otherwise already."""
-        seen: str = until(lambda: (now := self.screen()) * (what in now), f"{what!r} on the screen:\n{self.screen()}")
+        seen: str = wait_for(
+            lambda: (now := self.screen()) * (what in now), f"{what!r} on the screen:\n{self.screen()}"
+        )
         return seen
 
     def run(self, command: list[str]) -> None:
@@ -81,7 +84,7 @@ def test_opens_finds_and_quits(terminal: Terminal) -> None:
     terminal.run(DESCENT)
     assert "digits-mlp" in terminal.see("classification")
     terminal.type("/moons")
-    until(lambda: "digits-mlp" not in terminal.screen(), "the other presets to go")
+    wait_for(lambda: "digits-mlp" not in terminal.screen(), "the other presets to go")
     terminal.see("$ descent run moons-mlp")
     terminal.press("Escape")
     terminal.see("digits-mlp")

@@ -4,7 +4,7 @@ import pytest
 from textual.color import Color
 from textual.theme import Theme
 
-from tests.tui.contrast import ratio
+from tests.helpers.contrast import ratio
 from tui.themes import COLOURS, THEMES
 
 LEAST = {"contrast": 6.0}  # elsewhere 4.5, what the guidelines for the web ask of text

@@ -1,7 +1,7 @@
 """Public data sets: those of scikit-learn, MNIST's files, and torchvision's. `downloads.py` downloads them.
 
 MNIST and Fashion-MNIST are read without torchvision, whose import takes longer than PyTorch's own
-(`python -m tests.benchmarks start`).
+(`python -m tests.tools.benchmarks start`).
 """
 
 from importlib.util import find_spec

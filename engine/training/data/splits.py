@@ -3,7 +3,7 @@
 Drawing samples with their classes' shares, as scikit-learn's `train_test_split(…, stratify=labels)` draws them.
 
 The very same samples, to the last one, without importing it: that takes over a second, half as long as PyTorch, and
-every start of a classifier would wait for it (`python -m tests.benchmarks start`).
+every start of a classifier would wait for it (`python -m tests.tools.benchmarks start`).
 """
 
 import math

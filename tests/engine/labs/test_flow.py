@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from descent.common.errors import DescentError
+from descent.common.i18n import use
 from engine.labs import flow, progress
 from engine.labs.format import Prediction
 from engine.labs.library import Lab, find_lab
@@ -13,7 +14,7 @@ from engine.launch import start
 from engine.preset import listing
 from engine.preset.consent import agreed_content
 from engine.preset.loading import load_preset
-from tests.engine.labs.making import LAB, PRESET, make_lab
+from tests.helpers.small_lab import LAB, PRESET, make_lab
 
 CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
 START = "def loss(outputs, targets):\n    ...\n"
@@ -40,7 +41,8 @@ def lab(tmp_path: Path, **given: Any) -> Lab:
 def test_a_start_gives_a_preset_of_ones_own(tmp_path: Path, here: Path) -> None:
     """A learner would see the calibration, the hints and the answer, or get a file that can't be trained."""
     slow = lab(tmp_path)
-    assert flow.start(slow, here, language="ko") == [here / "slow-line.toml"]
+    use("ko")
+    assert flow.start(slow, here) == [here / "slow-line.toml"]
     text = (here / "slow-line.toml").read_text(encoding="utf-8")
     assert "calibration" not in text
     assert "[lab" not in text
@@ -193,7 +195,9 @@ def test_hints_come_one_after_the_other_and_are_recorded(tmp_path: Path) -> None
     seen = [flow.hint(slow) for _ in range(4)]
     assert [level for level, _ in seen] == [1, 2, 3, 3]
     assert seen[0][1] == "Look at the loss."
-    assert flow.hint(slow, 1, language="ko") == (1, "손실을 보세요.")
+    use("ko")
+    assert flow.hint(slow, 1) == (1, "손실을 보세요.")
+    use("en")
     assert progress.load().of("slow-line").hints == 3
     with pytest.raises(DescentError, match=r"--level 4: must be from 1 to 3"):
         flow.hint(slow, 4)
@@ -247,27 +251,3 @@ def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
     following = flow.upcoming(progress.load())
     assert following is not None
     assert following.id == "second"
-
-
-@pytest.mark.parametrize(
-    ("given", "kept", "locale", "spoken"),
-    [
-        ("ko", "en", "C", "ko"),
-        (None, "ko", "en_US.UTF-8", "ko"),
-        (None, None, "ko_KR.UTF-8", "ko"),
-        (None, None, "en_US.UTF-8", "en"),
-        (None, None, "", "en"),
-    ],
-)
-def test_the_language(
-    given: str | None, kept: Any, locale: str, spoken: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A Korean student would read English, or change the language each time."""
-    monkeypatch.setenv("LC_ALL", "")
-    monkeypatch.setenv("LC_MESSAGES", "")
-    monkeypatch.setenv("LANG", locale)
-    if kept is not None:
-        progress.spoken(kept)
-    assert progress.chosen_language(given) == spoken
-    with pytest.raises(DescentError, match='--lang "fr": must be en or ko'):
-        progress.chosen_language("fr")

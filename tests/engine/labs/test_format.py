@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import use
 from engine.labs.library import BrokenLab, Lab, all_labs, find_lab, load_lab
 from engine.preset import find, listing
-from tests.engine.labs.making import LAB, PRESET, SOLUTION, make_lab
+from tests.helpers.small_lab import LAB, PRESET, SOLUTION, make_lab
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +40,9 @@ def test_a_lab_is_a_preset_and_its_tables(here: Path) -> None:
     lab = load_lab(make_lab(here))
     assert lab.preset().settings.lab == "slow-line"
     assert lab.preset().optimizer.lr == 0.01
-    assert lab.text("title", "ko") == "느린 직선"
-    assert lab.text("explanation", "en") == "Because of the rate."
+    assert str(lab.model.explanation) == "Because of the rate."
+    use("ko")
+    assert str(lab.model.title) == "느린 직선"
     assert lab.solution().set == ("optimizer.lr=0.5",)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from descent.common.errors import DescentError, ExitCode
+from descent.common.i18n import use
 from descent.run import find
 from engine.labs import graded_runs, progress
 from engine.labs.checks.names import imported
@@ -15,10 +16,10 @@ from engine.labs.grader import Grader
 from engine.labs.grading import grade, last_graded, private_folder
 from engine.labs.sandbox.client import Learner, Limits
 from engine.labs.verdict import against
-from tests.engine.labs.grades import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
-from tests.engine.labs.making import PRESET
-from tests.forked import forked_grader  # noqa: F401 - a fixture
-from tests.processes import Child, until
+from tests.helpers.graded_lab import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
+from tests.helpers.processes import Child
+from tests.helpers.small_lab import PRESET
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 
@@ -87,7 +88,8 @@ def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     """One loop would cost the learner every other criterion."""
     code = SOLVED.replace("return 2 * x", "while True: print(x)")
     limits = Limits(seconds=0.5, total=100.0)
-    verdict = graded(work_on(make_lab(tmp_path), tmp_path / "work", code=code), tmp_path, "ko", limits)
+    use("ko")
+    verdict = graded(work_on(make_lab(tmp_path), tmp_path / "work", code=code), tmp_path, limits)
     assert [check.passed for check in verdict.checks] == [True, False, False, True]
     assert check_of(verdict, "slope").error == "slope: 실행이 0.5초를 넘어 중단했습니다"
     assert verdict.printed.startswith("2.0\n2.0\n")
@@ -115,7 +117,7 @@ def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
     work.file().write_text(f'lab = "slow"\n{preset}')
     place = tmp_path / "graded"
     place.mkdir()
-    verdict = grade(work, place, "en", data_root=tmp_path / "nowhere")
+    verdict = grade(work, place, data_root=tmp_path / "nowhere")
     assert verdict.exit_code == ExitCode.DATA_MISSING
     assert verdict.problem is not None
     assert "descent data fetch mnist" in verdict.problem
@@ -220,8 +222,8 @@ def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypa
     with private_folder(lab, "graded") as before:
         (before / "verdict.json").write_text("{}")
     heard: list[tuple[str, str]] = []
-    with Grader("slow", "en", tell=lambda *what: heard.append(what)) as grader:
-        until(lambda: ("checking", "slope") in heard, "the check of slope")
+    with Grader("slow", tell=lambda *what: heard.append(what)) as grader:
+        wait_for(lambda: ("checking", "slope") in heard, "the check of slope")
         grader.end()
     assert heard == [("training", "main"), ("checking", "loss"), ("checking", "slope")]
     assert last_graded("slow") == before
@@ -253,11 +255,12 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     verdict = graded(work_on(make_lab(tmp_path, checks), tmp_path / "work", code=code), tmp_path)
     told_of = {check["id"]: check for check in verdict.as_json()["checks"]}
     assert told_of["slope"]["value"] == pytest.approx(0.5)
-    assert against(told_of["slope"], "en") == "0.5  (≤ 1e-6)  2.5, 4 instead of 2, 4"
+    assert against(told_of["slope"]) == "0.5  (≤ 1e-6)  2.5, 4 instead of 2, 4"
     assert told_of["lr"]["value"] == pytest.approx(0.25)
-    assert against(told_of["lr"], "ko") == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
-    assert against(told_of["many"], "en") == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
-    assert "instead" not in against(told_of["loss"], "en")
+    assert against(told_of["many"]) == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
+    assert "instead" not in against(told_of["loss"])
+    use("ko")
+    assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
 
 
 @pytest.mark.usefixtures("forked_grader")

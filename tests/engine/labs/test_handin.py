@@ -17,8 +17,9 @@ from descent.run.folder import create
 from engine.cli import lab_watch
 from engine.labs import progress
 from engine.labs.handin import write
-from tests.engine.labs.grades import SOLVED, START, begin, make_lab, work_on
-from tests.processes import process, until
+from tests.helpers.graded_lab import SOLVED, START, begin, make_lab, work_on
+from tests.helpers.processes import process
+from tests.helpers.waiting import wait_for
 
 
 def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +29,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
     work = work_on(lab, tmp_path / "work")
     begin(lab, work)
     with pytest.raises(DescentError, match="descent lab check slow"):
-        write(lab, tmp_path / "early", "en")
+        write(lab, tmp_path / "early")
     run = create(tmp_path / "runs", "slow-mine", work.file().read_text(), {})
     Events(run).write("command", step=40, command="set", arguments={"key": "optimizer.lr", "value": 0.5})
     assert process(["lab", "check", "slow"]).code == 0
@@ -51,10 +52,10 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names - {"handin.json"}
     }
     with pytest.raises(DescentError, match="here already"):
-        write(lab, folder, "en")
+        write(lab, folder)
     (tmp_path / "work" / "slow.py").write_text(START)
     with pytest.raises(DescentError, match=r"slow\.py was edited since it was graded"):
-        write(lab, tmp_path / "late", "en")
+        write(lab, tmp_path / "late")
 
 
 def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +70,10 @@ def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.Monke
             [sys.executable, "-m", "descent", "lab", "watch", "slow", "--lang", "en"], stdout=out
         )
     try:
-        until(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")
+        wait_for(lambda: "Watching slow.toml, slow.py" in printed.read_text(), "the first line")
         assert work.code is not None
         work.code.write_text(SOLVED)
-        until(lambda: "4 of 4 met" in printed.read_text(), "the verdict")
+        wait_for(lambda: "4 of 4 met" in printed.read_text(), "the verdict")
         watch.send_signal(signal.SIGINT)
         assert watch.wait(60) == 0
     finally:
@@ -102,5 +103,5 @@ def test_a_save_as_soon_as_it_watches_is_graded(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(lab_watch, "time", SimpleNamespace(sleep=rest))
     grader = SimpleNamespace(is_done=False, end=lambda: None)
     monkeypatch.setattr(lab_watch, "Grader", lambda *_, **__: grader)
-    assert lab_watch.watch_again("slow", "en") == 0
+    assert lab_watch.watch_again("slow") == 0
     assert said[1:] == ["saved; running with one seed …"]

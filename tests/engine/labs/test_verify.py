@@ -15,9 +15,8 @@ from descent.common.errors import ExitCode
 from engine.labs.handin import write
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
-from tests.engine.labs.grades import begin, make_lab, work_on
-from tests.forked import GRADER, fork_from, forked_grader  # noqa: F401 - a fixture
-from tests.processes import Child
+from tests.helpers.graded_lab import begin, make_lab, work_on
+from tests.helpers.processes import Child, fork_grader
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +26,11 @@ def handed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lab = make_lab(home)
     begin(lab, work_on(lab, home / "work"))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        fork_from(monkeypatch, *GRADER)
+        fork_grader(monkeypatch)
         done = Child(["lab", "check", "slow", "--json"], tmp_path_factory.mktemp("printed"), cwd=home).start().end()
         assert done.code == 0, done
         monkeypatch.chdir(home)
-        return write(lab, home / "mina", "en")
+        return write(lab, home / "mina")
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def test_honest_work_agrees_and_a_polished_verdict_does_not(
 def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:
     """Whoever hands in could do on the instructor's machine what they like."""
     rewrite(hand_in, "slow.py", b"open('/tmp/never', 'w')\n")
-    row = verified(hand_in, allow_code=False, language="en")
+    row = verified(hand_in, allow_code=False)
     assert (row.outcome, row.why) == ("not run", "it has code: needs --allow-code")
 
 
@@ -134,7 +133,7 @@ def _no_preset(folder: Path) -> None:
 def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why: str) -> None:
     """One bad folder would end the table of a whole class, or never be done with."""
     spoil(hand_in)
-    row = verified(hand_in, allow_code=True, language="en")
+    row = verified(hand_in, allow_code=True)
     assert row.outcome == "broken"
     assert why in row.why
 

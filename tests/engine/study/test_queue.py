@@ -1,7 +1,11 @@
-"""A study over real processes: whatever happens to the queue or to one job, no job is lost or trained twice."""
+"""A study over real processes: whatever happens to the queue or to one job, no job is lost or trained twice.
+
+More threads than cores make every job of a study many times slower.
+"""
 
 import csv
 import io
+import itertools
 import json
 import os
 import signal
@@ -11,11 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from descent.common import machine
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
-from tests.forked import forked_jobs  # noqa: F401 - a fixture
-from tests.processes import DESCENT, Child, Done, Held, process, until
+from engine.study.folder import Job
+from engine.study.queue import environment, gpus, share
+from tests.helpers.held_run import Held
+from tests.helpers.processes import DESCENT, Child, Done, process
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 SEEDS = ("study", "run", "held.toml", "--allow-code", "--repeats", "2", "--jobs", "1", "--id", "mine")
@@ -150,7 +158,7 @@ def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent,
     first, second = (RunFolder(tmp_path / f"studies/mine/runs/mine-000{index}") for index in range(2))
     # The first job was told to save, and can't yet: its step is held. The new queue has to wait for it.
     again = descent("study", "run", "mine", "--jobs", "1")
-    until(lambda: _has_said(again, "2 jobs"), "the second queue")
+    wait_for(lambda: _has_said(again, "2 jobs"), "the second queue")
     assert not second.path.exists()
     held.release()
     done = again.end()
@@ -171,7 +179,7 @@ def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     queue = descent(*SEEDS, "--json")
     held.wait()
     queue.send(signal.SIGTERM)
-    until(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
+    wait_for(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
     assert "is training, in process" in descent("study", "rm", "mine", "--yes").end().err
     other = descent("study", "run", "mine").end()
     assert other.code == 2
@@ -219,9 +227,67 @@ def test_a_job_array_saves_before_its_time_is_up_and_asks_to_be_queued_again(
     ):
         held.wait()
         os.kill(worker_pid(run.path) or 0, signal.SIGUSR1)
-        until(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
+        wait_for(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
         held.release()
     assert started.returncode == 138
     assert (tmp_path / "asked").read_text() == "requeue 17_0\n"
     assert run.state() == "stopped"
     assert run.checkpoints()[-1] == 25
+
+
+def job(threads: int | None, device: str = "cpu") -> Job:
+    return Job(0, "x-0000", 0, 0, 0, {}, (), threads, device)
+
+
+def test_jobs_times_threads_never_exceed_the_cores() -> None:
+    """Threads that spin at barriers while a core is taken away stop a machine."""
+    for cores, wanted, fixed in itertools.product((1, 2, 3, 16, 65), (None, 1, 2, 5, 100), (None, 1, 2, 5)):
+        budget = share([job(fixed), job(None)] * 20, wanted, cores, ())
+        assert budget.jobs >= 1
+        assert budget.threads >= 1
+        assert budget.jobs * budget.threads <= cores
+        if fixed is not None and fixed <= cores:
+            assert budget.jobs * fixed <= cores
+        assert budget.jobs <= (wanted or cores)
+
+
+def test_a_core_each_where_nothing_is_said() -> None:
+    """A study would leave cores idle, or start more processes than it has jobs."""
+    assert share([job(None)] * 20, None, 8, ()).jobs == 8
+    assert share([job(None)] * 2, None, 8, ()).jobs == 2
+    assert share([job(None)] * 2, None, 8, ()).threads == 4
+
+
+def test_several_gpus_are_given_out_in_turn() -> None:
+    """All jobs would train on the first GPU, and the others stand idle."""
+    jobs = [job(None, "auto")] * 5
+    budget = share(jobs, None, 16, ("0", "2", "5"))
+    assert (budget.jobs, budget.threads) == (3, 5)
+    taken: list[str] = []
+    for one in jobs:
+        gpu = budget.gpu_for(one, taken)
+        assert gpu is not None
+        taken.append(gpu)
+    assert taken == ["0", "2", "5", "0", "2"]
+    assert budget.gpu_for(jobs[0], ["0", "2", "0"]) == "5"
+    assert environment(5, "2")["CUDA_VISIBLE_DEVICES"] == "2"
+    assert budget.gpu_for(job(None, "cpu"), []) is None
+    assert budget.gpu_for(job(None, "cuda:1"), []) is None  # the user's own choice
+    assert share(jobs, None, 16, ("0",)).gpus == ()
+    assert share(jobs, None, 16, ("0",)).jobs == 1
+    assert share([job(None)] * 5, None, 4, ("0", "1")).jobs == 4
+
+
+def test_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A batch job would train on GPUs that were given to others."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-1f,")
+    assert gpus() == ("3", "GPU-1f")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == ()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(machine, "nvidia_devices", lambda: 2)
+    assert gpus() == ("0", "1")
+    monkeypatch.undo()
+    for bus in ("0000:17:00.0", "0000:65:00.0"):
+        (tmp_path / bus).mkdir()
+    assert machine.nvidia_devices(tmp_path) == 2

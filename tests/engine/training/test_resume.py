@@ -18,7 +18,7 @@ from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.schema import describe
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
-from tests.processes import fork
+from tests.helpers.processes import fork
 
 SETTINGS = {
     "sgd-momentum": ["optimizer.momentum=0.9", "train.batch_size=100"],

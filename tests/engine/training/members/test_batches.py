@@ -16,7 +16,7 @@ from engine.training.evaluation import evaluate as evaluate_one
 from engine.training.members import MemberBatches, Members, evaluate, evaluate_ensemble
 from engine.training.members import losses as member_losses
 from engine.training.members.folds import folds, scaling
-from tests.engine.training.members.families import parsed
+from tests.helpers.model_families import parsed
 
 
 def split(samples: int) -> Split:

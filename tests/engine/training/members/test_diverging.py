@@ -12,7 +12,8 @@ from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
-from tests.engine.test_steering import ends_with, start, wait_for
+from tests.helpers.waiting import wait_for
+from tests.helpers.workers import ends_with, start
 
 LIVE = ["train.steps=100000", "train.evaluate_every=1000"]
 SWEEP = 'members.sweep."optimizer.lr"='

@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.preset import schema
 from engine.training import losses
 from engine.training.members import losses as member_losses
-from tests.engine.training.members.families import parsed
+from tests.helpers.model_families import parsed
 
 M, B = 3, 7
 CLASSES = [

@@ -21,8 +21,8 @@ from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import fork, replay, resume, run
 from engine.preset.loading import load_preset
-from tests.engine.test_forking import child
-from tests.engine.test_steering import ends_with, start, wait_for
+from tests.helpers.waiting import wait_for
+from tests.helpers.workers import child, ends_with, start
 
 Train = Callable[..., RunFolder]
 SHORT = ["data.size=400", "train.steps=60", "train.batch_size=50"]

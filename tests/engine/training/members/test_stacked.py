@@ -10,7 +10,7 @@ from descent.common.errors import DescentError, PresetError
 from engine.preset import schema
 from engine.training import models
 from engine.training.members import Members, choose
-from tests.engine.training.members.families import COUNT, FAMILIES, family, parsed
+from tests.helpers.model_families import COUNT, FAMILIES, family, parsed
 
 
 def outputs(modules: list[nn.Module], inputs: Tensor) -> Tensor:

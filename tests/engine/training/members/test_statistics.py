@@ -10,7 +10,7 @@ from engine.preset import schema
 from engine.training import models, optimizers
 from engine.training.layer_statistics import LayerStatistics
 from engine.training.members import Members, MemberStatistics, MemberUpdate
-from tests.engine.training.members.families import COUNT, CPU, FAMILIES, family, parsed
+from tests.helpers.model_families import COUNT, CPU, FAMILIES, family, parsed
 
 
 @pytest.mark.parametrize("name", ["mlp", "mlp-norm", "lenet5", "cnn-norm", "resnet18", "transformer", "lstm"])

@@ -13,7 +13,7 @@ from engine.training import optimizers
 from engine.training.members import Members, MemberUpdate, rates
 from engine.training.members.extract import parts
 from engine.training.update import Update
-from tests.engine.training.members.families import CPU, family, layout, parsed
+from tests.helpers.model_families import CPU, family, layout, parsed
 
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
 ALL: list[dict[str, Any]] = [

@@ -1,0 +1,107 @@
+"""A script or a notebook must be able to start a run, steer it and wait for it, without `await`."""
+
+import asyncio
+import inspect
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import descent
+from descent import sync
+from tests.helpers.waiting import DEADLINE, wait_for
+
+LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
+
+
+def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
+    run = sync.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    paused = run.pause()
+    assert run.state == "paused"
+    assert len(run.metrics()) == paused["step"]
+    assert run.step(5)["step"] == paused["step"] + 5
+    with pytest.raises(descent.RefusedError, match="can't be changed in a live run"):
+        run.set("model.widths=[3]")
+    assert run.set("optimizer.lr=0.01")["set"] == {"optimizer.lr": 0.01}
+
+    same = sync.attach("mine", tmp_path)
+    saved = same.checkpoint()
+    forked = same.fork(saved["step"], [f"train.steps={saved['step'] + 10}"], run_id="forked")
+    same.resume()
+    stopped = run.stop()
+    assert (run.wait(), forked.wait()) == ("stopped", "finished")
+    assert len(forked.metrics()) == saved["step"] + 10
+
+    run.revive()
+    assert run.pause()["step"] >= stopped["step"]
+    run.stop()
+    seen = [event["state"] for event in run.events() if event["event"] == "state"]
+    assert [state for state in seen if state != "starting"] == [
+        "running", "paused", "running", "stopped", "running", "paused", "stopped",
+    ]  # fmt: skip
+    with pytest.raises(descent.NotRunningError, match="descent resume mine"):
+        run.pause()
+
+
+async def test_it_works_where_an_event_loop_runs_already(tmp_path: Path) -> None:
+    """The cells of a notebook run in one: `asyncio.run` would raise there."""
+    assert asyncio.get_running_loop().is_running()
+    run = sync.start("linear-regression", ["train.epochs=3"], run_id="mine", runs_dir=tmp_path)
+    assert run.wait() == "finished"
+    assert [event["event"] for event in run.events()].count("evaluation") > 0
+    assert repr(run) == "<descent.sync.Run mine: finished>"
+
+
+def test_both_forms_have_the_same_calls() -> None:
+    """What one form can do could be missing in the other, or take other arguments."""
+    for ours, theirs in ((sync.Run, descent.Run), (sync.start, descent.start), (sync.attach, descent.attach)):
+        assert list(inspect.signature(ours).parameters.values()) == list(
+            inspect.signature(theirs).parameters.values()
+        )
+    assert [name for name in dir(sync.Run) if name[0] != "_"] == [name for name in dir(descent.Run) if name[0] != "_"]
+    for name in ("fork", "revive"):
+        mine, other = (inspect.signature(getattr(kind, name)) for kind in (sync.Run, descent.Run))
+        assert mine.parameters == other.parameters
+
+
+def test_what_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(descent.DescentError, match="no preset of this name"):
+        sync.start("digits-mpl", runs_dir=tmp_path)
+    with pytest.raises(descent.DescentError, match="nothing"):
+        sync.attach("nothing", tmp_path)
+    with pytest.raises(descent.DataMissingError, match="descent data"):
+        sync.start("mnist-mlp", runs_dir=tmp_path, data_root=tmp_path / "empty")
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from descent import sync
+
+run = sync.attach("mine", Path(sys.argv[1]))
+try:
+    print("waiting", flush=True)
+    {call}
+except KeyboardInterrupt:
+    print(run.state)
+"""
+
+
+def test_ctrl_c_ends_a_call_that_waits_and_not_the_run(tmp_path: Path) -> None:
+    """A cell that waits for an hour's training could not be stopped without killing the notebook."""
+    run = sync.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
+    run.pause()
+    for call in ("run.wait()", "list(run.events())", "run.step(10**9)"):
+        with subprocess.Popen(
+            [sys.executable, "-c", WAITING.format(call=call), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as script:
+            assert script.stdout is not None
+            assert script.stdout.readline() == "waiting\n"
+            wait_for(lambda pid=script.pid: ") S " in Path(f"/proc/{pid}/stat").read_text(), "its sleep")
+            script.send_signal(signal.SIGINT)
+            printed, _ = script.communicate(timeout=DEADLINE)
+        assert printed in ("paused\n", "running\n")
+    run.stop()
+    assert run.wait() == "stopped"

@@ -1,0 +1,89 @@
+"""MNIST without torchvision: a user would train on other images, or be told wrong names of clothes.
+
+Without this, scikit-learn's sets could lose their shapes, ranges or names on the way.
+"""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets as torchvision_sets
+
+from descent.common.errors import DataMissingError
+from engine.preset import datasets
+from engine.training.data import public_sets
+
+
+def write(root: Path, name: str, *, labels: int = 7) -> None:
+    """A set of seven images and five for the test, of 28 × 28."""
+    entry = datasets.entry(name)
+    (root / entry.folder).mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    shapes = [(7, 28, 28), (labels,), (5, 28, 28), (5,)]
+    for file, shape in zip(entry.files, shapes, strict=True):
+        head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+        (root / entry.folder / file).write_bytes(head + draw.integers(0, 10, shape, np.uint8).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("mnist", torchvision_sets.MNIST), ("fashion-mnist", torchvision_sets.FashionMNIST)]
+)
+def test_the_same_as_torchvision(name: str, theirs: type, tmp_path: Path) -> None:
+    write(tmp_path, name)
+    found = public_sets.read_idx(name, tmp_path)
+    assert found.test is not None
+    for ours, train in ((found, True), (found.test, False)):
+        expected = theirs(root=tmp_path, train=train)
+        np.testing.assert_array_equal(np.asarray(ours.inputs)[:, 0], expected.data.numpy())
+        np.testing.assert_array_equal(ours.targets, expected.targets.numpy())
+    if name == "fashion-mnist":
+        assert list(found.classes) == expected.classes
+
+
+def test_images_without_their_labels_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "mnist", labels=6)
+    with pytest.raises(DataMissingError, match="descent data fetch mnist"):
+        public_sets.read_idx("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "shape", "outputs"),
+    [
+        ("digits", 1797, (1, 8, 8), 10),
+        ("breast-cancer", 569, (30,), 2),
+        ("wine", 178, (13,), 3),
+        ("iris", 150, (4,), 3),
+        ("diabetes", 442, (10,), 1),
+    ],
+)
+def test_sizes(read, name, count, shape, outputs):
+    """A model would be built for other data than there are."""
+    data = read(name=name)
+    assert data.input_shape == shape
+    assert data.target_size == outputs
+    assert sum(len(split.inputs) for split in (data.train, data.validation, data.test)) == count
+    assert data.train.inputs.dtype == torch.float32
+    if name == "diabetes":
+        assert data.task == "regression"
+        assert data.train.targets.dtype == torch.float32
+        assert data.train.targets.shape[1:] == (1,)
+    else:
+        assert data.train.targets.dtype == torch.int64
+
+
+def test_digits_are_in_the_unit_interval(read):
+    """Digits of 0 to 16 would saturate a net that expects 0 to 1."""
+    inputs = read(name="digits").train.inputs
+    assert float(inputs.min()) == 0
+    assert float(inputs.max()) == 1
+
+
+def test_names(read):
+    """Pictures and tables would show numbers in the place of names."""
+    data = read(name="iris")
+    assert data.classes == ("setosa", "versicolor", "virginica")
+    assert data.input_names[0] == "sepal length (cm)"
+    assert read(name="breast-cancer").classes == ("malignant", "benign")
+    assert read(name="diabetes").input_names[2] == "bmi"

@@ -1,0 +1,36 @@
+"""A lab's files as a learner would have them: untouched, or with the reference solution laid over them."""
+
+import shutil
+from pathlib import Path
+
+from engine.labs import flow
+from engine.labs.format import Prediction
+from engine.labs.library import Lab
+from engine.labs.submission import Submission
+from engine.preset.loading import load_preset
+
+
+def started(lab: Lab, folder: Path) -> Submission:
+    """The lab as `lab start` writes it, with predictions that anybody might make."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in flow.learners_files(lab).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return Submission(lab, folder, {one.id: _guess(one) for one in lab.model.predictions})
+
+
+def solved(lab: Lab, folder: Path) -> Submission:
+    """The lab with its reference solution: settings, predictions and code."""
+    work, solution = started(lab, folder), lab.solution()
+    settings = {None: solution.set, **{name: part.set for name, part in solution.parts.items()}}
+    for part, texts in settings.items():
+        if texts:
+            file = work.file(part)
+            file.write_text(load_preset(file, texts).to_toml(), encoding="utf-8")
+    if lab.solution_code is not None:
+        shutil.copyfile(lab.solution_code, folder / f"{lab.id}.py")
+    return Submission(lab, folder, {**work.predictions, **solution.predictions})
+
+
+def _guess(prediction: Prediction) -> object:
+    ids = [choice.id for choice in prediction.choices]
+    return {"number": 0.0, "choice": ids[:1], "order": ids}[prediction.kind]

@@ -1,0 +1,51 @@
+"""Run folders as versions of Descent have written them, copies of them to open, and `descent` as a user starts it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.helpers.processes import Done
+from tests.helpers.waiting import DEADLINE
+
+DESCENT = [sys.executable, "-P", "-m", "descent"]  # the command of these tests, of their data and of the golden JSON
+FOLDER = Path(__file__).parents[1] / "old_runs"
+VERSION = "0.1"  # of the folders that are opened
+
+
+def descent(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Done:
+    """`descent` in a process of its own, in `folder`, to its end."""
+    command = [*DESCENT, *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=DEADLINE, cwd=folder, env=environment
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Of a user who has nothing but what is in `folder`, on a machine without a GPU."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DESCENT_", "XDG_", "LC_"))}
+    homes = {f"XDG_{name}_HOME": str(folder / "home" / name.lower()) for name in ("STATE", "CACHE", "CONFIG", "DATA")}
+    return own | homes | {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def copied(to: Path) -> Path:
+    """`to`, with the kept runs in runs/ and the kept study in studies/, as if they had been made there.
+
+    What is listed by age has the age that the files tell: a checkout knows none.
+    """
+    for name in ("runs", "studies"):
+        shutil.copytree(FOLDER / VERSION / name, to / name)
+    for study in to.glob("studies/*/study.json"):
+        _age(study, told_by=study, key="created")
+    for preset in to.rglob("preset.toml"):
+        _age(preset, told_by=preset.with_name("run.json"), key="started")
+    return to
+
+
+def _age(file: Path, *, told_by: Path, key: str) -> None:
+    time = json.loads(told_by.read_text(encoding="utf-8"))[key]
+    os.utime(file, (time, time))

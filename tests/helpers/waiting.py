@@ -1,0 +1,31 @@
+"""Waiting for things to happen, which a test does instead of sleeping."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+DEADLINE = 240.0  # seconds after which a test gives up; no measure of anything
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """Wait until `condition` returns something true, and return that."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"waited {DEADLINE:.0f} s for {what}")
+
+
+async def until(pilot: "Pilot[Any]", condition: Callable[[], Any], what: str) -> Any:
+    """Let a running app work until `condition` returns something true, and return that."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        await pilot.pause(0.01)
+    lines = (strip.text.rstrip() for strip in pilot.app.screen._compositor.render_strips())
+    raise AssertionError("\n".join([f"waited {DEADLINE:.0f} s for {what}; the screen:", *lines]))

@@ -1,1 +1,0 @@
-"""The README's pictures, and the script that makes them: python -m tests.screenshots"""

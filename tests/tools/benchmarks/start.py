@@ -1,0 +1,109 @@
+"""How long a user waits: for a command's words, for the first frame, from Enter to the first point on the chart."""
+
+import asyncio
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from descent.run.folder import RunFolder
+from engine.launch.options import Options
+from tests.tools.benchmarks.harness import Figure, Result, interleave, percentile
+
+ROUNDS, RUNS = 5, 50  # runs: as many as `descent runs` lists
+BARS = {"descent --help": 0.3, "first frame of Home": 0.6, "Enter to the first point, digits-mlp": 4.0}
+IMPORTS = 5  # of those that take longest, in `descent --help`
+DESCENT = (sys.executable, "-m", "descent")
+FRAME = """
+import asyncio, os
+from tui.app import DescentApp
+async def leave(pilot):
+    os._exit(0)
+asyncio.run(DescentApp().run_async(headless=True, size=(120, 40), auto_pilot=leave))
+"""
+LOADING = "import os; from engine.launch import loading; loading.worker(); os._exit(0)"
+_IMPORT = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \|( *)(\S+)")
+
+
+def start(folder: Path) -> Result:
+    """Each in processes of its own, the files of Python and PyTorch in the page cache."""
+    _many_runs(folder / "runs")
+    arms: dict[str, Callable[[], float]] = {
+        "descent --help": lambda: _lasts(*DESCENT, "--help"),
+        f"descent runs, {RUNS} of them": lambda: _lasts(*DESCENT, "runs", "--runs-dir", str(folder / "runs")),
+        "descent presets list": lambda: _lasts(*DESCENT, "presets", "list"),
+        "first frame of Home": lambda: _lasts(sys.executable, "-c", FRAME),
+        "Enter to the first point, digits-mlp": lambda: _first_point(folder),
+        "of it, loading PyTorch": lambda: _lasts(sys.executable, "-c", LOADING),
+    }
+    times = interleave(arms, ROUNDS)
+    figures = []
+    for name, seconds in times.items():
+        median, bar = statistics.median(seconds), BARS.get(name)
+        value = f"{median:.3f} s; longest {percentile(seconds, 100):.2f} s"
+        figures.append(Figure(name, value, f"≤ {bar:g} s" if bar else "", median <= bar if bar else None))
+    slowest = _imports()
+    figures += [Figure(f"import of {name}", f"{1000 * seconds:.0f} ms") for name, seconds in slowest[:IMPORTS]]
+    return Result(figures, times, {"runs": RUNS, "imports": dict(slowest)})
+
+
+def _lasts(*words: str) -> float:
+    begin = time.perf_counter()
+    # A session of its own: ctrl+c is for the benchmark, which ends it.
+    subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, start_new_session=True)
+    return time.perf_counter() - begin
+
+
+def _imports() -> list[tuple[str, float]]:
+    """Own seconds of each module that `descent --help` imports, the longest first."""
+    words = (sys.executable, "-X", "importtime", "-m", "descent", "--help")
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stderr
+    found = [(match[4], int(match[1]) / 1e6) for match in map(_IMPORT.match, told.splitlines()) if match]
+    return sorted(found, key=lambda entry: -entry[1])
+
+
+def _first_point(folder: Path) -> float:
+    """From a start as Home makes it to a curve with a point in it, read as the console reads it."""
+    from descent.control import send
+    from engine.launch.start import detach
+
+    run: RunFolder | None = None
+    begin = time.perf_counter()
+    try:
+        settings = ["train.epochs=1000000", "train.threads=1"]
+        run = detach("digits-mlp", settings, Options(None, folder / "starts"), watched=True)
+        return asyncio.run(_seen(run)) - begin
+    finally:
+        if run is not None:
+            send(run.path, "stop", {"how": "discard"})
+
+
+async def _seen(run: RunFolder) -> float:
+    """The moment at which a console that was opened on the run has a point to draw."""
+    from tui.app import DescentApp
+    from tui.screens.console.screen import Console
+
+    app: Any = DescentApp(run=run, runs_dir=run.path.parent)
+    async with app.run_test(size=(120, 40)) as pilot:
+        while True:
+            snapshot = app.screen.snapshot if isinstance(app.screen, Console) else None
+            if snapshot is not None and snapshot.step > 0:
+                return time.perf_counter()
+            if run.state() in ("failed", "lost"):
+                raise RuntimeError(f"the run has ended: {run.last('state')}")
+            await pilot.pause(0.01)
+
+
+def _many_runs(runs: Path) -> None:
+    """One short run, copied."""
+    os.environ["DESCENT_RUNS"] = str(runs)
+    words = (*DESCENT, "run", "digits-mlp", "--set", "train.epochs=2", "--quiet", "--id", "run-0")
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+    for number in range(1, RUNS):
+        shutil.copytree(runs / "run-0", runs / f"run-{number}")

@@ -1,0 +1,122 @@
+"""Makes the README's pictures from real runs in the real app: python -m tests.tools.screenshots [FOLDER]"""
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch.options import Options
+from engine.launch.start import detach
+from tests.helpers.waiting import until
+from tui.app import DescentApp
+from tui.terminal import Terminal
+
+SIZE = (100, 30)
+DIGITS = (
+    "model.widths=[64,64,32,16]", "optimizer.lr=0.03", "train.epochs=400", "schedule.name=cosine", "train.threads=1",
+    "train.statistics_every=5",
+)  # fmt: skip
+# Fonts are fetched from afar, where the reader's own do as well; lines are cut off where they end anyway.
+_NEEDLESS = re.compile(
+    r"@font-face \{.*?\}\s*|<clipPath id=\"[^\"]*-line-\d+\">.*?</clipPath>\s*"
+    r"| clip-path=\"url\(#[^)]*-line-\d+\)\"| shape-rendering=\"crispEdges\"", re.DOTALL,
+)  # fmt: skip
+
+Take = Callable[[Pilot[None], "RunFolder"], Awaitable[None]]
+
+
+async def digits(pilot: Pilot[None], run: RunFolder) -> None:
+    """Half of the training, with one turn of the dial."""
+    await until(pilot, lambda: steps(run) >= 5_000, "a part of the training")
+    await Run(run).set("lr_scale=0.5")
+    await until(pilot, lambda: steps(run) >= 9_000, "half of the training")
+    await Run(run).pause()
+    await pilot.pause(1)
+    save(pilot, "console")
+
+
+async def layers(pilot: Pilot[None], run: RunFolder) -> None:
+    """The gradient table alone."""
+    await pilot.press("6")
+    await pilot.pause(1)
+    save(pilot, "layers")
+
+
+async def moons(pilot: Pilot[None], run: RunFolder) -> None:
+    """The decision boundary of a net that has learned its data."""
+    from tui.pictures.picture import PictureView
+
+    await until(pilot, lambda: steps(run) >= 1_500, "a part of the training")
+    await Run(run).pause()
+    await pilot.press("i")
+    view = await until(pilot, lambda: next(iter(pilot.app.screen.query(PictureView)), None), "the pictures")
+    await until(pilot, lambda: view.picture is not None, "the boundary")
+    await pilot.pause(1)
+    save(pilot, "boundary")
+    await Run(run).resume()
+
+
+async def home() -> None:
+    """The list of runs and presets."""
+    async with DescentApp(terminal=Terminal(), theme="dark").run_test(size=SIZE) as pilot:
+        await pilot.pause(4)
+        save(pilot, "home")
+
+
+def steps(run: RunFolder) -> int:
+    return len(Metrics(run.path)) if (run.path / "metrics.json").exists() else 0
+
+
+FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).absolute()
+
+
+def save(pilot: Pilot[None], name: str) -> None:
+    svg = _NEEDLESS.sub("", pilot.app.export_screenshot(title="descent", simplify=True))
+    svg = re.sub(r"terminal-\d+-", "", svg)
+    svg = svg.replace('<g class="matrix">', '<g class="matrix" shape-rendering="crispEdges">')
+    svg = re.sub(r'(="\d+\.\d)\d+', r"\1", svg)  # of places, not of what is written
+    (FOLDER / f"{name}.svg").write_text(svg)
+    print(f"{name}.svg  {len(svg) / 1024:.0f} KB")
+
+
+async def compare(*runs: RunFolder) -> None:
+    """Two runs over one another, once both have ended."""
+    app = DescentApp(terminal=Terminal(), theme="dark", compare=runs)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: all(run.state() == "finished" for run in runs), "the runs' ends")
+        await pilot.pause(3)
+        save(pilot, "compare")
+
+
+async def show(run: RunFolder, *takes: Take) -> None:
+    app = DescentApp(terminal=Terminal(), theme="dark", run=run)
+    async with app.run_test(size=SIZE) as pilot:
+        for take in takes:
+            await take(pilot, run)
+    await Run(run).stop("discard")
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            os.environ[variable] = f"{place}/home"
+        short = ["train.epochs=40", "train.threads=1", "schedule.name=cosine"]
+        rates = [detach("digits-mlp", [*short, f"optimizer.lr={lr}"], Options(f"rate-{lr}")) for lr in (0.02, 0.3)]
+        asyncio.run(compare(*rates))
+        moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], Options("moons"))
+        asyncio.run(show(moons_run, moons))
+        asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers))
+        asyncio.run(home())
+
+
+main()

@@ -1,0 +1,47 @@
+"""A run is read beside the screen, which never waits for it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.recorded_run import STEPS, record
+from tests.helpers.waiting import DEADLINE
+from tui.data.reader import Reader, SnapshotBuilder
+from tui.data.snapshot import Snapshot
+
+
+def test_charts_do_not_wait_for_the_first_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them would stop the keys for a while, again and again, as long as a large run is read."""
+    begun, go_on, seen = threading.Event(), threading.Event(), threading.Event()
+    take = SnapshotBuilder.take
+
+    def slow(camera: SnapshotBuilder, trends: tuple[str, ...] = ()) -> Snapshot:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        return take(camera, trends)
+
+    monkeypatch.setattr(SnapshotBuilder, "take", slow)
+    reader = Reader(record(tmp_path), 10.0, lambda _: seen.set())
+    reader.start()
+    try:
+        assert begun.wait(DEADLINE)
+        assert reader.follower is None
+        go_on.set()
+        assert seen.wait(DEADLINE)
+        with reader.looking() as follower:
+            assert follower is not None
+            assert follower.step == STEPS
+    finally:
+        go_on.set()
+        reader.end()
+
+
+def test_what_charts_show_at_once() -> None:
+    """After one step of a paused run the chart would be a second late; each step of a running one would draw it."""
+    paused, running = (Snapshot("digits-mlp", "mine", state, step=5) for state in ("paused", "running"))
+    assert paused.news == Snapshot("digits-mlp", "mine", "paused", step=5).news
+    assert paused.news != Snapshot("digits-mlp", "mine", "paused", step=6).news
+    assert paused.news != running.news
+    assert running.news == Snapshot("digits-mlp", "mine", "running", step=6).news
+    assert running.news != Snapshot("digits-mlp", "mine", "running", step=5, member=1).news

@@ -1,0 +1,88 @@
+"""A glance at a run says how far it is and what it reached; a wrong one sends its user to the wrong run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from descent.common.numbers import short_number
+from descent.run.events import Events
+from descent.run.folder import RunFolder
+from descent.run.follower import Follower
+from descent.run.metrics import Metrics
+from descent.run.results import result_of
+from tests.helpers.screens import record
+from tui.data.log import Log
+from tui.data.reader import SnapshotBuilder
+from tui.data.runs import POINTS, Glances
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    """The list would show wrong numbers."""
+    run = Glances().of(record(tmp_path, "digits-mlp-260921-131000-kqzt", "finished"))
+    assert (run.name, run.letters, run.state, run.alive) == ("digits-mlp", "kqzt", "finished", False)
+    assert (run.step, run.total, run.share, run.epoch) == (800, 800, 1.0, 20.0)
+    assert run.last("test") == (0.0812, 0.977)
+    assert run.seconds == pytest.approx(0.8)
+    assert len(run.loss) == POINTS
+    assert run.loss[-1] == pytest.approx(2.3 / 21, rel=0.05)
+
+
+def test_a_loss_that_is_no_number_any_more(tmp_path: Path) -> None:
+    """A run that broke would be listed with the loss that it had before."""
+    path = record(tmp_path, "mine", "stopped", steps=100, accuracy=None)
+    stored = Metrics(path)
+    rows = stored.rows().copy()
+    assert stored.layout is not None
+    rows[60:, :, stored.layout.columns.index("loss")] = np.nan
+    (path / "metrics" / "0-0.f32").write_bytes(rows.tobytes())
+    run = Glances().of(path)
+    assert run.last_loss is not None
+    assert short_number(run.last_loss) == "NaN"
+    assert np.isfinite(run.loss).all()
+
+
+def test_it_follows_what_is_written(tmp_path: Path) -> None:
+    """A live run would stand still on the screen, or keep what a rewind has voided."""
+    path = record(tmp_path, "mine", "running", steps=100, accuracy=0.5)
+    glances = Glances()
+    assert glances.of(path).step == 100
+    (path / "metrics" / "1-40.f32").write_bytes((path / "metrics" / "0-0.f32").read_bytes()[: -(50 * 4 * 12)])
+    with (path / "events.jsonl").open("a") as events:
+        events.write(json.dumps({"time": 1, "event": "rewound", "to": 40}) + "\n")
+    seen = glances.of(path)
+    assert seen.step == 90
+    assert seen.last("validation") is None
+
+
+def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
+    """Home, the console and the log would each name another epoch."""
+    folder = RunFolder(record(tmp_path, "mine", "stopped", steps=800, accuracy=None))
+    events = Events(folder)
+    events.write("batch_size", step=400, epoch=10, size=128, per_epoch=10, total_steps=1000)
+    for step in (405, 410, 800):
+        events.write("evaluation", step=step, split="validation", member=0, loss=0.5)
+    follower = Follower(folder)
+    taken = SnapshotBuilder(follower).take()
+    assert (taken.epoch, taken.epochs, taken.per_epoch) == (50, 70, 10)
+    assert Glances().of(folder.path).epoch == result_of(folder).epoch == 50
+    said = [line.text for line in Log().of(follower.events, follower.facts)]
+    assert said[-3:] == ["val 0.500", "epoch 11  val 0.500", "epoch 50  val 0.500"]
+
+
+def test_a_killed_worker(tmp_path: Path) -> None:
+    """A run whose worker was killed would look alive for ever."""
+    import socket
+
+    path = record(tmp_path, "mine", "running", host=socket.gethostname())
+    assert Glances().of(path).state == "lost"
+
+
+def test_a_folder_of_rubbish(tmp_path: Path) -> None:
+    """One damaged run would take the whole list along."""
+    path = record(tmp_path, "mine", "finished")
+    (path / "metrics.json").write_text("[]")
+    seen = Glances().of(path)
+    assert seen.state == "damaged"
+    assert seen.problem

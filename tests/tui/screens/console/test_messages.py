@@ -1,0 +1,204 @@
+"""What the console says of a run, where there is little room, and when the run is not as it was."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.geometry import Size
+from textual.widgets import Input
+
+from descent.run.folder import create
+from tests.helpers.live_console import shown
+from tests.helpers.recorded_run import PRESET, record
+from tests.helpers.waiting import until
+from tui.app import DescentApp
+from tui.base import Notice
+from tui.data.log import LogLine
+from tui.data.snapshot import Anomaly, Snapshot
+from tui.data.words import mark_of
+from tui.plot import legend
+from tui.plot.chart_data import Line
+from tui.screens.console.pictures import Pictures
+from tui.screens.console.screen import Console
+from tui.widgets.lines import Piece, width_of
+from tui.widgets.run_log import folded
+from tui.widgets.status_line import StatusLine
+from tui.widgets.top_line import top_line
+
+PASSED: dict[str, Any] = {"loss": 0.04, "val_loss": 0.08, "accuracy": 0.98, "val_accuracy": 0.97}
+
+
+def status(now: Snapshot, width: int = 80) -> str:
+    line = StatusLine()
+    line.snapshot = now
+    return "".join(piece.text for piece in line.lines(width, 1)[0])
+
+
+def top(now: Snapshot, width: int) -> str:
+    return "".join(piece.text for piece in top_line(now, width))
+
+
+def test_a_run_that_is_started_again_says_what_its_worker_does() -> None:
+    """The last word of a run that is being resumed would be how it stopped."""
+    log = (LogLine("13:15:09", None, "stopped", "strong"),)
+    now = Snapshot("digits-mlp", "mine", "starting", stage="torch", step=800, log=log, **PASSED)
+    assert status(now).endswith("loading torch…")
+    assert "stopped" not in status(now)
+
+
+def test_trouble_takes_the_place_of_the_values() -> None:
+    """On 80 columns the end of what is wrong would be cut off, for numbers that mean nothing any more."""
+    anomaly = Anomaly(1200, "loss", 1000, collapse="the loss is back where it began")
+    assert "(a: the way back)" in status(Snapshot("digits-mlp", "mine", "running", anomaly=anomaly, **PASSED))
+
+
+def test_a_killed_worker_is_told_of_in_80_columns() -> None:
+    """The key that goes on would be cut off."""
+    now = Snapshot("digits-mlp", "mine", "lost", checkpoints=(0, 31_280), **PASSED)
+    assert status(now).endswith("space goes on from step 31,280")
+
+
+REFUSAL = (
+    "optimizer.momentumm = 0.9: there is no such setting of a live run; it must be one of lr_scale, optimizer.lr, "
+    "optimizer.momentum, train.batch_size; did you mean optimizer.momentum?"
+)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_refusal_is_said_to_its_end(width: int) -> None:
+    """The end of it says what was meant, or what is allowed."""
+    line = StatusLine()
+    line.snapshot = Snapshot("digits-mlp", "mine", "running", device="cpu, 1 thread", **PASSED)
+    line.notice = Notice(REFUSAL, "trouble", since=time.monotonic())
+    lines = ["".join(piece.text for piece in each) for each in line.lines(width - 2, 1)]
+    assert len(lines) == line.get_content_height(Size(), Size(), width - 2)
+    assert " ".join(each.strip() for each in lines).startswith(f"✗ {REFUSAL}")
+    assert all(len(each) <= width - 2 for each in lines)
+
+
+def test_a_refusal_without_end_says_that_there_is_more() -> None:
+    line = StatusLine()
+    line.snapshot = Snapshot("digits-mlp", "mine", "running", **PASSED)
+    line.notice = Notice("wrong " * 200, "trouble", since=time.monotonic())
+    lines = line.lines(78, 1)
+    assert len(lines) == 4
+    assert lines[-1][-1].text.endswith("…")
+
+
+async def test_the_status_line_takes_the_room_that_a_refusal_needs(tmp_path: Path) -> None:
+    app = DescentApp(run=record(tmp_path), runs_dir=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "o compare" in shown(pilot), "the run")
+        assert isinstance(app.screen, Console)
+        app.screen.say(Notice(REFUSAL, "trouble", since=time.monotonic()))
+        await until(pilot, lambda: "optimizer.momentum?" in shown(pilot), "all of it")
+        assert "? help" in shown(pilot)
+        app.screen.say(Notice("saved at step 3", "good", since=time.monotonic()))
+        await until(pilot, lambda: app.screen.query_one(StatusLine).size.height == 1, "one line again")
+
+
+def test_the_name_stays_on_a_tiny_screen() -> None:
+    """Of several terminals nobody could tell which run is in which."""
+    now = Snapshot("digits-mlp", "digits-mlp-261121-142636-wzei", "running", step=5, total_steps=9, speed=100.0)
+    assert top(now, 20).startswith("digits-mlp")
+    assert all(width_of(top_line(now, width)) <= width for width in range(1, 130))
+
+
+def test_an_id_is_not_taken_for_the_preset_as_well() -> None:
+    """Until its facts are written, a run `night` would be called `night night`."""
+    assert top(Snapshot("night", "night", "starting"), 80).startswith("night ▷")
+
+
+def test_a_long_line_of_the_log_is_folded() -> None:
+    """The number that a line is about would be cut off."""
+    line = LogLine("12:33:00", 800, "test of all together 0.0799  98.1%", "good")
+    lines = ["".join(piece.text for piece in part) for part in folded(line, 46)]
+    assert lines == ["12:33:00 step 800  test of all together 0.0799", "                   98.1%"]
+    assert folded("x" * 100, 46)[2][0].text == "x" * 8  # what the worker has printed, too
+
+
+def test_your_hand_on_the_rate_stays_where_the_schedule_has_no_room() -> None:
+    """The learning rate's chart would not say by what it is multiplied."""
+    said = legend.settings("constant · 0.1 × yours 1.414", "", None, "step", 26, zoomed=False, unicode=True)
+    assert said == "0.1 × yours 1.414"
+
+
+@pytest.mark.parametrize(("edit", "mark"), [("lr_scale=1.0", "lr ×1"), ("train.clip_norm=none", "clip_norm none")])
+def test_a_mark_is_written_as_a_person_would(edit: str, mark: str) -> None:
+    """A dial turned back to 1 would read as another number than the 1 in the log."""
+    event = {"event": "command", "command": "set", "step": 3, "arguments": {"edits": [edit]}}
+    assert mark_of(event) == (3, mark, "quiet")
+
+
+async def test_a_run_whose_folder_is_deleted(tmp_path: Path) -> None:
+    """It would be said to have been killed, and keys would offer to go on with what is no longer there."""
+    run = record(tmp_path)
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "o compare" in shown(pilot), "the run")
+        shutil.rmtree(run.path)
+        await until(pilot, lambda: "the folder of this run is gone" in shown(pilot), "the truth")
+        assert "resume" not in shown(pilot)
+        assert "fork" not in shown(pilot)
+
+
+async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
+    """On 80 × 24 nobody could read what happened to the run."""
+    run = record(tmp_path)
+    run.output.write_text("from my own code\n")
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "l log" in shown(pilot), "the keys")
+        await pilot.press("l")
+        await until(pilot, lambda: "epoch 5  val 0.0600  97.5%" in shown(pilot), "the log")
+        await pilot.press("l")
+        await until(pilot, lambda: "from my own code" in shown(pilot), "the output")
+        await pilot.press("l")
+        await until(pilot, lambda: "learning rate" in shown(pilot), "the charts")
+
+
+def test_a_long_name_leaves_room_for_the_numbers() -> None:
+    """On 80 columns the step, which moves, would give way to a name, which is known."""
+    now = Snapshot(
+        "손글씨-프리셋", "아주-길고-긴-실행-이름-가나다라마바사아자차", "running", step=24_500, total_steps=4_000_000
+    )
+    shown = top(now, 80)
+    assert "step 24.5k/4M" in shown
+    assert shown.startswith("손글씨-프리셋 아주-길고-긴-")
+    assert width_of([Piece(shown)]) <= 80
+
+
+def test_what_explains_a_chart_gives_way_to_its_value() -> None:
+    """On 80 columns a layer's charts had the beginning of a sentence, and no number."""
+    line = Line("norm", None, np.array([0.0427], np.float32), np.array([0.0427], np.float32), "train")
+    for room, words in ((60, "gradient norm: near 0: nothing arrives  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
+        pieces = legend.title("gradient norm: near 0: nothing arrives", [line], room, unicode=True)
+        assert "".join(text for text, _ in pieces) == words
+
+
+async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None:
+    """Who knows no key could do nothing to a run."""
+    app = DescentApp(run=record(tmp_path), runs_dir=tmp_path, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "o compare" in shown(pilot), "the run")
+        assert isinstance(app.screen, Console)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "Compare with other runs" in shown(pilot), "the commands")
+        assert "Fork" not in shown(pilot)  # read-only
+        app.screen.query_one(Input).value = "pictures of what"
+        await until(pilot, lambda: "Compare with other runs" not in shown(pilot), "those that fit")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Pictures), "the pictures")
+
+
+async def test_a_run_that_has_not_begun_has_no_chart_of_an_accuracy(tmp_path: Path) -> None:
+    """A regression's would be an empty panel that vanishes."""
+    run = create(tmp_path, "line-231114-221320-kqzt", PRESET, {})
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "starting the worker" in shown(pilot), "the run")
+        assert "accuracy" not in shown(pilot)
+        assert "nothing measured yet" in shown(pilot)

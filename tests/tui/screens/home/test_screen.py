@@ -1,0 +1,278 @@
+"""Home: without it a user finds neither runs nor presets, or starts something else than what was highlighted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descent.run import find
+from descent.run.folder import RunFolder
+from engine.preset import listing
+from engine.preset.loading import load_preset
+from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text
+from tests.helpers.waiting import until
+from tui.app import DescentApp, RunsSeen
+from tui.screens.help import actions_of
+from tui.screens.home import details, rows
+from tui.screens.home.list import Listing
+from tui.screens.home.rows import Nothing
+from tui.screens.home.screen import Home
+from tui.settings import Settings
+
+__all__ = ["place"]
+
+
+async def _ready(pilot: Any) -> str:
+    """Wait until runs and presets are listed."""
+    await until(pilot, lambda: pilot.app.runs is not None, "the runs")
+    return await seen(pilot, "regression" if pilot.app.size.height > 30 else "images")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_looks_as_it_should(place: Path, size: tuple[int, int]) -> None:
+    """The screen would be broken at one of the usual sizes, and nobody would see it but the user."""
+    record_some(place / "runs")
+    app = console()
+    async with app.run_test(size=size) as pilot:
+        await _ready(pilot)
+        await looks_like(pilot, f"home-{size[0]}x{size[1]}")
+
+
+async def test_a_preset_in_full(place: Path) -> None:
+    """A user could not see what a preset trains before starting it."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await looks_like(pilot, "home-preset-120x40")
+
+
+async def test_typing_narrows_the_list(place: Path) -> None:
+    """Among many runs a preset could not be found, or Enter would start another one than that shown."""
+    record_some(place / "runs")
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line")
+        shown = await until(pilot, lambda: text(app) if "kqzt" not in text(app) else "", "the other runs to go")
+        assert "line wxyz" in shown
+        assert "digits-cnn" not in shown
+        assert "$ descent run line" in await seen(pilot, "$ descent run line")  # the preset, not the ended run
+        await pilot.press("escape")
+        assert "line wxyz" in await seen(pilot, "kqzt")
+        assert "$ descent run line" in text(app)  # what was found stays highlighted
+
+
+async def test_a_new_search_replaces_the_word_of_before(place: Path) -> None:
+    """Typed behind the old word, the new one would find nothing."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line", "enter")
+        await seen(pilot, "enter start")
+        await pilot.press("slash", *"cnn")
+        assert "nothing here" not in await seen(pilot, "$ descent run digits-cnn")
+
+
+async def test_a_run_that_failed_at_its_start_is_cleared_away_by_one_key(place: Path) -> None:
+    """Mistyped starts would fill the list, each to be deleted by answering a dialog."""
+    run = record(place / "runs", "mistake", "starting", steps=0)
+    with (run / "events.jsonl").open("a") as events:
+        events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no column y"}\n')
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        shown = await seen(pilot, "failed at start")
+        assert "no column y" in shown
+        assert "x clear away" in shown
+        await pilot.press("x")
+        await until(pilot, lambda: not run.exists(), "the folder to go")
+
+
+async def test_nothing_fits(place: Path) -> None:
+    """An empty list would look like a hang."""
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"zzz")
+        await seen(pilot, "nothing here is called so")
+
+
+async def test_copy(place: Path) -> None:
+    """What was found on the screen could not be repeated in a shell."""
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("y")
+        assert app.clipboard == "descent run digits-cnn"
+
+
+async def test_deleting_asks_first(place: Path) -> None:
+    """A run would be lost by one wrong key, or could not be got rid of."""
+    run = record(place / "runs", "old", "finished")
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("x")
+        await seen(pilot, "delete the run old?")
+        await pilot.press("enter")  # the answer that is highlighted keeps it
+        await until(pilot, lambda: isinstance(app.screen, Home), "Home")
+        assert run.exists()
+        await pilot.press("x")
+        await seen(pilot, "delete the run old?")
+        await pilot.press("y")
+        await until(pilot, lambda: not run.exists(), "the folder to go")
+        await until(pilot, lambda: not app.runs, "the list without it")
+
+
+async def test_a_live_run_is_not_deleted(place: Path) -> None:
+    """A run would lose its folder while it trains."""
+    run = record(place / "runs", "busy", "running", ended=1.0)
+    app = console()
+    async with app.run_test() as pilot:
+        await _ready(pilot)
+        await pilot.press("x")
+        await pilot.pause()
+        assert isinstance(app.screen, Home)
+        assert run.exists()
+
+
+async def test_broken_presets_and_runs_are_listed(place: Path) -> None:
+    """One bad file would hide everything else, or itself."""
+    (place / "presets").mkdir()
+    (place / "presets" / "mine.toml").write_text('[data]\nname = "digitz"\n')
+    (record(place / "runs", "torn", "finished") / "run.json").write_text("{")
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert "run.json is damaged: Expecting" in await seen(pilot, "damaged")
+        await pilot.press("end")
+        beside = [line.partition("▏")[2] for line in (await seen(pilot, "broken")).splitlines()]
+        assert "did you mean digits?" in " ".join(" ".join(beside).split())
+
+
+async def test_read_only(place: Path) -> None:
+    """A screen that was opened to look could start or delete runs."""
+    record(place / "runs", "old", "finished")
+    app = console(read_only=True)
+    async with app.run_test(notifications=True) as pilot:
+        await _ready(pilot)
+        await pilot.press("x", "down", "e", "enter")
+        await seen(pilot, "read-only: no run is started")
+        assert isinstance(app.screen, Home)
+        assert [folder.name for folder in (place / "runs").iterdir()] == ["old"]
+
+
+async def test_a_run_that_ends_is_told(place: Path) -> None:
+    """A user would wait for a run that is over."""
+    run = record(place / "runs", "digits-mlp-260921-131000-kqzt", "running", ended=1.0)
+    app = console()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await _ready(pilot)
+        with (run / "events.jsonl").open("a") as events:
+            events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no memory"}\n')
+        app.look_now()
+        await seen(pilot, "digits-mlp kqzt failed: no memory")
+
+
+async def test_many_ended_runs_leave_room(place: Path) -> None:
+    """The presets would be pages below a user's old runs."""
+    for number in range(30):
+        record(place / "runs", f"old-{number:02}", "finished", steps=10, ended=3600.0 * (number + 1))
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _ready(pilot)
+        await pilot.press("down", "down", "down", "down")
+        assert "more runs" in text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "more runs" not in text(app), "all of them")
+        await pilot.press("end", "home")
+        assert app.screen.query_one(Listing).chosen.folder.id == "old-00"
+
+
+async def test_the_runs_of_a_study_push_out_no_others(place: Path) -> None:
+    """After a study of hundreds of runs a user's own would be behind "more runs"."""
+    record(place / "runs", "mine", "finished", steps=10, ended=90_000.0)
+    for number in range(12):
+        record(place / "studies" / "widths" / "runs", f"widths-{number:04}", "finished", steps=10, ended=60.0)
+    (place / "studies" / "widths" / "study.json").write_text("{}")
+    for folder in (place / "studies" / "widths" / "runs").iterdir():
+        find.note_start(folder)
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        shown = await seen(pilot, "more runs")
+        assert shown.index(" mine ") < shown.index("widths-00")
+
+
+async def test_enter_starts_a_preset(place: Path) -> None:
+    """The main thing a user does with Home would not work: the run must train, and outlive the app."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("slash", *"line", "enter")
+        assert "enter start" in await seen(pilot, "enter start")  # shown first, started by the second
+        assert not list((place / "runs").glob("*"))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, Home), "the console")
+        [folder] = (RunFolder(path) for path in (place / "runs").iterdir())
+        assert app.opened == [folder]
+        app.exit()
+    while folder.state() not in ("finished", "failed", "lost"):
+        await wait_a_moment()
+    assert folder.state() == "finished", folder.output.read_text()
+
+
+async def wait_a_moment() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.02)
+
+
+def test_presets_that_are_still_being_read_are_spoken_of() -> None:
+    """Runs without a preset below them would seem to be all there is."""
+    assert rows.listed(rows.Found(runs=[]), "", {}) == [Nothing("reading …")]
+    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing here is called so")]
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"), [("osc9", "\x1b]9;digits-mlp kqzt finished"), ("bell", "\x07"), ("off", "")]
+)
+async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> None:
+    """Who works in another window would not learn that the training is over, or be rung at against their will."""
+    run = record(place / "runs", "digits-mlp-260921-131000-kqzt", "running", steps=452, ended=1.0)
+    app = console(settings=Settings(theme="dark", notify=notify))
+    written: list[str] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert app._driver is not None
+        app._driver.write = written.append  # type: ignore[method-assign]
+        app.bell = lambda: written.append("\x07")  # type: ignore[method-assign] - silent without a terminal
+        with (run / "events.jsonl").open("a") as events:
+            events.write(json.dumps({"time": NOW, "event": "state", "state": "finished", "step": 452}) + "\n")
+        await until(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
+    rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
+    assert [text[: len(told)] for text in rung] == ([told] if told else [])
+
+
+def test_runs_that_are_seen_while_the_app_ends_do_it_no_harm(tmp_path: Path) -> None:
+    """Its screens are gone by then: the console would end with a crash report."""
+    app = DescentApp(runs_dir=tmp_path)
+    app.on_runs_seen(RunsSeen(()))
+    assert app.screen_stack == []
+
+
+def test_a_place_is_not_read_as_a_range() -> None:
+    """Numbers joined with a hyphen, "-7.0-2.0" for -7 and 2, would say something else than the preset."""
+    (entry,) = listing.presets("ravine-point")
+    lines = details.preset_lines(entry, load_preset(entry.path), [], 60, 40, unicode=True)
+    shown = "\n".join("".join(piece.text for piece in line) for line in lines)
+    assert "point, start -7, 2" in shown
+
+
+async def test_the_palette_names_each_key_once(place: Path) -> None:
+    """It would say "/ /" of the key that finds."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        assert actions_of(app.screen)["find"][0] == "/"

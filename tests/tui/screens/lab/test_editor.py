@@ -1,0 +1,140 @@
+"""The editor of a lab's files: without it a learner would need another one, or would lose what was typed."""
+
+import json
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.labs import flow, progress, template
+from engine.labs.grading import private_folder
+from engine.labs.library import find_lab
+from engine.labs.submission import content
+from tests.helpers.live_console import shown
+from tests.helpers.screens import burst, console
+from tests.helpers.waiting import until
+from tui.data.labs import look_at_lab
+from tui.screens.dialogs import Ask
+from tui.screens.lab.editor import Editor
+from tui.screens.lab.screen import LabScreen
+
+LAB = "slow-line"
+CODE = "def f(x):\n    for one in x:\n        if one:\n            y = 1 / 0\n    return y\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A learner's folder with the files of a lab that has code, and its question answered."""
+    work = tmp_path / "work"
+    (work / "labs").mkdir(parents=True)
+    template.make(LAB, work / "labs")
+    (work / "labs" / LAB / "start.py").write_text(CODE)
+    monkeypatch.chdir(work)
+    flow.start(find_lab(LAB), work, language="en")
+    flow.predict(find_lab(LAB), {"loss": 0.01})
+    return work
+
+
+@asynccontextmanager
+async def editing(size: tuple[int, int] = (120, 40), language: str = "en") -> AsyncIterator[tuple[Any, Editor]]:
+    """The pilot, and the editor as `w` opens it."""
+    app = console(lab=LAB, language=language)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
+        await pilot.press("w")
+        yield pilot, await until(pilot, lambda: next(iter(app.screen.query(Editor)), None), "the editor")
+
+
+async def test_a_save_keeps_the_file_s_mode_and_what_leads_to_it(here: Path) -> None:
+    """A file that a group may read would be private after a save; a link would become a copy."""
+    file, real = here / f"{LAB}.toml", here / "kept.toml"
+    file.rename(real)
+    file.symlink_to(real)
+    real.chmod(0o664)
+    async with editing() as (pilot, editor):
+        editor.load_text(real.read_text() + "# mine\n")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: real.read_text().endswith("# mine\n"), "the save")
+    assert stat.S_IMODE(real.stat().st_mode) == 0o664
+    assert file.is_symlink()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_tasks_are_beside_the_file_or_a_key_away(here: Path, size: tuple[int, int]) -> None:
+    """A learner would have to remember what is to be changed."""
+    async with editing(size) as (pilot, editor):
+        assert ("Change the preset so that" in shown(pilot)) == (size[0] >= 120)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: ("Change the preset so that" in shown(pilot)) == (size[0] < 120), "the other way")
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: editor.has_focus and editor.display, "the file")
+        assert "optimizer" in shown(pilot)
+
+
+async def test_backspace_takes_an_indent_back_and_else_one_sign(here: Path) -> None:
+    """Leaving a block would take four strokes, and three of them leave a wrong indentation."""
+    async with editing() as (pilot, editor):
+        editor.load_text("def f():\n        if x:\n      y\n")
+        for place, after in (((1, 8), "    if x:"), ((2, 6), "    y"), ((1, 4), "if x:"), ((0, 3), "de f():")):
+            editor.move_cursor(place)
+            await pilot.press("backspace")
+            await until(pilot, lambda row=place[0], after=after: editor.document.get_line(row) == after, after)
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: editor.document.get_line(0) == "def f():", "it to be undone")
+
+
+@pytest.mark.parametrize(
+    ("language", "error"),
+    [("en", f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'), ("ko", f"f: 오류 ({LAB}.py 4번째 줄)")],
+)
+async def test_it_opens_where_the_grading_found_an_error(here: Path, language: str, error: str) -> None:
+    """A learner would look for the file, the line and the error by hand."""
+    graded(error)
+    async with editing(language=language) as (pilot, editor):
+        await until(pilot, lambda: editor.cursor_location == (3, 12), "the line")
+        assert "4" in shown(pilot).splitlines()[-2]
+        assert error in shown(pilot)
+        await pilot.press("space")
+        await until(pilot, lambda: error not in shown(pilot), "an error of before to go")
+
+
+async def test_an_error_of_other_files_than_these_is_not_shown(here: Path) -> None:
+    """A learner would be led to a line that has moved since."""
+    graded(f"f raised ZeroDivisionError ({LAB}.py, line 4)")
+    (here / f"{LAB}.py").write_text(f"import math\n{CODE}")
+    async with editing() as (pilot, editor):
+        await until(pilot, lambda: editor.text, "the file")
+        assert editor.cursor_location == (0, 0)
+        assert "ZeroDivisionError" not in shown(pilot)
+
+
+async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path) -> None:
+    """What a slip in another editor has broken would be said, and not shown."""
+    file = here / f"{LAB}.toml"
+    file.write_text(file.read_text().replace("lr = 0.01", "lr = fast"))
+    row = next(i for i, line in enumerate(file.read_text().splitlines()) if line == "lr = fast")
+    async with editing() as (pilot, editor):
+        await until(pilot, lambda: editor.cursor_location[0] == row, "the line")
+        assert f"line {row + 1}" in shown(pilot)
+
+
+def graded(error: str) -> None:
+    """As if the lab had been graded with that error."""
+    check = {"id": "test-loss", "value": None, "passed": False, "error": error}
+    progress.attempted(LAB, passed=False, met=0, of=1, checks=[check])
+    with private_folder(find_lab(LAB), "graded") as place:
+        verdict = {"checks": [check], "exit_code": 1, "files": content(look_at_lab(LAB, "en").files)}
+        (place / "verdict.json").write_text(json.dumps(verdict))
+
+
+async def test_what_is_typed_right_before_a_save_or_an_end_is_not_lost(here: Path) -> None:
+    """Over a slow line the last letters and ctrl+s come together: a save without them, an end unasked."""
+    file = here / f"{LAB}.toml"
+    async with editing() as (pilot, _):
+        burst(pilot.app, *"# a", "ctrl+s")
+        await until(pilot, lambda: file.read_text().startswith("# a"), "the save")
+        burst(pilot.app, *"b", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")

@@ -1,0 +1,147 @@
+"""A lab in Korean: without these a Korean learner would meet English in the middle of a Korean screen."""
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App
+
+from engine.labs import flow, template
+from engine.labs.library import find_lab
+from engine.pictures import KINDS
+from tests.helpers.live_console import shown
+from tests.helpers.screens import console
+from tests.helpers.waiting import until
+from tui.data import translation
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.screen import LabScreen
+
+LAB = "slow-line"
+ROOT = Path(translation.__file__).parents[2]
+TABLE: dict[str, str] = tomllib.loads((ROOT / "tui/data/console.ko.toml").read_text(encoding="utf-8"))
+WORD = re.compile("[A-Za-z]{2,}")
+NAMES = {"slow", "line", "toml", "cpu", "esc", "enter", "space", "torch", "pytorch", "sgd", "mib", "gib"}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A learner's folder with the files of a lab, and its question answered."""
+    work = tmp_path / "work"
+    (work / "labs").mkdir(parents=True)
+    template.make(LAB, work / "labs")
+    monkeypatch.chdir(work)
+    flow.start(find_lab(LAB), work, language="ko")
+    flow.predict(find_lab(LAB), {"loss": 0.01})
+    return work
+
+
+def english(text: str) -> set[str]:
+    """Words that no Korean screen should have."""
+    return {word for word in re.findall(r"[A-Za-z_]{3,}", text) if word.lower() not in NAMES}
+
+
+async def test_a_run_of_a_korean_lab_speaks_korean(here: Path) -> None:
+    """State, titles, log, bottom line and dialogs would be English as soon as anything runs."""
+    file = here / f"{LAB}.toml"
+    file.write_text(file.read_text().replace("epochs = 100", "epochs = 100000"))
+    app = console(lab=LAB, language="ko")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
+        await pilot.press("g")
+        run = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
+        await until(pilot, lambda: run.snapshot is not None and run.snapshot.step > 100, "its steps")
+        await pilot.press("space")
+        await until(pilot, lambda: run.snapshot.state == "paused" and "일시정지" in shown(pilot), "the pause")
+        for size in ((80, 24), (120, 40), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: is_drawn(pilot, size), f"the screen of {size}")
+            speaks_korean(shown(pilot), run.snapshot.short_id, size[0])
+        await pilot.press("i")
+        await until(
+            pilot, lambda: "학습 손실과 학습이 지나온 경로" in shown(pilot) or "손실 곡면" in shown(pilot), "pictures"
+        )
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is run, "the console again")
+        await pilot.press("x")
+        await until(pilot, lambda: "저장하지 않고 중단" in shown(pilot), "the question")
+        await pilot.press("d")
+        await until(pilot, lambda: run.snapshot.state == "stopped" and "중단" in shown(pilot), "the end")
+        await pilot.press("f1")
+        await until(pilot, lambda: "이 화면" in shown(pilot), "help")
+
+
+def is_drawn(pilot: Any, size: tuple[int, int]) -> bool:
+    """Whether the paused console fills a terminal of that size."""
+    lines = shown(pilot).splitlines()
+    longest = max(map(cell_len, lines))
+    return len(lines) == size[1] and size[0] - 2 <= longest <= size[0] and "일시정지" in "".join(lines)
+
+
+def speaks_korean(text: str, run_id: str, width: int) -> None:
+    top, *_, status, keys = text.splitlines()
+    assert not english(top.replace(run_id, "")), top
+    assert not english(status), status
+    assert not english(keys), keys
+    titles = [line for line in text.splitlines() if "╭" in line]
+    assert titles
+    assert not english(" ".join(titles)), titles
+    assert "손실" in " ".join(titles)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:
+    """The first dialog that a learner meets after a slip would be English."""
+    file = here / f"{LAB}.toml"
+    file.write_text(file.read_text().replace("lr = 0.01", "lr = fast"))
+    app = console(lab=LAB, language="ko")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
+        await pilot.press("g")
+        await until(pilot, lambda: "시작할 수 없습니다" in shown(pilot), "the dialog")
+
+
+async def test_outside_a_lab_the_console_is_english(here: Path) -> None:
+    """Who reads labs in Korean would find every run half translated."""
+    app = console(language="ko")
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert translation.spoken(pilot.app.screen, "paused at step 12") == "paused at step 12"
+
+
+@pytest.mark.parametrize(
+    ("said", "korean"),
+    [
+        ("paused at step 1,200", "1,200스텝에서 일시정지"),
+        ("  you: rate × 0.5", "  나: 학습률 × 0.5"),
+        ("epoch 3  val 0.088 ± 0.010  97.4%", "에포크 3  검증 0.088 ± 0.010 97.4%"),
+        ("the loss is not finite in hidden1", "손실 값이 유한하지 않습니다(층 hidden1)"),
+        ("rate × 0.5 of the plan from step 10 on: it is 0.05 now", "10스텝부터 계획한 학습률 × 0.5: 지금 0.05"),
+        ("stopped at step 12; saved checkpoints/step-12.pt", "12스텝에서 중단. 저장: checkpoints/step-12.pt"),
+        ("nobody has put this into Korean", "nobody has put this into Korean"),
+    ],
+)
+def test_a_sentence_is_put_into_korean_with_what_was_filled_in(said: str, korean: str) -> None:
+    """Numbers would be lost or swapped."""
+    assert translation.in_language(said, "ko") == korean
+
+
+def test_the_table_says_what_the_console_says() -> None:
+    """A sentence that was changed in the console would be English again, and nobody would notice."""
+    files = [*(ROOT / "tui").rglob("*.py"), *(ROOT / "engine").rglob("*.py"), Path(inspect.getfile(App))]
+    said = [set(WORD.findall(path.read_text(encoding="utf-8"))) for path in files]
+    for text, korean in TABLE.items():
+        blanks = text.count("{}")
+        assert korean.count("{") == blanks, text
+        korean.format(*map(str, range(blanks)))
+        words = set(WORD.findall(text))
+        assert any(words <= of_file for of_file in said), f"nothing says {text!r} any more"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_every_picture_has_a_korean_title(kind: Any) -> None:
+    """The list of pictures would be half English."""
+    assert not english(translation.in_language(kind.title, "ko"))
+    assert translation.in_language(kind.shows, "ko") != kind.shows

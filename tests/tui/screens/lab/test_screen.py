@@ -1,0 +1,225 @@
+"""The lab screens: without them a learner could not get from `descent lab` to a passed lab with the screen alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.widgets import TextArea
+
+from descent.run.state import ALIVE
+from engine.labs import progress, template
+from tests.helpers.live_console import shown
+from tests.helpers.screens import console
+from tests.helpers.waiting import until
+from tui.app import DescentApp
+from tui.screens.lab.console import LabConsole
+from tui.screens.lab.passed import Passed
+from tui.screens.lab.screen import LabScreen
+from tui.widgets.chart import Chart
+
+LAB = "slow-line"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, and one lab beside those that are shipped."""
+    work = tmp_path / "work"
+    (work / "labs").mkdir(parents=True)
+    template.make(LAB, work / "labs")
+    monkeypatch.chdir(work)
+    return work
+
+
+def lab_app(language: str = "en", **options: Any) -> DescentApp:
+    return console(lab=LAB, language=language, **options)
+
+
+async def opened(pilot: Any) -> LabScreen:
+    await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen) and "slow-line" in shown(pilot), "the lab")
+    screen = pilot.app.screen
+    assert isinstance(screen, LabScreen)
+    return screen
+
+
+def ready_to_run(here: Path) -> None:
+    """The files are there, the question is answered."""
+    from engine.labs import flow
+    from engine.labs.library import find_lab
+
+    flow.start(find_lab(LAB), here, language="en")
+    flow.predict(find_lab(LAB), {"loss": 0.01})
+
+
+async def test_enter_leads_from_the_text_to_a_run_with_its_goal_drawn(here: Path) -> None:
+    """A learner would have to know the commands, and would not see in the chart what is to be reached."""
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("enter")
+        await until(pilot, (here / f"{LAB}.toml").is_file, "the files")
+        await until(pilot, lambda: "1 to answer" in shown(pilot), "the question to be announced")
+        await pilot.press("enter")
+        text = await until(pilot, lambda: t if "prediction 1 of 1" in (t := shown(pilot)) else "", "the question")
+        assert "esc not now" in text
+        for wrong, said in (("about", "must be a number"), ("-500", "not possible"), ("1e400", "not possible")):
+            await pilot.press(*wrong, "enter")
+            await until(pilot, lambda said=said: said in shown(pilot), "what is wrong with it")
+            assert "a number, 0 or more" in shown(pilot) or wrong == "about"
+            assert "loss = " not in shown(pilot)  # its internal name says nothing to the learner
+            await pilot.press(*["backspace"] * 5)
+        await pilot.press(*"0.02", "enter")
+        await until(pilot, lambda: progress.load().of(LAB).predictions == {"loss": 0.02}, "the prediction to be kept")
+        await pilot.press("enter")
+        lab = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
+        await until(pilot, lambda: lab.snapshot is not None and lab.snapshot.state == "finished", "the run's end")
+        chart = lab.query_one("#loss", Chart)
+        await until(pilot, lambda: chart.data.goal == pytest.approx(0.012), "the goal")
+        assert "goal 0.012" in shown(pilot)
+        assert "A line, too slowly" in shown(pilot)  # the text is beside it
+
+
+async def test_a_pass_shows_prediction_and_result_and_waits(here: Path) -> None:
+    """The learner would not learn what came out of the prediction, or the next lab would begin unasked."""
+    ready_to_run(here)
+    file = here / f"{LAB}.toml"
+    file.write_text(file.read_text().replace("lr = 0.01", "lr = 0.5"))
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("k")
+        await until(pilot, lambda: isinstance(app.screen, Passed), "the pass")
+        text = await until(pilot, lambda: t if "you said 0.01" in (t := shown(pilot)) else "", "the prediction")
+        assert "it was 0.0" in text
+        assert "The loss of the best line" in text
+        assert not progress.load().of(LAB).read
+        await pilot.press("enter")
+        await until(pilot, lambda: progress.load().of(LAB).read, "that it was read")
+
+
+async def test_what_is_not_met_says_so_beside_its_threshold(here: Path) -> None:
+    """A learner would not see how far it is to the goal."""
+    ready_to_run(here)
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("k")
+        await until(pilot, lambda: progress.load().of(LAB).count == 1, "the attempt")
+        await until(pilot, lambda: "0 of 1" in shown(pilot), "the verdict")
+        line = next(line for line in shown(pilot).splitlines() if "≤ 0.012" in line)
+        assert "✗" in line
+
+
+async def test_files_are_edited_and_never_lost(here: Path) -> None:
+    """Work typed into the editor would be gone after a slip of a key, or a broken preset would be found out late."""
+    ready_to_run(here)
+    file = here / f"{LAB}.toml"
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("w")
+        area = await until(pilot, lambda: next(iter(app.screen.query(TextArea)), None), "the editor")
+        area.load_text(file.read_text().replace("lr = 0.01", "lr = fast"))
+        await pilot.press("escape")
+        await until(pilot, lambda: "not saved" in shown(pilot), "the question")
+        await pilot.press("escape", "ctrl+s")
+        await until(pilot, lambda: "lr = fast" in file.read_text(), "the file")
+        await until(pilot, lambda: "slow-line.toml: line" in shown(pilot), "what is wrong with it")
+        area.load_text(file.read_text().replace("lr = fast", "lr = 0.2"))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "saved slow-line.toml" in shown(pilot), "that it is saved")
+        await pilot.press("escape")
+        await opened(pilot)
+        assert "lr = 0.2" in file.read_text()
+
+
+async def test_files_that_are_there_are_not_overwritten(here: Path) -> None:
+    """A second start would destroy what the learner had written."""
+    mine = here / f"{LAB}.toml"
+    mine.write_text("# mine\n")
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "move them aside" in shown(pilot), "the question")
+        await pilot.press("m")
+        await until(pilot, lambda: progress.load().of(LAB).started, "the start")
+        assert (here / f"{LAB}.1.toml").read_text() == "# mine\n"
+        assert "lr = 0.01" in mine.read_text()
+
+
+async def test_a_hint_is_shown_and_recorded(here: Path) -> None:
+    """The three levels of hints could not be reached."""
+    app = lab_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        for level, words in ((1, "still falling"), (2, "optimizer.lr"), (3, "arrives within")):
+            await pilot.press("h")
+            await until(pilot, lambda words=words: words in shown(pilot), f"hint {level}")
+            await pilot.press("enter")
+            await until(pilot, lambda level=level: progress.load().of(LAB).hints == level, "its record")
+            await opened(pilot)
+
+
+async def test_korean_stays_within_the_screen(here: Path) -> None:
+    """Wide characters would push lines over the edge, or the texts would stay English."""
+    ready_to_run(here)
+    app = lab_app("ko")
+
+    async def at_each_size(word: str) -> None:
+        """From the largest on; it ends at the smallest."""
+        for size in ((200, 60), (120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: app.screen.size == size, f"the screen of {size}")
+            words = {word, "너무 느린 직선"} if size[0] > 80 else {word}
+            await until(pilot, lambda words=words: all(one in shown(pilot) for one in words), f"{words}")
+            assert max(cell_len(line) for line in shown(pilot).splitlines()) <= size[0]
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await at_each_size("학습 실행")
+        assert "너무 느린 직선" in shown(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LabConsole), "the console")
+        await at_each_size("완료")
+        await pilot.press("t")  # text and console take turns
+        await until(pilot, lambda: "너무 느린 직선" in shown(pilot), "the text")
+
+
+async def test_training_again_takes_the_place_of_the_run_before(here: Path) -> None:
+    """Going back would lead through every run of the evening."""
+    ready_to_run(here)
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        lab = await opened(pilot)
+        await pilot.press("enter")
+        first = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "a run")
+        await until(pilot, lambda: first.snapshot is not None and first.snapshot.state == "finished", "its end")
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, LabConsole) and app.screen is not first, "another run")
+        folder = app.screen.folder
+        await until(pilot, lambda: folder.state() not in ALIVE, "its end")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is lab, "the lab")
+
+
+async def test_read_only_changes_nothing(here: Path) -> None:
+    """Somebody who only looks over a shoulder would start runs or use up hints."""
+    app = lab_app(read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("enter", "h", "k", "w", "g")
+        await pilot.pause(0.1)
+        assert not (here / f"{LAB}.toml").exists()
+        assert progress.load().of(LAB) == progress.Record()
+
+
+async def test_other_labs_are_a_key_away(here: Path) -> None:
+    """A learner could not choose which lab to do."""
+    app = lab_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("b")
+        await until(pilot, lambda: "which lab?" in shown(pilot) and "gd-line" in shown(pilot), "the course")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lab_id != LAB, "the other lab")

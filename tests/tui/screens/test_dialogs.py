@@ -1,0 +1,130 @@
+"""Ask, help, settings and overrides: a dialog that takes the wrong key or hides what is wrong misleads its user."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from descent.common.errors import DescentError
+from tests.helpers.screens import burst, console, place, seen, text
+from tests.helpers.waiting import until
+from tui import settings
+from tui.screens.dialogs import Ask
+from tui.screens.home.screen import Home
+from tui.screens.overrides import Overrides
+from tui.settings import Settings
+
+__all__ = ["place"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "chosen"),
+    [(["y"], True), (["n"], False), (["enter"], False), (["down", "enter"], True), (["up", "enter"], True),
+     (["escape"], None), (["z", "escape"], None)],
+)  # fmt: skip
+async def test_ask(place: Path, keys: list[str], chosen: bool | None) -> None:
+    """A question would be answered otherwise than its user meant."""
+    app = console()
+    answers: list[bool | None] = []
+    async with app.run_test() as pilot:
+        question: Ask[bool] = Ask("sure [b]?", "a [red]file[/]\x1b[2J", [("n", "no", False), ("y", "yes", True)])
+        app.push_screen(question, answers.append)
+        assert "a [red]file[/][2J" in await seen(pilot, "sure [b]?")
+        await pilot.press(*keys)
+        await until(pilot, lambda: answers, "the answer")
+    assert answers == [chosen]
+
+
+async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:
+    """Help would name keys that do something else."""
+    app = console(settings=Settings(keys={"home.find": "ctrl+f"}))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        await pilot.press("question_mark")
+        shown = await seen(pilot, "everywhere")
+        assert "^f" in next(line for line in shown.splitlines() if "Find as you type" in line)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Home), "Home")
+        await pilot.press("ctrl+f", *"line")
+        await seen(pilot, "$ descent run line")
+
+
+async def test_settings_are_kept(place: Path) -> None:
+    """A user would set the colours anew at each start."""
+    app = console(settings=Settings(theme="dark"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        await pilot.press("s")
+        await seen(pilot, "frames a second")
+        await pilot.press("right", "down", "down", "down", "down", "left")
+        await until(pilot, lambda: settings.load()[0].notify == "off", "the file")
+        assert app.theme == "light"
+    assert settings.load() == (Settings(theme="light", notify="off"), None)
+
+
+async def test_overrides(place: Path) -> None:
+    """A wrong setting would be found out only after the run was started, or a right one not be used."""
+    app = console()
+    got: list[Any] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        app.push_screen(Overrides("line", "line"), got.append)
+        await seen(pilot, "optimizer.lr ")
+        await pilot.press(*"epo", "tab", "x", "enter")
+        assert "train.epochs" in await seen(pilot, "whole number")
+        await pilot.press("ctrl+l", *"epo", "tab", "7")
+        await until(pilot, lambda: "20 → 7" in text(app), "what it changes")
+        await pilot.press("enter")
+        await until(pilot, lambda: got, "the overrides")
+    assert got == [["train.epochs=7"]]
+
+
+async def test_keys_in_one_piece_are_taken_in_their_order(place: Path) -> None:
+    """Over a slow line letters and the tab after them come together: one that overtakes completes another key."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        app.push_screen(Overrides("line", "line"))
+        await seen(pilot, "optimizer.lr ")
+        burst(app, *"epo", "tab", *"7")
+        await until(pilot, lambda: "20 → 7" in text(app), "what it changes")
+
+
+# --- the settings' file ---
+
+
+def test_what_is_wrong_in_the_file_is_told_once(tmp_path: Path) -> None:
+    """A typing error would cost all settings, or keep the app shut."""
+    file = tmp_path / "settings.toml"
+    file.write_text('theme = "drak"\nfsp = 3\nsmoothing = 0.9\n[keys]\n"home.find" = 3\n')
+    found, complaint = settings.load(file)
+    assert found == Settings(smoothing=0.9)
+    assert complaint is not None
+    first, second, third = complaint.splitlines()
+    assert first == f'{file}: theme = "drak": must be one of auto, dark, light, contrast, ansi'
+    assert "fsp: unknown key; did you mean fps?" in second
+    assert "keys = " in third
+
+
+def test_a_file_that_is_no_toml_is_left_alone(tmp_path: Path) -> None:
+    """What a user had written would be lost by a change on the settings screen."""
+    file = tmp_path / "settings.toml"
+    file.write_text("theme = dark")
+    found, complaint = settings.load(file)
+    assert found == Settings()
+    assert "is no TOML" in str(complaint)
+    with pytest.raises(DescentError, match="is no TOML"):
+        settings.save(Settings(), file)
+    assert file.read_text() == "theme = dark"
+
+
+def test_saving_keeps_what_it_does_not_know(tmp_path: Path) -> None:
+    """An older version would delete a newer one's settings."""
+    file = tmp_path / "new" / "settings.toml"
+    settings.save(Settings(keys={"home.find": "f"}), file)
+    file.write_text(file.read_text() + "\n[later]\nx = 1\n")
+    settings.save(Settings(fps=4.0), file)
+    assert tomllib.loads(file.read_text()) == {
+        "theme": "auto", "fps": 4.0, "smoothing": 0.6, "log_y": True, "notify": "bell", "later": {"x": 1}
+    }  # fmt: skip
