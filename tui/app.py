@@ -29,9 +29,9 @@ from tui import settings, terminal, themes
 from tui import settings as settings_
 from tui import terminal as terminal_
 from tui.data.runs import RunStatus, Watch
-from tui.screens.home.rows import metric
 from tui.settings import Settings
 from tui.terminal import Terminal, TerminalDriver
+from tui.widgets.run_line import metric
 
 if TYPE_CHECKING:
     from tui.screens.console.screen import Console

@@ -29,8 +29,8 @@ from engine.labs.progress import Record
 from tui.data.runs import RunStatus
 from tui.data.translation import spoken, word
 from tui.numbers import align, count, lab_sign, number, percent
-from tui.screens.home import rows as home_rows
 from tui.widgets.lines import Line, Lines, Piece, cut
+from tui.widgets.run_line import run_line
 
 if TYPE_CHECKING:
     from tui.app import DescentApp
@@ -83,7 +83,7 @@ class RunChoice(Lines, can_focus=True):
         for at in range(self._top, min(len(self._runs), self._top + height)):
             run = self._runs[at]
             box = "[x]" if run.folder.path in self.marked else "[ ]"
-            rest = home_rows.line(run, width - 5, unicode=self.app.terminal.unicode, now=self.app.clock())
+            rest = run_line(run, width - 5, unicode=self.app.terminal.unicode, now=self.app.clock())
             line = [Piece(f" {box} ", "chosen" if at == self._cursor else "strong"), *rest]
             drawn.append(cut(line, width))
         return drawn

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from descent.common.errors import DescentError
 from descent.common.text import clean, show
 from tui.data.live_settings import flat_settings
-from tui.screens.home.rows import fitting
+from tui.data.search import fitting
 
 if TYPE_CHECKING:
     from tui.app import DescentApp

@@ -19,9 +19,10 @@ from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
 from tui.numbers import STATE_STYLES, bars, curve, duration, percent, short_number, sign
-from tui.screens.home.rows import Item, ago
+from tui.screens.home.rows import Item
 from tui.widgets import lines
 from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.widgets.run_line import ago
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
