@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -26,15 +26,12 @@ from engine.labs import progress
 from engine.labs.library import Lab, labs
 from engine.labs.messages import say
 from engine.labs.progress import Record
+from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
 from tui.data.translation import spoken, word
 from tui.numbers import align, count, lab_sign, number, percent
 from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.run_line import run_line
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
 
 TALLEST = 14  # rows of the list
 
@@ -50,7 +47,7 @@ class RunChoice(Lines, can_focus=True):
         Binding("pagedown", "move(10)", "Page down", show=False),
         Binding("space,x", "mark", "Mark", show=False, id="choose.mark"),
     ]
-    app: "DescentApp"
+    app: ConsoleApp
 
     def __init__(self, runs: Sequence[RunStatus], marked: Collection[Path], first: int) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from descent.common.errors import DescentError
 from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
+from tui.base import ConsoleApp
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
@@ -26,7 +27,6 @@ from tui.widgets.run_line import ago
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
-    from tui.app import DescentApp
 
 
 _SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")
@@ -328,7 +328,7 @@ def tight(whole: list[Line], height: int) -> list[Line]:
 class Details(Lines):
     """Shows one entry of the list; nothing for what is none."""
 
-    app: "DescentApp"
+    app: ConsoleApp
     DEFAULT_CSS = "Details { width: 1fr; height: 1fr; padding: 0 1; }"
 
     def __init__(self) -> None:
