@@ -5,15 +5,13 @@ import importlib
 import pkgutil
 import shlex
 import sys
-import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.style import Style
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.message import Message
@@ -26,16 +24,14 @@ from descent.run.state import ALIVE
 from engine.launch import loading
 from engine.launch.options import Options
 from tui import settings, terminal, themes
-from tui import settings as settings_
-from tui import terminal as terminal_
+from tui.base import CompareRuns, ConsoleApp, OpenLab, OpenRun, WatchRuns
 from tui.data.runs import RunStatus, Watch
-from tui.screens.home.rows import metric
-from tui.settings import Settings
-from tui.terminal import Terminal, TerminalDriver
+from tui.terminal import TerminalDriver
+from tui.widgets.run_line import metric
 
 if TYPE_CHECKING:
     from tui.screens.console.screen import Console
-    from tui.screens.lab.screen import LabScreen
+    from tui.screens.lab.panel import LabPanel
 
 
 _KEY_NAMES = {"enter": "enter", "escape": "esc", "space": "space", "delete": "del", "backspace": "backspace"}
@@ -51,12 +47,12 @@ class RunsSeen(Message):
         self.runs = runs
 
 
-class DescentApp(App[None]):
+class DescentApp(ConsoleApp):
     """The console. Quitting it never ends a run.
 
-    terminal, settings: facts and wishes that every screen may read. read_only: nothing here steers or starts a run.
     run: open the console on this one at once; compare: lay these over one another; lab: open this lab, by its id.
-    language: of the labs, "en" or "ko"; else the learner's. runs: all that are known; None until they were read.
+    complaint: what is wrong with the settings' file. options: those of ConsoleApp. runs: all that are known; None
+    until they were read.
     """
 
     CSS_PATH = "descent.tcss"
@@ -76,40 +72,18 @@ class DescentApp(App[None]):
     def __init__(
         self,
         *,
-        terminal: Terminal | None = None,
-        settings: Settings | None = None,
         complaint: str | None = None,
-        theme: str | None = None,
-        read_only: bool = False,
         run: RunFolder | None = None,
         compare: Sequence[RunFolder] = (),
         lab: str | None = None,
-        language: str | None = None,
-        runs_dir: Path | None = None,
-        data_root: Path | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(driver_class=TerminalDriver)
-        self.terminal = terminal or terminal_.look()
-        self.settings = settings or Settings()
-        self.read_only = read_only
-        self.clock: Callable[[], float] = time.time
-        self.runs_dir, self.data_root = runs_dir, data_root
+        super().__init__(**options)
         self.crash: Exception | None = None  # what ended the app, where that was a bug
         self.runs: tuple[RunStatus, ...] | None = None
-        self._watch = Watch(runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
+        self._watch = Watch(self.runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
         self._complaint = complaint
         self._first_run, self._first_compared, self._first_lab = run, compare, lab
-        self.language = language
-        self.opened: list[RunFolder] = []  # in this session, each once
-        for known in list(self.available_themes):
-            if not known.startswith("textual-"):
-                self.unregister_theme(known)
-        for known_theme in themes.THEMES:
-            self.register_theme(known_theme)
-        self.theme = themes.chosen(theme or self.settings.theme, self.terminal.colours)
-        self.set_keymap(self.settings.keys)
-        if not self.terminal.unicode:
-            self.add_class("-ascii")
 
     # --- beginning and end ---
 
@@ -158,15 +132,18 @@ class DescentApp(App[None]):
     # --- the runs ---
 
     def on_runs_seen(self, message: RunsSeen) -> None:
-        from tui.screens.home.screen import Home
-
         if not self.screen_stack:
             return  # the app is ending
         before, self.runs = self.runs or (), message.runs
         for run in newly_ended(before, message.runs):
             self._announce(run)
+        self._list_runs()
+
+    def _list_runs(self) -> None:
+        from tui.screens.home.screen import Home
+
         if isinstance(self.screen, Home):
-            self.screen.show_runs(message.runs)
+            self.screen.show_runs(self.runs)
 
     def _announce(self, run: RunStatus) -> None:
         text = ended_text(run)
@@ -181,29 +158,34 @@ class DescentApp(App[None]):
         elif self.settings.notify == "osc9" and self._driver is not None:
             self._driver.write(osc9(text))
 
-    def watch_all_runs(self, wanted: bool) -> None:
-        """Whether a screen shows the list of runs; else only the live ones are looked at, and more rarely."""
-        self._watch.look_at_all(wanted)
+    def on_watch_runs(self, message: WatchRuns) -> None:
+        self._watch.look_at_all(message.all)
+        if message.all:
+            self._list_runs()
 
-    def look_now(self) -> None:
-        """Look at the runs at once: something was started or deleted."""
+    def on_runs_changed(self) -> None:
         self._watch.look_now()
 
-    # --- what screens use ---
+    # --- which screen is shown ---
 
-    def colour(self, name: str) -> Style:
-        """One of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
-        return themes.style(self.theme_variables, name)
+    def on_open_run(self, message: OpenRun) -> None:
+        self.open_run(message.folder)
 
-    def tell(self, text: str, *, trouble: bool = False, seconds: float = 5) -> None:
-        """A line in the corner for a few seconds. `text` is shown as it is, never as markup."""
-        self.notify(
-            self.terminal.plain(text), severity="error" if trouble else "information", timeout=seconds, markup=False
-        )
+    def on_open_lab(self, message: OpenLab) -> None:
+        self.open_lab(message.lab_id)
+
+    def on_compare_runs(self, message: CompareRuns) -> None:
+        self.run_worker(self._choose_and_compare(message), group="compare", exclusive=True)
+
+    async def _choose_and_compare(self, wanted: CompareRuns) -> None:
+        from tui.screens import starting
+
+        chosen = await starting.runs_to_compare(self, self.runs, wanted.folders, choose=wanted.choose)
+        if chosen is not None:
+            self.compare(chosen)
 
     def open_run(self, folder: RunFolder) -> None:
-        """Show the console of a run, live or ended; that of a lab with its text beside it."""
-
+        """Show the console of a run, live or ended; that of a lab's run with its text beside it."""
         if folder not in self.opened:
             self.opened.append(folder)
         opened = console(folder, self.language)
@@ -215,9 +197,10 @@ class DescentApp(App[None]):
 
     def open_lab(self, lab_id: str) -> None:
         """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
+        from tui.screens.lab.screen import LabScreen
 
         try:
-            opened = lab_screen(lab_id, self.language)
+            opened = LabScreen(lab_panel(lab_id, self.language))
         except DescentError as error:
             self.tell(str(error), trouble=True, seconds=15)
             return
@@ -226,26 +209,11 @@ class DescentApp(App[None]):
         self.push_screen(opened)
 
     def compare(self, folders: Sequence[RunFolder]) -> None:
-        """Lay two to eight runs over one another."""
+        """Lay two to eight runs over one another, in the place of those that are compared already."""
         from tui.screens.compare import Compare
 
-        self.push_screen(Compare(folders))
-
-    def start(self, preset: str, overrides: Sequence[str] = ()) -> None:
-        """Start a run in the background and open it; what is in the way is told in a dialog."""
-        from tui.screens import starting
-
-        self.run_worker(starting.start(self, preset, overrides), group="start", exclusive=True)
-
-    def use_settings(self, new: Settings) -> None:
-        """Take and keep new settings; where they can't be written they hold until the end."""
-        self.settings = new
-        self.theme = themes.chosen(new.theme, self.terminal.colours)
-        self.set_keymap(new.keys)
-        try:
-            settings_.save(new)
-        except DescentError as error:
-            self.tell(str(error), trouble=True)
+        show = self.switch_screen if isinstance(self.screen, Compare) else self.push_screen
+        show(Compare(folders))
 
     # --- keys and the palette ---
 
@@ -366,20 +334,17 @@ def console(folder: RunFolder, language: str | None) -> "Console":
 
     lab_id = _lab_of(folder)
     if lab_id is not None:
-        from engine.labs.progress import chosen_language
-        from tui.screens.lab.console import LabConsole
-
         with contextlib.suppress(DescentError):  # the lab is broken or gone; the run is there all the same
-            return LabConsole(folder, lab_id, chosen_language(language))
+            return Console(folder, lab_panel(lab_id, language))
     return Console(folder)
 
 
-def lab_screen(lab_id: str, language: str | None) -> "LabScreen":
+def lab_panel(lab_id: str, language: str | None) -> "LabPanel":
     """DescentError where there is no such lab, or its files are broken."""
     from engine.labs.progress import chosen_language
-    from tui.screens.lab.screen import LabScreen
+    from tui.screens.lab.panel import LabPanel
 
-    return LabScreen(lab_id, chosen_language(language))
+    return LabPanel(lab_id, chosen_language(language))
 
 
 def _lab_of(folder: RunFolder) -> str | None:

@@ -1,7 +1,21 @@
-"""What every screen may use of the app."""
+"""The app as its screens know it, and the messages by which they ask it for other screens."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from rich.style import Style
+from textual.app import App
+from textual.message import Message
+
+from descent.common.errors import DescentError
+from descent.run.folder import RunFolder
+from tui import settings as settings_
+from tui import terminal as terminal_
+from tui import themes
+from tui.settings import Settings
+from tui.terminal import Terminal, TerminalDriver
 
 
 @dataclass(frozen=True)
@@ -25,3 +39,107 @@ class Notice:
 
 STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
 READING = 12.0  # characters a second that are read: a long one stays longer
+
+
+class ConsoleApp(App[None]):
+    """What every screen may use of the app.
+
+    terminal, settings: facts and wishes. read_only: nothing here steers or starts a run. clock: seconds since 1970.
+    language: of the labs, "en" or "ko"; None for the learner's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        terminal: Terminal | None = None,
+        settings: Settings | None = None,
+        theme: str | None = None,
+        read_only: bool = False,
+        language: str | None = None,
+        runs_dir: Path | None = None,
+        data_root: Path | None = None,
+    ) -> None:
+        super().__init__(driver_class=TerminalDriver)
+        self.terminal = terminal or terminal_.look()
+        self.settings = settings or Settings()
+        self.read_only = read_only
+        self.language = language
+        self.runs_dir, self.data_root = runs_dir, data_root
+        self.clock: Callable[[], float] = time.time
+        self.opened: list[RunFolder] = []  # in this session, each once
+        for known in list(self.available_themes):
+            if not known.startswith("textual-"):
+                self.unregister_theme(known)
+        for known_theme in themes.THEMES:
+            self.register_theme(known_theme)
+        self.theme = themes.chosen(theme or self.settings.theme, self.terminal.colours)
+        self.set_keymap(self.settings.keys)
+        if not self.terminal.unicode:
+            self.add_class("-ascii")
+
+    def colour(self, name: str) -> Style:
+        """One of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
+        return themes.style(self.theme_variables, name)
+
+    def tell(self, text: str, *, trouble: bool = False, seconds: float = 5) -> None:
+        """A line in the corner for a few seconds. `text` is shown as it is, never as markup."""
+        self.notify(
+            self.terminal.plain(text), severity="error" if trouble else "information", timeout=seconds, markup=False
+        )
+
+    def use_settings(self, new: Settings) -> None:
+        """Take and keep new settings; where they can't be written they hold until the end."""
+        self.settings = new
+        self.theme = themes.chosen(new.theme, self.terminal.colours)
+        self.set_keymap(new.keys)
+        try:
+            settings_.save(new)
+        except DescentError as error:
+            self.tell(str(error), trouble=True)
+
+
+# --- what a screen asks the app for; each bubbles up to it ---
+
+
+@dataclass
+class OpenRun(Message):
+    """Show the console of a run, live or ended; that of a lab's run with its text beside it."""
+
+    folder: RunFolder
+
+
+@dataclass
+class OpenLab(Message):
+    """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
+
+    lab_id: str
+
+
+@dataclass
+class CompareRuns(Message):
+    """Lay runs over one another. The user chooses which, where these are too few or `choose` is set."""
+
+    folders: Sequence[RunFolder]
+    choose: bool = False
+
+
+@dataclass
+class RunsChanged(Message):
+    """Runs were started or deleted, or may have been: look at them at once."""
+
+
+@dataclass
+class WatchRuns(Message):
+    """Whether the screen lists all runs; else only the live ones are looked at, and more rarely."""
+
+    all: bool
+
+
+# --- what a widget asks its screen for ---
+
+
+@dataclass
+class ShowNotice(Message):
+    """Say it where the screen says what becomes of a command."""
+
+    notice: Notice

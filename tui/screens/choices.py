@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -28,14 +28,11 @@ from engine.labs import progress
 from engine.labs.library import Lab, labs
 from engine.labs.messages import say
 from engine.labs.progress import Record
+from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
 from tui.data.translation import spoken, word
-from tui.screens.home import rows as home_rows
 from tui.widgets.lines import Line, Lines, Piece, cut
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
+from tui.widgets.run_line import run_line
 
 TALLEST = 14  # rows of the list
 
@@ -51,7 +48,7 @@ class RunChoice(Lines, can_focus=True):
         Binding("pagedown", "move(10)", "Page down", show=False),
         Binding("space,x", "mark", "Mark", show=False, id="choose.mark"),
     ]
-    app: "DescentApp"
+    app: ConsoleApp
 
     def __init__(self, runs: Sequence[RunStatus], marked: Collection[Path], first: int) -> None:
         super().__init__()
@@ -84,7 +81,7 @@ class RunChoice(Lines, can_focus=True):
         for at in range(self._top, min(len(self._runs), self._top + height)):
             run = self._runs[at]
             box = "[x]" if run.folder.path in self.marked else "[ ]"
-            rest = home_rows.line(run, width - 5, now=self.app.clock())
+            rest = run_line(run, width - 5, now=self.app.clock())
             line = [Piece(f" {box} ", "chosen" if at == self._cursor else "strong"), *rest]
             drawn.append(cut(line, width))
         return drawn

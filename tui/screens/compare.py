@@ -1,7 +1,7 @@
 """Runs over one another: their curves in one chart each, what they came to, and how their settings differ."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,15 +11,12 @@ from textual.screen import Screen
 
 from descent.run.comparison import Comparison
 from descent.run.folder import RunFolder
+from tui.base import CompareRuns, ConsoleApp, OpenRun
 from tui.plot.chart_data import NOTHING, ChartData
 from tui.plot.compare import Together, Which, overlaid
 from tui.widgets.chart import Chart
 from tui.widgets.compare_tables import Differences, Finals, WhoLine
 from tui.widgets.key_line import Hint, KeyLine, written
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
 
 BOTH_UP_TO = 3  # runs of which the training's and the validation's lines are drawn at first
 WHICH: tuple[Which, ...] = ("both", "train", "val")
@@ -64,7 +61,7 @@ class Compare(Screen[None]):
     Compare.-wide Finals, Compare.-wide Differences { width: 1fr; }
     Compare.-short Differences.-behind, Compare.-short Finals.-behind { display: none; }
     """
-    app: "DescentApp"
+    app: ConsoleApp
 
     class Seen(Message):
         """The runs were looked at, and something has changed."""
@@ -223,20 +220,13 @@ class Compare(Screen[None]):
         self.call_after_refresh(self._draw)
 
     def action_choose(self) -> None:
-        async def choose() -> None:
-            from tui.screens import starting
-
-            chosen = await starting.choose(self.app, self.folders)
-            if chosen is not None:
-                self.app.switch_screen(Compare(chosen))
-
-        self.app.run_worker(choose(), group="compare", exclusive=True)
+        self.post_message(CompareRuns(self.folders, choose=True))
 
     def action_back(self) -> None:
         self.app.pop_screen()
 
     def on_finals_opened(self, message: Finals.Opened) -> None:
-        self.app.open_run(message.final.folder)
+        self.post_message(OpenRun(message.final.folder))
 
     def on_chart_changed(self, message: Chart.Changed) -> None:
         """Charts beside each other show the same stretch, equally smooth."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,6 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from tui.base import ConsoleApp
 from tui.data.translation import spoken
 
 _GROUPS = {"list": "in the list"}
@@ -21,6 +23,7 @@ _PALETTE = "command_palette"
 class Help(ModalScreen[None]):
     """Made from the bindings that work on a screen at this moment; whatever key closes it."""
 
+    app: ConsoleApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,space,q,question_mark,f1", "dismiss", "Close", show=False, id="help.close"),
         Binding("down,j", "scroll(1)", "Down", show=False),
@@ -50,8 +53,8 @@ class Help(ModalScreen[None]):
                 text.append(f"   {spoken(self, does)}")
         return text
 
-    def _key_style(self) -> Any:
-        return self.app.colour("train")  # type: ignore[attr-defined]
+    def _key_style(self) -> Style:
+        return self.app.colour("train")
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)

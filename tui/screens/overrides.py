@@ -2,7 +2,7 @@
 
 import shlex
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -15,12 +15,9 @@ from textual.widgets import Input, Static
 
 from descent.common.errors import DescentError
 from descent.common.text import clean, show
+from tui.base import ConsoleApp
 from tui.data.live_settings import flat_settings
-from tui.screens.home.rows import fitting
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
+from tui.data.search import fitting
 
 _DELAY = 0.15  # seconds without a key before what was typed is checked
 
@@ -52,7 +49,7 @@ class Overrides(ModalScreen[list[str] | None]):
         Binding("tab", "complete", "Complete a key", show=False, id="overrides.complete"),
         Binding("ctrl+l", "clear", "Clear the line", show=False, id="overrides.clear"),
     ]
-    app: "DescentApp"
+    app: ConsoleApp
 
     def __init__(self, name: str, source: str) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,11 +11,9 @@ from textual.screen import ModalScreen
 
 from descent.common.numbers import setting
 from descent.common.text import clean
+from tui.base import ConsoleApp
 from tui.settings import NOTIFY, THEMES, Settings, settings_file
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ CHOICES = (
 class Rows(Lines, can_focus=True):
     """The settings, and a cursor on one of them."""
 
-    app: "DescentApp"
+    app: ConsoleApp
     DEFAULT_CSS = "Rows { height: auto; width: 78; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Choose", show=False, id="settings.up"),

@@ -1,4 +1,4 @@
-"""Starting, comparing and deleting runs from a screen, with what is in the way asked or told in a dialog."""
+"""Starting, choosing and deleting runs, with what is in the way asked or told in a dialog."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,22 +10,39 @@ from descent.common.numbers import size
 from descent.common.text import clean
 from descent.run import comparison
 from descent.run.folder import RunFolder
-from tui.data.runs import glances_of
+from tui.base import ConsoleApp, OpenRun, RunsChanged
+from tui.data.runs import RunStatus, glances_of
 from tui.screens.dialogs import Ask
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
-    from tui.app import DescentApp
 
 
-async def choose(app: "DescentApp", beginning: Sequence[RunFolder]) -> list[RunFolder] | None:
+async def runs_to_compare(
+    app: ConsoleApp, known: Sequence[RunStatus] | None, marked: Sequence[RunFolder], *, choose: bool
+) -> list[RunFolder] | None:
+    """Return the marked runs, or those that the user chooses where these are too few or `choose` is set.
+
+    None where the user wants none, or was told why it can't be. known: all runs; None while they are being read.
+    """
+    if len(marked) < comparison.FEWEST or choose:
+        return await _choose(app, known, marked)
+    if len(marked) > comparison.MOST:
+        app.tell(f"{comparison.MOST} runs can be compared at most; {len(marked)} are marked", trouble=True)
+        return None
+    return list(marked)
+
+
+async def _choose(
+    app: ConsoleApp, known: Sequence[RunStatus] | None, beginning: Sequence[RunFolder]
+) -> list[RunFolder] | None:
     """Ask which runs to compare; `beginning` and what the first of it was forked from or into are marked already."""
     from tui.screens.choices import ChooseRuns
 
-    if app.runs is None:
+    if known is None:
         app.tell("the runs are still being read", seconds=3)
         return None
-    runs = list(app.runs)
+    runs = list(known)
     listed = {run.folder.path for run in runs}
     new = [folder for folder in beginning if folder.path.resolve() not in listed]  # a fork that has just begun
     runs += await asyncio.to_thread(glances_of, new)
@@ -38,22 +55,11 @@ async def choose(app: "DescentApp", beginning: Sequence[RunFolder]) -> list[RunF
     # Those that it is likely about come first, the others as Home lists them.
     order = {path: place for place, path in enumerate(front)}
     runs.sort(key=lambda run: order.get(run.folder.path, len(order)))
-    known = {run.folder.path for run in runs}
-    return await app.push_screen_wait(ChooseRuns(runs, [path for path in marked if path in known]))
+    there = {run.folder.path for run in runs}
+    return await app.push_screen_wait(ChooseRuns(runs, [path for path in marked if path in there]))
 
 
-async def compare(app: "DescentApp", marked: Sequence[RunFolder]) -> None:
-    """Compare these; where they are too few, ask which others."""
-    chosen = list(marked) if len(marked) >= comparison.FEWEST else await choose(app, marked)
-    if chosen is None:
-        return
-    if len(chosen) > comparison.MOST:
-        app.tell(f"{comparison.MOST} runs can be compared at most; {len(chosen)} are marked", trouble=True)
-        return
-    app.compare(chosen)
-
-
-async def delete(app: "DescentApp", folder: RunFolder) -> None:
+async def delete(app: ConsoleApp, folder: RunFolder) -> None:
     """Ask, delete the run's folder, and say so, or why not; unasked where it failed before its first step."""
     from descent.run import remove
 
@@ -65,17 +71,17 @@ async def delete(app: "DescentApp", folder: RunFolder) -> None:
         app.tell(str(error), trouble=True)
     else:
         app.tell(f"deleted {folder.id}")
-    app.look_now()
+    app.post_message(RunsChanged())
 
 
-async def _agreed(app: "DescentApp", folder: RunFolder) -> bool:
+async def _agreed(app: ConsoleApp, folder: RunFolder) -> bool:
     saved = len(folder.checkpoints())
     text = f"{folder.path}\nwith its {saved} checkpoint{'' if saved == 1 else 's'}. This can't be undone."
     choices = [("n", "keep it", False), ("y", "delete it", True)]
     return bool(await app.push_screen_wait(Ask(f"delete the run {folder.id}?", text, choices)))
 
 
-async def start(app: "DescentApp", preset: str, overrides: Sequence[str]) -> None:
+async def start(app: ConsoleApp, preset: str, overrides: Sequence[str]) -> None:
     """Start the run and open its console; where it can't start, say why and leave everything as it was."""
     from engine.launch import start as launch
     from engine.launch.options import Options
@@ -98,11 +104,11 @@ async def start(app: "DescentApp", preset: str, overrides: Sequence[str]) -> Non
     except OSError as error:  # no more processes, no more memory for one
         await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
     else:
-        app.look_now()
-        app.open_run(folder)
+        app.post_message(RunsChanged())
+        app.post_message(OpenRun(folder))
 
 
-async def go_on(app: "DescentApp", folder: RunFolder) -> None:
+async def go_on(app: ConsoleApp, folder: RunFolder) -> None:
     """Go on with a run that was stopped, has failed or was lost, and open its console."""
     from engine.launch import start as launch
     from engine.launch.options import Options
@@ -117,11 +123,11 @@ async def go_on(app: "DescentApp", folder: RunFolder) -> None:
     except OSError as error:
         await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
     else:
-        app.look_now()
-        app.open_run(folder)
+        app.post_message(RunsChanged())
+        app.post_message(OpenRun(folder))
 
 
-async def fork(app: "DescentApp", parent: RunFolder, step: int, overrides: Sequence[str]) -> RunFolder | None:
+async def fork(app: ConsoleApp, parent: RunFolder, step: int, overrides: Sequence[str]) -> RunFolder | None:
     """Start a new run from a checkpoint; None where the user does not want their own code to run.
 
     DescentError where it can't start.
@@ -136,7 +142,7 @@ async def fork(app: "DescentApp", parent: RunFolder, step: int, overrides: Seque
     return await asyncio.to_thread(detach_fork, parent, step, overrides, options)
 
 
-async def agreed_to(app: "DescentApp", preset: "Preset") -> bool | None:
+async def agreed_to(app: ConsoleApp, preset: "Preset") -> bool | None:
     """Ask about the user's own code that the preset runs, where nobody has agreed to it yet.
 
     Whether it is to be allowed now; None where the user does not want it to run.
@@ -147,14 +153,14 @@ async def agreed_to(app: "DescentApp", preset: "Preset") -> bool | None:
     return bool(files)
 
 
-async def agreed_to_run(app: "DescentApp", folder: RunFolder) -> bool | None:
+async def agreed_to_run(app: ConsoleApp, folder: RunFolder) -> bool | None:
     """The same for a run that is to go on. PresetError where its preset can't be read."""
     from engine.preset.loading import load_preset
 
     return await agreed_to(app, await asyncio.to_thread(load_preset, folder.preset))
 
 
-async def agreed_to_fork(app: "DescentApp", parent: RunFolder, step: int, overrides: Sequence[str]) -> bool | None:
+async def agreed_to_fork(app: ConsoleApp, parent: RunFolder, step: int, overrides: Sequence[str]) -> bool | None:
     """The same for a fork from a checkpoint with settings changed. DescentError where there can be none."""
     from engine.launch import fork as launch_fork
 
@@ -162,7 +168,7 @@ async def agreed_to_fork(app: "DescentApp", parent: RunFolder, step: int, overri
     return await agreed_to(app, branch.preset)
 
 
-async def _have_data(app: "DescentApp", preset: "Preset") -> bool:
+async def _have_data(app: ConsoleApp, preset: "Preset") -> bool:
     """Whether the data are here, or are by now: nothing is downloaded without being asked."""
     from engine.preset import datasets
     from tui.screens.download import Download

@@ -18,6 +18,7 @@ class Hint(NamedTuple):
     action: str
 
 
+Hints = list[tuple[tuple[str, ...], str]]  # ids of bindings, and the label of what they do together
 # How a key is written, where that is not its name.
 NAMES = {
     "full_stop": ".",

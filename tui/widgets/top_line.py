@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from descent.common.glyphs import STATES, progress_bar
@@ -47,8 +48,8 @@ class Said(Lines):
 
     notice = Notice("")
 
-    def say(self, text: str, style: str = "", *, busy: bool = False) -> None:
-        self.notice = Notice(spoken(self, text), style, busy)
+    def say(self, notice: Notice) -> None:
+        self.notice = replace(notice, text=spoken(self, notice.text))
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:

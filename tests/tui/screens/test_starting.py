@@ -21,6 +21,7 @@ from tests.helpers.recorded_run import record as record_for_console
 from tests.helpers.screens import console, place, record
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
+from tui.screens import starting
 from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
 from tui.screens.download import Download
@@ -55,14 +56,14 @@ async def test_missing_data_are_offered_and_fetched_only_when_wanted(
     file.write_text((tmp_path / "shipped" / "digits-mlp.toml").read_text().replace('"digits"', '"mnist"'))
     app = console(data_root=root)
     async with app.run_test(size=(80, 24)) as pilot:
-        app.start(str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"])
+        app.run_worker(starting.start(app, str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"]))
         await on_screen(pilot, "mnist is not on this machine")
         for said in ("MNIST/raw", "--data-root FOLDER", "DESCENT_DATA=FOLDER"):
             assert said in "".join(shown(pilot).replace("│", "").split()) or said in shown(pilot)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, Home), "Home")
         assert not root.exists()
-        app.start(str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"])
+        app.run_worker(starting.start(app, str(file), ["train.epochs=1", "train.batch_size=5", "train.device=cpu"]))
         await on_screen(pilot, "download 12 MB")
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Console), "the console of the run")

@@ -1,25 +1,51 @@
-"""A screen on a run beside its console: one layer, the pictures."""
+"""What may come with a console: a panel around its charts, and screens on the same run, such as one layer."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
+from textual.binding import BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 
+from descent.common.i18n import Language
+from tui.base import ConsoleApp
 from tui.data.snapshot import Snapshot
-from tui.widgets.key_line import KeyLine
+from tui.widgets.key_line import Hints, KeyLine
 from tui.widgets.top_line import TopLine
 
-if TYPE_CHECKING:
-    from tui.screens.console.screen import Console
+
+class Panel(Protocol):
+    """What the app puts around the charts of a run that belongs to a lab. The console forwards keys to it.
+
+    keys: bindings of the action panel('KEY'). lab_id, language: the lab, and what its user reads.
+    """
+
+    lab_id: str
+    language: Language
+    keys: Sequence[BindingType]
+
+    def around(self, panes: Widget) -> Widget:
+        """The panel, with the console's panes in it."""
+
+    def can(self, key: str) -> bool:
+        """Whether that key works now."""
+
+    def press(self, key: str) -> None: ...
+
+    def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
+        """The console's hints with those of the panel's keys among them; the most wanted first."""
+
+    def stop(self) -> bool:
+        """Stop what is under way; whether there was something."""
+
+    def may_leave(self) -> bool:
+        """Whether nothing is under way that leaving would stop; says how to stop it."""
 
 
 class SideScreen(Screen[None]):
     """A screen on the same run, which the console's reader serves as long as it is on top."""
 
-    console: "Console"
-
-    def is_on(self, console: "Console") -> bool:
-        """Whether that console serves it; it learns of its own only when it is mounted."""
-        return getattr(self, "console", None) is console
+    app: ConsoleApp
 
     @property
     def is_whole(self) -> bool:
@@ -27,4 +53,5 @@ class SideScreen(Screen[None]):
         return bool(self.query(TopLine)) and bool(self.query(KeyLine))
 
     def draw(self, now: Snapshot) -> None:
-        raise NotImplementedError
+        """Show a snapshot: here the top line, in a subclass the rest too."""
+        self.query_one(TopLine).show(now)

@@ -113,7 +113,7 @@ class Layer(SideScreen):
         keys = [Hint("↑ ↓", "other layers", "other(1)")]
         if self.has_class("-low"):
             keys.append(Hint("h", "history" if self.has_class("-turned") else "histograms", "turn"))
-        if not self.console.descent.read_only:
+        if not self.app.read_only:
             keys.append(Hint("enter", "new histograms", "ask"))
         self.query_one(KeyLine).show([*keys, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
 
@@ -125,7 +125,7 @@ class Layer(SideScreen):
         self._show_keys()
 
     def action_ask(self) -> None:
-        if not self.console.descent.read_only and not self._asking:
+        if not self.app.read_only and not self._asking:
             self._asking = True
             self.run_worker(self._ask(), group="histograms")
 
@@ -152,7 +152,7 @@ class Layer(SideScreen):
             self.draw(self.console.snapshot)
 
     def draw(self, now: Snapshot) -> None:
-        self.query_one(TopLine).show(now)
+        super().draw(now)
         self.query_one(LayerLine).show(next((row for row in now.layers if row.name == self._layer), None))
         for chart in self.query(Chart):
             chart.keep_up(now.step, (now.news, self._layer))

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -22,13 +22,8 @@ from tui.data.snapshot import Snapshot
 from tui.pictures.kinds import Caption, CaptionLine, Kinds
 from tui.pictures.picture import PictureView, save
 from tui.screens.console.base import SideScreen
-from tui.screens.console.screen import Console
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.top_line import TopLine
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
 
 EVERY = 2.0  # seconds between pictures that come by themselves; over SSH
 EVERY_SSH = 5.0
@@ -37,8 +32,6 @@ SHARE = 0.02  # of the worker's time that they may take, at most
 
 class Pictures(SideScreen):
     """The kinds of pictures on the left, the chosen one on the right. Asking for one changes nothing in the run."""
-
-    app: "DescentApp"
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal")]  # noqa: RUF012 - Textual's own
@@ -61,12 +54,16 @@ class Pictures(SideScreen):
     Pictures.-narrow Kinds { display: none; }
     """
 
-    def __init__(self, folder: RunFolder, kind: str | None = None, console: Console | None = None) -> None:
-        """kind: the one to begin with; else the first that the run can have. console: whose reader serves it."""
+    def __init__(
+        self, folder: RunFolder, kind: str | None = None, *, now: Snapshot | None = None, is_of_lab: bool = False
+    ) -> None:
+        """kind: the one to begin with; else the first that the run can have. now: what is known of the run.
+
+        is_of_lab: whether some pictures would give away the answer to a task.
+        """
         super().__init__()
-        if console is not None:
-            self.console = console
         self.folder = folder
+        self._now, self._is_of_lab = now, is_of_lab
         self._complaints: dict[str, str | None] = dict.fromkeys(KINDS)
         self._wanted = kind
         self._row = 0
@@ -92,8 +89,8 @@ class Pictures(SideScreen):
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        if hasattr(self, "console") and self.console.snapshot is not None:
-            self.draw(self.console.snapshot)
+        if self._now is not None:
+            self.draw(self._now)
         await self._look_up()
         names = list(KINDS)
         fitting = [name for name in names if self._complaints[name] is None]
@@ -117,7 +114,7 @@ class Pictures(SideScreen):
 
     def draw(self, now: Snapshot) -> None:
         """What the console's reader has seen."""
-        self.query_one(TopLine).show(now)
+        super().draw(now)
         was_alive, self._state, self._step = self._is_alive, now.state, now.step
         if was_alive != self._is_alive:
             self._show()  # which keys work
@@ -253,8 +250,7 @@ class Pictures(SideScreen):
 
     def _options(self, kind: str) -> dict[str, str]:
         """In a lab, the best rate of each optimizer would be the answer to a task."""
-        is_of_lab = getattr(getattr(self, "console", None), "lab_id", None) is not None
-        return {"rates": "run"} if is_of_lab and kind == "paths" else {}
+        return {"rates": "run"} if self._is_of_lab and kind == "paths" else {}
 
     async def _from_checkpoint(self, name: str) -> dict[str, object]:
         """PyTorch is loaded once for all the kinds that this run can have."""

@@ -3,21 +3,21 @@
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
 from textual.screen import ModalScreen
 
 from descent.common.numbers import trimmed
 from descent.run.folder import RunFolder
-from tui.base import Notice
+from tui.base import CompareRuns, ShowNotice
 from tui.data.reader import RECENT, Reader
 from tui.data.snapshot import USUAL_RATIO, Snapshot
-from tui.screens.console.base import SideScreen
+from tui.screens.console.base import Panel, SideScreen
 from tui.screens.console.steering import SteeredScreen
 from tui.screens.dialogs import Ask
 from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import Panes
-from tui.widgets.key_line import Hint, KeyLine, written
+from tui.widgets.key_line import Hint, Hints, KeyLine, written
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.panes import PANES, ConsolePanes
 from tui.widgets.run_log import RunLog
@@ -36,9 +36,16 @@ MEANS = (  # what help says of the signs and words on this screen
 )
 
 
-class ConsoleKeys(SteeredScreen):
-    """The keys that steer are SteeredScreen's. The subclass composes the parts, and starts the reader."""
+class Console(SteeredScreen):
+    """Watches a run and steers it. The keys that steer are SteeredScreen's."""
 
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's own
+        (0, "-tiny"), (60, "-narrow"), (100, "-normal"), (160, "-wide"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-flat"), (16, "-short"), (30, "-medium"), (50, "-tall"),
+    ]  # fmt: skip
     HELP_WORDS = MEANS
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,9 +64,31 @@ class ConsoleKeys(SteeredScreen):
         Binding("i", "pictures", "pictures of what was learned", show=False, id="console.pictures"),
     ]
 
-    def __init__(self, folder: RunFolder) -> None:
+    class Seen(Message):
+        """The reader has taken a new snapshot."""
+
+        def __init__(self, snapshot: Snapshot) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+
+    def __init__(self, folder: RunFolder, panel: Panel | None = None) -> None:
+        """panel: stands around the charts, and has keys of its own."""
         super().__init__(folder)
-        self.reader: Reader | None = None  # once it is mounted
+        self.panel = panel
+        if panel is not None:
+            keys = self._bindings.key_to_bindings | BindingsMap(panel.keys).key_to_bindings
+            self._bindings = BindingsMap.from_keys(keys)
+        self._side: SideScreen | None = None  # the one that was opened last
+        self._turn = 0  # which half of the screen is drawn next, where they take turns
+
+    @property
+    def lab_id(self) -> str | None:
+        """The lab that the run belongs to, if any."""
+        return self.panel.lab_id if self.panel is not None else None
+
+    @property
+    def language(self) -> str:
+        return self.panel.language if self.panel is not None else "en"
 
     @property
     def is_whole(self) -> bool:
@@ -82,10 +111,12 @@ class ConsoleKeys(SteeredScreen):
         for active in self.active_bindings.values():
             if active.enabled and active.binding.id and active.binding.id not in keys:
                 keys[active.binding.id] = written(active.binding.key), active.binding.action
-        hints = [Hint("read-only", "", "")] if self.descent.read_only else []
-        steering = self.steering_hints()
+        hints = [Hint("read-only", "", "")] if self.app.read_only else []
+        steering, own = self.steering_hints(), self._own_hints()
+        if self.panel is not None:
+            steering, own = self.panel.among_hints(steering, own)
         # What the focused pane knows comes after the first few, which are wanted wherever one is.
-        for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *self._own_hints()]:
+        for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *own]:
             working = [keys[name] for name in ids if name in keys]
             if working:
                 hints.append(Hint(" ".join(key for key, _ in working), label, working[0][1]))
@@ -94,13 +125,7 @@ class ConsoleKeys(SteeredScreen):
     def on_resize(self) -> None:
         self.call_after_refresh(self.show_hints)  # whether there is room for the log
 
-    def on_descendant_focus(self) -> None:
-        self.call_after_refresh(self.show_hints)
-
-    def on_descendant_blur(self) -> None:
-        self.call_after_refresh(self.show_hints)
-
-    def _focused_hints(self) -> list[tuple[tuple[str, ...], str]]:
+    def _focused_hints(self) -> Hints:
         match self.focused:
             case Chart():
                 keys = {"in": "in", "out": "out", "log": "log", "smooth": "smooth", "x": "x axis", "cursor": "cursor"}
@@ -109,9 +134,9 @@ class ConsoleKeys(SteeredScreen):
                 return [(("layers.open",), "open"), (("layers.sort",), "sort")]
         return []
 
-    def _own_hints(self) -> list[tuple[tuple[str, ...], str]]:
+    def _own_hints(self) -> Hints:
         now = self.snapshot
-        hints: list[tuple[tuple[str, ...], str]] = [
+        hints: Hints = [
             (("console.zoom",), "all" if self.deck.alone is not None else "zoom"),
             (("console.output",), "output" if self.query_one(RunLog).display else "log"),
             (("console.pictures",), "pictures"),
@@ -128,11 +153,20 @@ class ConsoleKeys(SteeredScreen):
                 return now is not None and now.members > 1
             case "zoom", ("accuracy",):
                 return now is not None and now.has_accuracy
+            case "panel", (str(key),):
+                return self.panel is not None and self.panel.can(key)
         return super().check_action(action, parameters)
 
     # --- one for each key ---
 
+    def action_panel(self, key: str) -> None:
+        """One of the panel's own keys."""
+        assert self.panel is not None
+        self.panel.press(key)
+
     def action_detach(self) -> None:
+        if self.panel is not None and not self.panel.may_leave():
+            return
         now = self.snapshot
         alive = now is not None and now.is_alive
 
@@ -147,6 +181,8 @@ class ConsoleKeys(SteeredScreen):
         self.app.push_screen(Ask("leave this console?", text, choices), chosen)
 
     def action_back(self) -> None:
+        if self.panel is not None and self.panel.stop():
+            return
         if self.deck.alone is not None:
             self._zoom(None)
         elif self.focused is not None:
@@ -184,32 +220,9 @@ class ConsoleKeys(SteeredScreen):
         self.reader.look_now()
 
     def action_compare(self) -> None:
-        from tui.screens import starting
+        self.post_message(CompareRuns([self.folder]))
 
-        self.run_worker(starting.compare(self.descent, [self.folder]), group="dialog", exclusive=True)
-
-
-class Console(ConsoleKeys):
-    """Watches a run and steers it."""
-
-    AUTO_FOCUS = ""
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's own
-        (0, "-tiny"), (60, "-narrow"), (100, "-normal"), (160, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-flat"), (16, "-short"), (30, "-medium"), (50, "-tall"),
-    ]  # fmt: skip
-
-    class Seen(Message):
-        """The reader has taken a new snapshot."""
-
-        def __init__(self, snapshot: Snapshot) -> None:
-            super().__init__()
-            self.snapshot = snapshot
-
-    def __init__(self, folder: RunFolder) -> None:
-        super().__init__(folder)
-        self._turn = 0  # which half of the screen is drawn next, where they take turns
+    # --- its parts ---
 
     def compose(self) -> ComposeResult:
         # Before there is anything to style: Textual asks at the first resize, and then styles all of it once more.
@@ -217,21 +230,19 @@ class Console(ConsoleKeys):
         for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
-        yield from self.compose_middle()
+        panes = ConsolePanes(self.app.settings)
+        yield self.panel.around(panes) if self.panel is not None else panes
         yield StatusLine(id="status")
         yield KeyLine(id="keys")
 
-    def compose_middle(self) -> ComposeResult:
-        """What stands between the top line and the status line: at least the ConsolePanes."""
-        yield ConsolePanes(self.descent.settings)
-
     def on_mount(self) -> None:
-        self.reader = Reader(self.folder, self.descent.terminal.fps, lambda now: self.post_message(self.Seen(now)))
+        self.reader = Reader(self.folder, self.app.terminal.fps, lambda now: self.post_message(self.Seen(now)))
         self.panes = Panes(self.reader)
         for chart in self.query(Chart):
             assert chart.id is not None
             chart.source = self.panes.source(chart.id, chart)
-        self.query_one(StatusLine).offers_help = not self.descent.read_only
+        self.query_one(StatusLine).offers_help = not self.app.read_only
+        self.bindings_updated_signal.subscribe(self, lambda _: self.show_hints())
         self.reader.start()
 
     def on_unmount(self) -> None:
@@ -258,14 +269,13 @@ class Console(ConsoleKeys):
         )  # fmt: skip
         if changed:
             self.refresh_bindings()
-            self.show_hints()
             self.notice_anomaly()
 
     def draw(self, now: Snapshot) -> None:
         if self.reader is None or not self.is_whole:
             return
         # Over SSH, while numbers stream in, half of the screen at a time: the line is what limits it.
-        in_turns = self.descent.terminal.ssh and now.state == "running"
+        in_turns = self.app.terminal.ssh and now.state == "running"
         self._turn = 1 - self._turn
         if self._turn or not in_turns:
             self.query_one(TopLine).show(now)
@@ -281,8 +291,8 @@ class Console(ConsoleKeys):
             for at, chart in enumerate(chart for chart in self.deck.charts if chart.display):
                 if not in_turns or at % 2 == self._turn or not chart.data.lines:
                     chart.keep_up(now.step, now.news)
-        elif isinstance(top, SideScreen) and top.is_on(self) and top.is_whole:
-            top.draw(now)
+        elif self._side is not None and top is self._side and self._side.is_whole:
+            self._side.draw(now)
 
     def on_screen_suspend(self) -> None:
         """Another screen lies over this one. Under a dialog, or a screen on the same run, reading goes on."""
@@ -295,20 +305,10 @@ class Console(ConsoleKeys):
     def _look_if_seen(self) -> None:
         if self.reader is not None:
             top = self.app.screen
-            seen = top is self or isinstance(top, ModalScreen) or (isinstance(top, SideScreen) and top.is_on(self))
-            self.reader.look(seen)
+            self.reader.look(top in (self, self._side) or isinstance(top, ModalScreen))
 
-    def say(self, notice: Notice) -> None:
-        if self.is_attached and self.query(StatusLine):
-            self.query_one(StatusLine).say(notice)
-            if self.reader is not None:
-                self.reader.look_now()
-
-    def rate_of_one(self) -> float | None:
-        plan = self.reader.camera.plan if self.reader is not None and self.reader.camera is not None else None
-        if plan is None or self.snapshot is None or not plan.hand:
-            return None
-        return plan.rate(self.snapshot.step) / plan.hand
+    def on_show_notice(self, message: ShowNotice) -> None:
+        self.say(message.notice)
 
     def on_chart_changed(self, message: Chart.Changed) -> None:
         """Charts beside each other show the same stretch, equally smooth."""
@@ -321,9 +321,13 @@ class Console(ConsoleKeys):
     def action_pictures(self) -> None:
         from tui.screens.console.pictures import Pictures
 
-        self.app.push_screen(Pictures(self.folder, console=self))
+        self._open(Pictures(self.folder, now=self.snapshot, is_of_lab=self.lab_id is not None))
 
     def on_layer_table_opened(self, message: LayerTable.Opened) -> None:
         from tui.screens.console.layer import Layer
 
-        self.app.push_screen(Layer(self, message.name))
+        self._open(Layer(self, message.name))
+
+    def _open(self, side: SideScreen) -> None:
+        self._side = side
+        self.app.push_screen(side)

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.events import Key
@@ -15,17 +15,22 @@ from descent.common.errors import DescentError
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from engine.launch.options import Options
-from tui.base import Notice
+from tui.base import ConsoleApp, Notice, OpenRun
 from tui.data import commander
 from tui.data.commander import Commander, Order
+from tui.data.reader import Reader
 from tui.data.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
+from tui.widgets.key_line import Hints
+from tui.widgets.status_line import StatusLine
 
 
 class SteeredScreen(Screen[None]):
-    """A screen on a run that can be steered. The subclass shows `snapshot` and what `say` is told."""
+    """A screen on a run that is read and can be steered. What becomes of a command stands in its StatusLine.
+
+    The subclass starts the reader and shows each snapshot.
+    """
+
+    app: ConsoleApp
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "pause, go on, resume", show=False, id="console.pause"),
@@ -45,19 +50,19 @@ class SteeredScreen(Screen[None]):
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
         self.folder = folder
+        self.reader: Reader | None = None  # once it is mounted
         self.snapshot: Snapshot | None = None
         self.commander = Commander(Run(folder), self.say)
         self._meant: str | None = None  # the state that was asked for, until a snapshot shows it
         self._dial: float | None = None  # where the dial is turned to, until the worker's events say so
         self._asked_about: int | None = None  # the step of the anomaly that was shown already
 
-    @property
-    def descent(self) -> "DescentApp":
-        return cast("DescentApp", self.app)
-
     def say(self, notice: Notice) -> None:
         """Show what becomes of a command."""
-        raise NotImplementedError
+        if self.is_attached and self.query(StatusLine):
+            self.query_one(StatusLine).say(notice)
+            if self.reader is not None:
+                self.reader.look_now()
 
     def say_of_other(self, text: str, trouble: bool) -> None:
         """Something happened to another run."""
@@ -68,7 +73,10 @@ class SteeredScreen(Screen[None]):
 
     def rate_of_one(self) -> float | None:
         """The learning rate of the next step with the dial at 1; None where it is not known."""
-        raise NotImplementedError
+        plan = self.reader.camera.plan if self.reader is not None and self.reader.camera is not None else None
+        if plan is None or self.snapshot is None or not plan.hand:
+            return None
+        return plan.rate(self.snapshot.step) / plan.hand
 
     def on_mount(self) -> None:
         self.run_worker(self.commander.serve(), group="commander")
@@ -79,7 +87,7 @@ class SteeredScreen(Screen[None]):
         return action not in STEERING or self._why_not(action) is None
 
     def _why_not(self, action: str) -> str | None:
-        return why_not(action, self.snapshot, meant=self._meant, read_only=self.descent.read_only)
+        return why_not(action, self.snapshot, meant=self._meant, read_only=self.app.read_only)
 
     def on_key(self, event: Key) -> None:
         """A key that steers, but not now: say why. What the focused pane does with it comes first."""
@@ -87,13 +95,13 @@ class SteeredScreen(Screen[None]):
             return
         for binding in SteeredScreen.BINDINGS:
             assert isinstance(binding, Binding)
-            keys = self.descent.settings.keys.get(binding.id or "", binding.key).split(",")
+            keys = self.app.settings.keys.get(binding.id or "", binding.key).split(",")
             reason = self._why_not(binding.action.partition("(")[0])
             if event.key in keys and reason is not None:
                 self.say(Notice(reason, "trouble", since=time.monotonic()))
 
-    def steering_hints(self) -> list[tuple[tuple[str, ...], str]]:
-        """Ids of bindings, and the label of what they do together; the most wanted first."""
+    def steering_hints(self) -> Hints:
+        """Those of the keys that steer; the most wanted first."""
         state = self.snapshot.state if self.snapshot is not None else "starting"
         space = {"running": "pause", "paused": "go on"}.get(state, "resume")
         return [
@@ -142,12 +150,12 @@ class SteeredScreen(Screen[None]):
         from tui.screens import starting
 
         try:
-            allowed = await starting.agreed_to_run(self.descent, self.folder)
+            allowed = await starting.agreed_to_run(self.app, self.folder)
         except DescentError as error:
             self._refuse(error)
             return
         if allowed is not None:
-            self.commander.give(commander.revive(Options(data_root=self.descent.data_root, allow_code=allowed)))
+            self.commander.give(commander.revive(Options(data_root=self.app.data_root, allow_code=allowed)))
 
     def action_one_step(self) -> None:
         if self.commander.is_waiting("step"):
@@ -222,10 +230,10 @@ class SteeredScreen(Screen[None]):
         from tui.screens.console.dialogs import Fork
 
         checkpoints = await asyncio.to_thread(read_checkpoints, self.folder)
-        begin = partial(starting.fork, self.descent, self.folder)
+        begin = partial(starting.fork, self.app, self.folder)
         folder = await self.app.push_screen_wait(Fork(checkpoints, begin))
         if folder is not None:
-            self.descent.open_run(folder)
+            self.post_message(OpenRun(folder))
 
     # --- when something went wrong ---
 
@@ -236,7 +244,7 @@ class SteeredScreen(Screen[None]):
             self._asked_about = None
         elif anomaly.collapse:
             return  # it holds nothing up: the status line says it, for as long as it lasts
-        elif anomaly.step != self._asked_about and self.app.screen is self and not self.descent.read_only:
+        elif anomaly.step != self._asked_about and self.app.screen is self and not self.app.read_only:
             self.action_anomaly()
 
     def action_anomaly(self) -> None:
@@ -270,12 +278,12 @@ class SteeredScreen(Screen[None]):
         async def begin() -> None:
             self.say(Notice("starting a new run", busy=True))
             try:
-                folder = await starting.fork(self.descent, self.folder, step, overrides)
+                folder = await starting.fork(self.app, self.folder, step, overrides)
             except (DescentError, OSError) as error:
                 self._refuse(error)
             else:
                 if folder is not None:
-                    self.descent.open_run(folder)
+                    self.post_message(OpenRun(folder))
                 else:
                     self.say(Notice("no new run was started", since=time.monotonic()))
 

@@ -18,16 +18,17 @@ from descent.common.numbers import percent, setting, short_number, time_taken
 from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
+from tui.base import ConsoleApp
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words
-from tui.screens.home.rows import Item, ago
+from tui.screens.home.rows import Item
 from tui.widgets import lines
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
+from tui.widgets.run_line import ago
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
-    from tui.app import DescentApp
 
 
 _SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")
@@ -325,7 +326,7 @@ def tight(whole: list[Line], height: int) -> list[Line]:
 class Details(Lines):
     """Shows one entry of the list; nothing for what is none."""
 
-    app: "DescentApp"
+    app: ConsoleApp
     DEFAULT_CSS = "Details { width: 1fr; height: 1fr; padding: 0 1; }"
 
     def __init__(self) -> None:

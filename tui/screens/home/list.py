@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -15,13 +15,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from descent.common.glyphs import ascii_cells
+from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
 from tui.screens.home import rows
 from tui.screens.home.rows import Item
 from tui.widgets.lines import Piece
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
 
 
 class Listing(ScrollView, can_focus=True):
@@ -39,7 +37,7 @@ class Listing(ScrollView, can_focus=True):
     Listing { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
     .-ascii Listing { scrollbar-size-vertical: 0; }
     """
-    app: "DescentApp"
+    app: ConsoleApp
 
     class Highlighted(Message):
         """The cursor is on another entry, or its entry has changed."""

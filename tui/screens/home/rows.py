@@ -1,21 +1,21 @@
 """What Home lists, each entry as one line, and the line that narrows the list as its user types."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from descent.common.glyphs import LAB_STATES, STATES, sparkline
-from descent.common.numbers import percent, short_number
+from descent.common.glyphs import LAB_STATES
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry, Labs
 from tui.data.runs import RunStatus
-from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted, width_of
+from tui.data.search import fitting
+from tui.widgets.lines import Line, Piece, fitted, width_of
+from tui.widgets.run_line import run_line
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def line(item: Item, width: int, *, now: float) -> Line:
         case Nothing() | More():
             return (Piece(fitted(f" {item.text}", width), "quiet"),)
         case RunStatus():
-            return _run(item, width, now)
+            return run_line(item, width, now=now)
         case Entry():
             return _preset(item, width)
         case LabEntry():
@@ -177,66 +177,6 @@ def line(item: Item, width: int, *, now: float) -> Line:
 
 def _fill(pieces: tuple[Piece, ...], width: int) -> Line:
     return (*pieces, Piece(" " * max(0, width - width_of(pieces))))
-
-
-_STATUS, _METRIC, _AGE = 11, 13, 11  # cells of the columns, the space before them included
-
-
-def _run(run: RunStatus, width: int, now: float) -> Line:
-    curve = 0 if width < 50 else 8 if width < 70 else 16
-    wide = width >= 76
-    gap = 2 if wide else 1  # before the metric, whose label would seem to belong to the age
-    room = width - 3 - _STATUS - (_METRIC - 1 + gap) - (curve + 2 if curve else 0) - (_AGE if wide else 0)
-    name = fitted(run.name, min(cell_len(run.name), room - (len(run.letters) + 1 if run.letters else 0)))
-    style = STATE_STYLES.get(run.state, "")
-    age = "" if run.alive else ago(now - run.changed)
-    # Where there is no room for both, the time is worth more than a word that says what the sign says already.
-    state = age if run.state == "finished" and not wide else status(run)
-    pieces = [
-        Piece(f" {STATES.get(run.state, '?')} ", style),
-        Piece(name),
-        Piece(fitted(f" {run.letters}" if run.letters else "", room - cell_len(name)), "quiet"),
-        Piece(fitted(state, _STATUS, right=True), style if run.alive or style == "trouble" else "quiet"),
-    ]
-    if wide:
-        pieces.append(Piece(fitted(age, _AGE, right=True), "quiet"))
-    label, number = metric(run)
-    pieces += [Piece(f"{label:>{gap + 4}}", "quiet"), Piece(fitted(number, _METRIC - 5, right=True))]
-    if curve:
-        drawn = sparkline(run.loss, curve)
-        pieces.append(Piece(f"  {fitted(drawn, curve)}", "train" if run.alive else "quiet"))
-    return tuple(pieces)
-
-
-def status(run: RunStatus) -> str:
-    """How far it is, or how it ended."""
-    match run.state:
-        case "running" | "paused":
-            return percent(run.share, 0) if run.total else run.state
-        case "finished":
-            return "done"
-        case _:
-            return run.state
-
-
-def metric(run: RunStatus) -> tuple[str, str]:
-    """The latest number worth comparing: of the test split, else the validation split, else the training loss."""
-    if run.failed_at_start:
-        return "", "at start"
-    for split, short in (("test", "test"), ("validation", "val")):
-        reached = run.last(split)
-        if reached is not None:
-            loss, accuracy = reached
-            return short, percent(accuracy) if accuracy is not None else short_number(loss)
-    return ("loss", short_number(run.last_loss)) if run.last_loss is not None else ("", "")
-
-
-def ago(seconds: float) -> str:
-    """How long ago, in one unit: "3 h ago"."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit} ago"
-    return "just now"
 
 
 _NAME = 23
@@ -275,29 +215,6 @@ def _lab(entry: LabEntry, width: int) -> Line:
     note = 0 if rest < 50 else 24 if rest < 66 else 30
     title = fitted(entry.title, rest - (note + 2 if note else 0))
     return (*name, Piece(f"{title}  " if note else title), Piece(fitted(entry.note, note), "quiet"))
-
-
-Choice = TypeVar("Choice")
-
-
-def fitting(items: Sequence[Choice], typed: str, text_of: Callable[[Choice], str]) -> list[Choice]:
-    """The items whose text holds every word that was typed; where there is none, those with its letters in order.
-
-    The order of the items stays.
-    """
-    words = typed.casefold().split()
-    if not words:
-        return list(items)
-    texts = [text_of(item).casefold() for item in items]
-    whole = [item for item, text in zip(items, texts, strict=True) if all(word in text for word in words)]
-    if whole:
-        return whole
-    return [item for item, text in zip(items, texts, strict=True) if all(_in_order(word, text) for word in words)]
-
-
-def _in_order(letters: str, text: str) -> bool:
-    at = iter(text)
-    return all(letter in at for letter in letters)
 
 
 class Find(Input):

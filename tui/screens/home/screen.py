@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.screen import Screen
 from descent.run.folder import RunFolder
 from engine.preset import listing
 from engine.preset.listing import Entry
+from tui.base import CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
 from tui.data import labs
 from tui.data.labs import FilesRead, LabEntry, Labs
 from tui.data.runs import RunStatus
@@ -23,10 +24,6 @@ from tui.screens.home.list import Listing
 from tui.screens.home.rows import Find, More
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.top_line import Title
-
-if TYPE_CHECKING:
-    from tui.app import DescentApp
-
 
 Chosen = RunStatus | Entry | LabEntry | More | None
 # What each action needs; an action that is not here always works.
@@ -81,7 +78,7 @@ class Home(Screen[None]):
         Binding("escape", "clear", "Show all again", show=False, id="home.clear"),
         Binding("f5", "read", "Read everything anew", show=False, id="home.read"),
     ]
-    app: "DescentApp"
+    app: ConsoleApp
 
     def __init__(self) -> None:
         super().__init__(id="home")
@@ -109,14 +106,13 @@ class Home(Screen[None]):
         self.call_after_refresh(self.action_read)
 
     def on_screen_resume(self) -> None:
-        self.app.watch_all_runs(True)
-        self.show_runs(self.app.runs)
+        self.post_message(WatchRuns(all=True))
         if self._presets is not None:
             self.action_read()
 
     def on_screen_suspend(self) -> None:
         if not isinstance(self.app.screen, Ask):
-            self.app.watch_all_runs(False)
+            self.post_message(WatchRuns(all=False))
 
     def _grow_older(self) -> None:
         if self.is_current:
@@ -133,7 +129,7 @@ class Home(Screen[None]):
 
     def action_read(self) -> None:
         """Read the presets again, in a thread: their files may lie on a slow disk."""
-        self.app.look_now()
+        self.post_message(RunsChanged())
         if not self._reading:
             self._reading = True
             threading.Thread(target=self._read, args=(self.app.language,), name="presets", daemon=True).start()
@@ -237,13 +233,18 @@ class Home(Screen[None]):
                 self._in_full.add(what)
                 self._show_list()
             case RunStatus() as run:
-                self.app.open_run(run.folder)
+                self.post_message(OpenRun(run.folder))
             case LabEntry(broken="") as lab:
-                self.app.open_lab(lab.id)
+                self.post_message(OpenLab(lab.id))
             case Entry(broken="") as entry:
-                self.app.start(source_of(entry))
+                self._start(source_of(entry))
             case Entry() | LabEntry() as broken:
                 self.app.tell(broken.broken, trouble=True)
+
+    def _start(self, preset: str, overrides: Sequence[str] = ()) -> None:
+        from tui.screens import starting
+
+        self.run_worker(starting.start(self.app, preset, overrides), group="start", exclusive=True)
 
     def action_find(self) -> None:
         find = self.query_one(Find)
@@ -299,7 +300,7 @@ class Home(Screen[None]):
 
             def start(overrides: list[str] | None) -> None:
                 if overrides is not None:
-                    self.app.start(source, overrides)
+                    self._start(source, overrides)
 
             self.app.push_screen(Overrides(chosen.name, source), start)
 
@@ -317,9 +318,7 @@ class Home(Screen[None]):
     def action_compare(self) -> None:
         chosen = self._chosen
         if isinstance(chosen, RunStatus):
-            from tui.screens import starting
-
-            self.run_worker(starting.compare(self.app, self._marked or [chosen.folder]), exclusive=True)
+            self.post_message(CompareRuns(self._marked or [chosen.folder]))
 
     def action_delete(self) -> None:
         chosen = self._chosen

@@ -20,6 +20,7 @@ from descent.common.files import write_atomically
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs.messages import line_named
+from tui.base import ConsoleApp
 from tui.data.labs import LabStatus
 from tui.data.translation import word
 from tui.screens.dialogs import Ask
@@ -67,6 +68,7 @@ class Write(Screen[int]):
     Dismissed with the place in `files` of the one that was edited last.
     """
 
+    app: ConsoleApp
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own
     CSS = """
     Write #write-title { height: 1; padding: 0 1; text-style: bold; }
@@ -112,8 +114,7 @@ class Write(Screen[int]):
 
     def _tasks_text(self) -> str:
         text = lines("\n\n".join(to_do(self._standing)))
-        terminal = getattr(self.app, "terminal", None)
-        return text if terminal is None else str(terminal.plain(text))
+        return self.app.terminal.plain(text)
 
     def on_mount(self) -> None:
         self.query_one(Editor).cursor_blink = False

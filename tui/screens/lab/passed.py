@@ -13,6 +13,7 @@ from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs import flow, progress
 from engine.labs.messages import say
+from tui.base import ConsoleApp
 from tui.data.labs import LabStatus
 from tui.data.translation import word
 from tui.widgets.chart import Chart
@@ -63,6 +64,7 @@ class Compared(Lines):
 class Passed(Screen[bool]):
     """Dismissed with True to go on to the next lab, False to stay."""
 
+    app: ConsoleApp
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012 - Textual's own
     # Narrow, all of it is one column that scrolls; else the text scrolls beside the rest.
     CSS = """
@@ -99,11 +101,10 @@ class Passed(Screen[bool]):
         yield KeyLine()
 
     def _explanation(self) -> str:
-        terminal = getattr(self.app, "terminal", None)
         standing = self._standing
         title = word("pass title", standing.language, title=standing.title)
         text = lines(f"## {title}\n\n{standing.lab.text('explanation', standing.language)}")
-        return text if terminal is None else str(terminal.plain(text))
+        return self.app.terminal.plain(text)
 
     def on_mount(self) -> None:
         standing, language = self._standing, self._standing.language
@@ -142,7 +143,7 @@ class Passed(Screen[bool]):
         (self._scrolling.scroll_page_down if by > 0 else self._scrolling.scroll_page_up)(animate=False)
 
     def action_leave(self, go_on: bool) -> None:
-        if not getattr(self.app, "read_only", False):
+        if not self.app.read_only:
             progress.read(self._standing.lab.id)
         self.dismiss(go_on)
 

@@ -1,151 +1,156 @@
 """A lab before and between its runs: the text, the way through it, the criteria. Enter does what comes next."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.screen import Screen
 
-from descent.common.i18n import Language
+from descent.common.errors import DescentError
 from engine.labs import flow, progress
+from tui.base import ConsoleApp, ShowNotice
 from tui.data.labs import Next, next_words
 from tui.data.translation import word
-from tui.screens.lab.base import LabKeys, get_files
+from tui.screens.dialogs import Ask
+from tui.screens.lab.panel import KEYS, LabPanel
 from tui.widgets.key_line import Hint, KeyLine, written
-from tui.widgets.lab_checks import Checks
-from tui.widgets.lab_guide import Guide, Way
 from tui.widgets.top_line import LabLine, Said
 
 BACK_AT = 4  # among the keys: before those for which a small screen has no room
 _OWN_KEYS: dict[Next, str] = {"run": "lab.go", "check": "lab.check", "write": "lab.write", "explain": "lab.why"}
 
 
-class LabScreen(LabKeys):
+class LabScreen(Screen[None]):
     """One lab."""
 
+    app: ConsoleApp
     AUTO_FOCUS = "Guide"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - Textual's own
     CSS = """
-    LabScreen #lab-body { height: 1fr; }
-    LabScreen Guide { width: 3fr; max-width: 100; }
-    LabScreen #lab-side { width: 2fr; border-left: vkey $rule; padding: 0 0 0 1; scrollbar-size-vertical: 1; }
-    LabScreen #lab-side Way { margin-bottom: 1; }
-    LabScreen.-narrow #lab-body { layout: vertical; }
-    LabScreen.-narrow Guide { width: 1fr; height: 1fr; }
-    LabScreen.-narrow #lab-side { width: 1fr; height: auto; max-height: 40%; border: none; padding: 0; }
-    LabScreen.-narrow #lab-side Way { margin: 0; }
-    LabScreen.-narrow #lab-side Checks { display: none; }
     LabScreen Said { height: 1; padding: 0 1; }
-    .-ascii LabScreen #lab-side { border-left: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        *KEYS,
         Binding("enter", "go_on", "what comes next", show=False, id="lab.next"),
         Binding("escape,q", "back", "back; stops a check that is under way", show=False, id="lab.back"),
     ]
 
-    def __init__(self, lab_id: str, language: Language) -> None:
-        """DescentError where there is no such lab."""
+    def __init__(self, panel: LabPanel) -> None:
         super().__init__()
-        self.take(lab_id, language)
+        self.panel = panel
+        self.lab_id, self.language = panel.lab_id, panel.language
 
     def compose(self) -> ComposeResult:
         yield LabLine()
-        with Horizontal(id="lab-body"):
-            yield Guide()
-            with VerticalScroll(id="lab-side"):
-                yield Way()
-                yield Checks()
+        yield self.panel
         yield Said()
         yield KeyLine()
 
-    async def on_mount(self) -> None:
-        await self.show_standing()
+    def on_mount(self) -> None:
+        self.bindings_updated_signal.subscribe(self, lambda _: self._show())
+        self._show()
 
     async def on_screen_resume(self) -> None:
-        await self.look_again()
+        await self.panel.look_again()
 
-    def tell_learner(self, text: str, style: str = "", *, busy: bool = False) -> None:
-        if self.is_attached:
-            self.query_one(Said).say(text, style, busy=busy)
+    def on_show_notice(self, message: ShowNotice) -> None:
+        self.query_one(Said).say(message.notice)
 
-    def show_criteria(self) -> None:
-        if self.has_class("-narrow"):
-            self.query_one(Guide).bring_criteria()
-        else:
-            self.query_one("#lab-side").scroll_home(animate=False)
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_criteria_again)
-
-    def _show_criteria_again(self) -> None:
-        for checks in self.query(Checks):
-            checks.show_again()
-
-    async def show_standing(self) -> None:
+    def _show(self) -> None:
+        """Say where the lab stands, and what the keys do now."""
         if not self.query(KeyLine):
             return
-        standing = self.standing
-        self.query_one(LabLine).show(standing)
-        self.query_one(Way).show(standing)
-        self.query_one("#lab-side Checks", Checks).show(standing)
-        self.show_keys()
-        await self.query_one(Guide).show(standing)
-
-    def show_keys(self) -> None:
-        if not self.query(KeyLine):
-            return
+        status = self.panel.status
+        self.query_one(LabLine).show(status)
         keys = {active.binding.id: active.binding for active in self.active_bindings.values() if active.enabled}
-        back = Hint("esc", word("stop check" if self.check_worker else "back", self.language), "back")
-        following = self.standing.next
-        own = _OWN_KEYS.get(following, "")
+        is_checking = self.panel.check_worker is not None
+        back = Hint("esc", word("stop check" if is_checking else "back", self.language), "back")
+        own = _OWN_KEYS.get(status.next, "")
         also = f" {written(keys[own].key)}" if own in keys else ""
-        hints = [Hint(f"enter{also}", next_words(self.standing), "go_on")]
-        for name, label in self.lab_hints():
+        hints = [Hint(f"enter{also}", next_words(status), "go_on")]
+        for name, label in self.panel.hints():
             # Enter is what trains first; g is for the runs after that one.
-            if name in keys and name != own and not (name == "lab.go" and following in ("start", "predict")):
+            if name in keys and name != own and not (name == "lab.go" and status.next in ("start", "predict")):
                 hints.append(Hint(written(keys[name].key), label, keys[name].action))
-        hints.insert(0 if self.check_worker else BACK_AT, back)
+        hints.insert(0 if is_checking else BACK_AT, back)
         self.query_one(KeyLine).show([*hints, Hint("?", word("help", self.language), "app.help")])
 
+    # --- keys ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action, parameters:
+            case "panel", (str(key),):
+                return self.panel.can(key)
+        return True
+
+    def action_panel(self, key: str) -> None:
+        """One of the lab's keys."""
+        self.panel.press(key)
+
     def action_back(self) -> None:
-        if not self.stop_check():
+        if not self.panel.stop():
             self.app.pop_screen()
 
     def action_go_on(self) -> None:
-        if self._descent.read_only:
-            self.tell_learner("read-only", "trouble")
-            return
-        if self.may_leave_check():
-            self.run_worker(self._go_on(), group="dialog", exclusive=True)
+        if self.app.read_only:
+            self.panel.tell("read-only", "trouble")
+        elif self.panel.may_leave():
+            self.panel.begin(self._go_on())
 
     async def _go_on(self) -> None:
         """What comes next now: files may have been edited elsewhere."""
-        await self.look_again()
-        match self.standing.next:
+        await self.panel.look_again()
+        match self.panel.status.next:
             case "start":
-                await get_files(self)
+                await self._get_files()
             case "predict":
                 await self._predict()
             case "run":
-                await self.train()
+                await self.panel.train()
             case "check":
-                self.start_check()
+                self.panel.start_check()
             case "write":
-                await self.edit_files()
+                await self.panel.edit_files()
             case "explain":
-                self.show_pass()
+                self.panel.show_pass()
             case "done":
-                await self.next_lab()
+                await self.panel.next_lab()
+
+    async def _get_files(self) -> None:
+        """Put the lab's files into the current folder; what is there already is never lost."""
+        status, language, folder = self.panel.status, self.language, Path.cwd()
+        there = [path for path in (folder / file.name for file in status.files) if path.exists()]
+        again = False
+        if there:
+            names = "\n".join(f"  {path.name}" for path in there)
+            choices = [("g", "use them", "use"), ("m", "move them", "move"), ("escape", "not now", "")]
+            text = f"{word('files there', language, folder=folder)}\n{names}"
+            choices = [(key, word(label, language), value) for key, label, value in choices]
+            chosen = await self.app.push_screen_wait(Ask(word("files", language), text, choices))
+            if chosen == "use":
+                progress.started(self.lab_id, folder)
+            again = chosen == "move"
+        if not there or again:
+            try:
+                files = flow.start(status.lab, folder, again=again, language=language)
+            except DescentError as error:
+                self.panel.refuse(error)
+                return
+            names = ", ".join(file.name for file in files)
+            self.panel.tell(word("in", language, files=names, folder=folder), "good")
+        await self.panel.look_again()
 
     async def _predict(self) -> None:
         """Ask the questions that are still open, one after the other; each answer is kept at once."""
         from tui.screens.lab.predict import Predict
 
-        questions = self.standing.lab.model.predictions
-        for question in flow.unanswered(self.standing.lab, progress.load()):
+        lab = self.panel.status.lab
+        questions = lab.model.predictions
+        for question in flow.unanswered(lab, progress.load()):
             at = questions.index(question) + 1
             answer = await self.app.push_screen_wait(Predict(question, at, len(questions), self.language))
             if answer is None:
                 break
-            flow.predict(self.standing.lab, {question.id: answer})
-        await self.look_again()
+            flow.predict(lab, {question.id: answer})
+        await self.panel.look_again()

@@ -13,6 +13,7 @@ from engine.preset.loading import load_preset
 from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
+from tui.base import RunsChanged
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
 from tui.screens.home.list import Listing
@@ -171,7 +172,7 @@ async def test_a_run_that_ends_is_told(place: Path) -> None:
         await _ready(pilot)
         with (run / "events.jsonl").open("a") as events:
             events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no memory"}\n')
-        app.look_now()
+        app.post_message(RunsChanged())
         await seen(pilot, "digits-mlp kqzt failed: no memory")
 
 

@@ -16,8 +16,9 @@ from tests.helpers.live_console import shown
 from tests.helpers.screens import console, record
 from tests.helpers.waiting import until
 from tui.app import DescentApp
+from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
-from tui.screens.lab.console import LabConsole
+from tui.screens.lab.panel import LabPanel
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.lab_guide import Guide
 from tui.widgets.panes import ConsolePanes
@@ -90,7 +91,7 @@ async def test_escape_stops_a_check_and_it_counts_as_none(here: Path) -> None:
         assert app.screen is lab
         await pilot.press("escape")
         await until(pilot, lambda: "stopped after" in shown(pilot), "the end")
-        await until(pilot, lambda: lab.check_worker is None, "the grader's end")
+        await until(pilot, lambda: lab.panel.check_worker is None, "the grader's end")
         assert app.screen is lab
         assert progress.load().of(LAB).count == 0
         assert "esc back" in shown(pilot)
@@ -105,7 +106,7 @@ async def test_what_is_not_met_comes_first(here: Path, size: tuple[int, int]) ->
     app = lab_app()
     async with app.run_test(size=size) as pilot:
         lab = await opened(pilot)
-        lab.show_criteria()
+        lab.panel.show_criteria()
         failed = "✗ The criterion called third"  # a frame before it scrolls there shows it elsewhere
         text = await until(pilot, lambda: t if failed in (t := shown(pilot)) else "", "the criterion")
         if size == (80, 24):
@@ -172,12 +173,12 @@ async def test_charts_come_first_where_there_is_little_room(here: Path) -> None:
     run.preset.write_text(f'lab = "{LAB}"\n{run.preset.read_text()}')
     app = console(run=run, language="en")
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
+        screen = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the console")
         await until(pilot, lambda: "t text" in shown(pilot).splitlines()[-1], "the key of the text")
         deck, guide = screen.query_one(ConsolePanes), screen.query_one(Guide)
         assert deck.display
         assert not guide.display
-        screen.show_criteria()
+        screen.query_one(LabPanel).show_criteria()
         await until(pilot, lambda: "✗ The criterion called third" in shown(pilot), "the criteria")
         assert "t charts" in shown(pilot)
         await pilot.press("t")

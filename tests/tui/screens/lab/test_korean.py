@@ -17,7 +17,7 @@ from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.waiting import until
 from tui.data import translation
-from tui.screens.lab.console import LabConsole
+from tui.screens.console.screen import Console
 from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
@@ -52,7 +52,7 @@ async def test_a_run_of_a_korean_lab_speaks_korean(here: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")
-        run = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
+        run = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the console")
         await until(pilot, lambda: run.snapshot is not None and run.snapshot.step > 100, "its steps")
         await pilot.press("space")
         await until(pilot, lambda: run.snapshot.state == "paused" and "일시정지" in shown(pilot), "the pause")

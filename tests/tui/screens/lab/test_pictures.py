@@ -9,7 +9,7 @@ from engine.labs.library import find_lab
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.waiting import until
-from tui.screens.lab.console import LabConsole
+from tui.screens.console.screen import Console
 from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
@@ -30,7 +30,7 @@ async def test_the_optimizers_have_the_run_s_rate_and_not_their_best(
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")
-        run = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the run")
+        run = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the run")
         await until(pilot, lambda: run.snapshot is not None and run.snapshot.step > 0, "its steps")
         await pilot.press("i")
         await until(pilot, lambda: "▶ Fit" in shown(pilot), "the first picture")

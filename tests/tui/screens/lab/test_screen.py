@@ -13,7 +13,7 @@ from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.waiting import until
 from tui.app import DescentApp
-from tui.screens.lab.console import LabConsole
+from tui.screens.console.screen import Console
 from tui.screens.lab.passed import Passed
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.chart import Chart
@@ -71,7 +71,7 @@ async def test_enter_leads_from_the_text_to_a_run_with_its_goal_drawn(here: Path
         await pilot.press(*"0.02", "enter")
         await until(pilot, lambda: progress.load().of(LAB).predictions == {"loss": 0.02}, "the prediction to be kept")
         await pilot.press("enter")
-        lab = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "the console")
+        lab = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the console")
         await until(pilot, lambda: lab.snapshot is not None and lab.snapshot.state == "finished", "the run's end")
         chart = lab.query_one("#loss", Chart)
         await until(pilot, lambda: chart.data.goal == pytest.approx(0.012), "the goal")
@@ -180,7 +180,7 @@ async def test_korean_stays_within_the_screen(here: Path) -> None:
         await at_each_size("학습 실행")
         assert "너무 느린 직선" in shown(pilot)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, LabConsole), "the console")
+        await until(pilot, lambda: isinstance(app.screen, Console), "the console")
         await at_each_size("완료")
         await pilot.press("t")  # text and console take turns
         await until(pilot, lambda: "너무 느린 직선" in shown(pilot), "the text")
@@ -193,10 +193,10 @@ async def test_training_again_takes_the_place_of_the_run_before(here: Path) -> N
     async with app.run_test(size=(120, 40)) as pilot:
         lab = await opened(pilot)
         await pilot.press("enter")
-        first = await until(pilot, lambda: app.screen if isinstance(app.screen, LabConsole) else None, "a run")
+        first = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "a run")
         await until(pilot, lambda: first.snapshot is not None and first.snapshot.state == "finished", "its end")
         await pilot.press("g")
-        await until(pilot, lambda: isinstance(app.screen, LabConsole) and app.screen is not first, "another run")
+        await until(pilot, lambda: isinstance(app.screen, Console) and app.screen is not first, "another run")
         folder = app.screen.folder
         await until(pilot, lambda: folder.state() not in ALIVE, "its end")
         await pilot.press("escape")

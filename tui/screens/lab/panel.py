@@ -1,0 +1,446 @@
+"""A lab on a screen: its text, its criteria, and its keys. It stands alone, or around the panes of a console."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+from textual.worker import Worker
+
+from descent.common import paths
+from descent.common.errors import DescentError
+from descent.common.i18n import Language
+from descent.common.text import clean
+from descent.run import find
+from engine.labs import flow, progress
+from engine.labs.messages import say
+from engine.labs.submission import any_of
+from tui.base import ConsoleApp, Notice, OpenLab, ShowNotice
+from tui.data.labs import grade, look_at_lab, reached
+from tui.data.translation import word
+from tui.screens.dialogs import Ask
+from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import goals, with_goal
+from tui.widgets.key_line import Hints
+from tui.widgets.lab_checks import Checks
+from tui.widgets.lab_guide import Guide, Way
+from tui.widgets.lines import fitted
+
+LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog
+PANE = VerticalScroll  # what tab goes to, and arrows and page keys scroll: the text, the criteria
+KEYS: tuple[BindingType, ...] = (
+    Binding("k", "panel('check')", "have it graded", show=False, id="lab.check"),
+    Binding("h", "panel('hint')", "a hint: what to look at, which knob, the answer", show=False, id="lab.hint"),
+    Binding("w", "panel('write')", "edit your files", show=False, id="lab.write"),
+    Binding("g", "panel('go')", "train your preset anew", show=False, id="lab.go"),
+    Binding("y", "panel('why')", "prediction and result, and why", show=False, id="lab.why"),
+    Binding("b", "panel('labs')", "other labs", show=False, id="lab.labs"),
+    Binding("tab", "app.focus_next", "the next pane; arrows and page keys scroll it", show=False, id="lab.tab"),
+    Binding("pageup", "panel('up')", "scroll the text up", show=False, id="lab.up"),
+    Binding("pagedown", "panel('down')", "scroll the text down", show=False, id="lab.down"),
+    Binding("t", "panel('text')", "the text, or the console alone", show=False, id="lab.text"),
+)
+
+
+class LabPanel(Vertical):
+    """A screen holds it, binds KEYS, forwards them to `press`, and shows each ShowNotice.
+
+    The screen's bindings are refreshed whenever the lab stands elsewhere, or other keys work. Where the terminal is
+    narrow, the panes of a console come first, and the text takes turns with them.
+    """
+
+    app: ConsoleApp
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
+    DEFAULT_CSS = """
+    LabPanel {
+        height: 1fr;
+        Guide { width: 1fr; }
+        #lab-row { height: 1fr; }
+        #lab-criteria { scrollbar-size-vertical: 1; }
+    }
+    LabPanel.-alone {
+        layout: horizontal;
+        #lab-row { width: 3fr; max-width: 100; }
+        #lab-criteria { width: 2fr; border-left: vkey $rule; padding: 0 0 0 1; }
+        Way { margin-bottom: 1; }
+    }
+    .-narrow LabPanel.-alone {
+        layout: vertical;
+        #lab-row { width: 1fr; }
+        #lab-criteria { width: 1fr; height: auto; max-height: 40%; border: none; padding: 0; }
+        #lab-criteria Checks { display: none; }
+        Way { margin: 0; }
+    }
+    LabPanel.-around {
+        Guide { min-width: 30; border-right: vkey $rule; }
+        ConsolePanes { width: 2fr; }
+        #lab-criteria { height: auto; max-height: 12; margin-top: 1; }
+        Way { display: none; }
+    }
+    .-narrow LabPanel.-around, .-tiny LabPanel.-around {
+        Guide, #lab-criteria { display: none; }
+    }
+    .-narrow LabPanel.-reading, .-tiny LabPanel.-reading {
+        Guide { display: block; border: none; }
+        ConsolePanes { display: none; }
+    }
+    .-short LabPanel.-around, .-flat LabPanel.-around {
+        #lab-criteria { display: none; }
+        Guide Checks { display: block; }
+    }
+    .-normal LabPanel.-reading Guide, .-wide LabPanel.-reading Guide { display: none; }
+    .-ascii LabPanel Guide { border-right: none; }
+    .-ascii LabPanel #lab-criteria { border-left: none; }
+    """
+
+    keys: Sequence[BindingType] = KEYS
+
+    def __init__(self, lab_id: str, language: Language) -> None:
+        """DescentError where there is no such lab, or its files are broken."""
+        super().__init__(classes="-alone")
+        self.lab_id, self.language = lab_id, language
+        self.status = look_at_lab(lab_id, language)
+        self._panes: Widget | None = None
+        self._file = 0  # the one that was edited last
+        self._check_since = 0.0
+        self._under_way = ""  # in words
+
+    def around(self, panes: Widget) -> Widget:
+        """Itself, with a console's panes beside the text."""
+        self._panes = panes
+        self.set_classes("-around")
+        return self
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="lab-row"):
+            yield Guide()
+            if self._panes is not None:
+                yield self._panes
+        with VerticalScroll(id="lab-criteria"):
+            yield Way()
+            yield Checks()
+
+    async def on_mount(self) -> None:
+        if self._panes is None:
+            await self._show()
+        else:
+            self.screen.call_later(self._draw_goals)  # the console gives its charts their sources before that
+            self.run_worker(self.look_again(), group="status")
+
+    def _draw_goals(self) -> None:
+        for pane, check in goals(self.status.lab.model.checks).items():
+            chart = self.query_one(f"#{pane}", Chart)
+            if chart.source is not None:
+                chart.source = with_goal(chart.source, check, self.language)
+
+    # --- what is shown ---
+
+    @property
+    def _criteria(self) -> Checks:
+        """Those beside or below the text; the others end it."""
+        return self.query_one("#lab-criteria Checks", Checks)
+
+    async def _show(self) -> None:
+        if self.query(Guide):
+            self.query_one(Way).show(self.status)
+            self._criteria.show(self.status)
+            await self.query_one(Guide).show(self.status)
+
+    async def look_again(self) -> None:
+        """Read anew where the learner stands, and show it."""
+        trained = self.status.trained or await asyncio.to_thread(self._has_trained)
+        try:
+            self.status = look_at_lab(self.lab_id, self.language, trained=trained)
+        except DescentError as error:
+            self.refuse(error)
+            return
+        if self.is_attached:
+            await self._show()
+            self.refresh_bindings()
+
+    def _has_trained(self) -> bool:
+        """Whether a run of this lab is known."""
+        opened = [folder.path for folder in self.app.opened]
+        return any_of([*opened, *find.known_runs(paths.runs_dir(self.app.runs_dir))], self.lab_id)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_criteria_again)
+
+    def _show_criteria_again(self) -> None:
+        for checks in self.query(Checks):
+            checks.show_again()
+
+    def show_criteria(self) -> None:
+        """They were looked at anew: bring them before the learner's eyes, what is not met first."""
+        box = self.query_one("#lab-criteria")
+        box.scroll_home(animate=False)
+        if not (box.display and self._criteria.display):  # no room for them but at the end of the text
+            self.set_class(self._takes_turns, "-reading")
+            self.query_one(Guide).bring_criteria()
+            self.refresh_bindings()
+
+    @property
+    def _takes_turns(self) -> bool:
+        """Whether there is no room for text and panes beside each other."""
+        is_narrow = self.screen.has_class("-narrow") or self.screen.has_class("-tiny")
+        return self._panes is not None and is_narrow
+
+    def tell(self, text: str, style: str = "", *, busy: bool = False) -> None:
+        """style: "", "good" or "trouble". busy: it is still under way."""
+        if self.is_attached:
+            self.post_message(ShowNotice(Notice(text, style, busy, since=time.monotonic())))
+
+    def refuse(self, error: Exception) -> None:
+        self.tell(" ".join(str(error).split()), "trouble")
+
+    # --- keys ---
+
+    def can(self, key: str) -> bool:
+        """Whether that key works now."""
+        match key:
+            case "up" | "down" | "labs":
+                return True
+            case "text":
+                return self._panes is not None
+            case "why":
+                return self.status.record.passed is not None
+        if self.app.read_only:
+            return False
+        return key == "hint" or self.status.record.started is not None
+
+    def press(self, key: str) -> None:
+        """Do what the binding panel('KEY') stands for."""
+        match key:
+            case "check" if self.may_leave():
+                self.begin(self._ask_for_check())
+            case "hint":
+                self.begin(self._hint())
+            case "write":
+                self.begin(self.edit_files())
+            case "go" if self.is_ready() and self.may_leave():
+                self.begin(self.train())
+            case "why":
+                self.show_pass()
+            case "labs" if self.may_leave():
+                self.begin(self._choose_lab())
+            case "up" | "down":
+                self._page(1 if key == "down" else -1)
+            case "text":
+                self.toggle_class("-reading")
+                self.refresh_bindings()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in the place of what was begun before: it may open dialogs, and their answers belong together."""
+        self.run_worker(work, group="dialog", exclusive=True)
+
+    def hints(self) -> list[tuple[str, str]]:
+        """Ids of the lab's bindings, and what they are called; the most wanted first."""
+        go = "again" if self.status.trained else "run"
+        names = {"go": go, "write": "write", "check": "check", "hint": "hint", "why": "why", "labs": "other labs"}
+        return [(f"lab.{key}", word(name, self.language)) for key, name in names.items()]
+
+    def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
+        """What a learner wants comes first: on a small screen there is room for little else."""
+        reads = self._takes_turns and self.has_class("-reading")
+        text: Hints = [(("lab.text",), word("charts" if reads else "text", self.language))]
+        stop: Hints = [(("console.back",), word("stop check", self.language))] if self.check_worker else []
+        *wanted, why, labs = [((key,), label) for key, label in self.hints()]
+        anomaly, pause, *more = steering
+        return [*stop, anomaly, *text, pause, *wanted, *more], [why, labs, *own]
+
+    def _page(self, by: int) -> None:
+        """Scroll the first pane that has more than it shows."""
+        for pane in self.query(PANE):
+            if pane.display and pane.max_scroll_y:
+                if isinstance(pane, Guide):
+                    pane.leave_criteria()
+                (pane.scroll_page_down if by > 0 else pane.scroll_page_up)(animate=False)
+                return
+
+    def is_ready(self) -> bool:
+        """Whether the files are there and every prediction is made; says what is missing."""
+        missing = {"start": "files", "predict": "predict"}.get(self.status.step)
+        if missing is not None:
+            self.tell(word("first", self.language, what=word(missing, self.language)), "trouble")
+        return missing is None
+
+    async def _hint(self) -> None:
+        from tui.screens.dialogs import Reading
+
+        more = True
+        while more:
+            level, text = flow.hint(self.status.lab, language=self.language)
+            title = say("hint", self.language, level=level, of=flow.LEVELS)
+            further = word("next hint", self.language) if level < flow.LEVELS else ""
+            reading = Reading(title, text, word("close", self.language), further=further)
+            said: bool | None = await self.app.push_screen_wait(reading)
+            more = bool(said)
+        await self.look_again()
+
+    async def edit_files(self) -> None:
+        from tui.screens.lab.editor import Write
+
+        files = [path for path in self.status.files if path.is_file()]
+        if not files:
+            name, folder = self.status.files[0].name, self.status.folder
+            self.tell(word("gone", self.language, file=name, folder=folder), "trouble")
+            return
+        self._file = await self.app.push_screen_wait(Write(self.status, files, at=self._file)) or 0
+        await self.look_again()
+
+    async def train(self) -> None:
+        """Train a preset of the lab in the background, and watch."""
+        from tui.screens import starting
+
+        presets = self.status.presets
+        chosen: str | None = str(presets[0][0])
+        if len(presets) > 1:
+            chosen = await self.app.push_screen_wait(self._ask_which(presets))
+        if chosen:
+            self.tell(f"{Path(chosen).name} …", busy=True)
+            await starting.start(self.app, chosen, ())
+            self.tell("")
+
+    def _ask_which(self, presets: Sequence[tuple[Path, str]]) -> Ask[str]:
+        width = max(len(path.name) for path, _ in presets)
+        choices = [
+            (str(at), f"{path.name:<{width}}  {fitted(clean(title), LONGEST_CHOICE - width).rstrip()}", str(path))
+            for at, (path, title) in enumerate(presets, 1)
+        ]
+        choices.append(("escape", word("not now", self.language), ""))
+        return Ask(word("train", self.language), word("which run", self.language), choices)
+
+    async def _choose_lab(self) -> None:
+        from tui.screens.choices import Course
+
+        chosen = await self.app.push_screen_wait(Course(self.language, self.lab_id))
+        if chosen is not None and chosen != self.lab_id:
+            self.post_message(OpenLab(chosen))
+
+    # --- the check, from its key to the verdict ---
+
+    @property
+    def check_worker(self) -> Worker[None] | None:
+        """The grading under way."""
+        return next((one for one in self.workers if one.group == "grade" and not one.is_finished), None)
+
+    def stop(self) -> bool:
+        """Stop the grading under way; whether there was one."""
+        worker = self.check_worker
+        if worker is None:
+            return False
+        if worker.is_cancelled:
+            return True  # it is ending what it has started
+        worker.cancel()
+        seconds = int(time.monotonic() - self._check_since)
+        self.tell(word("check stopped", self.language, seconds=seconds))
+        return True
+
+    def may_leave(self) -> bool:
+        """Whether no grading is under way that leaving would stop; says how to stop it."""
+        if self.check_worker is not None:
+            self.tell(word("wait", self.language), busy=True)
+        return self.check_worker is None
+
+    async def _ask_for_check(self) -> None:
+        """Check, unless nothing has changed and the learner thinks better of it."""
+        await self.look_again()
+        if not self.is_ready():
+            return
+        wanted: str | None = "check"
+        if self.status.unchanged:
+            wanted = await self.app.push_screen_wait(self._ask_what_else())
+        if wanted == "write":
+            await self.edit_files()
+        elif wanted == "check":
+            self.start_check()
+
+    def _ask_what_else(self) -> Ask[str]:
+        said = self.status.problem or reached(self.status.record, self.language)
+        choices = [("w", "write", "write"), ("k", "check anyway", "check"), ("escape", "not now", "")]
+        return Ask(
+            word("unchanged", self.language),
+            word("unchanged since", self.language, said=said),
+            [(key, word(label, self.language), value) for key, label, value in choices],
+        )
+
+    def start_check(self) -> None:
+        """Have it graded as it is."""
+        self.run_worker(self._check(), group="grade")
+
+    async def _check(self) -> None:
+        self._check_since, self._under_way = time.monotonic(), word("grading begins", self.language)
+        timer = self.set_interval(1, self._tell_under_way)
+        self._tell_under_way()
+        try:
+            verdict = await grade(self.lab_id, self.status.folder, self.language, self._hear)
+        except (DescentError, OSError) as error:
+            timer.stop()
+            self._tell_failure(str(error))
+        else:
+            self.call_later(self._take_verdict, verdict)  # from here on there is nothing to be stopped
+        finally:
+            timer.stop()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.worker.group == "grade" and self.is_attached:
+            self.refresh_bindings()
+
+    async def _take_verdict(self, verdict: dict[str, Any]) -> None:
+        await self.look_again()
+        self._tell_verdict(verdict)
+        self.show_criteria()
+        if verdict["passed"]:
+            self.show_pass()
+
+    def _hear(self, stage: str, name: str) -> None:
+        """What the grader does now, in words."""
+        checks = [check.id for check in self.status.lab.model.checks]
+        if stage == "checking" and name in checks:
+            self._under_way = word("grading checks", self.language, at=checks.index(name) + 1, of=len(checks))
+        elif stage == "training":
+            parts = [part for part in self.status.lab.model.parts if name == part or name.startswith(f"{part}-")]
+            file = "-".join([self.lab_id, *parts[:1]]) + ".toml"
+            self._under_way = word("grading trains", self.language, file=file)
+        self._tell_under_way()
+
+    def _tell_under_way(self) -> None:
+        worker = self.check_worker
+        if worker is not None and not worker.is_cancelled:
+            seconds = int(time.monotonic() - self._check_since)
+            self.tell(word("grading", self.language, seconds=seconds, doing=self._under_way), busy=True)
+
+    def _tell_failure(self, why: str) -> None:
+        self.tell(word("not gradable", self.language, why=" ".join(why.split())), "trouble")
+
+    def _tell_verdict(self, verdict: dict[str, Any]) -> None:
+        if verdict.get("problem"):
+            self._tell_failure(str(verdict["problem"]))
+        elif verdict["passed"]:
+            self.tell(word("graded all", self.language, of=verdict["of"]), "good")
+        else:
+            said = word("graded", self.language, met=verdict["met"], of=verdict["of"])
+            self.tell(said, "trouble" if verdict["met"] < verdict["of"] else "good")
+
+    # --- after a pass ---
+
+    def show_pass(self) -> None:
+        from tui.screens.lab.passed import Passed
+
+        self.app.push_screen(Passed(self.status), self._after_pass)
+
+    def _after_pass(self, go_on: bool | None) -> None:
+        self.begin(self.next_lab() if go_on else self.look_again())
+
+    async def next_lab(self) -> None:
+        """The lab that comes next in the course."""
+        upcoming = await asyncio.to_thread(lambda: flow.upcoming(progress.load()))
+        if upcoming is None:
+            self.tell(word("course done", self.language), "good")
+        else:
+            self.post_message(OpenLab(upcoming.id))
