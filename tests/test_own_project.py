@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers.waiting import DEADLINE
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import asyncio, sys
 import descent, engine, tui, utils
