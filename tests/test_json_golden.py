@@ -12,6 +12,8 @@ import pytest
 
 from tests.tools import golden_json
 
+pytestmark = pytest.mark.slow
+
 Printed = dict[str, Future[str]]  # by scene
 AT_ONCE = 2  # scenes; each is one process after the other
 

@@ -18,6 +18,8 @@ from descent.run.metrics import Metrics
 from tests.helpers import old_runs
 from tests.helpers.processes import Done
 
+pytestmark = pytest.mark.slow
+
 # Of each run: its state, and the step that it has come to.
 RUNS = {
     "plain": ("finished", 80),

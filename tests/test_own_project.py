@@ -12,6 +12,8 @@ from tests.helpers.processes import DESCENT
 from tests.helpers.tmux import Terminal, terminal  # noqa: F401 - a fixture
 from tests.helpers.waiting import DEADLINE
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import asyncio, sys
 import descent, engine, tui, utils

@@ -78,6 +78,7 @@ def test_a_preset_says_what_it_reaches_and_how_that_was_measured(name: str) -> N
 # --- golden losses ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", make.NAMES)
 def test_the_first_losses_are_as_they_were(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A change of the engine would train something else under the same name, and nobody would notice."""
@@ -107,6 +108,7 @@ def test_linear_regression_lands_on_the_least_squares_line(tmp_path: Path) -> No
     assert (bias.item(), weight.item()) == pytest.approx((1.0234, 1.9368), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_logistic_regression_agrees_with_scikit_learn(tmp_path: Path) -> None:
     """A learner who knows scikit-learn would get other coefficients, and could trust neither."""
     made = run("logistic-regression", tmp_path)
@@ -130,6 +132,7 @@ def test_xor_is_solved_from_nearly_every_start(tmp_path: Path) -> None:
     assert sum(rows.column("accuracy", seed)[-1] == 1 for seed in range(8)) >= 7
 
 
+@pytest.mark.slow
 def test_digits_mlp_reaches_95_percent(tmp_path: Path) -> None:
     """The first thing that a newcomer runs would disappoint."""
     assert reached(run("digits-mlp", tmp_path))["test_accuracy"] >= 0.95
@@ -143,6 +146,7 @@ def mnist_mlp(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield run("mnist-mlp", folder, data_root=real_data)
 
 
+@pytest.mark.slow
 def test_mnist_mlp_reaches_97_percent(mnist_mlp: RunFolder) -> None:
     """The course's MLP would not do what the slides say of it."""
     assert reached(mnist_mlp)["test_accuracy"] >= 0.97

@@ -13,6 +13,8 @@ from descent import handle
 from descent.common.errors import DescentError
 from descent.control import RefusedError
 
+pytestmark = pytest.mark.slow
+
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 
 

@@ -122,6 +122,7 @@ def test_leaves_the_terminal_as_it_was(
     assert terminal.modes() == "0 0 1"
 
 
+@pytest.mark.slow
 def test_where_there_is_no_terminal(tmp_path: Path) -> None:
     """A batch job would hang, or fill its log with escape sequences."""
     for words in (["console", "digits-mlp"], ["attach", "last"]):

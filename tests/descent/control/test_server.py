@@ -114,6 +114,7 @@ def test_odd_text_in_a_command_reaches_the_log_and_nothing_else(run: tuple[Child
 # --- who is no client ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clients_that_never_finish_a_line_make_room_for_one_that_does(run: tuple[Child, RunFolder]) -> None:
     """Some forgotten connections would keep everybody from a run."""
     _, folder = run
@@ -136,6 +137,7 @@ def test_clients_that_never_finish_a_line_make_room_for_one_that_does(run: tuple
         client.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_waits_alone(run: tuple[Child, RunFolder]) -> None:
     """Answers that nobody takes would fill the worker's memory, or hold up everybody else's."""
     _, folder = run
@@ -152,6 +154,7 @@ def descriptors(child: Child) -> int:
     return len(os.listdir(f"/proc/{child.pid}/fd"))
 
 
+@pytest.mark.slow
 def test_no_client_leaves_a_descriptor_behind(run: tuple[Child, RunFolder]) -> None:
     """A console that looks in every second would, after a night, end the training with too many open files."""
     child, folder = run
@@ -192,6 +195,7 @@ def as_user(user: pwd.struct_passwd, action: Callable[[], str]) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_another_user_is_refused(descent: Descent) -> None:
     """On a shared machine anybody could stop anybody's run."""
     user = nobody()
@@ -219,6 +223,7 @@ def test_another_user_is_refused(descent: Descent) -> None:
 # --- very many -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_commands_a_second_cost_no_step(descent: Descent, runs: Path) -> None:
     """A script in a loop, or a console gone wild, would spoil a run: it must end to the bit as if left alone.
 

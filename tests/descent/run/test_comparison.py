@@ -27,6 +27,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     return [parent, child, other]
 
 
+@pytest.mark.slow
 def test_only_settings_that_differ_are_listed(family: list[RunFolder]) -> None:
     found = comparison.compared(family)
     rows = {row.key: row.values for row in found.differences}

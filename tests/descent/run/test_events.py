@@ -109,6 +109,7 @@ def _told(log_folder: RunFolder, history: EventLog, times: int) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None:
     history = EventLog(log_folder)
     assert _told(log_folder, history, 9) == list(range(9 * EACH))
@@ -123,6 +124,7 @@ def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None
         history[9 * EACH]
 
 
+@pytest.mark.slow
 def test_who_looks_seldom_misses_nothing(log_folder: RunFolder) -> None:
     history = EventLog(log_folder)
     _told(log_folder, history, 9)
@@ -130,6 +132,7 @@ def test_who_looks_seldom_misses_nothing(log_folder: RunFolder) -> None:
     assert [event["step"] for event in history[10:]] == list(range(10, 9 * EACH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", [5, 8 * EACH])
 def test_a_rewind_voids_what_is_in_memory_and_what_is_not(log_folder: RunFolder, to: int) -> None:
     history = EventLog(log_folder)

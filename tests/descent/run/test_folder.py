@@ -45,6 +45,7 @@ def test_a_runs_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> 
         create(tmp_path / "file" / "runs", "mine", "", {})
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) -> None:
     code = (
         "import sys, pathlib\n"

@@ -264,6 +264,7 @@ def test_a_long_table_is_cut_and_says_who_diverged(sweep: RunFolder, monkeypatch
     assert len(lines) == 4
 
 
+@pytest.mark.slow
 def test_run_takes_members_from_the_command_line(descent: Callable[..., Child]) -> None:
     """--repeats, --sweep and --draws would train something else than they say."""
     words = ["--sweep", "optimizer.lr={low=0.01, high=0.2}", "--draws", "2", "--repeats", "2", "--json"]

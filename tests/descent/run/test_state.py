@@ -20,6 +20,8 @@ from tests.helpers.held_run import Held
 from tests.helpers.processes import Child, kill
 from tests.helpers.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 Descent = Callable[..., Child]
 STEPS = 130  # of the held preset
 

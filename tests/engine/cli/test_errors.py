@@ -57,6 +57,7 @@ def assert_whole(run: RunFolder, like: RunFolder) -> None:
 FREQUENT = ("--set", "train.checkpoint_every={ steps = 50 }", "--set", "train.keep=100", "--id", "mine", "--json")
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_saved(
     finished: tuple[Done, Path], small_disk: Path, descent: Descent
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(
     assert len(Metrics(run.path)) == 800
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_costs_nothing_that_was_saved(
     finished: tuple[Done, Path], descent: Descent, runs: Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_runs_folder_that_can_not_be_made(descent: Descent, tmp_path: Path, ru
     refused(done, ExitCode.WRONG_USE, r"file is not a folder; .*--runs-dir", runs)
 
 
+@pytest.mark.slow
 def test_missing_data_are_noticed_before_torch_is_loaded(tmp_path: Path) -> None:
     """A person would wait for torch to learn that there is nothing to train on."""
     words = ["run", "mnist-mlp", "--json", "--runs-dir", str(tmp_path / "runs")]

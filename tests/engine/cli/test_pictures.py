@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from engine import pictures
 from tests.helpers.held_run import Held
 from tests.helpers.processes import Child, Done
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], held: Held, runs: Path) -> None:

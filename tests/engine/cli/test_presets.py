@@ -126,6 +126,7 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["presets", "list"]) == ExitCode.INTERRUPTED
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`descent presets schema | head -1` would end in a traceback."""
     process = subprocess.Popen([*DESCENT, "presets", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -136,6 +137,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_terminal_without_utf8_is_no_error() -> None:
     """`LC_ALL=C` on a cluster's node would turn a message with ≥ in it into a traceback."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -145,6 +147,7 @@ def test_a_terminal_without_utf8_is_no_error() -> None:
     assert "must be a whole number" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_version_and_no_words_at_all() -> None:
     """A newcomer's first two commands would fail."""
     done = subprocess.run([*DESCENT, "--version"], capture_output=True, text=True, check=True)
@@ -154,6 +157,7 @@ def test_the_version_and_no_words_at_all() -> None:
     assert "Usage: descent" in done.stdout
 
 
+@pytest.mark.slow
 def test_on_a_terminal_that_can_not_draw_it_says_what_to_do_instead() -> None:
     """`descent` in an editor's shell would fill it with escape sequences."""
     main_end, worker_end = pty.openpty()
@@ -182,6 +186,7 @@ def test_data_list(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["data", "fetch", "minst"]) == ExitCode.WRONG_USE
 
 
+@pytest.mark.slow
 def test_doctor_finds_what_is_broken(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

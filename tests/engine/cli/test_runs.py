@@ -72,6 +72,7 @@ def on_terminal(descent: Descent, words: list[str], columns: int, typed: str = "
 # --- runs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_runs_as_a_table_that_can_be_piped(copied: Callable[..., Path], capsys: Capture) -> None:
     """`descent runs | grep` would find cut-off ids, or miss a run."""
     copied("first")
@@ -101,6 +102,7 @@ def test_the_runs_as_json(copied: Callable[..., Path], capsys: Capture, tmp_path
     assert json.loads(capsys.readouterr().out) == {"runs": []}
 
 
+@pytest.mark.slow
 def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, tmp_path: Path) -> None:
     """Mistyped starts in the background would look like runs, and each would have to be asked for its reason."""
     (tmp_path / "bad.csv").write_text("a,y\n1,0\nnan,1\n" + "2,0\n" * 20)

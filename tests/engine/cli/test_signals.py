@@ -56,6 +56,7 @@ def terminal_without_window() -> int:
     return worker_end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdout", [full_pipe, unread_terminal, pipe_without_reader, terminal_without_window])
 def test_nobody_reads_and_the_training_goes_on(stdout: Callable[[], int], descent: Descent, runs: Path) -> None:
     """A closed laptop would stop or fail a night's training."""
@@ -83,6 +84,7 @@ def test_started_without_streams(descent: Descent, runs: Path) -> None:
 # --- signals ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_asked_to_end_it_saves_says_where_and_can_go_on(
     number: signal.Signals, code: int, descent: Descent, held: Held, runs: Path
@@ -121,6 +123,7 @@ def test_asked_twice_it_ends_at_once(descent: Descent, held: Held, runs: Path) -
     assert RunFolder(runs / "mine").state() == "lost"
 
 
+@pytest.mark.slow
 def test_a_dropped_connection_costs_nothing(descent: Descent, held: Held) -> None:
     """An SSH link that drops would end the training."""
     child = descent(*held.start)
@@ -130,6 +133,7 @@ def test_a_dropped_connection_costs_nothing(descent: Descent, held: Held) -> Non
     assert child.end().code == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_torch_is_loading_is_a_clean_end(tmp_path: Path) -> None:
     """A wrong preset, noticed at once, would end in a traceback and leave a run that looks alive."""
     words = [*DESCENT, "run", "digits-mlp", "--set", "train.epochs=1000000", "--id", "mine", "--runs-dir", tmp_path]
@@ -143,6 +147,7 @@ def test_ctrl_c_while_torch_is_loading_is_a_clean_end(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "mine").state() == "stopped"
 
 
+@pytest.mark.slow
 def test_killed_for_real_and_resumed_it_finishes(descent: Descent, held: Held, tmp_path: Path, runs: Path) -> None:
     """A node that dies would cost the whole run."""
     started = subprocess.Popen([*DESCENT, *held.start], cwd=tmp_path, stdout=subprocess.DEVNULL)

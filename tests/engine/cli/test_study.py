@@ -34,6 +34,7 @@ def trained(descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return study
 
 
+@pytest.mark.slow
 def test_the_table_has_means_over_the_finished_repeats(
     trained: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

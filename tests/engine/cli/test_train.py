@@ -60,6 +60,7 @@ def test_without_a_terminal_there_is_a_plain_line_an_epoch(descent: Descent) -> 
     assert "checkpoints/step-200.pt" in done.out
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing(descent: Descent) -> None:
     """A cron job would send a mail after each run."""
     done = descent("run", "digits-mlp", "--set", "train.epochs=1", "--set", "train.batchsize=16", "-q").end()
@@ -83,6 +84,7 @@ def terminal() -> Iterator[Callable[..., str]]:
     tmux("kill-server")
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_draws_the_numbers_of_this_moment(terminal: Callable[..., str], tmp_path: Path) -> None:
     """A person would see wrapped or torn lines, or miss what matters; Ctrl-C would leave no cursor."""
     sizes = {"small": (80, 24), "large": (120, 40)}
@@ -178,6 +180,7 @@ def test_a_run_whose_facts_are_damaged_is_named(finished: tuple[Done, Path], des
     assert "mine/run.json is damaged: Expecting" in done.err
 
 
+@pytest.mark.slow
 def test_the_idempotent_form_starts_then_goes_on(descent: Descent, held: Held, runs: Path) -> None:
     """A requeued batch job would begin again, or refuse to begin at all."""
     words = [*held.start, "--resume-if-exists"]
@@ -193,6 +196,7 @@ def test_the_idempotent_form_starts_then_goes_on(descent: Descent, held: Held, r
     assert descent("run", "digits-mlp", "--resume-if-exists").end().code == ExitCode.WRONG_USE
 
 
+@pytest.mark.slow
 def test_of_two_that_resume_one_run_one_wins(descent: Descent, held: Held, runs: Path) -> None:
     """Two workers would write one run's rows."""
     child = descent(*held.start)

@@ -44,6 +44,7 @@ def model(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
+@pytest.mark.slow
 def test_code_runs_once_it_was_agreed_to_and_not_before(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_what_the_code_prints_is_kept_and_tears_nothing(
     assert "in forward" in log
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_code_it_was_started_with(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_user_s_data_and_loss(descent: Descent, tmp_path: Path, runs: Path) ->
     assert [file.name for file in (runs / "mine" / "code").iterdir()] == ["own.py"]
 
 
+@pytest.mark.slow
 def test_a_training_step_of_one_s_own_is_asked_for_kept_and_explained(
     tmp_path: Path, descent: Descent, runs: Path
 ) -> None:

@@ -34,6 +34,7 @@ bonus = true
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_right_work_passes_with_every_value(tmp_path: Path) -> None:
     """A learner with the right answer would not pass, or not see by how much."""
@@ -83,6 +84,7 @@ def test_code_beside_another_preset_is_not_the_learner_s(tmp_path: Path) -> None
         assert len(work.complaints(None, work.changed(None, work.preset(None)))) == count
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     """One loop would cost the learner every other criterion."""
@@ -143,6 +145,7 @@ def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
     assert verdict.as_json()["checks"][0]["value"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -170,6 +173,7 @@ def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
     assert find.known_runs(tmp_path / "runs") == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_lab_check_comes_after_start_and_predictions(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,6 +195,7 @@ def test_lab_check_comes_after_start_and_predictions(
     assert "descent lab predict slow bias=" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -214,6 +219,7 @@ def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(
     assert len(done.out) > 1 << 16
 
 
+@pytest.mark.slow
 def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A learner who stops a check would lose the reasons of the one before, have it counted, or be locked out."""
     monkeypatch.chdir(tmp_path)
@@ -231,6 +237,7 @@ def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypa
     assert progress.load().of("slow").count == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -> None:
     """A learner would read 0.3 and not know what was reached, nor what is wanted."""
@@ -263,6 +270,7 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_data_are_read_once_for_all_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check on MNIST would take half a second more for every mention of its images."""

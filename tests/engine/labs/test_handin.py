@@ -22,6 +22,7 @@ from tests.helpers.processes import process
 from tests.helpers.waiting import wait_for
 
 
+@pytest.mark.slow
 def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An instructor could not see what was done, or whether it was changed afterwards."""
     monkeypatch.chdir(tmp_path)
@@ -58,6 +59,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
         write(lab, tmp_path / "late")
 
 
+@pytest.mark.slow
 def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lab watch` would sit there, or leave processes behind at its end."""
     monkeypatch.chdir(tmp_path)

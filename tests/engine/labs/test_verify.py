@@ -49,6 +49,7 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
     (folder / "handin.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_grader")
 def test_honest_work_agrees_and_a_polished_verdict_does_not(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path

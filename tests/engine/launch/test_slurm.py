@@ -80,6 +80,7 @@ def rows(run: RunFolder) -> bytes:
     return np.ascontiguousarray(metrics.rows()[:, :, kept]).tobytes()
 
 
+@pytest.mark.slow
 def test_the_readme_s_job_is_requeued_and_ends_as_if_undisturbed(
     descent: Callable[..., Child], held: Held, tmp_path: Path, runs: Path
 ) -> None:

@@ -24,6 +24,7 @@ def has_terminal(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] != "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["in the foreground", "in the background"])
 def test_the_link_breaks_and_the_next_login_goes_on(how: str, machine: Machine, tmp_path: Path, runs: Path) -> None:
     folder = RunFolder(runs / "mine")

@@ -58,6 +58,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     return process([*words, *code], cwd=folder, env={**os.environ, **home, "OMP_NUM_THREADS": "9"}), folder
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_marked_and_the_others_go_on(ended: tuple[Done, Path]) -> None:
     """One learning rate that is too high would cost the rest of the night."""
     done, folder = ended
@@ -84,6 +85,7 @@ def test_each_job_has_its_share_of_the_cores(ended: tuple[Done, Path]) -> None:
     assert f"threads {share} " in run.output.read_text()
 
 
+@pytest.mark.slow
 def test_what_is_over_is_not_trained_again(ended: tuple[Done, Path], descent: Descent) -> None:
     """A study that is started again would waste a night, and hide that a job had failed."""
     _, folder = ended
@@ -97,6 +99,7 @@ def test_what_is_over_is_not_trained_again(ended: tuple[Done, Path], descent: De
     assert finished.events() == before
 
 
+@pytest.mark.slow
 def test_csv_has_one_row_a_run(ended: tuple[Done, Path], descent: Descent, tmp_path: Path) -> None:
     """The numbers could not be taken into a notebook."""
     _, folder = ended
@@ -113,6 +116,7 @@ def test_csv_has_one_row_a_run(ended: tuple[Done, Path], descent: Descent, tmp_p
     assert (tmp_path / "table.csv").read_text() == printed.out
 
 
+@pytest.mark.slow
 def test_its_runs_are_one_line_among_all_runs(ended: tuple[Done, Path]) -> None:
     """Forty jobs would push every other run off the screen."""
     _, folder = ended
@@ -127,6 +131,7 @@ def test_its_runs_are_one_line_among_all_runs(ended: tuple[Done, Path]) -> None:
     assert [(entry["study"], entry["runs"]) for entry in told["studies"]] == [("mine", 2)]
 
 
+@pytest.mark.slow
 def test_a_study_is_deleted_whole_or_not_at_all(descent: Descent, tmp_path: Path) -> None:
     """A student's notes would go with it, or runs stay of which nothing tells any more."""
     folder = tmp_path / "studies/mine"
@@ -148,6 +153,7 @@ def _has_said(child: Child, words: str) -> bool:
     return (child.folder / "out").exists() and words in child.printed()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_jobs")
 def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent, held: Held, tmp_path: Path) -> None:
     """A node that runs out of memory would cost the jobs under way, or train them beside their own copies."""
@@ -171,6 +177,7 @@ def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent,
     assert [event["to"] for event in first.events() if event["event"] == "resumed"] == [25]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_jobs")
 def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     descent: Descent, held: Held, tmp_path: Path
@@ -200,6 +207,7 @@ def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     assert shown["points"][0]["metrics"]["test_accuracy"]["n"] == 2
 
 
+@pytest.mark.slow
 def test_a_job_array_saves_before_its_time_is_up_and_asks_to_be_queued_again(
     descent: Descent, held: Held, tmp_path: Path
 ) -> None:

@@ -230,6 +230,7 @@ def test_malformed_lines_cost_the_training_nothing(live: tuple[int, RunFolder]) 
     endless.close()
 
 
+@pytest.mark.slow
 def test_a_hundred_clients_at_once_are_all_answered_and_no_step_is_lost(live: tuple[int, RunFolder]) -> None:
     _, folder = live
 
@@ -246,6 +247,7 @@ def test_a_hundred_clients_at_once_are_all_answered_and_no_step_is_lost(live: tu
     assert sum(e["event"] == "command" and e["command"] == "set" for e in folder.events()) == 500
 
 
+@pytest.mark.slow
 def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Edits in force, and one that waits for the next epoch, are part of a checkpoint, to the bit."""
     ended: list[RunFolder] = []

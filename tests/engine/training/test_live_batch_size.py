@@ -42,6 +42,7 @@ def test_with_a_fixed_number_of_steps_another_batch_size_leaves_the_rate_as_it_w
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 def test_a_batch_size_that_leaves_batch_norm_one_sample_is_met_or_refused(tmp_path: Path) -> None:
     """It would be accepted, and end the run in the next epoch."""
     pid, folder = start(

@@ -71,6 +71,7 @@ def test_the_run_waits_and_names_layer_step_rate_and_checkpoint(broken: tuple[in
     assert "It began in layer" in state["reason"]
 
 
+@pytest.mark.slow
 def test_going_back_with_a_lower_rate_trains_on(broken: tuple[int, RunFolder]) -> None:
     pid, folder = broken
     assert send(folder.path, "rewind", {"to": anomaly(folder)["checkpoint"]})["step"] == 15
@@ -96,6 +97,7 @@ def test_nothing_broken_is_ever_saved_and_stopping_names_the_last_good_checkpoin
         assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
 
+@pytest.mark.slow
 def test_going_on_as_it_is_does_so(broken: tuple[int, RunFolder]) -> None:
     _, folder = broken
     before = send(folder.path, "resume")["step"]
@@ -113,6 +115,7 @@ def run(runs: Path, run_id: str, *settings: str) -> int:
     return child(lambda: train(runs, run_id, *settings))
 
 
+@pytest.mark.slow
 def test_looking_for_the_culprit_changes_nothing(tmp_path: Path) -> None:
     """A run that was looked at closely goes on like one that never was."""
     settings = ["train.steps=90", "schedule.name=plateau", "optimizer.name=adam", "model.dropout=0.3"]

@@ -139,6 +139,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_training_does_not_wait_for_a_compiler_that_it_does_not_use() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr

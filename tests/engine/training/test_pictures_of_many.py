@@ -78,6 +78,7 @@ def test_a_line_has_paths_too_and_more_parameters_have_none(train: Train) -> Non
         make(last(train("moons-mlp", "train.steps=2")), "paths")
 
 
+@pytest.mark.slow
 def test_the_tally_counts_those_that_are_right_and_shows_what_they_choose(train: Train) -> None:
     """A learner would count on a width that solves it less often."""
     folder = train("xor-mlp", "members.repeats=6", "model.widths=[2]", "train.steps=400")

@@ -129,6 +129,7 @@ def _kill_at_write(number: int, action: Callable[[], int]) -> Callable[[], int]:
     return run
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_and_resumed_it_ends_the_same(undisturbed: tuple[str, RunFolder], tmp_path: Path) -> None:
     name, whole = undisturbed
     draw = random.Random(name)
@@ -146,6 +147,7 @@ def test_killed_at_any_write_and_resumed_it_ends_the_same(undisturbed: tuple[str
     assert killed >= 4
 
 
+@pytest.mark.slow
 def test_killed_at_a_moment_of_the_clock_s_choosing_it_ends_the_same(
     undisturbed: tuple[str, RunFolder], tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def test_the_minimum_lies_where_it_is_said_to(shape: str) -> None:
     assert surfaces.heights(shape, grid).min() >= height - 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -52,6 +53,7 @@ def test_gradient_descent_is_what_the_formula_says(train: Train) -> None:
     assert metrics.column("parameter.y") == pytest.approx(2 * (-0.6) ** steps, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_the_best_rate_by_the_height(train: Train) -> None:
     """There is no validation data to choose by."""
     folder = train("ravine-point", 'members.sweep."optimizer.lr"=[0.1, 0.9, 1.1]')

@@ -44,6 +44,7 @@ def three(place: Path) -> list[RunFolder]:
     return [RunFolder(path) for path in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_letters_numbers_and_settings_are_there_at_each_size(place: Path, size: tuple[int, int]) -> None:
     app = console(compare=three(place))
@@ -58,6 +59,7 @@ async def test_letters_numbers_and_settings_are_there_at_each_size(place: Path, 
         assert any("0.5" in line and "0.1" in line for line in lines if "optimizer.lr" in line)
 
 
+@pytest.mark.slow
 async def test_a_terminal_without_colours_and_signs_tells_them_apart(place: Path) -> None:
     from tui.terminal import Terminal
 
@@ -87,6 +89,7 @@ def test_each_line_has_a_colour_and_a_letter_of_its_own_and_ends_where_its_run_d
     assert set(data.exact(300.0)[1]) == {"A", "B"}  # the third has ended by then
 
 
+@pytest.mark.slow
 async def test_from_home_marked_runs_are_compared_and_q_leads_back(place: Path) -> None:
     three(place)
     app = console()
@@ -126,6 +129,7 @@ def test_the_table_of_live_runs_is_what_their_logs_tell_and_each_line_is_parsed_
     assert comparing.comparison == compared(folders)
 
 
+@pytest.mark.slow
 async def test_one_run_alone_asks_for_the_others(place: Path) -> None:
     three(place)
     app = console()
@@ -146,6 +150,7 @@ def live(tmp_path: Path) -> Iterator[tuple[Child, RunFolder]]:
     kill(child)
 
 
+@pytest.mark.slow
 async def test_a_live_run_and_its_fork_grow_while_they_are_compared(live: tuple[Child, RunFolder]) -> None:
     from descent.control import send
     from engine.launch.options import Options

@@ -30,6 +30,8 @@ from tui.screens.home.screen import Home
 from tui.settings import Settings
 from tui.widgets.layer_table import LayerTable
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["place", "serve", "tiny_mnist"]
 MODEL = """import math, torch
 

@@ -103,6 +103,7 @@ def failed(learner: Learner, name: str) -> str:
 # --- values ---
 
 
+@pytest.mark.slow
 def test_values_arrive_as_they_were(learner: Learner) -> None:
     """A right answer would be marked wrong."""
     x = np.array([[1.5, 2.0]])
@@ -212,6 +213,7 @@ def test_a_loop_at_import_is_ended_once(tmp_path: Path) -> None:
         assert stuck._process is None
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_itself_is_started_again(learner: Learner) -> None:
     """One os._exit, or a crash in C, would fail all other checks."""
     assert "ended the whole process (exit code 7)" in failed(learner, "ends").en

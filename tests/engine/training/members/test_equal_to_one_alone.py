@@ -8,6 +8,8 @@ import pytest
 from tests.helpers.model_families import COUNT, FAMILIES, Task, compare, layout
 from tests.tools.cross_members import PAIRS, SOME, Pair, in_double, in_single, sections
 
+pytestmark = pytest.mark.slow
+
 CE = {"name": "cross-entropy"}
 # A rate at which training is not chaotic: at higher ones a run alone, too, ends elsewhere where one weight differs in
 # its last digit.

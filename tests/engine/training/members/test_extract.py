@@ -60,6 +60,7 @@ def fork(parent: RunFolder, member: int, run_id: str, *settings: str, at: int | 
     return RunFolder(parent.path.parent / run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", [1, 5])
 def test_it_follows_the_members_own_path(parent: RunFolder, member: int) -> None:
     """The parent computes all members as batched products, the fork one model: they round otherwise, so that the
@@ -74,6 +75,7 @@ def test_it_follows_the_members_own_path(parent: RunFolder, member: int) -> None
         np.testing.assert_allclose(tensor, weights[1][name][member], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_a_plain_run_with_that_members_settings_and_past(parent: RunFolder) -> None:
     alone = fork(parent, 5, "plain", "train.steps=41")
     preset = load_preset(alone.preset)
@@ -106,12 +108,14 @@ def test_it_is_told_which_member_was_steered_alone(parent: RunFolder) -> None:
     assert "member 5 was steered alone: optimizer.lr=0.02, lr_scale=0.5 from step 5 on" in " ".join(said.split())
 
 
+@pytest.mark.slow
 def test_it_can_take_other_settings_and_another_optimizer(parent: RunFolder) -> None:
     other = fork(parent, 1, "other", "train.steps=20", "optimizer.name=sgd", "optimizer.lr=0.1", at=0)
     assert result_of(other).state == "finished"
     assert (Metrics(other.path).column("lr") == np.float32(0.1)).all()
 
 
+@pytest.mark.slow
 def test_early_stopping_begins_anew(tmp_path: Path) -> None:
     """The best model of before is none of the fork's own, which would look for it in vain at its end."""
     settings = ["train.device=cpu", "data.size=400", "train.threads=1", "train.epochs=60", "optimizer.lr=0.5"]
@@ -138,6 +142,7 @@ def test_what_can_not_be_forked_is_refused(parent: RunFolder, member: int, at: i
         branch(parent, at, (), member)
 
 
+@pytest.mark.slow
 def test_a_fold_can_not_go_on_alone(tmp_path: Path) -> None:
     """A plain run would train on samples on which the fold validated."""
     settings = ["train.device=cpu", "data.size=400", "train.threads=1", "train.steps=5", "members.folds=3"]

@@ -38,6 +38,7 @@ def evaluations(run: RunFolder, split: str, member: int) -> list[tuple[int, floa
     return [(e["step"], e["loss"]) for e in run.events() if wanted.items() <= e.items()]
 
 
+@pytest.mark.slow
 def test_repeats_are_the_runs_of_their_seeds(train: Train) -> None:
     together = train("digits-mlp", *SHORT, "members.repeats=3", "train.seed=5", "optimizer.momentum=0.9")
     for member in range(3):
@@ -68,6 +69,7 @@ def test_candidates_have_their_own_rates_and_only_the_winner_is_tested(train: Tr
     assert [bool(evaluations(run, "test", member)) for member in range(4)] == [False, False, True, True]
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_is_marked_and_harms_no_other(train: Train) -> None:
     run = train("digits-mlp", *SHORT, SWEEP + "[0.1, 1e30, 0.05]")
     without = train("digits-mlp", *SHORT, SWEEP + "[0.1, 0.05]")
@@ -90,6 +92,7 @@ def test_each_fold_validates_on_its_own_part_and_the_test_is_the_same(train: Tra
     assert [member["fold"] for member in Metrics(run.path).layout.members] == [0, 1, 2, 3]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_early_stopping_is_each_members_own(train: Train) -> None:
     settings = ["data.size=400", "train.epochs=40", "train.early_stopping.patience=2", "optimizer.lr=0.5"]
     run = train("digits-mlp", *settings, "members.repeats=3")
@@ -106,6 +109,7 @@ def test_early_stopping_is_each_members_own(train: Train) -> None:
         )
 
 
+@pytest.mark.slow
 def test_with_early_stopping_candidates_are_told_by_the_models_that_were_compared(train: Train) -> None:
     """The winner's validation loss would be that of a model that nobody tested, and another would come first."""
     early = ["data.size=400", "train.epochs=40", "train.early_stopping.patience=2"]
@@ -125,6 +129,7 @@ def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.Capt
     assert "every member" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -187,6 +192,7 @@ def test_what_was_set_for_one_member_is_said_to_be_its_alone(
     assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2, of member 1 alone\n"
 
 
+@pytest.mark.slow
 def test_one_member_is_steered_alone_or_all_are(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
     send(folder.path, "step", {"steps": 3})
@@ -213,6 +219,7 @@ def test_one_member_is_steered_alone_or_all_are(live: tuple[int, RunFolder]) -> 
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 def test_a_steered_run_with_members_is_replayed_to_the_same_bits(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
     send(folder.path, "step", {"steps": 3})

@@ -129,6 +129,7 @@ def test_dropout_is_each_members_own(path: str) -> None:
 # --- which path ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_takes_the_path_that_is_its_quickest(name: str) -> None:
     """A run would be several times slower than it need be, and no one would know why."""

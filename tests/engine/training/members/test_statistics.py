@@ -13,6 +13,7 @@ from engine.training.members import Members, MemberStatistics, MemberUpdate
 from tests.helpers.model_families import COUNT, CPU, FAMILIES, family, parsed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "mlp-norm", "lenet5", "cnn-norm", "resnet18", "transformer", "lstm"])
 def test_the_numbers_are_those_of_each_member_alone(name: str) -> None:
     _, shape, path, *_ = FAMILIES[name]

@@ -11,6 +11,8 @@ from descent.common.errors import PresetError
 from engine.preset import schema
 from engine.training.models import build, layers
 
+pytestmark = pytest.mark.slow
+
 torchvision = pytest.importorskip("torchvision")
 
 

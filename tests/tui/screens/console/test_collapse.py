@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -12,6 +14,8 @@ from tests.helpers.waiting import until, wait_for
 from tui.app import DescentApp
 from tui.screens.choices import read_checkpoints
 from tui.screens.dialogs import Ask
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_broken_model_is_told_and_the_way_back_leads_to_a_lower_rate(tmp_path: Path) -> None:

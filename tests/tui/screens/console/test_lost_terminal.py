@@ -13,6 +13,8 @@ from tests.helpers.live_console import commands, start
 from tests.helpers.processes import Child, kill
 from tests.helpers.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., BareTerminal]
 WHOLE_SCREEN = "\x14"  # Ctrl-T: the next theme repaints everything
 

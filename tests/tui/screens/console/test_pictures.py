@@ -47,6 +47,7 @@ def view(app: DescentApp) -> PictureView:
     return app.screen.query_one(PictureView)
 
 
+@pytest.mark.slow
 async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     kinds = list(pictures.KINDS)
@@ -124,6 +125,7 @@ async def test_a_picture_that_is_still_being_read_is_not_called_missing(
         await until(pilot, lambda: "88.3% right" in text(app), "the matrix")
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, tmp_path: Path) -> None:
     from descent import control
 

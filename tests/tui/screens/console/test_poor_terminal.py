@@ -16,6 +16,8 @@ from tests.helpers.live_console import commands, start
 from tests.helpers.processes import Child, kill, process
 from tests.helpers.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 _SHADE = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
 HARM = "[red]x[/] \x1b[2J\x1b]0;owned\x07 [/nothing] \x9b31m"
 

@@ -17,6 +17,7 @@ __all__ = ["terminal"]  # a fixture
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
 
+@pytest.mark.slow
 def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, terminal: Terminal) -> None:
     settings = [word for setting in LONG for word in ("--set", setting)]
     descent = [sys.executable, "-m", "descent"]

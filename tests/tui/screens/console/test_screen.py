@@ -22,6 +22,8 @@ from tui.screens.console.layer import Layer
 from tui.screens.console.screen import Console
 from tui.widgets.layer_table import LayerTable
 
+pytestmark = pytest.mark.slow
+
 SIZE = (120, 40)
 
 

@@ -56,6 +56,7 @@ def _written(file: Path) -> str:
     return str(wait_for(lambda: file.exists() and file.read_text().strip(), f"{file.name}"))
 
 
+@pytest.mark.slow
 def test_started_and_steered_cut_off_and_found_again(
     machine: Machine, terminal: Terminal, tmp_path: Path, runs: Path
 ) -> None:

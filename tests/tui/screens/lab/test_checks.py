@@ -23,6 +23,8 @@ from tui.screens.lab.screen import LabScreen
 from tui.widgets.lab_guide import Guide
 from tui.widgets.panes import ConsolePanes
 
+pytestmark = pytest.mark.slow
+
 LAB = "slow-line"
 SEVERAL = "".join(
     f"""

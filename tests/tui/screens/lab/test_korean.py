@@ -44,6 +44,7 @@ def english(text: str) -> set[str]:
     return {word for word in re.findall(r"[A-Za-z_]{3,}", text) if word.lower() not in NAMES}
 
 
+@pytest.mark.slow
 async def test_a_run_of_a_korean_lab_speaks_korean(here: Path) -> None:
     """State, titles, log, bottom line and dialogs would be English as soon as anything runs."""
     file = here / f"{LAB}.toml"
@@ -93,6 +94,7 @@ def speaks_korean(text: str, run_id: str, width: int) -> None:
     assert max(cell_len(line) for line in text.splitlines()) <= width
 
 
+@pytest.mark.slow
 async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:
     """The first dialog that a learner meets after a slip would be English."""
     file = here / f"{LAB}.toml"

@@ -14,6 +14,8 @@ from tests.helpers.waiting import until
 from tui.screens.lab.passed import Passed
 from tui.widgets.chart import Chart
 
+pytestmark = pytest.mark.slow
+
 LAB = "slow-line"
 LAST = "This is how the explanation ends."
 

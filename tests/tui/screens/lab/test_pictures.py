@@ -15,6 +15,7 @@ from tui.screens.lab.screen import LabScreen
 LAB = "slow-line"
 
 
+@pytest.mark.slow
 async def test_the_optimizers_have_the_run_s_rate_and_not_their_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from tui.screens.lab.passed import Passed
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.chart import Chart
 
+pytestmark = pytest.mark.slow
+
 LAB = "slow-line"
 
 
