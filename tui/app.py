@@ -188,7 +188,7 @@ class DescentApp(ConsoleApp):
         """Show the console of a run, live or ended; that of a lab's run with its text beside it."""
         if folder not in self.opened:
             self.opened.append(folder)
-        opened = console(folder, self.language)
+        opened = console(folder)
         # A lab is trained many times: the new run takes the place of the one before.
         if getattr(self.screen, "lab_id", None) is not None and getattr(self.screen, "folder", None) is not None:
             self.switch_screen(opened)
@@ -200,7 +200,7 @@ class DescentApp(ConsoleApp):
         from tui.screens.lab.screen import LabScreen
 
         try:
-            opened = LabScreen(lab_panel(lab_id, self.language))
+            opened = LabScreen(lab_panel(lab_id))
         except DescentError as error:
             self.tell(str(error), trouble=True, seconds=15)
             return
@@ -328,23 +328,22 @@ def _all_below(kind: type[Any]) -> Iterator[type[Any]]:
         yield from _all_below(below)
 
 
-def console(folder: RunFolder, language: str | None) -> "Console":
+def console(folder: RunFolder) -> "Console":
     """The console of a run: with the lab's text beside it, where its preset belongs to a lab that is known here."""
     from tui.screens.console.screen import Console
 
     lab_id = _lab_of(folder)
     if lab_id is not None:
         with contextlib.suppress(DescentError):  # the lab is broken or gone; the run is there all the same
-            return Console(folder, lab_panel(lab_id, language))
+            return Console(folder, lab_panel(lab_id))
     return Console(folder)
 
 
-def lab_panel(lab_id: str, language: str | None) -> "LabPanel":
+def lab_panel(lab_id: str) -> "LabPanel":
     """DescentError where there is no such lab, or its files are broken."""
-    from engine.labs.progress import chosen_language
     from tui.screens.lab.panel import LabPanel
 
-    return LabPanel(lab_id, chosen_language(language))
+    return LabPanel(lab_id)
 
 
 def _lab_of(folder: RunFolder) -> str | None:
@@ -360,7 +359,6 @@ def open_app(
     run: str | None,
     compare: Sequence[str],
     lab: str | None,
-    language: str | None,
     preset: str | None,
     overrides: Sequence[str],
     run_id: str | None,
@@ -395,7 +393,6 @@ def open_app(
         run=folder,
         compare=several,
         lab=lab,
-        language=language,
         runs_dir=runs_dir,
         data_root=data_root,
     )

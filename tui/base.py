@@ -45,7 +45,6 @@ class ConsoleApp(App[None]):
     """What every screen may use of the app.
 
     terminal, settings: facts and wishes. read_only: nothing here steers or starts a run. clock: seconds since 1970.
-    language: of the labs, "en" or "ko"; None for the learner's own.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class ConsoleApp(App[None]):
         settings: Settings | None = None,
         theme: str | None = None,
         read_only: bool = False,
-        language: str | None = None,
         runs_dir: Path | None = None,
         data_root: Path | None = None,
     ) -> None:
@@ -63,7 +61,6 @@ class ConsoleApp(App[None]):
         self.terminal = terminal or terminal_.look()
         self.settings = settings or Settings()
         self.read_only = read_only
-        self.language = language
         self.runs_dir, self.data_root = runs_dir, data_root
         self.clock: Callable[[], float] = time.time
         self.opened: list[RunFolder] = []  # in this session, each once

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from textual.message import Message
 
 from descent.common.errors import DescentError, ExitCode
-from descent.common.i18n import Language
+from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.labs import flow, grading, progress
 from engine.labs.format import Check
@@ -20,7 +20,6 @@ from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead
 from engine.preset.listing import Entry
-from tui.data.translation import word
 
 if TYPE_CHECKING:
     from engine.labs.library import BrokenLab
@@ -61,66 +60,51 @@ class FilesRead(Message):
         self.presets, self.labs = presets, labs
 
 
-_WORDS = {
-    "heading": ("labs", "실습"),
-    "count": ("{passed} of {all}", "{all}개 중 {passed}개 통과"),
-    "more": ("{count} more labs", "실습 {count}개 더"),
-    "topic": ("topic", "주제"),
-    "time": ("time", "시간"),
-    "state": ("state", "상태"),
-    "new": ("not started", "시작 전"),
-    "started": ("started", "진행 중"),
-    "passed": ("passed", "통과"),
-    "graded": ("graded {count} ×: {reached}", "{count}회 채점: {reached}"),
-    "next": ("next", "다음"),
-    "then": ("then", "그다음"),
-}
+_STATES = {"new": N_("not started"), "started": N_("started"), "passed": N_("passed")}
 
 
-def read(given: str | None) -> Labs:
-    """Read them and the learner's progress anew; slow at first. given: the language; None for the learner's."""
+def read() -> Labs:
+    """Read them and the learner's progress anew; slow at first."""
     from engine.labs import library, progress
-    from engine.labs.progress import chosen_language
 
     said: tuple[str, ...] = ()
     known = progress.Progress()
-    language: Language = "ko" if given == "ko" else "en"
     try:
         known = progress.load()
-        said, language = known.notes, chosen_language(given)
+        said = known.notes
     except DescentError as error:  # what there is to learn is listed all the same
         said = (str(error),)
     found = library.all_labs()
-    entries = tuple(_entry(lab, known, language) if isinstance(lab, library.Lab) else _broken(lab) for lab in found)
+    entries = tuple(_entry(lab, known) if isinstance(lab, library.Lab) else _broken(lab) for lab in found)
     passed = sum(entry.state == "passed" for entry in entries)
-    count = _word("count", language).format(passed=passed, all=sum(not entry.broken for entry in entries))
-    return Labs(entries, _word("heading", language), count, _word("more", language), said)
+    count = _("{passed} of {all}", passed=passed, all=sum(not entry.broken for entry in entries))
+    return Labs(entries, _("labs"), count, _("{count} more labs"), said)
 
 
-def _entry(lab: "Lab", known: "Progress", language: "Language") -> LabEntry:
+def _entry(lab: "Lab", known: "Progress") -> LabEntry:
     from engine.labs import flow
-    from engine.labs.messages import say
+    from engine.labs.format import TOPICS
 
     record, model = known.of(lab.id), lab.model
-    minutes = say("minutes", language, minutes=model.minutes)
-    state = _word(record.state, language)
-    came = reached(record, language)
-    graded = _word("graded", language).format(count=record.count, reached=came) if came else ""
+    minutes = _("about {minutes} min", minutes=model.minutes)
+    state = _(_STATES[record.state])
+    came = reached(record)
+    graded = _("graded {count} ×: {reached}", count=record.count, reached=came) if came else ""
     commands = list(flow.next_commands(lab, known))
-    following = [(command, say(what, language)) for command, what in commands if not command.startswith("cd ")]
-    steps = [(_word("next", language), what) for _, what in following[: record.state != "passed" or not record.read]]
-    steps += [(_word("then", language), f"{what}: {command}") for command, what in following[1:]]
+    following = [(command, what) for command, what in commands if not command.startswith("cd ")]
+    steps = [(_("next"), what) for __, what in following[: record.state != "passed" or not record.read]]
+    steps += [(_("then"), f"{what}: {command}") for command, what in following[1:]]
     notes = {"new": minutes, "started": came or state, "passed": ""}
     return LabEntry(
         lab.id,
         record.state,
-        title=clean(lab.text("title", language)),
+        title=clean(str(model.title)),
         note=notes[record.state],
-        about=clean(lab.text("about", language)),
+        about=clean(str(model.about)),
         facts=(
-            (_word("topic", language), say(model.topic, language)),
-            (_word("time", language), minutes),
-            (_word("state", language), f"{state}, {graded}" if graded else state),
+            (_("topic"), _(TOPICS[model.topic])),
+            (_("time"), minutes),
+            (_("state"), f"{state}, {graded}" if graded else state),
             *steps,
         ),
         # From the folder where the learner's files are, and only the first step: the second needs what it leaves.
@@ -133,11 +117,7 @@ def _broken(lab: "BrokenLab") -> LabEntry:
     return LabEntry(lab.id, found_by=f"{lab.id} broken", broken=lab.error, command="descent lab list")
 
 
-def _word(key: str, language: str) -> str:
-    return _WORDS[key][language == "ko"]
-
-
-async def grade(lab_id: str, folder: Path, language: Language, tell: Tell) -> dict[str, Any]:
+async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
     """The verdict's object, as `descent lab check --json` prints it. DescentError where there is none.
 
     Cancelled, or when the app ends, the grader ends too: an attempt that nobody waits for counts nothing.
@@ -147,21 +127,22 @@ async def grade(lab_id: str, folder: Path, language: Language, tell: Tell) -> di
     def tell_here(stage: str, name: str) -> None:
         here.call_soon_threadsafe(tell, stage, name)
 
-    grader = Grader(lab_id, language, folder=folder, tell=tell_here)
+    grader = Grader(lab_id, folder=folder, tell=tell_here)
     try:
         return await asyncio.to_thread(grader.wait)
     finally:
         await asyncio.to_thread(grader.end)
 
 
-def reached(record: Record, language: Language) -> str:
+def reached(record: Record) -> str:
     """How far the latest attempt came, and the best one where that came further; nothing before the first."""
     if not record.attempts:
         return ""
     latest = record.attempts[-1]
     best = round((record.best or 0.0) * latest.of)
-    key = "checked, best" if best > latest.met else "checked"
-    return word(key, language, met=latest.met, of=latest.of, best=best)
+    if best > latest.met:
+        return _("{met} of {of} met, best {best}", met=latest.met, of=latest.of, best=best)
+    return _("{met} of {of} met", met=latest.met, of=latest.of)
 
 
 Next = Literal["start", "predict", "run", "check", "write", "explain", "done"]
@@ -176,7 +157,6 @@ class LabStatus:
     """
 
     lab: Lab
-    language: Language
     record: Record
     step: flow.Step
     outcomes: Mapping[str, tuple[Any, bool]]
@@ -211,7 +191,7 @@ class LabStatus:
     @property
     def instead(self) -> dict[str, str]:
         """What was reached and what is wanted, by the check's id, where a criterion is about their distance."""
-        return {str(check["id"]): instead(check, self.language) for check in self._checks}
+        return {str(check["id"]): instead(check) for check in self._checks}
 
     @property
     def _checks(self) -> list[Mapping[str, Any]]:
@@ -225,7 +205,7 @@ class LabStatus:
 
     @property
     def title(self) -> str:
-        return self.lab.text("title", self.language)
+        return str(self.lab.model.title)
 
     @property
     def folder(self) -> Path:
@@ -240,7 +220,7 @@ class LabStatus:
     @property
     def presets(self) -> list[tuple[Path, str]]:
         """Those that can be trained, each with its title, in the order in which the tasks speak of them."""
-        titles = [self.title, *(part.title.of(self.language) for part in self.lab.model.parts.values())]
+        titles = [self.title, *(str(part.title) for part in self.lab.model.parts.values())]
         presets = [path for path in self.files if path.suffix == ".toml"]
         tasks = " ".join(task.text.en for task in self.lab.model.tasks)
         named = {path.name: tasks.find(path.name) for path in presets}
@@ -254,16 +234,16 @@ class LabStatus:
         return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
 
 
-def look_at_lab(lab_id: str, language: Language, *, trained: bool = False) -> LabStatus:
+def look_at_lab(lab_id: str, *, trained: bool = False) -> LabStatus:
     """Read it anew. DescentError where there is no such lab, or where progress can't be read."""
     lab, known = find_lab(lab_id), progress.load()
     record = known.of(lab_id)
     latest = record.attempts[-1].checks if record.attempts else ()
     outcomes = {one.id: (one.value, one.passed) for one in latest}
-    standing = LabStatus(lab, language, record, flow.step(lab, known), outcomes, trained)
+    standing = LabStatus(lab, record, flow.step(lab, known), outcomes, trained)
     verdict = _verdict(lab_id) if record.started is not None else {}
     unchanged = bool(verdict) and verdict.get("files") == content(standing.files)
-    return LabStatus(lab, language, record, standing.step, outcomes, trained, verdict, unchanged)
+    return LabStatus(lab, record, standing.step, outcomes, trained, verdict, unchanged)
 
 
 def _verdict(lab_id: str) -> dict[str, Any]:
@@ -290,12 +270,17 @@ def threshold(check: Check) -> str:
     return " ".join(f"{sign} {shown(check, limit)}" for sign, limit in limits if isinstance(limit, int | float))
 
 
-_NEXT = {
-    "start": "files", "predict": "predict", "run": "run", "write": "write", "check": "check", "explain": "why",
-    "done": "next lab",
-}  # fmt: skip
+_NEXT: dict[Next, str] = {
+    "start": N_("get the files"),
+    "predict": N_("predict"),
+    "run": N_("train and watch"),
+    "write": N_("edit files"),
+    "check": N_("check"),
+    "explain": N_("why"),
+    "done": N_("next lab"),
+}
 
 
 def next_words(standing: LabStatus) -> str:
     """What enter does next."""
-    return word(_NEXT[standing.next], standing.language)
+    return _(_NEXT[standing.next])

@@ -33,9 +33,9 @@ class Kinds(Lines):
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        drawn = [self._line(i, spoken(self, kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
+        drawn = [self._line(i, spoken(kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
         if not all(fits for _, fits in self._kinds) and len(drawn) + 2 <= height:
-            drawn += [(), (Piece(fitted(spoken(self, "× not of this run"), width), "quiet"),)]
+            drawn += [(), (Piece(fitted(spoken("× not of this run"), width), "quiet"),)]
         return drawn
 
     def _line(self, i: int, title: str, fits: bool, width: int) -> Line:
@@ -76,15 +76,15 @@ class CaptionLine(Lines):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         now = self._caption
-        left = [Piece(spoken(self, now.title), "strong")]
+        left = [Piece(spoken(now.title), "strong")]
         if now.step is not None:
-            left.append(Piece(spoken(self, f"  step {now.step:,}"), "quiet"))
+            left.append(Piece(spoken(f"  step {now.step:,}"), "quiet"))
         right = []
         if now.doing:
-            right.append(Piece(spoken(self, now.doing), "you"))
+            right.append(Piece(spoken(now.doing), "you"))
         elif now.auto is not None:
-            right.append(Piece(spoken(self, f"a new one every {now.auto:.0f} s"), "train"))
+            right.append(Piece(spoken(f"a new one every {now.auto:.0f} s"), "train"))
         elif now.seconds is not None:
-            right.append(Piece(spoken(self, f"made in {numbers.time_taken(now.seconds)}"), "quiet"))
-        second = Piece(now.trouble, "trouble") if now.trouble else Piece(spoken(self, now.shows), "quiet")
+            right.append(Piece(spoken(f"made in {numbers.time_taken(now.seconds)}"), "quiet"))
+        second = Piece(now.trouble, "trouble") if now.trouble else Piece(spoken(now.shows), "quiet")
         return [spread(left, right, width), cut((second,), width)]

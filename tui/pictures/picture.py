@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -108,7 +107,7 @@ class PictureView(Widget):
             ground=_rgb(variables.get("background", ""), (18, 21, 27)),
             text=_rgb(variables.get("foreground", ""), (217, 221, 228)),
             styles={**styles, "strong": Style(bold=True)},
-            say=partial(spoken, self),
+            say=spoken,
         )
 
     @property
@@ -131,7 +130,7 @@ class PictureView(Widget):
         if self.picture is not None:
             return draw(self.picture, width, height, self.palette(), self.first)
         canvas = PictureCanvas(width, height, self.palette())
-        for row, line in enumerate(wrapped(spoken(self, self.message), max(1, width))):
+        for row, line in enumerate(wrapped(spoken(self.message), max(1, width))):
             canvas.write(0, row, line, "quiet")
         return canvas
 

@@ -19,18 +19,18 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.glyphs import LAB_STATES
-from descent.common.i18n import Language
+from descent.common.i18n import _
 from descent.common.numbers import align, count, number, percent
 from descent.common.text import clean
 from descent.run.comparison import FEWEST, MOST
 from descent.run.folder import RunFolder
 from engine.labs import progress
+from engine.labs.format import TOPICS
 from engine.labs.library import Lab, labs
-from engine.labs.messages import say
 from engine.labs.progress import Record
 from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
-from tui.data.translation import spoken, word
+from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.run_line import run_line
 
@@ -139,17 +139,17 @@ class Course(ModalScreen[str | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "back", show=False)]
 
-    def __init__(self, language: Language, current: str | None = None) -> None:
+    def __init__(self, current: str | None = None) -> None:
         super().__init__()
-        self._language, self._current = language, current
+        self._current = current
 
     def compose(self) -> ComposeResult:
         known, course = progress.load(), labs()
         options = [Option(self._line(lab, known.of(lab.id), course), id=lab.id) for lab in course]
         with Vertical(classes="dialog") as box:
-            box.border_title = word("which lab", self._language)
+            box.border_title = _("which lab?")
             yield OptionList(*options)
-            yield Static(f"enter {word('go on', self._language)}  esc {word('back', self._language)}", classes="keys")
+            yield Static(f"enter {_('go on')}  esc {_('back')}", classes="keys")
 
     def on_mount(self) -> None:
         listed = self.query_one(OptionList)
@@ -158,7 +158,7 @@ class Course(ModalScreen[str | None]):
 
     def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
         """Sign, id, title and topic, each below those of the other labs; the title gives way on a narrow screen."""
-        topics = [say(one.model.topic, self._language) for one in course]
+        topics = [_(TOPICS[one.model.topic]) for one in course]
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         line.add_column(width=2)
         line.add_column(width=max(len(one.id) for one in course), no_wrap=True)
@@ -167,8 +167,8 @@ class Course(ModalScreen[str | None]):
         terminal = getattr(self.app, "terminal", None)
         state = f" {LAB_STATES[record.state]}"
         sign = Text(state if terminal is None else terminal.plain(state), "bold")
-        title = Text(clean(lab.text("title", self._language)), "bold")
-        line.add_row(sign, lab.id, title, Text(say(lab.model.topic, self._language), "dim"))
+        title = Text(clean(str(lab.model.title)), "bold")
+        line.add_row(sign, lab.id, title, Text(_(TOPICS[lab.model.topic]), "dim"))
         return line
 
     @on(OptionList.OptionSelected)
@@ -245,9 +245,9 @@ class Rewind(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(self, "go back to a checkpoint")
+            box.border_title = spoken("go back to a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            hint = spoken(self, "enter goes back, esc does not. What came after stays on the disk.")
+            hint = spoken("enter goes back, esc does not. What came after stays on the disk.")
             yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

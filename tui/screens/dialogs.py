@@ -36,7 +36,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="ask", classes="dialog")
-        box.border_title = Text(spoken(self, lines(self._title).replace("\n", " ")))  # as Text: never markup
+        box.border_title = Text(spoken(lines(self._title).replace("\n", " ")))  # as Text: never markup
         with box:
             with VerticalScroll(id="ask-text", can_focus=False):
                 yield Static(self._shown(), markup=False)
@@ -47,7 +47,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def _shown(self) -> Text:
         terminal = getattr(self.app, "terminal", None)
-        text = self._text if isinstance(self._text, Text) else Text(spoken(self, lines(self._text)))
+        text = self._text if isinstance(self._text, Text) else Text(spoken(lines(self._text)))
         return text if terminal is None or terminal.unicode else Text(terminal.plain(text.plain))
 
     def _show_choices(self) -> None:
@@ -57,7 +57,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
             chosen = position == self._highlighted
             rows.append("\n" if position else "")
             rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
-            rows.append(f"  {spoken(self, label)}", "bold" if chosen else "")
+            rows.append(f"  {spoken(label)}", "bold" if chosen else "")
         self.query_one("#ask-choices", Static).update(rows)
 
     def on_key(self, event: events.Key) -> None:
@@ -104,18 +104,18 @@ class More(ModalScreen[dict[str, int] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(self, "train for longer")
-            ends = spoken(self, f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:")
+            box.border_title = spoken("train for longer")
+            ends = spoken(f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:")
             yield Static(ends, markup=False)
             yield Input("5", select_on_focus=True)
             yield Static("", classes="problem", markup=False)
-            hint = spoken(self, "a number of epochs, or  500 steps;  esc leaves")
+            hint = spoken("a number of epochs, or  500 steps;  esc leaves")
             yield Static(hint, classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         amount = amount_of(event.value)
         if amount is None:
-            problem = spoken(self, "must be a whole number ≥ 1, or such as: 500 steps")
+            problem = spoken("must be a whole number ≥ 1, or such as: 500 steps")
             self.query_one(".problem", Static).update(problem)
         else:
             self.dismiss(amount)

@@ -51,9 +51,9 @@ class Download(ModalScreen[bool | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(self, f"downloading {self._known.name}")
+            box.border_title = spoken(f"downloading {self._known.name}")
             yield Static("", id="download-bar", markup=False)
-            yield Static(spoken(self, "esc stops it; nothing half stays"), classes="hint", markup=False)
+            yield Static(spoken("esc stops it; nothing half stays"), classes="hint", markup=False)
 
     def on_mount(self) -> None:
         self._show()
@@ -71,7 +71,7 @@ class Download(ModalScreen[bool | None]):
             self._failed = True
             self.add_class("-trouble")
             self.query_one("#download-bar", Static).update(Text(lines(str(error))))
-            self.query_one(".hint", Static).update(spoken(self, "esc goes back"))
+            self.query_one(".hint", Static).update(spoken("esc goes back"))
         else:
             self.dismiss(not self._given_up.is_set())
 
@@ -92,11 +92,11 @@ class Download(ModalScreen[bool | None]):
         text = f"{bar if unicode else ascii_cells(bar)} {percent(share, width=6)}"
         taken_of = f"downloaded {size(self._done)} of {size(self._total)}"
         taken_of += f", {duration(left)} left" if not math.isnan(left) else ""
-        self.query_one("#download-bar", Static).update(Text(f"{text}\n{spoken(self, taken_of)}"))
+        self.query_one("#download-bar", Static).update(Text(f"{text}\n{spoken(taken_of)}"))
 
     def action_leave(self) -> None:
         if self._failed:
             self.dismiss(False)
             return
         self._given_up.set()
-        self.query_one(".hint", Static).update(spoken(self, "stopping …"))
+        self.query_one(".hint", Static).update(spoken("stopping …"))

@@ -38,7 +38,7 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="help", classes="dialog")
-        box.border_title = spoken(self, "keys")
+        box.border_title = spoken("keys")
         with box, VerticalScroll(id="help-keys", can_focus=False):
             yield Static(self._shown(), markup=False)
 
@@ -47,10 +47,10 @@ class Help(ModalScreen[None]):
         text = Text()
         for number, (title, rows) in enumerate(self._groups):
             text.append("\n\n" if number else "")
-            text.append(spoken(self, title), "bold")
+            text.append(spoken(title), "bold")
             for keys, does in rows:
                 text.append(f"\n  {keys:<{width}}", "bold" if self.app.no_color else self._key_style())
-                text.append(f"   {spoken(self, does)}")
+                text.append(f"   {spoken(does)}")
         return text
 
     def _key_style(self) -> Style:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 from rich.segment import Segment
@@ -165,7 +164,7 @@ class Drawing(Widget):
     def _draw(self) -> None:
         before = self._canvas
         # Axes of nothing would show numbers that mean nothing.
-        self._canvas = self._drawn() if self.data.is_measured else saying(spoken(self, NOT_YET), *self.content_size)
+        self._canvas = self._drawn() if self.data.is_measured else saying(spoken(NOT_YET), *self.content_size)
         self._paint(self._canvas.changed(before) if before is not None else None)
         self._label_border()
 
@@ -179,7 +178,7 @@ class Drawing(Widget):
             unicode=self._unicode,
             colour=self._mixes,
             cursor=self._cursor_shown()[0] if self.cursor is not None else None,
-            say=partial(spoken, self),
+            say=spoken,
         )
 
     def _paint(self, changed: list[tuple[int, int, int]] | None) -> None:
@@ -236,7 +235,7 @@ class Drawing(Widget):
 
     def _label_border(self) -> None:
         room = max(0, self.outer_size.width - 6)
-        say = partial(spoken, self)
+        say = spoken
         title = legend.title(self.title, self.data.lines, room, unicode=self._unicode, say=say)
         content = Content.assemble(*((text, self._visual(name)) if name else text for text, name in title))
         if self.cursor is not None:

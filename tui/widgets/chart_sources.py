@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.arrays import mean_of_finite, mean_over_members
-from descent.common.i18n import Language
+from descent.common.i18n import _
 from descent.common.numbers import number
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
@@ -24,7 +24,6 @@ from engine.labs import grading
 from engine.labs.format import Check
 from tui.data.labs import LabStatus
 from tui.data.reader import Reader, schedule_of
-from tui.data.translation import word
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line
 from tui.plot.legend import described, latest
@@ -119,7 +118,7 @@ def height(check: Check) -> float | None:
     return 100 * limit if check.goal.chart == "accuracy" else float(limit)
 
 
-def with_goal(source: Source, check: Check, language: Language) -> Source:
+def with_goal(source: Source, check: Check) -> Source:
     """The source's data with the check's goal drawn in."""
     goal = height(check)
     assert goal is not None
@@ -130,9 +129,9 @@ def with_goal(source: Source, check: Check, language: Language) -> Source:
         data = source(dots, zoom)
         now = next((latest(line) for line in data.lines if line.name and _is(line.style, series)), None)
         if now is None or not math.isfinite(now):
-            said = word("goal", language, value=number(goal))
+            said = _("goal {value}", value=number(goal))
         else:
-            said = word("goal now", language, value=number(goal), now=number(now))
+            said = _("goal {value}, now {now}", value=number(goal), now=number(now))
         return dataclasses.replace(data, goal=goal, note=" · ".join(filter(None, [said, data.note])))
 
     return drawn
@@ -156,14 +155,13 @@ def reference(standing: LabStatus) -> tuple[ChartData, str]:
     except (OSError, ValueError, KeyError, TypeError):
         return NOTHING, ""
     scale = 100.0 if chart == "accuracy" else 1.0
-    language = standing.language
     found = [Line("", steps, low * scale, high * scale, "band")]
     own = _own(standing, chart, series)
     style = "planned" if own is None else "train"  # what stands alone has a name only where it was planned
-    found.append(Line(word("reference", language), steps, mean * scale, mean * scale, style))
+    found.append(Line(_("reference"), steps, mean * scale, mean * scale, style))
     if own is not None:
         xs, values = own
-        found.append(Line(word("your runs", language), xs, values * scale, values * scale, "validation"))
+        found.append(Line(_("yours"), xs, values * scale, values * scale, "validation"))
     last = max(float(line.xs[-1]) for line in found if line.xs is not None and len(line.xs))
     return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), f"{chart} ({series})"
 

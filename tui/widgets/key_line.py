@@ -49,7 +49,7 @@ class KeyLine(Lines):
     _places: tuple[tuple[int, int, str], ...] = ()  # first cell, cell after the last, action
 
     def show(self, hints: Sequence[Hint]) -> None:
-        self.hints = tuple(Hint(hint.key, spoken(self, hint.label), hint.action) for hint in hints)
+        self.hints = tuple(Hint(hint.key, spoken(hint.label), hint.action) for hint in hints)
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from textual.css.scalar import Unit
 from textual.widget import Widget
 
+from descent.common.i18n import _
 from descent.common.text import clean
 from engine.labs.format import Check
 from tui.data.labs import LabStatus, reached, shown, threshold
-from tui.data.translation import word
 from tui.widgets.lines import Line, Lines, Piece, spread, width_of, wrapped
 
 SIGNS = {None: ("·", "quiet"), True: ("✓", "good"), False: ("✗", "trouble")}
@@ -52,7 +52,7 @@ class Checks(Lines):
         if len(drawn) <= self._room() or not checks[False] or not checks[True]:
             return drawn
         met = sum(passed for _, passed in standing.outcomes.values())
-        folded = (Piece("✓ ", "good"), Piece(word("met folded", standing.language, count=met), "quiet"))
+        folded = (Piece("✓ ", "good"), Piece(_("{count} met", count=met), "quiet"))
         return [*drawn[: len(drawn) - len(checks[True])], folded]
 
     def _room(self) -> int:
@@ -67,11 +67,10 @@ class Checks(Lines):
 
     def _head(self, standing: LabStatus, width: int) -> Line:
         met, of = standing.met
-        language = standing.language
-        left = [Piece(word("checks", language), "strong")]
+        left = [Piece(_("criteria"), "strong")]
         right = [
             Piece(
-                reached(standing.record, language) or word("not graded", language),
+                reached(standing.record) or _("not graded yet"),
                 "good" if standing.outcomes and met == of else "quiet",
             )
         ]
@@ -91,9 +90,9 @@ def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
     """A criterion, and below it what went wrong, or what was reached instead of what is wanted."""
     value, passed = standing.outcomes.get(check.id, (None, None))
     sign, style = SIGNS[passed]
-    text = clean(check.text.of(standing.language)).replace("`", "")
+    text = clean(str(check.text)).replace("`", "")
     if check.bonus:
-        text = f"{word('bonus', standing.language)}: {text}"
+        text = f"{_('bonus')}: {text}"
     numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]
     numbers.append(Piece(f"  {threshold(check)}" if threshold(check) else "", "quiet"))
     first, *more = wrapped(text, width - 2 - width_of(numbers))

@@ -9,12 +9,11 @@ from textual.containers import VerticalScroll
 from textual.geometry import Size
 from textual.widgets import Markdown
 
+from descent.common.i18n import N_, _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs import flow
-from engine.labs.messages import say
 from tui.data.labs import LabStatus, Next, reached
-from tui.data.translation import word
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lines import Line, Lines, Piece, fitted, hanging
 
@@ -79,36 +78,37 @@ class Guide(VerticalScroll, can_focus=True):
 
 def written(standing: LabStatus) -> str:
     """The guide as Markdown."""
-    lab, language, record = standing.lab, standing.language, standing.record
+    lab, record = standing.lab, standing.record
     model = lab.model
-    minutes = say("minutes", language, minutes=model.minutes)
-    parts = [f"# {lab.text('title', language)}", f"*{lab.text('about', language)} · {minutes}*"]
-    parts.append(lab.text("text", language))
+    minutes = _("about {minutes} min", minutes=model.minutes)
+    parts = [f"# {model.title}", f"*{model.about} · {minutes}*"]
+    parts.append(str(model.text))
     if model.predictions:
         made = record.predictions
         all_made = all(one.id in made for one in model.predictions)
-        parts.append(f"## {word('predictions' if all_made else 'predict first', language)}")
+        heading = _("Your predictions") if all_made else _("Predict first")
+        parts.append(f"## {heading}")
         for one in model.predictions:
             given = f" **{_answer(standing, one.id)}**" if one.id in made else ""
-            parts.append(f"- {one.text.of(language)}{given}")
+            parts.append(f"- {one.text}{given}")
     return lines("\n\n".join(parts + to_do(standing)))
 
 
 def to_do(standing: LabStatus) -> list[str]:
     """The tasks, and the hints that were seen, as blocks of Markdown."""
-    model, language, hints = standing.lab.model, standing.language, standing.record.hints
-    parts = [f"## {word('tasks', language)}"]
-    parts += [f"{at}. {task.text.of(language)}" for at, task in enumerate(model.tasks, 1)]
+    model, hints = standing.lab.model, standing.record.hints
+    parts = [f"## {_('Tasks')}"]
+    parts += [f"{at}. {task.text}" for at, task in enumerate(model.tasks, 1)]
     if hints:
-        parts.append(f"## {word('hints', language)}")
-        parts += [f"**{level}** {text.of(language)}" for level, text in enumerate(model.hints[:hints], 1)]
+        parts.append(f"## {_('Hints')}")
+        parts += [f"**{level}** {text}" for level, text in enumerate(model.hints[:hints], 1)]
     return parts
 
 
 def _answer(standing: LabStatus, prediction_id: str) -> str:
     """A prediction in the words of its choices."""
     question = next(one for one in standing.lab.model.predictions if one.id == prediction_id)
-    texts = {choice.id: choice.text.of(standing.language) for choice in question.choices}
+    texts = {choice.id: str(choice.text) for choice in question.choices}
     return answer_in_words(standing.record.predictions[prediction_id], texts, question.unit)
 
 
@@ -121,7 +121,18 @@ def answer_in_words(value: object, texts: dict[str, str], unit: str) -> str:
     return f"{flow.shown_answer(value)} {unit}".strip()
 
 
-STEPS = ("start", "predict", "run", "check", "explain")
+STEPS = {
+    "start": N_("files"),
+    "predict": N_("predict"),
+    "run": N_("train"),
+    "check": N_("check"),
+    "explain": N_("why"),
+}
+_TO_DO = {
+    "start": N_("enter puts them into this folder"),
+    "run": N_("train your preset and watch it"),
+    "explain": N_("opens with a pass"),
+}
 _AT: dict[Next, str] = {
     "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
     "done": "",
@@ -150,11 +161,11 @@ class Way(Lines):
         standing = self.standing
         if standing is None:
             return []
-        language, following, done = standing.language, _AT[standing.next], _done(standing)
-        drawn: list[Line] = [(Piece(word("way", language), "strong"),)]
-        for step in STEPS:
+        following, done = _AT[standing.next], _done(standing)
+        drawn: list[Line] = [(Piece(_("your way"), "strong"),)]
+        for step, title in STEPS.items():
             sign, style = ("▶", "you") if step == following else ("✓", "good") if step in done else ("·", "quiet")
-            name = fitted(word(f"way {step}", language), 9)
+            name = fitted(_(title), 9)
             name_style = "strong" if step == following else ""
             said = Piece(clean(_said(step, standing)), "" if step == following else "quiet")
             drawn += hanging([Piece(f"{sign} ", style), Piece(name, name_style)], said, width)
@@ -175,26 +186,26 @@ def _done(standing: LabStatus) -> set[str]:
 
 
 def _said(step: str, standing: LabStatus) -> str:
-    language, record = standing.language, standing.record
+    record = standing.record
     questions = standing.lab.model.predictions
     open_questions = sum(one.id not in record.predictions for one in questions)
-    came = reached(record, language)
+    came = reached(record)
     match step:
         case "start" if record.started is not None:
             names = ", ".join(file.name for file in standing.files)
-            said = word("in", language, files=names, folder=_short(standing.folder))
+            said = _("{files} in {folder}", files=names, folder=_short(standing.folder))
         case "predict" if not open_questions:
-            said = word("predicted", language, count=len(questions))
+            said = _("{count} kept", count=len(questions))
         case "predict":
-            said = word("to predict", language, count=open_questions)
+            said = _("{count} to answer before anything runs", count=open_questions)
         case "check" if came:
-            said = word("to mend", language, reached=came) if standing.next == "write" else came
+            said = _("{reached}; now edit your files", reached=came) if standing.next == "write" else came
         case "check":
-            said = word("to check", language, of=standing.met[1])
+            said = _("{of} criteria", of=standing.met[1])
         case "explain" if record.passed is not None:
-            said = word("passed", language)
+            said = _("passed")
         case _:
-            said = word(f"to {step}", language)
+            said = _(_TO_DO[step])
     return said
 
 

@@ -89,14 +89,14 @@ class LayerTable(Lines, can_focus=True):
         self._first = 0  # row at the top
 
     def on_mount(self) -> None:
-        self.border_title = spoken(self, "layers")
+        self.border_title = spoken("layers")
 
     def show(self, snapshot: Snapshot) -> None:
         if len(self._rows) != len(snapshot.layers):
             self.refresh(layout=True)  # its height may follow the number of rows
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
         self._say_order()
-        title = spoken(self, "layers" if snapshot.members == 1 else f"layers of {_whose(snapshot.member)}")
+        title = spoken("layers" if snapshot.members == 1 else f"layers of {_whose(snapshot.member)}")
         if self.border_title != title:
             self.border_title = title
         self.show_lines()
@@ -107,7 +107,7 @@ class LayerTable(Lines, can_focus=True):
         sorted_by = [] if self.order == "model" else [f"by {self.order}"]
         low, high = USUAL_RATIO
         signs = [f"● {trimmed(low)}–{trimmed(high)} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
-        subtitle = " · ".join(spoken(self, part) for part in (*sorted_by, *signs, *cadence))
+        subtitle = " · ".join(spoken(part) for part in (*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
             subtitle = ascii_cells(subtitle)
         if self.border_subtitle != subtitle:
@@ -156,7 +156,7 @@ class LayerTable(Lines, can_focus=True):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if not self._rows:
-            waits = spoken(self, "the layers are listed once the run has begun") if self._is_known else ""
+            waits = spoken("the layers are listed once the run has begun") if self._is_known else ""
             return [(Piece(waits, "quiet"),)]
         rows = self.sorted_rows()
         self._scroll(len(rows), height - 1)
@@ -166,7 +166,7 @@ class LayerTable(Lines, can_focus=True):
         grads = align(["NaN" if row.non_finite else short_number(row.grad_norm) for row in shown])
         weights = align([short_number(row.weight_norm) for row in shown])
         for offset, (row, grad, weight) in enumerate(zip(shown, grads, weights, strict=True)):
-            line = _line(row, columns, grad, weight, spoken(self, row.ratio_sign[1]))
+            line = _line(row, columns, grad, weight, spoken(row.ratio_sign[1]))
             if self.has_focus and self._first + offset == self._cursor:
                 line = tuple(Piece(piece.text, "chosen") for piece in line)
             lines.append(line)
@@ -185,7 +185,7 @@ class LayerTable(Lines, can_focus=True):
             if column.title not in columns:
                 continue
             chosen = column.title == self.order
-            title = {"word": ""}.get(column.title, spoken(self, column.title))
+            title = {"word": ""}.get(column.title, spoken(column.title))
             text = fitted(f"▾{title}" if chosen else title, columns[column.title], right=not column.left)
             pieces.append(Piece(text + " ", "strong" if chosen else "head"))
         return tuple(pieces)

@@ -1,7 +1,6 @@
 """What happened to the run, in words; or, at the press of a key, what the worker printed."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -40,7 +39,7 @@ class RunLog(Lines, can_focus=True):
     back = 0  # lines scrolled back from the latest
 
     def on_mount(self) -> None:
-        self.border_title = spoken(self, "log")
+        self.border_title = spoken("log")
 
     def show(self, snapshot: Snapshot) -> None:
         before, self.snapshot = self.snapshot, snapshot
@@ -52,7 +51,7 @@ class RunLog(Lines, can_focus=True):
         """Whether it shows the worker's output from now on, instead of the events."""
         self.shows_output = not self.shows_output
         self.back = 0
-        self.border_title = "output.log" if self.shows_output else spoken(self, "log")
+        self.border_title = "output.log" if self.shows_output else spoken("log")
         self.show_lines()
         return self.shows_output
 
@@ -60,7 +59,7 @@ class RunLog(Lines, can_focus=True):
         height = self.content_size.height
         most = max(0, len(self._all(self.snapshot)) - height) if self.snapshot is not None else 0
         self.back = min(most, max(0, self.back + lines))
-        self.border_subtitle = spoken(self, f"{self.back} newer below") if self.back else ""
+        self.border_subtitle = spoken(f"{self.back} newer below") if self.back else ""
         self.show_lines()
 
     def on_mouse_scroll_up(self) -> None:
@@ -78,8 +77,8 @@ class RunLog(Lines, can_focus=True):
         entries = self._all(self.snapshot)
         end = max(0, len(entries) - self.back)
         if not end and self.shows_output:
-            return [(Piece(spoken(self, "the worker has printed nothing"), "quiet"),)]
-        say = partial(spoken, self)
+            return [(Piece(spoken("the worker has printed nothing"), "quiet"),)]
+        say = spoken
         shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width, say)]
         return shown[max(0, len(shown) - height) :]
 

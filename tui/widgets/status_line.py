@@ -92,7 +92,7 @@ class StatusLine(Lines):
         return [cut((*numbers, Piece(" │ ", "quiet"), *said) if numbers else said, width)]
 
     def _in_words(self, pieces: Sequence[Piece]) -> Line:
-        return tuple(Piece(spoken(self, text), style) for text, style in pieces)
+        return tuple(Piece(spoken(text), style) for text, style in pieces)
 
     @property
     def _is_answer(self) -> bool:

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from descent.common.glyphs import STATES, progress_bar
+from descent.common.i18n import _
 from descent.common.numbers import duration, percent, rate, short_count
 from descent.common.text import clean
 from tui.base import Notice
 from tui.data.labs import LabStatus, reached
 from tui.data.snapshot import Snapshot, short_id
-from tui.data.translation import Say, spoken, word
+from tui.data.translation import Say, spoken
 from tui.data.words import stage_words
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
@@ -32,14 +32,14 @@ class LabLine(Lines):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.standing is None:
             return [()]
-        standing, language = self.standing, self.standing.language
-        left = [Piece("Descent", "strong"), Piece(f"  {word('lab', language)} ", "quiet")]
+        standing = self.standing
+        left = [Piece("Descent", "strong"), Piece(f"  {_('lab')} ", "quiet")]
         left += [Piece(f"{standing.lab.id}  ", "you"), Piece(clean(standing.title))]
         right = []
         if standing.record.passed is not None:
-            right = [Piece(f"✓ {word('passed', language)}", "good")]
+            right = [Piece(f"✓ {_('passed')}", "good")]
         elif standing.record.attempts:
-            right = [Piece(reached(standing.record, language), "quiet")]
+            right = [Piece(reached(standing.record), "quiet")]
         return [spread(left, right, width)]
 
 
@@ -49,7 +49,7 @@ class Said(Lines):
     notice = Notice("")
 
     def say(self, notice: Notice) -> None:
-        self.notice = replace(notice, text=spoken(self, notice.text))
+        self.notice = replace(notice, text=spoken(notice.text))
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -99,7 +99,7 @@ class TopLine(Lines):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.snapshot is None:
             return []
-        return [top_line(self.snapshot, width, partial(spoken, self))]
+        return [top_line(self.snapshot, width, spoken)]
 
 
 def top_line(now: Snapshot, width: int, say: Say = str) -> Line:

@@ -7,7 +7,6 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from descent.common.i18n import Language
 from tui.base import ConsoleApp
 from tui.data.snapshot import Snapshot
 from tui.widgets.key_line import Hints, KeyLine
@@ -17,11 +16,10 @@ from tui.widgets.top_line import TopLine
 class Panel(Protocol):
     """What the app puts around the charts of a run that belongs to a lab. The console forwards keys to it.
 
-    keys: bindings of the action panel('KEY'). lab_id, language: the lab, and what its user reads.
+    keys: bindings of the action panel('KEY'). lab_id: the lab.
     """
 
     lab_id: str
-    language: Language
     keys: Sequence[BindingType]
 
     def around(self, panes: Widget) -> Widget:

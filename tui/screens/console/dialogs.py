@@ -122,14 +122,14 @@ class Edit(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(self, "change the live run")
+            box.border_title = spoken("change the live run")
             for key, before in self._before.items():
                 with Horizontal(classes="row"):
                     yield Label(key, markup=False)
                     yield Input(before, select_on_focus=True)
-                    yield Label(spoken(self, HINTS[key]), classes="hint", markup=False)
+                    yield Label(spoken(HINTS[key]), classes="hint", markup=False)
             yield Static("", classes="problem", markup=False)
-            keys = spoken(self, "enter applies what differs, ↑ ↓ move, esc leaves")
+            keys = spoken("enter applies what differs, ↑ ↓ move, esc leaves")
             yield Static(keys, classes="keys", markup=False)
 
     def edits(self) -> dict[str, str]:
@@ -151,7 +151,7 @@ class Edit(ModalScreen[None]):
 
     def _say(self, text: str) -> None:
         if self.is_attached:
-            self.query_one(".problem", Static).update(spoken(self, text))
+            self.query_one(".problem", Static).update(spoken(text))
 
 
 Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
@@ -180,11 +180,11 @@ class Fork(ModalScreen[RunFolder | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(self, "fork: a new run from a checkpoint")
+            box.border_title = spoken("fork: a new run from a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            yield Input(placeholder=spoken(self, "changes, such as  optimizer.lr=0.01 train.epochs=20"))
+            yield Input(placeholder=spoken("changes, such as  optimizer.lr=0.01 train.epochs=20"))
             yield Static("", classes="problem", markup=False)
-            hint = spoken(self, "enter starts it, tab goes to the changes, esc leaves")
+            hint = spoken("enter starts it, tab goes to the changes, esc leaves")
             yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self) -> None:

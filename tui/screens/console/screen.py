@@ -87,10 +87,6 @@ class Console(SteeredScreen):
         return self.panel.lab_id if self.panel is not None else None
 
     @property
-    def language(self) -> str:
-        return self.panel.language if self.panel is not None else "en"
-
-    @property
     def is_whole(self) -> bool:
         """Whether all its parts are there: a message may come when some are gone already, or not there yet."""
         parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)

@@ -132,11 +132,11 @@ class Home(Screen[None]):
         self.post_message(RunsChanged())
         if not self._reading:
             self._reading = True
-            threading.Thread(target=self._read, args=(self.app.language,), name="presets", daemon=True).start()
+            threading.Thread(target=self._read, name="presets", daemon=True).start()
 
-    def _read(self, language: str | None) -> None:
+    def _read(self) -> None:
         # Told of at once: a list that grew under the cursor would have Enter start what was not seen.
-        self.post_message(FilesRead(listing.presets(), labs.read(language)))
+        self.post_message(FilesRead(listing.presets(), labs.read()))
 
     @on(FilesRead)
     def _take_files(self, message: FilesRead) -> None:

@@ -17,12 +17,12 @@ from textual.widgets import Markdown, Static, TextArea
 
 from descent.common.errors import PresetError
 from descent.common.files import write_atomically
+from descent.common.i18n import _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs.messages import line_named
 from tui.base import ConsoleApp
 from tui.data.labs import LabStatus
-from tui.data.translation import word
 from tui.screens.dialogs import Ask
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_guide import to_do
@@ -93,7 +93,7 @@ class Write(Screen[int]):
     def __init__(self, standing: LabStatus, files: Sequence[Path], at: int = 0) -> None:
         """files: those that are there. at: the one to begin with, unless the last grading named a line of another."""
         super().__init__()
-        self._standing, self._files, self._language = standing, list(files), standing.language
+        self._standing, self._files = standing, list(files)
         self._complaints = _named(self._files, standing)
         named = (i for i, path in enumerate(self._files) if path in self._complaints)
         self._at = next(named, at % len(files))
@@ -119,12 +119,12 @@ class Write(Screen[int]):
     def on_mount(self) -> None:
         self.query_one(Editor).cursor_blink = False
         self._open()
-        hints = [Hint("^s", word("save", self._language), "save"), Hint("^t", word("to do", self._language), "task")]
+        hints = [Hint("^s", _("save"), "save"), Hint("^t", _("tasks"), "task")]
         if len(self._files) > 1:
-            hints.append(Hint("^n", word("next file", self._language), "next"))
-        hints += [Hint("^z", word("undo", self._language), "undo"), Hint("^y", word("redo", self._language), "redo")]
-        hints.append(Hint("f1", word("help", self._language), "app.help"))
-        self.query_one(KeyLine).show([*hints, Hint("esc", word("close", self._language), "close")])
+            hints.append(Hint("^n", _("next file"), "next"))
+        hints += [Hint("^z", _("undo"), "undo"), Hint("^y", _("redo"), "redo")]
+        hints.append(Hint("f1", _("help"), "app.help"))
+        self.query_one(KeyLine).show([*hints, Hint("esc", _("close"), "close")])
 
     def _open(self) -> None:
         editor = self.query_one(Editor)
@@ -181,13 +181,13 @@ class Write(Screen[int]):
             write_atomically(file, text.encode(), mode)
         except OSError as error:
             why = error.strerror or str(error)
-            self._say(word("not saved", self._language, file=self._file.name, why=why), trouble=True)
+            self._say(_("{file} can't be saved: {why}", file=self._file.name, why=why), trouble=True)
             return
         self._saved = text
         self._complaints.pop(self._file, None)  # the line may be another by now
         self._show_title()
         problem = self._problem()
-        saved = word("saved", self._language, file=self._file.name)
+        saved = _("saved {file}", file=self._file.name)
         self._say(f"{saved}; {problem}" if problem else saved, trouble=bool(problem))
 
     def _problem(self) -> str:
@@ -240,9 +240,12 @@ class Write(Screen[int]):
             if what == "drop" or (what == "save" and not self.is_unsaved):
                 then()
 
-        words = [("s", "save it", "save"), ("d", "drop it", "drop"), ("escape", "stay", "")]
-        text = word("unsaved", self._language, file=self._file.name)
-        choices = [(key, word(label, self._language), value) for key, label, value in words]
+        text = _("{file} has changes that are not saved.", file=self._file.name)
+        choices = [
+            ("s", _("save it"), "save"),
+            ("d", _("leave it as it was"), "drop"),
+            ("escape", _("go on editing"), ""),
+        ]
         self.app.push_screen(Ask(self._file.name, text, choices), chosen)
 
 

@@ -14,15 +14,13 @@ from textual.worker import Worker
 
 from descent.common import paths
 from descent.common.errors import DescentError
-from descent.common.i18n import Language
+from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run import find
 from engine.labs import flow, progress
-from engine.labs.messages import say
 from engine.labs.submission import any_of
 from tui.base import ConsoleApp, Notice, OpenLab, ShowNotice
 from tui.data.labs import grade, look_at_lab, reached
-from tui.data.translation import word
 from tui.screens.dialogs import Ask
 from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import goals, with_goal
@@ -100,11 +98,11 @@ class LabPanel(Vertical):
 
     keys: Sequence[BindingType] = KEYS
 
-    def __init__(self, lab_id: str, language: Language) -> None:
+    def __init__(self, lab_id: str) -> None:
         """DescentError where there is no such lab, or its files are broken."""
         super().__init__(classes="-alone")
-        self.lab_id, self.language = lab_id, language
-        self.status = look_at_lab(lab_id, language)
+        self.lab_id = lab_id
+        self.status = look_at_lab(lab_id)
         self._panes: Widget | None = None
         self._file = 0  # the one that was edited last
         self._check_since = 0.0
@@ -136,7 +134,7 @@ class LabPanel(Vertical):
         for pane, check in goals(self.status.lab.model.checks).items():
             chart = self.query_one(f"#{pane}", Chart)
             if chart.source is not None:
-                chart.source = with_goal(chart.source, check, self.language)
+                chart.source = with_goal(chart.source, check)
 
     # --- what is shown ---
 
@@ -155,7 +153,7 @@ class LabPanel(Vertical):
         """Read anew where the learner stands, and show it."""
         trained = self.status.trained or await asyncio.to_thread(self._has_trained)
         try:
-            self.status = look_at_lab(self.lab_id, self.language, trained=trained)
+            self.status = look_at_lab(self.lab_id, trained=trained)
         except DescentError as error:
             self.refuse(error)
             return
@@ -240,15 +238,20 @@ class LabPanel(Vertical):
 
     def hints(self) -> list[tuple[str, str]]:
         """Ids of the lab's bindings, and what they are called; the most wanted first."""
-        go = "again" if self.status.trained else "run"
-        names = {"go": go, "write": "write", "check": "check", "hint": "hint", "why": "why", "labs": "other labs"}
-        return [(f"lab.{key}", word(name, self.language)) for key, name in names.items()]
+        return [
+            ("lab.go", _("train again") if self.status.trained else _("train and watch")),
+            ("lab.write", _("edit files")),
+            ("lab.check", _("check")),
+            ("lab.hint", _("hint")),
+            ("lab.why", _("why")),
+            ("lab.labs", _("other labs")),
+        ]
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
         """What a learner wants comes first: on a small screen there is room for little else."""
         reads = self._takes_turns and self.has_class("-reading")
-        text: Hints = [(("lab.text",), word("charts" if reads else "text", self.language))]
-        stop: Hints = [(("console.back",), word("stop check", self.language))] if self.check_worker else []
+        text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
+        stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
         *wanted, why, labs = [((key,), label) for key, label in self.hints()]
         anomaly, pause, *more = steering
         return [*stop, anomaly, *text, pause, *wanted, *more], [why, labs, *own]
@@ -264,9 +267,9 @@ class LabPanel(Vertical):
 
     def is_ready(self) -> bool:
         """Whether the files are there and every prediction is made; says what is missing."""
-        missing = {"start": "files", "predict": "predict"}.get(self.status.step)
+        missing = {"start": _("get the files"), "predict": _("predict")}.get(self.status.step)
         if missing is not None:
-            self.tell(word("first", self.language, what=word(missing, self.language)), "trouble")
+            self.tell(_("first: {what}", what=missing), "trouble")
         return missing is None
 
     async def _hint(self) -> None:
@@ -274,10 +277,10 @@ class LabPanel(Vertical):
 
         more = True
         while more:
-            level, text = flow.hint(self.status.lab, language=self.language)
-            title = say("hint", self.language, level=level, of=flow.LEVELS)
-            further = word("next hint", self.language) if level < flow.LEVELS else ""
-            reading = Reading(title, text, word("close", self.language), further=further)
+            level, text = flow.hint(self.status.lab)
+            title = _("Hint {level} of {of}", level=level, of=flow.LEVELS)
+            further = _("next hint") if level < flow.LEVELS else ""
+            reading = Reading(title, text, _("close"), further=further)
             said: bool | None = await self.app.push_screen_wait(reading)
             more = bool(said)
         await self.look_again()
@@ -288,7 +291,7 @@ class LabPanel(Vertical):
         files = [path for path in self.status.files if path.is_file()]
         if not files:
             name, folder = self.status.files[0].name, self.status.folder
-            self.tell(word("gone", self.language, file=name, folder=folder), "trouble")
+            self.tell(_("{file} is not in {folder} any more", file=name, folder=folder), "trouble")
             return
         self._file = await self.app.push_screen_wait(Write(self.status, files, at=self._file)) or 0
         await self.look_again()
@@ -312,13 +315,13 @@ class LabPanel(Vertical):
             (str(at), f"{path.name:<{width}}  {fitted(clean(title), LONGEST_CHOICE - width).rstrip()}", str(path))
             for at, (path, title) in enumerate(presets, 1)
         ]
-        choices.append(("escape", word("not now", self.language), ""))
-        return Ask(word("train", self.language), word("which run", self.language), choices)
+        choices.append(("escape", _("not now"), ""))
+        return Ask(_("train"), _("Which preset?"), choices)
 
     async def _choose_lab(self) -> None:
         from tui.screens.choices import Course
 
-        chosen = await self.app.push_screen_wait(Course(self.language, self.lab_id))
+        chosen = await self.app.push_screen_wait(Course(self.lab_id))
         if chosen is not None and chosen != self.lab_id:
             self.post_message(OpenLab(chosen))
 
@@ -338,13 +341,13 @@ class LabPanel(Vertical):
             return True  # it is ending what it has started
         worker.cancel()
         seconds = int(time.monotonic() - self._check_since)
-        self.tell(word("check stopped", self.language, seconds=seconds))
+        self.tell(_("stopped after {seconds} s; it counts as no attempt", seconds=seconds))
         return True
 
     def may_leave(self) -> bool:
         """Whether no grading is under way that leaving would stop; says how to stop it."""
         if self.check_worker is not None:
-            self.tell(word("wait", self.language), busy=True)
+            self.tell(_("it is being graded; esc stops that"), busy=True)
         return self.check_worker is None
 
     async def _ask_for_check(self) -> None:
@@ -361,12 +364,16 @@ class LabPanel(Vertical):
             self.start_check()
 
     def _ask_what_else(self) -> Ask[str]:
-        said = self.status.problem or reached(self.status.record, self.language)
-        choices = [("w", "write", "write"), ("k", "check anyway", "check"), ("escape", "not now", "")]
+        said = self.status.problem or reached(self.status.record)
+        choices = [
+            ("w", _("edit files"), "write"),
+            ("k", _("check all the same"), "check"),
+            ("escape", _("not now"), ""),
+        ]
         return Ask(
-            word("unchanged", self.language),
-            word("unchanged since", self.language, said=said),
-            [(key, word(label, self.language), value) for key, label, value in choices],
+            _("nothing has changed"),
+            _("Your files are as they were at the last check, which said:\n{said}", said=said),
+            choices,
         )
 
     def start_check(self) -> None:
@@ -374,11 +381,11 @@ class LabPanel(Vertical):
         self.run_worker(self._check(), group="grade")
 
     async def _check(self) -> None:
-        self._check_since, self._under_way = time.monotonic(), word("grading begins", self.language)
+        self._check_since, self._under_way = time.monotonic(), _("begins; 10 to 30 s as a rule")
         timer = self.set_interval(1, self._tell_under_way)
         self._tell_under_way()
         try:
-            verdict = await grade(self.lab_id, self.status.folder, self.language, self._hear)
+            verdict = await grade(self.lab_id, self.status.folder, self._hear)
         except (DescentError, OSError) as error:
             timer.stop()
             self._tell_failure(str(error))
@@ -402,29 +409,32 @@ class LabPanel(Vertical):
         """What the grader does now, in words."""
         checks = [check.id for check in self.status.lab.model.checks]
         if stage == "checking" and name in checks:
-            self._under_way = word("grading checks", self.language, at=checks.index(name) + 1, of=len(checks))
+            self._under_way = _("criterion {at} of {of}", at=checks.index(name) + 1, of=len(checks))
         elif stage == "training":
             parts = [part for part in self.status.lab.model.parts if name == part or name.startswith(f"{part}-")]
             file = "-".join([self.lab_id, *parts[:1]]) + ".toml"
-            self._under_way = word("grading trains", self.language, file=file)
+            self._under_way = _("training {file} with the lab's seeds", file=file)
         self._tell_under_way()
 
     def _tell_under_way(self) -> None:
         worker = self.check_worker
         if worker is not None and not worker.is_cancelled:
             seconds = int(time.monotonic() - self._check_since)
-            self.tell(word("grading", self.language, seconds=seconds, doing=self._under_way), busy=True)
+            self.tell(
+                _("being graded, {seconds} s (esc stops it): {doing}", seconds=seconds, doing=self._under_way),
+                busy=True,
+            )
 
     def _tell_failure(self, why: str) -> None:
-        self.tell(word("not gradable", self.language, why=" ".join(why.split())), "trouble")
+        self.tell(_("could not be graded: {why}", why=" ".join(why.split())), "trouble")
 
     def _tell_verdict(self, verdict: dict[str, Any]) -> None:
         if verdict.get("problem"):
             self._tell_failure(str(verdict["problem"]))
         elif verdict["passed"]:
-            self.tell(word("graded all", self.language, of=verdict["of"]), "good")
+            self.tell(_("all {of} criteria met", of=verdict["of"]), "good")
         else:
-            said = word("graded", self.language, met=verdict["met"], of=verdict["of"])
+            said = _("{met} of {of} criteria met", met=verdict["met"], of=verdict["of"])
             self.tell(said, "trouble" if verdict["met"] < verdict["of"] else "good")
 
     # --- after a pass ---
@@ -441,6 +451,6 @@ class LabPanel(Vertical):
         """The lab that comes next in the course."""
         upcoming = await asyncio.to_thread(lambda: flow.upcoming(progress.load()))
         if upcoming is None:
-            self.tell(word("course done", self.language), "good")
+            self.tell(_("That was the last lab of the course."), "good")
         else:
             self.post_message(OpenLab(upcoming.id))

@@ -9,13 +9,12 @@ from textual.screen import Screen
 from textual.widgets import Markdown
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs import flow, progress
-from engine.labs.messages import say
 from tui.base import ConsoleApp
 from tui.data.labs import LabStatus
-from tui.data.translation import word
 from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import reference
 from tui.widgets.key_line import Hint, KeyLine
@@ -46,17 +45,17 @@ class Compared(Lines):
         return [cut(row, width) for row in self._rows(self.standing, width)] if self.standing is not None else []
 
     def _rows(self, standing: LabStatus, width: int) -> list[Row]:
-        language, results = standing.language, standing.results
+        results = standing.results
         width = max(20, width)
-        rows: list[Row] = [(Piece(word("prediction and result", language), "strong"),)]
+        rows: list[Row] = [(Piece(_("Predicted, and what came out"), "strong"),)]
         for question in standing.lab.model.predictions:
-            texts = {choice.id: clean(choice.text.of(language)) for choice in question.choices}
+            texts = {choice.id: clean(str(choice.text)) for choice in question.choices}
             said = answer_in_words(standing.record.predictions.get(question.id), texts, question.unit)
-            rows += [(Piece(line, "quiet"),) for line in wrapped(clean(question.text.of(language)), width)]
-            rows += [(Piece(f"  {line}"),) for line in wrapped(word("yours", language, value=said), width - 2)]
+            rows += [(Piece(line, "quiet"),) for line in wrapped(clean(str(question.text)), width)]
+            rows += [(Piece(f"  {line}"),) for line in wrapped(_("you said {value}", value=said), width - 2)]
             result = results.get(question.id)
             if result is not None:
-                came = word("came", language, value=answer_in_words(result, texts, question.unit))
+                came = _("it was {value}", value=answer_in_words(result, texts, question.unit))
                 rows += [(Piece(f"  {line}", "good"),) for line in wrapped(came, width - 2)]
         return rows
 
@@ -102,12 +101,12 @@ class Passed(Screen[bool]):
 
     def _explanation(self) -> str:
         standing = self._standing
-        title = word("pass title", standing.language, title=standing.title)
-        text = lines(f"## {title}\n\n{standing.lab.text('explanation', standing.language)}")
+        title = _("{title}: passed", title=standing.title)
+        text = lines(f"## {title}\n\n{standing.lab.model.explanation}")
         return self.app.terminal.plain(text)
 
     def on_mount(self) -> None:
-        standing, language = self._standing, self._standing.language
+        standing = self._standing
         self.query_one(LabLine).show(standing)
         compared = self.query_one(Compared)
         compared.set_class(not standing.lab.model.predictions, "-nothing")
@@ -120,10 +119,10 @@ class Passed(Screen[bool]):
         chart.refresh_data()
         self.query_one(KeyLine).show(
             [
-                Hint("enter", word("next lab", language), "leave(True)"),
-                Hint("s", word("solution", language), "solution"),
-                Hint("pgdn", word("scroll", language), "page(1)"),
-                Hint("esc", word("back", language), "leave(False)"),
+                Hint("enter", _("next lab"), "leave(True)"),
+                Hint("s", _("solution"), "solution"),
+                Hint("pgdn", _("scroll"), "page(1)"),
+                Hint("esc", _("back"), "leave(False)"),
             ]
         )
 
@@ -150,14 +149,13 @@ class Passed(Screen[bool]):
     def action_solution(self) -> None:
         from tui.screens.dialogs import Reading
 
-        language = self._standing.language
         try:
-            solution = flow.solution(self._standing.lab, language=language)
+            solution = flow.solution(self._standing.lab)
         except DescentError as error:
             self.app.notify(str(error), markup=False)
             return
         changes = "\n".join(f"- `{change}`" for change in solution.set)
         code = self._standing.lab.solution_code
         source = f"```python\n{code.read_text(encoding='utf-8')}\n```" if code is not None else ""
-        text = "\n\n".join(part for part in (changes, solution.text.of(language), source) if part)
-        self.app.push_screen(Reading(say("solution", language), text, word("close", language)))
+        text = "\n\n".join(part for part in (changes, str(solution.text), source) if part)
+        self.app.push_screen(Reading(_("Solution"), text, _("close")))

@@ -13,11 +13,10 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.errors import DescentError
-from descent.common.i18n import Language
+from descent.common.i18n import _
 from descent.common.text import clean
 from engine.labs import flow
 from engine.labs.format import Prediction
-from tui.data.translation import word
 
 
 class Predict(ModalScreen[Any]):
@@ -41,34 +40,38 @@ class Predict(ModalScreen[Any]):
         Binding("backspace", "take_back", "take the last one back", show=False),
     ]
 
-    def __init__(self, question: Prediction, at: int, of: int, language: Language) -> None:
+    def __init__(self, question: Prediction, at: int, of: int) -> None:
         """at: the how manieth of `of` questions it is."""
         super().__init__()
-        self._question, self._at, self._of, self._language = question, at, of, language
+        self._question, self._at, self._of = question, at, of
         self._ranked: list[str] = []
 
     def compose(self) -> ComposeResult:
-        question, language = self._question, self._language
+        question = self._question
         with Vertical(classes="dialog") as box:
-            box.border_title = word("prediction", language, at=self._at, of=self._of)
-            yield Static(Text(clean(question.text.of(language))), classes="question")
+            box.border_title = _("prediction {at} of {of}", at=self._at, of=self._of)
+            yield Static(Text(clean(str(question.text))), classes="question")
             if question.kind == "number":
-                yield Input(placeholder=flow.expected(question, language))
+                yield Input(placeholder=flow.expected(question))
             else:
                 yield OptionList(*self._options())
                 yield Static("", classes="order")
             yield Static("", classes="problem", markup=False)
-            ranking = f"{word('ranking', language)}\n" if question.kind == "order" else ""
-            yield Static(ranking + word("final", language), classes="keys", markup=False)
+            ranking = (
+                f"{_('enter takes the next in order, backspace takes one back')}\n"
+                if question.kind == "order"
+                else ""
+            )
+            yield Static(ranking + _("enter keeps it as it is, for good   esc not now"), classes="keys", markup=False)
 
     def _options(self) -> Sequence[Option]:
-        texts = [(choice.id, clean(choice.text.of(self._language))) for choice in self._question.choices]
+        texts = [(choice.id, clean(str(choice.text))) for choice in self._question.choices]
         return [Option(Text(f"{at}  {text}"), id=name) for at, (name, text) in enumerate(texts, 1)]
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(flow.answer(self._question, event.value, language=self._language))
+            self.dismiss(flow.answer(self._question, event.value))
         except DescentError as error:
             self.query_one(".problem", Static).update(str(error))
 
@@ -102,7 +105,7 @@ class Predict(ModalScreen[Any]):
             self._show_order()
 
     def _show_order(self) -> None:
-        texts = {choice.id: clean(choice.text.of(self._language)) for choice in self._question.choices}
+        texts = {choice.id: clean(str(choice.text)) for choice in self._question.choices}
         shown = "   ".join(f"{at}. {texts[one]}" for at, one in enumerate(self._ranked, 1))
         self.query_one(".order", Static).update(Text(shown))
         options = self.query_one(OptionList)

@@ -8,10 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.labs import flow, progress
 from tui.base import ConsoleApp, ShowNotice
 from tui.data.labs import Next, next_words
-from tui.data.translation import word
 from tui.screens.dialogs import Ask
 from tui.screens.lab.panel import KEYS, LabPanel
 from tui.widgets.key_line import Hint, KeyLine, written
@@ -39,7 +39,7 @@ class LabScreen(Screen[None]):
     def __init__(self, panel: LabPanel) -> None:
         super().__init__()
         self.panel = panel
-        self.lab_id, self.language = panel.lab_id, panel.language
+        self.lab_id = panel.lab_id
 
     def compose(self) -> ComposeResult:
         yield LabLine()
@@ -65,7 +65,7 @@ class LabScreen(Screen[None]):
         self.query_one(LabLine).show(status)
         keys = {active.binding.id: active.binding for active in self.active_bindings.values() if active.enabled}
         is_checking = self.panel.check_worker is not None
-        back = Hint("esc", word("stop check" if is_checking else "back", self.language), "back")
+        back = Hint("esc", _("stop the check") if is_checking else _("back"), "back")
         own = _OWN_KEYS.get(status.next, "")
         also = f" {written(keys[own].key)}" if own in keys else ""
         hints = [Hint(f"enter{also}", next_words(status), "go_on")]
@@ -74,7 +74,7 @@ class LabScreen(Screen[None]):
             if name in keys and name != own and not (name == "lab.go" and status.next in ("start", "predict")):
                 hints.append(Hint(written(keys[name].key), label, keys[name].action))
         hints.insert(0 if is_checking else BACK_AT, back)
-        self.query_one(KeyLine).show([*hints, Hint("?", word("help", self.language), "app.help")])
+        self.query_one(KeyLine).show([*hints, Hint("?", _("help"), "app.help")])
 
     # --- keys ---
 
@@ -119,26 +119,29 @@ class LabScreen(Screen[None]):
 
     async def _get_files(self) -> None:
         """Put the lab's files into the current folder; what is there already is never lost."""
-        status, language, folder = self.panel.status, self.language, Path.cwd()
+        status, folder = self.panel.status, Path.cwd()
         there = [path for path in (folder / file.name for file in status.files) if path.exists()]
         again = False
         if there:
             names = "\n".join(f"  {path.name}" for path in there)
-            choices = [("g", "use them", "use"), ("m", "move them", "move"), ("escape", "not now", "")]
-            text = f"{word('files there', language, folder=folder)}\n{names}"
-            choices = [(key, word(label, language), value) for key, label, value in choices]
-            chosen = await self.app.push_screen_wait(Ask(word("files", language), text, choices))
+            choices = [
+                ("g", _("go on with them"), "use"),
+                ("m", _("move them aside and begin anew"), "move"),
+                ("escape", _("not now"), ""),
+            ]
+            text = f"{_('these files are in {folder} already', folder=folder)}\n{names}"
+            chosen = await self.app.push_screen_wait(Ask(_("get the files"), text, choices))
             if chosen == "use":
                 progress.started(self.lab_id, folder)
             again = chosen == "move"
         if not there or again:
             try:
-                files = flow.start(status.lab, folder, again=again, language=language)
+                files = flow.start(status.lab, folder, again=again)
             except DescentError as error:
                 self.panel.refuse(error)
                 return
             names = ", ".join(file.name for file in files)
-            self.panel.tell(word("in", language, files=names, folder=folder), "good")
+            self.panel.tell(_("{files} in {folder}", files=names, folder=folder), "good")
         await self.panel.look_again()
 
     async def _predict(self) -> None:
@@ -149,7 +152,7 @@ class LabScreen(Screen[None]):
         questions = lab.model.predictions
         for question in flow.unanswered(lab, progress.load()):
             at = questions.index(question) + 1
-            answer = await self.app.push_screen_wait(Predict(question, at, len(questions), self.language))
+            answer = await self.app.push_screen_wait(Predict(question, at, len(questions)))
             if answer is None:
                 break
             flow.predict(lab, {question.id: answer})
