@@ -47,7 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = work / "labs" / LAB / "lab.toml"
     file.write_text(file.read_text() + SEVERAL)
     monkeypatch.chdir(work)
-    flow.start(find_lab(LAB), work, language="en")
+    flow.start(find_lab(LAB), work)
     flow.predict(find_lab(LAB), {"loss": 0.01})
     return work
 
@@ -66,7 +66,7 @@ def was_graded(here: Path, failed: Sequence[str], **verdict: Any) -> None:
 
 
 def lab_app(**options: Any) -> DescentApp:
-    return console(lab=LAB, language="en", **options)
+    return console(lab=LAB, **options)
 
 
 async def opened(pilot: Any) -> LabScreen:
@@ -173,7 +173,7 @@ async def test_charts_come_first_where_there_is_little_room(here: Path) -> None:
     was_graded(here, ["third"])
     run = recorded.record(here / "runs")
     run.preset.write_text(f'lab = "{LAB}"\n{run.preset.read_text()}')
-    app = console(run=run, language="en")
+    app = console(run=run)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the console")
         await until(pilot, lambda: "t text" in shown(pilot).splitlines()[-1], "the key of the text")
@@ -195,7 +195,7 @@ async def test_presets_are_chosen_in_the_order_of_the_tasks(here: Path) -> None:
     file.write_text(text + part)
     preset = text[text.index("[data]") : text.index("# The tables of the lab")]
     (file.parent / "flat.toml").write_text(preset)
-    flow.start(find_lab(LAB), here, again=True, language="en")
+    flow.start(find_lab(LAB), here, again=True)
     app = lab_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from descent.common.i18n import Language, use
 from engine.labs import flow, progress, template
 from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
@@ -33,15 +34,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     template.make(LAB, work / "labs")
     (work / "labs" / LAB / "start.py").write_text(CODE)
     monkeypatch.chdir(work)
-    flow.start(find_lab(LAB), work, language="en")
+    flow.start(find_lab(LAB), work)
     flow.predict(find_lab(LAB), {"loss": 0.01})
     return work
 
 
 @asynccontextmanager
-async def editing(size: tuple[int, int] = (120, 40), language: str = "en") -> AsyncIterator[tuple[Any, Editor]]:
+async def editing(size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[Any, Editor]]:
     """The pilot, and the editor as `w` opens it."""
-    app = console(lab=LAB, language=language)
+    app = console(lab=LAB)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("w")
@@ -90,10 +91,11 @@ async def test_backspace_takes_an_indent_back_and_else_one_sign(here: Path) -> N
     ("language", "error"),
     [("en", f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'), ("ko", f"f: 오류 ({LAB}.py 4번째 줄)")],
 )
-async def test_it_opens_where_the_grading_found_an_error(here: Path, language: str, error: str) -> None:
+async def test_it_opens_where_the_grading_found_an_error(here: Path, language: Language, error: str) -> None:
     """A learner would look for the file, the line and the error by hand."""
     graded(error)
-    async with editing(language=language) as (pilot, editor):
+    use(language)
+    async with editing() as (pilot, editor):
         await until(pilot, lambda: editor.cursor_location == (3, 12), "the line")
         assert "4" in shown(pilot).splitlines()[-2]
         assert error in shown(pilot)
@@ -126,7 +128,7 @@ def graded(error: str) -> None:
     check = {"id": "test-loss", "value": None, "passed": False, "error": error}
     progress.attempted(LAB, passed=False, met=0, of=1, checks=[check])
     with private_folder(find_lab(LAB), "graded") as place:
-        verdict = {"checks": [check], "exit_code": 1, "files": content(look_at_lab(LAB, "en").files)}
+        verdict = {"checks": [check], "exit_code": 1, "files": content(look_at_lab(LAB).files)}
         (place / "verdict.json").write_text(json.dumps(verdict))
 
 

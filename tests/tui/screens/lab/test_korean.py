@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual.app import App
 
+from descent.common.i18n import use
 from engine.labs import flow, template
 from engine.labs.library import find_lab
 from engine.pictures import KINDS
@@ -34,7 +35,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (work / "labs").mkdir(parents=True)
     template.make(LAB, work / "labs")
     monkeypatch.chdir(work)
-    flow.start(find_lab(LAB), work, language="ko")
+    use("ko")
+    flow.start(find_lab(LAB), work)
     flow.predict(find_lab(LAB), {"loss": 0.01})
     return work
 
@@ -49,7 +51,7 @@ async def test_a_run_of_a_korean_lab_speaks_korean(here: Path) -> None:
     """State, titles, log, bottom line and dialogs would be English as soon as anything runs."""
     file = here / f"{LAB}.toml"
     file.write_text(file.read_text().replace("epochs = 100", "epochs = 100000"))
-    app = console(lab=LAB, language="ko")
+    app = console(lab=LAB)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")
@@ -99,18 +101,11 @@ async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:
     """The first dialog that a learner meets after a slip would be English."""
     file = here / f"{LAB}.toml"
     file.write_text(file.read_text().replace("lr = 0.01", "lr = fast"))
-    app = console(lab=LAB, language="ko")
+    app = console(lab=LAB)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")
         await until(pilot, lambda: "시작할 수 없습니다" in shown(pilot), "the dialog")
-
-
-async def test_outside_a_lab_the_console_is_english(here: Path) -> None:
-    """Who reads labs in Korean would find every run half translated."""
-    app = console(language="ko")
-    async with app.run_test(size=(120, 40)) as pilot:
-        assert translation.spoken(pilot.app.screen, "paused at step 12") == "paused at step 12"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (file.parent / "reference.json").write_text(json.dumps(curve))
     monkeypatch.chdir(work)
     lab = find_lab(LAB)
-    flow.start(lab, work, language="en")
+    flow.start(lab, work)
     flow.predict(lab, {"loss": 0.01})
     progress.attempted(LAB, passed=True, met=1, of=1, checks=[{"id": "test-loss", "value": 0.01, "passed": True}])
     with grading.private_folder(lab, "graded") as place:
@@ -64,7 +64,7 @@ async def pressed_until(pilot: Any, key: str, text: str) -> None:
 
 async def test_both_curves_have_a_name_and_are_of_the_same_preset(passed: Path) -> None:
     """A learner would take the curve of another preset for their own, or not know which is which."""
-    app = console(lab=LAB, language="en")
+    app = console(lab=LAB)
     async with app.run_test(size=(120, 40)) as pilot:
         chart = (await opened(pilot)).query_one(Chart)
         await until(pilot, lambda: "reference 0.5" in shown(pilot) and "yours " in shown(pilot), "the names")
@@ -75,7 +75,7 @@ async def test_both_curves_have_a_name_and_are_of_the_same_preset(passed: Path) 
 
 async def test_all_of_it_can_be_read_on_a_small_screen(passed: Path) -> None:
     """The explanation would end below the edge, where no key leads."""
-    app = console(lab=LAB, language="en")
+    app = console(lab=LAB)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         assert LAST not in shown(pilot)
@@ -86,7 +86,7 @@ async def test_all_of_it_can_be_read_on_a_small_screen(passed: Path) -> None:
 
 async def test_the_chart_is_drawn_anew_in_another_size(passed: Path) -> None:
     """Its frame would be empty after the window was made smaller."""
-    app = console(lab=LAB, language="en")
+    app = console(lab=LAB)
     async with app.run_test(size=(120, 40)) as pilot:
         chart = (await opened(pilot)).query_one(Chart)
         await pilot.resize_terminal(80, 24)

@@ -23,11 +23,11 @@ async def test_the_optimizers_have_the_run_s_rate_and_not_their_best(
     (tmp_path / "labs").mkdir()
     template.make(LAB, tmp_path / "labs")
     monkeypatch.chdir(tmp_path)
-    flow.start(find_lab(LAB), tmp_path, language="en")
+    flow.start(find_lab(LAB), tmp_path)
     flow.predict(find_lab(LAB), {"loss": 0.01})
     file = tmp_path / f"{LAB}.toml"
     file.write_text(file.read_text().replace("epochs = 100", "epochs = 1000000"))
-    app = console(lab=LAB, language="en")
+    app = console(lab=LAB)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
         await pilot.press("g")

@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import TextArea
 
+from descent.common.i18n import use
 from descent.run.state import ALIVE
 from engine.labs import progress, template
 from tests.helpers.live_console import shown
@@ -33,8 +34,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
-def lab_app(language: str = "en", **options: Any) -> DescentApp:
-    return console(lab=LAB, language=language, **options)
+def lab_app(**options: Any) -> DescentApp:
+    return console(lab=LAB, **options)
 
 
 async def opened(pilot: Any) -> LabScreen:
@@ -49,7 +50,7 @@ def ready_to_run(here: Path) -> None:
     from engine.labs import flow
     from engine.labs.library import find_lab
 
-    flow.start(find_lab(LAB), here, language="en")
+    flow.start(find_lab(LAB), here)
     flow.predict(find_lab(LAB), {"loss": 0.01})
 
 
@@ -166,7 +167,8 @@ async def test_a_hint_is_shown_and_recorded(here: Path) -> None:
 async def test_korean_stays_within_the_screen(here: Path) -> None:
     """Wide characters would push lines over the edge, or the texts would stay English."""
     ready_to_run(here)
-    app = lab_app("ko")
+    use("ko")
+    app = lab_app()
 
     async def at_each_size(word: str) -> None:
         """From the largest on; it ends at the smallest."""
