@@ -2,8 +2,8 @@
 
     python -P -m engine.labs.grading LAB [--allow-code] [--quick]
 
-grades the learner's work in this process, which runs none of the learner's code: graded runs and the learner's
-functions have processes of their own. The last line of stdout is the verdict, as JSON.
+grades the learner's work in this process. It runs none of the learner's code: graded runs and the learner's functions
+have processes of their own. The last line of stdout is the verdict, as JSON.
 """
 
 import fcntl
@@ -25,6 +25,7 @@ from descent import child
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.exit import end
+from descent.common.i18n import _
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
 from engine.labs import progress
@@ -38,19 +39,19 @@ from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
 from engine.preset import datasets
 
-# Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
+# Is called at the start of each stage: with "training" and a graded run's id, or "checking" and a criterion's id.
 Tell = Callable[[str, str], None]
-_TOLD = "grading: "  # before a line that says so
+_TOLD = "grading: "  # begins the lines on stderr that name a stage
 
 
 def check(lab_id: str, *, allow_code: bool = False, tell: Tell | None = None) -> dict[str, Any]:
-    """Grade the learner's work in a fresh process, and keep the attempt; Verdict.as_json's object.
+    """Grade the learner's work in a new process, and keep the attempt. Return Verdict.as_json's object.
 
-    DescentError where it can't be graded at all.
+    Raises DescentError if it can't be graded at all.
     """
     command = [*process_words(lab_id), *(["--allow-code"] if allow_code else [])]
-    # The verdict goes into a file: the grader would wait for ever with one that is longer than a pipe holds, while
-    # its other stream is read to the end.
+    # The verdict goes into a file. This process reads stderr to its end first, so a grader with a verdict longer than
+    # a pipe holds would wait forever.
     with tempfile.TemporaryFile() as printed:
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -65,28 +66,28 @@ def check(lab_id: str, *, allow_code: bool = False, tell: Tell | None = None) ->
                         tell(*under_way)
                 process.wait()
             except BaseException:
-                process.terminate()  # it ends what it has started
+                process.terminate()  # the grader then ends the processes it has started
                 raise
         printed.seek(0)
         return verdict_of(printed.read(), said_last or lab_id)
 
 
 def process_words(lab_id: str) -> list[str]:
-    """The command of a process that grades; SIGTERM ends it with all it has started, and then nothing is counted."""
+    """Return the command of a process that grades. SIGTERM ends it and all it has started, without an attempt."""
     return child.command("engine.labs.grading", lab_id)
 
 
 def told(line: str) -> tuple[str, str] | None:
-    """What a line of a grader's stderr says is under way, as Tell hears it; None for any other line."""
-    stage, _, name = line.strip().removeprefix(_TOLD).partition(" ")
+    """Return the stage that a line of a grader's stderr names, as arguments of Tell, or None for any other line."""
+    stage, _space, name = line.strip().removeprefix(_TOLD).partition(" ")
     return (stage, name) if line.startswith(_TOLD) else None
 
 
 def verdict_of(printed: bytes, said_last: str) -> dict[str, Any]:
-    """The verdict that a grader has printed. DescentError where it printed why there is none, or nothing at all."""
+    """Return the verdict that a grader has printed. Raises DescentError if it printed an error, or nothing at all."""
     found = _object(printed.decode(errors="replace").splitlines())
     if found is None:
-        raise CannotGoOnError(f"the grader ended unexpectedly: {said_last}")
+        raise CannotGoOnError(_("the grader ended unexpectedly: {error}", error=said_last))
     if "error" in found:
         failed = DescentError(found["error"])
         failed.exit_code = ExitCode(int(found["exit_code"]))
@@ -103,8 +104,9 @@ def _object(lines: Sequence[str]) -> dict[str, Any] | None:
 
 
 def main(lab_id: str, *options: str) -> int:
-    """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))  # so that what was started is ended
+    """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt is kept."""
+    # An exit, unlike a plain SIGTERM, also ends the processes that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     die_with_parent(signal.SIGTERM)
     quick = "--quick" in options
 
@@ -133,9 +135,10 @@ def _tell(stage: str, name: str) -> None:
 
 @contextmanager
 def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
-    """Where a grading of this lab is kept until the next one of its kind, "graded" or "quick", is whole.
+    """Make a folder for a grading of this lab. kind: "graded" or "quick".
 
-    DescentError while another one is under way.
+    The folder is kept until the next grading of its kind is done. Raises DescentError while another process grades
+    the lab.
     """
     home = made_state_dir() / "labs" / lab.id
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,11 +147,11 @@ def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DescentError(f"{lab.id} is being graded already, by another descent") from None
+            raise DescentError(_("{id}: another descent is grading this lab right now", id=lab.id)) from None
         place = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
         try:
             yield place
-        except BaseException:  # it was stopped, or could not be: the one before still holds
+        except BaseException:  # the grading failed or was stopped, so the previous one stays valid
             shutil.rmtree(place, ignore_errors=True)
             raise
         for old in set(home.glob(f"{kind}-*")) - {place}:
@@ -158,13 +161,13 @@ def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
 
 
 def last_graded(lab_id: str) -> Path | None:
-    """The folder of the last grading, with verdict.json, presets and runs; None where there is none."""
+    """Return the folder of the last grading, with verdict.json, presets and runs, or None if there is none."""
     there = (state_dir() / "labs" / lab_id).glob("graded-*/verdict.json")
     return max((path.parent for path in there), key=_made, default=None)
 
 
 def _made(folder: Path) -> float:
-    """When; 0 of one that is being removed."""
+    """Return when a grading was done, as a time of the file system, or 0 for one that is being removed."""
     try:
         return (folder / "verdict.json").stat().st_mtime
     except OSError:
@@ -181,10 +184,10 @@ def grade(
     data_root: Path | None = None,
     tell: Tell = lambda stage, name: None,
 ) -> Verdict:
-    """Grade a learner's work. place: a private folder, which keeps the graded runs.
+    """Grade a learner's work.
 
-    further: settings laid over the graded presets, after the lab's own (calibration takes other seeds).
-    quick: of one seed, and without what is timed.
+    place: a private folder, which keeps the graded runs. further: overrides of the graded presets, applied after the
+    lab's own; calibration sets other seeds. quick: use one seed, and leave timed checks out.
     """
     began = time.monotonic()
     lab = work.lab
@@ -234,7 +237,7 @@ def grade(
 
 
 def _copied(work: Submission, place: Path) -> Path | None:
-    """The learner's file as it is now: a save while it is graded changes nothing."""
+    """Copy the learner's file, so that a save during grading changes nothing. Return the copy."""
     if work.code is None:
         return None
     folder = place / "code"

@@ -1,4 +1,4 @@
-"""Pictures that a run's rows and events tell already: drawn without a worker, at once, of ended runs too."""
+"""Pictures made from a run's rows and events alone: they need no worker, and ended runs have them too."""
 
 import math
 import statistics
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.numbers import word
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 Arrays = dict[str, "NDArray[Any]"]
-_CHUNK = 2048  # rows that are read at once, in search of measured ones
+_CHUNK = 2048  # rows that are read at once in the search for measured ones
 
 
 def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
-    """The arrays of a picture out of `KINDS`. DescentError where the run has not got so far."""
+    """Return the arrays of a picture of one of `KINDS`. Raises DescentError if the run has no numbers for it yet."""
     import numpy as np
 
     began = time.perf_counter()
@@ -32,15 +33,18 @@ def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
 
 
 def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
-    """layers, kinds: (L,) words. first, last: (L,) the norm of each layer's gradient when it was measured first and
-    last, a mean over the members that have one; first_step, last_step: after how many updates that was."""
+    """Return the norm of each layer's gradient at the first and at the last measured step.
+
+    layers, kinds: (L,) words. first, last: (L,) norms, each a mean over the members that have one. first_step,
+    last_step: the number of updates before each.
+    """
     import numpy as np
 
     stored = Metrics(folder.path)
     layout = stored.layout
     columns = [] if layout is None else [f"layer.{layer['name']}.grad_norm" for layer in layout.layers]
     if layout is None or not columns:
-        raise DescentError("nothing was measured yet")
+        raise DescentError(_("nothing has been measured yet"))
     places = [layout.columns.index(column) for column in columns]
     found: list[tuple[int, NDArray[np.float64]]] = []
     for starts in (range(0, len(stored), _CHUNK), reversed(range(0, len(stored), _CHUNK))):
@@ -52,7 +56,7 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
                 found.append((start + row, _mean(rows[row])))
                 break
     if not found:
-        raise DescentError("no gradient was measured yet")
+        raise DescentError(_("no gradient has been measured yet"))
     (first_step, first), (last_step, last) = found
     return {
         "layers": np.array([layer["name"] for layer in layout.layers]),
@@ -65,16 +69,19 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
 
 
 def _mean(rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
-    """(M, L) -> (L,), of the members that have numbers."""
+    """Return the mean over the members that have numbers. (M, L) -> (L,)."""
     known = rows[(rows == rows).all(axis=1)]  # noqa: PLR0124 - NaN alone differs from itself
     mean: NDArray[np.float64] = known.astype(float).mean(axis=0)
     return mean
 
 
 def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
-    """values: (M,) the score of each member, NaN where it has none; metric: which score. group: (M,) the candidate
-    that a member belongs to, groups: their words. mean, sd, se: (groups,) of the finite ones; NaN where there are too
-    few. members, seeds, folds: (M,), −1 without folds. best: which groups have won."""
+    """Return the score of each member, and its mean and spread for each candidate.
+
+    metric: the name of the score. values: (M,), NaN for a member without one. group: (M,) the place of a member's
+    candidate in `groups`, which has the candidates' words. mean, sd, se: (groups,), over the finite values; NaN if
+    there are too few. members, seeds, folds: (M,), folds −1 without folds. best: the groups that have won.
+    """
     import numpy as np
 
     result = summary(folder)
@@ -106,7 +113,7 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
 
 
 def _metric(entries: list[dict[str, Any]], wanted: str) -> str:
-    """The one that is asked for, or the first of the usual ones that is known."""
+    """Return the wanted score, or for "auto" the first of the usual ones that is known."""
     known = [name for name in METRICS if any(name in entry["metrics"] for entry in entries)]
     order = (
         ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss") if wanted == "auto" else (wanted,)
@@ -115,8 +122,10 @@ def _metric(entries: list[dict[str, Any]], wanted: str) -> str:
         if name in known:
             return name
     if wanted != "auto":
-        raise DescentError(f"it has no {wanted}; it has {', '.join(known) or 'nothing yet'}")
-    raise DescentError("no score is known yet: it comes with the first evaluation")
+        raise DescentError(
+            _("this run has no {metric}; it has: {known}", metric=wanted, known=", ".join(known) or "–")
+        )
+    raise DescentError(_("no score is known yet: it comes with the first evaluation"))
 
 
 def _number(value: float | None) -> float:
