@@ -25,7 +25,7 @@ from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.progress import Progress
 from engine.labs.verdict import against, shown
-from engine.labs.verify import Row, verified
+from engine.labs.verify import OUTCOMES, Row, verified
 
 LONGEST_LINE = 100  # cells; longer lines are hard to read
 
@@ -295,7 +295,7 @@ def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool
     if as_json:
         tables.print_json({"handins": [asdict(row) for row in rows]})
     else:
-        cells = [(row.name, row.lab, row.handed_in, row.ours, row.outcome, row.why) for row in rows]
+        cells = [(row.name, row.lab, row.handed_in, row.ours, _(OUTCOMES[row.outcome]), row.why) for row in rows]
         tables.print_table(
             ("HAND-IN", "LAB", "HANDED IN", "OURS", "OUTCOME", "WHY"), cells, whole=("HAND-IN", "OUTCOME")
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.settings import pair_of
 from descent.common.text import clean, show
 from descent.run import find
@@ -45,9 +46,9 @@ def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
         return 0
     for kind, complaint in found:
         print(
-            f"{kind.name:<18} {kind.shows}"
+            f"{kind.name:<18} {_(kind.shows)}"
             if complaint is None
-            else f"{kind.name:<18} - not of this run: {complaint}"
+            else f"{kind.name:<18} - {_('not available for this run: {why}', why=complaint)}"
         )
     print(f"draw one with: descent picture {folder.id} {next(k.name for k, no in found if no is None)}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common import stdio
+from descent.common.i18n import _
 from descent.common.numbers import size
 from descent.common.stdio import plain
 from descent.common.text import clean
@@ -77,7 +78,7 @@ def presets(entries: "Sequence[Entry]", *, as_json: bool) -> None:
         return
     whole = [entry for entry in entries if not entry.broken]
     if whole:
-        rows = [(e.name, e.topic, e.title, e.reaches, e.origin) for e in whole]
+        rows = [(e.name, e.topic, e.title, e.reaches, _(e.origin)) for e in whole]
         print_table(("NAME", "TOPIC", "TITLE", "REACHES", "FROM"), rows)
     for entry in entries:
         if entry.broken:
@@ -109,7 +110,7 @@ def data_sets(root: Path, *, as_json: bool) -> None:
         return
     print(f"Data folder: {clean(str(root))}")
     rows = [
-        (known.name, known.title, "yes" if there[known.name] else f"no ({size(known.download_bytes)} to download)")
+        (known.name, _(known.title), "yes" if there[known.name] else f"no ({size(known.download_bytes)} to download)")
         for known in datasets.catalogue()
     ]
     print_table(("NAME", "TITLE", "HERE"), rows)

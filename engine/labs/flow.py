@@ -1,4 +1,4 @@
-"""A learner's way through a lab: start, predict, run, be graded, read why, go on."""
+"""The steps of a learner through a lab: start, predict, run, have it graded, read the explanation."""
 
 import contextlib
 import math
@@ -26,7 +26,7 @@ LEVELS = 3
 
 
 def step(lab: Lab, progress: Progress) -> Step:
-    """What the learner does next in this lab."""
+    """Return what the learner does next in this lab."""
     record = progress.of(lab.id)
     if record.passed is not None:
         return "done" if record.read else "explain"
@@ -36,14 +36,14 @@ def step(lab: Lab, progress: Progress) -> Step:
 
 
 def upcoming(progress: Progress) -> Lab | None:
-    """The lab to go on with: the last one as long as it is not done, else the first that is not; None: all are."""
+    """Return the lab to go on with: the last one until it is done, then the first undone one, or None."""
     course = labs()
     last = [lab for lab in course if lab.id == progress.last]
     return next((lab for lab in [*last, *course] if step(lab, progress) != "done"), None)
 
 
 def folder_of(lab: Lab, progress: Progress) -> Path | None:
-    """Where the learner's files of a lab are: here, or where they were put; None where they are in neither."""
+    """Return the folder of the learner's files: the current one, or the one that they were started in, or None."""
     put = progress.of(lab.id).folder
     places = [Path.cwd(), *([Path(put)] if put is not None else [])]
     return next((place for place in places if (place / f"{lab.id}.toml").is_file()), None)
@@ -53,9 +53,9 @@ def folder_of(lab: Lab, progress: Progress) -> Path | None:
 
 
 def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
-    """Put the lab's files into `folder` for the learner to edit; the files, the preset first.
+    """Write the lab's files into `folder` for the learner to edit. Return them, the preset first.
 
-    again: move what is there aside. DescentError where files are there already, or can't be written.
+    again: first rename files that exist. Raises DescentError if files exist without `again`, or can't be written.
     """
     files = {folder.absolute() / name: text for name, text in learners_files(lab).items()}
     there = [path for path in files if os.path.lexists(path)]
@@ -76,8 +76,9 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
             with path.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)
     except OSError as error:
-        raise DescentError(f"{clean(str(error.filename or folder))} can't be written: {error.strerror}") from None
-    with contextlib.suppress(OSError):  # else --allow-code is asked for
+        shown = clean(str(error.filename or folder))
+        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
+    with contextlib.suppress(OSError):  # without it --allow-code will be needed
         if lab.start_file is not None:
             consent.agree_to_path(folder.absolute() / f"{lab.id}.py")
     kept.started(lab.id, folder)
@@ -85,11 +86,11 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
 
 
 def learners_files(lab: Lab) -> dict[str, str]:
-    """What a learner gets, as text by file name: the preset first, then those of the parts, then the code."""
-    preset, _ = split(read_text(lab.folder / LAB_FILE))
+    """Return the texts of a learner's files by name: the preset first, then those of the parts, then the code."""
+    preset = split(read_text(lab.folder / LAB_FILE))[0]
     files = {f"{lab.id}.toml": _learners_preset(lab, str(lab.model.title), preset)}
     for name, part in lab.model.parts.items():
-        preset, _ = split(read_text(lab.folder / part.preset))
+        preset = split(read_text(lab.folder / part.preset))[0]
         files[f"{lab.id}-{name}.toml"] = _learners_preset(lab, str(part.title), preset)
     code = lab.start_code()
     if code is not None:
@@ -111,14 +112,14 @@ def _learners_preset(lab: Lab, title: str, preset: str) -> str:
 
 
 def _in_language(preset: str) -> str:
-    """The preset with those of its comments that are "# English / 한국어" in one of the two."""
+    """Return the preset with its comments in the current language. A comment is written "# English / 한국어"."""
     return re.sub(
         r"(# )(.+) / (.*[가-힣].*)$", r"\1\3" if language() == "ko" else r"\1\2", preset, flags=re.MULTILINE
     )
 
 
 def _aside(path: Path) -> Path:
-    """gd-line.toml -> gd-line.1.toml, or the next number that is free."""
+    """Return a free name for a file: gd-line.toml -> gd-line.1.toml, or the next free number."""
     numbered = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in range(1, 10_000))
     return next(free for free in numbered if not os.path.lexists(free))
 
@@ -127,13 +128,13 @@ def _aside(path: Path) -> Path:
 
 
 def unanswered(lab: Lab, progress: Progress) -> tuple[Prediction, ...]:
-    """The predictions that are still to be made."""
+    """Return the predictions that the learner has not made yet."""
     made = progress.of(lab.id).predictions
     return tuple(one for one in lab.model.predictions if one.id not in made)
 
 
 def pairs(lab: Lab, texts: Sequence[str]) -> dict[str, str]:
-    """Words such as bias=1.0 as answers by their keys. DescentError where one is none."""
+    """Return words such as bias=1.0 as answers by their keys. Raises DescentError for a word of another form."""
     found: dict[str, str] = {}
     for text in texts:
         pair = pair_of(text)
@@ -145,9 +146,9 @@ def pairs(lab: Lab, texts: Sequence[str]) -> dict[str, str]:
 
 
 def predict(lab: Lab, answers: Mapping[str, Any]) -> Progress:
-    """Keep the learner's predictions, which are final. Answers are values or what was typed.
+    """Keep the learner's predictions, which are final. An answer is a value or the text that was typed.
 
-    DescentError where one is no answer to its question, or where another was given before; then none is kept.
+    Raises DescentError, and keeps none, if one is not an answer to its question or differs from an earlier one.
     """
     questions = {one.id: one for one in lab.model.predictions}
     made = kept.load().of(lab.id).predictions
@@ -184,10 +185,10 @@ def _no_prediction(lab: Lab, word: str) -> str:
 
 
 def answer(question: Prediction, given: Any) -> Any:
-    """What was typed, or a value, as an answer: a number, a choice's id, or all ids in order.
+    """Return a value, or the text that was typed, as an answer: a number, a choice's id, or all ids in order.
 
-    Choices may be given by their number too: 2, or 3,1,2. DescentError where it is none, or where the number is not
-    possible: it says what was given and what can be, and leaves the question's name to the caller.
+    Choices may be given by their number too: 2, or 3,1,2. Raises DescentError if it is not an answer or the number is
+    not possible. The error names what was given and what is allowed; the caller adds the question's name.
     """
     ids = [choice.id for choice in question.choices]
     value: Any
@@ -206,7 +207,7 @@ def answer(question: Prediction, given: Any) -> Any:
 
 
 def expected(question: Prediction) -> str:
-    """What an answer looks like: "a number from 0 to 100, in %"."""
+    """Return what an answer looks like: "a number from 0 to 100, in %"."""
     if question.kind == "choice":
         return _("one of them: its number or its name")
     if question.kind == "order":
@@ -250,20 +251,20 @@ def _order(given: Any, ids: list[str]) -> list[str] | None:
 
 
 def shown_answer(value: Any) -> str:
-    """An answer as the learner would type it."""
+    """Return an answer as the learner would type it."""
     if isinstance(value, float):
         return setting(value)
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def predict_line(lab: Lab, progress: Progress) -> str:
-    """The command that makes the predictions that are missing."""
+    """Return the command that makes the missing predictions."""
     words = " ".join(f"{one.id}=…" for one in unanswered(lab, progress))
     return f"descent lab predict {lab.id} {words}".rstrip()
 
 
 def require_predictions(lab: Lab) -> None:
-    """DescentError, with the command that makes them, where predictions are missing: they come before any run."""
+    """Raise DescentError, with the command that makes them, if predictions are missing. They come before any run."""
     progress = kept.load()
     if unanswered(lab, progress):
         raise DescentError(
@@ -276,10 +277,10 @@ def require_predictions(lab: Lab) -> None:
 
 
 def check_start(lab_id: str | None) -> None:
-    """DescentError where a run of this lab (of none, for None) may not start yet: its predictions are missing."""
+    """Raise DescentError if a run of this lab may not start because predictions are missing. None means no lab."""
     if lab_id is None or not is_known(lab_id):
         return
-    with contextlib.suppress(PresetError):  # a lab that is broken asks nothing
+    with contextlib.suppress(PresetError):  # a broken lab has no predictions
         require_predictions(find_lab(lab_id))
 
 
@@ -287,7 +288,10 @@ def check_start(lab_id: str | None) -> None:
 
 
 def hint(lab: Lab, level: int | None = None) -> tuple[int, str]:
-    """The next hint, or the one of that level: its level and text. That it was seen is recorded, not punished."""
+    """Return the level and text of the next hint, or of the given level. It is recorded as seen, without any penalty.
+
+    Raises DescentError for a level that does not exist.
+    """
     if level is not None and not 1 <= level <= LEVELS:
         raise DescentError(_("--level {level}: must be from 1 to {of}", level=level, of=LEVELS))
     seen = kept.load().of(lab.id).hints
@@ -297,7 +301,7 @@ def hint(lab: Lab, level: int | None = None) -> tuple[int, str]:
 
 
 def explain(lab: Lab) -> str:
-    """The explanation, which a pass opens; the learner then goes on. DescentError before a pass."""
+    """Return the explanation, and record that it was read. Raises DescentError before the lab is passed."""
     if not _is_passed(lab):
         raise DescentError(_("{id}: the explanation opens once the lab is passed: descent lab check {id}", id=lab.id))
     kept.read(lab.id)
@@ -305,7 +309,7 @@ def explain(lab: Lab) -> str:
 
 
 def solution(lab: Lab, *, instructor: bool = False) -> Solution:
-    """The reference solution. DescentError before a pass, but for an instructor."""
+    """Return the reference solution. Raises DescentError before the lab is passed, except for an instructor."""
     if not instructor and not _is_passed(lab):
         raise DescentError(
             _(
@@ -322,7 +326,7 @@ def _is_passed(lab: Lab) -> bool:
 
 
 def next_commands(lab: Lab, progress: Progress) -> Iterator[tuple[str, str]]:
-    """The commands of the next step, each with what it does."""
+    """Yield the commands of the next step, each with what it does."""
     next_step = step(lab, progress)
     if next_step in {"predict", "run"}:
         folder = folder_of(lab, progress)

@@ -1,7 +1,7 @@
 """What `lab.toml` can say: a preset and, in its [lab] table, the texts, predictions, hints and checks.
 
-A lab is a folder: lab.toml, solution.toml and, where the learner is to write code, start.py and solution.py; a
-preset of its own for each further part; reference.json, the curve of the reference solution.
+A lab is a folder with lab.toml, solution.toml and reference.json, the curve of the reference solution. If the learner
+writes code, it has start.py and solution.py. Each further part has a preset of its own.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from descent.common.i18n import N_, language
+from descent.common.i18n import N_, _, language
 from engine.preset.schema import Count, Float, Natural, Section
 
 Topic = Literal["lines", "classification", "networks", "optimizers", "generalisation", "data"]
@@ -27,13 +27,13 @@ Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression o
 
 
 class Text(Section):
-    """A text in both languages; Markdown where it is more than a line."""
+    """A text in both languages. It is Markdown if it has more than one line."""
 
     en: str
     ko: str
 
     def __str__(self) -> str:
-        """The text in the current language."""
+        """Return the text in the current language."""
         return self.ko if language() == "ko" else self.en
 
 
@@ -43,7 +43,7 @@ class Choice(Section):
 
 
 class Prediction(Section):
-    """What the learner is asked before anything runs."""
+    """A question that the learner answers before anything runs."""
 
     id: Name
     kind: Literal["number", "choice", "order"]
@@ -59,14 +59,21 @@ class Prediction(Section):
     @model_validator(mode="after")
     def _choices_where_there_is_a_choice(self) -> "Prediction":
         if (self.kind == "number") != (not self.choices):
-            raise ValueError(f"prediction {self.id}: a number has no choices, a {self.kind} needs some")
+            if self.kind == "number":
+                raise ValueError(_('prediction {id}: kind = "number" takes no choices', id=self.id))
+            raise ValueError(_('prediction {id}: kind = "{kind}" needs choices', id=self.id, kind=self.kind))
         return self
 
     @model_validator(mode="after")
     def _limits_of_a_number(self) -> "Prediction":
         limits = [limit for limit in (self.least, self.most) if limit is not None]
         if limits and (self.kind != "number" or limits != sorted(limits)):
-            raise ValueError(f"prediction {self.id}: least and most are of a number, the smaller one first")
+            raise ValueError(
+                _(
+                    'prediction {id}: only kind = "number" has least and most, and least can\'t be greater than most',
+                    id=self.id,
+                )
+            )
         return self
 
 
@@ -75,7 +82,7 @@ class Task(Section):
 
 
 class Goal(Section):
-    """Where the console draws a check's threshold, and which curve's latest value stands beside it."""
+    """The chart in which the console draws a check's threshold, and the curve whose latest value stands beside it."""
 
     chart: Chart
     series: Literal["train", "validation", "test"] = "validation"
@@ -99,7 +106,7 @@ class Check(Section):
 
 
 class Grade(Section):
-    """How the learner's preset is run to be graded: no live edits, these overrides laid over it."""
+    """How the learner's preset is run for grading: with these overrides and without live edits."""
 
     set: tuple[str, ...] = Field(
         (), description='Overrides that fix the graded seeds: "train.seed=100", "members.repeats=10".'
@@ -112,7 +119,7 @@ Graded = Annotated[Grade | None, BeforeValidator(lambda given: None if given is 
 
 
 class Part(Section):
-    """A further preset of the lab, beside its own."""
+    """A further preset of the lab, besides its own."""
 
     preset: str = Field(pattern=r"^[a-z0-9_-]+\.toml$", description="A file in the lab's folder.")
     title: Text
@@ -151,14 +158,14 @@ class LabModel(Section):
         ):
             twice = [name for name, count in Counter(ids).items() if count > 1]
             if twice:
-                raise ValueError(f"{what}: the id {twice[0]} is given twice")
+                raise ValueError(_("{table}: the id {id} is used twice", table=what, id=twice[0]))
         return self
 
     @model_validator(mode="after")
     def _parts_are_there(self) -> "LabModel":
         for check in self.checks:
             if check.part is not None and check.part not in self.parts:
-                raise ValueError(f"check {check.id}: there is no part {check.part}")
+                raise ValueError(_("check {id}: there is no part {part}", id=check.id, part=check.part))
         return self
 
 

@@ -1,7 +1,7 @@
-"""The runs that a grade stands on, and what checks look at.
+"""The graded runs, and the other things that checks look at.
 
-Each run is trained in a process of its own, within a time limit, and without live edits. Data and the learner's
-functions are made when a check first needs them.
+A separate process trains the runs, within a time limit and without live edits. Data and the learner's functions are
+loaded when a check first needs them.
 """
 
 import json
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_LOADING = 60.0  # seconds that PyTorch may take to load, on a slow disk
-_MEMORY = 8 << 30  # bytes that a process with the learner's code may have, PyTorch among them
-_LARGEST_FILE = 1 << 30  # that it may write
-_TOO_LONG = "took too long"
+_LOADING = 60.0  # seconds that PyTorch may take to load from a slow disk
+_MEMORY = 8 << 30  # bytes for a process with the learner's code, PyTorch included
+_LARGEST_FILE = 1 << 30  # bytes of a file that this process writes
+_TOO_LONG = "timeout"
 _ON_LEARNERS_SIDE = (ExitCode.CHECK_FAILED, ExitCode.WRONG_USE, ExitCode.NON_FINITE)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to come. limit: seconds it may take."""
+    """A run to train. limit: seconds it may take."""
 
     id: str
     preset: Preset
@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Graded:
-    """A graded run that has ended. code: its exit code. error: what it complained of."""
+    """A graded run that has ended. code: its exit code. error: its message, or "timeout" if it took too long."""
 
     preset: Preset
     file: Path  # of the preset
@@ -71,7 +71,7 @@ class Graded:
 
     @property
     def is_usable(self) -> bool:
-        """Whether there are rows to look at. A run whose loss was not finite has some, and they count."""
+        """Whether checks can look at its rows. Those of a run whose loss was not finite count too."""
         return self.code in (ExitCode.DONE, ExitCode.NON_FINITE) and self.layout is not None
 
     @cached_property
@@ -87,8 +87,11 @@ class Graded:
         return self.result.members
 
     def metric(self, name: MetricName) -> "NDArray[np.float64]":
-        """(M,) of a metric; nan where a member has no finite one, or has diverged: what it had reached before
-        does not count. CheckError where none was measured."""
+        """Return a metric for each member, (M,).
+
+        It is nan for a member without a finite one, and for one that has diverged: its earlier values do not count.
+        Raises CheckError if none was measured.
+        """
         import numpy as np
 
         diverged = any(member.state in ("diverged", "failed") for member in self.members)
@@ -98,7 +101,7 @@ class Graded:
         return np.array([np.nan if value is None else value for value in values], np.float64)
 
     def column(self, name: str) -> "NDArray[np.float64]":
-        """(steps, M); nan where it was not measured."""
+        """Return a column of the rows, (steps, M). It is nan at steps without a measurement."""
         import numpy as np
 
         layout = self.layout
@@ -118,20 +121,20 @@ class Graded:
         return np.asarray(self._cached["rows"][:, :, layout.columns.index(name)], np.float64)
 
     def seconds(self) -> float:
-        """Of training, the first step left out."""
+        """Return the seconds of training, without the first step."""
         times = self.column("time")[:, 0]
         return float(times[-1] - times[0]) if len(times) else float("nan")
 
     def cpu_seconds(self) -> float:
-        """Of all the process's threads, while training, the first step left out."""
+        """Return the CPU seconds of all threads of the process while training, without the first step."""
         ended = RunFolder(self.path).last("state", state="finished") or {}
         return float(ended.get("cpu_seconds", float("nan")))
 
 
 def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> dict[str, Graded]:
-    """Train each, by id. place: where presets and runs are written. tell: hears of each as it begins.
+    """Train the jobs, and return the graded runs by the jobs' ids. A job that takes too long is ended.
 
-    A job that takes too long is ended, and the others go on.
+    place: the folder for presets and runs. tell: called with each job's id when it begins.
     """
     runs = place / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -149,10 +152,10 @@ def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str
 
 
 def _trained(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> list[tuple[int, str]]:
-    """Exit code and complaint of the first jobs: of all, or up to the one that ended the process."""
+    """Train in one process. Return exit code and message of each job, up to the one that ended the process."""
     words = [f"{job.id}={place / f'{job.id}.toml'}" for job in jobs]
     command = child.command("engine.launch.batch", str(place / "runs"), str(data_root), *words)
-    # A state folder of its own: a graded run is none of the user's runs, and its code was agreed to elsewhere.
+    # It has a state folder of its own: graded runs are not listed, and the learner has agreed to the code already.
     environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
     with open(place / "output.log", "ab") as log:
         process = subprocess.Popen(
@@ -194,11 +197,11 @@ def _has_code(preset: Preset) -> bool:
 def _why(process: "subprocess.Popen[bytes]", place: Path) -> str:
     process.wait()  # its stdout is closed, so at once
     last = (place / "output.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    return "; ".join([f"exit code {process.returncode}", *map(clean, last)])
+    return "; ".join([_("exit code {code}", code=process.returncode), *map(clean, last)])
 
 
 class _Lines:
-    """JSON objects from a process's stdout, each within a time."""
+    """JSON objects from a process's stdout, each with a time limit."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
@@ -208,7 +211,7 @@ class _Lines:
         self._selector.register(self._stream, selectors.EVENT_READ)
 
     def next(self, seconds: float) -> dict[str, Any] | None:
-        """The next of {"run", "exit_code", "error"}; None where it does not come, or the process has ended."""
+        """Return the next {"run", "exit_code", "error"}, or None if it comes too late or the process has ended."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             line, newline, rest = self._buffer.partition(b"\n")
@@ -228,11 +231,11 @@ class _Lines:
 
 
 def complaint(run: Graded, limit: float) -> CheckError:
-    """Why a graded run can't be looked at."""
+    """Return why checks can't look at a graded run."""
     if run.error == _TOO_LONG:
         return CheckError(_("the graded run took longer than {seconds:g} s and was ended", seconds=limit))
     if run.code == ExitCode.DATA_MISSING:
-        return CheckError(run.error)  # where it looked, and what fetches them
+        return CheckError(run.error)  # it says where the data were expected, and how to fetch them
     error = run.error or _("exit code {code}", code=run.code)
     if run.code in _ON_LEARNERS_SIDE:
         return CheckError(_("the graded run failed: {error}", error=error))
@@ -244,7 +247,11 @@ TIMED = 3  # runs of which the median is taken
 
 @dataclass
 class CheckContext:
-    """presets: those to be graded, by part. place: a private folder. code: the learner's file, copied there."""
+    """Everything that the checks of one grading look at.
+
+    presets: to grade, by part. place: a private folder. code: a copy of the learner's file there. tell: called with
+    the id of each graded run when it begins.
+    """
 
     lab: Lab
     presets: Mapping[Part, Preset]
@@ -260,7 +267,7 @@ class CheckContext:
     # --- runs ---
 
     def train(self, parts: Sequence[Part], timed: Sequence[Part]) -> None:
-        """Train what will be looked at; what is timed comes last, with nothing beside it."""
+        """Train the runs of these parts. Timed runs come last, and nothing else runs beside them."""
         self._train([Job(_id(part), self.presets[part], self._limit(part)) for part in parts])
         jobs = [
             Job(f"{_id(part)}-timed-{turn}", self.presets[part].changed(["members.repeats=1"]), self._limit(part))
@@ -278,7 +285,7 @@ class CheckContext:
         return grade.limit if grade is not None else 60.0
 
     def run(self, part: Part, name: str, *, timed: bool = False) -> Graded:
-        """The graded run of a part, because somebody asks for `name`. CheckError where it can't be looked at."""
+        """Return the graded run of a part. Raises CheckError, which mentions `name`, if it can't be looked at."""
         key = f"{_id(part)}-timed-0" if timed else _id(part)
         if key not in self._runs:
             raise CheckError(_("nothing is trained for this check: {name} is not there", name=name))
@@ -288,11 +295,11 @@ class CheckContext:
         return found
 
     def missing_data(self) -> str | None:
-        """What a graded run said of data that are not here."""
+        """Return the message of a graded run whose data are missing, or None."""
         return next((run.error for run in self._runs.values() if run.code == ExitCode.DATA_MISSING), None)
 
     def time(self, part: Part, measure: Callable[[Graded], float], *, timed: bool) -> float:
-        """Of the graded run, or the median of those that were trained to be timed."""
+        """Return a time of the graded run, or the median over the runs that were trained to be timed."""
         self.run(part, "seconds", timed=timed)
         if not timed:
             return measure(self._runs[_id(part)])
@@ -300,10 +307,10 @@ class CheckContext:
         return statistics.median(measure(run) for run in runs if run.is_usable)
 
     def last_losses(self, part: Part, key: str, values: Sequence[Any]) -> list[float]:
-        """The last training loss of a run of each value of a key; infinite where it diverged."""
+        """Train with each of some values of a key. Return the last training losses; a diverged one is infinite."""
         alone = self.presets[part].changed(["members.repeats=1", 'train.on_nan="continue"'])
         begun = len(self._runs)
-        validates = alone.data.validation > 0  # which a sweep goes by
+        validates = alone.data.validation > 0  # a sweep needs it
         if key in LOCKSTEP and validates and len(values) > 1:
             swept = alone.changed([f'members.sweep."{key}"=[{", ".join(toml(value) for value in values)}]'])
             jobs = [Job(f"{_id(part)}-quick-{begun}", swept, self._limit(part))]
@@ -324,7 +331,7 @@ class CheckContext:
     # --- data ---
 
     def split(self, part: Part, split: str, of: str, *, raw: bool) -> Any:
-        """`inputs` or `targets` of a split, as an array. CheckError where there is no such split."""
+        """Return `inputs` or `targets` of a split, as an array. Raises CheckError if there is no such split."""
         key = (part, split, raw)
         if key not in self._splits:  # a split of MNIST takes half a second on its way here, and checks ask often
             self._splits[key] = self._data.data(**self._source(part), split=split, raw=raw)
@@ -334,7 +341,7 @@ class CheckContext:
         return found[of]
 
     def context(self, part: Part) -> dict[str, Any]:
-        """What models are made from: see engine.training.bench.Bench."""
+        """Return what models are made from: see engine.labs.sandbox.objects.Bench."""
         run = self._runs.get(_id(part))
         folder = str(run.path) if run is not None and run.is_usable else None
         return {"preset": str(self._file(part)), "run": folder, "data": self._data.facts(**self._source(part))}
@@ -356,7 +363,7 @@ class CheckContext:
 
     @cached_property
     def learner(self) -> Learner:
-        """CheckError where the lab has no code, or the learner has removed it."""
+        """The process of the learner's code. Raises CheckError if the lab has none, or the learner has removed it."""
         if self.code is None:
             known = self.lab.start_file is not None
             raise CheckError(_("there is no file {file}", file=self.lab.id + ".py") if known else _(messages.NO_CODE))
@@ -371,7 +378,7 @@ class CheckContext:
 
     @cached_property
     def scratch(self) -> Path:
-        """Where the learner's code may leave files."""
+        """A folder where the learner's code may write files."""
         return Path(tempfile.mkdtemp(prefix="scratch-", dir=self.place))
 
     def prepare(self, *, code: bool, data: bool) -> None:
@@ -383,7 +390,7 @@ class CheckContext:
                 self._data.start()
 
     def printed(self) -> str:
-        """What the learner's code has printed, cut where it is long."""
+        """Return what the learner's code has printed, cut if it is long."""
         return self.learner.output.text() if "learner" in self.__dict__ else ""
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
     python -P -m engine.labs.grading LAB [--quick]
 
-grades the learner's work in this process, which runs none of the learner's code: graded runs and the learner's
-functions have processes of their own. The last line of stdout is the verdict, as JSON.
+grades the learner's work in this process. It runs none of the learner's code: graded runs and the learner's functions
+have processes of their own. The last line of stdout is the verdict, as JSON.
 """
 
 import fcntl
@@ -22,6 +22,7 @@ from pathlib import Path
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.exit import end
+from descent.common.i18n import _
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
 from engine.labs import progress
@@ -38,8 +39,9 @@ from engine.preset import datasets
 
 
 def main(lab_id: str, *options: str) -> int:
-    """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))  # so that what was started is ended
+    """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt is kept."""
+    # An exit, unlike a plain SIGTERM, also ends the processes that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     die_with_parent(signal.SIGTERM)
     quick = "--quick" in options
 
@@ -68,9 +70,10 @@ def _tell(stage: str, name: str) -> None:
 
 @contextmanager
 def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
-    """Where a grading of this lab is kept until the next one of its kind, "graded" or "quick", is whole.
+    """Make a folder for a grading of this lab. kind: "graded" or "quick".
 
-    DescentError while another one is under way.
+    The folder is kept until the next grading of its kind is done. Raises DescentError while another process grades
+    the lab.
     """
     home = made_state_dir() / "labs" / lab.id
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,11 +82,11 @@ def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DescentError(f"{lab.id} is being graded already, by another descent") from None
+            raise DescentError(_("{id}: another descent is grading this lab right now", id=lab.id)) from None
         place = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
         try:
             yield place
-        except BaseException:  # it was stopped, or could not be: the one before still holds
+        except BaseException:  # the grading failed or was stopped, so the previous one stays valid
             shutil.rmtree(place, ignore_errors=True)
             raise
         for old in set(home.glob(f"{kind}-*")) - {place}:
@@ -93,13 +96,13 @@ def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
 
 
 def last_graded(lab_id: str) -> Path | None:
-    """The folder of the last grading, with verdict.json, presets and runs; None where there is none."""
+    """Return the folder of the last grading, with verdict.json, presets and runs, or None if there is none."""
     there = (state_dir() / "labs" / lab_id).glob("graded-*/verdict.json")
     return max((path.parent for path in there), key=_made, default=None)
 
 
 def _made(folder: Path) -> float:
-    """When; 0 of one that is being removed."""
+    """Return when a grading was done, as a time of the file system, or 0 for one that is being removed."""
     try:
         return (folder / "verdict.json").stat().st_mtime
     except OSError:
@@ -116,10 +119,10 @@ def grade(
     data_root: Path | None = None,
     tell: Tell = lambda stage, name: None,
 ) -> Verdict:
-    """Grade a learner's work. place: a private folder, which keeps the graded runs.
+    """Grade a learner's work.
 
-    further: settings laid over the graded presets, after the lab's own (calibration takes other seeds).
-    quick: of one seed, and without what is timed.
+    place: a private folder, which keeps the graded runs. further: overrides of the graded presets, applied after the
+    lab's own; calibration sets other seeds. quick: use one seed, and leave timed checks out.
     """
     began = time.monotonic()
     lab = work.lab
@@ -169,7 +172,7 @@ def grade(
 
 
 def _copied(work: Submission, place: Path) -> Path | None:
-    """The learner's file as it is now: a save while it is graded changes nothing."""
+    """Copy the learner's file, so that a save during grading changes nothing. Return the copy."""
     if work.code is None:
         return None
     folder = place / "code"

@@ -1,4 +1,4 @@
-"""A folder to hand in: what was graded, what came out, and what the learner did on the way there."""
+"""A folder to hand in: the graded files, the verdict, and the live edits of the learner's own runs."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from descent.common import paths, stdio
 from descent.common.arrays import mean_over_members
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
+from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run import find
 from descent.run.folder import RunFolder
@@ -29,9 +30,9 @@ Floats = NDArray[np.float64]
 
 
 def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
-    """steps (n,), values (n, M) -> at most `points` of both: means over as many rows each, at the step of the last.
+    """Average rows in groups of equal size. steps (n,), values (n, M) -> at most `points` of both.
 
-    nan where a model has no number among those rows.
+    Each mean stands at the step of its last row. It is nan for a model without a number among those rows.
     """
     parts = np.array_split(np.arange(len(steps)), min(points, len(steps)))
     with warnings.catch_warnings():
@@ -41,7 +42,7 @@ def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
 
 
 def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats]:
-    """Of a column: steps and means over the members, (points,) each."""
+    """Return the steps and the means over the members of a column, (points,) each."""
     assert metrics.layout is not None
     rows: NDArray[Any] = metrics.rows()[:, :, metrics.layout.columns.index(name)]
     steps, means = binned(np.arange(1.0, len(rows) + 1), np.asarray(rows, np.float64), points)
@@ -55,7 +56,7 @@ _MOST_ROWS = 500  # of the graded run's metrics
 
 
 def command(lab_id: str, folder: Path | None) -> int:
-    """Write the folder and say where it is; the exit code."""
+    """Write the folder, print its path, and return the exit code."""
     lab = find_lab(lab_id)
     written = write(lab, folder or Path.cwd() / f"{lab.id}-report")
     stdio.say(str(written))
@@ -63,19 +64,23 @@ def command(lab_id: str, folder: Path | None) -> int:
 
 
 def write(lab: Lab, folder: Path) -> Path:
-    """The hand-in of the last `lab check`. DescentError where there was none, or the files have changed since."""
+    """Write the hand-in of the last `lab check`, and return its folder.
+
+    Raises DescentError if there was no `lab check`, if the files have changed since, or if the folder can't be made.
+    """
     work, place = of_learner(lab), last_graded(lab.id)
     if place is None:
-        raise DescentError(f"{lab.id} was not graded yet: descent lab check {lab.id}")
+        raise DescentError(_("{id}: nothing to hand in yet; have it graded first: descent lab check {id}", id=lab.id))
     verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
     files = _files(work)
     _check_graded(work, place, lab)
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        raise DescentError(f"{clean(str(folder))} is here already; name another folder") from None
+        raise DescentError(_("{folder} exists already; give another folder", folder=clean(str(folder)))) from None
     except OSError as error:
-        raise DescentError(f"{clean(str(folder))} can't be made: {error.strerror}") from None
+        shown = clean(str(folder))
+        raise DescentError(_("{folder}: can't be made: {error}", folder=shown, error=error.strerror)) from None
     for file in files:
         shutil.copyfile(file, folder / file.name)
     write_json(folder / "verdict.json", verdict)
@@ -96,18 +101,27 @@ def _files(work: Submission) -> list[Path]:
 
 
 def _check_graded(work: Submission, place: Path, lab: Lab) -> None:
-    """What is handed in is what was graded."""
-    again = f"{lab.id}: {{}} was edited since it was graded; have it graded again: descent lab check {lab.id}"
+    """Raise DescentError if a file has changed since it was graded."""
     if work.code is not None and work.code.read_bytes() != (place / "code" / work.code.name).read_bytes():
-        raise DescentError(again.format(work.code.name))
+        raise _edited_since(lab, work.code)
     for part in work.parts():
         graded = place / f"{part or 'main'}.toml"
         if graded.is_file() and load_preset(graded).settings != work.graded(part, work.preset(part), ()).settings:
-            raise DescentError(again.format(work.file(part).name))
+            raise _edited_since(lab, work.file(part))
+
+
+def _edited_since(lab: Lab, file: Path) -> DescentError:
+    return DescentError(
+        _(
+            "{id}: {file} was edited after grading; have it graded again: descent lab check {id}",
+            id=lab.id,
+            file=file.name,
+        )
+    )
 
 
 def lab_hash(lab: Lab) -> str:
-    """Of the lab's own file: another version of a lab asks for something else."""
+    """Return the SHA-256 of the lab's own file. Another version of a lab may ask for something else."""
     return hashlib.sha256((lab.folder / "lab.toml").read_bytes()).hexdigest()
 
 
@@ -115,7 +129,7 @@ def lab_hash(lab: Lab) -> str:
 
 
 def learners_edits(lab_id: str) -> list[dict[str, Any]]:
-    """The learner's own runs of the lab, the latest first, each with the commands that changed it and their steps."""
+    """Return the learner's own runs of the lab, the latest first, each with the live edits and their steps."""
     found: list[dict[str, Any]] = []
     for run in map(RunFolder, find.known_runs(paths.runs_dir(None))):
         if len(found) == _MOST_RUNS:
@@ -126,7 +140,7 @@ def learners_edits(lab_id: str) -> list[dict[str, Any]]:
 
 
 def _edits(run: RunFolder, lab_id: str) -> dict[str, Any] | None:
-    """None where it is no run of this lab."""
+    """Return a run's id, state and commands, or None if it is not a run of this lab."""
     if not is_of(run, lab_id):
         return None
     try:
@@ -140,7 +154,7 @@ def _edits(run: RunFolder, lab_id: str) -> dict[str, Any] | None:
 
 
 def _metrics(run: Path, folder: Path) -> dict[str, tuple[Any, Any]]:
-    """Keep the mean curves of the graded run as metrics.csv; them, by name, as (steps, values)."""
+    """Write the mean curves of the graded run to metrics.csv. Return them by name, as (steps, values)."""
     metrics = Metrics(run) if run.is_dir() else None
     if metrics is None or metrics.layout is None or not len(metrics):
         return {}

@@ -1,4 +1,4 @@
-"""Where labs are found, and what a lab is once it has been read."""
+"""Finding and reading labs."""
 
 import re
 import tomllib
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DescentError, PresetError
-from descent.common.i18n import language
+from descent.common.i18n import _, language
 from engine.labs.checks import evaluator
 from engine.labs.format import LabModel, Solution
 from engine.labs.messages import no_lab
 from engine.preset import find
-from engine.preset.find import path_shown, read_tables, read_text
+from engine.preset.find import CURRENT_FOLDER, path_shown, read_tables, read_text
 from engine.preset.loading import Preset, checked
 from engine.preset.messages import validated
 
@@ -27,30 +27,30 @@ class Lab:
 
     id: str
     folder: Path
-    origin: str  # "shipped", "yours" or "current folder"
+    origin: str  # one of the three in engine.preset.find
     model: LabModel
     presets: dict[str | None, Preset] = field(repr=False)  # by part; None: the lab's own
 
     def preset(self, part: str | None = None) -> Preset:
-        """What is trained, as the lab gives it to the learner; code is taken from start.py."""
+        """Return the preset that the lab gives to the learner. Its code is start.py."""
         return self.presets[part]
 
     @property
     def start_file(self) -> Path | None:
-        """The code that the learner is to fill, where there is some."""
+        """The code that the learner is to complete, or None if the lab has none."""
         return self._there("start.py")
 
     def start_code(self) -> Path | None:
-        """The same in the current language: start.ko.py for Korean, where there is one."""
+        """Return that file in the current language: start.ko.py for Korean, if there is one."""
         return (self._there("start.ko.py") if language() == "ko" else None) or self.start_file
 
     @property
     def solution_code(self) -> Path | None:
-        """The same, filled."""
+        """The completed code, or None if the lab has none."""
         return self._there("solution.py")
 
     def solution(self) -> Solution:
-        """What solution.toml says. PresetError where there is none, or a broken one."""
+        """Return what solution.toml says. Raises PresetError if there is none, or a broken one."""
         path = self.folder / SOLUTION_FILE
         return validated(Solution, read_tables(path), path_shown(path))
 
@@ -61,7 +61,7 @@ class Lab:
 
 @dataclass(frozen=True)
 class BrokenLab:
-    """A lab that can't be done: `error` says what is wrong with its files."""
+    """A lab with broken files. `error` says what is wrong with them."""
 
     id: str
     folder: Path
@@ -69,19 +69,22 @@ class BrokenLab:
 
 
 def labs() -> list[Lab]:
-    """The labs that were found, in the order of the course."""
+    """Return the labs that were found, in the order of the course."""
     return [found for found in all_labs() if isinstance(found, Lab)]
 
 
 def all_labs() -> list[Lab | BrokenLab]:
-    """The labs in the order of the course, then the broken ones."""
+    """Return the labs in the order of the course, then the broken ones."""
     found = [_read(name, folder, origin) for name, (folder, origin) in _folders().items()]
     whole = sorted((one for one in found if isinstance(one, Lab)), key=lambda lab: (lab.model.order, lab.id))
     return [*whole, *sorted((one for one in found if isinstance(one, BrokenLab)), key=lambda lab: lab.id)]
 
 
 def find_lab(word: str) -> Lab:
-    """The lab of that id; the nearest folder wins. DescentError where there is none, PresetError for a broken one."""
+    """Return the lab of that id; the nearest folder wins.
+
+    Raises DescentError if there is none, PresetError if it is broken.
+    """
     folders = _folders()
     if word not in folders:
         raise DescentError(no_lab(word, folders))
@@ -92,17 +95,17 @@ def find_lab(word: str) -> Lab:
 
 
 def is_known(word: str) -> bool:
-    """Whether there is a lab of that id, broken or not."""
+    """Return whether there is a lab of that id, broken or not."""
     return word in _folders()
 
 
-def load_lab(folder: Path, origin: str = "current folder") -> Lab:
-    """The lab in that folder. PresetError with all that is wrong."""
+def load_lab(folder: Path, origin: str = CURRENT_FOLDER) -> Lab:
+    """Return the lab in that folder. Raises PresetError with everything that is wrong with it."""
     path = folder / LAB_FILE
     shown = path_shown(path)
     tables = read_tables(path)
     if not isinstance(tables.get("lab"), dict):
-        raise PresetError(f"{shown}: lab: missing; must be the table [lab], at the end of the file")
+        raise PresetError(_("{file}: lab: missing; must be the table [lab], at the end of the file", file=shown))
     model = validated(LabModel, tables.pop("lab"), shown, "lab.")
     _check_sources(model, shown)
     _check_ends_with_lab(path, tables, shown)
@@ -111,7 +114,7 @@ def load_lab(folder: Path, origin: str = "current folder") -> Lab:
         file = folder / part.preset
         tables = read_tables(file)
         if "lab" in tables:
-            raise PresetError(f"{path_shown(file)}: lab: is put in when the lab is started; leave it out")
+            raise PresetError(_("{file}: lab: `descent lab start` adds this key; remove it", file=path_shown(file)))
         presets[name] = _preset(folder, file, tables)
     return Lab(folder.name, folder, origin, model, presets)
 
@@ -124,7 +127,7 @@ def _read(name: str, folder: Path, origin: str) -> Lab | BrokenLab:
 
 
 def _preset(folder: Path, path: Path, tables: dict[str, Any]) -> Preset:
-    """The preset of a lab's file; what is the learner's ID.py elsewhere is start.py here."""
+    """Return the preset of a lab's file. The learner's ID.py is start.py in the lab's folder."""
     learners = f"{folder.name}.py:"
     for table in tables.values():
         code = table.get("code") if isinstance(table, dict) else None
@@ -134,7 +137,7 @@ def _preset(folder: Path, path: Path, tables: dict[str, Any]) -> Preset:
 
 
 def _check_sources(model: LabModel, shown: str) -> None:
-    """Every expression is read once, so that a slip shows in the list and not when a learner is graded."""
+    """Read every expression once. A mistake then shows in the list of labs, not when a learner is graded."""
     sources: list[tuple[str, Any]] = [(f"predictions.{one.id}.result", one.result) for one in model.predictions]
     for check in model.checks:
         sources += [(f"checks.{check.id}.{key}", getattr(check, key)) for key in ("value", "spread", "least", "most")]
@@ -151,18 +154,18 @@ def _check_sources(model: LabModel, shown: str) -> None:
 
 
 def _check_ends_with_lab(path: Path, tables: dict[str, Any], shown: str) -> None:
-    """What the learner gets is the file up to its [lab] tables: no other table may follow them."""
-    head, _ = split(read_text(path))
+    """Raise PresetError unless the [lab] tables end the file. The learner gets the file up to them."""
+    head = split(read_text(path))[0]
     try:
         is_whole = tomllib.loads(head) == tables
     except tomllib.TOMLDecodeError:
         is_whole = False
     if not is_whole:
-        raise PresetError(f"{shown}: the tables [lab] and [lab.…] must come last, and stand nowhere else in the file")
+        raise PresetError(_("{file}: the tables [lab] and [lab.…] must all be at the end of the file", file=shown))
 
 
 def split(text: str) -> tuple[str, str]:
-    """A lab's file as the preset, without the comment at its top, and the [lab] tables, which end it."""
+    """Split a lab's file into the preset, without the comment at its top, and the [lab] tables that end it."""
     lines = text.splitlines(keepends=True)
     first = next((i for i, line in enumerate(lines) if re.match(r"\s*\[\[?\s*lab\s*[\].]", line)), len(lines))
     begin = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
@@ -170,13 +173,13 @@ def split(text: str) -> tuple[str, str]:
 
 
 def _folders() -> dict[str, tuple[Path, str]]:
-    """Every lab's folder and origin by its id, which is the folder's name; the nearest wins."""
+    """Return every lab's folder and origin by its id, which is the folder's name. The nearest wins."""
     here = Path.cwd()
     places = [(folder / "labs", origin) for folder, origin in find.preset_folders()]
-    places += [(here / "labs", "current folder"), (here, "current folder")]
+    places += [(here / "labs", CURRENT_FOLDER), (here, CURRENT_FOLDER)]
     found = {lab.name: (lab, origin) for place, origin in places for lab in _labs_in(place.absolute())}
     if (here / LAB_FILE).is_file() and _ID.fullmatch(here.name):  # in the lab's own folder
-        found[here.name] = (here, "current folder")
+        found[here.name] = (here, CURRENT_FOLDER)
     return found
 
 

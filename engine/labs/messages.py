@@ -1,4 +1,4 @@
-"""Errors of a lab's checks, and the texts that several of them share."""
+"""The error of a lab's check, and texts that several modules share."""
 
 import re
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from descent.common.text import likely, show
 
 
 class CheckError(DescentError):
-    """Why a check could not be met, or not even be looked at."""
+    """A check is not met, or can't be evaluated. The text says why."""
 
 
 def line_named(text: str, file: str) -> int | None:
-    """Return the line of `file` that one of our sentences names, in either language."""
+    """Return the line of `file` that one of these texts names, in either language."""
     found = re.search(rf"{re.escape(file)}(?:, line (\d+)| (\d+)번째 줄)", text)
     return int(found[1] or found[2]) if found else None
 
@@ -26,7 +26,7 @@ NO_CODE = N_("this lab has no file of code")
 
 
 def no_lab(word: str, ids: Iterable[str]) -> str:
-    """Return that there is no such lab, with the likely meant one, or with all there are."""
+    """Return that there is no such lab, with the likely meant one, or else with all labs."""
     meant = likely(word, ids)
     if meant is not None:
         return _("{word}: no such lab; did you mean {meant}?", word=show(word), meant=meant)

@@ -24,7 +24,7 @@ def write(
     edits: Sequence[Mapping[str, Any]],
     curves: Mapping[str, tuple[Any, Any]],
 ) -> None:
-    """report.md, in the learner's language, and plot.svg where there is a curve of the loss."""
+    """Write report.md, in the current language, and plot.svg if there is a curve of the loss."""
     lines = [f"# {lab.model.title}", "", _("{met} of {of} criteria are met.", **_counts(verdict)), ""]
     if "loss" in curves:
         write_atomically(folder / "plot.svg", _svg(*curves["loss"], _(_LOSS)).encode())
@@ -55,7 +55,7 @@ def _row(*cells: str) -> str:
 
 
 def _edited(run: Mapping[str, Any]) -> str:
-    """- gd-line-…: set optimizer.lr = 0.5 (20), pause (35)"""
+    """Return a run with its live edits and their steps: "- gd-line-…, finished: set optimizer.lr 0.5 (20)"."""
     told = [f"{_told(one)} ({one.get('step', '?')})" for one in run["commands"]]
     return f"- {clean(run['run'])}, {run['state']}{': ' if told else ''}{', '.join(told)}"
 
@@ -70,7 +70,7 @@ def _told(command: Mapping[str, Any]) -> str:
 
 
 def _svg(steps: Any, values: Any, title: str) -> str:
-    """A line chart; the value axis is logarithmic where the values are all above 0 and span more than a decade."""
+    """Return a line chart. Its value axis is logarithmic if all values are above 0 and span more than a decade."""
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
     logarithmic = len(values) > 0 and values.min() > 0 and values.max() / values.min() > 10
@@ -83,7 +83,7 @@ def _svg(steps: Any, values: Any, title: str) -> str:
 <rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>
 <path d="M{_EDGE},{_EDGE} V{bottom} H{right}" fill="none" stroke="#888"/>
 <polyline points="{points}" fill="none" stroke="#1f77b4" stroke-width="1.5"/>
-<text x="{_EDGE}" y="{_EDGE // 2}">{title}{" (log)" if logarithmic else ""}</text>
+<text x="{_EDGE}" y="{_EDGE // 2}">{_("{title} (log axis)", title=title) if logarithmic else title}</text>
 <text x="{_EDGE - 4}" y="{_EDGE + 4}" text-anchor="end">{high}</text>
 <text x="{_EDGE - 4}" y="{bottom + 4}" text-anchor="end">{low}</text>
 <text x="{right}" y="{bottom + 18}" text-anchor="end">{last}</text>
@@ -92,7 +92,7 @@ def _svg(steps: Any, values: Any, title: str) -> str:
 
 
 def _spread(values: Any, size: int) -> Any:
-    """Over the plot's width or height, from edge to edge."""
+    """Map values to the plot's width or height, from edge to edge."""
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     return _EDGE + (values - low) / ((high - low) or 1.0) * (size - 2 * _EDGE)
 

@@ -1,4 +1,4 @@
-"""How far the learner is: one file in the user's state, changed by one process at a time, never half written."""
+"""The learner's progress: one file in the user's state folder. One process at a time changes it, never by halves."""
 
 import contextlib
 import fcntl
@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from descent.common.errors import DescentError
 from descent.common.files import json_safe, write_json
+from descent.common.i18n import N_, _
 from descent.common.paths import made_state_dir, state_dir
 from descent.common.text import clean
 
 FILE = "labs.json"
 VERSION = 1
 KEPT_ATTEMPTS = 50
-LONGEST_WAIT = 10.0  # seconds for the lock, which nobody holds longer than a write to the disk
+LONGEST_WAIT = 10.0  # seconds for the lock; a process holds it only while it writes to the disk
 _LOOK = 0.02
 
 State = Literal["new", "started", "passed"]
@@ -31,7 +32,7 @@ class _Part(BaseModel):
 
 
 class Outcome(_Part):
-    """What became of one check."""
+    """The result of one check."""
 
     id: str
     value: Any = None
@@ -47,7 +48,7 @@ class Attempt(_Part):
 
 
 class Record(_Part):
-    """One lab of one learner. Times are ISO 8601, in UTC."""
+    """A learner's progress in one lab. Times are ISO 8601, in UTC."""
 
     started: str | None = None
     folder: str | None = None
@@ -67,7 +68,7 @@ class Record(_Part):
 
 
 class Progress(_Part):
-    """All labs of one learner. `notes` are what to tell once, and are not kept."""
+    """A learner's progress in all labs. notes: what to tell the learner once; they are not kept."""
 
     version: Literal[1] = 1
     last: str | None = None
@@ -75,14 +76,14 @@ class Progress(_Part):
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
 
     def of(self, lab_id: str) -> Record:
-        """The record of a lab; an empty one where nothing was done yet."""
+        """Return the record of a lab, an empty one for a lab that was not started."""
         return self.labs.get(lab_id, Record())
 
 
 def load() -> Progress:
-    """What is kept; a fresh one where nothing is, or where the file is broken, which is then moved aside.
+    """Return the progress. It is empty if there is no file, or if the file is broken, which is then renamed.
 
-    DescentError where the file is there and can't be read.
+    Raises DescentError if the file exists and can't be read.
     """
     try:
         return _read()
@@ -92,22 +93,22 @@ def load() -> Progress:
 
 
 def started(lab_id: str, folder: Path) -> Progress:
-    """The learner has the lab's files in `folder`."""
+    """Record that the learner has the lab's files in `folder`."""
     return _change(lab_id, lambda record: {"started": record.started or _now(), "folder": str(folder.absolute())})
 
 
 def predicted(lab_id: str, answers: Mapping[str, Any]) -> Progress:
-    """Keep predictions. One that was made before stays as it is."""
+    """Record predictions. An earlier one stays as it is."""
     return _change(lab_id, lambda record: {"predictions": {**answers, **record.predictions}})
 
 
 def hinted(lab_id: str, level: int) -> Progress:
-    """The learner has seen the hint of that level."""
+    """Record that the learner has seen the hint of that level."""
     return _change(lab_id, lambda record: {"hints": max(level, record.hints)})
 
 
 def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[Mapping[str, Any]]) -> Progress:
-    """The lab was graded. checks: id, value and passed of each; `met` and `of` leave the bonus out."""
+    """Record an attempt. checks: id, value and passed of each. met, of: without bonus checks."""
     outcomes = tuple(Outcome(id=one["id"], value=json_safe(one.get("value")), passed=one["passed"]) for one in checks)
     attempt = Attempt(time=_now(), passed=passed, met=met, of=of, checks=outcomes)
     share = met / of if of else 1.0
@@ -124,7 +125,7 @@ def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[
 
 
 def read(lab_id: str) -> Progress:
-    """The learner has read the explanation and goes on."""
+    """Record that the learner has read the explanation."""
     return _change(lab_id, lambda _: {"read": True})
 
 
@@ -138,12 +139,12 @@ def _change(lab_id: str, changes: Callable[[Record], dict[str, Any]]) -> Progres
 
 
 def _write(change: Callable[[Progress], Progress]) -> Progress:
-    """Change the file. DescentError where it can't be written; the file is then as it was."""
+    """Change the file. Raises DescentError, and leaves the file as it was, if it can't be written."""
     with _lock():
         old = _whole()
         new = change(old)
         if new != old:
-            with _told("written; nothing was changed"):
+            with _explained(_NOT_WRITTEN):
                 _remove_leftovers()
                 write_json(_file(), new.model_dump(mode="json"))
         return new
@@ -152,8 +153,24 @@ def _write(change: Callable[[Progress], Progress]) -> Progress:
 # --- the file ---
 
 
+# What could not be done with the file. `_KEPT_THERE` follows.
+_NOT_READ = N_("{file} can't be read: {error}")
+_NOT_WRITTEN = N_("{file} can't be written, and nothing was changed: {error}")
+_NOT_LOCKED = N_("{file} can't be locked: {error}")
+_NOT_RENAMED = N_("{file} is broken and can't be renamed: {error}")
+_KEPT_THERE = N_("Your progress in the labs is kept there ($XDG_STATE_HOME names another folder).")
+
+# Why a broken file was set aside, by the word in its new name.
+_ASIDE = {
+    "newer": N_(
+        "{file} was written by a newer version of Descent; it is kept as {name}, and the labs start from scratch"
+    ),
+    "broken": N_("{file} was broken; it is kept as {name}, and the labs start from scratch"),
+}
+
+
 class _BrokenError(Exception):
-    """The file is there and is not what this version writes."""
+    """The file is not what this version writes. Its text is a key of `_ASIDE`."""
 
 
 def _file() -> Path:
@@ -162,7 +179,7 @@ def _file() -> Path:
 
 def _read() -> Progress:
     try:
-        with _told("read"):
+        with _explained(_NOT_READ):
             data = json.loads(_file().read_bytes())
         return Progress.model_validate(data)
     except FileNotFoundError:
@@ -175,21 +192,20 @@ def _read() -> Progress:
 
 
 def _whole() -> Progress:
-    """What is kept; what is broken is moved aside, and that is noted. Only under the lock."""
+    """Return the progress. Rename a broken file, with a note. The caller holds the lock."""
     try:
         return _read()
     except _BrokenError as error:
         word = str(error)
         aside = next(path for n in range(1, 1000) if not (path := state_dir() / f"labs.{word}-{n}.json").exists())
-        with _told("moved aside"):
+        with _explained(_NOT_RENAMED):
             os.rename(_file(), aside)
-        why = "was written by a newer version of Descent" if word == "newer" else "was broken"
-        return Progress(notes=(f"{clean(str(_file()))} {why}; it is kept as {aside.name}, and labs begin anew",))
+        return Progress(notes=(_(_ASIDE[word], file=clean(str(_file())), name=aside.name),))
 
 
 @contextlib.contextmanager
 def _lock() -> Iterator[None]:
-    with _told("locked"):
+    with _explained(_NOT_LOCKED):
         descriptor = os.open(made_state_dir() / "labs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         ends = time.monotonic() + LONGEST_WAIT
@@ -199,7 +215,13 @@ def _lock() -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > ends:
-                    raise DescentError(f"{clean(str(_file()))}: another descent has held it for 10 s") from None
+                    raise DescentError(
+                        _(
+                            "{file}: another descent has locked it for {seconds:g} s",
+                            file=clean(str(_file())),
+                            seconds=LONGEST_WAIT,
+                        )
+                    ) from None
                 time.sleep(_LOOK)
         yield
     finally:
@@ -207,21 +229,19 @@ def _lock() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """An OSError as a message that says which file, and what to do about it."""
+def _explained(sentence: str) -> Iterator[None]:
+    """Turn an OSError into a message that names the file and what to do about it."""
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise DescentError(
-            f"{clean(str(_file()))} can't be {what}: {error.strerror}; your progress in the labs is kept there "
-            "($XDG_STATE_HOME names another folder)"
-        ) from None
+        failed = _(sentence, file=clean(str(_file())), error=error.strerror)
+        raise DescentError(f"{failed}. {_(_KEPT_THERE)}") from None
 
 
 def _remove_leftovers() -> None:
-    """Files of writers that were killed; nobody writes beside us, we hold the lock."""
+    """Remove files of writers that were killed. This process holds the lock, so no other one writes now."""
     for leftover in state_dir().glob(f".{FILE}.*.tmp"):
         leftover.unlink(missing_ok=True)
 

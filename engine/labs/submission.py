@@ -1,4 +1,4 @@
-"""A learner's work on a lab: its files, its runs, and what was changed of the lab's preset."""
+"""A learner's work on a lab: the files, the runs, and the changes of the lab's preset."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ from engine.labs.library import Lab
 from engine.preset import consent
 from engine.preset.loading import Preset, load_preset
 
-_OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which train nothing
-_LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # the training is the same
-_OWN_FILES = ("start.py", "solution.py")  # in the lab's folder, what is ID.py in the learner's
+_OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which do not change the training
+_LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # these do not change it either
+_OWN_FILES = ("start.py", "solution.py")  # the names in the lab's folder of what is ID.py in the learner's
 NOTHING = "—"
 
 Change = tuple[Any, Any]  # as the lab has it, as the learner has it
 
 
 def changes(lab_id: str, start: Preset, theirs: Preset) -> dict[str, Change]:
-    """Every key that differs, with both values; a key that only one of them has stands against "—"."""
+    """Return every key that differs, with both values. A key that only one preset has is "—" in the other."""
     ours, given = settings(lab_id, start), settings(lab_id, theirs)
     keys = dict.fromkeys([*ours, *given])
     pairs = {key: (ours.get(key, NOTHING), given.get(key, NOTHING)) for key in keys}
@@ -35,9 +35,9 @@ def changes(lab_id: str, start: Preset, theirs: Preset) -> dict[str, Change]:
 
 
 def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence[str], file: str) -> list[str]:
-    """A sentence for each change that the lab does not leave to the learner.
+    """Return a sentence for each change that the lab does not allow.
 
-    fixed: what is laid over the preset for the grade, so that a change of it has no effect.
+    fixed: overrides of the preset for grading. A change of their keys has no effect, so it is allowed.
     """
     given = parse(fixed)[0]
     free = [*allowed, *_LOOKED_AT, *(".".join(one.path) for one in given)]
@@ -60,7 +60,7 @@ def _shown(value: Any) -> str:
 
 
 def settings(lab_id: str, preset: Preset) -> dict[str, Any]:
-    """All settings by dotted key; code and data that lie beside the preset by their name alone."""
+    """Return all settings by dotted key. Code and data beside the preset are given by their file name only."""
     tables = preset.settings.model_dump(by_alias=True, exclude_none=True, exclude=set(_OURS), mode="json")
     return {key: _named(lab_id, preset.path, key, value) for key, value in _flat(tables, "")}
 
@@ -74,7 +74,7 @@ def _flat(tables: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _named(lab_id: str, preset: Path | None, key: str, value: Any) -> Any:
-    """The lab and the learner have code and data in folders of their own. What lies elsewhere is not the lab's."""
+    """Return the name that a file beside the preset has for both, the lab and the learner, else `value` itself."""
     if not isinstance(value, str) or not key.endswith((".code", ".path")) or preset is None:
         return value
     file, colon, name = value.rpartition(":") if key.endswith(".code") else (value, "", "")
@@ -88,7 +88,7 @@ _PRESETS_TOP = 4096  # characters; `lab` is one of the first keys
 
 
 def is_of(run: RunFolder, lab_id: str) -> bool:
-    """Whether its preset names the lab; not where it can't be read."""
+    """Return whether a run's preset names the lab. It does not if it can't be read."""
     try:
         with run.preset.open(encoding="utf-8") as file:
             return f"lab = {json.dumps(lab_id)}" in file.read(_PRESETS_TOP)
@@ -97,7 +97,7 @@ def is_of(run: RunFolder, lab_id: str) -> bool:
 
 
 def any_of(runs: Iterable[Path], lab_id: str) -> bool:
-    """Whether one of the run folders is of the lab, by the name that Descent gives it and by its preset."""
+    """Return whether one of the run folders belongs to the lab, by the folder's name and by its preset."""
     return any(run.name.startswith(f"{lab_id}-") and is_of(RunFolder(run), lab_id) for run in runs)
 
 
@@ -106,7 +106,7 @@ Part = str | None
 
 @dataclass(frozen=True)
 class Submission:
-    """folder: where ID.toml, ID-PART.toml and ID.py are. predictions: as they were made."""
+    """A learner's work. folder: of ID.toml, ID-PART.toml and ID.py. predictions: the answers by id."""
 
     lab: Lab
     folder: Path
@@ -117,18 +117,17 @@ class Submission:
 
     @property
     def code(self) -> Path | None:
-        """The learner's file of code, where it is there."""
+        """The learner's file of code, or None if the lab has none or the learner has removed it."""
         path = self.folder / f"{self.lab.id}.py"
         return path if self.lab.start_file is not None and path.is_file() else None
 
     def files(self) -> list[Path]:
-        """All that are the learner's to edit, whether they are there or not: the presets, the lab's own first, and
-        the code."""
+        """Return all files for the learner to edit, even missing ones: the lab's preset, those of parts, the code."""
         presets = [self.file(part) for part in (None, *self.lab.model.parts)]
         return [*presets, *([self.folder / f"{self.lab.id}.py"] if self.lab.start_file is not None else [])]
 
     def parts(self) -> list[Part]:
-        """The presets that are trained for the grade."""
+        """Return the parts whose presets are trained for grading."""
         return [part for part in (None, *self.lab.model.parts) if self.grade(part) is not None]
 
     def grade(self, part: Part) -> Grade | None:
@@ -138,22 +137,25 @@ class Submission:
         return self.lab.model.changes if part is None else self.lab.model.parts[part].changes
 
     def preset(self, part: Part) -> Preset:
-        """As the learner has it. PresetError."""
+        """Return the learner's preset. Raises DescentError if it is missing, PresetError if it is wrong."""
         path = self.file(part)
         if not path.is_file():
-            raise DescentError(f"{clean(str(path))}: no such file; `descent lab start {self.lab.id}` writes it")
+            shown = clean(str(path))
+            raise DescentError(
+                _("{file}: no such file; `descent lab start {id}` writes it", file=shown, id=self.lab.id)
+            )
         return load_preset(path)
 
     def changed(self, part: Part, preset: Preset) -> dict[str, Change]:
         return changes(self.lab.id, self.lab.preset(part), preset)
 
     def complaints(self, part: Part, changed: Mapping[str, Change]) -> list[str]:
-        """What the lab does not leave to the learner."""
+        """Return a sentence for each change that the lab does not allow."""
         grade = self.grade(part)
         return refused(changed, self.allowed(part), grade.set if grade is not None else (), self.file(part).name)
 
     def graded(self, part: Part, preset: Preset, further: Sequence[str]) -> Preset:
-        """The preset that is graded: with what fixes the seeds laid over it, and no longer the lab's."""
+        """Return the preset to grade: with the overrides that fix the seeds, and without the lab's id."""
         grade = self.grade(part)
         texts = [*(grade.set if grade is not None else ()), *further]
         fixed = preset.changed(texts) if texts else preset
@@ -161,9 +163,9 @@ class Submission:
 
 
 def of_learner(lab: Lab) -> Submission:
-    """What the learner of this machine has done: in the folder that `lab start` wrote into, else in this one.
+    """Return the work of this machine's learner, in the folder that `lab start` wrote into, else in the current one.
 
-    DescentError where there is nothing, or code that nobody has agreed to run.
+    Raises DescentError if there are no files, or code that the learner has not agreed to run.
     """
     record = progress.load().of(lab.id)
     folders = [Path(record.folder)] if record.folder is not None else []
@@ -173,12 +175,11 @@ def of_learner(lab: Lab) -> Submission:
             if work.code is not None:  # what `lab start` wrote was agreed to by its path
                 consent.check_consent(f"{work.code.absolute()}:", False, key="lab")
             return work
-    raise DescentError(f"{lab.id} is not started: `descent lab start {lab.id}` writes {lab.id}.toml for you to edit")
+    raise DescentError(_("{id}: not started; `descent lab start {id}` writes {id}.toml for you to edit", id=lab.id))
 
 
 def content(files: Sequence[Path]) -> str:
-    """Changes when a file's content does; a file that is missing counts as empty, as it is for a moment in some
-    editors' saves."""
+    """Return a hash of the files' contents. A missing file counts as empty: some editors remove a file to save it."""
     digest = hashlib.sha256()
     for path in files:
         try:

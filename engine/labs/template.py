@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.text import clean, show
 from engine.labs.library import LAB_FILE, SOLUTION_FILE
 
@@ -124,9 +125,14 @@ ko = """
 
 
 def make(lab_id: str, place: Path) -> list[Path]:
-    """Write the folder `lab_id` into `place`; its files. DescentError where it is there, or can't be written."""
+    """Write the folder `lab_id` into `place`, and return its files.
+
+    Raises DescentError if the id is not allowed, or if the folder exists or can't be written.
+    """
     if not _ID.fullmatch(lab_id):
-        raise DescentError(f"{show(lab_id)}: a lab's id has small letters, digits, - and _, and begins with a letter")
+        raise DescentError(
+            _("{id}: a lab's id has only a-z, 0-9, - and _, and begins with a letter", id=show(lab_id))
+        )
     folder = place / lab_id
     files = {folder / LAB_FILE: _LAB.format(id=lab_id), folder / SOLUTION_FILE: _SOLUTION}
     try:
@@ -134,7 +140,8 @@ def make(lab_id: str, place: Path) -> list[Path]:
         for file, text in files.items():
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise DescentError(f"{clean(str(folder))} is there already; nothing was changed") from None
+        raise DescentError(_("{folder} exists already; nothing was changed", folder=clean(str(folder)))) from None
     except OSError as error:
-        raise DescentError(f"{clean(str(folder))} can't be written: {error.strerror}") from None
+        shown = clean(str(folder))
+        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
     return list(files)

@@ -1,4 +1,4 @@
-"""What became of a lab's checks, as it is printed, kept and compared."""
+"""The results of a lab's checks, as they are printed, kept and compared."""
 
 import math
 import platform
@@ -20,9 +20,10 @@ Relation = Literal["least", "most", "between", "true"]
 
 @dataclass(frozen=True)
 class Result:
-    """One check. value: a number, a truth, or None where there is none. threshold: two of them for "between".
+    """The result of one check.
 
-    gave, wanted: numbers of which the value is the distance, where it is one.
+    value: a number, True or False, or None if it could not be found. threshold: a number, two for "between", None for
+    "true". gave, wanted: the numbers whose distance the value is, if it is a distance.
     """
 
     id: str
@@ -43,9 +44,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A grade.
+    """The results of all checks of a lab.
 
-    problem: why the lab, or a part of it, could not be graded. changed: key -> (lab's value, learner's).
+    problem: why the lab, or a part of it, could not be graded. code: the exit code for a problem. changed: key ->
+    (lab's value, learner's). place: the folder of the graded runs.
     """
 
     lab: str
@@ -54,9 +56,9 @@ class Verdict:
     predictions: tuple[dict[str, Any], ...] = ()
     changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     problem: str | None = None
-    code: ExitCode = ExitCode.DONE  # where there is a problem
+    code: ExitCode = ExitCode.DONE
     printed: str = ""
-    place: Path | None = None  # of the graded runs
+    place: Path | None = None
 
     @property
     def met(self) -> int:
@@ -81,7 +83,7 @@ class Verdict:
         return int(ExitCode.DONE if self.passed else ExitCode.CHECK_FAILED)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `lab check --json` prints; numbers that are not finite are null."""
+        """Return the object that `lab check --json` prints. Numbers that are not finite are null."""
         return {
             "lab": self.lab,
             "passed": self.passed,
@@ -100,13 +102,13 @@ class Verdict:
 
 
 def instead(check: Mapping[str, Any]) -> str:
-    """Of a check that is not met, as `Verdict.as_json` has it: "0.1 instead of 0.81", or nothing."""
+    """Return "0.1 instead of 0.81" for a check that is not met, else "". check: as `Verdict.as_json` has it."""
     gave, wanted = (", ".join(formed(one) for one in check.get(key) or ()) for key in ("gave", "wanted"))
     return _("{gave} instead of {wanted}", gave=gave, wanted=wanted) if gave and not check["passed"] else ""
 
 
 def versions() -> dict[str, str]:
-    """What a value may depend on: two machines that differ here may differ in the last digits."""
+    """Return the versions that values depend on. Two machines that differ here may differ in the last digits."""
     return {
         "descent": version(),
         "python": platform.python_version(),
@@ -126,7 +128,7 @@ def _processor() -> str:
 
 
 def against(check: Mapping[str, Any]) -> str:
-    """The value, and the threshold where there is one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" where it is missed."""
+    """Return the value with its threshold, if it has one: "0.97 ≥ 0.95", or "0.91  (≥ 0.95)" if it is not met."""
     form, relation, threshold, spread = check["show"], check["relation"], check["threshold"], check["spread"]
     text, aside = formed(check["value"], form), instead(check)
     if relation == "between":

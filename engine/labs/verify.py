@@ -1,8 +1,8 @@
-"""What was handed in, graded once more with the instructor's own lab: does it agree?
+"""Grading a hand-in again, with the instructor's own lab, to see whether the results agree.
 
-Code that others wrote runs only where it is asked for, under limits of time and memory, as the user who asks. That
-keeps accidents from doing harm; it is no sandbox. Everything in a hand-in may have been written by anybody: it is
-read within bounds, and nothing of it is followed or loaded but the preset, the predictions and the lab's one file.
+Code that others wrote runs only with --allow-code, under limits of time and memory, as the user who runs the command.
+The limits prevent accidents; they are not a sandbox. Anybody may have written the files of a hand-in. They are read
+within bounds, links are not followed, and only the preset, the predictions and the lab's one code file are loaded.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten
 from engine.labs.grading import grade
 from engine.labs.handin import FORMAT, MANIFEST, lab_hash
@@ -23,16 +24,25 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, versions
 
-RELATIVE, ABSOLUTE = 1e-3, 1e-6  # by how much a value may differ and still agree
+RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
 LARGEST = 1 << 20  # bytes of one file of a hand-in
-_MACHINE = ("processor", "torch")  # where these differ, so may the last digits, and what grows out of them
+# Where these differ, last digits may differ, and larger differences may grow from them.
+_MACHINE = ("processor", "torch")
 
 Outcome = Literal["agrees", "does not agree", "not comparable", "not run", "broken"]
+# As they are shown. `--json` and the CSV file have the outcomes themselves.
+OUTCOMES: dict[Outcome, str] = {
+    "agrees": N_("agrees"),
+    "does not agree": N_("does not agree"),
+    "not comparable": N_("not comparable"),
+    "not run": N_("not run"),
+    "broken": N_("broken"),
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One hand-in. handed_in, ours: criteria that were met, as "7/8"; empty where that is not known."""
+    """The result for one hand-in. handed_in, ours: the criteria met, as "7/8", or "" if that is not known."""
 
     name: str
     lab: str
@@ -43,17 +53,17 @@ class Row:
 
 
 class _BrokenError(Exception):
-    """A hand-in that can't be read; its text says why."""
+    """A hand-in can't be read. The text says why."""
 
 
 def verified(folder: Path, *, allow_code: bool) -> Row:
-    """Grade a hand-in once more. Whatever is wrong with it is the row's `why`."""
+    """Grade a hand-in again. The row's `why` says what is wrong with it."""
     name, lab_id, handed_in = clean(folder.absolute().name), "", ""
     try:
         manifest = _object(folder, MANIFEST)
         lab_id = clean(str(manifest.get("lab", "")))
         if manifest.get("format") != FORMAT:
-            raise _BrokenError(f"{MANIFEST} is not of this version of Descent")
+            raise _BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
         lab = find_lab(str(manifest.get("lab", "")))
         theirs = _object(folder, "verdict.json")
         handed_in = _met(theirs.get("met"), theirs.get("of"))
@@ -61,7 +71,7 @@ def verified(folder: Path, *, allow_code: bool) -> Row:
         with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
             work = _work(lab, folder, Path(place) / "work")
             if work.code is not None and not allow_code:
-                return Row(name, lab.id, handed_in, "", "not run", "it has code: needs --allow-code")
+                return Row(name, lab.id, handed_in, "", "not run", _("it has code; --allow-code runs it"))
             graded = Path(place) / "graded"
             graded.mkdir()
             ours = grade(work, graded)
@@ -69,7 +79,7 @@ def verified(folder: Path, *, allow_code: bool) -> Row:
         return Row(name, lab.id, handed_in, _met(ours.met, ours.of), outcome, why)
     except (_BrokenError, DescentError) as error:
         why = str(error)
-    except Exception as error:  # one hand-in, whatever is in it, must not keep the others from being looked at
+    except Exception as error:  # one hand-in, whatever is in it, must not prevent the others from being graded
         why = f"{type(error).__name__}: {error}"
     return Row(name, lab_id, handed_in, "", "broken", shorten(clean(why), 300))
 
@@ -82,42 +92,43 @@ def _met(met: object, of: object) -> str:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    """A small, plain file of the hand-in; a link may lead anywhere, and is not followed."""
+    """Return the content of a small, regular file of the hand-in. Links are not followed: they may lead anywhere."""
     path = folder / name
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
-            raise _BrokenError(f"{name} is no plain file")
+            raise _BrokenError(_("{file} is not a regular file", file=name))
         if found.st_size > LARGEST:
-            raise _BrokenError(f"{name} has {found.st_size >> 20} MiB; that is no file of a hand-in")
+            size = found.st_size >> 20
+            raise _BrokenError(_("{file} has {size} MiB, too much for a file of a hand-in", file=name, size=size))
         with path.open("rb") as file:
             return file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _BrokenError(f"{name} can't be read: {reason}") from None
+        raise _BrokenError(_("{file}: can't be read: {reason}", file=name, reason=reason)) from None
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads(_read(folder, name))
     except (ValueError, RecursionError):
-        raise _BrokenError(f"{name} is no JSON") from None
+        raise _BrokenError(_("{file} is not JSON", file=name)) from None
     if not isinstance(found, dict):
-        raise _BrokenError(f"{name} is not what `descent lab report` writes")
+        raise _BrokenError(_("{file} was not written by `descent lab report`", file=name))
     return found
 
 
 def _check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or len(hashes) > 64:
-        raise _BrokenError(f"{MANIFEST} has no list of files")
+        raise _BrokenError(_("{file} has no list of files", file=MANIFEST))
     for name, expected in hashes.items():
         if "/" in name or name in ("", ".", "..") or hashlib.sha256(_read(folder, name)).hexdigest() != expected:
-            raise _BrokenError(f"{clean(name)} was changed after the folder was written")
+            raise _BrokenError(_("{file} was changed after the hand-in was written", file=clean(name)))
 
 
 def _work(lab: Lab, folder: Path, copy: Path) -> Submission:
-    """Copies of the preset, the parts' presets and the code, and the predictions."""
+    """Copy the preset, the parts' presets and the code. Return them as a submission, with the predictions."""
     copy.mkdir()
     work = Submission(lab, copy, _object(folder, "predictions.json"))
     names = [work.file(part).name for part in (None, *lab.model.parts)]
@@ -132,7 +143,7 @@ def _work(lab: Lab, folder: Path, copy: Path) -> Submission:
 
 
 def compared(theirs: Mapping[str, Any], ours: Verdict, *, same_lab: bool) -> tuple[Outcome, str]:
-    """Whether what was handed in came out here too, and if not, why."""
+    """Return whether the hand-in's results were reached here too, and why not."""
     if ours.problem is not None:
         return "not comparable", shorten(clean(ours.problem), 300)
     timed = {check.id for check in ours.checks if check.is_timed}
@@ -141,40 +152,47 @@ def compared(theirs: Mapping[str, Any], ours: Verdict, *, same_lab: bool) -> tup
         return "agrees", ""
     machine = [key for key in _MACHINE if _version(theirs, key) != versions()[key]]
     if not same_lab:
-        return "not comparable", f"another version of the lab; {differing[0]}"
+        return "not comparable", _("another version of the lab; {difference}", difference=differing[0])
     if machine:
-        others = ", ".join(f"{key} {clean(_version(theirs, key))}, here {versions()[key]}" for key in machine)
+        others = ", ".join(
+            _("{name} {theirs}, here {ours}", name=key, theirs=clean(_version(theirs, key)), ours=versions()[key])
+            for key in machine
+        )
         return "not comparable", f"{differing[0]} ({others})"
     return "does not agree", "; ".join(differing)
 
 
 def _version(theirs: Mapping[str, Any], key: str) -> str:
     found = theirs.get("versions")
-    return shorten(str(found.get(key, "unknown") if isinstance(found, dict) else "unknown"), 80)
+    return shorten(str(found.get(key, "–") if isinstance(found, dict) else "–"), 80)
 
 
 def _differing(theirs: Mapping[str, Any], ours: Verdict, timed: set[str]) -> list[str]:
-    """A line for each criterion that came out otherwise. Of times only whether they were met is compared."""
+    """Return a line for each criterion with another result. Of timed ones only passed or not is compared."""
     checks = theirs.get("checks")
     given = {str(one.get("id")): one for one in checks if isinstance(one, dict)} if isinstance(checks, list) else {}
     lines = []
     for check in ours.checks:
         one = given.get(check.id)
         if one is None:
-            lines.append(f"{check.id}: not handed in")
+            lines.append(_("{id}: not handed in", id=check.id))
         elif one.get("passed") is not check.passed:
-            lines.append(f"{check.id}: {_said(one.get('passed'))} handed in, {_said(check.passed)} here")
+            lines.append(_differs(check.id, _met_or_not(one.get("passed")), _met_or_not(check.passed)))
         elif check.id not in timed and not _close(one.get("value"), check.value):
-            lines.append(f"{check.id}: {shorten(clean(str(one.get('value'))), 20)} handed in, {check.value} here")
+            lines.append(_differs(check.id, shorten(clean(str(one.get("value"))), 20), str(check.value)))
     return lines
 
 
-def _said(passed: object) -> str:
-    return "met" if passed is True else "not met"
+def _differs(check: str, theirs: str, ours: str) -> str:
+    return _("{id}: {theirs} handed in, {ours} here", id=check, theirs=theirs, ours=ours)
+
+
+def _met_or_not(passed: object) -> str:
+    return _("met") if passed is True else _("not met")
 
 
 def _close(one: object, other: float | bool | None) -> bool:
-    """Whether two values agree, within RELATIVE and ABSOLUTE."""
+    """Return whether two values agree, within RELATIVE and ABSOLUTE."""
     if isinstance(other, bool) or other is None or not math.isfinite(other):
         return one is other or (one is None and not isinstance(other, bool))
     if isinstance(one, bool) or not isinstance(one, int | float):

@@ -1,7 +1,7 @@
-"""Pictures of a run: what kinds there are, which of them fit a run, and the files they come in.
+"""Pictures of a run: their kinds, which kinds fit a run, and their files.
 
-A picture is a few small arrays, computed by the worker on request and kept as `pictures/KIND-step-N.npz`. What the
-arrays of a kind are is said in `engine/training/pictures/`, where they are made, or in `from_rows.py`.
+A picture is a few small arrays. The worker computes them on request and keeps them as `pictures/KIND-step-N.npz`. The
+arrays of each kind are described where they are made: in `engine/training/pictures/`, or in `from_rows.py`.
 """
 
 from engine.pictures.files import KEPT, Picture, latest, read, write

@@ -1,4 +1,4 @@
-"""The files that pictures come in: `pictures/KIND-step-N.npz` in the run's folder."""
+"""The files of pictures: `pictures/KIND-step-N.npz` in the run's folder."""
 
 import io
 import zipfile
@@ -9,32 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
+from descent.common.i18n import _
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-KEPT = 20  # pictures of a kind in a run's folder: a screen that asks every few seconds must not fill the disk
+KEPT = 20  # pictures of a kind in a run's folder, so that a screen that asks every few seconds does not fill the disk
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One that was made: its kind, the step it is of, and its arrays by name. Equal to itself alone."""
+    """A finished picture: its kind, the step it shows, and its arrays by name. It equals only itself."""
 
     kind: str
     step: int
     arrays: "Mapping[str, NDArray[Any]]"
 
     def text(self, name: str) -> str:
-        """An array of one word; empty where there is none."""
+        """Return the word in an array of one word, or "" if the picture has no array of this name."""
         return str(self.arrays[name]) if name in self.arrays else ""
 
     def texts(self, name: str) -> list[str]:
+        """Return the words in an array, or [] if the picture has no array of this name."""
         return [str(word) for word in self.arrays[name]] if name in self.arrays else []
 
 
 def write(run: Path, kind: str, step: int, arrays: "Mapping[str, NDArray[Any]]") -> Path:
-    """Keep a picture in the run's folder; of each kind the latest ones stay. OSError where the disk is full."""
+    """Write a picture into the run's folder and return its path. Only the latest KEPT of each kind stay.
+
+    Raises OSError if the disk is full.
+    """
     import numpy as np
 
     folder = run / "pictures"
@@ -49,34 +54,33 @@ def write(run: Path, kind: str, step: int, arrays: "Mapping[str, NDArray[Any]]")
 
 
 def read(path: Path) -> Picture:
-    """The picture in a file. DescentError where it is none, or damaged."""
+    """Return the picture in a file. Raises DescentError if there is no such file or it holds no picture."""
     import numpy as np
 
-    kind, _, step = path.stem.partition("-step-")
+    kind, _dash, step = path.stem.partition("-step-")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return Picture(kind, int(step), arrays)
     except FileNotFoundError:
-        raise DescentError(f"there is no picture {path}") from None
+        raise DescentError(_("{file}: no such picture", file=path)) from None
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise DescentError(
-            f"{path} is no picture: {str(error).splitlines()[0] if str(error) else 'damaged'}"
-        ) from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DescentError(_("{file} is not a picture: {reason}", file=path, reason=reason)) from None
 
 
 def latest(run: Path, kind: str) -> Picture | None:
-    """The picture of that kind that was made last; None where there is none yet."""
+    """Return the picture of that kind that was made last, or None if there is none yet."""
     files = _of_kind(run, kind)
     return read(files[-1]) if files else None
 
 
 def _of_kind(run: Path, kind: str) -> list[Path]:
-    """The files, in the order in which they were made: after a rewind the last one is not of the highest step."""
+    """Return the files in the order in which they were made. After a rewind that is not the order of steps."""
     made = []
     for path in (run / "pictures").glob(f"{kind}-step-*.npz"):
         try:
             made.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:
             continue  # the worker has just removed it
-    return [path for _, path in sorted(made)]
+    return [path for _time, path in sorted(made)]

@@ -1,4 +1,4 @@
-"""Pictures that a run's rows and events tell already: drawn without a worker, at once, of ended runs too."""
+"""Pictures made from a run's rows and events alone: they need no worker, and ended runs have them too."""
 
 import math
 import statistics
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.numbers import setting
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 
 Arrays = dict[str, "NDArray[Any]"]
-_CHUNK = 2048  # rows that are read at once, in search of measured ones
+_CHUNK = 2048  # rows that are read at once in the search for measured ones
 
 
 def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
-    """The arrays of a picture out of `KINDS`. DescentError where the run has not got so far."""
+    """Return the arrays of a picture of one of `KINDS`. Raises DescentError if the run has no numbers for it yet."""
     import numpy as np
 
     began = time.perf_counter()
@@ -33,15 +34,18 @@ def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
 
 
 def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
-    """layers, kinds: (L,) words. first, last: (L,) the norm of each layer's gradient when it was measured first and
-    last, a mean over the members that have one; first_step, last_step: after how many updates that was."""
+    """Return the norm of each layer's gradient at the first and at the last measured step.
+
+    layers, kinds: (L,) words. first, last: (L,) norms, each a mean over the members that have one. first_step,
+    last_step: the number of updates before each.
+    """
     import numpy as np
 
     stored = Metrics(folder.path)
     layout = stored.layout
     columns = [] if layout is None else [f"layer.{layer['name']}.grad_norm" for layer in layout.layers]
     if layout is None or not columns:
-        raise DescentError("nothing was measured yet")
+        raise DescentError(_("nothing has been measured yet"))
     places = [layout.columns.index(column) for column in columns]
     found: list[tuple[int, NDArray[np.float64]]] = []
     for starts in (range(0, len(stored), _CHUNK), reversed(range(0, len(stored), _CHUNK))):
@@ -53,7 +57,7 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
                 found.append((start + row, mean_over_members(rows[row].T.astype(np.float64))))
                 break
     if not found:
-        raise DescentError("no gradient was measured yet")
+        raise DescentError(_("no gradient has been measured yet"))
     (first_step, first), (last_step, last) = found
     return {
         "layers": np.array([layer["name"] for layer in layout.layers]),
@@ -66,9 +70,12 @@ def gradients_by_layer(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
 
 
 def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
-    """values: (M,) the score of each member, NaN where it has none; metric: which score. group: (M,) the candidate
-    that a member belongs to, groups: their words. mean, sd, se: (groups,) of the finite ones; NaN where there are too
-    few. members, seeds, folds: (M,), −1 without folds. best: which groups have won."""
+    """Return the score of each member, and its mean and spread for each candidate.
+
+    metric: the name of the score. values: (M,), NaN for a member without one. group: (M,) the place of a member's
+    candidate in `groups`, which has the candidates' words. mean, sd, se: (groups,), over the finite values; NaN if
+    there are too few. members, seeds, folds: (M,), folds −1 without folds. best: the groups that have won.
+    """
     import numpy as np
 
     result = result_of(folder)
@@ -100,14 +107,16 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
 
 
 def _metric(entries: Sequence[MemberResult], wanted: str) -> MetricName:
-    """The one that is asked for, or the first of the usual ones that is known."""
+    """Return the wanted score, or for "auto" the first of the usual ones that is known."""
     known = [name for name in OF_RESULTS if any(name in entry.metrics for entry in entries)]
     for name in SCORES:
         if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":
-        raise DescentError(f"it has no {wanted}; it has {', '.join(known) or 'nothing yet'}")
-    raise DescentError("no score is known yet: it comes with the first evaluation")
+        raise DescentError(
+            _("this run has no {metric}; it has: {known}", metric=wanted, known=", ".join(known) or "–")
+        )
+    raise DescentError(_("no score is known yet: it comes with the first evaluation"))
 
 
 def _number(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Asking for a picture of a run, live or ended: of its worker, or where there is none from its last checkpoint."""
+"""Asking for a picture of a run: the worker of a live run makes it, else it is made from the last checkpoint."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ from typing import Any
 
 from descent import child, control
 from descent.common.errors import CannotGoOnError, DescentError
+from descent.common.i18n import _
 from descent.control import NotRunningError
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -21,7 +22,10 @@ Answer = dict[str, Any]
 
 
 def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
-    """`kind`, `step`, and as `picture` the path of the file. DescentError where the run can't have it, with why."""
+    """Return `kind`, `step`, and as `picture` the path of the file.
+
+    Raises DescentError, with the reason, if the run can't have this picture.
+    """
     chosen = pictures.settings(kind, {name: value for name, value in options.items() if name != "member"})
     known = pictures.traits(folder.path)
     complaint = pictures.KINDS[kind].complaint(known)
@@ -45,21 +49,24 @@ def _answered(folder: RunFolder, answer: Answer) -> Answer:
 
 
 def of_rows(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
-    """A picture that the folder tells without a worker; kind: one of from_rows.KINDS, options: all of them."""
+    """Make a picture from the run's folder, without a worker. kind: one of from_rows.KINDS. options: all of them."""
     arrays = from_rows.make(folder, kind, options)
     step = len(Metrics(folder.path))
     try:
         path = pictures.write(folder.path, kind, step, arrays)
     except OSError as error:
-        raise DescentError(f"picture {kind}: can't be written: {error.strerror}") from None
+        raise DescentError(
+            _("{path}: can't be written: {error}", path=folder.path / "pictures", error=error.strerror)
+        ) from None
     return {"kind": kind, "step": step, "picture": str(path)}
 
 
 def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, Answer]:
-    """Several pictures, by kind with their options, of a run that nobody trains. It takes the seconds that loading
-    PyTorch and the data takes, so ask for all at once. Each answer has `step` and `picture`, or `error`.
+    """Make pictures of a run that is not training. wanted: options by kind.
 
-    DescentError where the run has no checkpoint, its data are missing or its code was not agreed to.
+    Each answer has `step` and `picture`, or `error`. A call loads PyTorch and the data, which takes seconds, so ask
+    for all pictures at once. Raises DescentError if the run has no checkpoint, its data are missing or the user has
+    not agreed to its code.
     """
     from engine.preset.loading import load_preset
 
@@ -81,8 +88,8 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
         if "kind" not in answer:
             raise DescentError(str(answer["error"]))
     if done.returncode != 0 or len(answers) < len(asked):
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise CannotGoOnError(f"{folder.id}: the picture could not be drawn: {last[0]}")
+        last = done.stderr.strip().splitlines()[-1:] or [_("exit code {code}", code=done.returncode)]
+        raise CannotGoOnError(_("{run}: the picture could not be drawn: {error}", run=folder.id, error=last[0]))
     return found | {answer["kind"]: answer for answer in answers}
 
 
@@ -94,7 +101,7 @@ def _of_rows_or_error(folder: RunFolder, kind: str, options: Mapping[str, object
 
 
 def _understood(line: str) -> Answer | None:
-    """An answer; None for what the user's own code has printed."""
+    """Return the answer in a line, or None for a line that the user's own code has printed."""
     try:
         answer = json.loads(line)
     except ValueError:

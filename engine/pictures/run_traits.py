@@ -1,4 +1,4 @@
-"""What of a run decides which pictures it can have, read from its folder."""
+"""The facts of a run that decide which pictures it can have, read from its folder."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout
 
+# Of one sample, for data sets that always have the same shape.
 _SHAPES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("line", "sine", "quiz", "point"), (1,)),
     **dict.fromkeys(("xor", "stripes", "moons", "circles", "spirals"), (2,)),
@@ -23,10 +24,10 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a run; None where it is not, so that only the worker can say.
+    """Facts of a run. A fact is None if the folder does not tell it, and only the worker knows.
 
-    input_shape: of one sample. trained: numbers that training changes. layers: each in words, as in metrics.json.
-    members: how many models train in it.
+    input_shape: of one sample. trained: how many parameters are trained. layers: the kind of each in words, as in
+    metrics.json. members: how many models train in the run.
     """
 
     task: str | None = None
@@ -37,7 +38,7 @@ class Traits:
 
 
 def traits(run: Path) -> Traits:
-    """As far as the folder tells: the preset's data, the facts, the layout."""
+    """Return the traits as far as the folder tells them: from the preset, the facts and the layout of the rows."""
     facts = RunFolder(run).facts()
     layout = Layout.load(run)
     return Traits(

@@ -1,7 +1,7 @@
-"""The data sets that can be downloaded: what they are, which files they consist of, whether they are there.
+"""The data sets that can be downloaded: their titles, their files, and whether these are on this machine.
 
-Imports neither torch nor NumPy, so that a screen can list them at once. Reading and fetching them is in
-`engine.training.data.torchvision_sets` and `.downloads`.
+This module imports neither torch nor NumPy, so that a screen can list the sets at once. Reading and fetching them is
+in `engine.training.data.torchvision_sets` and `.downloads`.
 """
 
 import math
@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from descent.common.errors import DataError, DataMissingError
+from descent.common.i18n import N_, _
 from descent.common.numbers import size
 
 _IDX_FILES = (
@@ -26,8 +27,8 @@ _IDX_FILES = (
 class Downloadable:
     """One data set of torchvision.
 
-    folder: where its files lie, below the data root. files: all of them, as torchvision unpacks them.
-    download_bytes: the size of the archives that are fetched.
+    title: in English; translate it where it is shown. folder: of its files, below the data root. files: all of them,
+    as torchvision unpacks them. download_bytes: the size of the archives that are fetched.
     """
 
     name: str
@@ -43,24 +44,24 @@ class Downloadable:
 
 
 _CATALOGUE = (
-    Downloadable("mnist", "MNIST: 70,000 handwritten digits", "MNIST/raw", _IDX_FILES, 11_594_722),
+    Downloadable("mnist", N_("MNIST: 70,000 handwritten digits"), "MNIST/raw", _IDX_FILES, 11_594_722),
     Downloadable(
         "fashion-mnist",
-        "Fashion-MNIST: 70,000 pieces of clothing",
+        N_("Fashion-MNIST: 70,000 pieces of clothing"),
         "FashionMNIST/raw",
         _IDX_FILES,
         30_878_645,
     ),
     Downloadable(
         "cifar10",
-        "CIFAR-10: 60,000 colour images of 10 classes",
+        N_("CIFAR-10: 60,000 colour images of 10 classes"),
         "cifar-10-batches-py",
         (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"),
         170_498_071,
     ),
     Downloadable(
         "cifar100",
-        "CIFAR-100: 60,000 colour images of 100 classes",
+        N_("CIFAR-100: 60,000 colour images of 100 classes"),
         "cifar-100-python",
         ("train", "test", "meta"),
         169_001_437,
@@ -69,21 +70,23 @@ _CATALOGUE = (
 
 
 def catalogue() -> tuple[Downloadable, ...]:
-    """All sets that can be downloaded."""
+    """Return all sets that can be downloaded."""
     return _CATALOGUE
 
 
 def entry(name: str) -> Downloadable:
-    """The set of that name; DataError, with the names there are, for any other."""
+    """Return the set of that name. Raises DataError, with all names, for any other."""
     for known in _CATALOGUE:
         if known.name == name:
             return known
     names = ", ".join(known.name for known in _CATALOGUE)
-    raise DataError(f"No data set to download is called {name!r}. There are: {names}.")
+    raise DataError(
+        _("{name}: no data set of this name can be downloaded; there are: {names}", name=name, names=names)
+    )
 
 
 def data_root(given: Path | None = None) -> Path:
-    """The folder of downloaded data: as given, else $DESCENT_DATA, else in the user's cache folder."""
+    """Return the folder of downloaded data: the given one, $DESCENT_DATA, or one in the user's cache folder."""
     if given is not None:
         return given.expanduser()
     named = os.environ.get("DESCENT_DATA")
@@ -93,42 +96,48 @@ def data_root(given: Path | None = None) -> Path:
 
 
 def files(name: str, root: Path) -> tuple[Path, ...]:
-    """Where the files of the set are expected."""
+    """Return where the files of the set are expected."""
     known = entry(name)
     return tuple(root / known.folder / file for file in known.files)
 
 
 def is_there(name: str, root: Path) -> bool:
-    """Whether all files of the set lie below `root`, none of them cut short."""
+    """Return whether all files of the set lie below `root` and none of them is cut short."""
     return not unusable_files(name, root)
 
 
 def unusable_files(name: str, root: Path) -> tuple[str, ...]:
-    """The files of the set that are missing below `root`, or that end too early."""
+    """Return the files of the set that are missing below `root` or that end too early."""
     known = entry(name)
     whole = _whole_idx if known.files == _IDX_FILES else _whole_pickle
     return tuple(file for file in known.files if not whole(root / known.folder / file))
 
 
 def require(name: str, root: Path) -> None:
-    """DataMissingError, with how to get them, where the files of the set are not all below `root`."""
+    """Raise DataMissingError, which says how to get them, unless all files of the set are below `root`."""
     unusable = unusable_files(name, root)
     if not unusable:
         return
     known = entry(name)
     folder = root / known.folder
     if len(unusable) == len(known.files):
-        state = f"{name} is not here: looked in {folder}."
+        state = _("{name} is missing: looked in {folder}.", name=name, folder=folder)
     else:
-        state = f"{name} is incomplete: missing or cut short in {folder}: {', '.join(unusable)}."
-    raise DataMissingError(
-        f"{state} Fetch it with `descent data fetch {name}` ({size(known.download_bytes)}), or name the folder that "
-        "holds it with --data-root or $DESCENT_DATA."
+        cut = ", ".join(unusable)
+        state = _(
+            "{name} is incomplete: missing or cut short in {folder}: {files}.", name=name, folder=folder, files=cut
+        )
+    way_out = _(
+        "Fetch it with `descent data fetch {name}` ({size}), or give the folder that holds it with "
+        "--data-root or $DESCENT_DATA.",
+        name=name,
+        size=size(known.download_bytes),
     )
+    raise DataMissingError(f"{state} {way_out}")
 
 
 def _whole_idx(path: Path) -> bool:
-    """An IDX file's header says how long the file is: two zeros, the type (8: bytes), the axes' lengths."""
+    """Return whether an IDX file is as long as its header says: two zeros, the type (8: bytes), the axes' lengths."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -141,7 +150,7 @@ def _whole_idx(path: Path) -> bool:
 
 
 def _whole_pickle(path: Path) -> bool:
-    """A pickle ends with the opcode STOP; torchvision compares the checksum when it is loaded."""
+    """Return whether a pickle ends with the opcode STOP. torchvision compares its checksum when it loads the file."""
     try:
         with path.open("rb") as file:
             if file.seek(0, os.SEEK_END) == 0:

@@ -1,4 +1,4 @@
-"""Where presets and runs are found: shipped, the user's own, the current folder."""
+"""Where presets are found: among the shipped ones, the user's own, and those in the current folder."""
 
 import os
 import re
@@ -10,14 +10,20 @@ from typing import Any
 import platformdirs
 
 from descent.common.errors import PresetError
+from descent.common.i18n import N_, _
 from descent.common.text import clean, did_you_mean, show
+
+# The origins of presets and labs. `--json` prints them as they are; translate them where they are shown.
+SHIPPED = N_("shipped")
+YOURS = N_("yours")
+CURRENT_FOLDER = N_("current folder")
 
 _LOOKS_LIKE_PRESET = re.compile(r"^\s*\[?\s*(data|model|loss|optimizer|schedule|train)\s*[\].]", re.MULTILINE)
 _IS_LAB = re.compile(r"^\s*\[\[?\s*lab\s*[\].]", re.MULTILINE)
 
 
 def shipped_presets() -> Path:
-    """The folder of the shipped presets: in the package when installed, beside it in a checkout."""
+    """Return the folder of the shipped presets: in the package when installed, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "presets"
     return inside if inside.is_dir() else package.parent / "presets"
@@ -27,24 +33,29 @@ def shipped_presets() -> Path:
 
 
 def find_preset(name: str) -> Path:
-    """The file of the preset called `name`; the nearest one wins: current folder, the user's, shipped."""
+    """Return the file of the preset called `name`. The nearest one wins: current folder, then yours, then shipped.
+
+    Raises PresetError if there is none.
+    """
     files = _preset_files()
     if name in files:
         return files[name][0]
-    names = ", ".join(sorted(files)) or "none"
     hint = did_you_mean(name, files)
-    raise PresetError(f"{show(name)}: no preset of this name{hint or f'; there are: {names}'}")
+    if hint:
+        raise PresetError(_("{name}: no preset of this name", name=show(name)) + hint)
+    names = ", ".join(sorted(files)) or "–"
+    raise PresetError(_("{name}: no preset of this name; there are: {names}", name=show(name), names=names))
 
 
 def _preset_files() -> dict[str, tuple[Path, str]]:
-    """Every preset's file and origin, by name."""
-    folders = [*preset_folders(), (Path("presets"), "current folder")]
+    """Return every preset's file and origin, by name."""
+    folders = [*preset_folders(), (Path("presets"), CURRENT_FOLDER)]
     found = {path.stem: (path, origin) for folder, origin in folders for path in _toml_files(folder)}
     shipped = shipped_presets()
     if Path("presets").resolve() == shipped:  # in a checkout of Descent itself
-        found |= {path.stem: (path, "shipped") for path in _toml_files(shipped)}
+        found |= {path.stem: (path, SHIPPED) for path in _toml_files(shipped)}
     # The current folder may hold a pyproject.toml, which is nobody's preset.
-    return found | {path.stem: (path, "current folder") for path in _toml_files(Path()) if _looks_like_preset(path)}
+    return found | {path.stem: (path, CURRENT_FOLDER) for path in _toml_files(Path()) if _looks_like_preset(path)}
 
 
 def _toml_files(folder: Path) -> Iterator[Path]:
@@ -56,7 +67,7 @@ def _toml_files(folder: Path) -> Iterator[Path]:
 
 
 def _is_lab(path: Path) -> bool:
-    """Whether this is a lab's own file, which holds a preset and is none."""
+    """Return whether this is a lab's own file. It holds a preset but is not one."""
     return path.name == "lab.toml" and _holds(path, _IS_LAB)
 
 
@@ -73,25 +84,28 @@ def _holds(path: Path, words: re.Pattern[str]) -> bool:
 
 
 def preset_folders() -> list[tuple[Path, str]]:
-    """The folders of presets that are everywhere, with their origin, the nearest last."""
+    """Return the folders of presets that do not depend on the current folder, with their origin, the nearest last."""
     own = Path(platformdirs.user_config_dir("descent")) / "presets"
     named = [Path(part).expanduser() for part in os.environ.get("DESCENT_PRESETS", "").split(os.pathsep) if part]
-    return [(shipped_presets(), "shipped"), (own, "yours"), *((folder, "yours") for folder in reversed(named))]
+    return [(shipped_presets(), SHIPPED), (own, YOURS), *((folder, YOURS) for folder in reversed(named))]
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """What a TOML file says, unchecked. PresetError where it can't be read."""
+    """Return the tables of a TOML file, unchecked. Raises PresetError if it can't be read."""
     text = read_text(path)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PresetError(f"{path_shown(path)}: {_syntax(error, text)}") from None
     except (ValueError, RecursionError):
-        raise PresetError(f"{path_shown(path)}: holds a number too long or lists too deep to read") from None
+        shown = path_shown(path)
+        raise PresetError(
+            _("{file}: a number is too long, or lists are nested too deep to read", file=shown)
+        ) from None
 
 
 def find(source: str | Path) -> Path:
-    """A file by its path, or a preset by its name; a name wins over a file that happens to be called so."""
+    """Return a file by its path, or a preset's file by its name. A name wins over a file that is called the same."""
     text = os.path.expanduser(source)
     path = Path(text)
     if isinstance(source, Path) or os.sep in text or text.endswith(".toml"):
@@ -105,31 +119,35 @@ def find(source: str | Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a preset file; PresetError where there is none."""
+    """Return the text of a preset file. Raises PresetError if it can't be read, is too large or is not UTF-8."""
     shown = path_shown(path)
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        known = path.stem in _preset_files()
-        hint = f"; the preset {path.stem} is run by its name, without .toml" if known else ""
-        raise PresetError(f"{shown}: no such file{hint}") from None
+        if path.stem not in _preset_files():
+            raise PresetError(_("{file}: no such file", file=shown)) from None
+        raise PresetError(
+            _("{file}: no such file; to run the preset {name}, leave out .toml", file=shown, name=path.stem)
+        ) from None
     except IsADirectoryError:
-        raise PresetError(f"{shown}: is a folder; name a preset's .toml file") from None
+        raise PresetError(_("{file}: is a folder; give the .toml file of a preset", file=shown)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PresetError(f"{shown}: can't be read: {reason}") from None
+        raise PresetError(_("{file}: can't be read: {reason}", file=shown, reason=reason)) from None
     if len(content) > LARGEST_FILE:
-        raise PresetError(f"{shown}: is larger than {LARGEST_FILE >> 20} MiB; that is no preset")
+        raise PresetError(
+            _("{file}: is larger than {most} MiB, so it is not a preset", file=shown, most=LARGEST_FILE >> 20)
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise PresetError(f"{shown}, line {line}: is not UTF-8 text") from None
+        raise PresetError(_("{file}, line {line}: is not UTF-8 text", file=shown, line=line)) from None
 
 
 def path_shown(path: Path) -> str:
-    """The path as people write it: from the current folder where it lies below it."""
+    """Return the path as people write it: relative to the current folder if it lies below it, else as it is."""
     try:
         return clean(str(path.absolute().relative_to(Path.cwd())))
     except (ValueError, OSError):
@@ -139,10 +157,26 @@ def path_shown(path: Path) -> str:
 LARGEST_FILE = 1 << 20  # bytes; a preset has a few hundred, /dev/zero has no end
 
 
+# What tomllib says of the slips that beginners make. Its other messages stay in English.
+_SLIPS = {
+    N_("Invalid value"),
+    N_("Invalid statement"),
+    N_("Expected '=' after a key in a key/value pair"),
+    N_("Expected newline or end of document after a statement"),
+    N_("Expected ']' at the end of a table declaration"),
+    N_("Invalid initial character for a key part"),
+    N_("Unclosed array"),
+    N_("Unclosed inline table"),
+    N_("Unterminated string"),
+    N_("Cannot overwrite a value"),
+}
+
+
 def _syntax(error: tomllib.TOMLDecodeError, text: str) -> str:
-    """tomllib's message, with the place in front: 'line 3, column 5: …'."""
-    reason, _, place = str(error).rpartition(" (at ")
-    place = place.rstrip(")")
-    if place == "end of document":
-        place = f"line {text.count(chr(10)) + 1}"
-    return clean(f"{place}: {reason}")
+    """Return tomllib's message with its place in front: 'line 3, column 5: …'."""
+    reason, _at, place = str(error).rpartition(" (at ")
+    reason = _(reason) if reason in _SLIPS else clean(reason)
+    found = re.fullmatch(r"line (\d+), column (\d+)\)", place)
+    if found is None:  # at the end of the document
+        return _("line {line}: {reason}", line=text.count("\n") + 1, reason=reason)
+    return _("line {line}, column {column}: {reason}", line=found[1], column=found[2], reason=reason)

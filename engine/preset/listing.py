@@ -1,4 +1,4 @@
-"""Presets as files of the user's: shown in full, copied, checked, with a schema for the editor."""
+"""Presets as the user's files: show them in full, copy, check and list them, and give editors their schema."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
 from descent.common.text import clean
 from engine.preset.find import _preset_files, find, read_text, shipped_presets
 from engine.preset.loading import load_preset
@@ -17,19 +18,19 @@ _SCHEMA_LINE = "#:schema "
 
 
 def schema_text() -> str:
-    """The JSON Schema of presets, as it is shipped beside them."""
+    """Return the JSON Schema of presets, as it is shipped beside them."""
     return json.dumps(describe.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def resolved(source: str, overrides: Sequence[str]) -> str:
-    """The preset with every default written out, below its file's header comment."""
+    """Return the preset with every default written out, below its file's header comment."""
     preset = load_preset(source, overrides)
     notes = [f"# {note}" for note in preset.notes]
     return "\n".join([*_header(read_text(find(source))), *notes, preset.to_toml()])
 
 
 def _header(text: str) -> list[str]:
-    """The comments at the top of a file, but for the line that is meant for editors."""
+    """Return the comments at the top of a file, without the line for editors that names the schema."""
     header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -40,7 +41,10 @@ def _header(text: str) -> list[str]:
 
 
 def copy(source: str, destination: Path) -> Path:
-    """Copy a preset into a folder, or to a file that is not there yet; the new file."""
+    """Copy a preset into a folder, or to a file that does not exist yet. Return the new file.
+
+    Raises DescentError if the file exists or can't be written.
+    """
     file = find(source)
     target = destination.expanduser()
     if target.is_dir() or str(destination).endswith(os.sep):
@@ -54,14 +58,15 @@ def copy(source: str, destination: Path) -> Path:
         with target.open("x", encoding="utf-8", newline="") as new:
             new.write(first + newline + rest)
     except FileExistsError:
-        raise DescentError(f"{clean(str(target))} exists already; name another file") from None
+        raise DescentError(_("{file} exists already; give another name", file=clean(str(target)))) from None
     except OSError as error:
-        raise DescentError(f"{clean(str(target))} can't be written: {error.strerror}") from None
+        shown = clean(str(target))
+        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
     return target
 
 
 def check_files(files: Sequence[Path]) -> None:
-    """Say of each file that it is a good preset. Raises PresetError with all that is wrong in any of them."""
+    """Print "ok" for each file that is a valid preset. Raises PresetError with every problem in any of them."""
     problems: list[str] = []
     for file in files:
         try:
@@ -76,20 +81,20 @@ def check_files(files: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset that was found. `broken` says what is wrong with it, and is empty where nothing is."""
+    """A preset that was found. `broken` says what is wrong with it; it is empty for a valid preset."""
 
     name: str
     path: Path
-    origin: str  # "shipped", "yours" or "current folder"
+    origin: str  # one of the three in engine.preset.find
     topic: str = ""
     title: str = ""
     reaches: str = ""
     broken: str = ""
-    lab: str = ""  # the lab that it is the learner's copy of, or of a part of it
+    lab: str = ""  # the id of the lab, if this is the learner's copy of it or of one of its parts
 
 
 def presets(containing: str = "") -> list[Entry]:
-    """The presets whose name, topic or title contains a text, by topic. A broken one is listed as broken."""
+    """Return the presets whose name, topic or title contains a text, sorted by topic. Broken ones come last."""
     entries = [_entry(name, path, origin) for name, (path, origin) in _preset_files().items()]
     word = containing.casefold()
     return sorted(
@@ -106,5 +111,5 @@ def _entry(name: str, path: Path, origin: str) -> Entry:
     except PresetError as error:
         return Entry(name, path, origin, broken=str(error))
     lab = clean(settings.lab or "")
-    title = clean(settings.title) or (f"your copy of the lab {lab}" if lab else "")
+    title = clean(settings.title) or (_("your copy of the lab {id}", id=lab) if lab else "")
     return Entry(name, path, origin, clean(settings.topic), title, clean(settings.reaches), lab=lab)

@@ -1,4 +1,4 @@
-"""Loading a preset: a TOML file, overrides laid over it, the result checked as a whole and frozen."""
+"""Loading a preset: read a TOML file, apply overrides, check the result as a whole and freeze it."""
 
 import os
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from descent.common.settings import Override, flatten, parse
 from engine.preset import overrides, schema, sweep
 from engine.preset.find import find, path_shown, read_tables
@@ -19,7 +20,7 @@ from engine.preset.schema import describe
 
 @dataclass(frozen=True)
 class Preset:
-    """What to train. `path` is the file it came from; `notes` are what the user should be told once."""
+    """A checked preset. path: the file it came from. notes: what to tell the user once."""
 
     settings: schema.PresetModel
     name: str
@@ -60,23 +61,23 @@ class Preset:
 
     @property
     def code(self) -> dict[str, str]:
-        """The "file.py:name" of the user's own code, by the section that names it."""
+        """Return the "file.py:name" of the user's own code, by the section that names it."""
         settings = self.settings
         named = {name: getattr(getattr(settings, name), "code", None) for name in overrides.CODE_TABLES}
         return {name: spec for name, spec in named.items() if spec is not None}
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its dotted key."""
+        """Return every setting by its dotted key."""
         return flatten(self.settings.model_dump(by_alias=True, exclude_none=True))
 
     def changed(self, texts: Sequence[str]) -> "Preset":
-        """The same with overrides such as "optimizer.lr=0.1". PresetError where the result is not a preset."""
+        """Return a copy with overrides such as "optimizer.lr=0.1". Raises PresetError if the result is no preset."""
         assert self.path is not None
         settings = self.settings.model_dump(by_alias=True, exclude_none=True)
         return replace(checked(settings, self.path, texts), name=self.name)
 
     def to_toml(self) -> str:
-        """The preset with every default written out; loading it gives the same settings again."""
+        """Return the preset as TOML with every default written out. Loading that gives the same settings again."""
         settings = self.settings.model_dump(by_alias=True, exclude_none=True)
         if self.members == schema.Members():
             del settings["members"]
@@ -86,7 +87,7 @@ class Preset:
 
 
 def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
-    """Load a preset by its name or its file, with overrides such as "optimizer.lr=0.1" laid over it.
+    """Load a preset by its name or its file, and apply overrides such as "optimizer.lr=0.1".
 
     Relative paths in the file are taken from the file's folder, those in overrides from the current folder.
     Raises PresetError, with a line for each thing that is wrong.
@@ -94,12 +95,15 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
     path = find(source)
     settings = read_tables(path)
     if not settings and not overrides:
-        raise PresetError(f"{path_shown(path)}: is empty; a preset has {', '.join(describe.sections())}")
+        names = ", ".join(describe.sections())
+        raise PresetError(
+            _("{file}: is empty; a preset has the sections {names}", file=path_shown(path), names=names)
+        )
     return checked(settings, path, overrides)
 
 
 def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> Preset:
-    """The preset that the tables of the file at `path`, with overrides, make. It takes `settings` over.
+    """Return the preset that these tables of the file at `path` make, with overrides. `settings` is changed in place.
 
     Raises PresetError, with a line for each thing that is wrong.
     """
@@ -124,7 +128,7 @@ def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> 
 
 
 def _imply_names(settings: dict[str, Any]) -> None:
-    """A section with the user's own code is of kind `code`; one that has a default kind may leave it out."""
+    """Fill in the `name` of sections that may leave it out: those with the user's own code or with a default kind."""
     for section, node in describe.json_schema()["properties"].items():
         table = settings.get(section)
         if not isinstance(table, dict) or "name" in table:
@@ -138,7 +142,7 @@ def _imply_names(settings: dict[str, Any]) -> None:
 
 
 def _join_sweep_keys(settings: dict[str, Any]) -> None:
-    """sweep.optimizer.lr = […], which TOML reads as tables in tables, is sweep."optimizer.lr" = […]."""
+    """Turn sweep.optimizer.lr = […], which TOML reads as tables in tables, into sweep."optimizer.lr" = […]."""
     table = settings.get("members")
     sweep = table.get("sweep") if isinstance(table, dict) else None
     if not isinstance(table, dict) or not isinstance(sweep, dict):
@@ -179,7 +183,7 @@ def _name_first(section: Any) -> Any:
 
 
 def _short_lists(toml: str) -> str:
-    """tomli_w gives each item of a list a line of its own; a preset reads better with the list on one."""
+    """Join each list on one line. tomli_w gives each item a line of its own, which is harder to read."""
     lines: list[str] = []
     items: list[str] | None = None
     for line in toml.splitlines():

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class Member(NamedTuple):
-    """member: its number. seed: of its initial weights, and of its batches. values: what the sweep gives it.
+    """One model of a run.
 
-    fold: its number, with folds. preset: of a run that would train this member alone.
+    member: its number, from 0. seed: of its initial weights and its batches. values: from the sweep, by preset key.
+    fold: the number of its fold; None without folds. preset: of a run that would train this member alone.
     """
 
     member: int
@@ -25,7 +26,7 @@ class Member(NamedTuple):
 
 
 def roster(preset: "Preset") -> list[Member]:
-    """The members of a run, in their order: by candidate, then by seed or fold. One of a preset without [members].
+    """Return the members of a run, sorted by candidate, then by seed or fold. Without [members] there is one.
 
     Candidates are compared with the same seeds: the same initial weights, in the same order of samples.
     """

@@ -1,10 +1,11 @@
-"""Lays `--set section.key=value` over what a preset's file says."""
+"""Applies overrides, `--set section.key=value`, to the tables of a preset's file."""
 
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from descent.common.i18n import _
 from descent.common.settings import Override
 from descent.common.text import clean, show
 from engine.preset.schema import describe
@@ -15,7 +16,7 @@ _EITHER = (("train", "epochs", "steps"), ("members", "repeats", "folds"))  # of 
 
 
 def apply(settings: dict[str, Any], overrides: Sequence[Override]) -> list[str]:
-    """Lay `overrides` over `settings`, in place. Returns notes on what of the file no longer applies."""
+    """Apply `overrides` to `settings`, in place. Return a note on each setting of the file that no longer applies."""
     notes = [note for section, name in _new_names(overrides).items() for note in _rename(settings, section, name)]
     given = {override.path for override in overrides}
     for section, one, other in _EITHER:
@@ -29,14 +30,14 @@ def apply(settings: dict[str, Any], overrides: Sequence[Override]) -> list[str]:
 
 
 def _new_names(overrides: Sequence[Override]) -> dict[str, Any]:
-    """The kind that the overrides ask of each section; the user's own code asks for the kind `code`."""
+    """Return the kind that the overrides ask for, by section. The user's own code asks for the kind `code`."""
     names: dict[str, Any] = {o.path[0]: "code" for o in overrides if o.path[1:] == ("code",)}
     names = {section: name for section, name in names.items() if section in CODE_SECTIONS}
     return names | {o.path[0]: o.value for o in overrides if o.path[1:] == ("name",)}
 
 
 def _rename(settings: dict[str, Any], section: str, name: Any) -> list[str]:
-    """Make `section` one of kind `name`; keys that only its old kind had go, each with a note."""
+    """Change the kind of `section` to `name`. Remove each key that only its old kind had, and return a note on it."""
     table = settings.setdefault(section, {})
     kinds = describe.kinds(section)
     if not isinstance(table, dict) or not isinstance(name, str) or name not in kinds:
@@ -45,8 +46,15 @@ def _rename(settings: dict[str, Any], section: str, name: Any) -> list[str]:
     old_keys = describe.keys(kinds[old]) if isinstance(old, str) and old in kinds else list(table)
     table["name"] = name
     lost = [key for key in table if key in old_keys and key not in describe.keys(kinds[name])]
-    left_out = f"of the preset does not apply to {name} and was left out"
-    return [f"{section}.{clean(key)} = {show(table.pop(key))} {left_out}" for key in lost]
+    return [
+        _(
+            "{key} = {given} of the preset does not apply to {kind} and was left out",
+            key=f"{section}.{clean(key)}",
+            given=show(table.pop(key)),
+            kind=name,
+        )
+        for key in lost
+    ]
 
 
 def _put(settings: dict[str, Any], override: Override) -> None:
@@ -62,7 +70,7 @@ def _put(settings: dict[str, Any], override: Override) -> None:
 
 
 def toml(value: Any) -> str:
-    """A value as TOML reads it, whole and on one line."""
+    """Return a value as TOML, whole and on one line."""
     match value:
         case bool():
             return str(value).lower()

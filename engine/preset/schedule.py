@@ -1,11 +1,10 @@
-"""The learning rate that a run has planned: the schedule, and what a person has changed about it since.
+"""The learning rate's plan: the schedule of the preset, and what a person has changed about it since.
 
-The worker trains by it, and a client draws the rest of the curve from the run's last `plan` event.
+The plan is a pure function of the step, so it can be drawn ahead and resumed exactly. The worker trains by it, and a
+client draws the rest of the curve from the run's last `plan` event.
 
-The learning rate's plan: a pure function of the step, so it can be drawn ahead and resumed exactly.
-
-The rate at step s is base_lr × scale(s) × lr_scale. Only reduce-on-plateau depends on what happened; its
-state is a `Plateau`, by whose `scale` the caller multiplies.
+The rate at step s is base_lr × scale(s) × lr_scale. Only reduce-on-plateau depends on what happened in the run. Its
+state is a `Plateau`, and the caller multiplies by that object's `scale`.
 """
 
 import math
@@ -24,8 +23,9 @@ HAS_HORIZON = ("linear", "cosine", "one-cycle")  # kinds that end at the last st
 class SchedulePosition:
     """Maps the steps of a run to positions on the schedule that was planned for `total` steps.
 
-    At first both are the same. A schedule with an end is walked so that it ends with the run, however long that has
-    become; one without goes by epochs, which a larger batch walks in fewer steps. The rate never jumps.
+    Steps and positions are equal at first. When the run's length changes, a schedule that ends with the run is walked
+    faster or slower, so that both still end together. Other schedules go by epochs: with a larger batch an epoch has
+    fewer steps. The rate never jumps.
     """
 
     total: int
@@ -35,25 +35,25 @@ class SchedulePosition:
     speed: float = 1.0  # positions a step
 
     def position(self, step: int) -> float:
-        # A step before the last change of pace may be asked for, where a number turns out not to be finite.
+        # A step before the last change may be asked for, after a number that was not finite.
         return max(0.0, self.since_position + (step - self.since_step) * self.speed)
 
     def scale(self, section: schema.AnySchedule, step: int) -> float:
-        """What the base learning rate is multiplied by at `step`."""
+        """Return the factor on the base learning rate at `step`."""
         return scale(section, self.position(step), self.total, self.per_epoch)
 
     def change(self, step: int, factor: float) -> None:
-        """From `step` on, walk `factor` times as fast."""
+        """Walk `factor` times as fast from `step` on."""
         self.since_position, self.since_step = self.position(step), step
         self.speed *= factor
 
     def extend(self, section: schema.AnySchedule, step: int, left_before: int, left_now: int) -> None:
-        """The run has `left_now` steps to go from `step` on, instead of `left_before`."""
+        """Adapt to a new length: from `step` on the run has `left_now` steps to go instead of `left_before`."""
         if section.name in HAS_HORIZON:
             self.change(step, max(0, left_before - 1) / max(1, left_now - 1))  # last step to last step
 
     def resize(self, section: schema.AnySchedule, step: int, factor: float, left_before: int, left_now: int) -> None:
-        """From `step` on an epoch has `factor` times fewer steps, and the run `left_now` to go."""
+        """Adapt to a new batch size: from `step` on epochs have `factor` times fewer steps, the run `left_now`."""
         if section.name in HAS_HORIZON:
             self.extend(section, step, left_before, left_now)
         else:
@@ -70,13 +70,13 @@ class SchedulePosition:
 def learning_rate(
     section: schema.AnySchedule, pace: SchedulePosition, step: int, *, base: float, hand: float, plateau: float
 ) -> float:
-    """The rate of update `step`: base_lr × schedule × lr_scale, and × what a plateau has come down to."""
+    """Return the rate of update `step`: base_lr × schedule × lr_scale × the scale of reduce-on-plateau."""
     return base * (pace.scale(section, step) * hand * plateau)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run intends from now on, unless somebody steers it.
+    """The learning rates of a run from now on, unless somebody edits them.
 
     base: `optimizer.lr`. hand: `lr_scale`. plateau: the factor of reduce-on-plateau so far, 1.0 for other schedules.
     """
@@ -89,11 +89,11 @@ class Plan:
     total_steps: int
 
     def rate(self, step: int) -> float:
-        """The learning rate planned for update `step`."""
+        """Return the learning rate planned for update `step`."""
         return learning_rate(self.section, self.pace, step, base=self.base, hand=self.hand, plateau=self.plateau)
 
     def state(self) -> dict[str, Any]:
-        """What a `plan` event holds, beside its step."""
+        """Return what a `plan` event holds, besides its step."""
         return {
             "lr": self.base,
             "lr_scale": self.hand,
@@ -104,7 +104,7 @@ class Plan:
 
 
 def planned(preset: Preset, events: Sequence[dict[str, Any]]) -> Plan | None:
-    """The plan in force, from a run's valid events; None for a run that has not begun."""
+    """Return the current plan, from a run's valid events, or None for a run that has not begun."""
     event = next((event for event in reversed(events) if event.get("event") == "plan"), None)
     if event is None:
         return None
@@ -113,11 +113,10 @@ def planned(preset: Preset, events: Sequence[dict[str, Any]]) -> Plan | None:
 
 
 def scale(section: schema.AnySchedule, step: float, total_steps: int, steps_per_epoch: int) -> float:
-    """The factor on the base learning rate for update number `step`, counted from 0; between steps, what lies
-    between.
+    """Return the factor on the base learning rate for update number `step`, counted from 0. It need not be whole.
 
-    Warm-up comes first: (step + 1) / warmup times the schedule's own first value. The schedule proper runs
-    over the total_steps − warmup steps that remain. For a plateau this is its warm-up alone.
+    Warm-up comes first: (step + 1) / warmup times the schedule's own first value. The schedule proper runs over the
+    remaining total_steps − warmup steps. For reduce-on-plateau this is the warm-up only.
     """
     length = max(1, total_steps - section.warmup)
     if step < section.warmup:
@@ -128,7 +127,7 @@ def scale(section: schema.AnySchedule, step: float, total_steps: int, steps_per_
 def curve(
     section: schema.AnySchedule, total_steps: int, steps_per_epoch: int, points: int
 ) -> list[tuple[int, float]]:
-    """At most `points` pairs (step, scale), evenly spaced from the first step to the last, for drawing."""
+    """Return at most `points` pairs (step, scale) for drawing, evenly spaced from the first step to the last."""
     last = max(0, total_steps - 1)
     pieces = max(1, min(points - 1, last))
     steps = sorted({round(last * i / pieces) for i in range(pieces + 1)})
@@ -136,8 +135,10 @@ def curve(
 
 
 class Plateau:
-    """Reduce on plateau: `scale` falls by `factor` when the validation loss has not fallen for `patience`
-    evaluations in a row."""
+    """Reduce on plateau.
+
+    `scale` is multiplied by `factor` when the validation loss has not fallen for `patience` evaluations in a row.
+    """
 
     def __init__(self, section: schema.PlateauSchedule) -> None:
         self.section = section
@@ -146,7 +147,7 @@ class Plateau:
         self._waited = 0
 
     def observe(self, validation_loss: float) -> bool:
-        """Take note of an evaluation; True when the scale fell. A NaN is a loss that has not fallen."""
+        """Take note of an evaluation, and return whether the scale fell. NaN counts as a loss that has not fallen."""
         if validation_loss < self._best:
             self._best, self._waited = validation_loss, 0
             return False
@@ -155,12 +156,12 @@ class Plateau:
             return False
         self._waited = 0
         before = self.scale
-        # `floor` may lie above the present scale, after an edit: it never lifts the rate.
+        # After an edit `floor` may lie above the present scale. It never lifts the rate.
         self.scale = min(before, max(before * self.section.factor, self.section.floor))
         return self.scale < before
 
     def state(self) -> dict[str, Any]:
-        """Plain numbers for a checkpoint."""
+        """Return plain numbers for a checkpoint."""
         return {"scale": self.scale, "best": self._best, "waited": self._waited}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -168,7 +169,7 @@ class Plateau:
 
 
 def _proper(section: schema.AnySchedule, step: float, length: int, steps_per_epoch: int) -> float:
-    """The schedule without its warm-up, for step 0 … length − 1 and, level, beyond."""
+    """Return the schedule's factor without warm-up, for step 0 … length − 1. It stays constant after that."""
     match section:
         case schema.StepSchedule():
             return _power(section.gamma, step // (section.every * steps_per_epoch))
@@ -186,7 +187,7 @@ def _proper(section: schema.AnySchedule, step: float, length: int, steps_per_epo
 
 
 def _one_cycle(section: schema.OneCycleSchedule, step: float, length: int) -> float:
-    """The top lies at step peak · length − 1, as in torch.optim.lr_scheduler.OneCycleLR."""
+    """Return the factor of one-cycle. The top lies at step peak · length − 1, as in torch's OneCycleLR."""
     top = max(0.0, section.peak * length - 1)
     if step < top:
         return _half_cosine(section.start, 1.0, step / top)
@@ -194,8 +195,10 @@ def _one_cycle(section: schema.OneCycleSchedule, step: float, length: int) -> fl
 
 
 def _progress(step: float, first: float, last: float) -> float:
-    """0 at `first`, 1 at `last` and beyond. A stretch of one step stays at its beginning: a training of one
-    step with a rate of 0 would learn nothing."""
+    """Return 0 at `first`, 1 at `last` and beyond.
+
+    A stretch of one step stays at 0, its beginning: one step of training with a rate of 0 would learn nothing.
+    """
     return min(1.0, (step - first) / (last - first)) if last > first else 0.0
 
 
@@ -208,7 +211,7 @@ def _half_cosine(start: float, end: float, progress: float) -> float:
 
 
 def _power(base: float, exponent: float) -> float:
-    """A growing schedule may outgrow a float; it then stays at the largest."""
+    """Return base ** exponent. A growing schedule that overflows stays at the largest float."""
     try:
         return float(base**exponent)
     except OverflowError:

@@ -1,7 +1,7 @@
-"""The models of a run that trains several together: which candidates, seeds and folds a preset asks for.
+"""The candidates of a run that trains several models together.
 
-A candidate is one choice of values for what a sweep compares: every combination of some values, or draws from
-ranges. Each is trained with each of the repeats' seeds, or on each of the folds.
+A candidate is one choice of values for the keys of a sweep. A sweep has every combination of some values, or random
+draws from ranges. Each candidate is trained with each of the repeats' seeds, or on each of the folds.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean, did_you_mean, show
 from engine.preset import schema
 from engine.preset.messages import Complaints
@@ -26,11 +27,11 @@ Choices = Mapping[str, Range | Sequence[Any]]
 
 LOCKSTEP = schema.LOCKSTEP
 MOST = 1024  # models in one run
-_FRUITLESS = 1000  # draws in a row that were there before, until a range counts as drawn empty
+_FRUITLESS = 1000  # repeated draws in a row after which a range counts as exhausted
 
 
 def candidates(settings: schema.PresetModel) -> list[Values]:
-    """What the preset's sweep compares; one candidate without values where it has none."""
+    """Return the candidates of the preset's sweep. Without a sweep there is one, which has no values."""
     wanted = settings.members
     if wanted.draws is None:
         return grid({key: values for key, values in wanted.sweep.items() if not isinstance(values, Range)})
@@ -39,13 +40,16 @@ def candidates(settings: schema.PresetModel) -> list[Values]:
 
 
 def grid(choices: Mapping[str, Sequence[Any]]) -> list[Values]:
-    """Every combination, the last key's values changing fastest."""
+    """Return every combination. The values of the last key change fastest."""
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
 
 
 def random(choices: Choices, count: int, seed: int, whole: set[str] | None = None) -> list[Values]:
-    """`count` candidates, no two the same, each key drawn from its range or list. Their first ones do not depend on
-    the count. whole: the keys that take whole numbers only. PresetError where there are fewer than `count`."""
+    """Return `count` different candidates, each key drawn from its range or list.
+
+    The first candidates do not depend on the count. whole: the keys that take whole numbers only. Raises PresetError
+    if there are fewer than `count`.
+    """
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -56,7 +60,9 @@ def random(choices: Choices, count: int, seed: int, whole: set[str] | None = Non
         values = {key: _draw(choice, generator, key in (whole or ())) for key, choice in ordered}
         fruitless = fruitless + 1 if repr(values) in drawn else 0
         if fruitless == _FRUITLESS:
-            raise PresetError(f"members.draws = {count}: members.sweep holds {len(drawn)} candidates only")
+            raise PresetError(
+                _("members.draws = {draws}: members.sweep has only {most} candidates", draws=count, most=len(drawn))
+            )
         drawn[repr(values)] = values
     return list(drawn.values())
 
@@ -73,7 +79,7 @@ def _draw(choice: Range | Sequence[Any], generator: "np.random.Generator", whole
 
 
 def words(repeats: int | None, folds: int | None, sweeps: Sequence[str], draws: int | None) -> list[str]:
-    """The settings that --repeats, --folds, --sweep "optimizer.lr=[0.1, 0.01]" and --draws are short for."""
+    """Return the settings that --repeats, --folds, --sweep "optimizer.lr=[0.1, 0.01]" and --draws stand for."""
     counts = {"repeats": repeats, "folds": folds, "draws": draws}
     given = [f"members.{key}={count}" for key, count in counts.items() if count is not None]
     return [*given, *(f"members.sweep.{text.strip()}" for text in sweeps)]
@@ -83,8 +89,10 @@ def words(repeats: int | None, folds: int | None, sweeps: Sequence[str], draws: 
 
 
 def checked(settings: schema.PresetModel, complaints: Complaints) -> tuple[schema.PresetModel, list[str]]:
-    """The settings with the sweep's values as their keys have them (1 becomes 1.0), and a line for each thing that is
-    wrong with its keys and values. `complaints` knows where each came from."""
+    """Return the settings with the sweep's values as their keys take them, and a line for each problem.
+
+    A value 1 of a number becomes 1.0. complaints: knows where each key came from.
+    """
     wanted = settings.members
     sweep: dict[str, Any] = {}
     problems: list[str] = []
@@ -103,43 +111,64 @@ def checked(settings: schema.PresetModel, complaints: Complaints) -> tuple[schem
 
 
 def check_key(key: str) -> None:
-    """PresetError where a key can't differ between models that train in lockstep."""
+    """Raise PresetError if a key can't differ between models that train together."""
     if key in LOCKSTEP:
         return
     if key == "train.seed":
-        raise PresetError("train.seed: for other seeds, members.repeats")
-    section, _, name = key.partition(".")
-    shown = clean(key)
+        raise PresetError(_("train.seed: use members.repeats for several seeds"))
+    section, _dot, name = key.partition(".")
+    shown, names = clean(key), ", ".join(LOCKSTEP)
     if section not in describe.places_of(name):
-        raise PresetError(f"{shown}: no such key{did_you_mean(key, LOCKSTEP)}; allowed: {', '.join(LOCKSTEP)}")
+        text = _("{key}: no such key; allowed: {names}", key=shown, names=names)
+        raise PresetError(f"{text}{did_you_mean(key, LOCKSTEP)}")
     raise PresetError(
-        f"{shown} can't differ between models that train in lockstep; for it, "
-        f"`descent study run PRESET --vary {shown}=[…]`. What can: {', '.join(LOCKSTEP)}"
+        _(
+            "{key} can't differ between models that train together; use `descent study run PRESET --vary {key}=[…]` "
+            "for it. These can differ: {names}",
+            key=shown,
+            names=names,
+        )
     )
 
 
 def _checked_choice(settings: schema.PresetModel, key: str, choice: tuple[Any, ...] | Range) -> Any:
-    """The values or the range as the key has them. PresetError with what is wrong with one of them."""
+    """Return the values or the range as the key takes them. Raises PresetError if one of them is not allowed."""
     if not isinstance(choice, Range):
         values = tuple(_checked_value(settings, key, value) for value in choice)
         twice = [value for at, value in enumerate(values) if value in values[:at]]
         if twice:
-            raise PresetError(f"{key} has {show(twice[0])} twice; for several seeds of each, members.repeats")
+            raise PresetError(
+                _("{key} has {given} twice; use members.repeats for several seeds", key=key, given=show(twice[0]))
+            )
         return values
-    ends = f"{key}: a range from {choice.low:g} to {choice.high:g}"
-    if not choice.low < choice.high:
-        raise PresetError(f"{ends} is empty; low must be less than high")
-    for end in (choice.low, choice.high):
+    low, high = choice.low, choice.high
+    if not low < high:
+        raise PresetError(
+            _(
+                "{key}: the range from {low:g} to {high:g} is empty; low must be less than high",
+                key=key,
+                low=low,
+                high=high,
+            )
+        )
+    for end in (low, high):
         value = int(end) if _is_whole(settings, key) and end.is_integer() else end
         _checked_value(settings, key, value)
-    if choice.log and choice.low <= 0:
-        raise PresetError(f"{ends}: with log = true, it begins above 0")
+    if choice.log and low <= 0:
+        raise PresetError(
+            _(
+                "{key}: the range from {low:g} to {high:g} must begin above 0 for log = true",
+                key=key,
+                low=low,
+                high=high,
+            )
+        )
     return choice
 
 
 def _checked_value(settings: schema.PresetModel, key: str, value: Any) -> Any:
-    """What the preset's key is with this value. PresetError where that is no preset."""
-    section, _, name = key.partition(".")
+    """Return the value as the preset's key takes it. Raises PresetError if the key does not allow it."""
+    section, _dot, name = key.partition(".")
     tables = settings.model_dump(by_alias=True, exclude_none=True, exclude={"members"})
     tables[section][name] = value
     try:
@@ -154,22 +183,30 @@ def _checked_value(settings: schema.PresetModel, key: str, value: Any) -> Any:
 
 
 def _is_whole(settings: schema.PresetModel, key: str) -> bool:
-    section, _, name = key.partition(".")
+    section, _dot, name = key.partition(".")
     now = getattr(getattr(settings, section), name, None)
     return isinstance(now, int) and not isinstance(now, bool)
 
 
 def _too_many(settings: schema.PresetModel) -> list[str]:
-    """A line where the members are more than a run can have, or the candidates more than there are."""
+    """Return a line if a run can't have that many members, or the sweep that many candidates."""
     wanted = settings.members
     count = wanted.draws or math.prod(len(v) for v in wanted.sweep.values() if not isinstance(v, Range))
     each = wanted.folds or wanted.repeats
     if count * each > MOST:
-        times = f" × {each:,} {'folds' if wanted.folds else 'repeats'}" if each > 1 else ""
-        many = (
-            f"{count:,} candidates{times}" if wanted.sweep else f"{each:,} {'folds' if wanted.folds else 'repeats'}"
-        )
-        return [f"members: {many} are {count * each:,} models; a run trains {MOST:,} at most"]
+        factors = [ngettext("{count:,} candidate", "{count:,} candidates", count)] if wanted.sweep else []
+        if wanted.folds:
+            factors.append(_("{folds:,} folds", folds=each))
+        elif each > 1:
+            factors.append(_("{repeats:,} repeats", repeats=each))
+        return [
+            _(
+                "members: {product} are {models:,} models; a run trains at most {most:,}",
+                product=" × ".join(factors),
+                models=count * each,
+                most=MOST,
+            )
+        ]
     if wanted.draws is not None:
         try:
             candidates(settings)

@@ -1,4 +1,4 @@
-"""One check of a lab: what it needs, its value, and whether that is enough."""
+"""One check of a lab: its expressions, its value, and whether it is met."""
 
 import math
 import time
@@ -25,7 +25,7 @@ def sources(check: Check) -> list[str]:
 
 
 def looked_at(check: Check, material: CheckContext) -> Result:
-    """Evaluate a check; whatever goes wrong is its error."""
+    """Evaluate a check. If that fails, the result's `error` says why."""
     scope, began = Scope(material, check.part, timed=check.timed), time.monotonic()
     try:
         _begin(check, material)
@@ -59,7 +59,7 @@ def looked_at(check: Check, material: CheckContext) -> Result:
 
 
 def _begin(check: Check, material: CheckContext) -> None:
-    """Let the learner's process forget what the check before has made."""
+    """Let the learner's process forget the objects of the previous check."""
     names = {name for source in sources(check) for _, name in used(source, check.part)}
     if names & OF_CODE:
         material.learner.begin(material.context(check.part) if names & OF_MODELS else None)
@@ -99,7 +99,7 @@ def _not_finite(value: float | bool) -> str | None:
 
 
 def _with_hint(error: DescentError, scope: Scope) -> str:
-    """What went wrong, and, where it is not the learner's function that says so, what that has returned."""
+    """Return the error's text. If the learner's function did not raise it, add what that function has returned."""
     if isinstance(error, CheckError) or scope.returned is None:
         return str(error)
     name, value = scope.returned
@@ -130,13 +130,13 @@ def unmet(check: Check, error: str | None = None, seconds: float = 0.0) -> Resul
 
 
 def compared(prediction: Prediction, material: CheckContext, work: Submission) -> dict[str, Any]:
-    """What was predicted, beside what came out."""
+    """Return a prediction beside its result, which is None if it could not be found."""
     result: Any = None
     if prediction.result is not None:
         try:
             result = Scope(material).evaluate(prediction.result)
         except DescentError:
-            result = None  # the check that looks at the same says why
+            result = None  # the check of the same value says why
     if isinstance(result, np.ndarray):
         result = result.tolist()
     return {"id": prediction.id, "predicted": work.predictions.get(prediction.id), "result": result}

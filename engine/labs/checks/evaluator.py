@@ -1,7 +1,7 @@
-"""The small language of checks: Python's own syntax, read with ast and walked over a white list; nothing is compiled.
+"""The language of checks: Python's syntax, read with ast. Nodes on an allow list are evaluated; nothing is compiled.
 
-An expression has no loops and no attributes. Its size, depth, exponents and the elements of all its arrays together
-are bounded, so that it ends soon and in little memory, whoever wrote it.
+An expression has no loops and no attributes. Its size, its depth, its exponents and the elements of all its arrays
+together are bounded. Whoever wrote it, it therefore ends soon and needs little memory.
 """
 
 import ast
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.text import clean, did_you_mean, show
 from engine.labs.checks import operations
 from engine.labs.checks.operations import LARGEST, MOST_WORK, is_true
@@ -26,19 +27,23 @@ _LITERALS = (bool, int, float, str, type(None))
 
 
 class ExpressionError(DescentError):
-    """An expression can't be read, or has no value. The text says which, and why."""
+    """An expression can't be read, or has no value. The text names the expression and says why."""
 
 
 def parse(source: str) -> ast.expr:
-    """The expression's tree, all of it on the white list. ExpressionError where it is not."""
+    """Return the expression's tree. Raises ExpressionError if a node is not on the allow list."""
     if len(source) > LONGEST:
-        raise ExpressionError(f"{show(source)}: is longer than {LONGEST} characters")
+        raise _unreadable(source, _("is longer than {most} characters", most=LONGEST))
     return _parse(_one_line(source))
 
 
 def _one_line(source: str) -> str:
-    """Line breaks mean nothing: a long expression may be written on several lines."""
+    """Return the expression on one line. Line breaks have no meaning, so a long one may have several lines."""
     return " ".join(source.split("\n")).strip()
+
+
+def _unreadable(source: str, reason: str) -> ExpressionError:
+    return ExpressionError(f"{show(source)}: {reason}")
 
 
 @cache
@@ -48,18 +53,18 @@ def _parse(source: str) -> ast.expr:
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"{show(source)}: {clean(error.msg)}") from None
+        raise _unreadable(source, clean(error.msg)) from None
     except (ValueError, MemoryError, RecursionError):
-        raise ExpressionError(f"{show(source)}: can't be read") from None
+        raise _unreadable(source, _("can't be read")) from None
     _check(tree, source, DEEPEST)
     return tree
 
 
 def evaluate(source: str, names: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
-    """The value of an expression: a number, a truth, a text, an array, a list, or what a function has returned.
+    """Return the value of an expression: a number, a truth value, a text, an array, a list, or any function's result.
 
-    names may make its values as they are asked for. Errors of a function's own kinds pass through; ExpressionError
-    where a name, a type, a shape or a size is wrong.
+    names: may compute a value when it is asked for. Raises ExpressionError if a name, a type, a shape or a size is
+    wrong. Other errors of a function pass through.
     """
     return _Evaluation(source, names, functions).value(parse(source))
 
@@ -68,39 +73,39 @@ def evaluate(source: str, names: Mapping[str, Any], functions: Mapping[str, Call
 
 
 def _check(node: ast.AST, source: str, levels: int) -> None:
-    """ExpressionError where something in the tree is not on the white list."""
+    """Raise ExpressionError if something in the tree is not on the allow list."""
     if levels == 0:
-        raise ExpressionError(f"{show(source)}: is nested more than {DEEPEST} levels deep")
+        raise _unreadable(source, _("is nested more than {most} levels deep", most=DEEPEST))
     reason = _refusal(node)
     if reason:
-        raise ExpressionError(f"{show(source)}: {reason}")
+        raise _unreadable(source, reason)
     for inner in ast.iter_child_nodes(node):
         if not isinstance(inner, ast.expr_context | ast.operator | ast.unaryop | ast.boolop | ast.cmpop):
             _check(inner, source, levels - 1)
 
 
 def _refusal(node: ast.AST) -> str:
-    """Why a node is not part of the language; empty where it is."""
+    """Return why a node is not part of the language, or "" if it is."""
     reason = ""
     match node:
         case ast.Constant(value=value) if not isinstance(value, _LITERALS):
-            reason = f"{type(value).__name__} is not allowed"
+            reason = _("{type} is not allowed", type=type(value).__name__)
         case ast.Name(id=name) if name.startswith("_"):
-            reason = "a name must not begin with _"
+            reason = _("a name must not begin with _")
         case ast.Call(func=function) if not isinstance(function, ast.Name):
-            reason = "only a function can be called, by its name"
+            reason = _("only a function can be called, by its name")
         case ast.keyword(arg=None) | ast.Starred():
-            reason = "* and ** before arguments are not allowed"
+            reason = _("* and ** before arguments are not allowed")
         case ast.UnaryOp(op=ast.Invert()):
-            reason = "~ is not allowed: use not"
+            reason = _("~ is not allowed: use not")
         case ast.BinOp(op=op) if type(op) not in operations.ARITHMETIC:
-            reason = f"the operator {type(op).__name__} is not allowed"
+            reason = _("the operator {name} is not allowed", name=type(op).__name__)
         case ast.Compare(ops=ops) if not all(type(op) in operations.COMPARISONS for op in ops):
-            reason = "`is` is not allowed: use =="
+            reason = _("`is` is not allowed: use ==")
         case ast.Attribute(attr=name):
-            reason = f".{clean(name)} is not allowed: there are functions only"
+            reason = _(".{name} is not allowed: use a function", name=clean(name))
         case _ if not isinstance(node, _NODES):
-            reason = f"{type(node).__name__} is not part of the language of checks"
+            reason = _("{type} is not part of the language of checks", type=type(node).__name__)
     return reason
 
 
@@ -119,9 +124,9 @@ class _Evaluation:
             with np.errstate(all="ignore"):
                 found = operations.simple(self._value(node))
         except ZeroDivisionError:
-            raise self._error(node, "division by zero") from None
+            raise self._error(node, _("division by zero")) from None
         except (OverflowError, MemoryError):
-            raise self._error(node, "is too large") from None
+            raise self._error(node, _("is too large")) from None
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, np.linalg.LinAlgError) as error:
             raise self._error(node, str(error) or type(error).__name__) from None
         self._count(node, found)
@@ -154,21 +159,21 @@ class _Evaluation:
             case ast.Call(func=ast.Name(id=name)):
                 found = self._call(node, name)
             case _:
-                raise AssertionError(f"{type(node).__name__} passed the white list")
+                raise AssertionError(f"{type(node).__name__} is on the allow list, but can't be evaluated")
         return found
 
     def _name(self, node: ast.expr, name: str) -> Any:
         try:
             return self._names[name]
         except KeyError:
-            what = "is a function: it needs (…)" if name in self._functions else "no such name"
-            hint = did_you_mean(name, self._names) if name not in self._functions else ""
-            raise self._error(node, f"{what}{hint}") from None
+            if name in self._functions:
+                raise self._error(node, _("is a function: it needs (…)")) from None
+            raise self._error(node, f"{_('no such name')}{did_you_mean(name, self._names)}") from None
 
     def _call(self, node: ast.Call, name: str) -> Any:
         function = self._functions.get(name)
         if function is None:
-            raise self._error(node.func, f"no such function{did_you_mean(name, self._functions)}")
+            raise self._error(node.func, f"{_('no such function')}{did_you_mean(name, self._functions)}")
         arguments = [self.value(argument) for argument in node.args]
         words = {word.arg: self.value(word.value) for word in node.keywords if word.arg is not None}
         inspect.signature(function).bind(*arguments, **words)  # its TypeError says which argument is wrong
@@ -199,9 +204,9 @@ class _Evaluation:
         size = value.size if isinstance(value, np.ndarray) else 1
         self._work += size
         if size > LARGEST:
-            raise self._error(node, f"has {size:,} elements; the most are {LARGEST:,}")
+            raise self._error(node, _("has {size:,} elements; at most {most:,} are allowed", size=size, most=LARGEST))
         if self._work > MOST_WORK:
-            raise self._error(node, "is too much work")
+            raise self._error(node, _("is too much work"))
 
     def _error(self, node: ast.expr, reason: str) -> ExpressionError:
         part = ast.get_source_segment(self._source, node) or self._source

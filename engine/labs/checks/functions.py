@@ -8,38 +8,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.i18n import N_, _
 from engine.labs.checks.operations import MOST_WORK, array, bound
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
+_NOT_A_NUMBER = N_("takes an array, not a number")
+
 
 def matmul(a: Any, b: Any) -> Any:
-    """The product of matrices, (…, n, k) and (…, k, m)."""
+    """Return the product of matrices, (…, n, k) and (…, k, m)."""
     left, right = array(a), array(b)
     _bound_product(left, right)
     return left @ right
 
 
 def dot(a: Any, b: Any) -> Any:
-    """The sum of products of two arrays of one shape."""
+    """Return the sum of products of two arrays of the same shape."""
     left, right = array(a).astype(np.float64), array(b).astype(np.float64)
     if left.shape != right.shape:
-        raise ValueError(f"takes two arrays of one shape, not {left.shape} and {right.shape}")
+        raise ValueError(
+            _("takes two arrays of the same shape, not {left} and {right}", left=left.shape, right=right.shape)
+        )
     return float(np.sum(left * right))
 
 
 def least_squares(x: Any, y: Any) -> Floats:
-    """b and w of the least squared error of y ≈ b + x w. x: (n, d) or (n,); y: (n,) or (n, 1). -> (1 + d,)."""
+    """Return b and w of the least squared error of y ≈ b + x w. x: (n, d) or (n,); y: (n,) or (n, 1). -> (1 + d,)."""
     design = _with_ones(x)
     targets = array(y).astype(np.float64).ravel()
     if len(targets) != len(design):
-        raise ValueError(f"x has {len(design)} rows, y has {len(targets)}")
+        raise ValueError(_("x has {rows} rows, y has {others}", rows=len(design), others=len(targets)))
     return np.asarray(np.linalg.lstsq(design, targets, rcond=None)[0], np.float64)
 
 
 def largest_curvature(x: Any) -> float:
-    """λmax of (2/n) XᵀX, the Hessian of the mean squared error; X is x with a column of ones. x: (n, d) or (n,)."""
+    """Return λmax of (2/n) XᵀX, the Hessian of the mean squared error.
+
+    X is x with a column of ones. x: (n, d) or (n,).
+    """
     design = _with_ones(x)
     return float(np.linalg.eigvalsh(2 / len(design) * design.T @ design)[-1])
 
@@ -47,10 +55,10 @@ def largest_curvature(x: Any) -> float:
 def _with_ones(x: Any) -> Floats:
     found = array(x).astype(np.float64)
     if found.ndim == 0 or not found.size:
-        raise ValueError("takes an array of one row or more")
+        raise ValueError(_("takes an array with at least one row"))
     rows = found.reshape(len(found), -1)
     if rows.shape[0] * (rows.shape[1] + 1) ** 2 > MOST_WORK:
-        raise ValueError(f"is too much work for x of shape {found.shape}")
+        raise ValueError(_("is too much work for x of shape {shape}", shape=found.shape))
     return np.hstack([np.ones((len(rows), 1)), rows])
 
 
@@ -59,22 +67,22 @@ def _bound_product(left: Array, right: Array) -> None:
     outer = math.prod(left.shape[:-1]) * (math.prod(right.shape) // (inner or 1))
     bound(outer)
     if outer * inner > 100 * MOST_WORK:
-        raise ValueError("is too much work")
+        raise ValueError(_("is too much work"))
 
 
 def first(values: Any) -> Any:
-    """The first finite value along axis 0; nan where there is none. (n, …) -> (…)."""
+    """Return the first finite value along axis 0, or nan if there is none. (n, …) -> (…)."""
     return _finite_at(array(values), lambda finite: np.argmax(finite, axis=0))
 
 
 def last(values: Any) -> Any:
-    """The last finite value along axis 0; nan where there is none. (n, …) -> (…)."""
+    """Return the last finite value along axis 0, or nan if there is none. (n, …) -> (…)."""
     return _finite_at(array(values), lambda finite: len(finite) - 1 - np.argmax(finite[::-1], axis=0))
 
 
 def _finite_at(values: Array, place: Callable[[Array], Any]) -> Any:
     if values.ndim == 0:
-        raise ValueError("takes an array, not a number")
+        raise ValueError(_(_NOT_A_NUMBER))
     if not len(values):
         return np.full(values.shape[1:], math.nan)
     finite = np.isfinite(values)
@@ -89,7 +97,7 @@ def _over(reduce: Callable[..., Any]) -> Callable[..., Any]:
     def reduced(values: Any, axis: int | None = None) -> Any:
         found = array(values)
         if not found.size:
-            raise ValueError("takes one element or more, and got none")
+            raise ValueError(_("takes at least one number, and got none"))
         return reduce(found, axis=axis)
 
     return reduced
@@ -111,25 +119,25 @@ def _between(pick: Callable[[Any, Any], Any], values: Sequence[Any]) -> Any:
 
 
 def sd(values: Any, axis: int | None = None) -> Any:
-    """Standard deviation of a sample (n - 1 below the line); 0 of one value."""
+    """Return the standard deviation of a sample (divided by n - 1). For one value it is 0."""
     found = array(values)
     count = found.size if axis is None else found.shape[axis]
     return np.std(found, axis=axis, ddof=1) if count > 1 else np.zeros(np.shape(np.sum(found, axis=axis)))
 
 
 def se(values: Any, axis: int | None = None) -> Any:
-    """Standard error of the mean."""
+    """Return the standard error of the mean."""
     found = array(values)
     return sd(found, axis) / math.sqrt(found.size if axis is None else found.shape[axis])
 
 
 def count(values: Any) -> int:
-    """How many are true."""
+    """Return how many values are true."""
     return int(np.count_nonzero(array(values)))
 
 
 def norm(values: Any) -> float:
-    """The square root of the sum of all squares."""
+    """Return the square root of the sum of all squares."""
     return float(np.linalg.norm(array(values).astype(np.float64).ravel()))
 
 
@@ -137,9 +145,9 @@ def norm(values: Any) -> float:
 
 
 def integers(*bounds: int) -> Array:
-    """range(n), range(a, b) or range(a, b, step) as an array."""
+    """Return range(n), range(a, b) or range(a, b, step) as an array."""
     if not 1 <= len(bounds) <= 3 or not all(_is_whole(bound) for bound in bounds):
-        raise ValueError("takes one to three whole numbers")
+        raise ValueError(_("takes one to three whole numbers"))
     bound(len(range(*bounds)))
     return np.arange(*bounds)
 
@@ -148,7 +156,7 @@ def _filled(fill: Callable[[tuple[int, ...]], Array]) -> Callable[..., Array]:
     def filled(shape: Any) -> Array:
         sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (shape,)
         if not all(_is_whole(size) and size >= 0 for size in sizes):
-            raise ValueError("takes a whole number, or a list of them")
+            raise ValueError(_("takes a whole number ≥ 0, or a list of them"))
         bound(math.prod(int(size) for size in sizes))
         return fill(sizes)
 
@@ -156,15 +164,15 @@ def _filled(fill: Callable[[tuple[int, ...]], Array]) -> Callable[..., Array]:
 
 
 def linspace(start: float, stop: float, number: int) -> Array:
-    """`number` values from start to stop, both among them."""
+    """Return `number` values from start to stop, both included."""
     if not _is_whole(number):
-        raise ValueError("the number of values must be whole")
+        raise ValueError(_("the number of values must be a whole number"))
     bound(number)
     return np.linspace(start, stop, number)
 
 
 def concat(*values: Any) -> Any:
-    """Arrays joined along axis 0, or lists; numbers count as arrays of one."""
+    """Join arrays along axis 0, or lists. A number counts as an array of one."""
     if builtins.all(isinstance(one, list) for one in values) and not _numeric(values):
         return [item for one in values for item in one]
     arrays = [np.atleast_1d(array(one)) for one in values]
@@ -180,13 +188,13 @@ def _numeric(values: Sequence[Any]) -> bool:
 
 
 def reshape(values: Any, *sizes: Any) -> Array:
-    """reshape(a, 2, 3) or reshape(a, [2, 3]); -1 stands for what is left."""
+    """Change the shape: reshape(a, 2, 3) or reshape(a, [2, 3]). -1 stands for the size that fits."""
     shape = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], list) else sizes
     return array(values).reshape(tuple(int(size) for size in shape))
 
 
 def flat(values: Any) -> Array:
-    """All numbers of lists and arrays in one row, in order, whatever the lengths of the lists."""
+    """Return all numbers of lists and arrays in one row, in order. The lists may differ in length."""
     if not isinstance(values, list):
         return array(values).ravel()
     parts = [flat(one) for one in values]
@@ -195,54 +203,60 @@ def flat(values: Any) -> Array:
 
 
 def sizes(values: Any) -> Array:
-    """How many numbers each element of a list, or each row of an array, holds."""
+    """Return how many numbers each element of a list, or each row of an array, holds."""
     return np.array([flat(one).size for one in values])
 
 
 def ranked(names: Any, values: Any) -> Any:
-    """The names by their values, the smallest first; of equal ones the first named."""
+    """Sort names by their values, the smallest first. Names of equal values keep their order."""
     found = array(values)
     if found.shape != (len(names),):
-        raise ValueError(f"takes a value for each of {len(names)} names, not {found.shape}")
+        raise ValueError(
+            _(
+                "takes one value for each of {count} names, not an array of shape {shape}",
+                count=len(names),
+                shape=found.shape,
+            )
+        )
     return [names[place] for place in np.argsort(found, kind="stable")]
 
 
 def steps_below(values: Any, height: float) -> Any:
-    """The first place along axis 0 where a value is height or less; inf where there is none. (n, …) -> (…)."""
+    """Return the first index along axis 0 of a value of height or less, or inf if there is none. (n, …) -> (…)."""
     below = array(values) <= height
     return np.where(below.any(axis=0), np.argmax(below, axis=0), math.inf)
 
 
 def unique(values: Any) -> Any:
-    """Each value once, in order."""
+    """Return each value once, in order."""
     return sorted(set(values)) if _is_texts(values) else np.unique(array(values))
 
 
 def ordered(values: Any) -> Any:
-    """The values in order: of an array along its last axis."""
+    """Sort values, those of an array along its last axis."""
     return sorted(values) if _is_texts(values) else np.sort(array(values))
 
 
 def disjoint(*values: Any) -> bool:
-    """Whether no value is in two of them."""
+    """Return whether no value is in two of the lists or arrays."""
     sets = [set(one) if _is_texts(one) else set(array(one).ravel().tolist()) for one in values]
     return builtins.sum(len(one) for one in sets) == len(set[Any]().union(*sets))
 
 
 def length(values: Any) -> int:
-    """Elements of a list, a text or a table; of an array, along axis 0."""
+    """Return the length of a list, a text or a table, or of an array along axis 0."""
     if isinstance(values, np.ndarray) and values.ndim == 0:
-        raise ValueError("takes an array, not a number")
+        raise ValueError(_(_NOT_A_NUMBER))
     return len(values)
 
 
 def shape(values: Any) -> list[int]:
-    """The sizes along each axis; of a number []."""
+    """Return the sizes along each axis. A number has []."""
     return list(np.shape(array(values)))
 
 
 def central_differences(function: Callable[[Floats], float], point: Any, step: float = 1e-5) -> Floats:
-    """The gradient of a function at a point, by differences to both sides; in the shape of the point."""
+    """Return the gradient of a function at a point, by central differences, in the shape of the point."""
     start = np.atleast_1d(array(point)).astype(np.float64)
     slopes = np.empty_like(start)
     for place in np.ndindex(start.shape):

@@ -1,4 +1,4 @@
-"""What a check's expressions can name: its graded run, its data, the learner's code, its imports, distances."""
+"""The names that a check's expressions can use: of the graded run, the data, the learner's code, and distances."""
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
@@ -21,39 +21,39 @@ from engine.labs.sandbox.client import RaisedError
 from engine.labs.sandbox.wire import Handle, Marked, described
 from engine.labs.submission import Part, settings
 
-MOST_SHOWN = 3  # numbers of each; of longer ones the two that are farthest apart
+MOST_SHOWN = 3  # numbers of each array; of longer ones only the pair that is farthest apart is shown
 
 Distance = Callable[[Any, Any], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Numbers that were given, and those that are wanted in their places. distance: the greatest between two."""
+    """Numbers that were given, and the wanted ones in the same order. distance: the greatest between two of them."""
 
     gave: tuple[float, ...]
     wanted: tuple[float, ...]
     distance: float
 
     def is_beyond(self, other: "Pair | None") -> bool:
-        """Whether it is the farther one; what is not a number is farthest."""
+        """Return whether this distance is the greater one. nan is the greatest."""
         return other is None or not self.distance <= other.distance
 
 
 def apart(gave: Any, wanted: Any) -> NDArray[np.float64]:
-    """The absolute difference of each number."""
+    """Return the absolute difference of each number."""
     return np.abs(np.asarray(arithmetic(ast.Sub, gave, wanted), np.float64))
 
 
 def off(gave: Any, wanted: Any) -> NDArray[np.float64]:
-    """The same, as a share of what is wanted."""
+    """Return the absolute difference of each number, relative to the wanted one."""
     return np.abs(np.asarray(arithmetic(ast.Sub, arithmetic(ast.Div, gave, wanted), 1.0), np.float64))
 
 
 def pair(distance: Distance, gave: Any, wanted: Any) -> Pair:
-    """ValueError where the two can't be held against each other, or are empty."""
+    """Return the numbers to show. Raises ValueError if the two can't be compared, or are empty."""
     found = distance(gave, wanted)
     if not found.size:
-        raise ValueError("takes one number or more, and got none")
+        raise ValueError(_("takes at least one number, and got none"))
     given, goal = (np.broadcast_to(np.asarray(one, np.float64), found.shape).ravel() for one in (gave, wanted))
     distances = found.ravel()
     farthest = int(np.argmax(np.where(np.isnan(distances), np.inf, distances)))
@@ -62,8 +62,10 @@ def pair(distance: Distance, gave: Any, wanted: Any) -> Pair:
 
 
 def imported(source: str, file: str) -> set[str]:
-    """The modules that `source` imports, with all that they lie in: "torch.nn" and "torch". CheckError where it is no
-    Python. Names that are put together while the program runs are not seen."""
+    """Return the modules that `source` imports, with their packages: "torch.nn" and "torch".
+
+    Names that the program puts together while it runs are not found. Raises CheckError if `source` is not Python.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -92,11 +94,11 @@ OF_DATA = {
 }
 _ASKED = ("training", "calls", "state_of", "optimizer_state_of", "accuracy_of", "loss_of", "step_of", "torch_file")
 _AXES = {"x": "inputs", "y": "targets"}
-_SINGLE_STEP = 1e-2  # of differences in float32, whose own rounding is near 1e-7
+_SINGLE_STEP = 1e-2  # step of differences in float32, which rounds to about 1e-7
 
 
 class Names(Mapping[str, Any]):
-    """Values by name, each made when it is first asked for."""
+    """Values by name. Each is made when it is first asked for."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
         self._makers, self._made = makers, dict[str, Any]()
@@ -116,7 +118,8 @@ class Names(Mapping[str, Any]):
 class Scope:
     """The names and functions of one part of a lab.
 
-    returned: what the learner's function gave last, for messages. pair: what apart(…) or off(…) found farthest apart.
+    returned: the name and last value of the learner's function, for messages. pair: the numbers that apart(…) or
+    off(…) found farthest apart.
     """
 
     def __init__(self, material: CheckContext, part: Part = None, *, timed: bool = False) -> None:
@@ -127,7 +130,7 @@ class Scope:
         self.functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **self._functions()}
 
     def evaluate(self, source: str) -> Any:
-        """The value of an expression. DescentError, CheckError where the learner is to read it."""
+        """Return the value of an expression. Raises DescentError; a CheckError is written for the learner."""
         return evaluator.evaluate(source, self.names, self.functions)
 
     # --- names ---
@@ -238,7 +241,7 @@ class Scope:
 
 
 def used(source: str, part: Part) -> set[tuple[Part, str]]:
-    """The names in an expression, each with the part it looks at; of_part's own expression is read too."""
+    """Return the names in an expression, each with its part. The expression in an of_part(…) is read too."""
     found: set[tuple[Part, str]] = set()
     for node in ast.walk(evaluator.parse(source)):
         if isinstance(node, ast.Name):
@@ -250,5 +253,5 @@ def used(source: str, part: Part) -> set[tuple[Part, str]]:
                 try:
                     found |= used(inner, of)
                 except DescentError:
-                    continue  # it is said when it is evaluated
+                    continue  # its evaluation will report the error
     return found

@@ -1,4 +1,4 @@
-"""What the language of checks does with numbers, arrays, lists and texts; each step is bounded before it is done."""
+"""The operations of the language of checks on numbers, arrays, lists and texts. Each is bounded before it is done."""
 
 import ast
 import math
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.i18n import N_, _
 from descent.common.text import show
 
 LARGEST = 10_000_000  # elements of an array
-MOST_WORK = 200_000_000  # elements that all parts of an expression come to
+MOST_WORK = 200_000_000  # elements of all parts of an expression together
 LARGEST_EXPONENT = 1000
 _LARGEST_INTEGER = 4096  # bits
 
@@ -38,60 +39,76 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def array(values: Any) -> NDArray[Any]:
-    """Numbers, however nested in lists, as an array. ValueError for anything else."""
+    """Return numbers, nested in lists or not, as an array. Raises ValueError for anything else."""
     found = np.asarray(values)
     if found.dtype.kind not in "biuf":
-        raise ValueError(f"takes numbers, not {kind_of(values)}")
+        raise ValueError(_("takes numbers, not {type}", type=kind_of(values)))
     return found
 
 
 def is_true(value: Any) -> bool:
-    """A value as a truth. ValueError where it has several elements, or is none."""
+    """Return a value as a truth value. Raises ValueError for an array and for nan."""
     if isinstance(value, np.ndarray):
-        raise ValueError(f"an array of shape {value.shape} is neither true nor false: use all(…) or any(…)")
+        raise ValueError(
+            _("an array of shape {shape} is neither true nor false: use all(…) or any(…)", shape=value.shape)
+        )
     if isinstance(value, float) and math.isnan(value):
-        raise ValueError("nan is neither true nor false")
+        raise ValueError(_(_NO_TRUTH, type="nan"))
     if isinstance(value, bool | int | float | str | list) or value is None:
         return bool(value)
-    raise ValueError(f"{kind_of(value)} is neither true nor false")
+    raise ValueError(_(_NO_TRUTH, type=kind_of(value)))
 
 
 def bound(size: int) -> None:
-    """ValueError where an array of that many elements would be too large."""
+    """Raise ValueError if an array of that many elements would be too large."""
     if size > LARGEST:
-        raise ValueError(f"would have {size:,} elements; the most are {LARGEST:,}")
+        raise ValueError(_("would have {size:,} elements; at most {most:,} are allowed", size=size, most=LARGEST))
 
 
 def simple(value: Any) -> Any:
-    """NumPy's numbers, and arrays without axes, as Python's; complex numbers are refused."""
+    """Return NumPy's numbers, and arrays without axes, as Python's numbers. Raises ValueError for complex numbers."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, complex) or (isinstance(value, np.ndarray) and value.dtype.kind == "c"):
-        raise ValueError("is a complex number")
+        raise ValueError(_("is a complex number"))
     return value
 
 
+_NO_TRUTH = N_("{type} is neither true nor false")
+_TYPES = {
+    "str": N_("text"),
+    "NoneType": N_("nothing"),
+    "bool": N_("a truth value"),
+    "list": N_("a list"),
+    "dict": N_("a table"),
+}
+
+
 def kind_of(value: Any) -> str:
-    names = {"str": "a text", "NoneType": "nothing", "bool": "a truth", "list": "a list", "dict": "a table"}
-    return names.get(type(value).__name__, type(value).__name__)
+    """Return the type of a value, in words, for a message."""
+    name = type(value).__name__
+    return _(_TYPES[name]) if name in _TYPES else name
 
 
 def operand(value: Any) -> Any:
-    """A number or an array of numbers; a list of numbers becomes an array."""
+    """Return a number or an array of numbers for arithmetic. A list of numbers becomes an array.
+
+    Raises ValueError for anything else.
+    """
     if isinstance(value, list):
         value = np.asarray(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return value.astype(np.float64) if value.dtype.kind == "b" else value
     if isinstance(value, bool | int | float):
         return value
-    raise ValueError(f"arithmetic takes numbers and arrays of numbers, not {kind_of(value)}")
+    raise ValueError(_("arithmetic takes numbers and arrays of numbers, not {type}", type=kind_of(value)))
 
 
 def arithmetic(op: type[ast.operator], left: Any, right: Any) -> Any:
     if op in {ast.Add, ast.Mult} and any(
         isinstance(one, list) and isinstance(other, list | int) for one, other in ((left, right), (right, left))
     ):
-        raise ValueError("a list is not repeated or joined: write array([…]), concat(…) or zeros(…)")
+        raise ValueError(_("lists can't be repeated or joined: use array([…]), concat(…) or zeros(…)"))
     left, right = operand(left), operand(right)
     _bound_shape(left, right)
     if op is ast.Pow:
@@ -103,20 +120,18 @@ def arithmetic(op: type[ast.operator], left: Any, right: Any) -> Any:
 
 
 def _bound_shape(left: Any, right: Any) -> None:
-    """ValueError, before any memory is taken, where two arrays would make one that is too large."""
+    """Raise ValueError, before any memory is taken, if two arrays would make one that is too large."""
     shape = np.broadcast_shapes(np.shape(left), np.shape(right))
-    size = int(np.prod(shape, dtype=object)) if shape else 1
-    if size > LARGEST:
-        raise ValueError(f"would have {size:,} elements; the most are {LARGEST:,}")
+    bound(int(np.prod(shape, dtype=object)) if shape else 1)
 
 
 def _bound_power(base: Any, exponent: Any) -> Any:
-    """The base, as a number that whole exponents can be taken of. ValueError where the power would be too large."""
+    """Return the base in a type that allows all exponents. Raises ValueError if the power would be too large."""
     if isinstance(exponent, int) and isinstance(base, int):
         if abs(exponent) > LARGEST_EXPONENT or base.bit_length() * abs(exponent) > _LARGEST_INTEGER:
-            raise ValueError(f"the power is too large; exponents go to {LARGEST_EXPONENT}")
+            raise ValueError(_("the power is too large; the largest exponent is {most}", most=LARGEST_EXPONENT))
     elif isinstance(base, np.ndarray) and base.dtype.kind in "iu":
-        return base.astype(np.float64)  # whole numbers to a negative power are an error of NumPy's
+        return base.astype(np.float64)  # NumPy raises an error for whole numbers to a negative power
     return base
 
 
@@ -142,19 +157,20 @@ def compared(op: type[ast.cmpop], left: Any, right: Any) -> Any:
 def item(value: Any, index: Any) -> Any:
     if isinstance(value, Mapping):
         if index not in value:
-            raise ValueError(f"{show(index)}: no such key; there are: {', '.join(map(str, list(value)[:20]))}")
+            names = ", ".join(map(str, list(value)[:20]))
+            raise ValueError(_("{key}: no such key; there are: {names}", key=show(index), names=names))
         return value[index]
     if isinstance(value, list) and isinstance(index, int | slice):
         return value[index]
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"[…] is of arrays, lists and tables, not of {kind_of(value)}")
+        raise ValueError(_("[…] needs an array, a list or a table, not {type}", type=kind_of(value)))
     parts = index if isinstance(index, tuple) else (index,)
     picked = [np.asarray(part) for part in parts if isinstance(part, list | np.ndarray)]
     if picked:
         if len(parts) > 1 and not all(isinstance(part, list | np.ndarray) for part in parts):
-            raise ValueError("a list of places stands alone between the brackets")
+            raise ValueError(_("a list of indices must be the only index between the brackets"))
         rest = int(np.prod(value.shape[len(parts) :], dtype=object))
-        if max(part.size for part in picked) * rest > LARGEST and picked[0].dtype.kind != "b":
-            raise ValueError(f"would have more than {LARGEST:,} elements")
+        if picked[0].dtype.kind != "b":
+            bound(max(part.size for part in picked) * rest)
         return value[tuple(picked)]
     return value[tuple(parts)]

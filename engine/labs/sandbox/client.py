@@ -1,4 +1,4 @@
-"""The learner's code, in a process of its own: whatever it does there becomes a value or a sentence, in time."""
+"""Runs the learner's code in a process of its own. Every call ends in time, with a value or a message."""
 
 import contextlib
 import json
@@ -41,23 +41,23 @@ _RAISED = N_("{what} raised {error} {place}")
 
 @dataclass(frozen=True)
 class Limits:
-    """Of the learner's code. seconds: of one call. total: of all of one grading. memory: bytes."""
+    """Limits of the learner's code. seconds: for one call. total: seconds for one whole grading. memory: bytes."""
 
     seconds: float = 10.0
     total: float = 120.0
     memory: int = 4 << 30
-    start: float = 120.0  # seconds to load PyTorch, which is none of the learner's time
+    start: float = 120.0  # seconds to load PyTorch, which are not counted as the learner's
 
 
 class Output:
-    """What a process prints, read as it comes, so that it never waits for a reader; the first of it is kept."""
+    """Reads what a process prints, so that it never waits for a reader. The first KEPT_OUTPUT bytes are kept."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
         self._dropped = 0
 
     def drain(self, stream: IO[bytes]) -> threading.Thread:
-        """Read to the end in a thread of its own."""
+        """Read to the end, in a thread of its own."""
         thread = threading.Thread(target=self._drain, args=(stream,), daemon=True)
         thread.start()
         return thread
@@ -70,7 +70,7 @@ class Output:
                 self._dropped += len(piece) - len(piece[:room])
 
     def text(self) -> str:
-        """What was printed, line by line, without what a terminal would obey; the last line says where it was cut."""
+        """Return what was printed, line by line, without control characters. A last line says if it was cut."""
         lines = self._kept.decode("utf-8", "replace").splitlines()
         if self._dropped:
             lines.append(_("… and {count:,} bytes more", count=self._dropped))
@@ -78,10 +78,16 @@ class Output:
 
 
 class Learner:
-    """A learner's file, or, without one, the preset's data. Started when first asked, and again after it has died."""
+    """A process with the learner's file or, without one, with the preset's data.
+
+    It starts at the first question, and starts again after it has died.
+    """
 
     def __init__(self, file: Path | None, name: str, scratch: Path, limits: Limits | None = None) -> None:
-        """file: a copy that nobody edits. name: what the learner calls it. scratch: where its files may lie."""
+        """Describe the process.
+
+        file: a copy that nobody edits. name: of the learner's file. scratch: a folder where its code may write files.
+        """
         self.output = Output()
         self._file, self._name, self._scratch = file, name, scratch
         self._limits = limits or Limits()
@@ -97,25 +103,25 @@ class Learner:
     # --- what is asked ---
 
     def begin(self, context: dict[str, Any] | None) -> None:
-        """Forget the objects of the check before. context: as engine.training.bench.Bench has it."""
+        """Forget the objects of the previous check. context: see engine.labs.sandbox.objects.Bench."""
         self._context = context
         if self._ready:
             self._request({"do": "begin", "context": context}, self._name)
 
     def call(self, name: str, arguments: list[Any]) -> Any:
-        """What the learner's function returns. CheckError where it returns nothing in time."""
+        """Return what the learner's function returns. Raises CheckError if it raises, or takes too long."""
         return self._asked({"do": "call", "name": name, "arguments": [encode(one) for one in arguments]}, name)
 
     def has(self, name: str) -> bool:
-        """Whether the file defines a function of that name."""
+        """Return whether the file defines a function of that name."""
         return bool(self._asked({"do": "has", "name": name}, self._name))
 
     def ask(self, what: str, *arguments: Any) -> Any:
-        """Something about the objects of this check: "state_of" …"""
+        """Return a fact about the objects of this check. what: a request of Bench.do, such as "state_of"."""
         return self._asked({"do": what, "arguments": [encode(one) for one in arguments]}, self._name)
 
     def data(self, **of: Any) -> Any:
-        """Arrays of a split: see engine.labs.sandbox.objects.splits."""
+        """Return the arrays of a split: see engine.labs.sandbox.objects.splits."""
         return self._asked({"do": "data", "of": of}, "data")
 
     def facts(self, **of: Any) -> Any:
@@ -161,7 +167,9 @@ class Learner:
             self._read(time.monotonic() + self._limits.start)
         except (TimeoutError, EOFError, OSError):
             self.end()
-            raise CannotGoOnError(f"the process of {self._name} did not start: {self.output.text()[-500:]}") from None
+            raise CannotGoOnError(
+                _("the process of {name} did not start: {error}", name=self._name, error=self.output.text()[-500:])
+            ) from None
         self._ready = True
         if self._file is not None:
             try:
@@ -209,7 +217,7 @@ class Learner:
         self._talk.sendall(data)
 
     def _read(self, until: float) -> dict[str, Any]:
-        """The next answer. TimeoutError, or EOFError where the process has ended or talks nonsense."""
+        """Return the next answer. Raises TimeoutError, or EOFError if the process has ended or answers nonsense."""
         assert self._talk is not None
         while b"\n" not in self._buffer[-_CHUNK:]:
             self._talk.settimeout(max(0.001, until - time.monotonic()))
@@ -219,7 +227,7 @@ class Learner:
             if not piece or len(self._buffer) > _LARGEST_ANSWER:
                 raise EOFError
             self._buffer += piece
-        line, _, rest = bytes(self._buffer).partition(b"\n")
+        line, _newline, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         try:
             answer = json.loads(line)
@@ -241,7 +249,7 @@ class Learner:
         return _("exit code {code}", code=code) if code is not None else _("no answer")
 
     def end(self) -> None:
-        """End the process and all that it started in its group. What comes after starts a new one."""
+        """End the process and all processes of its group. The next question starts a new one."""
         process, self._process, self._ready = self._process, None, False
         if process is None:
             return
@@ -311,4 +319,4 @@ class Learner:
 
 
 class RaisedError(CheckError):
-    """The learner's code raised an exception of Python's or of its own."""
+    """The learner's code raised an exception."""

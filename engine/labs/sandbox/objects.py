@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.folder import RunFolder
 from engine.labs.sandbox.wire import Handle
 from engine.preset.loading import Preset, load_preset
@@ -25,19 +26,19 @@ _CPU = torch.device("cpu")
 
 
 class Bench:
-    """The objects of one check, made as they are asked for: the same name is the same object.
+    """The objects of one check. Each is made when it is first asked for; the same name is the same object.
 
-    context: {"preset": file, "run": folder or None, "data": facts of the data}, or None where nothing is trained.
+    context: {"preset": file, "run": folder or None, "data": facts of the data}, or None if the check needs no models.
     """
 
     def __init__(self, context: dict[str, Any] | None) -> None:
         self._context = context
         self._models: dict[str, nn.Module] = {}
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
-        self._calls: dict[str, list[tuple[int, bool, bool]]] = {}  # of each model: rows, in training, with gradients
+        self._calls: dict[str, list[tuple[int, bool, bool]]] = {}  # by model: rows, in train mode, with gradients
 
     def do(self, what: str, arguments: list[Any]) -> Any:
-        """The answer to a request that is none about the learner's functions."""
+        """Return the answer to a request about these objects."""
         known: dict[str, Callable[..., Any]] = {
             "state_of": self._state_of,
             "optimizer_state_of": self._optimizer_state_of,
@@ -51,7 +52,7 @@ class Bench:
         return known[what](*arguments)
 
     def resolve(self, handle: Handle) -> Any:
-        """The object that a handle stands for, made where it is new."""
+        """Return the object that a handle stands for. It is made if it is new."""
         match handle.kind:
             case "model" | "trained":
                 if handle.name not in self._models:
@@ -68,13 +69,13 @@ class Bench:
             case "loss":
                 return self._criterion()
             case other:
-                raise DescentError(f"there is no such object: {other}")
+                raise DescentError(_("there is no object {name}", name=other))
 
     # --- making ---
 
     def _preset(self) -> Preset:
         if self._context is None:
-            raise DescentError("nothing is trained for this check, so there is no model")
+            raise DescentError(_("nothing is trained for this check, so there is no model"))
         return load_preset(Path(self._context["preset"]))
 
     def _facts(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class Bench:
         return found
 
     def _made(self, name: str, *, trained: bool) -> nn.Module:
-        """A model of the preset's, in train mode, with its first weights or those that its graded run ended with."""
+        """Make the preset's model, in train mode, with its initial weights or the last ones of the graded run."""
         preset, facts = self._preset(), self._facts()
         torch.manual_seed(preset.train.seed)
         size = losses.outputs(preset.loss, task=facts["task"], target_size=facts["target_size"])
@@ -101,12 +102,12 @@ class Bench:
         return model.train()
 
     def _weights(self) -> dict[str, Tensor]:
-        """The weights of the graded run's first member, at its end."""
+        """Return the weights of the graded run's first member, at the end of the run."""
         assert self._context is not None
         run = RunFolder(Path(self._context["run"] or ""))
         state, complaints = checkpoint.latest(run) if self._context["run"] else (None, [])
         if state is None:
-            raise DescentError("; ".join(["the graded run has left no weights", *complaints]))
+            raise DescentError("; ".join([_("the graded run has saved no weights"), *complaints]))
         weights: dict[str, Tensor] = state["model"]
         return {name: tensor[0] for name, tensor in weights.items()} if "standings" in state else weights
 
@@ -122,14 +123,14 @@ class Bench:
         return self._models[name]
 
     def _state_of(self, name: str) -> Tensor:
-        """All weights of a model in a row, (P,) float64."""
+        """Return all weights of a model in a row, (P,) float64."""
         state = [value.detach().double().flatten() for value in self._model(name).state_dict().values()]
         return torch.cat(state) if state else torch.zeros(0, dtype=torch.float64)
 
     def _optimizer_state_of(self, name: str) -> Tensor:
-        """All tensors that an optimizer keeps, in a row; empty before its first step."""
+        """Return all tensors that an optimizer keeps, in a row. It is empty before the first step."""
         if name not in self._optimizers:
-            raise DescentError(f'there is no optimizer "{name}" in this check')
+            raise DescentError(_('there is no optimizer "{name}" in this check', name=name))
         kept = [v for own in self._optimizers[name].state.values() for v in own.values() if isinstance(v, Tensor)]
         row = [value.detach().double().flatten() for value in kept]
         return torch.cat(row) if row else torch.zeros(0, dtype=torch.float64)
@@ -139,7 +140,7 @@ class Bench:
         return evaluate(self._model(name), self._criterion(), split, torch.autocast("cpu", enabled=False))
 
     def _step_of(self, model: str, optimizer: str, x: Any, y: Any) -> float:
-        """One training step as it should be; the loss before it."""
+        """Do one correct training step, and return the loss before it."""
         trained, updates = self._model(model), self.resolve(Handle("optimizer", optimizer, model))
         trained.train()
         updates.zero_grad()
@@ -150,7 +151,7 @@ class Bench:
 
 
 def _light(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer with a step that does not load the compiler: that would take seconds of the learner's time."""
+    """Return the optimizer with a step that does not load the compiler, which takes seconds of the learner's time."""
     step = inspect.unwrap(type(optimizer).step)
 
     @torch.no_grad()
@@ -162,7 +163,7 @@ def _light(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
 
 
 def as_array(value: Any) -> Any:
-    """A tensor as an array, on the CPU; None for everything else."""
+    """Return a tensor as an array on the CPU, or None for anything else."""
     if not isinstance(value, Tensor):
         return None
     value = value.detach().cpu()
@@ -179,14 +180,15 @@ def _targets(y: Any) -> Tensor:
 
 
 def _torch_file(path: str) -> Any:
-    """What torch.save has written, read without running what it may hold."""
+    """Load a file of torch.save without running any code in it."""
     try:
         return torch.load(path, map_location=_CPU, weights_only=True)
     except FileNotFoundError:
-        raise DescentError(f"there is no file {Path(path).name}") from None
+        raise DescentError(_("there is no file {file}", file=Path(path).name)) from None
     except Exception as error:
+        name = Path(path).name
         raise DescentError(
-            f"{Path(path).name} can't be read with weights_only=True ({type(error).__name__})"
+            _("{file} can't be read with weights_only=True ({error})", file=name, error=type(error).__name__)
         ) from None
 
 
@@ -199,9 +201,10 @@ def _dataset(preset: str, root: str, *, raw: bool) -> Dataset:
 
 
 def splits(preset: str, root: str, split: str, *, raw: bool) -> dict[str, torch.Tensor] | None:
-    """`inputs` and `targets` of a split as the model sees them, or before scaling; None where there is no such split.
+    """Return `inputs` and `targets` of a split, as the model sees them or, raw, before scaling.
 
-    preset: its file. root: of downloaded data. Errors as `load` has them.
+    Returns None if there is no such split. preset: its file. root: the folder of downloaded data. Raises the errors
+    of `engine.training.data.load`.
     """
     data = _dataset(preset, root, raw=raw)
     found = {"train": data.train, "validation": data.validation, "test": data.test}[split]
@@ -209,7 +212,7 @@ def splits(preset: str, root: str, split: str, *, raw: bool) -> dict[str, torch.
 
 
 def facts(preset: str, root: str) -> dict[str, Any]:
-    """What a model must know of the data that it is made for."""
+    """Return the facts of the data that a model is made from."""
     data = _dataset(preset, root, raw=False)
     return {
         "input_shape": list(data.input_shape),

@@ -1,10 +1,10 @@
-"""The process that runs a learner's file: loads it, calls its functions, and answers on a socket of its own.
+"""The process that runs a learner's file: it loads the file, calls its functions and answers on a socket.
 
     python -P -m engine.labs.sandbox.process DESCRIPTOR FILE NAME MEMORY CPU_SECONDS
 
-FILE may be "": then this is the process that reads data, which no code of the learner's may have touched. One JSON
-object a line comes in, one goes out. Time is watched by the other side, which ends this process where it is up; the
-limits set here are for memory, files and processes. They keep accidents from doing harm; they are no sandbox.
+FILE may be "". The process then reads data, and runs no code of the learner's. Requests and answers are JSON objects,
+one a line. The other side watches the time and ends this process when it is up. The limits set here are for memory,
+files and processes. They prevent accidents; they are not a security sandbox.
 """
 
 import importlib
@@ -28,9 +28,9 @@ from engine.labs.sandbox.objects import Bench, as_array, facts, splits
 from engine.labs.sandbox.wire import Marked, WireError, decode, encode
 from engine.training import optimizers
 
-LARGEST_FILE = 1 << 30  # bytes that the learner's code may write into one file
+LARGEST_FILE = 1 << 30  # bytes of a file that the learner's code may write
 LARGEST_REPLY = 1 << 28  # bytes of one answer
-_MOST_PROCESSES = 64  # threads, rather, beside those that the user has already
+_MOST_PROCESSES = 64  # threads in addition to those that the user has already
 _STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
 
 Request = dict[str, Any]
@@ -61,18 +61,18 @@ class LearnerFile:
         self._module: ModuleType | None = None
 
     def load(self) -> None:
-        """Run the file. Whatever it raises is raised."""
+        """Run the file. Raises whatever the file raises."""
         source = self._path.read_bytes()
         self._lines = source.decode("utf-8", "replace").splitlines()
         linecache.cache[self._name] = len(source), None, [f"{line}\n" for line in self._lines], self._name
         module = ModuleType("learner")
         module.__file__ = str(self._path)
-        sys.modules["learner"] = module  # dataclasses look their module up
+        sys.modules["learner"] = module  # dataclasses look up their module
         self._module = module
         exec(compile(source, self._name, "exec"), module.__dict__)
 
     def functions(self) -> list[str]:
-        """What the file itself defines and can be called."""
+        """Return the names of what the file itself defines and can be called."""
         there = vars(self._module) if self._module is not None else {}
         return [
             key for key, value in there.items() if callable(value) and getattr(value, "__module__", "") == "learner"
@@ -83,7 +83,7 @@ class LearnerFile:
         return function if callable(function) else None
 
     def place(self, error: BaseException) -> tuple[int | None, str]:
-        """The learner's own line that raised `error`, and its text."""
+        """Return the number and the text of the learner's own line that raised `error`."""
         if isinstance(error, SyntaxError) and error.filename == self._name:
             return error.lineno, (error.text or self._line(error.lineno)).strip()
         own = [line for frame, line in traceback.walk_tb(error.__traceback__) if self._is_own(frame)]
@@ -97,13 +97,13 @@ class LearnerFile:
 
 
 class Session:
-    """Follows requests."""
+    """Answers requests."""
 
     def __init__(self, file: LearnerFile | None) -> None:
         self._file, self._bench = file, Bench(None)
 
     def answer(self, request: Request) -> Answer:
-        """{"value": …}, or {"error": {"kind": …, …}}."""
+        """Return {"value": …}, or {"error": {"kind": …, …}}."""
         try:
             return {"value": encode(self._done(request), as_array)}
         except WireError as error:
@@ -171,7 +171,7 @@ def _kind(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     try:
         return error.msg if isinstance(error, SyntaxError) else str(error)
-    except BaseException:  # a __str__ of the learner's
+    except BaseException:  # raised by a __str__ of the learner's
         return ""
 
 
@@ -185,8 +185,10 @@ def _tensor(marked: Marked) -> torch.Tensor:
 
 
 def _limit(memory: int, cpu_seconds: int) -> None:
-    """memory: bytes, beside what this process has already. RLIMIT_DATA, not RLIMIT_AS: CUDA reserves far more
-    addresses than there is memory."""
+    """Limit memory, time, files and processes. memory: bytes in addition to what this process has already.
+
+    The limit of memory is RLIMIT_DATA, not RLIMIT_AS, because CUDA reserves far more addresses than there is memory.
+    """
     used = _status("VmData") * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + memory, used + memory))
     spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
@@ -210,7 +212,7 @@ def _status(key: str, process: str = "self") -> int:
 
 
 def _threads_of_user() -> int:
-    """The kernel's limit counts the threads of all processes of the user's."""
+    """Return how many threads all processes of the user have. The kernel's limit counts them."""
     own = _status("Uid")
     there = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return sum(_status("Threads", process) for process in there if _status("Uid", process) == own)
@@ -231,7 +233,8 @@ def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str) -
     optimizers.leave_compiler_out()
     torch.set_num_threads(1)
     if file and re.search(rb"\boptim\b", Path(file).read_bytes()):
-        importlib.import_module("torch._dynamo")  # an optimizer's first step loads it: seconds, not the learner's
+        # An optimizer's first step loads it. That takes seconds, which must not count as the learner's.
+        importlib.import_module("torch._dynamo")
     desk = Session(LearnerFile(Path(file), name) if file else None)
     if file:
         _limit(int(memory), int(cpu_seconds))

@@ -1,6 +1,6 @@
-"""Values between the grader and the learner's process, as JSON: never pickle, which would run what it reads.
+"""Values sent between the grader and the learner's process, as JSON. Pickle is never used: reading it can run code.
 
-Arrays travel as base64. What has no such form arrives as Opaque, which says only what it was.
+Arrays are sent as base64. A value that has no JSON form arrives as Opaque, which holds only the name of its type.
 """
 
 import base64
@@ -9,21 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from descent.common.i18n import _
+
 if TYPE_CHECKING:
     import numpy as np
 
 
-_KINDS = "biuf"  # of NumPy's types: truth values, whole numbers, floats
+_KINDS = "biuf"  # kinds of NumPy's dtypes: bool, signed and unsigned integers, floats
 _DEEPEST = 20
 
 
 class WireError(Exception):
-    """A value that can't be sent; its text says what it is."""
+    """A value can't be sent. The text says what the value is."""
 
 
 @dataclass(frozen=True)
 class Marked:
-    """An array that the learner's function is to get as a tensor of this type."""
+    """An array that the learner's function receives as a tensor of this type."""
 
     array: "np.ndarray[Any, Any]"
     dtype: str  # "float32" or "float64"; whole numbers keep their type
@@ -40,23 +42,26 @@ class Handle:
 
 @dataclass(frozen=True)
 class Opaque:
-    """Something that the learner's function returned and that is no number, array, text or container of such."""
+    """A value from the learner's function that is not a number, an array, text, or a list or dict of these."""
 
     kind: str
 
 
 def encode(value: Any, to_array: Callable[[Any], Any] = lambda value: None, depth: int = 0) -> Any:
-    """`value` as what JSON can hold. to_array: an array of what is like one (a tensor), None for all else."""
+    """Return `value` as JSON can hold it. to_array: turns a tensor into an array, and returns None for other values.
+
+    Raises WireError if it can't be sent.
+    """
     import numpy as np
 
     if depth > _DEEPEST:
-        raise WireError("lists in lists, too deep to read")
+        raise WireError(_("lists nested too deep to read"))
     match value:
         case None | bool() | float() | str():
             found: Any = value
         case int():
             if abs(value) > 1 << 128:
-                raise WireError(f"a whole number of {value.bit_length()} bits")
+                raise WireError(_("a whole number of {bits} bits", bits=value.bit_length()))
             found = int(value)
         case np.generic() | np.ndarray():
             found = {"array": _packed(np.asarray(value))}
@@ -81,7 +86,7 @@ def decode(
     tensor: Callable[[Marked], Any] = lambda marked: marked.array,
     resolve: Callable[[Handle], Any] = lambda handle: handle,
 ) -> Any:
-    """What `encode` made it from. tensor: of an array marked so. resolve: the object that a handle stands for."""
+    """Return the value that `encode` was given. tensor: turns a Marked array into one. resolve: finds an object."""
     match value:
         case list():
             found: Any = [decode(item, tensor, resolve) for item in value]
@@ -101,24 +106,24 @@ def decode(
 
 
 def described(value: Any) -> str:
-    """What a value is, for a message: "an array of shape (2, 1)"."""
+    """Return what a value is, for a message: "an array of shape (2, 1)"."""
     import numpy as np
 
     match value:
-        case np.ndarray():
-            found = f"an array of shape {value.shape}" if value.ndim else f"the number {value.item()}"
+        case np.ndarray() if value.ndim:
+            found = _("an array of shape {shape}", shape=value.shape)
         case None | bool():
             found = str(value)
-        case int() | float():
-            found = f"the number {value}"
+        case int() | float() | np.ndarray():
+            found = _("the number {value}", value=value)
         case str():
-            found = "a text"
+            found = _("text")
         case list():
-            found = f"a list of {len(value)}"
+            found = _("a list of {count} items", count=len(value))
         case Opaque():
-            found = f"an object of type {value.kind}"
+            found = _("an object of type {type}", type=value.kind)
         case _:
-            found = f"a {type(value).__name__}"
+            found = _("an object of type {type}", type=type(value).__name__)
     return found
 
 
@@ -126,7 +131,7 @@ def _packed(array: "np.ndarray[Any, Any]") -> dict[str, Any]:
     import numpy as np
 
     if array.dtype.kind not in _KINDS:
-        raise WireError(f"an array of type {array.dtype}")
+        raise WireError(_("an array of type {type}", type=array.dtype))
     shape = list(array.shape)
     plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return {"dtype": plain.dtype.str, "shape": shape, "data": base64.b64encode(plain.tobytes()).decode("ascii")}
@@ -138,5 +143,5 @@ def _unpacked(packed: dict[str, Any]) -> "np.ndarray[Any, Any]":
     dtype, shape = np.dtype(str(packed["dtype"])), tuple(int(n) for n in packed["shape"])
     data = base64.b64decode(packed["data"])
     if dtype.kind not in _KINDS or len(data) != dtype.itemsize * math.prod(shape):
-        raise WireError("a damaged array")
+        raise WireError(_("a damaged array"))
     return np.frombuffer(data, dtype).reshape(shape).copy()

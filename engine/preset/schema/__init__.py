@@ -1,7 +1,7 @@
 """What a preset can say: one class for each kind of data, model, loss, optimizer and schedule, one file a section.
 
-A section's `name` picks its class, so each kind has just the keys that mean something for it, and a wrong
-key can be answered with the right ones. Loading is in `engine/preset/loading.py`, error messages in `messages.py`.
+A section's `name` picks its class. Each kind therefore has only the keys that mean something for it, and an error
+about a wrong key can list the right ones. Loading is in `engine/preset/loading.py`, error messages in `messages.py`.
 """
 
 from engine.preset.schema.data import (

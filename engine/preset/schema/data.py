@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from descent.common.i18n import N_
 from engine.preset.schema.section import Count, Flag, Float, Fraction, Natural, NonNegative, Positive, Section, Share
 
 
@@ -142,7 +143,7 @@ class ImagesData(SplitData):
     """A folder, or a zip of one, with a folder of images a class; `train/` and `test/` above them are used."""
 
     name: Literal["images"]
-    path: str = Field(description="The folder or zip file.")
+    path: str = Field(description=N_("The folder or zip file."))
     image_size: Count | None = Field(None, description="Resize to this many pixels square.")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for colour.")
 
@@ -151,7 +152,7 @@ class NpzData(SplitData):
     """Two arrays of an .npz file, or of a pickled dict; the first axis of both counts samples."""
 
     name: Literal["npz", "pickle"]
-    path: str = Field(description="The file.")
+    path: str = Field(description=N_("The file."))
     inputs: str = Field("x", description="Name of the array of inputs.")
     targets: str = Field("y", description="Name of the array of targets.")
     task: Literal["auto", "classification", "regression"] = Field(
@@ -164,8 +165,8 @@ class CsvData(SplitData):
     """Numbers in columns under a header line; the target may be a name of a class."""
 
     name: Literal["csv"]
-    path: str = Field(description="The file.")
-    target: str = Field(description="Name of the target's column.")
+    path: str = Field(description=N_("The file."))
+    target: str = Field(description=N_("Name of the target's column."))
     features: tuple[str, ...] | None = Field(None, description="Names of the input columns; else all others.")
     task: Literal["auto", "classification", "regression"] = Field(
         "auto", description="auto: targets that are words or whole numbers are classes."

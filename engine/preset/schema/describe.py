@@ -1,29 +1,31 @@
-"""What the schema allows for a key, in words; all of it is read from the schema's bounds and choices."""
+"""What the schema allows for a key, in words. All of it is read from the schema's bounds and choices."""
 
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from descent.common.i18n import N_, _
+
 _TYPE_NAMES = {
-    "integer": ("a whole number", "whole numbers"),
-    "number": ("a number", "numbers"),
-    "string": ("text", "texts"),
-    "boolean": ("true or false", "true or false"),
+    "integer": (N_("a whole number"), N_("whole numbers")),
+    "number": (N_("a number"), N_("numbers")),
+    "string": (N_("text"), N_("texts")),
+    "boolean": (N_("true or false"), N_("true or false")),
 }
 Node = dict[str, Any]
 
 
 @cache
 def json_schema() -> Node:
-    """The JSON Schema of a preset, which editors can check a file against."""
-    from engine.preset.schema import PresetModel  # pydantic: longer than all else that a list of runs waits for
+    """Return the JSON Schema of a preset, which editors can check a file against."""
+    from engine.preset.schema import PresetModel  # loads pydantic, the slowest import for a list of runs
 
     schema = PresetModel.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Descent preset"}
 
 
 def resolved(node: Node) -> Node:
-    """`node` with its reference to a class of the schema followed, and `null` left out of its choices."""
+    """Return `node` with its reference to a class of the schema followed, and without `null` among its choices."""
     while True:
         if "$ref" in node:
             target: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
@@ -36,25 +38,25 @@ def resolved(node: Node) -> Node:
 
 
 def kinds(section: str) -> dict[str, Node]:
-    """The kinds that a section's `name` can pick, by name; empty for a section of one kind."""
+    """Return the kinds that a section's `name` can pick, by name. A section of one kind has none."""
     node = resolved(json_schema()["properties"].get(section, {}))
     choices = [resolved(choice) for choice in node.get("oneOf", ())]
     return {name: choice for choice in choices for name in literals(choice["properties"]["name"])}
 
 
 def sections() -> list[str]:
-    """The names of the tables of a preset."""
+    """Return the names of the tables of a preset."""
     properties = json_schema()["properties"]
     return [name for name, node in properties.items() if resolved(node).get("type") != "string"]
 
 
 def keys(node: Node) -> list[str]:
-    """The keys of a table, `name` first."""
+    """Return the keys of a table, `name` first."""
     return sorted(node.get("properties", {}), key=lambda key: key != "name")
 
 
 def places_of(key: str) -> Iterator[str]:
-    """The sections that have this key, to help someone who wrote it in the wrong one."""
+    """Return the sections that have this key, to help someone who wrote it in the wrong one."""
     for section in sections():
         choices = list(kinds(section).values()) or [resolved(json_schema()["properties"][section])]
         if any(key in choice.get("properties", {}) for choice in choices):
@@ -62,7 +64,7 @@ def places_of(key: str) -> Iterator[str]:
 
 
 def literals(node: Node) -> list[str]:
-    """The words that are allowed as a value here."""
+    """Return the words that are allowed as a value here."""
     node = resolved(node)
     found = [value for value in node.get("enum", [node.get("const")]) if isinstance(value, str)]
     if node.get("type") == "boolean":
@@ -71,23 +73,29 @@ def literals(node: Node) -> list[str]:
 
 
 def describe(node: Node, many: bool = False) -> str:
-    """What may stand here, for example 'a whole number ≥ 1 or "full"'."""
+    """Return what the schema allows here, for example 'a whole number ≥ 1 or "full"'."""
     node = resolved(node)
     if "anyOf" in node:
-        return _either([describe(choice) for choice in node["anyOf"] if choice.get("type") != "null"])
-    if "enum" in node or "const" in node:
-        return _either([_word(value) for value in node.get("enum", [node.get("const")])])
-    if "pattern" in node:
+        found = either([describe(choice) for choice in node["anyOf"] if choice.get("type") != "null"])
+    elif "enum" in node or "const" in node:
+        found = either([_word(value) for value in node.get("enum", [node.get("const")])])
+    elif "pattern" in node:
         form = str(node.get("description", node["pattern"]))
-        return f"of the form {form.rstrip('.')}"
-    if node.get("type") == "array":
-        few = "one or more " if node.get("minItems") == 1 else ""
-        return f"a list of {few}{describe(node.get('items', {}), many=True)}"
-    if node.get("type") == "object":
+        found = _("of the form {form}", form=_(form).rstrip("."))
+    elif node.get("type") == "array":
+        items = describe(node.get("items", {}), many=True)
+        one_or_more = node.get("minItems") == 1
+        found = (
+            _("a list of one or more {items}", items=items) if one_or_more else _("a list of {items}", items=items)
+        )
+    elif node.get("type") == "object":
         inside = ", ".join(f"{key} = …" for key in node.get("required") or keys(node))
-        return f"a table {{ {inside} }}" if inside else "a table"
-    name = _TYPE_NAMES.get(node.get("type", ""), ("a value", "values"))[many]
-    return " ".join([name, _bounds(node)]).rstrip()
+        found = _("a table {table}", table=f"{{ {inside} }}") if inside else _("a table")
+    else:
+        name = _(_TYPE_NAMES.get(node.get("type", ""), (N_("a value"), N_("values")))[many])
+        bounds = _bounds(node)
+        found = _("{type} {bounds}", type=name, bounds=bounds) if bounds else name
+    return found
 
 
 def _word(value: object) -> str:
@@ -96,8 +104,12 @@ def _word(value: object) -> str:
 
 def _bounds(node: Node) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    return " and ".join(f"{sign} {node[word]:g}" for word, sign in signs.items() if word in node)
+    bounds = [f"{sign} {node[word]:g}" for word, sign in signs.items() if word in node]
+    return _("{low} and {high}", low=bounds[0], high=bounds[1]) if len(bounds) == 2 else "".join(bounds)
 
 
-def _either(choices: list[str]) -> str:
-    return choices[0] if len(choices) == 1 else ", ".join(choices[:-1]) + " or " + choices[-1]
+def either(choices: list[str]) -> str:
+    """Return the choices as one of which to take: "a, b or c"."""
+    if len(choices) == 1:
+        return choices[0]
+    return _("{choices} or {last}", choices=", ".join(choices[:-1]), last=choices[-1])

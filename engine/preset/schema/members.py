@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from descent.common.i18n import _
 from engine.preset.schema.section import Count, Flag, Float, Section
 
 LOCKSTEP = (  # the keys that may differ between models that train together
@@ -54,10 +55,12 @@ class Members(Section):
     @model_validator(mode="after")
     def _fit_together(self) -> "Members":
         if self.folds is not None and self.repeats > 1:
-            raise ValueError("members.repeats and members.folds can't be combined: give one of them")
+            raise ValueError(_("members.repeats and members.folds can't be combined: give one of them"))
         if self.draws is not None and not self.sweep:
-            raise ValueError(f"members.draws = {self.draws}: there is no members.sweep to draw from")
+            raise ValueError(_("members.draws = {draws}: there is no members.sweep to draw from", draws=self.draws))
         for key, values in self.sweep.items():
             if isinstance(values, Range) and self.draws is None:
-                raise ValueError(f"members.draws is missing: how many candidates to draw from the range of {key}")
+                raise ValueError(
+                    _("members.draws is missing: how many candidates to draw from the range of {key}", key=key)
+                )
         return self

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from descent.common.i18n import N_, _
 from engine.preset.schema.section import Count, Flag, Float, Natural, Positive, Section, Share, Widths
 
 Activation = Literal["sigmoid", "tanh", "relu", "leaky-relu", "maxout", "elu", "gelu"]
@@ -82,7 +83,7 @@ class TorchvisionModel(Model):
     """A model of torchvision.models, by its name there."""
 
     name: Literal["torchvision"]
-    architecture: str = Field(description="For example resnet50 or mobilenet_v3_small.")
+    architecture: str = Field(description=N_("For example resnet50 or mobilenet_v3_small."))
     weights: str | None = Field(None, description="A local file of weights (a state dict).")
 
 
@@ -108,7 +109,13 @@ class TransformerModel(InitialisedModel):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TransformerModel":
         if self.width % self.heads:
-            raise ValueError(f"model.heads = {self.heads} does not divide model.width = {self.width}")
+            raise ValueError(
+                _(
+                    "model.width = {width} must be a multiple of model.heads = {heads}",
+                    width=self.width,
+                    heads=self.heads,
+                )
+            )
         return self
 
 

@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from descent.common.i18n import N_, _
 from engine.preset.schema.section import Flag, NonNegative, Positive, Section, Share
 
 
 class Optimizer(Section):
-    lr: Positive = Field(description="Base learning rate.")
+    lr: Positive = Field(description=N_("Base learning rate."))
     weight_decay: NonNegative = Field(0.0, description="As torch.optim has it.")
 
 
@@ -20,7 +21,7 @@ class Sgd(Optimizer):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "Sgd":
         if self.nesterov and not self.momentum:
-            raise ValueError("optimizer.nesterov = true needs optimizer.momentum > 0")
+            raise ValueError(_("optimizer.nesterov = true needs optimizer.momentum > 0"))
         return self
 
 

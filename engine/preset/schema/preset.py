@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from descent.common.i18n import _
 from engine.preset.schema.data import AnyData
 from engine.preset.schema.loss import AnyLoss
 from engine.preset.schema.members import Members
@@ -35,6 +36,10 @@ class PresetModel(Section):
         if names != ours and any(names[key] == word for key, word in wanted.items()):
             given = ", ".join(f'{key}.name = "{name}"' for key, name in names.items())
             raise ValueError(
-                f'data.name = "point", model.name = "point" and loss.name = "surface" belong together; given: {given}'
+                _(
+                    'data.name = "point", model.name = "point" and loss.name = "surface" belong together; '
+                    "given: {given}",
+                    given=given,
+                )
             )
         return self

@@ -1,4 +1,4 @@
-"""What all sections are made of: the closed class, and the values that their keys take."""
+"""The base class of all sections, and the types of values that their keys take."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Norm = Annotated[float, Field(strict=True, gt=0, le=1e30)]  # beyond lies what float32 can't hold
+Norm = Annotated[float, Field(strict=True, gt=0, le=1e30)]  # float32 can't hold much more
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]

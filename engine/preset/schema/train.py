@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from descent.common.i18n import N_, _
+from descent.common.text import show
 from engine.preset.schema.section import Count, Flag, Natural, NonNegative, Norm, Section, Threads
 
 
@@ -24,7 +26,7 @@ class Train(Section):
     batch_size: Count | Literal["full"] = Field(32, description='Samples an update; "full" is gradient descent.')
     seed: Natural = Field(0, description="Seed of initial weights, batches, dropout and augmentation.")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
-        "auto", description="auto, cpu, cuda or cuda:N."
+        "auto", description=N_("auto, cpu, cuda or cuda:N.")
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Of the forward and backward pass.")
     threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
@@ -57,8 +59,9 @@ class Train(Section):
     @model_validator(mode="after")
     def _one_length(self) -> "Train":
         if (self.epochs is None) == (self.steps is None):
-            given = "neither" if self.epochs is None else "both"
-            raise ValueError(f"give train.epochs or train.steps; {given} given")
+            if self.epochs is None:
+                raise ValueError(_("give train.epochs or train.steps; neither given"))
+            raise ValueError(_("give train.epochs or train.steps; both given"))
         return self
 
     @model_validator(mode="after")
@@ -71,6 +74,10 @@ class Train(Section):
         }
         for key in [key for key, wanted in taken.items() if wanted and self.code is not None]:
             raise ValueError(
-                f"train.{key} = {getattr(self, key)} is of the built-in training step, and train.code takes its place"
+                _(
+                    "train.{key} = {given} needs the built-in training step, and train.code replaces that step",
+                    key=key,
+                    given=show(getattr(self, key)),
+                )
             )
         return self

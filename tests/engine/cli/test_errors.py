@@ -156,7 +156,7 @@ def test_missing_data_are_noticed_before_torch_is_loaded(tmp_path: Path) -> None
     for more in ([], ["--data-root", "nowhere"]):
         code = f"import sys; sys.modules['torch'] = None; from engine.cli import main; sys.exit(main({words + more}))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        message = "mnist is not here: looked in .*descent data fetch mnist.*--data-root"
+        message = "mnist is missing: looked in .*descent data fetch mnist.*--data-root"
         refused(Done(done.returncode, done.stdout, done.stderr), ExitCode.DATA_MISSING, message, tmp_path / "runs")
 
 

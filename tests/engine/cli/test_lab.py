@@ -216,7 +216,7 @@ def test_a_new_lab_is_whole_and_can_be_started(here: Path, capsys: pytest.Captur
     assert solved.optimizer.lr != made.preset().optimizer.lr
     assert set(made.solution().predictions) == {one.id for one in made.model.predictions}
     assert "descent lab predict my-lab" in said(capsys, "start", "my-lab")
-    assert "is there already" in said(capsys, "new", "my-lab", code=ExitCode.WRONG_USE)
+    assert "exists already" in said(capsys, "new", "my-lab", code=ExitCode.WRONG_USE)
 
 
 def test_texts_of_a_lab_do_not_drive_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

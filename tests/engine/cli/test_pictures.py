@@ -19,8 +19,8 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
     asked = descent("picture", "mine", "confusion", "--set", "split=train", "--runs-dir", str(runs), "--json")
     listed = descent("picture", "mine", "--runs-dir", str(runs)).end()
     assert listed.code == 0, str(listed)
-    assert "confusion          which class is taken for which" in listed.out
-    assert "boundary           - not of this run: the inputs are images of 8 × 8" in listed.out
+    assert "confusion          true class by predicted class" in listed.out
+    assert "boundary           - not available for this run: each input is an image of 8 × 8" in listed.out
     held.release()
     answer = asked.end().json
     assert answer["ok"]
@@ -29,7 +29,7 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
     assert made.arrays["counts"].sum() == made.arrays["looked_at"]
     for words, said in (
         (["boundry"], "did you mean boundary?"),
-        (["boundary"], "no picture boundary of this run: the inputs are images of 8 × 8"),
+        (["boundary"], "picture boundary is not available for this run: each input is an image of 8 × 8"),
         (["confusion", "--set", "sample=3"], "did you mean samples?"),
         (["confusion", "--set", "samples"], "write it as OPTION=VALUE"),
     ):

@@ -61,7 +61,11 @@ def test_a_lab_is_a_preset_and_its_tables(here: Path) -> None:
         ("order = 1", 'order = "1"', 'lab.order = "1": must be a whole number ≥ 0'),
         (', ko = "느린 직선"', "", "lab.title.ko: missing; must be text"),
         ('[[lab.hints]]\nen = "lr = 0.5"\nko = "lr = 0.5입니다."\n', "", "must be a list of 3"),
-        ('kind = "number"', 'kind = "choice"', "lab.predictions.bias: prediction bias: a number has no choices"),
+        (
+            'kind = "number"',
+            'kind = "choice"',
+            'lab.predictions.bias: prediction bias: kind = "choice" needs choices',
+        ),
         ("most = 0.05", "most = [1]", "lab.checks.loss.most = [1]: must be a number or text"),
         ('"mean(train_loss)"', '"mean(train_loss"', "lab.checks.loss.value: "),
         ('"mean(train_loss)"', '"open.close(1)"', "only a function can be called"),
@@ -69,7 +73,7 @@ def test_a_lab_is_a_preset_and_its_tables(here: Path) -> None:
         (
             "most = 0.05",
             "most = 0.05\n[[lab.checks]]\nid = 'loss'\ntext = {en='', ko=''}\nvalue = '1'",
-            "given twice",
+            "used twice",
         ),
         ("[lab]", "[lab", "line 22, column 5"),
     ],
@@ -89,7 +93,9 @@ def test_the_preset_of_a_lab_is_checked_too(here: Path) -> None:
     part = '[lab.parts.two]\npreset = "two.toml"\ntitle = { en = "Two", ko = "둘" }\n'
     assert "two.toml: no such file" in error_of(make_lab(here, "b", lab=LAB + part))
     files = {"two.toml": 'lab = "c"\n' + PRESET}
-    assert "two.toml: lab: is put in" in error_of(make_lab(here, "c", lab=LAB + part, files=files))
+    assert "two.toml: lab: `descent lab start` adds this key" in error_of(
+        make_lab(here, "c", lab=LAB + part, files=files)
+    )
 
 
 def test_a_part_can_be_for_looking_alone(here: Path) -> None:
@@ -103,7 +109,7 @@ def test_a_part_can_be_for_looking_alone(here: Path) -> None:
 def test_nothing_follows_the_tables_of_the_lab(here: Path) -> None:
     """A learner's copy, which ends where they begin, would lack settings."""
     folder = make_lab(here, preset=PRESET.partition("[train]")[0], lab=f"{LAB}\n[train]\nepochs = 20\n")
-    assert "must come last" in error_of(folder)
+    assert "must all be at the end" in error_of(folder)
     assert "[lab], at the end" in error_of(make_lab(here, "no-table", lab=""))
 
 

@@ -55,7 +55,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
     with pytest.raises(DescentError, match="here already"):
         write(lab, folder)
     (tmp_path / "work" / "slow.py").write_text(START)
-    with pytest.raises(DescentError, match=r"slow\.py was edited since it was graded"):
+    with pytest.raises(DescentError, match=r"slow\.py was edited after grading"):
         write(lab, tmp_path / "late")
 
 

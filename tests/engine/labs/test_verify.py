@@ -75,7 +75,7 @@ def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:
     """Whoever hands in could do on the instructor's machine what they like."""
     rewrite(hand_in, "slow.py", b"open('/tmp/never', 'w')\n")
     row = verified(hand_in, allow_code=False)
-    assert (row.outcome, row.why) == ("not run", "it has code: needs --allow-code")
+    assert (row.outcome, row.why) == ("not run", "it has code; --allow-code runs it")
 
 
 def _removed(folder: Path) -> None:
@@ -120,14 +120,14 @@ def _no_preset(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (_removed, "verdict.json can't be read"),
-        (_no_json, "handin.json is no JSON"),
-        (_deep, "handin.json is no JSON"),
+        (_removed, "verdict.json: can't be read"),
+        (_no_json, "handin.json is not JSON"),
+        (_deep, "handin.json is not JSON"),
         (_other_lab, "no such lab"),
-        (_edited, "slow.toml was changed after the folder was written"),
-        (_huge, "that is no file of a hand-in"),
-        (_link, "is no plain file"),
-        (_pipe, "is no plain file"),
+        (_edited, "slow.toml was changed after the hand-in was written"),
+        (_huge, "too much for a file of a hand-in"),
+        (_link, "is not a regular file"),
+        (_pipe, "is not a regular file"),
         (_no_preset, "is not UTF-8"),
     ],
 )

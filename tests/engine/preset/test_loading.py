@@ -212,7 +212,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
             "loss.name: missing; must be one of mse, mae, bce, perceptron, ",
         ),
         ("[data]", "members = 3\n[data]", "members = 3: must be a table, [members]"),
-        ('[loss]\nname = "cross-entropy"', "[lab]", "[lab] makes this the file of a lab"),
+        ('[loss]\nname = "cross-entropy"', "[lab]", "the table [lab] makes this a lab, not a preset"),
         ("epochs = 3", "epochs = 3\nlr = 0.1", "; did you mean optimizer.lr?"),
         ('"sgd"', '"adam"', "; optimizer.name = sgd or rmsprop has it"),
     ],
@@ -265,7 +265,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     """A wrong path would be a traceback."""
     assert "is a folder" in problems(tmp_path)[0]
     assert "no such file" in problems(tmp_path / "none.toml")[0]
-    assert "no such file; the preset digits-mlp is run by its name" in problems(tmp_path / "digits-mlp.toml")[0]
+    assert "no such file; to run the preset digits-mlp, leave out .toml" in problems(tmp_path / "digits-mlp.toml")[0]
     assert "can't be read" in problems(Path("a\0b.toml"))[0]
 
 

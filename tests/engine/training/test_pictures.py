@@ -315,19 +315,19 @@ def test_numbers_that_are_not_finite_are_counted_and_left_out(training: Build) -
 @pytest.mark.parametrize(
     ("preset", "kind", "why"),
     [
-        ("digits-mlp", "boundary", "the inputs are images of 8 × 8, and it takes 2 numbers"),
+        ("digits-mlp", "boundary", "each input is an image of 8 × 8, and this picture needs 2 numbers"),
         ("digits-mlp", "surface", "the model has 4,810 trained parameters"),
         ("linear-regression", "confusion", "the data have no classes"),
-        ("moons-mlp", "filters", "no images"),
+        ("moons-mlp", "filters", "not an image"),
         ("digits-lstm", "filters", "first layer is neither a convolution nor"),
-        ("moons-mlp", "fit", "its targets are classes"),
+        ("moons-mlp", "fit", "the targets are classes"),
     ],
 )
 def test_a_kind_that_does_not_fit_says_why_and_which_do(training: Build, preset: str, kind: str, why: str) -> None:
     run = training(preset)
     with pytest.raises(DescentError, match=why) as error:
         make(run, kind)
-    offered = str(error.value).rpartition("It can have ")[2].split(", ")
+    offered = str(error.value).rpartition("Available: ")[2].split(", ")
     assert offered == [fitting.name for fitting in pictures.fitting(traits(run))]
     for name in set(offered) - set(from_rows.KINDS):
         make(run, name)
@@ -409,4 +409,4 @@ def test_an_ended_run_is_drawn_from_its_last_checkpoint(worked: Train, capsys: p
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["step"] == 20
     assert pictures.read(Path(first["picture"])).step == 20
-    assert "no images" in second["error"]
+    assert "not an image" in second["error"]

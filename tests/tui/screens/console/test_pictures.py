@@ -118,7 +118,7 @@ async def test_a_picture_that_is_still_being_read_is_not_called_missing(
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(Pictures(folder, "confusion"))
         async with asyncio.timeout(DEADLINE):  # a pilot would wait for the reading
-            while "which class is taken for which" not in text(app):
+            while "true class by predicted class" not in text(app):
                 await asyncio.sleep(0.01)
         assert "Nobody has asked for it yet" not in text(app)
         may_read.set()
