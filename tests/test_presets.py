@@ -152,6 +152,7 @@ def test_mnist_mlp_reaches_97_percent(mnist_mlp: RunFolder) -> None:
     assert reached(mnist_mlp)["test_accuracy"] >= 0.97
 
 
+@pytest.mark.slow
 def test_a_checkpoint_rebuilds_the_model_that_was_tested(mnist_mlp: RunFolder, real_data: Path) -> None:
     """A student could not hand in a checkpoint: it would lack something, or reload to another accuracy."""
     file = mnist_mlp.checkpoint(mnist_mlp.checkpoints()[-1])
