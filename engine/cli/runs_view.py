@@ -19,8 +19,7 @@ from descent.run.folder import RunFolder, failed_at_start
 from descent.run.metrics import Metrics
 from descent.run.results import mean_curves, summary
 from descent.run.state import ALIVE
-from engine.cli import tables
-from engine.launch import members_view
+from engine.cli import members_view, tables
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from descent.run.results import mean_curves, summary
 from engine import cli
-from engine.launch import members_view
+from engine.cli import members_view
 from tests.processes import Child
 
 NAN = float("nan")
