@@ -41,6 +41,7 @@ def test_the_wheel_holds_the_packages_and_the_presets_and_nothing_else(wheel: Pa
     shipped = {file.name for file in (ROOT / "presets").glob("*.toml")}
     assert {Path(name).name for name in names if name.startswith("engine/presets/")} >= shipped
     assert {name.split("/")[0].split("-")[0] for name in names} == {"descent", "engine", "tui", "descent_console"}
+    assert {f"{package}/py.typed" for package in ("descent", "engine", "tui")} <= set(names)  # else mypy sees Any
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

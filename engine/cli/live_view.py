@@ -6,23 +6,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from descent import control
 from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.common.settings import pair_of
+from descent.common.numbers import metric
+from descent.common.settings import key_of, pair_of
 from descent.common.text import clean, show
 from descent.run import find
 from descent.run.folder import RunFolder
 from engine import pictures
 from engine.cli import tables
-from engine.launch.follow import follow
 from engine.pictures.request import picture_of
+
+_SAID = {
+    "pause": "paused at step {step:,}; go on with: descent resume {run}",
+    "resume": "goes on at step {step:,}",
+    "step": "now at step {step:,}",
+    "set": "set from step {step:,} on: {changed}",
+    "checkpoint": "saved at step {step:,}: {checkpoint}",
+    "evaluate": "at step {step:,}: {measured}",
+    "extend": "will train to step {total_steps:,}",
+    "rewind": "back at step {step:,}",
+    "stop": "stopped at step {step:,}{receipt}",
+}
 
 
 def give(word: str, runs_dir: Path | None, command: str, arguments: dict[str, Any], *, as_json: bool) -> int:
     """Give a command to the run that `word` names, and say what came of it. RefusedError with the reason."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
-    return follow(folder, command, arguments, as_json=as_json)
+    print_answer(command, arguments, control.send(folder.path, command, arguments, timeout=None), as_json=as_json)
+    return 0
+
+
+def print_answer(command: str, arguments: dict[str, Any], answer: control.Answer, *, as_json: bool) -> None:
+    """Print what a worker answered to a command, in a line."""
+    if as_json:
+        print(json.dumps(answer))
+        return
+    if answer.get("at"):
+        print(f"will stop at {answer['at']}")
+        return
+    changed = ", ".join(f"{key} = {value}" for key, value in answer.get("set", {}).items())
+    changed += "".join(
+        f", of {text.replace('=', ' ')} alone" for text in arguments.get("edits", ()) if key_of(text) == "member"
+    )
+    measured = ", ".join(f"{key} {metric(key, value)}" for key, value in answer.items() if key.startswith("val_"))
+    receipt = f"; checkpoint {answer['checkpoint']}" if answer.get("checkpoint") else "; nothing was saved"
+    print(_SAID[command].format(**answer, changed=changed, measured=measured, receipt=receipt))
 
 
 def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:

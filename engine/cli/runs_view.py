@@ -18,8 +18,7 @@ from descent.run.folder import RunFolder, failed_at_start
 from descent.run.metrics import METRICS, OF_RESULTS, Metrics, Numbers, Split, loss_and_accuracy
 from descent.run.results import RunResult, mean_curves, result_of
 from descent.run.state import ALIVE
-from engine.cli import tables
-from engine.launch import members_view
+from engine.cli import members_view, tables
 
 if TYPE_CHECKING:
     import numpy as np

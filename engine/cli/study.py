@@ -109,11 +109,12 @@ def study_job(
     quiet: Quiet = False,
 ) -> int:
     """Train one job of a study here and now, or go on with it: what SLURM, Ray or GNU parallel call."""
+    from engine.cli import report
     from engine.study import folder as study_folder
     from engine.study import queue
 
     found = study_folder.find(study, study_folder.studies_dir(studies_dir, runs_dir))
-    return queue.run_job(found, index, threads=threads, as_json=as_json, quiet=quiet)
+    return queue.run_job(found, index, report.options(as_json=as_json, quiet=quiet), threads=threads)
 
 
 @study_app.command("show")

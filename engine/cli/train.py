@@ -52,15 +52,15 @@ def run(
     quiet: Quiet = False,
 ) -> int:
     """Train a preset here and now, or in the background."""
+    from engine.cli import report
     from engine.launch import start
-    from engine.launch.options import Options
     from engine.preset.sweep import words
 
     settings = [*(overrides or []), *words(repeats, folds, sweep or [], draws)]
     settings += [f"train.device={device}"] if device else []
-    options = Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
+    options = report.options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
     if detached:
-        start.print_started(start.detach(preset, settings, options), as_json=as_json)
+        report.print_started(start.detach(preset, settings, options), as_json=as_json)
         return 0
     return start.run(preset, settings, options, resume_if_exists=resume_if_exists)
 
@@ -124,14 +124,14 @@ def resume(
     quiet: Quiet = False,
 ) -> int:
     """Go on with a run: where it is paused, or from its last checkpoint."""
+    from engine.cli import report
     from engine.launch import start
-    from engine.launch.options import Options
 
-    options = Options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    options = report.options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
     if detached:
         folder = start.found(run, runs_dir)
         start.detach_resume(folder, options)
-        start.print_started(folder, as_json=as_json)
+        report.print_started(folder, as_json=as_json)
         return 0
     return start.resume(run, options)
 
@@ -156,13 +156,13 @@ def fork(
     quiet: Quiet = False,
 ) -> int:
     """Train a new run from a checkpoint of another, with other settings."""
+    from engine.cli import report
     from engine.launch import start
-    from engine.launch.options import Options
 
-    options = Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    options = report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
     if detached:
         folder = start.detach_fork(start.found(run, runs_dir), at, overrides or [], options, member=member)
-        start.print_started(folder, as_json=as_json)
+        report.print_started(folder, as_json=as_json)
         return 0
     return start.fork(run, at, overrides or [], options, member=member)
 
@@ -179,7 +179,7 @@ def replay(
     quiet: Quiet = False,
 ) -> int:
     """Train a run once more, with every command at its step, and compare the two."""
+    from engine.cli import report
     from engine.launch import start
-    from engine.launch.options import Options
 
-    return start.replay(run, Options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet))
+    return start.replay(run, report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet))

@@ -9,13 +9,14 @@ import contextlib
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from descent.common import stdio
 from descent.common.exit import end
 from descent.common.machine import die_with_parent
 from engine.launch import start
-from engine.launch.options import Options
+from engine.launch.options import Options, Outcome
 
 
 def main(runs_dir: str, data_root: str, *jobs: str) -> int:
@@ -24,14 +25,26 @@ def main(runs_dir: str, data_root: str, *jobs: str) -> int:
     codes = []
     for job in jobs:
         run_id, _, preset = job.partition("=")
-        options = Options(run_id, Path(runs_dir), Path(data_root), allow_code=True, as_json=True, quiet=True)
-        complaints = io.StringIO()
-        with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(io.StringIO()):
-            code = end(lambda: start.run(preset, (), options), as_json=False)  # noqa: B023 - called at once
-        error = complaints.getvalue().strip().removeprefix("descent: ")
+        code, error = _train(run_id, preset, Path(runs_dir), Path(data_root))
         stdio.say(json.dumps({"run": run_id, "exit_code": code, "error": error if code else ""}))
         codes.append(code)
     return next(filter(None, codes), 0)
+
+
+def _train(run_id: str, preset: str, runs_dir: Path, data_root: Path) -> tuple[int, str]:
+    """The exit code of one run, and what it says is wrong."""
+    said = io.StringIO()
+
+    def show(outcome: Outcome) -> None:
+        if outcome.ending is not None and outcome.ending.error is not None:
+            stdio.complain(outcome.ending.error)
+
+    options = Options(
+        run_id, runs_dir, data_root, allow_code=True, quiet=True, tell=partial(print, file=said), show=show
+    )
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = end(lambda: start.run(preset, (), options), as_json=False)
+    return code, said.getvalue().strip().removeprefix("descent: ")
 
 
 if __name__ == "__main__":

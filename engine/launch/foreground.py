@@ -1,8 +1,6 @@
-"""A run in this process: its worker under a display, and what is said when it has ended."""
+"""A run in this process: its worker under a display, and what came of it."""
 
-import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
-from descent.common.numbers import metric, time_taken
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
-from descent.run.remove import advice
-from descent.run.results import RunResult, result_of
+from descent.run.results import result_of
 from engine.launch import loading
 from engine.launch.display import Display
-from engine.launch.options import Options
+from engine.launch.options import Options, Outcome
 
 if TYPE_CHECKING:
     from engine.training.worker import Ending
 
 
-_MEMBERS = 12  # or candidates, in the receipt
 _LOG_LINES = 20  # of the user's own code's last words, where its run is removed
 Extra = Callable[[], tuple[dict[str, Any], str]]  # more for the JSON object, and a line of the receipt
 
@@ -69,59 +64,22 @@ def train(
         # An error in the user's code names the run's copy; the file that the user wrote is elsewhere.
         for copied, original in (code or {}).items():
             error = error.replace(copied, original)
-        if fresh and _remove_unbegun(folder, code=bool(code)):
+        if fresh and _remove_unbegun(folder, options, code=bool(code)):
             failed = DescentError(error)
             failed.exit_code = ExitCode(ending.exit_code)
             raise failed
-        stdio.complain(error, patient=is_read)
-    ending = replace(ending, error=error)
-    quiet = options.quiet or not (options.as_json or is_read)
-    print_result(folder, ending, as_json=options.as_json, quiet=quiet, extra=extra)
+    more, line = extra() if extra is not None else ({}, "")
+    options.show(Outcome(folder, replace(ending, error=error), is_read=is_read, more=more, line=line))
     return ending.exit_code
 
 
-def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
+def _remove_unbegun(folder: RunFolder, options: Options, *, code: bool) -> bool:
     """Remove a run that failed before its first own step was kept, so that its id is free for the next try."""
     if not failed_at_start("failed", result_of(folder, "failed").step, folder.origin()):
         return False
     if code:  # what the user's code printed is wanted, and its log goes with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in printed[-_LOG_LINES:]:
-            stdio.say(f"  | {clean(line)}", sys.stderr)
+            options.tell(f"  | {clean(line)}")
     shutil.rmtree(folder.path, ignore_errors=True)
     return True
-
-
-def print_result(
-    folder: RunFolder, ending: "Ending | None", *, as_json: bool, quiet: bool, extra: Extra | None = None
-) -> None:
-    """The receipt, or the one JSON object."""
-    result = result_of(folder, ending.state if ending is not None else None)
-    more, line = extra() if extra is not None else ({}, "")
-    if as_json:
-        error = {} if ending is None or ending.error is None else {"error": ending.error}
-        stdio.say(json.dumps(result.to_json() | error | more))
-    elif not quiet:
-        for said in [*_receipt(folder, result, ending), *([line] if line else [])]:
-            stdio.say(said)
-
-
-def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
-    lines = [f"{result.state} at step {result.step:,} after {time_taken(result.seconds)} of training"]
-    if result.has_members:
-        from engine.launch import members_view
-
-        lines += ["", *members_view.table(result, most=_MEMBERS), ""]
-    elif result.metrics:
-        lines.append("  ".join(f"{key} {metric(key, value)}" for key, value in result.metrics.items()))
-    if ending is not None and ending.receipt is not None:
-        lines.append(f"checkpoint {clean(str(ending.receipt))}")
-    if result.state in ("stopped", "failed"):
-        lines.append(advice(folder))
-    return lines
-
-
-def tell(line: str, *, quiet: bool) -> None:
-    """What is worth knowing and no result: never on stdout, which may be carrying JSON."""
-    if not quiet:
-        stdio.say(line, sys.stderr)

@@ -1,9 +1,35 @@
 """What a start is told beside its preset and settings: the words that all the starting commands share."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from descent.run.folder import check_id
+from descent.control import Answer
+from descent.run.folder import RunFolder, check_id
+
+if TYPE_CHECKING:
+    from engine.training.worker import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a start in this process.
+
+    ending: the worker's; None when nothing was left to train. answer: of another process, whose paused run goes on.
+    is_read: whether the terminal took all that was shown. more: for the JSON object. line: for the receipt.
+    """
+
+    folder: RunFolder
+    ending: "Ending | None" = None
+    answer: Answer | None = None
+    is_read: bool = True
+    more: dict[str, Any] = field(default_factory=dict)
+    line: str = ""
+
+
+def _print_nothing(_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +43,8 @@ class Options:
     download: bool = False  # data that are missing may be fetched
     as_json: bool = False
     quiet: bool = False
+    tell: Callable[[str], None] = _print_nothing  # a line that is worth knowing before the training begins
+    show: Callable[[Outcome], None] = _print_nothing  # what came of a start in this process
 
     def __post_init__(self) -> None:
         if self.run_id is not None:

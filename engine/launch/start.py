@@ -1,6 +1,5 @@
 """Starting runs: a new one, one that goes on, a fork, a replay; in this process or in one of its own."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from descent import child
-from descent.common import paths, stdio
+from descent import child, control
+from descent.common import paths
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.files import JsonLinesReader
 from descent.common.signals import Signals
@@ -22,9 +21,8 @@ from descent.run.lock import worker_pid
 from descent.run.state import ALIVE
 from engine.launch import foreground, loading
 from engine.launch import fork as launch_fork
-from engine.launch.follow import follow
 from engine.launch.fork import Branch, branch, branch_to_replay, first_difference, said_of
-from engine.launch.options import DEFAULT, Options
+from engine.launch.options import DEFAULT, Options, Outcome
 from engine.preset import consent, datasets
 from engine.preset.loading import Preset, load_preset
 
@@ -50,8 +48,7 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
     _refuse_unpredicted(preset)
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
-    for note in preset.notes:
-        foreground.tell(f"descent: {note}", quiet=options.quiet)
+    _tell_notes(preset, options)
     # Before there is a folder, and before torch is loaded: Ctrl-C then means already to save and stop.
     with Signals() as signals:
         folder, code = _create(preset, runs, options)
@@ -66,10 +63,10 @@ def resume(word: str, options: Options = DEFAULT) -> int:
 def _resume(folder: RunFolder, options: Options) -> int:
     refuse_several_processes()
     if worker_pid(folder.path) is not None and folder.state() == "paused":
-        return follow(folder, "resume", {}, as_json=options.as_json)
+        options.show(Outcome(folder, answer=control.send(folder.path, "resume", timeout=None)))
+        return ExitCode.DONE
     if folder.state() == "finished":
-        foreground.tell(f"{folder.id} is finished; nothing is left to train", quiet=options.quiet)
-        foreground.print_result(folder, None, as_json=options.as_json, quiet=options.quiet)
+        options.show(Outcome(folder))
         return ExitCode.DONE
     name, root = _ready_to_resume(folder, options)
     with Signals() as signals:
@@ -93,8 +90,7 @@ def replay(word: str, options: Options = DEFAULT) -> int:
 
 def _train_branch(branch: Branch, options: Options) -> int:
     refuse_several_processes()
-    for note in branch.preset.notes:
-        foreground.tell(f"descent: {note}", quiet=options.quiet)
+    _tell_notes(branch.preset, options)
     folder, root = _create_branch(branch, options)
     differs: list[int | None] = []
 
@@ -188,15 +184,13 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
         time.sleep(_LOOK)
 
 
-def print_started(folder: RunFolder, *, as_json: bool) -> None:
-    """The id of a run that was sent to the background."""
-    if as_json:
-        stdio.say(json.dumps({"run": folder.id, "dir": str(folder.path)}))
-    else:
-        stdio.say(folder.id)
-
-
 # --- what both need ---
+
+
+def _tell_notes(preset: Preset, options: Options) -> None:
+    if not options.quiet:
+        for note in preset.notes:
+            options.tell(f"descent: {note}")
 
 
 def found(word: str, runs_dir: Path | None) -> RunFolder:

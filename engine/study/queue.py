@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from descent import child
@@ -238,8 +238,11 @@ def _is_held(study: Study, job: Job) -> bool:
 # --- one job, for another engine's queue -----------------------------------------------------------------
 
 
-def run_job(study: Study, index: int, *, threads: int | None, as_json: bool, quiet: bool) -> int:
-    """Train one job here in the foreground, or go on with it; the exit code is that of `descent run`."""
+def run_job(study: Study, index: int, options: Options, *, threads: int | None) -> int:
+    """Train one job here in the foreground, or go on with it; the exit code is that of `descent run`.
+
+    options: how it prints; where the run is kept is the study's.
+    """
     if not 0 <= index < len(study.jobs):
         raise DescentError(f"{index}: {study.name} has the jobs 0 to {len(study.jobs) - 1}")
     job = study.jobs[index]
@@ -253,7 +256,7 @@ def run_job(study: Study, index: int, *, threads: int | None, as_json: bool, qui
     lock = WorkerLock(RunFolder(folder))
     study.log(job).unlink(missing_ok=True)
     data_root = Path(study.data_root) if study.data_root is not None else None
-    options = Options(job.id, study.runs, data_root, as_json=as_json, quiet=quiet)
+    options = replace(options, run_id=job.id, runs_dir=study.runs, data_root=data_root)
     settings = [*job.settings, *([f"train.threads={count}"] if job.threads is None else [])]
     try:
         return start.run(str(study.preset_file), settings, options, resume_if_exists=True)

@@ -15,7 +15,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from descent.run.results import mean_curves, result_of
 from engine import cli
-from engine.launch import members_view
+from engine.cli import members_view
 from tests.helpers.processes import Child
 
 NAN = float("nan")

@@ -17,6 +17,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from engine import cli
+from engine.cli import report
 from engine.launch import start as launch_start
 from engine.launch.fork import branch, branch_to_replay, first_difference
 from engine.launch.options import Options
@@ -334,7 +335,7 @@ def test_a_replay_that_comes_out_otherwise_says_where_and_fails(
     content = bytearray(file.read_bytes())
     content[-4 * 8] ^= 1
     file.write_bytes(content)
-    assert child(lambda: launch_start.replay(str(altered.path), Options("other", as_json=True))) == 1
+    assert child(lambda: launch_start.replay(str(altered.path), report.options("other", as_json=True))) == 1
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["differs_at"] == 59
 
 

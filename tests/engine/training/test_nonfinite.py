@@ -13,9 +13,9 @@ import pytest
 from descent.control import RefusedError, send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.cli import report
 from engine.launch import fork
 from engine.launch import start as launch_start
-from engine.launch.options import Options
 from engine.training import checkpoint, worker
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import child, ends_with, start
@@ -108,7 +108,7 @@ def test_going_on_as_it_is_does_so(broken: tuple[int, RunFolder]) -> None:
 
 def train(runs: Path, run_id: str, *settings: str) -> int:
     common = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7"]
-    return launch_start.run("digits-mlp", [*common, *settings], Options(run_id, runs, quiet=True))
+    return launch_start.run("digits-mlp", [*common, *settings], report.options(run_id, runs, quiet=True))
 
 
 def run(runs: Path, run_id: str, *settings: str) -> int:

@@ -12,7 +12,7 @@ from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import LiveEdit, result_of
-from engine.launch import members_view
+from engine.cli import members_view
 from engine.launch import start as launch_start
 from engine.launch.fork import branch
 from engine.launch.options import Options

@@ -16,7 +16,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from engine import pictures
-from engine.launch.follow import follow
+from engine.cli import live_view, report
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import fork, replay, resume, run
@@ -125,7 +125,7 @@ def test_with_early_stopping_candidates_are_told_by_the_models_that_were_compare
 
 def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = [*SHORT, "train.device=cpu", "train.threads=1", "train.statistics_every=7", SWEEP + "[1e30, 1e31]"]
-    assert child(lambda: run("digits-mlp", settings, Options("all", tmp_path, quiet=True))) == 3
+    assert child(lambda: run("digits-mlp", settings, report.options("all", tmp_path, quiet=True))) == 3
     assert "every member" in capfd.readouterr().err
 
 
@@ -188,7 +188,7 @@ def test_what_was_set_for_one_member_is_said_to_be_its_alone(
     live: tuple[int, RunFolder], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, folder = live
-    follow(folder, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
+    live_view.give(str(folder.path), None, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
     assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2, of member 1 alone\n"
 
 

@@ -1,0 +1,84 @@
+"""What the commands that train print: notes on the way, the receipt or the one JSON object, a background run's id."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from descent.common import stdio
+from descent.common.numbers import metric, time_taken
+from descent.common.text import clean
+from descent.run.folder import RunFolder
+from descent.run.remove import advice
+from descent.run.results import RunResult, result_of
+from engine.launch.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from engine.training.worker import Ending
+
+_MEMBERS = 12  # or candidates, in the receipt
+
+
+def options(
+    run_id: str | None = None,
+    runs_dir: Path | None = None,
+    data_root: Path | None = None,
+    allow_code: bool = False,
+    download: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> Options:
+    """Return the options of a start in this process, which prints what comes of it."""
+    show = partial(print_outcome, as_json=as_json, quiet=quiet)
+    return Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet, tell=tell, show=show)
+
+
+def tell(line: str) -> None:
+    """Print a line that is no result: never on stdout, which may be carrying JSON."""
+    stdio.say(line, sys.stderr)
+
+
+def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
+    """Print an error, and then the receipt or the one JSON object."""
+    folder, ending = outcome.folder, outcome.ending
+    if outcome.answer is not None:
+        from engine.cli import live_view
+
+        live_view.print_answer("resume", {}, outcome.answer, as_json=as_json)
+        return
+    if ending is None:
+        if not quiet:
+            tell(f"{folder.id} is finished; nothing is left to train")
+    elif ending.error is not None:
+        stdio.complain(ending.error, patient=outcome.is_read)
+    result = result_of(folder, ending.state if ending is not None else None)
+    if as_json:
+        error = {} if ending is None or ending.error is None else {"error": ending.error}
+        stdio.say(json.dumps(result.to_json() | error | outcome.more))
+    elif not quiet and outcome.is_read:
+        for line in [*_receipt(folder, result, ending), *([outcome.line] if outcome.line else [])]:
+            stdio.say(line)
+
+
+def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
+    lines = [f"{result.state} at step {result.step:,} after {time_taken(result.seconds)} of training"]
+    if result.has_members:
+        from engine.cli import members_view
+
+        lines += ["", *members_view.table(result, most=_MEMBERS), ""]
+    elif result.metrics:
+        lines.append("  ".join(f"{key} {metric(key, value)}" for key, value in result.metrics.items()))
+    if ending is not None and ending.receipt is not None:
+        lines.append(f"checkpoint {clean(str(ending.receipt))}")
+    if result.state in ("stopped", "failed"):
+        lines.append(advice(folder))
+    return lines
+
+
+def print_started(folder: RunFolder, *, as_json: bool) -> None:
+    """Print the id of a run that was sent to the background."""
+    if as_json:
+        stdio.say(json.dumps({"run": folder.id, "dir": str(folder.path)}))
+    else:
+        stdio.say(folder.id)
