@@ -20,7 +20,7 @@ from engine.preset.loading import Preset, load_preset
 
 _OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which do not change the training
 _LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # these do not change it either
-_OWN_FILES = ("start.py", "solution.py")  # the names in the lab's folder of what is ID.py in the learner's
+_OWN_FILES = ("start.py", "solution.py")  # names in the lab's folder; the learner has ID.py
 NOTHING = "—"
 
 Change = tuple[Any, Any]  # as the lab has it, as the learner has it

@@ -1,4 +1,4 @@
-"""`descent lab new`: a small lab that is whole and can be checked, to write one's own from."""
+"""`descent lab new`: a small, complete lab as a start for one's own."""
 
 import re
 from pathlib import Path

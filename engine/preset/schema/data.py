@@ -1,4 +1,4 @@
-"""[data]: what is trained on, a class for each kind."""
+"""[data]: the data to train on, a class for each kind."""
 
 from typing import Annotated, Any, Literal
 

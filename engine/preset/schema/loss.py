@@ -1,4 +1,4 @@
-"""[loss]: what is minimised, a class for each kind."""
+"""[loss]: the loss to minimise, a class for each kind."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""[model]: what is trained, a class for each kind."""
+"""[model]: the model to train, a class for each kind."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""[train]: how long, in what batches, on what device, and what is kept."""
+"""[train]: length, batches, device, evaluation and checkpoints of a training."""
 
 from typing import Annotated, Literal
 
