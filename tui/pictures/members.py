@@ -115,7 +115,8 @@ def _block(
 
 def _metric(picture: Picture) -> Metric:
     found = metric_named(picture.text("metric"))
-    assert found is not None
+    if found is None:
+        raise ValueError("the picture is of no known metric")
     return found
 
 
