@@ -7,7 +7,7 @@ Rows = NDArray[np.float32]
 
 
 def mean_of_known(values: Rows) -> Rows:
-    """(n, M) -> (n,): the mean over the members that still have a number; NaN where none has."""
+    """Return the mean over the members whose number is finite: (n, M) -> (n,). NaN where no member has one."""
     if values.shape[1] == 1:
         return values[:, 0]
     known = np.isfinite(values)

@@ -1,4 +1,4 @@
-"""A run in this process: its worker under a display, and what is said when it has ended."""
+"""A run in this process: its worker under a display, and the result when it has ended."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.i18n import N_, _
 from descent.common.numbers import number, time_taken
 from descent.common.signals import Signals
 from descent.common.text import clean
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
     from engine.training.worker import Ending
 
 
-_MEMBERS = 12  # or candidates, in the receipt
-_LOG_LINES = 20  # of the user's own code's last words, where its run is removed
-Extra = Callable[[], tuple[dict[str, Any], str]]  # more for the JSON object, and a line of the receipt
+_MEMBERS = 12  # or candidates, in the result at most
+_LOG_LINES = 20  # last lines that the user's own code has printed, when its run is removed
+_ENDED = {
+    "finished": N_("finished at step {step:,} after {time} of training"),
+    "stopped": N_("stopped at step {step:,} after {time} of training"),
+    "failed": N_("failed at step {step:,} after {time} of training"),
+}
+Extra = Callable[[], tuple[dict[str, Any], str]]  # more for the JSON object, and a line of the result
 
 
 def train(
@@ -40,20 +46,21 @@ def train(
     code: Mapping[str, str] | None = None,
     extra: Extra | None = None,
 ) -> int:
-    """Train in this process, under a display; the exit code.
+    """Train in this process, under a display. Returns the exit code.
 
-    fresh: a run that fails before its first step is removed. code: where the run's copies of code came from.
-    extra: asked, once the run has ended, for what else is to be told. DescentError where another worker has the run.
+    fresh: whether to remove a run that fails before its first step. code: maps the run's copies of code to the user's
+    files. extra: called when the run has ended, for more of the result. Raises DescentError if another worker has the
+    run.
     """
     claim = Claim(folder)
     with stdio.sent_to(folder.output) as (out, err):
         display = Display(name, None if options.quiet else (err if options.as_json else out))
         signals.on_first = display.say_stopping
         signals.on_second = display.give_terminal_back
-        display.say(f"run {folder.id}")
+        display.say(_("run {run}", run=folder.id))
         display.start()
         try:
-            worker = loading.worker()  # with the display already up
+            worker = loading.worker()  # while the display is already shown
             ending: Ending = worker.work(claim, name, root, display, signals)
         except CannotGoOnError as no_torch:
             claim.events.state("failed", reason=str(no_torch))
@@ -66,7 +73,7 @@ def train(
             signals.give_back()
     error = ending.error
     if error is not None:
-        # An error in the user's code names the run's copy; the file that the user wrote is elsewhere.
+        # An error in the user's code names the run's copy. The message shall name the user's own file.
         for copied, original in (code or {}).items():
             error = error.replace(copied, original)
         if fresh and _remove_unbegun(folder, code=bool(code)):
@@ -81,10 +88,13 @@ def train(
 
 
 def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
-    """Remove a run that failed before its first own step was kept, so that its id is free for the next try."""
+    """Remove a run that failed before it kept a step of its own, so that its id is free for the next try.
+
+    Returns whether it was removed.
+    """
     if not failed_at_start("failed", summary(folder, "failed")["step"], folder.origin()):
         return False
-    if code:  # what the user's code printed is wanted, and its log goes with the folder
+    if code:  # print what the user's code has printed, because its log is removed with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in printed[-_LOG_LINES:]:
             stdio.say(f"  | {clean(line)}", sys.stderr)
@@ -95,7 +105,7 @@ def _remove_unbegun(folder: RunFolder, *, code: bool) -> bool:
 def print_result(
     folder: RunFolder, ending: "Ending | None", *, as_json: bool, quiet: bool, extra: Extra | None = None
 ) -> None:
-    """The receipt, or the one JSON object."""
+    """Print the result, for people or as one JSON object."""
     result = summary(folder, ending.state if ending is not None else None)
     if ending is not None and ending.error is not None:
         result["error"] = ending.error
@@ -109,7 +119,7 @@ def print_result(
 
 
 def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None") -> list[str]:
-    lines = [f"{result['state']} at step {result['step']:,} after {time_taken(result['seconds'])} of training"]
+    lines = [_(_ENDED[result["state"]], step=result["step"], time=time_taken(result["seconds"]))]
     if "members" in result:
         from engine.launch import members_view
 
@@ -117,13 +127,13 @@ def _receipt(folder: RunFolder, result: dict[str, Any], ending: "Ending | None")
     elif result["metrics"]:
         lines.append("  ".join(f"{key} {number(value)}" for key, value in result["metrics"].items()))
     if ending is not None and ending.receipt is not None:
-        lines.append(f"checkpoint {clean(str(ending.receipt))}")
+        lines.append(_("checkpoint {file}", file=clean(str(ending.receipt))))
     if result["state"] in ("stopped", "failed"):
         lines.append(advice(folder))
     return lines
 
 
 def tell(line: str, *, quiet: bool) -> None:
-    """What is worth knowing and no result: never on stdout, which may be carrying JSON."""
+    """Print a note for the user on stderr, because stdout may carry JSON."""
     if not quiet:
         stdio.say(line, sys.stderr)
