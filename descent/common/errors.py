@@ -6,7 +6,7 @@ from descent.common.text import clean, shorten
 
 
 class ExitCode(IntEnum):
-    """What the process says to a shell or a batch system."""
+    """Exit codes, for a shell or a batch system."""
 
     DONE = 0
     CHECK_FAILED = 1
@@ -20,21 +20,24 @@ class ExitCode(IntEnum):
 
 
 class DescentError(Exception):
-    """Something the user can put right. Its text is shown as it is, without a traceback."""
+    """An error that the user can correct. Its text is shown as it is, without a traceback."""
 
     exit_code = ExitCode.WRONG_USE
 
 
 class PresetError(DescentError):
-    """A preset, or an override of one, says something that is not allowed."""
+    """A preset, or an override of one, holds something that is not allowed."""
 
 
 class DamagedError(DescentError, ValueError):
-    """A file of a run holds what Descent did not write there. A ValueError to whoever looks at many runs."""
+    """A file of a run holds something that Descent did not write.
+
+    It is a ValueError too, so that code that lists many runs can skip this one.
+    """
 
 
 class DataError(DescentError):
-    """The data are there but can't be trained on (a NaN, a label out of range, a wrong image size)."""
+    """The data were found, but can't be trained on (a NaN, a label out of range, a wrong image size)."""
 
 
 class DataMissingError(DescentError):
@@ -44,7 +47,7 @@ class DataMissingError(DescentError):
 
 
 class CannotGoOnError(DescentError):
-    """The machine gave up: memory, disk, a worker that died."""
+    """The machine is at its limit (memory, disk), or the worker has died."""
 
     exit_code = ExitCode.CANNOT_GO_ON
 
@@ -56,6 +59,6 @@ class NonFiniteError(DescentError):
 
 
 def why_damaged(error: Exception) -> str:
-    """What made the files of a run unreadable, on a short line: they may hold anything."""
+    """Return why the files of a run can't be read, on one short line. They may hold anything, so it is cleaned."""
     text = str(error) if isinstance(error, DescentError) else f"{type(error).__name__}: {error}"
     return shorten(clean(text), 200)

@@ -1,4 +1,4 @@
-"""How a command ends: from whatever was raised to one clean message and an exit code."""
+"""The end of a command: whatever it raised becomes one clean message and an exit code."""
 
 import contextlib
 import errno
@@ -13,12 +13,13 @@ from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
+from descent.common.i18n import _
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def end(command: Callable[[], Any], *, as_json: bool) -> int:
-    """Run `command`; its exit code. Everything that it raises becomes a message on stderr.
+    """Run `command` and return its exit code. Everything that it raises becomes a message on stderr.
 
     With `as_json`, a failure also prints one JSON object on stdout: {"error": text, "exit_code": n}.
     """
@@ -27,12 +28,12 @@ def end(command: Callable[[], Any], *, as_json: bool) -> int:
 
 
 def _open_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr (`>&-`) an empty one."""
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) an empty stream instead."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # open takes the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
@@ -41,19 +42,22 @@ def _open_streams() -> None:
 
 
 def _flushed(code: int) -> int:
-    """The exit code once all output is on its way; Python's own flush, later, would end in a complaint."""
+    """Flush all output and return the exit code.
+
+    Python would flush later by itself, and complain where that fails.
+    """
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()
         except OSError as error:
             _discard(descriptor)
             if error.errno in _DISK_FULL and code == ExitCode.DONE:
-                code = _failed("no space left for the output", ExitCode.CANNOT_GO_ON, as_json=False)
+                code = _failed(_("no space left for the output"), ExitCode.CANNOT_GO_ON, as_json=False)
     return code
 
 
 def _discard(descriptor: int) -> None:
-    """Let what is still waiting to be written, by whatever stream, go nowhere."""
+    """Drop what any stream has still to write to this descriptor."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
@@ -68,7 +72,7 @@ def _run(command: Callable[[], Any], *, as_json: bool) -> int:
         # Typer's own answer to a reader that is gone is exit code 1.
         code = _reader_gone() if isinstance(error.__context__, BrokenPipeError) else error.code
     except (KeyboardInterrupt, Abort):
-        return _failed("interrupted", ExitCode.INTERRUPTED, as_json)
+        return _failed(_("interrupted"), ExitCode.INTERRUPTED, as_json)
     except Exception as error:
         # Typer keeps its copy of click to itself; the base of its public error is click's UsageError.
         if isinstance(error, BadParameter.__base__ or BadParameter):
@@ -78,20 +82,25 @@ def _run(command: Callable[[], Any], *, as_json: bool) -> int:
 
 
 def _reader_gone() -> int:
-    """Nobody reads to the end, as in `descent presets list | head -1`: that is no failure."""
+    """Drop the rest of the output.
+
+    A reader that stops early, as in `descent presets list | head -1`, is no failure.
+    """
     _discard(1)
     return ExitCode.DONE
 
 
 def _verdict(error: Exception) -> tuple[str, ExitCode]:
-    """What went wrong, in words, and whose fault that is."""
+    """Return what went wrong, in words, and the exit code for it."""
     match error:
         case DescentError():
             return str(error), error.exit_code
         case MemoryError():
-            return "out of memory", ExitCode.CANNOT_GO_ON
+            return _("out of memory"), ExitCode.CANNOT_GO_ON
         case OSError() if error.errno in _DISK_FULL:
-            return f"no space left: {error.filename or 'the disk is full'}", ExitCode.CANNOT_GO_ON
+            if error.filename:
+                return _("no space left: {file}", file=error.filename), ExitCode.CANNOT_GO_ON
+            return _("no space left: the disk is full"), ExitCode.CANNOT_GO_ON
         case _:
             return _bug(error), ExitCode.BUG
 
@@ -104,7 +113,7 @@ def _failed(text: str, code: ExitCode, as_json: bool) -> int:
 
 
 def _wrong_use(error: Any, as_json: bool) -> int:
-    """Typer's own words: usage, the wrong option, the likely meant one."""
+    """Show Typer's own message: usage, the wrong option, the likely meant one."""
     with contextlib.suppress(OSError):
         error.show()
     if as_json:
@@ -113,10 +122,10 @@ def _wrong_use(error: Any, as_json: bool) -> int:
 
 
 def _bug(error: Exception) -> str:
-    """Keep the traceback in the user's state; the line that says where."""
+    """Keep the traceback in the user's state directory, and return the message that says where."""
     from descent.common.paths import made_state_dir
 
-    text = f"this is a bug in Descent: {type(error).__name__}: {error}"
+    text = _("this is a bug in Descent: {kind}: {error}", kind=type(error).__name__, error=error)
     report = f"{' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
     try:
         log = made_state_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
@@ -124,4 +133,4 @@ def _bug(error: Exception) -> str:
     except OSError:
         sys.stderr.write(report)
         return text
-    return f"{text}\nThe details are in {log}"
+    return "\n".join([text, _("The details are in {file}", file=log)])

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or another process never finds half of one."""
+"""Files written so that a crash or a full disk never leaves half of one, and no process ever reads half of one."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ _BLOCK = 1 << 16  # bytes read at once from a file's end
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the folder's entries (a new or renamed file) are on the disk."""
+    """Wait until the folder's entries (a new or renamed file) are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -23,7 +23,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path` that takes its name when all of it is on the disk, or vanishes."""
+    """Open a temporary file beside `path`. It takes that name once it is on the disk, and is removed on an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -63,21 +63,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class JsonLines:
-    """A file of one JSON object a line, only ever appended to."""
+    """A file with one JSON object a line, which only grows."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._file).st_size
-        # A writer died in the middle of a line, or its disk was full: keep that line apart from ours.
+        # A writer died in the middle of a line, or its disk was full. Our lines begin after that one.
         self._torn = bool(size) and os.pread(self._file, 1, size - 1) != b"\n"
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add a line. OSError where the disk takes no more, or only a part of it."""
+        """Add a line. Raises OSError where the disk takes only a part of it, or nothing."""
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
-        line = text.encode(errors="backslashreplace")  # a file's name may hold what is no UTF-8
+        line = text.encode(errors="backslashreplace")  # a file's name may hold bytes that are not UTF-8
         if self._torn:
             line = b"\n" + line
-        written = os.write(self._file, line)  # one write: lines of two threads never mix
+        written = os.write(self._file, line)  # in one write, so that lines of two threads never mix
         self._torn = written < len(line)
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -93,7 +93,7 @@ class JsonLines:
 
 
 class JsonLinesReader:
-    """Reads a file of JSON lines as it grows. A line that is not whole yet waits for the next look.
+    """A reader of a file of JSON lines that grows. A line that is not complete yet is left for the next read.
 
     position: the byte up to which it has read.
     """
@@ -103,11 +103,11 @@ class JsonLinesReader:
         self.position = 0
 
     def read(self) -> list[dict[str, Any]]:
-        """The objects that have come since the last look; lines that are none are left out."""
+        """Return the objects of the lines since the last read. Lines that hold no JSON object are left out."""
         return [entry for _, entry in self.read_with_positions()]
 
     def read_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
-        """The same, each with the byte that its line begins at."""
+        """Return the same objects, each with the byte at which its line begins."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self.position)
@@ -123,15 +123,16 @@ class JsonLinesReader:
         return entries
 
     def read_back(self, mark: bytes) -> Iterator[dict[str, Any]]:
-        """The objects of the lines that are whole now and have `mark` in them, the last first; `read` goes on
-        behind them. No more of the file is read than is asked for.
+        """Yield the objects of the complete lines that contain `mark`, the last line first.
+
+        `read` continues after these lines. The file is read only as far back as the caller asks.
         """
         self.position = _end_of_lines(self._path)
         found = (_object(line) for line in _lines_back(self._path, self.position) if mark in line)
         return (entry for entry in found if entry is not None)
 
     def is_cut(self) -> bool:
-        """Whether the file is shorter than what was read of it: it is gone, or another one of the same name."""
+        """Return whether the file is shorter than what was read of it: it is gone, or was replaced by another."""
         try:
             return self._path.stat().st_size < self.position
         except OSError:
@@ -147,12 +148,14 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _lines_back(path: Path, end: int) -> Iterator[bytes]:
-    """The lines before byte `end`, the last first."""
-    rest = b""  # of a line that begins before what was read
+    """Yield the lines before byte `end`, the last first."""
+    rest = b""  # the part read so far of a line that begins earlier
     while end > 0:
         begin = max(0, end - _BLOCK)
         try:
-            with path.open("rb", buffering=0) as file:  # each time: who asks for no more holds no file open
+            with path.open(
+                "rb", buffering=0
+            ) as file:  # opened for each block, so that a caller that stops early leaves no file open
                 block = os.pread(file.fileno(), end - begin, begin)
         except FileNotFoundError:
             return
@@ -163,7 +166,7 @@ def _lines_back(path: Path, end: int) -> Iterator[bytes]:
 
 
 def _end_of_lines(path: Path) -> int:
-    """The byte behind the last line that is whole."""
+    """Return the byte after the last complete line."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -172,5 +175,5 @@ def _end_of_lines(path: Path) -> int:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file; a torn one is left out. Empty where there is no file."""
+    """Return the objects of the complete lines of the file. Empty if the file does not exist."""
     return JsonLinesReader(path).read()

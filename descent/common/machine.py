@@ -1,4 +1,4 @@
-"""What this machine offers, read without torch in this process, and how a child ends with its parent."""
+"""CPUs and GPUs of this machine, found without importing torch here, and how a process ends with its parent."""
 
 import ctypes
 import os
@@ -9,19 +9,19 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel end this process, by that signal, when its parent is gone. Where it can't, nothing happens."""
+    """Ask the kernel to send this process that signal when its parent ends. Does nothing where the kernel can't."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
 
 
 def has_nvidia_device() -> bool:
-    """Whether the kernel knows an NVIDIA GPU, whatever torch says."""
+    """Return whether the kernel knows an NVIDIA GPU, with or without torch."""
     return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidiactl").exists()
 
 
 def nvidia_devices(known: Path = Path("/proc/driver/nvidia/gpus")) -> int:
-    """How many NVIDIA GPUs the kernel knows."""
+    """Return how many NVIDIA GPUs the kernel knows."""
     try:
         return len(list(known.iterdir()))
     except OSError:
@@ -29,14 +29,14 @@ def nvidia_devices(known: Path = Path("/proc/driver/nvidia/gpus")) -> int:
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may be placed on."""
+    """Return how many CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The CPUs' worth of time that the control group (a container, a batch job) may use; None: no limit.
+    """Return how many CPUs' time the control group (a container, a batch job) may use. None without a limit.
 
-    A limit of any group above ours holds too, so the smallest counts.
+    The limits of the groups above ours hold too, so the smallest counts.
     """
     try:
         lines = own.read_text().splitlines()
@@ -44,7 +44,7 @@ def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/sel
         return None
     limits: list[float] = []
     for line in lines:
-        _, controllers, group = line.split(":", 2)
+        controllers, group = line.split(":", 2)[1:]
         if controllers and "cpu" not in controllers.split(","):
             continue
         base = root / controllers if controllers else root
@@ -58,7 +58,7 @@ def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/sel
 
 
 def _limit(folder: Path) -> float | None:
-    """Quota over period, in either version's files."""
+    """Return quota divided by period, from the files of cgroup version 1 or 2. None without a limit."""
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""Settings as text, "section.key=value", and as dotted keys: {"optimizer": {"lr": 0.1}} is {"optimizer.lr": 0.1}."""
+"""Settings as text, "section.key=value", and as dotted keys: {"optimizer.lr": 0.1} for {"optimizer": {"lr": 0.1}}."""
 
 import re
 import tomllib
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, time
 from typing import Any, NamedTuple
 
+from descent.common.i18n import _
 from descent.common.text import show
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value of nested tables by its dotted key, in their order; an empty table leaves nothing."""
+    """Return every value of nested tables by its dotted key, in their order. An empty table gives no key."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):
@@ -20,28 +21,30 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-# TOML wants digits on both sides of the point; people type .1 and 1. all the same.
+# TOML wants digits on both sides of the point, but people also type .1 and 1.
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class Override(NamedTuple):
-    """One value, and the keys that lead to it: ("train", "batch_size")."""
+    """A value and the keys that lead to it: ("train", "batch_size")."""
 
     path: tuple[str, ...]
     value: Any
 
 
 def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
-    """The overrides, and a line for each text that is none."""
+    """Return the overrides, and a message for each text that is not an override."""
     found: list[Override] = []
     problems: list[str] = []
     for text in texts:
         pair = pair_of(text)
         path = _path(pair[0]) if pair is not None else None
         if pair is None or path is None:
-            problems.append(f"--set {show(text)}: must have the form section.key=value, such as optimizer.lr=0.1")
+            problems.append(
+                _("--set {given}: must have the form section.key=value, such as optimizer.lr=0.1", given=show(text))
+            )
         elif any("\ud800" <= c <= "\udfff" for c in text):
-            problems.append(f"--set {show(text)}: is not valid UTF-8")
+            problems.append(_("--set {given}: is not valid UTF-8", given=show(text)))
         else:
             found.append(Override(_sweep_path(path), _value(pair[1])))
     return found, problems
@@ -54,19 +57,22 @@ def pair_of(text: str) -> tuple[str, str] | None:
 
 
 def key_of(text: str) -> str:
-    """The key of "section.key=value"."""
+    """Return the key of "section.key=value"."""
     return text.partition("=")[0].strip()
 
 
 def _sweep_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """members.sweep.optimizer.lr is members.sweep."optimizer.lr": the keys of a sweep are dotted themselves."""
+    """Join the last parts of members.sweep.optimizer.lr, which means members.sweep."optimizer.lr".
+
+    The keys of a sweep are dotted themselves.
+    """
     if path[:2] == ("members", "sweep") and len(path) > 3 and "." not in path[2]:
         return (*path[:2], ".".join(path[2:4]), *path[4:])
     return path
 
 
 def _path(key: str) -> tuple[str, ...] | None:
-    """The parts of a dotted key, quoted parts included; None where it is not a TOML key."""
+    """Return the parts of a dotted key, quoted parts included, or None if it is not a TOML key."""
     if not key or "\n" in key:
         return None
     try:
@@ -81,7 +87,7 @@ def _path(key: str) -> tuple[str, ...] | None:
 
 
 def _value(text: str) -> Any:
-    """The value as TOML reads it; what is not TOML is a string, and so is a date, which no key takes."""
+    """Return the value as TOML reads it. Text that is not TOML is a string. So is a date, which no key takes."""
     if _LOOSE_NUMBER.fullmatch(text):
         return float(text)
     try:

@@ -1,4 +1,4 @@
-"""What the system may ask of a worker."""
+"""Signals by which the system asks a worker to end."""
 
 import os
 import signal
@@ -9,19 +9,20 @@ _INSISTENT = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """The first SIGINT, SIGTERM or SIGUSR1 asks for an end after the step under way, with a checkpoint.
+    """Handlers of SIGINT, SIGTERM and SIGUSR1. The first asks to save a checkpoint and end after the current step.
 
-    A second SIGINT or SIGTERM ends at once. SIGUSR1 does not count for that: a batch system sends it as a warning,
-    and its SIGTERM follows when the time is up, perhaps in the middle of the checkpoint that the warning asked for.
+    A second SIGINT or SIGTERM ends the process at once. SIGUSR1 does not count as the first of the two: a batch
+    system sends it as a warning, and SIGTERM when the time is up. That may be in the middle of the checkpoint that
+    the warning asked for.
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None  # the first; the exit code is 128 + this
-        self.on_first: Callable[[], None] = _nothing  # called in the handler: it must not wait for anything
+        self.received: int | None = None  # the first signal; the exit code is 128 plus its number
+        self.on_first: Callable[[], None] = _nothing  # called in the signal handler, so it must not wait for anything
         self.on_second: Callable[[], None] = _nothing
         self._insisted = False
         self._before = {number: signal.signal(number, self._handle) for number in (*_INSISTENT, signal.SIGUSR1)}
-        # A dropped SSH link costs the training nothing.
+        # A lost SSH connection does not end the training.
         self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -43,7 +44,7 @@ class Signals:
         self.give_back()
 
     def give_back(self) -> None:
-        """From here on the signals mean what they meant before: nothing is left to save."""
+        """Restore the earlier handlers. Called when nothing is left to save."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

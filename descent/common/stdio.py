@@ -1,4 +1,7 @@
-"""The standard streams of a process that trains: what others print is kept apart; a dead terminal costs nothing."""
+"""The standard streams of a process that trains.
+
+What libraries and the user's code print is kept in a log. A terminal that is gone does not end the training.
+"""
 
 import contextlib
 import io
@@ -16,9 +19,9 @@ from descent.common.text import clean
 
 @contextlib.contextmanager
 def sent_to(log: Path) -> Iterator[tuple[int, int]]:
-    """Send descriptors 1 and 2 to `log` for the time inside; yields duplicates of what they were.
+    """Send descriptors 1 and 2 to `log` inside the block. Yields duplicates of the original ones.
 
-    Whatever libraries and the user's code print is kept there, and can neither tear the display nor block on it.
+    What libraries and the user's code print is kept in the log. It can neither break up the display nor wait for it.
     """
     _flush()
     kept = os.dup(1), os.dup(2)
@@ -37,8 +40,10 @@ def sent_to(log: Path) -> Iterator[tuple[int, int]]:
 
 
 def say(text: str, stream: TextIO | None = None, *, patient: bool = True) -> None:
-    """Print a line at once. A reader that is gone changes nothing; one that does not read is not waited for,
-    unless `patient`."""
+    """Print a line at once. Nothing happens if the reader is gone.
+
+    patient: wait for a reader that does not read now. Otherwise the line is dropped.
+    """
     stream = stream or sys.stdout
     with contextlib.suppress(OSError, ValueError):
         if patient or select.select([], [stream], [], 0)[1]:
@@ -46,28 +51,28 @@ def say(text: str, stream: TextIO | None = None, *, patient: bool = True) -> Non
 
 
 def complain(text: str, *, patient: bool = True) -> None:
-    """An error on stderr, each line without characters that a terminal would obey."""
+    """Print an error on stderr, without characters that a terminal would obey."""
     say(f"descent: {lines(text)}", sys.stderr, patient=patient)
 
 
 def lines(text: str) -> str:
-    """`text` with its line breaks, and no other control characters."""
+    """Return `text` with its line breaks, but without other control characters."""
     return "\n".join(clean(line) for line in text.splitlines())
 
 
 def has_unicode(encoding: str | None) -> bool:
-    """Whether a terminal of that encoding shows more than ASCII."""
+    """Return whether a terminal of that encoding shows more than ASCII."""
     return "utf" in (encoding or "").lower()
 
 
 def plain(text: str, encoding: str | None) -> str:
-    """`text` as a terminal of that encoding can show it."""
+    """Return `text` as a terminal of that encoding can show it."""
     return text if has_unicode(encoding) else spelled_out(text)
 
 
 @contextlib.contextmanager
 def _line_by_line() -> Iterator[None]:
-    """What the user's code prints is in the log at once: it is wanted most where a crash follows."""
+    """Flush stdout after each line, so that what the user's code prints before a crash is in the log."""
     stream = sys.stdout
     if not isinstance(stream, io.TextIOWrapper) or stream.line_buffering:
         yield
@@ -86,5 +91,5 @@ def _flush() -> None:
 
 
 def width() -> int:
-    """Columns to fill: the terminal's, or any number, for grep, where there is none."""
+    """Return the columns to fill: the terminal's, or a very large number when stdout is a pipe (to grep, say)."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000

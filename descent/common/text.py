@@ -1,4 +1,4 @@
-"""Text for people: values as TOML shows them, without control characters, and the likely meant word."""
+"""Text for people: values as TOML writes them, without control characters, and the word that was probably meant."""
 
 import difflib
 import re
@@ -7,43 +7,46 @@ from collections.abc import Iterable, Sequence
 from datetime import date, time
 from itertools import islice
 
+from descent.common.i18n import _
+
 LONGEST_VALUE = 60
 LONGEST_LIST = 8
 _DEEPEST = 3
-# ECMA-48: control sequences; strings, as a title; two characters.
+# ECMA-48: control sequences, strings (such as a window's title), and escapes of two characters.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-# Cc would let a file drive the terminal; Cf holds the marks that reorder text; Cs can't be printed.
+# Cc would let a file control the terminal. Cf holds the marks that reorder text. Cs can't be printed.
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
 def clean(text: str) -> str:
-    """`text` on one line, without characters that a terminal would obey or could not print."""
+    """Return `text` on one line, without characters that a terminal would obey or could not print."""
     if text.isprintable():
-        return text  # nearly all: a log of thousands of lines is cleaned at once
+        return text  # the usual case, and fast: a log may have thousands of lines
     spaced = " ".join(text.split()) if any(c in text for c in "\n\r\t\v\f\u2028\u2029\x85") else text
     return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)
 
 
 def without_escapes(text: str) -> str:
-    """`text` without the sequences by which a program colours a terminal, and not with what is left of them."""
+    """Return `text` without the complete escape sequences by which a program colours a terminal."""
     return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def shorten(text: str, longest: int = LONGEST_VALUE) -> str:
-    """`text`, cut to at most `longest` characters."""
+    """Return `text`, cut to at most `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def show(value: object, depth: int = 0) -> str:
-    """A value as TOML would write it, cleaned and shortened, for a message."""
+    """Return a value as TOML would write it, cleaned and shortened, for a message."""
     match value:
         case bool():
             text = str(value).lower()
         case str():
             text = '"' + shorten(clean(value[: 4 * LONGEST_VALUE]), LONGEST_VALUE - 2) + '"'
         case int():
-            # Python refuses to write out an integer of thousands of digits, which hexadecimal TOML can hold.
-            text = str(value) if value.bit_length() < 256 else f"an integer of {value.bit_length()} bits"
+            # Hexadecimal TOML can hold an integer of thousands of digits, which Python refuses to write out.
+            bits = value.bit_length()
+            text = str(value) if bits < 256 else _("an integer of {bits} bits", bits=bits)
         case date() | time():
             text = value.isoformat()
         case dict() | list() | tuple() if depth == _DEEPEST:
@@ -62,7 +65,7 @@ def show(value: object, depth: int = 0) -> str:
 
 
 def likely(word: object, words: Iterable[str]) -> str | None:
-    """The one of `words` that `word` was probably meant to be."""
+    """Return the one of `words` that was probably meant by `word`, or None if none is close."""
     if not isinstance(word, str):
         return None
     plain = {_plain(choice): choice for choice in words}
@@ -75,12 +78,12 @@ def _plain(word: str) -> str:
 
 
 def did_you_mean(word: object, words: Iterable[str]) -> str:
-    """' — did you mean …?', or nothing where no word is close."""
+    """Return "; did you mean …?", to end a message with, or "" if no word is close."""
     meant = likely(word, words)
-    return f"; did you mean {meant}?" if meant else ""
+    return _("; did you mean {word}?", word=meant) if meant else ""
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each key by its last part where that is enough to tell it from the others."""
+    """Map each key to its last part if no other key has the same, else to itself."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}

@@ -3,8 +3,8 @@
     {"command": "set", "arguments": {"optimizer.lr": 0.01}}        one line to the worker
     {"run": …, "command": "set", "step": 702, "ok": true, …}       one line back, once it has taken effect
 
-The server lives in a thread of its own and only fills a queue; the training loop empties it between two steps. So a
-client that is slow, silent or hostile costs the training nothing.
+The server runs in a thread of its own and only fills a queue. The training loop empties the queue between two steps.
+So a slow, silent or hostile client does not slow the training.
 """
 
 from descent.control.client import ask, send

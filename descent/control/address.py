@@ -1,4 +1,4 @@
-"""Where a run's control socket is: in its folder, or where that can't hold one, in a private folder elsewhere."""
+"""The place of a run's control socket: its folder or, if that can't hold a socket, a private folder elsewhere."""
 
 import contextlib
 import json
@@ -12,17 +12,18 @@ from pathlib import Path
 
 from descent.common.errors import CannotGoOnError
 from descent.common.files import write_json
+from descent.common.i18n import _
 
 LONGEST_PATH = 107  # bytes of a Unix socket's address
-BACKLOG = 1024  # connections that wait to be accepted; beyond them a client has to try again
+BACKLOG = 1024  # connections that may wait to be accepted; more clients have to try again
 SOCKET = "control.sock"
-ELSEWHERE = "control.json"  # names the socket where the run's file system knows none
-_PREFIX = "descent-"  # of the folders that hold such sockets
+ELSEWHERE = "control.json"  # names the socket if the run's file system can't hold one
+_PREFIX = "descent-"  # begins the names of the folders that hold such sockets
 
 
 @contextlib.contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """An address of `path` that is short enough for a socket: by way of its folder's descriptor if need be."""
+    """Yield an address of `path` that is short enough for a socket, if need be by its folder's descriptor."""
     if len(os.fsencode(path)) <= LONGEST_PATH:
         yield str(path)
         return
@@ -34,20 +35,21 @@ def reachable(path: Path) -> Iterator[str]:
 
 
 def socket_of(run: Path) -> Path:
-    """Where the run's worker listens, if it does."""
+    """Return the path on which the run's worker listens, if it does."""
     return _elsewhere(run) or run / SOCKET
 
 
 def listen(run: Path) -> tuple[socket.socket, list[Path]]:
-    """A bound socket, and what to remove afterwards. For the holder of the run's lock: an old socket is stale.
+    """Return a bound socket, and the files and folders to remove afterwards.
 
-    CannotGoOnError where no place on this machine takes one.
+    For the holder of the run's lock only: it removes an old socket as stale. Raises CannotGoOnError if no place on
+    this machine can hold a socket.
     """
     _clear(run)
     path = run / SOCKET
     with contextlib.suppress(OSError):
         return _bound(path), [path]
-    # A network file system may know no sockets. The name of the folder is as good as a password: 0700.
+    # A network file system may not support sockets. The folder's mode, 0700, keeps other users out.
     remove: list[Path] = []
     try:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -58,14 +60,18 @@ def listen(run: Path) -> tuple[socket.socket, list[Path]]:
     except OSError as error:
         remove_all(remove)
         raise CannotGoOnError(
-            f"can't listen for commands, neither in {run} nor in {tempfile.gettempdir()}: {error.strerror}; "
-            "name another folder in $TMPDIR"
+            _(
+                "can't listen for commands in {run} or in {temporary}: {error}; name another folder in $TMPDIR",
+                run=run,
+                temporary=tempfile.gettempdir(),
+                error=error.strerror,
+            )
         ) from None
     return bound, remove
 
 
 def remove_all(paths: list[Path]) -> None:
-    """Remove sockets, files and empty folders, in this order, as far as they are there."""
+    """Remove sockets, files and empty folders, in the given order. Missing ones are skipped."""
     for path in paths:
         with contextlib.suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
@@ -79,10 +85,10 @@ def _elsewhere(run: Path) -> Path | None:
 
 
 def _clear(run: Path) -> None:
-    """Remove what a killed worker left behind."""
+    """Remove the sockets that a killed worker left."""
     remove = [run / ELSEWHERE]
     for path in (run / SOCKET, _elsewhere(run)):
-        # The file is only believed as far as it names what `listen` makes.
+        # The file may hold anything, so only a path that `listen` could have made is removed.
         if path is None or path.name != SOCKET or not _is_socket(path):
             continue
         remove.append(path)
@@ -113,7 +119,7 @@ def _bound(path: Path) -> socket.socket:
 
 
 def is_same_user(connection: socket.socket) -> bool:
-    """Whether the process at the other end is of this process's user. The kernel says so."""
+    """Return whether the process at the other end belongs to this process's user, as the kernel says."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
+    uid = struct.unpack("3i", credentials)[1]
     return bool(uid == os.geteuid())

@@ -1,4 +1,4 @@
-"""The client's side: a command given to a run's worker, and its answer."""
+"""The client's side: give a command to a run's worker and get its answer."""
 
 import asyncio
 import socket
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import CannotGoOnError
+from descent.common.i18n import _
 from descent.control.address import reachable, socket_of
 from descent.control.protocol import Answer, NotRunningError, line_of, understood
 from descent.run.folder import RunFolder
@@ -18,7 +19,8 @@ _RETRY = 0.05  # seconds
 def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float | None = 60.0) -> Answer:
     """Give a command to the worker of `run`, and return its answer once the command has taken effect.
 
-    RefusedError with the worker's reason; NotRunningError where there is no worker; CannotGoOnError where it dies.
+    timeout: seconds to wait at most; None for no limit. Raises RefusedError with the worker's reason,
+    NotRunningError if no worker runs, and CannotGoOnError if the worker dies or does not answer in time.
     """
     line, states = line_of(command, arguments), StateReader(RunFolder(run))
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -34,22 +36,24 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
                     if states.state() != "starting":
                         raise
                 except BlockingIOError:
-                    pass  # very many are waiting to be accepted
+                    pass  # the queue of connections is full
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError
-                time.sleep(_RETRY)  # a new worker loads torch first
+                time.sleep(_RETRY)  # a new worker listens only after it has loaded torch
             connection.sendall(line)
             with connection.makefile("rb") as answers:
                 answer = answers.readline()
         except TimeoutError:
-            raise CannotGoOnError(f"{run.name}: no answer to {command} within {timeout} s") from None
+            raise CannotGoOnError(
+                _("{run}: no answer to {command} within {timeout} s", run=run.name, command=command, timeout=timeout)
+            ) from None
         except OSError as error:
             raise _not_running(run, error) from None
     return understood(run, command, answer)
 
 
 async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
-    """The same as `send`, without blocking the event loop and without a limit of time."""
+    """Do the same as `send`, without blocking the event loop and without a time limit."""
     line, states = line_of(command, arguments), StateReader(RunFolder(run))
     try:
         while True:
@@ -72,12 +76,19 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
 
 
 def _not_running(run: Path, error: OSError) -> NotRunningError:
-    """Nobody is there to be told: how the run has ended, and what helps."""
+    """Return the error for a run without a worker: how it has ended, and what the user can do."""
     folder = RunFolder(run)
     state = folder.state()
     if state in ALIVE:
-        where = f"{run.name} is {state} on host {folder.host()}"
-        return NotRunningError(f"{where}, but does not listen here: {error.strerror}")
+        return NotRunningError(
+            _(
+                "{run} is {state} on host {host}, but does not listen here: {error}",
+                run=run.name,
+                state=state,
+                host=folder.host(),
+                error=error.strerror,
+            )
+        )
     from descent.run.remove import ended
 
     return NotRunningError(ended(folder))

@@ -1,4 +1,4 @@
-"""What the two sides say: the commands, how a line is written and understood, and what is refused."""
+"""The protocol of both sides: the commands, how a line is written and read, and refusals."""
 
 import json
 import math
@@ -6,28 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import CannotGoOnError, DescentError
+from descent.common.i18n import _
 
 Answer = dict[str, Any]
 
 COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "rewind", "stop")
 
 LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
-DEEPEST = 4  # levels of lists and objects: what the server's thread parses, a deeper stack writes into the log
+DEEPEST = (
+    4  # levels of lists and objects; the loop, whose stack is deeper than the server's, writes them into the log
+)
 
 
 class RefusedError(DescentError):
-    """The worker's answer to a command that it can't follow; the text says why."""
+    """The worker's answer to a command that it can't follow. The text says why."""
 
 
 class NotRunningError(DescentError):
-    """A command to a run that nobody is training."""
+    """A command was given to a run that no worker trains."""
 
 
 # --- a command: a line to the worker ---------------------------------------------------------------------
 
 
 def line_of(command: str, arguments: dict[str, Any] | None) -> bytes:
-    """The line that gives a command."""
+    """Return the line that gives a command to the worker."""
     return json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
 
 
@@ -36,34 +39,34 @@ class _OutOfRangeError(ValueError):
 
 
 def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
-    """The command in a line, and its arguments. ValueError that says why there is none."""
+    """Return the command in a line, and its arguments. Raises ValueError, with the reason, if it holds no command."""
     try:
         message = json.loads(line, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except _OutOfRangeError:
         raise
     except (ValueError, RecursionError):
-        raise ValueError("not a line of JSON") from None
+        raise ValueError(_("not a line of JSON")) from None
     if not isinstance(message, dict) or not isinstance(message.get("command"), str):
-        raise ValueError('a command is an object such as {"command": "pause"}')
+        raise ValueError(_("a command must be an object such as {example}", example='{"command": "pause"}'))
     arguments = message.get("arguments", {})
     if not isinstance(arguments, dict):
-        raise ValueError('"arguments" is an object')
+        raise ValueError(_('"arguments" must be an object'))
     if not _is_shallow(arguments, DEEPEST):
-        raise ValueError(f'"arguments" has at most {DEEPEST} levels of lists and objects')
+        raise ValueError(_('"arguments" may have at most {levels} levels of lists and objects', levels=DEEPEST))
     return message["command"], arguments
 
 
 def _whole(digits: str) -> int:
     value = int(digits) if len(digits) <= 20 else 2**63
     if not -(2**63) <= value < 2**63:
-        raise _OutOfRangeError("a whole number must fit into 64 bits")
+        raise _OutOfRangeError(_("a whole number must fit into 64 bits"))
     return value
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise _OutOfRangeError("a number must be finite")
+        raise _OutOfRangeError(_("a number must be finite"))
     return value
 
 
@@ -78,14 +81,16 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 
 def refusal(command: str | None, error: str) -> Answer:
-    """The answer of a worker that can't follow, or has not understood, a command."""
+    """Return the answer of a worker that can't follow a command, or can't read it."""
     return {"command": command, "ok": False, "error": error}
 
 
 def understood(run: Path, command: str, line: bytes) -> Answer:
-    """The answer in a line from the worker; RefusedError where it is a refusal."""
+    """Return the answer in a line from the worker. Raises RefusedError if it is a refusal."""
     if not line.endswith(b"\n"):
-        raise CannotGoOnError(f"{run.name}: the worker ended before it answered {command}")
+        raise CannotGoOnError(
+            _("{run}: the worker ended before it answered {command}", run=run.name, command=command)
+        )
     answer: Answer = json.loads(line)
     if not answer.get("ok"):
         raise RefusedError(f"{run.name}: {command}: {answer.get('error')}")

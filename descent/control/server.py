@@ -1,4 +1,4 @@
-"""The worker's side of the socket: a thread that listens, and the queue that it fills for the training loop."""
+"""The worker's side of the socket: a thread that listens and fills a queue for the training loop."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from descent.common.i18n import _
 from descent.control.address import BACKLOG, is_same_user, listen, remove_all
 from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal
 
@@ -26,7 +27,7 @@ class Request:
 
     def answer(self, answer: Answer) -> None:
         self.answered = True
-        with contextlib.suppress(RuntimeError):  # the server has gone; nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the server has ended, and nobody waits any more
             self._loop.call_soon_threadsafe(self._deliver, answer)
 
     def _deliver(self, answer: Answer) -> None:
@@ -46,7 +47,10 @@ class Queue:
         self._arrived.set()
 
     def take_all(self) -> list[Request]:
-        """What waits now. Asked between two steps, so an empty queue costs a tenth of a microsecond."""
+        """Return the commands that wait.
+
+        Called between any two steps: an empty queue costs a tenth of a microsecond.
+        """
         if not self._waiting:
             return []
         self._arrived.clear()
@@ -57,28 +61,31 @@ class Queue:
         return taken
 
     def wait(self, seconds: float) -> None:
-        """Return when something waits, or after `seconds`."""
+        """Wait until a command arrives, for `seconds` at most."""
         if self._arrived.wait(seconds):
-            # `put` may raise the flag for a request that was taken already: left up, it would end every wait at once.
+            # `put` may set the flag for a request that was already taken. If it stayed set, every wait would end at
+            # once.
             self._arrived.clear()
 
 
-MOST_CLIENTS = 256  # at once; the next one is turned away with a line that says so
-IDLE = 1.0  # seconds without a whole line, after which a client has to make room for a new one
-LINGER = 1.0  # seconds, and
-MOST_HEARD = 64  # pieces of a line, that a client is heard out after it was turned away
-HEARTBEAT = 10.0  # seconds between two signs of life, for those who look from another host
+MOST_CLIENTS = 256  # at once; the next one gets a line that says so, and is closed
+IDLE = 1.0  # seconds without a complete line after which a client may be closed to make room for a new one
+LINGER = 1.0  # seconds that a refused client is still read from
+MOST_HEARD = 64  # reads from a refused client at most
+HEARTBEAT = 10.0  # seconds between two updates of a file's time, which other hosts can see
 
 
 class Server:
-    """Listens on the run's socket from `start` to `stop`, in a thread of its own."""
+    """A thread that listens on the run's socket from `start` to `stop`."""
 
     def __init__(self, run: Path, queue: Queue) -> None:
-        """CannotGoOnError where there is no place for a socket."""
+        """Bind the socket. Raises CannotGoOnError if no place on this machine can hold one."""
         self._run, self._queue = run, queue
         self._loop = asyncio.new_event_loop()
         self._clients: set[asyncio.Task[None]] = set()
-        self._reading: dict[asyncio.Task[None], float] = {}  # who owes a line, since when; the longest first
+        self._reading: dict[
+            asyncio.Task[None], float
+        ] = {}  # clients that a line is expected from, and since when, the longest first
         self._listens, self._ending = threading.Event(), False
         self._socket, self._remove = listen(run)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
@@ -87,8 +94,8 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Turn the waiting away, and leave no socket behind."""
-        self._listens.wait(timeout=5)  # a run may fail before: a loop that is stopped then ends in an error
+        """Refuse the commands that still wait, end the thread and remove the socket."""
+        self._listens.wait(timeout=5)  # a loop that is stopped before it listens ends in an error
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
@@ -110,21 +117,24 @@ class Server:
             for task in self._reading:
                 task.cancel()
             for request in self._queue.take_all():
-                request.answer(refusal(request.command, "the run has ended"))
-            self._see_off()  # answers just given still go out
+                request.answer(refusal(request.command, _("the run has ended")))
+            self._see_off()  # sends the answers just given
             for task in self._clients:
                 task.cancel()
             self._see_off()
             self._loop.close()
 
     def _beat(self) -> None:
-        """A lock is seen on its own host alone, its file's time on every host that shares the file system."""
+        """Update the time of the lock's file, again and again.
+
+        A lock can be seen on its own host only, but the time on every host that shares the file system.
+        """
         with contextlib.suppress(OSError):
-            os.utime(self._run / "worker.lock")  # never opened here: closing it would drop the lock
+            os.utime(self._run / "worker.lock")  # not opened here, because closing it would release the lock
         self._loop.call_later(HEARTBEAT, self._beat)
 
     def _see_off(self) -> None:
-        """Wait for the clients to be done, a second at most."""
+        """Wait for the clients to finish, for a second at most."""
         if self._clients:
             self._loop.run_until_complete(asyncio.wait(set(self._clients), timeout=1))
 
@@ -134,9 +144,9 @@ class Server:
         self._clients.add(task)
         try:
             if not is_same_user(writer.get_extra_info("socket")):
-                await _turn_away(reader, writer, "this run belongs to another user")
+                await _turn_away(reader, writer, _("this run belongs to another user"))
             elif len(self._clients) > MOST_CLIENTS and not self._make_room():
-                await _turn_away(reader, writer, f"{MOST_CLIENTS} clients are connected already")
+                await _turn_away(reader, writer, _("{count} clients are connected already", count=MOST_CLIENTS))
             else:
                 await self._converse(task, reader, writer)
         except (ConnectionError, asyncio.CancelledError):
@@ -146,7 +156,7 @@ class Server:
             writer.close()
 
     def _make_room(self) -> bool:
-        """Let go of the client that has been silent, or in the middle of a line, for longest; False if none has."""
+        """Close the client that a line has been expected from for longest. False if none has been silent for IDLE."""
         longest = next(iter(self._reading), None)
         if longest is None or self._loop.time() - self._reading[longest] < IDLE:
             return False
@@ -164,7 +174,7 @@ class Server:
             except asyncio.IncompleteReadError:
                 return  # the client left, perhaps in the middle of a line
             except asyncio.LimitOverrunError:
-                await _turn_away(reader, writer, f"a line is at most {LONGEST_LINE} bytes long")
+                await _turn_away(reader, writer, _("a line may be at most {most} bytes long", most=LONGEST_LINE))
                 return
             finally:
                 self._reading.pop(task, None)
@@ -176,7 +186,7 @@ class Server:
         except ValueError as error:
             return refusal(None, str(error))
         if command not in COMMANDS:
-            return refusal(command, f"unknown command; there are: {', '.join(COMMANDS)}")
+            return refusal(command, _("unknown command; allowed: {commands}", commands=", ".join(COMMANDS)))
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._queue.put(Request(command, arguments, self._loop, future))
         return await future
@@ -188,11 +198,11 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
 
 
 async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: str) -> None:
-    """Say why, and hear the client out for a moment: a connection closed on what it sends would lose the answer."""
+    """Send the reason, then read on for a moment: closing while the client still sends would lose the answer."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LINGER):
             await _send(writer, refusal(None, error))
             writer.write_eof()
-            for _ in range(MOST_HEARD):
+            for _piece in range(MOST_HEARD):
                 if not await reader.read(LONGEST_LINE):
                     return

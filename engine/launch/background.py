@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(folder: str, name: str, data_root: str) -> int:
-    """Train the run in `folder`, of the preset called `name`; the exit code."""
+    """Train the run in `folder`, of the preset called `name`, and return the exit code."""
     with Signals() as signals:
         claim = Claim(RunFolder(Path(folder)))
         try:

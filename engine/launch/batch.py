@@ -1,8 +1,8 @@
-"""Several runs one after another in one process, which loads PyTorch once: what the grader trains.
+"""Several runs one after another in one process, which loads PyTorch once. The grader trains by it.
 
     python -P -m engine.launch.batch RUNS_DIR DATA_ROOT ID=PRESET.toml …
 
-Each is a run as `descent run` makes it. A line of JSON on stdout after each: {"run", "exit_code", "error"}.
+Each is a run as `descent run` makes it. After each, a line of JSON is printed: {"run", "exit_code", "error"}.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from engine.launch.options import Options, Outcome
 
 
 def main(runs_dir: str, data_root: str, *jobs: str) -> int:
-    """Train each; the first exit code that is not 0, or 0."""
+    """Train each run, and return the first exit code that is not 0, or 0."""
     die_with_parent()
     codes = []
     for job in jobs:

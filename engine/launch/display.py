@@ -1,7 +1,7 @@
-"""What a run says of itself while it trains in the foreground.
+"""The display of a run that trains in the foreground.
 
-A thread draws at most twice a second, on a duplicate of the terminal: a dead or blocked terminal ends the
-display, never the training.
+A thread draws at most twice a second, on a duplicate of the terminal's descriptor. A dead or blocked terminal ends
+the display, but never the training.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from descent.common.i18n import _
 from descent.common.numbers import duration, metric, number, percent, rate
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 
 INTERVAL = 0.5  # seconds between frames
-PATIENCE = 1.0  # seconds that a terminal is given to take the last frame
+PATIENCE = 1.0  # seconds to wait at most for a terminal to take the last frame
 LONGEST_NAME = 24
 _SHOW_CURSOR = b"\x1b[?25h\r\n"
 
 
 class Display:
-    """Shows lines and numbers on file descriptor `terminal`; nothing at all where it is None."""
+    """Shows lines and numbers on the file descriptor `terminal`. Shows nothing if it is None."""
 
     def __init__(self, name: str, terminal: int | None) -> None:
         self._name = shorten(clean(name), LONGEST_NAME)
@@ -50,25 +51,25 @@ class Display:
             self._thread.start()
 
     def say(self, line: str) -> None:
-        """A line that stays. Never waits, so that a signal's handler may call it."""
+        """Print a line. Never waits, so that a signal's handler may call it."""
         self._lines.put(line)
 
     def say_stopping(self) -> None:
-        self.say("stopping: this step is finished and saved; once more ends at once, unsaved")
+        self.say(_("stopping after this step, with a checkpoint; once more stops at once, without saving"))
 
     def watch(self, progress: Callable[[], Progress]) -> None:
-        """From now on, show what `progress` returns. It is called from the display's thread."""
+        """Show what `progress` returns from now on. It is called from the display's thread."""
         self._progress = progress
 
     def finish(self) -> bool:
-        """Draw what is left; whether the terminal took it in time. One that does not is left alone."""
+        """Draw what is left. Returns whether the terminal took it within PATIENCE."""
         self._over.set()
         if self._thread is not None:
             self._thread.join(timeout=PATIENCE)
         return self._thread is None or not self._thread.is_alive()
 
     def give_terminal_back(self) -> None:
-        """For a process that ends at once: show the cursor again, if that needs no waiting."""
+        """Show the cursor again, if that needs no waiting. For a process that ends at once."""
         if self._draws and self._terminal is not None:
             with contextlib.suppress(OSError):
                 if select.select([], [self._terminal], [], 0)[1]:
@@ -80,7 +81,7 @@ class Display:
         assert self._terminal is not None
         descriptor = os.dup(self._terminal)
         with (
-            contextlib.suppress(OSError),  # the terminal is gone; the training is not
+            contextlib.suppress(OSError),  # the terminal is gone, but the training goes on
             open(descriptor, "w", encoding=self._encoding, errors="backslashreplace") as file,
         ):
             if self._draws:
@@ -120,13 +121,13 @@ class Display:
                 live.update(self._frame(console.width, time.monotonic() - started), refresh=True)
 
     def _fit(self, console: "Console") -> None:
-        """Rich would ask descriptors 0 to 2 for the size; two of them lead to the log by now."""
+        """Set the console's size. Rich would ask descriptors 0 to 2, but two of them lead to the log by now."""
         assert self._terminal is not None
         width, height = os.get_terminal_size(self._terminal)
         console.size = (width or 80, height or 24)
 
     def _frame(self, width: int, elapsed: float) -> "RenderableType":
-        """One frame: a bar, and under it the numbers."""
+        """Return a frame: a bar, and the numbers under it."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -134,8 +135,8 @@ class Display:
 
         progress = self._progress() if self._progress is not None else None
         if progress is None:
-            waiting = plain(f"{self._name}  loading torch and data … {elapsed:.0f} s", self._encoding)
-            return Text(waiting, style="dim", no_wrap=True, overflow="ellipsis")
+            waiting = _("{name}  loading torch and data … {seconds:.0f} s", name=self._name, seconds=elapsed)
+            return Text(plain(waiting, self._encoding), style="dim", no_wrap=True, overflow="ellipsis")
         top = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for column in range(4):
             top.add_column(ratio=1 if column == 1 else None, no_wrap=True)
@@ -148,7 +149,7 @@ class Display:
                 finished_style="cyan",
             ),
             percent(progress.step / max(1, progress.total_steps), 0),
-            plain(f"ETA {duration(progress.eta)}", self._encoding),
+            plain(_("ETA {time}", time=duration(progress.eta)), self._encoding),
         )
         return Group(
             top, *packed(_pace(progress), width, self._encoding), *packed(_learned(progress), width, self._encoding)
@@ -159,31 +160,31 @@ Cell = tuple[str, str]  # a label and its value
 
 
 def _pace(progress: Progress) -> list[Cell]:
-    # Padded, so that the numbers stay in their places from frame to frame.
+    # Padded, so that the numbers stay in the same place in every frame.
     total = f"{progress.total_steps:,}"
     of = f"/{progress.epochs}" if progress.epochs else ""
     return [
-        ("epoch", f"{progress.epoch}{of}"),
-        ("step", f"{progress.step:>{len(total)},}/{total}"),
-        ("", f"{rate(progress.steps_per_second):>5} step/s"),
+        (_("epoch"), f"{progress.epoch}{of}"),
+        (_("step"), f"{progress.step:>{len(total)},}/{total}"),
+        ("", _("{rate:>5} step/s", rate=rate(progress.steps_per_second))),
         ("lr", metric("lr", progress.lr)),
-        ("grad norm", number(progress.grad_norm)),
+        (_("grad norm"), number(progress.grad_norm)),
     ]
 
 
 def _learned(progress: Progress) -> list[Cell]:
-    cells = [("train loss", f"{number(progress.loss):<8}")]
+    cells = [(_("train loss"), f"{number(progress.loss):<8}")]
     if progress.accuracy is not None:
-        cells.append(("accuracy", percent(progress.accuracy)))
+        cells.append((_("accuracy"), percent(progress.accuracy)))
     if progress.val_loss is not None:
-        cells.append(("validation loss", f"{number(progress.val_loss):<8}"))
+        cells.append((_("validation loss"), f"{number(progress.val_loss):<8}"))
     if progress.val_accuracy is not None:
-        cells.append(("accuracy", percent(progress.val_accuracy)))
+        cells.append((_("accuracy"), percent(progress.val_accuracy)))
     return cells
 
 
 def packed(cells: list[Cell], width: int, encoding: str) -> "list[Text]":
-    """The cells on as few lines as `width` allows; none is broken in two."""
+    """Return the cells on as few lines as `width` allows. No cell is broken in two."""
     from rich.text import Text
 
     lines: list[Text] = []

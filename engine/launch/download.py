@@ -1,14 +1,14 @@
-"""Downloads a data set, with its progress on the terminal."""
+"""The download of a data set, with its progress on the terminal."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 
 def download(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Download a data set, with a bar on stderr where somebody can see it; its folder.
+    """Download a data set, with a bar on stderr if that is a terminal. Returns the folder of its files.
 
-    progress(done, total): is told the bytes instead of the bar, in the thread of the caller or in others; what it
-    raises ends the download.
+    progress(done, total): gets the bytes instead of the bar. It may be called in several threads. What it raises ends
+    the download.
     """
     from engine.preset import datasets
 

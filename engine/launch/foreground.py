@@ -1,4 +1,4 @@
-"""A run in this process: its worker under a display, and what came of it."""
+"""A run in this process: its worker under a display, and the result when it has ended."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
@@ -35,20 +36,21 @@ def train(
     code: Mapping[str, str] | None = None,
     extra: Extra | None = None,
 ) -> int:
-    """Train in this process, under a display; the exit code.
+    """Train in this process, under a display. Returns the exit code.
 
-    fresh: a run that fails before its first step is removed. code: where the run's copies of code came from.
-    extra: asked, once the run has ended, for what else is to be told. DescentError where another worker has the run.
+    fresh: whether to remove a run that fails before its first step. code: maps the run's copies of code to the user's
+    files. extra: called when the run has ended, for more of the result. Raises DescentError if another worker has the
+    run.
     """
     claim = Claim(folder)
     with stdio.sent_to(folder.output) as (out, err):
         display = Display(name, None if options.quiet else (err if options.as_json else out))
         signals.on_first = display.say_stopping
         signals.on_second = display.give_terminal_back
-        display.say(f"run {folder.id}")
+        display.say(_("run {run}", run=folder.id))
         display.start()
         try:
-            worker = loading.worker()  # with the display already up
+            worker = loading.worker()  # while the display is already shown
             ending: Ending = worker.work(claim, name, root, display, signals)
         except CannotGoOnError as no_torch:
             claim.events.state("failed", reason=str(no_torch))
@@ -61,7 +63,7 @@ def train(
             signals.give_back()
     error = ending.error
     if error is not None:
-        # An error in the user's code names the run's copy; the file that the user wrote is elsewhere.
+        # An error in the user's code names the run's copy. The message shall name the user's own file.
         for copied, original in (code or {}).items():
             error = error.replace(copied, original)
         if fresh and _remove_unbegun(folder, options, code=bool(code)):
@@ -74,10 +76,13 @@ def train(
 
 
 def _remove_unbegun(folder: RunFolder, options: Options, *, code: bool) -> bool:
-    """Remove a run that failed before its first own step was kept, so that its id is free for the next try."""
+    """Remove a run that failed before it kept a step of its own, so that its id is free for the next try.
+
+    Returns whether it was removed.
+    """
     if not failed_at_start("failed", result_of(folder, "failed").step, folder.origin()):
         return False
-    if code:  # what the user's code printed is wanted, and its log goes with the folder
+    if code:  # print what the user's code has printed, because its log is removed with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in printed[-_LOG_LINES:]:
             options.tell(f"  | {clean(line)}")

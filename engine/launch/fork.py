@@ -1,11 +1,11 @@
-"""A new run that begins where another stood: with its checkpoint, the rows that lead to it, and other settings.
+"""Forks: a new run that begins at a checkpoint of another, with the rows before it, and other settings.
 
     parent   0 ───── N ───── …          rows 0 … N − 1 are the same in both, so that their curves can be compared
     fork             └────── …
 
-A replay is a fork from the very first checkpoint that is given every command of its parent again, at its step.
+A replay is a fork from the first checkpoint. It gets every command of its parent again, at the same step.
 
-What the past of a run with several members is to one of them alone: for a fork that goes on with that one.
+A fork of a run with several members may go on with one of them alone, as a plain run.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
 from descent.common.files import JsonLines, write_json
+from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run.events import SCRIPT
@@ -31,16 +32,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # of the past that both runs share
+_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # kept of the past that both runs share
 _STEERING = ("set", "extend")  # commands that change what a run computes
-_MEASURED = ("threads", "statistics_every", "way", "device")  # kept by a fork: another choice would round otherwise
+_MEASURED = (
+    "threads",
+    "statistics_every",
+    "way",
+    "device",
+)  # kept by a fork, because another choice would round differently
 
 
 @dataclass(frozen=True)
 class Branch:
     """What a new run takes over from its parent.
 
-    script: the commands to give it, for a replay. member: the one of several that it goes on with, as a plain run.
+    script: for a replay, the commands to give to it. member: of several, the one to go on with, as a plain run.
     """
 
     parent: RunFolder
@@ -55,12 +61,21 @@ class Branch:
         return self.script is not None
 
     def fill(self, folder: Path) -> None:
-        """Put the shared past into the new run's folder. DescentError where the parent has lost a part of it."""
+        """Write the shared past into the new run's folder.
+
+        Raises DescentError if the parent has lost a part of it.
+        """
         parent, step = self.parent, self.step
         stored = Metrics(parent.path)
         layout, there = stored.layout, len(stored)
         if layout is None or there < step:
-            raise DescentError(f"{parent.id} has rows of {there} steps only; fork it at an earlier checkpoint")
+            raise DescentError(
+                _(
+                    "{run} has rows of {count} steps only; fork it at an earlier checkpoint",
+                    run=parent.id,
+                    count=there,
+                )
+            )
         events = _shared_events(parent, step)
         members = slice(None)
         if self.member is not None:
@@ -93,30 +108,37 @@ class Branch:
         )
 
     def _best(self) -> list[int]:
-        """The step of the best model so far, where early stopping may yet want its checkpoint."""
+        """Return the step of the best model so far, if early stopping may still need its checkpoint."""
         if self.preset.train.early_stopping is None or self.member is not None:
             return []
         told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
         best = told[-1]["best"] if told else None
         if best is None or best == self.step:
             return []
-        # In the log of a fork it is none of its own checkpoints. Where it is lost, the new run says so.
+        # If the file is lost, the new run reports it.
         return [best] if self.parent.checkpoint(best).exists() else []
 
 
 def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int | None = None) -> Branch:
-    """A fork from the checkpoint of step `at` (the last one, for None) with settings changed by "key=value" texts.
+    """Plan a fork from the checkpoint of step `at` (None: the last one), with settings changed by "key=value" texts.
 
-    member: of several, the one that goes on alone. DescentError that lists the checkpoints where there is none at
-    that step; PresetError where a text is wrong.
+    member: of several, the one that goes on alone. Raises DescentError, which lists the checkpoints, if there is none
+    at that step, and PresetError if a text is wrong.
     """
     there = parent.checkpoints()
     if not there:
-        raise DescentError(f"{parent.id} has no checkpoint yet to fork from")
+        raise DescentError(_("{run} has no checkpoint yet to fork from", run=parent.id))
     step = there[-1] if at is None else at
     if step not in there:
         listed = ", ".join(f"{n:,}" for n in there)
-        raise DescentError(f"--at {at}: {parent.id} has no checkpoint of that step; it has those of steps {listed}")
+        raise DescentError(
+            _(
+                "--at {at}: {run} has no checkpoint of that step; it has those of steps {steps}",
+                at=at,
+                run=parent.id,
+                steps=listed,
+            )
+        )
     if member is not None:
         check_member(parent, load_preset(parent.preset), member, step)
     before = _settings_at(parent, step, member)
@@ -127,10 +149,10 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
 
 
 def branch_to_replay(parent: RunFolder) -> Branch:
-    """The same run once more, from its first checkpoint to the step it has come to."""
+    """Plan a replay of a run, from its first checkpoint to its current step."""
     there = parent.checkpoints()
     if not there:
-        raise DescentError(f"{parent.id} has no checkpoint to replay it from")
+        raise DescentError(_("{run} has no checkpoint to replay it from", run=parent.id))
     step = there[0]
     log = _readable(parent, step).get("log", 0)
     script = [
@@ -141,13 +163,13 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     if parent.state() != "finished":
         script.append({"step": len(Metrics(parent.path)), "command": "stop", "arguments": {"how": "now"}})
     preset = _settings_at(parent, step)
-    if preset.train.on_nan == "pause":  # whoever answered is not here
+    if preset.train.on_nan == "pause":  # no person is here to decide again
         preset = preset.changed(['train.on_nan="continue"'])
     return Branch(parent, step, preset, (), tuple(script))
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:
-    """The first step whose rows are not bit for bit the same, but for the time they took; None where all are."""
+    """Return the first step whose rows differ in any bit, except for the time. None if all are the same."""
     import numpy as np
 
     stored = [Metrics(run.path) for run in (one, other)]
@@ -167,20 +189,20 @@ def first_difference(one: RunFolder, other: RunFolder) -> int | None:
 
 
 def said_of(parent: RunFolder, differs_at: int | None) -> str:
-    """What came of a replay, for people."""
+    """Return the result of a replay, for people."""
     if differs_at is None:
-        return f"the same as {clean(parent.id)}, bit for bit"
-    return f"differs from {clean(parent.id)} from step {differs_at:,} on"
+        return _("the same as {run}, bit for bit", run=clean(parent.id))
+    return _("differs from {run} from step {step:,} on", run=clean(parent.id), step=differs_at)
 
 
 def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":
     import numpy as np
 
-    return np.ascontiguousarray(rows).view(np.uint32)  # NaN is equal to NaN
+    return np.ascontiguousarray(rows).view(np.uint32)  # as integers, NaN is equal to NaN
 
 
 def _settings_at(run: RunFolder, step: int, member: int | None = None) -> Preset:
-    """The run's preset, or that of one member alone, with the live edits that were in force at a checkpoint."""
+    """Return the preset of the run, or of one member alone, with the live edits in force at a checkpoint."""
     edits = _readable(run, step).get("edits", [])
     if member is None:
         latest = {key_of(text): text for text in edits if is_of_presets(text)}
@@ -191,12 +213,14 @@ def _settings_at(run: RunFolder, step: int, member: int | None = None) -> Preset
 
 
 def _readable(run: RunFolder, step: int) -> dict[str, Any]:
-    """What stands beside a checkpoint for people, and for programs without torch."""
+    """Return the readable part of a checkpoint, which needs no torch. Raises DescentError if it can't be read."""
     file = run.checkpoint(step).with_suffix(".json")
     try:
         stored: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise DescentError(f"{clean(str(file))}: can't be read ({error}); fork at another checkpoint") from None
+        raise DescentError(
+            _("{file}: can't be read ({error}); fork at another checkpoint", file=clean(str(file)), error=error)
+        ) from None
     return stored
 
 
@@ -214,28 +238,38 @@ def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def check_member(parent: RunFolder, preset: Preset, member: int, step: int) -> None:
-    """DescentError, with the reason, where this member can't go on alone from step `step`."""
+    """Raise DescentError, with the reason, if this member can't go on alone from step `step`."""
     count, name = len(roster(preset)), clean(parent.id)
     if count == 1:
-        raise DescentError(f"--member {member}: {name} has one model; fork it without --member")
+        raise DescentError(
+            _("--member {member}: {run} has one model; fork it without --member", member=member, run=name)
+        )
     if not 0 <= member < count:
-        raise DescentError(f"--member {member}: {name} has the members 0 to {count - 1}")
+        raise DescentError(
+            _("--member {member}: {run} has the members 0 to {last}", member=member, run=name, last=count - 1)
+        )
     if preset.members.folds is not None:
         raise DescentError(
-            f"--member {member}: the members of {name} are folds, and no plain run trains and validates on the "
-            "samples of a fold; fork it whole"
+            _(
+                "--member {member}: the members of {run} are folds, and a plain run can't train and validate on the "
+                "samples of a fold; fork the whole run",
+                member=member,
+                run=name,
+            )
         )
     ended = [e for e in parent.events() if e["event"] == "member" and e["member"] == member and e["step"] < step]
     if ended:
         before = ", ".join(f"{saved:,}" for saved in parent.checkpoints() if saved <= ended[0]["step"])
-        raise DescentError(
-            f"--member {member} {ended[0]['state']} at step {ended[0]['step']:,} and has not trained since: "
-            f"fork it at a checkpoint before, --at {before}"
+        text = (
+            N_("--member {member}: it stopped early at step {step:,}; fork it at an earlier checkpoint: --at {steps}")
+            if ended[0]["state"] == "stopped early"
+            else N_("--member {member}: it diverged at step {step:,}; fork it at an earlier checkpoint: --at {steps}")
         )
+        raise DescentError(_(text, member=member, step=ended[0]["step"], steps=before))
 
 
 def settings_of_member(preset: Preset, member: int, edits: Sequence[str]) -> Preset:
-    """Of a plain run that trains this member. edits: the live ones of the run so far."""
+    """Return the settings of a plain run that trains this member. edits: the live edits of the run so far."""
     latest = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
     alone = roster(preset)[member].preset
     return alone.changed(list(latest.values())) if latest else alone
@@ -248,7 +282,7 @@ def layout_of_member(whole: Layout, member: int) -> Layout:
 def events_of_member(
     shared: Sequence[dict[str, Any]], member: int, losses: "NDArray[np.float32]"
 ) -> list[dict[str, Any]]:
-    """The events that are about this member, as a plain run has them. losses: (steps,), its own."""
+    """Return the events of this member, as a plain run has them. losses: (steps,), of the member."""
     kept, since = [], 0
     for event in shared:
         match event:

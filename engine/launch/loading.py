@@ -1,5 +1,5 @@
-"""What a start waits for: PyTorch, which takes two seconds to load, and the files of the data, read meanwhile; and
-how Python's collector of garbage is kept out of the way.
+"""Faster starts: loading PyTorch, which takes two seconds, reading the data's files meanwhile, and fewer garbage
+collections.
 """
 
 import gc
@@ -9,27 +9,31 @@ from pathlib import Path
 from types import ModuleType
 
 from descent.common.errors import CannotGoOnError
+from descent.common.i18n import _
 
 
 def settle() -> None:
-    """What has been made so far stays until the end: the collector, which would stop the console for a tenth of a
-    second to look through it, leaves it alone from now on.
+    """Keep the garbage collector from looking at the objects made so far, which stay until the end.
+
+    A collection of them would stop the console for a tenth of a second.
     """
     gc.freeze()
 
 
 def worker() -> ModuleType:
-    """engine.training.worker, with PyTorch. CannotGoOnError where that can't be loaded.
+    """Import engine.training.worker, with PyTorch. Raises CannotGoOnError if that can't be loaded.
 
-    While it loads, Python's collector would look through all that has been made so far, again and again, and find
-    nothing to collect: a sixth of the time.
+    The garbage collector is off meanwhile. It would look through all objects again and again, find nothing to
+    collect, and take a sixth of the time.
     """
     collects = gc.isenabled()
     gc.disable()
     try:
         from engine.training import worker as worker_
     except ImportError as error:
-        raise CannotGoOnError(f"PyTorch can't be loaded: {error}; `descent doctor` says more") from None
+        raise CannotGoOnError(
+            _("PyTorch can't be loaded: {error}; `descent doctor` says more", error=error)
+        ) from None
     finally:
         if collects:
             gc.enable()
@@ -37,17 +41,19 @@ def worker() -> ModuleType:
 
 
 def read_ahead(files: Iterable[Path]) -> None:
-    """Have the system read the files into memory while this process goes on; of a folder, nothing is read."""
+    """Let the system read the files into memory while this process goes on. A folder is not read."""
     if not hasattr(os, "posix_fadvise"):
         return
     for file in files:
         try:
-            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+            descriptor = os.open(
+                file, os.O_RDONLY | os.O_NONBLOCK
+            )  # without O_NONBLOCK a pipe would wait for its writer
         except OSError:
-            continue  # the reader will say what is wrong with it
+            continue  # whoever reads the file will report the error
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
         except OSError:
-            pass  # no file, but a folder or a pipe
+            pass  # a folder or a pipe
         finally:
             os.close(descriptor)

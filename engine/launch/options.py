@@ -1,4 +1,4 @@
-"""What a start is told beside its preset and settings: the words that all the starting commands share."""
+"""Options of a start besides its preset and settings. All commands that start runs share them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,13 +34,13 @@ def _print_nothing(_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where a run is kept, what it may do, and how it speaks. DescentError for an id that can't name a folder."""
+    """The folder of a run, what it may do, and its output. Raises DescentError for an id that can't name a folder."""
 
-    run_id: str | None = None  # else one is made of the preset's name and the time
-    runs_dir: Path | None = None  # else $DESCENT_RUNS, else ./runs; of a fork, its parent's
-    data_root: Path | None = None  # else the run's own of before, else $DESCENT_DATA
-    allow_code: bool = False  # the user's own code that the preset names may run, as it is now
-    download: bool = False  # data that are missing may be fetched
+    run_id: str | None = None  # else made of the preset's name and the time
+    runs_dir: Path | None = None  # else $DESCENT_RUNS, else ./runs; for a fork, its parent's
+    data_root: Path | None = None  # else the one that the run began with, else $DESCENT_DATA
+    allow_code: bool = False  # the user's own code that the preset names may run in its present state
+    download: bool = False  # missing data may be downloaded
     as_json: bool = False
     quiet: bool = False
     tell: Callable[[str], None] = _print_nothing  # a line that is worth knowing before the training begins

@@ -1,4 +1,4 @@
-"""Starting runs: a new one, one that goes on, a fork, a replay; in this process or in one of its own."""
+"""Starts of runs: a new run, a resumed one, a fork or a replay, in this process or in one of its own."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.files import JsonLinesReader
+from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run import find
@@ -26,7 +27,7 @@ from engine.launch.options import DEFAULT, Options, Outcome
 from engine.preset import consent, datasets
 from engine.preset.loading import Preset, load_preset
 
-_NAMED = 3  # settings that a message names
+_NAMED = 3  # settings that a message names at most
 _LOOK = 0.01  # seconds between looks at a worker that is starting
 _started: list["subprocess.Popen[bytes]"] = []
 
@@ -34,11 +35,11 @@ _started: list["subprocess.Popen[bytes]"] = []
 
 
 def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, resume_if_exists: bool = False) -> int:
-    """Train a preset in this process; the exit code. DescentError where nothing could be started."""
+    """Train a preset in this process. Returns the exit code. Raises DescentError if nothing could be started."""
     runs = paths.runs_dir(options.runs_dir)
     if resume_if_exists:
         if options.run_id is None:
-            raise DescentError("--resume-if-exists needs --id NAME: the run to go on with")
+            raise DescentError(_("--resume-if-exists needs --id NAME, the run to go on with"))
         if find.is_run(runs / options.run_id):
             folder = RunFolder(runs / options.run_id)
             _refuse_other_settings(folder, load_preset(source, overrides))
@@ -49,14 +50,14 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
     _tell_notes(preset, options)
-    # Before there is a folder, and before torch is loaded: Ctrl-C then means already to save and stop.
+    # Begun before the folder is made and torch is loaded, so that Ctrl-C already means to save and stop.
     with Signals() as signals:
         folder, code = _create(preset, runs, options)
         return foreground.train(folder, preset.name, root, signals, options, fresh=True, code=code)
 
 
 def resume(word: str, options: Options = DEFAULT) -> int:
-    """Go on with a run from its last checkpoint, in this process; the exit code."""
+    """Go on with a run from its last checkpoint, in this process. Returns the exit code."""
     return _resume(found(word, options.runs_dir), options)
 
 
@@ -76,14 +77,17 @@ def _resume(folder: RunFolder, options: Options) -> int:
 def fork(
     word: str, at: int | None, overrides: Sequence[str], options: Options = DEFAULT, *, member: int | None = None
 ) -> int:
-    """Train a new run from a checkpoint of another, or of one member of it, in this process; the exit code."""
+    """Train a new run from a checkpoint of another, or of one member of it, in this process.
+
+    Returns the exit code.
+    """
     return _train_branch(branch(found(word, options.runs_dir), at, overrides, member), options)
 
 
 def replay(word: str, options: Options = DEFAULT) -> int:
-    """Train a run once more from its first checkpoint, with every command at its step, and compare the two.
+    """Train a run again from its first checkpoint, with every command at its step, and compare the two.
 
-    The exit code; 1 where the rows differ.
+    Returns the exit code, which is 1 if the rows differ.
     """
     return _train_branch(branch_to_replay(found(word, options.runs_dir)), options)
 
@@ -110,10 +114,10 @@ def _train_branch(branch: Branch, options: Options) -> int:
 def detach(
     source: str, overrides: Sequence[str] = (), options: Options = DEFAULT, *, watched: bool = False
 ) -> RunFolder:
-    """Train a preset in a process of its own, which outlives this one; its folder. DescentError where it can't start.
+    """Train a preset in a process of its own, which outlives this one. Returns its folder.
 
-    watched: from a console, where a person can answer: a loss that is not finite pauses the run, unless the preset
-    says otherwise. What goes wrong later is in the run's events: follow its state.
+    watched: whether a person watches in a console. Then a loss that is not finite pauses the run, unless the preset
+    says otherwise. Raises DescentError if the run can't start. Later errors are in the run's events and state.
     """
     refuse_several_processes()
     preset = load_preset(source, overrides)
@@ -122,17 +126,21 @@ def detach(
         preset = preset.changed(['train.on_nan="pause"'])
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
-    folder, _ = _create(preset, paths.runs_dir(options.runs_dir), options)
+    folder = _create(preset, paths.runs_dir(options.runs_dir), options)[0]
     return _begin(folder, preset.name, root)
 
 
 def detach_resume(folder: RunFolder, options: Options = DEFAULT) -> None:
-    """Go on with a run that has ended or was lost, in a process of its own. DescentError where it can't."""
+    """Go on with a run that has ended or was lost, in a process of its own. Raises DescentError if it can't."""
     refuse_several_processes()
     if folder.state() == "finished":
-        raise DescentError(f"{folder.id} is finished; nothing is left to train")
+        raise DescentError(_finished(folder))
     name, root = _ready_to_resume(folder, options)
     _spawn(folder, name, root)
+
+
+def _finished(folder: RunFolder) -> str:
+    return _("{run} is finished; nothing is left to train", run=folder.id)
 
 
 def detach_fork(
@@ -143,7 +151,7 @@ def detach_fork(
     *,
     member: int | None = None,
 ) -> RunFolder:
-    """Train a new run from the checkpoint of step `at` of another (its last, for None), in a process of its own.
+    """Train a new run from the checkpoint of step `at` of another (None: its last), in a process of its own.
 
     member: of several, the one that goes on alone.
     """
@@ -154,7 +162,7 @@ def detach_fork(
 
 
 def _begin(folder: RunFolder, name: str, root: Path) -> RunFolder:
-    """A new run's worker; where there can be none, no folder stays."""
+    """Start the worker of a new run. If it can't start, the folder is removed."""
     try:
         _spawn(folder, name, root)
     except (DescentError, OSError):
@@ -164,8 +172,8 @@ def _begin(folder: RunFolder, name: str, root: Path) -> RunFolder:
 
 
 def _spawn(folder: RunFolder, name: str, root: Path) -> None:
-    # Not asyncio's subprocesses: on Python 3.12 and 3.13 they kill the child when their event loop closes. -P: a
-    # random.py in the current folder is not the one that the worker means.
+    # asyncio's subprocesses are not used: on Python 3.12 and 3.13 they kill the child when their event loop closes.
+    # With -P, the worker does not import a random.py, say, from the current folder.
     command = child.command("engine.launch.background", str(folder.path), name, str(root))
     log = JsonLinesReader(folder.path / "events.jsonl")
     log.read()
@@ -173,18 +181,19 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
         started = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
         )
-    _started.append(started)  # a Popen that is forgotten while its child lives warns; this one is meant to
+    _started.append(started)  # a Popen that is deleted while its child lives would warn
     while True:
-        ended = started.poll() is not None  # asked first: what it wrote before its end is read once more
+        ended = started.poll() is not None  # checked first, so that what it wrote before its end is still read below
         if any(event.get("pid") == started.pid for event in log.read()):
-            return  # it says so before it loads torch
+            return  # it writes its pid before it loads torch
         if ended:
             said = [clean(line) for line in folder.output.read_text(errors="replace").splitlines() if line.strip()]
-            raise CannotGoOnError(f"{folder.id}: its worker ended at once: {said[-1] if said else 'without a word'}")
+            reason = said[-1] if said else _("it printed nothing")
+            raise CannotGoOnError(_("{run}: its worker ended at once: {reason}", run=folder.id, reason=reason))
         time.sleep(_LOOK)
 
 
-# --- what both need ---
+# --- for both ---
 
 
 def _tell_notes(preset: Preset, options: Options) -> None:
@@ -194,45 +203,57 @@ def _tell_notes(preset: Preset, options: Options) -> None:
 
 
 def found(word: str, runs_dir: Path | None) -> RunFolder:
-    """The run that `word` names: an id, a part of one, a path, or `last`."""
+    """Return the run that `word` names: an id, a part of one, a path, or `last`."""
     return RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
 
 
 def refuse_several_processes() -> None:
-    """One process, one device: torchrun's copies would all write one run."""
+    """Raise DescentError under torchrun, whose processes would all write the same run."""
     size = os.environ.get("WORLD_SIZE", "1")
     if size.isdigit() and int(size) > 1:
         raise DescentError(
-            f"WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun"
+            _(
+                "WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun",
+                size=size,
+            )
         )
 
 
 def _refuse_other_settings(folder: RunFolder, wanted: Preset) -> None:
-    """DescentError where a run that is to go on is not the one asked for: a job would report another's result."""
+    """Raise DescentError if the run to go on with has other settings. A job would report another run's result."""
     asked, kept = (_by_meaning(preset) for preset in (wanted, load_preset(folder.preset)))
     if "on_nan" not in wanted.train.model_fields_set and kept["train.on_nan"] == "pause":
-        asked["train.on_nan"] = "pause"  # by the console, which is there to ask
+        asked["train.on_nan"] = "pause"  # the console has set it
     differ = [
-        f"{key} = {kept.get(key, 'unset')}, not {asked.get(key, 'unset')}"
+        _("{key} = {kept}, not {asked}", key=key, kept=kept.get(key, _("unset")), asked=asked.get(key, _("unset")))
         for key in asked | kept
         if asked.get(key) != kept.get(key)
     ]
     if differ:
-        more = f", and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
+        settings = ", ".join(differ[:_NAMED])
+        if len(differ) > _NAMED:
+            settings = _("{settings}, and {count} more", settings=settings, count=len(differ) - _NAMED)
         raise DescentError(
-            f"--resume-if-exists: {folder.id} was started with {', '.join(differ[:_NAMED])}{more}; "
-            f"take another --id, or go on with that run as it is: descent resume {folder.id}"
+            _(
+                "--resume-if-exists: {run} was started with {settings}; take another --id, or go on with that run as "
+                "it is: descent resume {run}",
+                run=folder.id,
+                settings=settings,
+            )
         )
 
 
 def _by_meaning(preset: Preset) -> dict[str, Any]:
-    """What is trained, by dotted keys: without titles; the run's copy of the user's code is that code."""
+    """Return the settings that are trained, by dotted keys, without titles.
+
+    The run's copy of the user's code counts as that code.
+    """
     settings = {key: value for key, value in preset.flat().items() if "." in key}
     return settings | {f"{section}.code": Path(spec).name for section, spec in preset.code.items()}
 
 
 def _refuse_unpredicted(preset: Preset) -> None:
-    """DescentError, with the command that makes them, where the predictions of the preset's lab are missing."""
+    """Raise DescentError, with the command to make them, if predictions of the preset's lab are missing."""
     if preset.settings.lab is not None:
         from engine.labs import flow
 
@@ -240,12 +261,21 @@ def _refuse_unpredicted(preset: Preset) -> None:
 
 
 def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:
-    """The preset's name and the data's root of a run that can go on here. DescentError where it can't."""
+    """Return the preset's name and the data's root of a run that can go on here. Raises DescentError if it can't."""
     state, pid = folder.state(), worker_pid(folder.path)
     if pid is not None:
-        raise DescentError(f"{folder.id} is {state} already, in process {pid}; nothing was changed")
+        raise DescentError(
+            _("{run} is already {state}, in process {pid}; nothing was changed", run=folder.id, state=state, pid=pid)
+        )
     if state in ALIVE and state != "starting":
-        raise DescentError(f"{folder.id} is {state} on host {folder.host()}; resume it there, or stop it first")
+        raise DescentError(
+            _(
+                "{run} is {state} on host {host}; resume it there, or stop it first",
+                run=folder.id,
+                state=state,
+                host=folder.host(),
+            )
+        )
     preset = load_preset(folder.preset)
     for section, spec in preset.code.items():
         consent.check_consent(spec, options.allow_code, key=f"{section}.code")
@@ -256,11 +286,11 @@ def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:
 
 
 def _create_branch(branch: launch_fork.Branch, options: Options) -> tuple[RunFolder, Path]:
-    """The folder of a fork, beside its parent unless another place is given, and the root of its data."""
+    """Make the folder of a fork, beside its parent unless another place is given. Returns it and its data's root."""
     root = _data_root(options.data_root, _stored_root(branch.parent))
     _have_data(branch.preset, root, download=False)
     runs = paths.runs_dir(options.runs_dir) if options.runs_dir is not None else branch.parent.path.parent
-    folder, _ = _create(branch.preset, runs, options, branch)
+    folder = _create(branch.preset, runs, options, branch)[0]
     return folder, root
 
 
@@ -269,15 +299,15 @@ def _data_root(given: Path | None, before: Path | None = None) -> Path:
 
 
 def _stored_root(folder: RunFolder) -> Path | None:
-    """Where the run's data were when it began."""
+    """Return the root of the run's data when it began."""
     root = folder.facts().get("data_root")
     return None if root is None else Path(root)
 
 
 def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
-    """DataMissingError, before torch is loaded, where a downloadable set is not here; or fetch it, if asked to.
+    """Raise DataMissingError if a downloadable data set is missing, or download it. Called before torch is loaded.
 
-    The system begins to read what is here: PyTorch takes longer to load.
+    The system begins to read the files, because PyTorch takes longer to load.
     """
     name, path = preset.data.name, getattr(preset.data, "path", None)
     if all(known.name != name for known in datasets.catalogue()):
@@ -294,15 +324,24 @@ def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
 def _create(
     preset: Preset, runs: Path, options: Options, branch: launch_fork.Branch | None = None
 ) -> tuple[RunFolder, dict[str, str]]:
-    """The run's folder, with its preset and a copy of the user's code that it names; and where that came from."""
+    """Make the run's folder, with its preset and a copy of the user's code that it names.
+
+    Returns the folder, and the user's file of each copy.
+    """
     settings, contents, originals = preset.settings, dict[str, bytes](), dict[str, str]()
     for section, spec in preset.code.items():
         content = consent.agreed_content(spec, options.allow_code, key=f"{section}.code")
-        file, _, name = spec.rpartition(":")
+        file, name = spec.rpartition(":")[::2]
         kept = f"code/{Path(file).name}"
         if contents.setdefault(Path(file).name, content) != content:
-            raise DescentError(f"{section}.code: two different files are called {Path(file).name}; rename one")
-        # The run keeps the code it was started with: a later edit of the file changes no run.
+            raise DescentError(
+                _(
+                    "{key}: two different files are called {file}; rename one",
+                    key=f"{section}.code",
+                    file=Path(file).name,
+                )
+            )
+        # The run keeps the code that it was started with, so a later edit of the file does not change it.
         changed = getattr(settings, section).model_copy(update={"code": f"{kept}:{name}"})
         settings = settings.model_copy(update={section: changed})
         originals[kept] = file

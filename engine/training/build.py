@@ -1,4 +1,4 @@
-"""From a preset to everything that the loop works on."""
+"""Everything that the training loop works on, built from a preset."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _, ngettext
 from descent.run.find import find_run
 from descent.run.folder import RunFolder
 from engine.preset import schedule
@@ -38,14 +39,27 @@ from engine.training.user_code import load_object
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of `train.device`; PresetError where this machine has none such."""
+    """Return the device of `train.device`. Raises PresetError if this machine does not have it."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(wanted)
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        there = f"cuda:0 … cuda:{count - 1}" if count else "none; `descent doctor` says why"
-        raise PresetError(f'train.device = "{wanted}": no such GPU here (GPUs that torch sees: {there})')
+        if not count:
+            raise PresetError(
+                _(
+                    'train.device = "{device}": no such GPU here (GPUs that torch sees: none; '
+                    "`descent doctor` says why)",
+                    device=wanted,
+                )
+            )
+        raise PresetError(
+            _(
+                'train.device = "{device}": no such GPU here (GPUs that torch sees: cuda:0 … cuda:{last})',
+                device=wanted,
+                last=count - 1,
+            )
+        )
     return device
 
 
@@ -54,9 +68,9 @@ def build(
 ) -> TrainState:
     """Load the data onto `device` and make models, loss, optimizer and batches, at step 0.
 
-    fresh: a run that begins; False where a checkpoint will be restored, so that `model.from` is not needed again.
-    way: how members are computed, where that was chosen before.
-    Draws initial weights from the global generators, seeded here with `train.seed`.
+    fresh: whether the run begins. False if a checkpoint will be restored, so that `model.from` is not needed again.
+    way: how members are computed, if that was chosen before. None to choose it here.
+    Draws initial weights from the global generators, which are seeded here with `train.seed`.
     """
     members = roster(preset)
     folds: Folds | None = None
@@ -108,7 +122,7 @@ def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> Train
     train = preset.train
     fp16 = train.precision == "fp16"
     if fp16 and device.type != "cuda":
-        raise PresetError('train.precision = "fp16" needs a CUDA GPU; on the CPU use "fp32" or "bf16"')
+        raise PresetError(_('train.precision = "fp16" needs a CUDA GPU; on the CPU use "fp32" or "bf16"'))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = optimizers.build(preset.optimizer, trained, device)
     if train.code is not None:
@@ -151,7 +165,7 @@ def _of_many(
     elif way is None:
         sample = dataset.train.inputs[: max(8, size or 256)]
         way, reason = choose(made, sample, common["precision"], preset.members.way)
-        common["notes"].append(f"{len(made)} members: {reason}")
+        common["notes"].append(_("{count} members: {reason}", count=len(made), reason=reason))
     stack = Members(made, dataset.input_shape, way)
     stack.train()
     sections = [member.preset.optimizer for member in members]
@@ -194,13 +208,15 @@ def _check(preset: Preset, dataset: Dataset) -> None:
         ("members.sweep", bool(preset.members.sweep)),
     ):
         if wanted and dataset.validation is None:
-            raise PresetError(f"{key} goes by the validation loss, and data.validation = 0 leaves no such split")
+            raise PresetError(
+                _("{key} needs the validation loss, but data.validation = 0 leaves no validation split", key=key)
+            )
 
 
 def _model(
     preset: Preset, dataset: Dataset, run: RunFolder, device: torch.device, notes: list[str] | None, *, fresh: bool
 ) -> nn.Module:
-    """The model of one member, with its initial weights."""
+    """Build the model of one member, with its initial weights."""
     torch.manual_seed(preset.train.seed)
     outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
     model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)
@@ -221,34 +237,61 @@ def _total_steps(preset: Preset, per_epoch: int) -> int:
 
 
 def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
-    """Samples a batch; None for the whole split. PresetError where that is more than it has, or too few.
+    """Return the samples in a batch, or None for the whole split.
 
-    samples: of the split. fewest: that the model can train on at once.
+    samples: in the split. fewest: the smallest batch that the model can train on. Raises PresetError if the batch is
+    larger than the split, or too small for the model.
     """
     size, parts = preset.train.batch_size, preset.train.accumulate
     if size != "full" and size >= parts and size < fewest * parts:
-        split = f" in {parts} parts, by train.accumulate," if parts > 1 else ""
-        raise PresetError(
-            f"train.batch_size = {size}{split} leaves the model's batch norm one sample at a time, which has no "
-            f'variance; allowed: {fewest * parts} to {samples}, or "full"'
-        )
+        if parts == 1:
+            text = _(
+                "train.batch_size = {size} gives the model's batch norm one sample at a time, which has no variance; "
+                'allowed: {least} to {samples}, or "full"',
+                size=size,
+                least=fewest,
+                samples=samples,
+            )
+        else:
+            text = _(
+                "train.batch_size = {size} in {parts} parts (train.accumulate) gives the model's batch norm one "
+                "sample "
+                'at a time, which has no variance; allowed: {least} to {samples}, or "full"',
+                size=size,
+                parts=parts,
+                least=fewest * parts,
+                samples=samples,
+            )
+        raise PresetError(text)
     if size == "full":
         return None
     if size > samples:
         raise PresetError(
-            f"train.batch_size = {size} is larger than the training split, which has {samples} samples; "
-            f'allowed: 1 to {samples}, or "full"'
+            _(
+                "train.batch_size = {size} is larger than the training split, which has {samples} samples; "
+                'allowed: 1 to {samples}, or "full"',
+                size=size,
+                samples=samples,
+            )
         )
     if preset.train.accumulate > size:
-        raise PresetError(f"train.accumulate = {preset.train.accumulate} can't split a batch of {size}")
+        raise PresetError(
+            _("train.accumulate = {parts} can't split a batch of {size}", parts=preset.train.accumulate, size=size)
+        )
     return size
 
 
 def left_out(batches: AnyBatches) -> list[str]:
-    """What to tell of the samples that no batch of an epoch holds."""
+    """Return a note on the samples that no batch of an epoch holds, or nothing."""
     if batches.size is None or batches.per_epoch * batches.size >= batches.samples:
         return []
-    return [f"{batches.samples} samples leave a last batch of one, which batch norm can't take: it is left out"]
+    return [
+        ngettext(
+            "{count} sample leaves a last batch of one, which batch norm can't take: it is left out",
+            "{count} samples leave a last batch of one, which batch norm can't take: it is left out",
+            batches.samples,
+        )
+    ]
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
@@ -258,7 +301,10 @@ def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
 
 
 def _start_from(model: nn.Module, source: str, runs: Path) -> str:
-    """Load the weights of another run's last checkpoint, or of a checkpoint file. Returns what was loaded."""
+    """Load the weights of another run's last checkpoint, or of a checkpoint file.
+
+    Returns a note of what was loaded.
+    """
     path = Path(source)
     if path.is_file():
         try:
@@ -268,6 +314,8 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
     else:
         state, complaints = checkpoint.latest(RunFolder(find_run(source, runs)))
         if state is None:
-            raise PresetError("; ".join([f"model.from = {source}: that run has no checkpoint", *complaints]))
+            missing = _("model.from = {run}: that run has no checkpoint", run=source)
+            raise PresetError("; ".join([missing, *complaints]))
     assert state is not None
-    return f"weights from {source}: {transfer.start_from(model, state['model'])}"
+    report = transfer.start_from(model, state["model"])
+    return _("weights from {source}: {report}", source=source, report=report)

@@ -1,6 +1,6 @@
-"""Checkpoints: all that the next step depends on, written so that a crash leaves the old ones whole.
+"""Checkpoints: all that the next step depends on. A crash while one is written leaves the older ones intact.
 
-The manager decides which are written and which of them stay.
+CheckpointManager decides which are written and which are kept.
 """
 
 import copy
@@ -19,16 +19,17 @@ import torch
 
 from descent.common.errors import CannotGoOnError
 from descent.common.files import replacing, write_atomically
+from descent.common.i18n import _
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 
 FORMAT = 2
 
-State = dict[str, Any]  # tensors and plain containers alone, so that weights_only=True reads it
+State = dict[str, Any]  # only tensors and plain containers, so that weights_only=True can read it
 
 
 def random_state(device: torch.device) -> State:
-    """The state of every generator that a training step may draw from."""
+    """Return the state of every random generator that a training step may draw from."""
     kind, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
     return {
         "torch": torch.get_rng_state(),
@@ -53,11 +54,11 @@ def _as_lists(value: Any) -> Any:
 
 
 def copied(value: Any) -> Any:
-    """A state, or a part of one, in the host's memory, where a file's would be: the device has its own to hold."""
+    """Return a copy of a state, or a part of one, in the host's memory, so that it takes no memory of the device."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        same = copy.copy(value)  # with the versions that a module's state_dict carries
+        same = copy.copy(value)  # keeps the versions that a module's state_dict carries
         same.update((key, copied(item)) for key, item in value.items())
         return same
     return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value
@@ -66,7 +67,7 @@ def copied(value: Any) -> Any:
 def write(run: RunFolder, state: State) -> Path:
     """Write `checkpoints/step-N.pt`, and beside it step-N.json for people.
 
-    The rows before step N must be on the disk already. OSError where this one can't be.
+    The rows before step N must already be on the disk. Raises OSError if the files can't be written.
     """
     path = run.checkpoint(state["step"])
     with replacing(path) as file:
@@ -77,26 +78,35 @@ def write(run: RunFolder, state: State) -> Path:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> State:
-    """Read and verify a checkpoint. ValueError with the reason where it is missing, damaged or not one of ours."""
+    """Read and verify a checkpoint.
+
+    Raises ValueError, with the reason, if it is missing, damaged or not a checkpoint of this version.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not look at the checksums
+            damaged = archive.testzip()  # torch itself does not check the checksums
         if damaged is not None:
-            raise ValueError(f"{path.name} is damaged (checksum of {damaged})")
+            raise ValueError(_("{file} is damaged (checksum of {part})", file=path.name, part=damaged))
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
+        raise ValueError(missing(path)) from None
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise ValueError(f"{path.name} is damaged ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0]
+        raise ValueError(_("{file} is damaged ({reason})", file=path.name, reason=reason)) from None
     except Exception as error:  # pickle errors of many kinds: a hostile or foreign file
-        raise ValueError(f"{path.name} can't be read ({type(error).__name__})") from None
+        raise ValueError(_("{file} can't be read ({reason})", file=path.name, reason=type(error).__name__)) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{path.name} is not a checkpoint of this version of Descent")
+        raise ValueError(_("{file} is not a checkpoint of this version of Descent", file=path.name))
     return state
 
 
+def missing(path: Path) -> str:
+    """Return the message for a checkpoint that does not exist."""
+    return _("{file} is missing", file=path.name)
+
+
 def latest(run: RunFolder) -> tuple[State | None, list[str]]:
-    """The last whole checkpoint, and a line on each later one that is not. None where there is none."""
+    """Return the last intact checkpoint (None if there is none), and a message for each later, damaged one."""
     complaints: list[str] = []
     for step in reversed(run.checkpoints()):
         try:
@@ -107,46 +117,58 @@ def latest(run: RunFolder) -> tuple[State | None, list[str]]:
 
 
 def remove(run: RunFolder, step: int) -> None:
-    """Remove a checkpoint that is no longer wanted."""
+    """Remove a checkpoint and its readable part."""
     run.checkpoint(step).unlink(missing_ok=True)
     run.checkpoint(step).with_suffix(".json").unlink(missing_ok=True)
 
 
 def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:
-    """The error for a disk that takes no more."""
-    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+    """Return the error for `what` that could not be written: mostly, the disk is full.
+
+    what: a noun, in the current language.
+    """
+    why = _("the disk is full") if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+    text = _("can't write {what} in {folder}: {why}", what=what, folder=run.path, why=why)
     saved = run.checkpoints()
-    rest = f"; the checkpoint of step {saved[-1]} is whole: descent resume {run.id}" if saved else ""
-    return CannotGoOnError(f"can't write {what} in {run.path}: {why}{rest}")
+    if saved:
+        intact = _("the checkpoint of step {step} is intact: descent resume {run}", step=saved[-1], run=run.id)
+        text = f"{text}; {intact}"
+    return CannotGoOnError(text)
 
 
 REST = 5.0  # seconds between checkpoints under `checkpoint_every = "auto"`; one takes 4 ms for digits-mlp
 
 
 class CheckpointManager:
-    """Writes checkpoints after the rows they stand on.
+    """Writes checkpoints, each after the rows of the steps before it.
 
-    The best model so far may come many times a second, and a checkpoint takes milliseconds. So it is
-    held in memory while the disk rests, and written before any later checkpoint: a crash can only lose a best
-    that a resume will find again.
+    There may be a new best model many times a second, and writing a checkpoint takes milliseconds. So the best model
+    is held in memory for REST seconds, and written before any later checkpoint. A crash can then lose only a best
+    model that a resumed run will find again.
     """
 
     def __init__(self, run: RunFolder, events: Events, flush: Callable[[], None], keep: int) -> None:
-        """flush: returns when all rows are on the disk."""
+        """flush: a function that returns when all rows are on the disk. keep: latest checkpoints to keep."""
         self._run, self._events, self._flush, self._keep = run, events, flush, keep
         self._held: State | None = None
         told = run.events()
         self._steps = run.checkpoints(told)
-        self._best_of = {e["step"]: e["best"] for e in told if e["event"] == "checkpoint"}  # the best as it was then
-        # What a person has saved is the person's to remove.
+        self._best_of = {
+            e["step"]: e["best"] for e in told if e["event"] == "checkpoint"
+        }  # the step of the best model at the time
+        # A checkpoint that a person asked for is never removed here.
         self._wanted = {e["step"] for e in told if e["event"] == "command" and e["command"] == "checkpoint"}
         self._last_write = time.monotonic()
 
     def rested(self) -> bool:
+        """Return whether REST seconds have passed since the last write."""
         return time.monotonic() - self._last_write >= REST
 
     def save(self, state: State, *, wanted: bool = False) -> Path:
-        """Write `state` now. CannotGoOnError where the disk takes no more. wanted: by a person, so that it stays."""
+        """Write `state` now. Raises CannotGoOnError if it can't be written.
+
+        wanted: a person asked for it, so it is kept.
+        """
         if wanted:
             self._wanted.add(state["step"])
         held, self._held = self._held, None
@@ -155,31 +177,31 @@ class CheckpointManager:
         return self._write(state)
 
     def hold(self, state: State) -> None:
-        """Keep the best model so far; it is written soon."""
+        """Keep the best model so far in memory, and write it soon."""
         if self.rested():
             self.save(state)
         else:
             self._held = copied(state)
 
     def drop_held(self) -> None:
-        """What was held as the best is not."""
+        """Drop the state that was held as the best model."""
         self._held = None
 
     def steps(self) -> list[int]:
-        """Of the checkpoints on the way to here, ascending."""
+        """Return the steps of the checkpoints that led to the current state, ascending."""
         return list(self._steps)
 
     def forget_beyond(self, step: int) -> None:
-        """The run went back to `step`: what it saved later is of a future that is left, and stays on the disk."""
+        """Forget checkpoints later than `step`, to which the run went back. Their files stay on the disk."""
         self._held = None
         self._steps = [saved for saved in self._steps if saved <= step]
 
     def has(self, step: int) -> bool:
-        """Whether the state of step `step` is held, or its file there."""
+        """Return whether the state of step `step` is held in memory or in a file."""
         return self._held_of(step) is not None or self._run.checkpoint(step).exists()
 
     def best(self, step: int) -> State:
-        """The state of step `step`, which was held or saved. ValueError where it is lost."""
+        """Return the state of step `step`, which was held or saved. Raises ValueError if it is lost."""
         return self._held_of(step) or read(self._run.checkpoint(step))
 
     def _held_of(self, step: int) -> State | None:
@@ -192,7 +214,7 @@ class CheckpointManager:
             self._events.write("checkpoint", step=state["step"], file=path.name, best=state["best"]["step"])
             self._events.sync()
         except OSError as error:
-            raise cannot_write(error, self._run, f"the checkpoint of step {state['step']}") from None
+            raise cannot_write(error, self._run, _("the checkpoint of step {step}", step=state["step"])) from None
         self._steps = sorted({*self._steps, state["step"]})
         self._best_of[state["step"]] = state["best"]["step"]
         self._remove_old()
@@ -200,12 +222,15 @@ class CheckpointManager:
         return path
 
     def _remove_old(self) -> None:
-        """All but the first checkpoint, those that a person wanted, the latest ones, and what was the best at each of
-        these: a run that goes back to one of them, or a fork, may end with it."""
+        """Remove old checkpoints.
+
+        Kept are the first one, those that a person asked for, the latest ones, and the best model at the time of each
+        of these. A run that goes back to one of them, or a fork of it, may end with that best model.
+        """
         others = [step for step in self._steps[1:] if step not in self._wanted]
         old = set(others[: -self._keep])
         kept: set[int | None] = {step for step in self._steps if step not in old}
-        for step in reversed(self._steps):  # the best of a checkpoint is never later than itself
+        for step in reversed(self._steps):  # the best model at a checkpoint is never later than the checkpoint
             if step in kept:
                 kept.add(self._best_of.get(step))
             else:
@@ -215,7 +240,7 @@ class CheckpointManager:
 
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """Put the random generators back afterwards, so that measuring changes no run."""
+    """Restore the random generators afterwards, so that measuring does not change the run."""
     state = copy.deepcopy(random_state(device))
     try:
         yield

@@ -8,9 +8,9 @@ import torch
 
 
 class Clock:
-    """Seconds of training alone: evaluations, checkpoints and pauses are left out.
+    """A clock of the seconds spent in training steps. Evaluations, checkpoints and pauses are left out.
 
-    Those of the processor, of all threads, count in this process alone, and without its first step, which warms up.
+    The processor's time of all threads is counted in this process only. Its first step, which warms up, is left out.
     """
 
     def __init__(self, device: torch.device, seconds: float) -> None:
@@ -24,25 +24,25 @@ class Clock:
         return self._seconds if self._since is None else self._seconds + time.perf_counter() - self._since
 
     def cpu_seconds(self) -> float:
-        """Of the processor, since the first step in this process was over."""
+        """Return the processor's seconds since the end of the first step in this process."""
         if self._cpu is None:
             return 0.0
         return self._cpu if self._since is None else self._cpu + time.process_time() - self._cpu_since
 
     def end_first_step(self) -> None:
-        """Count the processor's time from here on, once."""
+        """Count the processor's time from now on. Only the first call has an effect."""
         if self._cpu is None:
             self._cpu, self._cpu_since = 0.0, time.process_time()
 
     def set(self, seconds: float) -> None:
-        """Count from `seconds` on."""
+        """Set the seconds of training so far."""
         self._seconds = seconds
         if self._since is not None:
             self._since = time.perf_counter()
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count what happens inside."""
+        """Count the time inside the block."""
         self._go()
         try:
             yield
@@ -51,12 +51,12 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Leave out what happens inside."""
+        """Leave out the time inside the block."""
         if self._since is None:
-            yield  # stopped already, by a caller
+            yield  # a caller has stopped it already
             return
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # steps under way are training still
+            torch.cuda.synchronize(self._device)  # steps that the GPU has not finished count as training
         self._halt()
         try:
             yield

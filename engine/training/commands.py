@@ -1,10 +1,11 @@
-"""Where commands meet the training: between two steps, in the order they came."""
+"""Commands of clients, followed between two steps in the order in which they came."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
 from descent.control import Queue, Request
 from descent.run.events import Events
 from engine.training import live_edits
@@ -14,23 +15,30 @@ if TYPE_CHECKING:
     from engine.training.session import Session
 
 
-PATIENCE = 0.2  # seconds between looks at the signals while paused
-WITHIN = ("pause", "resume")  # what is followed in the middle of an evaluation
+PATIENCE = 0.2  # seconds between checks of the signals while paused
+WITHIN = ("pause", "resume")  # commands that are followed in the middle of an evaluation
 
 
 class Scripted:
-    """A command of a replay, which nobody waits for."""
+    """A command of a replay. No client waits for its answer."""
 
     def __init__(self, command: str, arguments: dict[str, Any]) -> None:
         self.command, self.arguments = command, arguments
 
     def answer(self, answer: dict[str, Any]) -> None:
         if not answer["ok"]:
-            raise DescentError(f"the replay can't follow {self.command} at step {answer['step']}: {answer['error']}")
+            raise DescentError(
+                _(
+                    "the replay can't follow {command} at step {step}: {error}",
+                    command=self.command,
+                    step=answer["step"],
+                    error=answer["error"],
+                )
+            )
 
 
 class CommandHandler:
-    """Follows the commands of a run's clients. Each is answered once it has taken effect and its line is written."""
+    """Follows the commands of a run's clients. Each is answered once it has taken effect and is in the log."""
 
     def __init__(
         self,
@@ -40,7 +48,7 @@ class CommandHandler:
         events: Events,
         script: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """script: of a replay, the commands still to be given, each with its `step`."""
+        """script: the commands that a replay has still to give, each with its `step`."""
         self._run, self._session, self._queue, self._events = run, session, queue, events
         self._script = deque(script)
         self._waiting: deque[Request | Scripted] = deque()
@@ -48,7 +56,7 @@ class CommandHandler:
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
         self._steps: tuple[int, Request | Scripted] | None = (
-            None  # while stepping: the step to pause at, and who waits
+            None  # while stepping: the step to pause at, and the request that waits
         )
         self._follow: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "pause": self._pause,
@@ -62,7 +70,10 @@ class CommandHandler:
         }
 
     def attend(self, interrupted: Callable[[], bool]) -> None:
-        """Follow what waits; stay here while paused. `interrupted`: a signal wants the worker to end."""
+        """Follow the waiting commands. Does not return while the run is paused.
+
+        interrupted: whether a signal asks the worker to end.
+        """
         if self._steps is not None and self._run.step >= self._steps[0]:
             self._end_steps()
         if self._script:
@@ -71,7 +82,7 @@ class CommandHandler:
         if not self._waiting and not self._idle():
             return
         with self._session.clock.stopped():
-            self._session.drain()  # a command's answer comes after the rows of the steps before it
+            self._session.drain()  # the rows of the steps so far are written before a command is answered
             while True:
                 while self._waiting:
                     self._take(self._waiting.popleft())
@@ -81,9 +92,9 @@ class CommandHandler:
                 self._waiting.extend(self._queue.take_all())
 
     def attend_within(self, interrupted: Callable[[], bool]) -> None:
-        """Between two batches of an evaluation: pause and resume are followed there, and what changes more waits.
+        """Follow pause and resume between two batches of an evaluation. Other commands wait for its end.
 
-        A paused evaluation goes on where anything else waits, or the worker is to end: neither is to wait for ever.
+        A paused evaluation goes on if another command waits or the worker is to end, so that neither waits for ever.
         """
         while True:
             self._waiting.extend(self._queue.take_all())
@@ -94,7 +105,7 @@ class CommandHandler:
             self._queue.wait(PATIENCE)
 
     def _due(self) -> list[Scripted]:
-        """What the replayed run was told before this step."""
+        """Return the commands that the replayed run was given before this step."""
         due = []
         while self._script and self._script[0]["step"] <= self._run.step:
             entry = self._script.popleft()
@@ -114,7 +125,11 @@ class CommandHandler:
                 self._answer(request, self._follow[request.command](request.arguments))
         except DescentError as error:
             request.answer(self._frame(request) | {"ok": False, "error": str(error)})
-        except (RuntimeError, ValueError, OverflowError) as error:  # of torch: a value that no check foresaw
+        except (
+            RuntimeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # raised by torch for a value that no check refuses
             if isinstance(request, Scripted):
                 raise
             request.answer(self._frame(request) | {"ok": False, "error": f"{type(error).__name__}: {error}"})
@@ -140,7 +155,7 @@ class CommandHandler:
         return {}
 
     def hold(self, reason: str | None) -> None:
-        """Pause because the run itself wants a person to look."""
+        """Pause because something has happened that a person must decide on."""
         if self._steps is not None:
             self._end_steps()
         if not self.paused:
@@ -151,7 +166,7 @@ class CommandHandler:
         if self._steps is not None:
             self._end_steps()
         if not self.paused:
-            raise DescentError("the run is not paused")
+            raise DescentError(_("the run is not paused"))
         self._session.accept_trouble()
         self.paused = False
         self._events.state("running", step=self._run.step)
@@ -160,17 +175,17 @@ class CommandHandler:
     def _begin_steps(self, request: Request | Scripted) -> None:
         count = request.arguments.get("steps", 1)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise DescentError(f"steps = {count!r}: must be a whole number ≥ 1")
+            raise DescentError(_("{key} = {given!r}: must be a whole number ≥ 1", key="steps", given=count))
         if not self.paused:
-            raise DescentError("pause the run first: a step is one of a paused run")
+            raise DescentError(_("pause the run first: only a paused run can be stepped"))
         if self._steps is not None:
-            raise DescentError("still stepping; wait for it, or pause")
+            raise DescentError(_("the run is still stepping; wait for it, or pause"))
         self._session.accept_trouble()
         self._steps = self._run.step + count, request
 
     def _end_steps(self) -> None:
         assert self._steps is not None
-        _, request = self._steps
+        request = self._steps[1]
         self._steps = None
         self._session.drain()
         self._answer(request, {})
@@ -178,7 +193,7 @@ class CommandHandler:
     def _set(self, arguments: dict[str, Any]) -> dict[str, Any]:
         edits = arguments.get("edits")
         if not isinstance(edits, list) or not all(isinstance(text, str) for text in edits):
-            raise DescentError('"edits" is a list of "key=value"')
+            raise DescentError(_('"edits" must be a list of "key=value"'))
         changed = live_edits.edit(self._run, edits)
         self._session.note_plan()
         return {"set": changed}
@@ -186,7 +201,7 @@ class CommandHandler:
     def _checkpoint(self, arguments: dict[str, Any]) -> dict[str, Any]:
         saved = self._session.save(wanted=True)
         if saved is None:
-            raise DescentError("nothing was saved: a number is not finite; rewind, or resume to go on as it is")
+            raise DescentError(_("nothing was saved: a number is not finite; rewind, or resume to go on as it is"))
         return {"checkpoint": str(saved)}
 
     def _evaluate(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +210,7 @@ class CommandHandler:
     def _picture(self, arguments: dict[str, Any]) -> dict[str, Any]:
         kind, options = arguments.get("kind"), arguments.get("options", {})
         if not isinstance(kind, str) or not isinstance(options, dict):
-            raise DescentError('a picture has a "kind", and "options" that are an object')
+            raise DescentError(_('a picture needs a "kind", and "options" must be an object'))
         return {"picture": str(self._session.picture(kind, options))}
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -212,24 +227,24 @@ class CommandHandler:
     def _ask_to_stop(self, request: Request | Scripted) -> None:
         how = request.arguments.get("how", "now")
         if how not in ("now", "epoch", "discard"):
-            raise DescentError(f"how = {how!r}: is one of now, epoch, discard")
+            raise DescentError(_("how = {given!r}: must be now, epoch or discard", given=how))
         self.stop = how
         self._stopping.append(request)
         if how == "epoch":
             self.paused = False
-            self._answer(request, {"at": "the end of the epoch"})
+            self._answer(request, {"at": N_("the end of the epoch")})  # programs read it, so it stays English
             self._stopping.pop()
 
     def end_epoch(self) -> None:
-        """A stop that waited for the epoch's end has come."""
+        """End the run now if a stop has waited for the end of the epoch."""
         if self.stop == "epoch":
             self.stop = "now"
 
     def say_stopped(self, receipt: str | None) -> None:
-        """Answer those who asked the run to stop, and any that came too late."""
+        """Answer the requests to stop, and refuse the commands that came too late."""
         if self._steps is not None:
             self._end_steps()
         for request in self._stopping:
             self._answer(request, {"checkpoint": receipt})
         for request in [*self._waiting, *self._queue.take_all()]:
-            request.answer(self._frame(request) | {"ok": False, "error": "the run has ended"})
+            request.answer(self._frame(request) | {"ok": False, "error": _("the run has ended")})

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a model on a split it does not learn from, which model is best, and when to stop early."""
+"""Loss and accuracy on a split that is not trained on, the best model so far, and early stopping."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from engine.training import losses
 from engine.training.data import Split
 from engine.training.data.batches import in_order
 
-BATCH = 1024  # samples at a time: what memory allows on small GPUs, and large enough to be quick
+BATCH = 1024  # samples at a time; fits into the memory of small GPUs, and is large enough to be fast
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Evaluation:
 
 
 def nothing() -> None:
-    """What there is to do between two batches, where nobody is attended to."""
+    """Do nothing: the default for what is called between two batches."""
 
 
 @torch.no_grad()
@@ -35,8 +35,10 @@ def evaluate(
     precision: AbstractContextManager[None],
     between: Callable[[], None] = nothing,
 ) -> Evaluation:
-    """Mean loss and share of right answers over `split`. Draws no random number: the run goes on as if it had
-    not been looked at. between: called after each batch."""
+    """Return the mean loss and the share of right answers over `split`.
+
+    Draws no random number, so the run goes on as if it had not been evaluated. between: called after each batch.
+    """
     counts_right = not split.targets.is_floating_point()
     total = torch.zeros(2, device=split.inputs.device, dtype=torch.float64)
     training = model.training
@@ -48,7 +50,9 @@ def evaluate(
                 loss = criterion(outputs, batch.targets)
             total[0] += loss.double() * len(batch.targets)
             if counts_right:
-                total[1] += (losses.predictions(outputs) == batch.targets).sum()  # whole numbers: 163/180, exactly
+                total[1] += (
+                    losses.predictions(outputs) == batch.targets
+                ).sum()  # counted as whole numbers, so 163/180 is exact
             between()
     finally:
         model.train(training)
@@ -57,7 +61,7 @@ def evaluate(
 
 
 def values_of(result: Evaluation) -> dict[str, float]:
-    """What an event of an evaluation holds."""
+    """Return the values of an evaluation as its event holds them."""
     values = {"loss": result.loss}
     return values if result.accuracy is None else values | {"accuracy": result.accuracy}
 
@@ -71,7 +75,7 @@ def described(reached: dict[str, float], split: str) -> str:
 
 @dataclass
 class Best:
-    """The lowest validation loss so far, and how many evaluations have passed without a lower one."""
+    """The lowest validation loss so far, and the number of evaluations since then."""
 
     settings: EarlyStopping | None
     loss: float = float("inf")
@@ -79,7 +83,7 @@ class Best:
     waited: int = 0
 
     def observe(self, loss: float, step: int) -> bool:
-        """True where this is the best model so far. NaN never is."""
+        """Take note of a loss. Returns whether this is the best model so far. A NaN never is."""
         margin = self.settings.min_delta if self.settings else 0.0
         if loss < self.loss - margin:
             self.loss, self.step, self.waited = loss, step, 0
@@ -88,7 +92,7 @@ class Best:
         return False
 
     def forget(self) -> None:
-        """The model that was the best was none: no other is known."""
+        """Forget the best model: it turned out to be broken or is lost, and no other is known."""
         self.loss, self.step = float("inf"), None
 
     def patience_is_over(self) -> bool:

@@ -1,4 +1,4 @@
-"""A run's evaluations: of each member on a split, the test at the end, and which candidate of a sweep won."""
+"""A run's evaluations: each member on a split, the test at the end, and the winner of a sweep."""
 
 import math
 from collections.abc import Callable, Sequence, Set
@@ -24,9 +24,9 @@ class Evaluator:
         members: Sequence[int] | None = None,
         between: Callable[[], None] = nothing,
     ) -> list[Evaluation]:
-        """Evaluate every member, note it, and tell of those that have not ended badly, or of `members` alone.
+        """Evaluate every member, keep the means, and report `members`. None for all that have not diverged.
 
-        step: that of the models that are looked at. between: called after each batch.
+        step: the step that the evaluated models are from. between: called after each batch.
         """
         results, means = self._told(split, step, members, between)
         self._run.reached.update(means)
@@ -34,13 +34,13 @@ class Evaluator:
         return results
 
     def look(self, split: str) -> dict[str, float]:
-        """Evaluate every member as it is now, and tell, of which the run takes no note; the means."""
+        """Evaluate every member as it is now and report it, but keep nothing in the run. Returns the means."""
         return self._told(split, self._run.step)[1]
 
     def _told(
         self, split: str, step: int, members: Sequence[int] | None = None, between: Callable[[], None] = nothing
     ) -> tuple[list[Evaluation], dict[str, float]]:
-        """The evaluations, and the means by the names of `run.reached`."""
+        """Evaluate and report. Returns the evaluations, and their means by the names of `run.reached`."""
         run = self._run
         results = run.evaluate(split, between)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
@@ -56,10 +56,10 @@ class Evaluator:
         return results, means
 
     def observe(self, results: Sequence[Evaluation], *, broken: bool) -> tuple[bool, Set[int]]:
-        """Let early stopping and the plateau take note of an evaluation on the validation split.
+        """Give an evaluation on the validation split to early stopping and to the plateau schedule.
 
-        broken: the model has collapsed, so that this is not the best, whatever its loss. Whether this is the best
-        model so far, and which members have stopped early by it.
+        broken: whether the model has collapsed. Such a model is never the best, whatever its loss. Returns whether
+        this is the best model so far, and the members that early stopping has now ended.
         """
         run = self._run
         ended = run.ended()
@@ -67,9 +67,9 @@ class Evaluator:
         return is_best, run.ended().keys() - ended.keys()
 
     def test(self, best: Callable[[int], State | None]) -> None:
-        """With early stopping it is the best model that is tested: the last one is only where patience ended.
+        """Evaluate on the test split. With early stopping the best model is tested, not the last one.
 
-        best: the checkpoint of a step; None where it is lost.
+        best: returns the checkpoint of a step, or None if it is lost.
         """
         run = self._run
         with run.at_best(best) as step:
@@ -87,14 +87,14 @@ class Evaluator:
 
 
 def _beaten(result: Evaluation) -> Evaluation:
-    """The evaluation of a broken model as one that no other is compared with: it is never the best."""
+    """Return the evaluation of a broken model with an infinite loss, so that it is never the best."""
     return Evaluation(math.inf, result.accuracy)
 
 
 def find_winner(run: TrainState) -> dict[str, Any] | None:
-    """The candidate of a sweep with the lowest validation loss, as a mean over its members; None without a sweep.
+    """Return the candidate of a sweep with the lowest validation loss, a mean over its members. None without a sweep.
 
-    Goes by the validation alone: only the winner is tested, and once.
+    Only the validation split decides. The winner alone is tested, once.
     """
     if not isinstance(run, MemberTrainState) or not is_sweep(run):
         return None
@@ -106,7 +106,7 @@ def find_winner(run: TrainState) -> dict[str, Any] | None:
 
     def score(members: list[int]) -> float:
         if any(member in lost for member in members):
-            return math.inf  # it can't be trusted to train with another seed
+            return math.inf  # it may diverge with another seed too
         return sum(losses[member] for member in members) / len(members)
 
     best = min(candidates.values(), key=score)
@@ -116,12 +116,15 @@ def find_winner(run: TrainState) -> dict[str, Any] | None:
 
 
 def is_sweep(run: TrainState) -> bool:
-    """Whether the members differ in more than seed and fold."""
+    """Return whether the members differ in more than seed and fold."""
     return any(member.values for member in run.members)
 
 
 def evaluate_ensemble(run: TrainState) -> Evaluation | None:
-    """The test of the members' mean prediction; None for one model, and for candidates that were to be compared."""
+    """Test the members' mean prediction.
+
+    Returns None for one model, and for a sweep, which compares its candidates.
+    """
     if not isinstance(run, MemberTrainState) or is_sweep(run):
         return None
     return run.evaluate_ensemble("test")

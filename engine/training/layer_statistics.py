@@ -1,6 +1,6 @@
-"""What each layer does: norms of gradients, weights and updates, and the share of units that are dead.
+"""Statistics of each layer: norms of gradients, weights and updates, and the share of dead units.
 
-All of it stays on the device. A measured step costs a few small kernels; `measure.py` chooses how often.
+All of them stay on the device. A measured step costs a few small kernels. `measure.py` chooses how often to measure.
 """
 
 from collections.abc import Iterator
@@ -44,8 +44,10 @@ class LayerStatistics:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """See the activations of the forward passes inside. Hooks live only on measured steps: an idle hook
-        would cost every step."""
+        """Record the activations of the forward passes inside the block.
+
+        The hooks exist only on measured steps, because an idle hook would slow every step.
+        """
         self._dead.clear()
         handles = [
             module.register_forward_hook(lambda m, _, output, layer=layer: self._note(layer, m, output))
@@ -61,16 +63,16 @@ class LayerStatistics:
         self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
 
     def before_update(self) -> None:
-        """Take what the gradients say, and remember the weights."""
+        """Measure the gradients, and keep a copy of the weights."""
         self.note_gradients()
         self.note_weights()
 
     def note_weights(self) -> None:
-        """Remember the weights from before the step."""
+        """Keep a copy of the weights from before the step."""
         self._old = [p.detach().clone() for p in self.parameters]
 
     def note_gradients(self) -> None:
-        """Take what the gradients say."""
+        """Measure the norms of the gradients, and the share of gradients that are 0."""
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
         norms = torch.stack(torch._foreach_norm(gradients)).float()
         zeros = torch.stack([(g == 0).sum() for g in gradients]).float()
@@ -79,11 +81,11 @@ class LayerStatistics:
         self._measured = [grad_norm, zero_share]
 
     def row(self) -> Tensor:
-        """(layers, len(LAYER_STATISTICS)) float32; `dead` is NaN for layers no activation follows."""
+        """Return (layers, len(LAYER_STATISTICS)) float32. `dead` is NaN for layers that no activation follows."""
         grad_norm, zero_share = self._measured
         weights = [p.detach() for p in self.parameters]
         weight_norm = self._norm(weights)
-        # From the update that was made: for Adam the gradient says little about it.
+        # Measured from the update itself, because Adam's updates can't be told from the gradient.
         update_norm = self._norm(list(torch._foreach_sub(weights, self._old)))
         dead = torch.full_like(grad_norm, float("nan"))
         for layer, shares in self._dead.items():
@@ -108,10 +110,10 @@ class LayerStatistics:
 
 
 def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
-    """Share of units that pass no gradient; scalar on the device.
+    """Return the share of units that pass no gradient, a scalar on the device.
 
-    ReLU and its kin: units (or channels) that are 0 for the whole batch. Sigmoid and tanh: saturated outputs.
-    output: (B, units, *positions).
+    For ReLU these are units (or channels) that are 0 for the whole batch. For sigmoid and tanh they are saturated
+    outputs. output: (B, units, *positions).
     """
     if isinstance(activation, nn.Sigmoid):
         return ((output < SATURATED) | (output > 1 - SATURATED)).float().mean()
@@ -122,7 +124,7 @@ def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
 
 
 def _activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:
-    """Each activation module, with the index of the layer whose output it bends: the last one before it."""
+    """Return each activation module with the index of the layer whose output it takes, the last layer before it."""
     index_of = {module: index for index, (_, module) in enumerate(layers)}
     owners: list[tuple[nn.Module, int]] = []
     latest = None

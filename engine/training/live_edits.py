@@ -1,4 +1,4 @@
-"""Changing a run between two of its steps: live edits, a longer run, another batch size."""
+"""Changes of a run between two steps: live edits, a longer training, another batch size."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 
 from descent.common import settings
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
 from descent.common.settings import key_of
 from descent.common.text import did_you_mean
 from descent.run.live_settings import KEYS, OF_ONE_MEMBER, SWITCHES, edits_of, latest, mark_of
@@ -14,29 +15,33 @@ from engine.preset.loading import Preset
 from engine.training.build import batch_size
 from engine.training.train_state import TrainState
 
-MOST_STEPS = 10**12  # some decades of the fastest loop
+MOST_STEPS = 10**12  # the fastest loop would take decades
 
 
 def edit(run: TrainState, texts: list[str]) -> dict[str, Any]:
-    """Change live settings: all of `texts` ("key=value"), or none where one is wrong. The values now in force.
+    """Change live settings by `texts` ("key=value"). Returns the values that are now in force.
 
-    lr_scale multiplies the scheduled rate; data.augment is a switch; train.batch_size waits for the next epoch. With
-    "member=3" among the texts, the others are for that member alone.
-    DescentError that says what can't be, and what can.
+    Either all texts take effect or, if one is wrong, none. lr_scale multiplies the scheduled rate. data.augment is a
+    switch. train.batch_size takes effect with the next epoch. With "member=3" among the texts, the others are for
+    that member alone.
+    Raises DescentError, which says what can't be changed, and what can.
     """
     given, problems = settings.parse(texts)
     if problems or not given:
-        raise DescentError("\n".join(problems) or "give at least one key=value")
+        raise DescentError("\n".join(problems) or _("give at least one key=value"))
     edits = {".".join(override.path): override.value for override in given}
     member = _member(run, edits)
     for key in edits:
         if key not in KEYS:
-            raise DescentError(
-                f"{key} can't be changed in a live run{_meant(key)} What can: {', '.join(KEYS)}"
-                + ("; to train longer: descent extend" if key in ("train.epochs", "train.steps") else "")
-            )
+            raise DescentError(_refusal(key))
         if member is not None and key not in OF_ONE_MEMBER:
-            raise DescentError(f"{key} is one for all members; of one alone: {', '.join(OF_ONE_MEMBER)}")
+            raise DescentError(
+                _(
+                    "{key} can't be set for one member alone; these can: {keys}",
+                    key=key,
+                    keys=", ".join(OF_ONE_MEMBER),
+                )
+            )
     told = zip((".".join(override.path) for override in given), texts, strict=True)
     new = [f"{mark_of(member)}{key}={text.partition('=')[2].strip()}" for key, text in told if key != "member"]
     _take(run, [*run.edits, *new])
@@ -44,38 +49,42 @@ def edit(run: TrainState, texts: list[str]) -> dict[str, Any]:
 
 
 def restore(run: TrainState, texts: list[str]) -> None:
-    """Put the settings back to those of a checkpoint, which knows the edits made until then."""
+    """Restore the settings of a checkpoint, which holds the edits made until then."""
     torch.set_num_threads(run.measured["threads"])
     run.statistics_every = run.measured["statistics_every"]
     _take(run, list(texts), checked=False)
 
 
 def _member(run: TrainState, edits: dict[str, Any]) -> int | None:
-    """The member that the edits are for, taken out of them; None for all."""
+    """Take the member that the edits are for out of them. None for all members."""
     if "member" not in edits:
         return None
     member = edits.pop("member")
     count = len(run.members)
     if isinstance(member, bool) or not isinstance(member, int) or not 0 <= member < count:
-        raise DescentError(f"member = {member!r}: this run has the members 0 to {count - 1}")
+        raise DescentError(
+            _("member {member!r}: this run has the members 0 to {last}", member=member, last=count - 1)
+        )
     if not edits:
-        raise DescentError(f"member={member}: say what of it is to change, as in member={member} optimizer.lr=0.01")
+        raise DescentError(
+            _("member={member}: give what to change, as in member={member} optimizer.lr=0.01", member=member)
+        )
     return member
 
 
 def _take(run: TrainState, edits: list[str], *, checked: bool = True) -> None:
-    """Train under these edits, and no others, from now on; those that no longer hold are forgotten."""
+    """Train under these edits alone from now on. Edits that a later one replaces are dropped."""
     edits = latest(edits)
     settings = [_under(run, edits, member) for member in range(len(run.members))]
     hands = [_switch(edits, "lr_scale", 1.0, member) for member in range(len(run.members))]
     for hand in hands:
         if isinstance(hand, bool) or not isinstance(hand, int | float) or not 0 <= hand < math.inf:
-            raise DescentError(f"lr_scale = {hand!r}: must be a number ≥ 0")
+            raise DescentError(_("{key} = {given!r}: must be a number ≥ 0", key="lr_scale", given=hand))
     augments = _switch(edits, "data.augment", run.augmentation is not None, 0)
     if not isinstance(augments, bool):
-        raise DescentError(f"data.augment = {augments!r}: true or false, in a live run")
+        raise DescentError(_("data.augment = {given!r}: must be true or false in a live run", given=augments))
     if augments and run.augmentation is None:
-        raise DescentError("data.augment = true: the preset names no augmentation to switch on")
+        raise DescentError(_("data.augment = true: the preset has no augmentation to switch on"))
     train = settings[0].train
     if checked:
         _check(run, settings)
@@ -89,7 +98,7 @@ def _take(run: TrainState, edits: list[str], *, checked: bool = True) -> None:
 
 
 def _under(run: TrainState, edits: list[str], member: int) -> Preset:
-    """A member's preset with its edits laid over it; checked as a whole, as when it is loaded."""
+    """Return a member's preset with its edits, checked as a whole, as when a preset is loaded."""
     own = {key_of(text): text for text in edits_of(edits, member) if key_of(text) not in SWITCHES}
     preset = run.members[member].preset
     try:
@@ -99,8 +108,8 @@ def _under(run: TrainState, edits: list[str], member: int) -> Preset:
 
 
 def _switch(edits: list[str], key: str, otherwise: Any, member: int) -> Any:
-    """The latest value of a live setting that no preset has."""
-    given, _ = settings.parse([text for text in edits_of(edits, member) if key_of(text) == key])
+    """Return the latest value of a live setting that presets don't have, or `otherwise` if none was set."""
+    given = settings.parse([text for text in edits_of(edits, member) if key_of(text) == key])[0]
     return given[-1].value if given else otherwise
 
 
@@ -108,39 +117,51 @@ def _check(run: TrainState, settings: list[Preset]) -> None:
     old, new = run.preset.train, settings[0].train
     for name in ("threads", "statistics_every"):
         if getattr(new, name) == "auto" != getattr(old, name):
-            raise DescentError(f"train.{name} = auto is measured before a run's first step; give a number")
+            raise DescentError(
+                _("{key} = auto is measured before a run's first step; give a number", key=f"train.{name}")
+            )
     built = [getattr(member.preset.model, "dropout", 0.0) for member in run.members]
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
     if shares != built and not run.has_dropout():
-        raise DescentError("model.dropout: this model was built without dropout; start another run with it")
+        raise DescentError(_("model.dropout: this model was built without dropout; start another run with it"))
     batch_size(settings[0], run.batches.samples, run.fewest)
 
 
 def extend(run: TrainState, *, epochs: int = 0, steps: int = 0) -> int:
-    """Train that much longer; the new last step. A schedule with an end stretches to it from here on."""
+    """Train that much longer, and return the new last step. A schedule with an end is stretched to it from now on."""
     for name, value in (("epochs", epochs), ("steps", steps)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise DescentError(f"{name} = {value!r}: must be a whole number ≥ 1")
+            raise DescentError(_("{key} = {given!r}: must be a whole number ≥ 1", key=name, given=value))
     more = epochs * run.batches.per_epoch + steps
     if more == 0:
-        raise DescentError("say by how much: epochs or steps")
+        raise DescentError(_("give the number of epochs or steps to add"))
     left = run.total_steps - run.step
     if run.total_steps + more > MOST_STEPS:
-        raise DescentError(f"{run.total_steps + more:,} steps in all; a run has at most {MOST_STEPS:,}")
+        raise DescentError(
+            _(
+                "{total:,} steps in all; a run may have at most {most:,}",
+                total=run.total_steps + more,
+                most=MOST_STEPS,
+            )
+        )
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps
 
 
-def _meant(key: str) -> str:
-    """The setting that a short name stands for, or one that is written alike."""
+def _refusal(key: str) -> str:
+    """Return the message for a key that is not a live setting, with the one that was probably meant."""
     short = {name.rpartition(".")[2]: name for name in KEYS}
     short |= dict.fromkeys(("rate", "learning_rate", "optimizer.learning_rate"), "optimizer.lr")
-    return f"; did you mean {short[key]}?" if key in short else did_you_mean(key, KEYS) or "."
+    meant = did_you_mean(short.get(key, key), KEYS)
+    text = _("{key} can't be changed in a live run; allowed: {keys}", key=key, keys=", ".join(KEYS))
+    if key in ("train.epochs", "train.steps"):
+        return f"{text}; {_('to train longer: descent extend')}"
+    return f"{text}{meant}"
 
 
 def begin_epoch(run: TrainState) -> int | None:
-    """Take over a batch size that was set in the epoch before; the new size in samples, or None."""
+    """Take over a batch size that was set in the epoch before. Returns the new size in samples, or None."""
     samples = run.batches.samples
     size = batch_size(run.preset, samples, run.fewest)
     if size == run.batches.size:

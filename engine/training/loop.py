@@ -6,7 +6,7 @@ from engine.training.train_state import TrainState
 
 
 def train(run: TrainState, session: Session) -> None:
-    """Train from where `run` stands to its last step, or until the session is asked to stop."""
+    """Train from the current step of `run` to its last step, or until the session is asked to stop."""
     settings = run.preset.train
     while session.goes_on():  # commands take effect here, between two steps
         batch = run.batches.next()

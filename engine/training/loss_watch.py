@@ -1,23 +1,23 @@
-"""Notes that a model has broken although its numbers are finite: a learning rate that is too large does that.
+"""Detection of a collapsed model, of spikes of the training loss, and of a loss that has stopped falling.
 
-Two signs, each for LASTS steps in a row:
+A collapsed model is broken although its numbers are finite. Mostly the learning rate is too large. It shows one of
+two signs for LASTS steps in a row:
 
-- the loss is FAR times as high as it was before the first update, or it had fallen and has gone back BACK of the way;
-- no unit of a layer passes a gradient any more (`dead` is 1), so that the layer learns nothing.
+- The loss is FAR times as high as before the first update, or it had fallen and has gone back BACK of the way.
+- No unit of a layer passes a gradient any more (`dead` is 1), so that the layer learns nothing.
 
-It is told once, with the step at which it began, and once more when it is over.
+A collapse is reported once, with the step at which it began, and once more when it is over.
 
-Notes a training loss that jumps, or that has stopped falling. Nothing is done about either: a person may want to.
+Spikes and stalls of the loss are only reported. A person decides what to do about them. The loss is averaged over ten
+steps, which takes away the noise of single batches. Each average is compared with a running mean and deviation of the
+averages before it (a smoothed z-score):
 
-The loss of ten steps at a time is averaged, against the noise of single batches, and compared with a running mean and
-deviation of the averages before it (a smoothed z-score):
-
-- a spike is an average that lies SPIKE deviations above the mean and SPIKE_FACTOR times as high; the next one is told
-  once the loss has been back at its usual level, and SPIKE_REST of all steps so far have gone by;
-- a stall is told when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so far,
-  and STALL_STEPS at least; again only after it has fallen;
-- neither is told of a loss below FLOOR of what it was before the first update: what is as good as learned trembles;
-- a loss that goes back to where it began is a collapse, the first of the two signs above.
+- A spike is an average that lies SPIKE deviations above the mean and is SPIKE_FACTOR times as high. The next one is
+  reported only after the loss has been back at its usual level, and after SPIKE_REST of all steps so far.
+- A stall is reported when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so
+  far, and for STALL_STEPS at least. It is reported again only after the mean has fallen.
+- Neither is reported for a loss below FLOOR of the loss before the first update. So small a loss fluctuates anyway.
+- A loss that goes back to where it began is a collapse, the first of the two signs above.
 """
 
 import math
@@ -30,29 +30,29 @@ from numpy.typing import NDArray
 from descent.common.arrays import Rows, mean_over_members
 from descent.run.metrics import Layout
 
-LASTS = 50  # steps: a jump that is soon mended is a spike
+LASTS = 50  # steps; a jump that is over sooner is a spike
 FAR = 2.0
 BACK = 0.9
-FALLEN = 0.8  # of the starting loss: from higher up, a way back is too short to be told from noise
-ALL = 0.999  # share of units that is all of them
+FALLEN = 0.8  # of the starting loss; a smaller fall can't be told from noise
+ALL = 0.999  # share of units that counts as all of them
 
 
 class Collapse:
-    """Fed with what `LossWatch` sees of a run of one model; tells by `write(event, **values)`.
+    """Detects a collapse of a run of one model from what `LossWatch` gives it. Reports by `write(event, **values)`.
 
-    since: the step at which the present one began; None while the model is whole.
+    since: the step at which the current collapse began; None without one.
     """
 
     def __init__(self, start: float | None, lowest: float, write: Callable[..., Any]) -> None:
-        """start: the loss before the first update, where it is known. lowest: of the averages so far."""
+        """start: the loss before the first update, None if unknown. lowest: the lowest average so far."""
         self._start, self._lowest, self._write = start, lowest, write
         self._high: int | None = None  # the step at which the loss began to be too high
-        self._low: int | None = None  # the step from which on it has not been
-        self._dead: dict[str, int] = {}  # layers without a live unit: the step at which that was first seen
+        self._low: int | None = None  # the step since which it has not been too high
+        self._dead: dict[str, int] = {}  # layers without a live unit, and the step at which that was first seen
         self.since: int | None = None
 
     def loss(self, first: int, step: int, average: float) -> None:
-        """The mean loss of the steps from `first` to before `step`."""
+        """Take the mean loss of the steps from `first` to before `step`."""
         limit = self._limit()
         if limit is None or average < limit:
             self._high, self._low = None, first if self._low is None else self._low
@@ -64,7 +64,7 @@ class Collapse:
             self._tell(self._high, step, why="loss", loss=average, start=self._start, lowest=self._known_lowest)
 
     def dead(self, step: int, shares: Mapping[str, float]) -> None:
-        """shares: of each layer, of its units that pass no gradient; NaN where none was measured."""
+        """Take each layer's share of units that pass no gradient. NaN if it was not measured."""
         for name, share in shares.items():
             if share < ALL:
                 self._dead.pop(name, None)
@@ -74,7 +74,7 @@ class Collapse:
                     self._tell(since, step, why="dead", layer=name)
 
     def _limit(self) -> float | None:
-        """The loss from which on it is too high; None where that can't be said."""
+        """Return the loss above which the model counts as collapsed, or None if it is not known."""
         if self._start is None or not self._start > 0:
             return None
         if self._lowest <= FALLEN * self._start:
@@ -99,8 +99,8 @@ class Collapse:
 Floats = NDArray[np.float64]
 
 BLOCK = 10  # steps to an average
-MEMORY = 20  # averages that the running mean and deviation look back on, about
-WARM_UP = 20  # averages before anything is told: the first steps of a training fall steeply
+MEMORY = 20  # averages that the running mean and deviation cover, about
+WARM_UP = 20  # averages before anything is reported, because the loss falls steeply in the first steps
 SPIKE = 6.0  # deviations
 SPIKE_FACTOR = 1.5
 SPIKE_REST = 0.02
@@ -111,10 +111,10 @@ STALL_STEPS = 1000
 
 
 class LossWatch:
-    """Fed with rows as they reach the host; tells by `write(event, **values)`."""
+    """Watches the loss in the rows that reach the host. Reports by `write(event, **values)`."""
 
     def __init__(self, layout: Layout, first: int, write: Callable[..., Any], past: Sequence[float] = ()) -> None:
-        """past: losses from before step `first`, the one before the first update ahead of all others."""
+        """past: losses from before step `first`. The first of them is the one before the first update."""
         self._loss = layout.columns.index("loss")
         names = {layer["name"]: f"layer.{layer['name']}.dead" for layer in layout.layers}
         self._dead = {name: layout.columns.index(column) for name, column in names.items()}
@@ -147,7 +147,7 @@ class LossWatch:
                     self.collapse.loss(self._step - BLOCK, self._step, average)
 
     def _look_for_dead(self, rows: Rows) -> None:
-        """rows: (n, columns). Of most steps nothing was measured."""
+        """rows: (n, columns). Most steps hold no measured statistics."""
         columns = list(self._dead.values())
         for row in np.flatnonzero(np.isfinite(rows[:, columns]).any(axis=1)).tolist():
             shares = zip(self._dead, rows[row, columns].tolist(), strict=True)
@@ -161,7 +161,7 @@ class LossWatch:
                 self._look_for_stall()
         self._blocks += 1
         weight = max(1 / self._blocks, 1 / MEMORY)
-        # A spike teaches the running mean no more than a large deviation would, or the next one would be missed.
+        # A spike counts for the running mean like a large deviation at most. Otherwise the next one would be missed.
         usual = min(average, self._mean + SPIKE * deviation) if self._blocks > WARM_UP else average
         change = usual - self._mean
         self._mean += weight * change
@@ -190,7 +190,7 @@ class LossWatch:
 
 
 def _averages(losses: Floats) -> Floats:
-    """(n,) -> (n // BLOCK,): the mean of each whole block."""
+    """Return the mean of each whole block: (n,) -> (n // BLOCK,)."""
     blocks = len(losses) // BLOCK
     means: Floats = losses[: blocks * BLOCK].reshape(-1, BLOCK).mean(axis=1)
     return means

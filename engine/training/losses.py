@@ -1,4 +1,4 @@
-"""Loss functions, their penalties, and what counts as a right answer.
+"""Loss functions, their penalties, and right predictions.
 
 outputs: (B, K), K = 1 for the losses of one output. targets: (B,) int64 class labels, or (B, T) float32.
 """
@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training import surfaces
-from engine.training.user_code import CodeLoader, call_user_code
+from engine.training.user_code import CodeLoader, call_user_code, described_result
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> scalar, the mean over the batch
 Task = Literal["classification", "regression"]
@@ -22,7 +23,7 @@ ONE_OUTPUT = ("bce", "perceptron")
 
 
 def build(section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLoader | None) -> Criterion:
-    """The data loss. PresetError where it can't be the loss of such data."""
+    """Return the loss without penalties. Raises PresetError if it does not fit the data."""
     _check(section, task, num_classes)
     match section:
         case schema.CodeLoss():
@@ -41,7 +42,7 @@ def build(section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLo
 
 
 def outputs(section: schema.AnyLoss, task: Task, target_size: int) -> int:
-    """How many outputs the model must have. target_size: number of classes, or of target columns."""
+    """Return how many outputs the model must have. target_size: number of classes, or of target columns."""
     return 1 if task == "classification" and section.name in ONE_OUTPUT else target_size
 
 
@@ -59,11 +60,11 @@ def perceptron(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mse_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean over batch and classes of (softmax − one-hot)²; of (sigmoid − y)² where there is one output."""
+    """Mean of (softmax − one-hot)² over batch and classes. With one output, mean of (sigmoid − y)²."""
     logits = _full_precision(outputs)
     if logits.shape[-1] == 1:
         return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype))
-    # Not F.one_hot: it looks at the values, which waits for the device and does not vmap.
+    # F.one_hot is not used: it reads the values, which waits for the device and does not work with vmap.
     one_hot = targets.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
     return F.mse_loss(logits.softmax(dim=-1), one_hot.to(logits.dtype))
 
@@ -78,12 +79,15 @@ SIMPLE: dict[str, Criterion] = {
 
 
 def penalised(model: nn.Module) -> list[nn.Parameter]:
-    """The weights that penalties count: biases and the parameters of norms, all vectors, are left out."""
+    """Return the weights that penalties count.
+
+    Biases and the parameters of norms, which are vectors, are left out.
+    """
     return [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
 
 
 def penalty(weights: Iterable[Tensor], section: schema.AnyLoss) -> Tensor | None:
-    """l1·Σ|w| + l2·Σw² over `weights`, a scalar; None where both are 0 or there are no weights."""
+    """Return l1·Σ|w| + l2·Σw² over `weights`, a scalar, or None if both factors are 0 or there are no weights."""
     weights = list(weights)
     terms = []
     if section.l1:
@@ -94,12 +98,12 @@ def penalty(weights: Iterable[Tensor], section: schema.AnyLoss) -> Tensor | None
 
 
 def predictions(outputs: Tensor) -> Tensor:
-    """(B, K) -> (B,) int64: the class of the largest output; where K is 1, whether it is above 0."""
+    """Return the predicted classes: (B, K) -> (B,) int64. With K = 1 the class is 1 where the output is above 0."""
     return (outputs.squeeze(-1) > 0).long() if outputs.shape[-1] == 1 else outputs.argmax(dim=-1)
 
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Share of right predictions, a scalar on the device."""
+    """Return the share of right predictions, a scalar on the device."""
     return (predictions(outputs) == targets).count_nonzero() / len(targets)
 
 
@@ -107,34 +111,50 @@ def _check(section: schema.AnyLoss, task: Task, num_classes: int) -> None:
     given = f'loss.name = "{section.name}"'
     if section.name in ("mse", "mae", "huber") and task == "classification":
         raise PresetError(
-            f"{given} is for regression, and the data have {num_classes} classes: "
-            'did you mean "mse-probabilities" or "cross-entropy"?'
+            _(
+                "{given} is for regression, but the data have {count} classes; "
+                'did you mean "mse-probabilities" or "cross-entropy"?',
+                given=given,
+                count=num_classes,
+            )
         )
     if section.name in ("cross-entropy", "mse-probabilities", *ONE_OUTPUT) and task == "regression":
         raise PresetError(
-            f'{given} is for classification, and the data\'s targets are numbers: use "mse", "mae" or "huber"'
+            _(
+                '{given} is for classification, but the targets of the data are numbers; use "mse", "mae" or "huber"',
+                given=given,
+            )
         )
     if section.name in ONE_OUTPUT and num_classes != 2:
         raise PresetError(
-            f'{given} is for exactly 2 classes, and the data have {num_classes}: did you mean "cross-entropy"?'
+            _(
+                '{given} is for exactly 2 classes, but the data have {count}; did you mean "cross-entropy"?',
+                given=given,
+                count=num_classes,
+            )
         )
 
 
 def _user_loss(section: schema.CodeLoss, code: CodeLoader | None) -> Criterion:
     if code is None:
-        raise PresetError(f'loss.code = "{section.code}" names code, and none may be run here')
+        raise PresetError(_("{given} names code, and no code may be run here", given=f'loss.code = "{section.code}"'))
     function = code(section.code)
 
     def criterion(outputs: Tensor, targets: Tensor) -> Tensor:
         loss = call_user_code(section.code, function, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim:
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise PresetError(f'loss.code = "{section.code}" must give a scalar tensor; it gave {got}')
+            raise PresetError(
+                _(
+                    'loss.code = "{code}" must return a scalar tensor; it returned {returned}',
+                    code=section.code,
+                    returned=described_result(loss),
+                )
+            )
         return loss
 
     return criterion
 
 
 def _full_precision(tensor: Tensor) -> Tensor:
-    """Means of half-precision numbers lose digits."""
+    """Return half-precision numbers as float32, because their means would lose digits."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

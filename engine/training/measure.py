@@ -1,6 +1,6 @@
-"""What is chosen by measuring before step 0, on a throw-away copy of the model: threads, cadence of statistics.
+"""Choices made by measuring before step 0, on a copy of the model: threads, and steps between statistics.
 
-The choices go to run.json and are kept for the run's life: a resumed run must add up in the same order.
+The choices are kept in run.json for all of the run, because a resumed run must add up its sums in the same order.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from descent.common.i18n import ngettext
 from descent.common.paths import version
 from engine.preset.loading import Preset
 from engine.training import checkpoint
@@ -23,9 +24,9 @@ from engine.training.train_state import TrainState
 
 
 def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
-    """Measure what the preset leaves open; the content of run.json.
+    """Measure what the preset leaves open, and return the content of run.json.
 
-    origin: parent.json of a fork, which keeps what its parent measured.
+    origin: parent.json of a fork. A fork keeps what its parent measured.
     """
     before = measured_before(origin, run.device) if origin is not None else {}
     threads, every = preset.train.threads, preset.train.statistics_every
@@ -73,7 +74,10 @@ Step = Callable[[bool], None]  # one training step of the copy, with statistics 
 
 
 def _trial(run: TrainState) -> Step:
-    """A training step on a copy of the model, for measuring. Learning rate 0: its weights stay in range."""
+    """Return a training step on a copy of the model, for measuring.
+
+    Its learning rate is 0, so the weights stay finite.
+    """
     copied, batch = run.trial(), run.throw_away_batch()
 
     def step(measured: bool) -> None:
@@ -83,31 +87,33 @@ def _trial(run: TrainState) -> Step:
 
 
 def headline(run: TrainState, facts: dict[str, Any]) -> str:
-    """The run and its machine in one line."""
-    threads = f", {_counted(facts['threads'], 'thread')}" if run.device.type == "cpu" else ""
-    return (
-        f"{facts['device_name']}{threads}; {facts['parameters']:,} parameters; "
-        f"{facts['samples']['train']:,} training samples, {_counted(run.batches.per_epoch, 'step')} an epoch; "
-        f"statistics every {_counted(facts['statistics_every'], 'step')}"
-    )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    """Return a line on the run and its machine."""
+    machine = facts["device_name"]
+    if run.device.type == "cpu":
+        machine += f", {ngettext('{count:,} thread', '{count:,} threads', facts['threads'])}"
+    samples = ngettext("{count:,} training sample", "{count:,} training samples", facts["samples"]["train"])
+    steps = ngettext("{count:,} step an epoch", "{count:,} steps an epoch", run.batches.per_epoch)
+    parts = [
+        machine,
+        ngettext("{count:,} parameter", "{count:,} parameters", facts["parameters"]),
+        f"{samples}, {steps}",
+        ngettext("statistics every step", "statistics every {count:,} steps", facts["statistics_every"]),
+    ]
+    return "; ".join(parts)
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-BUDGET_THREADS = 0.1  # seconds for a choice, or twice as long where a step takes that long
+BUDGET_THREADS = 0.1  # seconds for a choice; twice as many where one step takes that long
 BUDGET_CADENCE = 0.2
-STATISTICS_SHARE = 0.02  # of a step's time, at most
+STATISTICS_SHARE = 0.02  # of a step's time at most
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def thread_candidates() -> list[int]:
-    """1, 2, 4 … and all cores that this process may use; only the user's number where OMP_NUM_THREADS is set."""
+    """Return 1, 2, 4 … and the number of cores that this process may use. If OMP_NUM_THREADS is set, only that."""
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         return [max(1, int(os.environ["OMP_NUM_THREADS"]))]
     cores = len(os.sched_getaffinity(0))
@@ -115,22 +121,24 @@ def thread_candidates() -> list[int]:
 
 
 def choose_threads(step: Step) -> int:
-    """The smallest number of threads within 5% of the fastest.
+    """Return the smallest number of threads whose step is within 5% of the fastest.
 
-    More threads can be many times slower: on a shared machine they spin at barriers while a core is taken away.
+    More threads can be many times slower. On a shared machine they spin at barriers while another program has a core.
     """
     candidates = thread_candidates()
     if len(candidates) == 1:
         return candidates[0]
     times: dict[int, list[float]] = {n: [] for n in candidates}
     deadline = time.perf_counter() + BUDGET_THREADS
-    while not times[candidates[-1]] or time.perf_counter() < deadline:  # interleaved: a neighbour hits all alike
+    while (
+        not times[candidates[-1]] or time.perf_counter() < deadline
+    ):  # in turns, so that other programs slow all alike
         for n in candidates:
             torch.set_num_threads(n)
-            step(False)  # the first step after a change wakes threads up
+            step(False)  # the first step after a change starts threads
             times[n].append(_seconds(step, False))
             if time.perf_counter() > deadline + BUDGET_THREADS:
-                break  # a large model: what is known has to do
+                break  # a large model: choose from what is measured so far
         else:
             continue
         break
@@ -140,7 +148,7 @@ def choose_threads(step: Step) -> int:
 
 
 def choose_cadence(step: Step, device: torch.device) -> int:
-    """Steps between statistics, so that they take at most 2% of the time; a round number."""
+    """Return the steps between statistics, a round number, such that they take at most 2% of the time."""
     plain: list[float] = []
     full: list[float] = []
     step(True)
@@ -168,7 +176,7 @@ def _median(values: list[float]) -> float:
 
 
 def measured_before(origin: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The measured choices of the parent that still hold: on another kind of device they are made again."""
+    """Return the measured choices of a fork's parent that still hold. On another device none does."""
     measured = origin["measured"]
     if measured.get("device") != str(device):
         return {}

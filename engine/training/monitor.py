@@ -1,11 +1,9 @@
-"""Looks at rows as they reach the host: how far the run is, and whether its numbers are still numbers.
+"""Checks of the rows that reach the host: the run's progress, numbers that are not finite, and a drop of its speed.
 
-Notes a training that has become much slower: mostly, another program wants the cores that this one's threads
-need.
-
-Steps are timed in windows of a second. The usual rate is the median of the windows before; SLOW of them in a row
-below half of it are an event, told once until the rate has been back for a while. What a person changes about a run
-(the batch size, the threads, how often statistics are taken) changes its rate rightly, and the watch begins anew.
+A training becomes much slower mostly because another program uses the cores that its threads need. Steps are timed in
+windows of a second. The usual rate is the median of the earlier windows. SLOW windows in a row below half of it are
+reported once, and again only after the rate has been back for a while. When a person changes the batch size, the
+threads or how often statistics are taken, the rate may change, so the watch begins again.
 """
 
 import statistics
@@ -24,17 +22,17 @@ from engine.training.train_state import TrainState
 
 @dataclass(frozen=True)
 class NonFinite:
-    """The first step whose numbers are not finite, and what it was."""
+    """The first step with a number that is not finite, and what that number was."""
 
     step: int
-    what: str  # "loss", "update", or "gradient of layer NAME"
+    what: str  # "loss", "loss of every member", "update" or "gradient of layer NAME"; nonfinite.py has the words
 
 
 class Monitor:
-    """Fed by the recorder; read by the loop and, from another thread, by the display."""
+    """Gets rows from the recorder. Read by the loop and, from another thread, by the display."""
 
     def __init__(self, layout: Layout, *, gradients_may_overflow: bool) -> None:
-        """gradients_may_overflow: fp16 skips such updates by itself, so they are no trouble."""
+        """gradients_may_overflow: true for fp16, which skips such updates by itself."""
         names = layout.columns
         self._loss = names.index("loss")
         self._accuracy = names.index("accuracy") if "accuracy" in names else None
@@ -42,13 +40,17 @@ class Monitor:
         self._names = names
         self._norm = names.index("grad_norm")
         self.non_finite: NonFinite | None = None
-        self.known_ended: set[int] = set()  # members of which no number is expected any more
-        self.diverged: list[tuple[int, int]] = []  # members that went non-finite, and at which step; to be taken
+        self.known_ended: set[int] = set()  # members that no longer train, so that their NaN is expected
+        self.diverged: list[
+            tuple[int, int]
+        ] = []  # members that went non-finite, and at which step; the caller empties it
         self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
         self.steps_per_second: float | None = None
-        self._sums, self._counts = np.zeros((2, len(layout.members)))  # of each member's losses since last asked
+        self._sums, self._counts = np.zeros(
+            (2, len(layout.members))
+        )  # of each member's losses since the mean was last asked for
         self._lost: set[int] = set()  # members that went non-finite
-        self._seen: tuple[float, float] | None = None  # step and time where the window begins
+        self._seen: tuple[float, float] | None = None  # step and time at which the window begins
         self._rate_before: float | None = None
         self._time = names.index("time")
 
@@ -59,7 +61,7 @@ class Monitor:
             self._look_for_trouble(first, rows)
         else:
             self._look_for_diverged(first, losses)
-        counted = np.isfinite(losses) | (losses.shape[1] == 1)  # a run's only loss, number or not, is its loss
+        counted = np.isfinite(losses) | (losses.shape[1] == 1)  # with one model even a NaN counts
         self._sums += np.sum(losses, axis=0, where=counted, dtype=np.float64)
         self._counts += counted.sum(axis=0)
         self.last = {
@@ -79,7 +81,7 @@ class Monitor:
             self.non_finite = NonFinite(first + row, self._what(rows[row], bool(bad[row])))
 
     def _look_for_diverged(self, first: int, losses: Rows) -> None:
-        """losses: (n, M). A member that no longer trains has NaN from then on."""
+        """Find members that diverged. losses: (n, M), NaN for members that no longer train."""
         bad = ~np.isfinite(losses)
         for member in np.flatnonzero(bad.any(axis=0)).tolist():
             if member not in self.known_ended:
@@ -88,16 +90,16 @@ class Monitor:
                 self.diverged.append((member, first + int(np.argmax(bad[:, member]))))
 
     def report(self, step: int, what: str) -> None:
-        """Something else than a row has shown trouble."""
+        """Take note of a number that is not finite, but is not in the rows, such as a weight."""
         if self.non_finite is None:
             self.non_finite = NonFinite(step, what)
 
     def _what(self, row: Rows, loss: bool) -> str:
-        """row: (M, columns) of the first step in trouble."""
+        """Return what was not finite. row: (M, columns) of the first step in which something was not."""
         flagged = [self._names[i] for i in self._flags if (row[:, i] == 1).any()]
         if loss or not flagged:
             return "loss"
-        # Backward runs from the last layer to the first, so the last one that is flagged was the first to go.
+        # Backward runs from the last layer to the first, so it began in the last layer that is flagged.
         return f"gradient of layer {flagged[-1].removeprefix('layer.').removesuffix('.non_finite')}"
 
     def _latest_norm(self, rows: Rows) -> float | None:
@@ -106,7 +108,7 @@ class Monitor:
         return float(measured[-1]) if len(measured) else self.last["grad_norm"]
 
     def _rate(self, step: int, seconds: float) -> None:
-        """Steps a second of training time, over half a second and the half second before."""
+        """Update the steps per second of training time, taken over the last half second and the one before it."""
         assert self._seen is not None
         then, when = self._seen
         if seconds <= when:
@@ -118,11 +120,14 @@ class Monitor:
 
     @property
     def has_more_to_tell(self) -> bool:
-        """Whether there were rows since the mean loss was last asked."""
+        """Whether rows have come since the mean loss was last asked for."""
         return bool(self._counts.any())
 
     def mean_loss(self) -> float:
-        """Of the rows since this was last asked, over the members that have not diverged; NaN where there is none."""
+        """Return the mean loss of the rows since the last call, over the members that have not diverged.
+
+        NaN without any.
+        """
         known = [m for m in np.flatnonzero(self._counts).tolist() if m not in self._lost]
         mean = float(np.mean(self._sums[known] / self._counts[known])) if known else float("nan")
         self._sums[:] = self._counts[:] = 0
@@ -131,13 +136,16 @@ class Monitor:
 
 WINDOW = 1.0  # seconds of training
 MEMORY = 30  # windows that the usual rate is taken from
-WARM_UP = 5  # windows before anything is told, or told again
-SLOW = 3  # windows in a row: a moment's stutter is no matter
-HALF, BACK = 0.5, 0.75  # of the usual rate: slow below the one, as usual again above the other
+WARM_UP = 5  # windows before a drop is reported, or reported again
+SLOW = 3  # windows in a row, so that a short pause does not count
+HALF, BACK = 0.5, 0.75  # of the usual rate: slow is below the first, back to normal above the second
 
 
 class RateWatch:
-    """Fed with rows as they reach the host; tells by `slow(step=…, steps_per_second=…, usual=…)`, and `try=…`."""
+    """Watches the speed in the rows that reach the host.
+
+    Reports a drop by `slow(step=…, steps_per_second=…, usual=…)`, with `threads=…` and `try=…` where that may help.
+    """
 
     def __init__(self, run: TrainState, layout: Layout, slow: Callable[..., Any]) -> None:
         self._run, self._time, self._tell = run, layout.columns.index("time"), slow
@@ -172,16 +180,16 @@ class RateWatch:
         if self._slow_windows >= SLOW and not self._told:
             self._told = True
             self._tell(step=step, steps_per_second=rate, usual=usual, **_advice(self._run))
-        if not self._slow_windows or self._told:  # what is slow becomes the usual only once it was told
+        if not self._slow_windows or self._told:  # a slow window counts for the usual rate only after it was reported
             self._usual.append(rate)
 
 
 def _conditions(run: TrainState) -> Hashable:
-    """What a run's rate rightly depends on."""
+    """Return the settings that change a run's rate."""
     return run.batches.size, torch.get_num_threads(), run.statistics_every, run.batches.augment is None
 
 
 def _advice(run: TrainState) -> dict[str, Any]:
-    """What may help: fewer threads, which wait for each other whenever one of them is without a core."""
+    """Return what may help: fewer threads, because all wait for each other when one has no core."""
     threads = torch.get_num_threads()
     return {"threads": threads, "try": "train.threads=1"} if run.device.type == "cpu" and threads > 1 else {}

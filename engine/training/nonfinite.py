@@ -1,7 +1,7 @@
-"""What a run does when a number is not finite.
+"""Handling of numbers that are not finite.
 
-It trains the steps since the last checkpoint again, more closely, says where the number first appeared, and ends or
-waits for a person.
+The run trains the steps since the last checkpoint again and measures every layer, to find where the number first
+appeared. Then it ends, waits for a person, or goes on.
 """
 
 import time
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import NonFiniteError
+from descent.common.i18n import N_, _
 from descent.common.numbers import number, trimmed
 from descent.run.events import Events
 from descent.run.folder import RunFolder
@@ -22,17 +23,17 @@ from engine.training import checkpoint, live_edits, models, step
 from engine.training.monitor import NonFinite
 from engine.training.train_state import TrainState
 
-BUDGET = 20.0  # seconds; whoever waits for an answer does not wait for a whole epoch of a large model
+BUDGET = 20.0  # seconds, so that nobody waits for a whole epoch of a large model
 _RATIO = LAYER_STATISTICS.index("update_ratio")
 _FLAG = LAYER_STATISTICS.index("non_finite")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The first thing that was not finite.
+    """The first number that was not finite.
 
-    what: "output" or "gradient" of `layer`, or the "loss" itself, with no layer. ratio: the largest update of a layer
-    in the step before, as a share of its weights.
+    what: "output" or "gradient" of `layer`, or "loss", with no layer. ratio: the largest update of a layer in the
+    step before, as a share of its weights.
     """
 
     step: int
@@ -44,13 +45,14 @@ class Origin:
 
 
 def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Callable[[], bool]) -> Origin | None:
-    """The culprit of a run whose update `until` showed a number that is not finite.
+    """Return where the number that is not finite, seen in step `until`, first appeared.
 
-    The run itself stands afterwards as it did before, but for what a training step of one's own keeps by itself.
-    None where there is no checkpoint, where the steps don't show it again, or where it takes longer than the budget.
+    Afterwards the run is in the state that it was in before, except for what the user's own training step keeps by
+    itself. Returns None if there is no checkpoint, if the steps don't show the number again, or if they take longer
+    than BUDGET.
     """
     saved = [step for step in folder.checkpoints() if step <= until]
-    if not saved or len(run.members) > 1:  # a member that diverges is frozen before it is broken
+    if not saved or len(run.members) > 1:  # a diverging member is frozen with its last finite weights
         return None
     try:
         start = checkpoint.read(folder.checkpoint(saved[-1]))
@@ -60,7 +62,7 @@ def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Cal
     try:
         live_edits.restore(run, start["edits"])
         run.restore(start)
-        run.forward = run.model  # not a compiled one, which calls no hooks
+        run.forward = run.model  # because a compiled model calls no hooks
         return _replay(run, folder, start["log"], until, interrupted)
     finally:
         run.forward = forward
@@ -102,7 +104,7 @@ def _replay(
 
 
 def _again(run: TrainState, event: dict[str, Any]) -> None:
-    """Follow a command once more."""
+    """Follow a command of the log again."""
     if event["command"] == "set":
         live_edits.edit(run, event["arguments"]["edits"])
     elif event["command"] == "extend":
@@ -111,11 +113,11 @@ def _again(run: TrainState, event: dict[str, Any]) -> None:
 
 @contextmanager
 def _outputs(layers: list[tuple[str, nn.Module]]) -> Iterator[list[Tensor]]:
-    """Whether each layer's output is finite, in the order of the forward pass: (index, flag) as a (2,) tensor."""
+    """Record whether each layer's output is finite, in forward order: (index, flag), a (2,) tensor."""
     seen: list[Tensor] = []
 
     def look(index: int, output: Any) -> None:
-        # A recurrent layer gives a tuple, its outputs first.
+        # A recurrent layer returns a tuple that begins with its outputs.
         tensor = output[0] if isinstance(output, tuple) else output
         finite = torch.isfinite(tensor.detach()).all()
         seen.append(torch.stack([torch.full_like(finite, index, dtype=torch.int64), finite.long()]))
@@ -134,38 +136,54 @@ def _outputs(layers: list[tuple[str, nn.Module]]) -> Iterator[list[Tensor]]:
 def _first(
     layers: list[tuple[str, nn.Module]], outputs: list[Tensor], loss: Tensor, statistics: Tensor
 ) -> tuple[str, int | None] | None:
-    """What was not finite in a step, in the order in which it is computed: outputs, loss, gradients."""
+    """Return the first thing that was not finite in a step. The order is outputs, loss, gradients."""
     for index, finite in torch.stack(outputs).tolist() if outputs else []:
         if not finite:
             return "output", int(index)
     if not bool(torch.isfinite(loss)):
         return "loss", None
     flagged = statistics[:, _FLAG].nonzero().flatten().tolist()
-    # Backward runs from the last layer to the first, so the last one that is flagged was the first to go.
+    # Backward runs from the last layer to the first, so it began in the last layer that is flagged.
     return ("gradient", int(flagged[-1])) if flagged else None
 
 
 _USUAL_RATIO = 1e-3  # of an update to its weights, in a training that goes well
+_BECAME = {  # by NonFinite.what, without the layer
+    "loss": N_("the loss became NaN or infinite at step {step} (lr {lr})."),
+    "loss of every member": N_("the loss of every member became NaN or infinite at step {step} (lr {lr})."),
+    "gradient": N_("the gradient of layer {layer} became NaN or infinite at step {step} (lr {lr})."),
+    "update": N_("the update became NaN or infinite at step {step} (lr {lr})."),
+}
+_BEGAN = {  # by Origin.what
+    "output": N_("It began in layer {layer} ({kind}): at step {step} its output was not finite."),
+    "gradient": N_("It began in layer {layer} ({kind}): at step {step} its gradient was not finite."),
+    "loss": N_(
+        "It began at step {step} in the loss: it overflowed first, while the model's outputs were still finite."
+    ),
+}
 
 
 class NonFiniteHandler:
-    """Follows `train.on_nan`: stop, pause (a person decides), or continue."""
+    """Follows `train.on_nan`: stop, pause (a person decides) or continue."""
 
     def __init__(self, run: TrainState, folder: RunFolder, events: Events, interrupted: Callable[[], bool]) -> None:
         self._run, self._folder, self._events, self._interrupted = run, folder, events, interrupted
         self._told: str | None = None
         self._accepted = False
-        self._lost: list[str] = []  # of members, what a person has not answered yet
+        self._lost: list[str] = []  # messages on lost members that a person has not answered yet
 
     @property
     def reason(self) -> str | None:
-        """What a person is asked about; None while nothing is."""
+        """What a person must decide on, as a message. None without it."""
         if self._told is not None and not self._accepted:
             return self._told
         return " ".join(self._lost) or None
 
     def holds(self, found: NonFinite | None) -> bool:
-        """Whether the run waits for a person because of `found`. NonFiniteError where nobody is to be asked."""
+        """Return whether the run must wait for a person because of `found`.
+
+        Raises NonFiniteError if train.on_nan says to stop.
+        """
         policy = self._run.preset.train.on_nan
         if found is None or self._accepted or policy == "continue":
             return False
@@ -173,66 +191,80 @@ class NonFiniteHandler:
             self._told = self._tell(found)
         if policy == "stop":
             raise NonFiniteError(
-                f"{self._told} A lower optimizer.lr, or train.clip_norm = 1.0, often helps; "
-                'train.on_nan = "continue" trains on regardless'
+                f"{self._told} "
+                + _(
+                    "A lower optimizer.lr, or train.clip_norm = 1.0, often helps; "
+                    'train.on_nan = "continue" trains on regardless'
+                )
             )
         return True
 
     def lose(self, member: int, step: int) -> None:
-        """A member of several went non-finite at `step` and is frozen: ask a person, where one is to be asked."""
+        """Take note that a member of several went non-finite at `step` and is frozen.
+
+        Ask a person if on_nan says pause.
+        """
         if self._run.preset.train.on_nan != "pause":
             return
         lr = self._run.plan(member).rate(step)
         saved = self._last_before(step)
         what = f"loss of member {member}"
-        words = [f"the {what} became NaN or infinite at step {step:,} (lr {trimmed(lr)})."]
-        words.append("It trains no more; resume, and the others go on without it.")
-        if saved is not None:
-            words.append(f"The checkpoint of step {saved:,} is from before.")
+        words = [
+            _(
+                "the loss of member {member} became NaN or infinite at step {step} (lr {lr}).",
+                member=member,
+                step=f"{step:,}",
+                lr=trimmed(lr),
+            ),
+            _("It no longer trains. Resume, and the others go on without it."),
+        ]
+        words += _last_good(saved)
         self._events.write("anomaly", step=step, what=what, member=member, lr=lr, checkpoint=saved)
         self._lost.append(" ".join(words))
 
     def has_lost(self) -> bool:
-        """Whether a person is to be asked about members that are frozen."""
+        """Return whether a person must decide on frozen members."""
         return bool(self._lost)
 
     def accept(self) -> None:
-        """The person wants to go on as it is."""
+        """Go on: a person has decided to."""
         self._accepted = self._accepted or self._told is not None
         self._lost = []
 
     def _tell(self, found: NonFinite) -> str:
-        """Find the culprit, and note the anomaly in the run's log; the words for it."""
+        """Find the origin, write the anomaly into the run's log, and return the message."""
         first = find_origin(self._run, self._folder, found.step, self._interrupted)
         step = first.step if first is not None else found.step
         saved = self._last_before(step)
         lr = first.lr if first is not None else self._run.plan().rate(step)
-        what = "gradient" if found.what.startswith("gradient") else found.what
-        values: dict[str, Any] = {"step": step, "what": what, "lr": lr, "checkpoint": saved}
-        words = [f"the {found.what} became NaN or infinite at step {found.step:,} (lr {trimmed(lr)})."]
+        kind, _of, layer = found.what.partition(" of layer ")
+        values: dict[str, Any] = {"step": step, "what": kind, "lr": lr, "checkpoint": saved}
+        words = [_(_BECAME[kind], layer=layer, step=f"{found.step:,}", lr=trimmed(lr))]
         if first is not None:
             values |= {"began": first.what, "layer": first.layer, "kind": first.kind, "update_ratio": first.ratio}
             words += _words(first)
-        if saved is not None:
-            words.append(f"The checkpoint of step {saved:,} is from before.")
+        words += _last_good(saved)
         self._events.write("anomaly", **values)
         return " ".join(words)
 
     def _last_before(self, step: int) -> int | None:
-        """The last checkpoint that knows nothing of what went wrong at `step`."""
+        """Return the step of the last checkpoint from before `step`, at which it went wrong."""
         return max((saved for saved in self._folder.checkpoints() if saved <= step), default=None)
 
 
 def _words(first: Origin) -> list[str]:
-    where = f"layer {first.layer} ({first.kind})"
-    began = {
-        "output": f"It began in {where}: at step {first.step:,} its output was not finite.",
-        "gradient": f"It began in {where}: at step {first.step:,} its gradient was not finite.",
-        "loss": f"It began at step {first.step:,} in the loss itself; what the model put out was finite.",
-    }
-    words = [began[first.what]]
+    words = [_(_BEGAN[first.what], layer=first.layer, kind=first.kind, step=f"{first.step:,}")]
     if first.ratio is not None and first.ratio > 10 * _USUAL_RATIO:
+        ratio = number(first.ratio)
         words.append(
-            f"The update before was {number(first.ratio)} of the weights (about {trimmed(_USUAL_RATIO)} is usual)."
+            _(
+                "The update before was {ratio} of the weights (usually about {usual}).",
+                ratio=ratio,
+                usual=trimmed(_USUAL_RATIO),
+            )
         )
     return words
+
+
+def _last_good(saved: int | None) -> list[str]:
+    return [] if saved is None else [_("Last good checkpoint: step {step}.", step=f"{saved:,}")]

@@ -1,4 +1,4 @@
-"""Optimizers of torch.optim, in the quickest form that the device has."""
+"""Optimizers of torch.optim, in the fastest form that the device supports."""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -9,27 +9,28 @@ import torch
 from torch import nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 
 
 def build(
     section: schema.AnyOptimizer, parameters: Iterable[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
-    """An optimizer of the trainable ones among `parameters`, which live on `device`.
+    """Return an optimizer of the trainable ones among `parameters`, which are on `device`.
 
-    The caller sets the learning rate of each step through param_groups[0]["lr"]. PresetError where every
+    The caller sets the learning rate of each step through param_groups[0]["lr"]. Raises PresetError if every
     parameter is frozen.
     """
     trainable = [p for p in parameters if p.requires_grad]
     if not trainable:
-        raise PresetError("nothing to train: model.freeze leaves no trainable parameter")
+        raise PresetError(_("nothing to train: model.freeze leaves no trainable parameter"))
     kind, arguments = recipe(section)
     form: dict[str, Any] = {"fused": True} if fused_works(kind, device) else {"foreach": True}
     return kind(trainable, **arguments, **form)
 
 
 def recipe(section: schema.AnyOptimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """The class in torch.optim, and its keyword arguments."""
+    """Return the class in torch.optim and its keyword arguments."""
     shared = {"lr": section.lr, "weight_decay": section.weight_decay}
     match section:
         case schema.Sgd():
@@ -45,7 +46,7 @@ def recipe(section: schema.AnyOptimizer) -> tuple[type[torch.optim.Optimizer], d
 
 
 def fused_works(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
-    """Whether this PyTorch has a fused update of that optimizer on that device, found out by one update."""
+    """Return whether this PyTorch has a fused update of that optimizer on that device, tried by one update."""
     parameter = nn.Parameter(torch.zeros(1, device=device))
     parameter.grad = torch.zeros_like(parameter)
     try:
@@ -56,19 +57,21 @@ def fused_works(kind: type[torch.optim.Optimizer], device: torch.device) -> bool
 
 
 def gradients(parameters: Iterable[nn.Parameter]) -> list[torch.Tensor | None]:
-    """What is left in `.grad`; the live tensors."""
+    """Return what is left in `.grad`. These are the live tensors, not copies."""
     return [parameter.grad for parameter in parameters]
 
 
 def put_gradients(parameters: Iterable[nn.Parameter], stored: Sequence[torch.Tensor | None]) -> None:
-    """Leave in `.grad` what `gradients` gave; nothing where nothing is stored."""
+    """Put into `.grad` what `gradients` returned. A parameter without a stored gradient gets None."""
     for parameter, gradient in zip_longest(parameters, stored):
         parameter.grad = None if gradient is None else gradient.to(parameter.device, copy=True)
 
 
 def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """The optimizer's step without what torch wraps about it: hooks, a profiler's mark, and a call of the compiler,
-    the import of which takes longer than loading torch."""
+    """Return the optimizer's step without torch's wrappers: hooks, a profiler's mark and a call of the compiler.
+
+    Importing the compiler takes longer than loading torch.
+    """
     step = inspect.unwrap(type(optimizer).step)
 
     @torch.no_grad()
@@ -79,7 +82,7 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
 
 
 def lighten(optimizer: torch.optim.Optimizer) -> None:
-    """Make `optimizer.step()`, as the user's own code calls it, what `bare_step` is."""
+    """Replace `optimizer.step()`, which the user's own code calls, by the step without torch's wrappers."""
     step = inspect.unwrap(type(optimizer).step)
 
     @torch.no_grad()
@@ -96,28 +99,28 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float | torch.Tensor) -> None
 
 
 def settle(optimizer: torch.optim.Optimizer, section: schema.AnyOptimizer) -> None:
-    """Use the scalars of `section` from the next step on, but for its rate, which is set at every step."""
-    _, values = recipe(section)
+    """Use the scalars of `section` from the next step on, except the rate, which is set at every step."""
+    values = recipe(section)[1]
     for group in optimizer.param_groups:
         group.update({key: value for key, value in values.items() if key != "lr"})
 
 
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Go on where `state` was taken, here or on another device."""
+    """Restore `state`, which may come from another device."""
     forms: list[dict[str, Any]] = [
         {key: group[key] for key in ("fused", "foreach") if key in group} for group in optimizer.param_groups
     ]
     optimizer.load_state_dict(state)
     for group, form in zip(optimizer.param_groups, forms, strict=True):
-        group.update(form)  # this device's, not that of the one that saved
+        group.update(form)  # this device's form, not that of the device that saved the state
 
 
 def leave_compiler_out() -> None:
-    """Keep `torch.optim` from importing `torch._dynamo` when an optimizer is made: 2.0 of the 2.4 s to a first
-    step, measured. For processes that compile nothing.
+    """Keep `torch.optim` from importing `torch._dynamo` when an optimizer is made.
 
-    Some methods of Optimizer tell the compiler to leave them alone, and import it to do so (torch/_compile.py), but
-    look for the attribute that is set here first. Where a later torch does it in another way, this does nothing.
+    For processes that compile nothing. The import takes 2.0 of the 2.4 s to a first step, measured. Some methods of
+    Optimizer import the compiler to tell it to skip them (torch/_compile.py), but first look for the attribute that
+    is set here. If a later torch does it in another way, this has no effect.
     """
     for method in vars(torch.optim.Optimizer).values():
         function = getattr(method, "__wrapped__", None)

@@ -1,4 +1,4 @@
-"""The trained numbers of a small model, each of which has a column of its own in the metrics."""
+"""The trained numbers of a small model. Each has a column of its own in the metrics."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MOST = 8  # trained numbers of a model, for them to be recorded
+MOST = 8  # trained numbers; those of a larger model are not recorded
 
 
 def names(model: nn.Module) -> tuple[str, ...]:
-    """What the trained numbers of a small model are called, in the order of `together`; () for a larger one.
+    """Return the names of the trained numbers of a small model, in the order of `together`. () for a larger model.
 
-    A parameter goes by the last part of its name, `weight` for `linear.weight`, where that is the only one of its
-    kind, else by the whole. The numbers of a parameter that has several are counted from 1, row by row: `weight[1]`,
-    `weight[2]` …
+    A parameter is called by the last part of its name, `weight` for `linear.weight`, if no other has the same, else
+    by its whole name. If it has several numbers, they are counted from 1, row by row: `weight[1]`, `weight[2]` …
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not 0 < sum(p.numel() for p in trained.values()) <= MOST:
@@ -30,10 +29,10 @@ def names(model: nn.Module) -> tuple[str, ...]:
 
 
 def together(parameters: Sequence[nn.Parameter]) -> Tensor | None:
-    """Move the trained parameters of a small model into one row, (P,), of which they are views from then on; None
-    where they are too many, or not all float32.
+    """Move the trained parameters of a small model into one row, (P,), and make them views of it.
 
-    One copy a step records such a row: 1.7 µs for a line's two numbers, against 5.4 µs one by one.
+    Returns None if they are too many, or not all float32. A row is recorded by one copy per step: 1.7 µs for a line's
+    two numbers, against 5.4 µs one by one.
     """
     count = sum(p.numel() for p in parameters)
     if not 0 < count <= MOST or {p.dtype for p in parameters} != {torch.float32}:
@@ -44,8 +43,11 @@ def together(parameters: Sequence[nn.Parameter]) -> Tensor | None:
 
 
 def adopt(parameters: Sequence[nn.Parameter], row: Tensor) -> None:
-    """Make each parameter a view of its part of `row`, (P,), which takes over its value where it is none yet: the
-    user's own code may have put another tensor into `parameter.data`."""
+    """Make each parameter a view of its part of `row`, (P,).
+
+    If it is not a view yet, its value is copied into the row: the user's own code may have put another tensor into
+    `parameter.data`.
+    """
     first = 0
     for parameter in parameters:
         place = row[first : first + parameter.numel()].view(parameter.shape)

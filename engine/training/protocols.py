@@ -1,5 +1,6 @@
-"""What the loop and the session ask of the parts of a run, which are of one kind for one model and of another for
-several: the same calls, with one more axis.
+"""Protocols of the parts of a run, as the loop and the session use them.
+
+Each part has one class for one model, and one with a leading member axis for several.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ class AnyStatistics(Protocol):
 
 
 class StepResult(NamedTuple):
-    """What one step showed. All of it stays on the device."""
+    """The numbers of one step. All of them stay on the device."""
 
     loss: Tensor  # mean over the batch, before the update; scalar, or (M,) with members
     accuracy: Tensor | None

@@ -1,9 +1,7 @@
-"""Numbers of every step, from the device to the run folder, without waiting for the device at any step.
+"""Recording of the numbers of every step, from the device to the run folder. No step waits for the device.
 
-Each step writes one row of a ring on the device. About ten times a second the rows go to the host in one
-asynchronous copy, and what the copy before brought is appended to the metrics.
-
-A generation of a run's rows: recorded on the device, written to the file, and looked at on the way.
+Each step writes one row of a ring buffer on the device. About ten times a second the rows go to the host in one
+asynchronous copy, and the rows of the copy before are appended to the metrics.
 """
 
 import time
@@ -23,11 +21,11 @@ from engine.training.loss_watch import LossWatch
 from engine.training.monitor import Monitor, RateWatch
 from engine.training.train_state import TrainState
 
-_LOOK_BACK = 1000  # losses that a resumed run reads again, to know how low it was
+_LOOK_BACK = 1000  # losses that a resumed run reads again, to know the lowest one
 
 
 class RowWriter:
-    """The rows from the run's present step on, until it ends or goes back."""
+    """The rows from the current step of a run until it ends or goes back: recorded, written and checked."""
 
     def __init__(
         self,
@@ -38,7 +36,7 @@ class RowWriter:
         diverged: Callable[[int, int], Any],
         slow: Callable[..., Any],
     ) -> None:
-        """diverged(member, step): called where a member of several went non-finite. slow: see RateWatch."""
+        """diverged(member, step): called when a member of several went non-finite. slow: see RateWatch."""
         self._run, self._diverged = run, diverged
         self._writer = MetricsWriter(folder.path, run.step)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
@@ -56,7 +54,7 @@ class RowWriter:
         layers: Tensor | None,
         seconds: float,
     ) -> None:
-        """One step, as loop.Learned has it. seconds: of training so far."""
+        """Record one step, as StepResult holds it. seconds: of training so far."""
         if norms is not None:
             self._recorder.norms(*norms)
         if layers is not None:
@@ -66,7 +64,7 @@ class RowWriter:
         self._recorder.record(loss, accuracy, lr, seconds)
 
     def _look_at(self, first: int, rows: Rows) -> None:
-        """Rows that have come to the host."""
+        """Check rows that have come to the host."""
         self.monitor.rows(first, rows)
         self._watch.rows(rows)
         self._rate.rows(first, rows)
@@ -78,20 +76,20 @@ class RowWriter:
 
     @property
     def collapsed(self) -> int | None:
-        """The step from which on the model is broken although its numbers are finite; None while it is whole."""
+        """The step at which the model collapsed although its numbers are finite. None if it has not."""
         return self._watch.collapse.since
 
     def drain(self) -> None:
-        """Return when the rows of all steps so far are in the file, where every reader finds them."""
+        """Write the rows of all steps so far into the file, where every reader finds them."""
         self._recorder.drain()
-        self._recorder.drain()  # on a GPU the first is still under way
+        self._recorder.drain()  # on a GPU the first copy is still running
 
     def sync(self) -> None:
-        """Return when they are on the disk too: a checkpoint stands on them."""
+        """Write the rows onto the disk, as a checkpoint needs them."""
         self._recorder.flush()
 
     def close(self) -> None:
-        """Leave the rows on the disk."""
+        """Write all rows onto the disk and close the file."""
         try:
             self._recorder.flush()
         finally:
@@ -99,7 +97,7 @@ class RowWriter:
 
 
 def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
-    """The first loss of all and the latest ones before `step`, means over the members."""
+    """Return the very first loss and the latest ones before `step`, means over the members."""
     if not step:
         return []
     stored, column = Metrics(folder.path), layout.columns.index("loss")
@@ -107,14 +105,14 @@ def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
     return [float(loss) for piece in rows for loss in mean_over_members(piece[:, :, column])]
 
 
-CAPACITY = 2048  # rows of the ring: 0.1 s of the fastest loops
+CAPACITY = 2048  # rows of the ring buffer: 0.1 s of the fastest loops
 INTERVAL = 0.1  # seconds between copies
 
 
 class Recorder:
-    """Keeps `loss`, `accuracy`, `grad_norm` … of each step; lr and time are known on the host already.
+    """Keeps `loss`, `accuracy`, `grad_norm` … of each step. lr and time are already known on the host.
 
-    `on_rows(first_step, rows)` is called with each block of rows ((n, M, columns) float32) once it is on disk.
+    `on_rows(first_step, rows)` is called with each block of rows, (n, M, columns) float32, once it is in the file.
     """
 
     def __init__(
@@ -147,7 +145,7 @@ class Recorder:
         self._host = np.empty((CAPACITY, 2), np.float32)  # lr and time
         self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
         self._copied: torch.cuda.Event | None = None
-        self._pending: tuple[int, NDArray[np.float32]] | None = None  # rows under way, their lr and time
+        self._pending: tuple[int, NDArray[np.float32]] | None = None  # rows being copied, their lr and time
         self._filled = 0
         self._first = step  # the step of the first row that is not on disk yet
         self._next_copy = time.perf_counter() + INTERVAL
@@ -156,11 +154,14 @@ class Recorder:
         return list(self._ring[:, :, column].unbind(0))
 
     def record(self, loss: Tensor, accuracy: Tensor | None, lr: float | Tensor, seconds: float) -> None:
-        """One row. loss and accuracy: scalars or (M,) on the device. lr: one, or (M,). seconds of training so far."""
+        """Record one row.
+
+        loss, accuracy: scalars or (M,) on the device. lr: one, or (M,). seconds: of training so far.
+        """
         slot = self._filled
         if isinstance(lr, Tensor):
             self._rates[slot].copy_(lr)
-            lr = float("nan")  # on the host nothing is known of it
+            lr = float("nan")  # the rates stay on the device
         self._losses[slot].copy_(loss)
         if accuracy is not None:
             self._accuracies[slot].copy_(accuracy)
@@ -170,22 +171,22 @@ class Recorder:
             self.drain()
 
     def parameters(self, values: Tensor) -> None:
-        """Trained numbers after the step about to be recorded, where there are columns for them. (P,) or (M, P)."""
+        """Keep the trained numbers after the step about to be recorded, if they have columns. (P,) or (M, P)."""
         if self._parameters:
             self._parameters[self._filled].copy_(values)
 
     def norms(self, before: Tensor, after: Tensor) -> None:
-        """Gradient norms of the step about to be recorded. Scalars or (M,)."""
+        """Keep the gradient norms of the step about to be recorded. Scalars or (M,)."""
         slot = self._norms[self._filled]
         slot[:, 0] = before
         slot[:, 1] = after
 
     def layers(self, statistics: Tensor) -> None:
-        """Layer statistics of the step about to be recorded. (layers, statistics) or (M, layers, statistics)."""
+        """Keep the layer statistics of the step about to be recorded, (layers, statistics), (M, …) with members."""
         self._layers[self._filled] = statistics.reshape(-1, self._layers.shape[-1])
 
     def drain(self) -> None:
-        """Send the rows on their way; append those that have arrived."""
+        """Append the rows that have arrived, and start copying the next ones."""
         self._arrive()
         count, self._filled = self._filled, 0
         if count:
@@ -204,7 +205,7 @@ class Recorder:
         if self._pending is None:
             return
         if self._copied is not None:
-            self._copied.synchronize()  # begun a tenth of a second ago, so over by now
+            self._copied.synchronize()  # it began a tenth of a second ago, so it is over by now
         count, host = self._pending
         self._pending = None
         rows = self._staging[:count].numpy()
@@ -216,7 +217,7 @@ class Recorder:
         self._on_rows(first, rows.copy())
 
     def flush(self) -> None:
-        """Return when every row is on the disk."""
+        """Write every row onto the disk."""
         self.drain()
         self._arrive()
         self._writer.sync()

@@ -1,6 +1,6 @@
-"""From a run's folder to a run in memory that stands where it goes on: at the start, or at a checkpoint.
+"""Opening a run: from its folder to a run in memory, at its start or at a checkpoint.
 
-A fork takes over its parent's checkpoint where its own settings differ.
+A fork takes over its parent's checkpoint and then trains under its own settings.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import torch
 
 from descent.common.errors import CannotGoOnError, PresetError
 from descent.common.files import write_json
+from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.run.events import Events
 from descent.run.folder import RunFolder
@@ -33,10 +34,10 @@ _LENGTH = ("train.epochs", "train.steps")
 
 
 def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float, list[str]]:
-    """Stand where the parent stood, with the fork's own settings from here on.
+    """Restore the parent's state, and train under the fork's own settings from there.
 
-    state: the parent's checkpoint. origin: parent.json. Returns the seconds trained until then, and what to tell the
-    user. PresetError where the checkpoint and the settings don't go together.
+    state: the parent's checkpoint. origin: parent.json. Returns the seconds trained until then, and notes for the
+    user. Raises PresetError if the checkpoint and the settings don't fit.
     """
     changed = set(origin["changed"])
     notes = []
@@ -45,29 +46,34 @@ def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float,
 
     if "optimizer.name" in changed or not run.update.fits(state["update"]):
         state["update"] = run.update.state()
-        notes.append("the optimizer begins anew: the parent's momentum does not fit it")
+        notes.append(_("the optimizer begins again: the parent's momentum does not fit it"))
     if "schedule.name" in changed:
         state |= run.fresh_plateaus()
     if "train.seed" in changed:
-        state["random"] = checkpoint.random_state(run.device)  # as `build` has just seeded it
+        state["random"] = checkpoint.random_state(run.device)  # `build` has just seeded it
 
     seconds = run.restore(state)
-    live_edits.restore(run, run.edits)  # once more: the checkpoint brought the parent's scalars
+    live_edits.restore(run, run.edits)  # again, because the checkpoint has restored the parent's scalars
     if run.batches.index == 0:
-        live_edits.begin_epoch(run)  # another batch size; in the middle of an epoch it waits for the end
+        live_edits.begin_epoch(
+            run
+        )  # another batch size takes effect now; in the middle of an epoch it waits for the end
     length = not changed.isdisjoint(_LENGTH)
     if length or any(key.startswith("schedule.") for key in changed):
         _plan_anew(run, length=length)
-    if run.total_steps <= run.step and "member" not in origin:  # one of several is worth having as it is
+    if run.total_steps <= run.step and "member" not in origin:  # one member alone is useful even without more steps
         raise PresetError(
-            f"the fork begins at step {run.step:,}, the last one: nothing is left to train; give more with "
-            "train.epochs or train.steps, or fork at an earlier checkpoint"
+            _(
+                "the fork begins at step {step:,}, the last one: nothing is left to train; give more with "
+                "train.epochs or train.steps, or fork at an earlier checkpoint",
+                step=run.step,
+            )
         )
     return seconds, notes
 
 
 def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None:
-    """PresetError with the first weight of the parent that does not fit, in words."""
+    """Raise PresetError, naming the first weight of the parent that does not fit, if any does not."""
     mine, theirs = run.weights(), state["model"]
     for name in [*mine, *theirs]:
         wanted = tuple(mine[name].shape) if name in mine else None
@@ -77,16 +83,25 @@ def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None
                 ", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80
             )
             raise PresetError(
-                f"the checkpoint of {origin['run']} does not fit this model: {name} is {given or 'not there'}, "
-                f"wanted is {wanted or 'none'} (changed: {changed or 'nothing of it'}). A fork keeps the shape: "
-                "another can start from these weights by model.from"
+                _(
+                    "the checkpoint of {run} does not fit this model: {weight} has the shape {given}, and the model "
+                    "needs {wanted} (changed: {changed}). A fork keeps the shape of the model. A new run can start "
+                    "from these weights by model.from",
+                    run=origin["run"],
+                    weight=name,
+                    given=given or _("none"),
+                    wanted=wanted or _("none"),
+                    changed=changed or _("none"),
+                )
             )
 
 
 def _plan_anew(run: TrainState, *, length: bool) -> None:
-    """The schedule, and the `length`, of the settings, as if they had been so from the run's first step."""
+    """Plan the schedule, and with `length` the last step, as if the settings had held since the run's first step."""
     train, per_epoch = run.preset.train, run.batches.per_epoch
-    position = run.batches.epoch * per_epoch + run.batches.index  # no step: batches may have had another size before
+    position = (
+        run.batches.epoch * per_epoch + run.batches.index
+    )  # not run.step, because batches may have had another size before
     if length and train.steps is not None:
         run.total_steps = train.steps
     elif length:
@@ -94,15 +109,21 @@ def _plan_anew(run: TrainState, *, length: bool) -> None:
     if run.total_steps <= run.step:
         key = "train.steps" if train.steps is not None else "train.epochs"
         raise PresetError(
-            f"{key} = {train.steps or train.epochs} is reached already at step {run.step:,}, where this fork begins: "
-            "give more, or fork at an earlier checkpoint"
+            _(
+                "{key} = {given} is already reached at step {step:,}, where this fork begins; give more, or fork at "
+                "an "
+                "earlier checkpoint",
+                key=key,
+                given=train.steps or train.epochs,
+                step=run.step,
+            )
         )
     run.pace = SchedulePosition(position + run.total_steps - run.step, per_epoch, run.step, float(position))
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A run, ready to train. seconds: of training so far. begins: nothing of it was saved yet under its own name."""
+    """A run, ready to train. seconds: of training so far. begins: whether it has no checkpoint of its own yet."""
 
     run: TrainState
     layout: Layout
@@ -111,9 +132,9 @@ class Opened:
 
 
 def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, events: Events) -> Opened:
-    """Load preset, data, model and the last checkpoint. name: what the preset is called.
+    """Load preset, data, model and the last checkpoint. name: of the preset.
 
-    Errors are those of the preset, the data and the device, as DescentError.
+    Raises DescentError for errors of the preset, the data or the device.
     """
     preset = dataclasses.replace(load_preset(folder.preset), name=name)
     if not preset.train.compile:
@@ -124,13 +145,22 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         _warn(events, display, loss)
     if origin is not None and state is None:
         raise CannotGoOnError(
-            f"the fork {folder.id} has lost the checkpoint it began with; fork {origin['run']} again"
+            _(
+                "the fork {run} has lost the checkpoint that it began with; fork {parent} again",
+                run=folder.id,
+                parent=origin["run"],
+            )
         )
     if facts:
         torch.set_num_threads(facts["threads"])
     device = choose_device(preset.train.device)
     if facts and preset.train.device == "auto" and facts["device"] != str(device):
-        _warn(events, display, f"trained on {facts['device']} until now, from here on {device}: not bit-equal")
+        note = _(
+            "trained on {before} until now, from here on {device}: not bit-equal",
+            before=facts["device"],
+            device=device,
+        )
+        _warn(events, display, note)
     events.write("stage", stage="data")
     way = facts.get("way", _way_before(origin, preset, device))
     run = build(preset, folder, data_root, device, fresh=state is None, way=way)
@@ -159,22 +189,39 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         for note in notes:
             _warn(events, display, note)
         events.write("resumed", to=run.step, log=events.size())
-        which = f"member {origin['member']} of " if "member" in origin else ""
-        display.say(
-            f"forked from {which}{clean(origin['run'])} at step {run.step:,}; trains to step {run.total_steps:,}"
-        )
+        display.say(_forked(run, origin))
         return Opened(run, layout, seconds, begins=True)
     live_edits.restore(run, state["edits"])
     seconds = run.restore(state)
     reached = len(Metrics(folder.path))
-    again = f"; the steps up to {reached:,} are trained again, to the same end" if reached > run.step else ""
     events.write("resumed", to=run.step, log=state["log"])
-    display.say(f"resumed at step {run.step:,} of {run.total_steps:,}{again}")
+    display.say(_resumed(run, reached))
     return Opened(run, layout, seconds, begins=False)
 
 
+def _resumed(run: TrainState, reached: int) -> str:
+    """reached: the steps in the run's file of rows."""
+    text = _("resumed at step {step:,} of {total:,}", step=run.step, total=run.total_steps)
+    if reached <= run.step:
+        return text
+    again = _("the steps up to {reached:,} are trained again, with the same result", reached=reached)
+    return f"{text}; {again}"
+
+
+def _forked(run: TrainState, origin: dict[str, Any]) -> str:
+    parent, steps = clean(origin["run"]), {"step": run.step, "total": run.total_steps}
+    if "member" not in origin:
+        return _("forked from {parent} at step {step:,}; trains to step {total:,}", parent=parent, **steps)
+    return _(
+        "forked from member {member} of {parent} at step {step:,}; trains to step {total:,}",
+        member=origin["member"],
+        parent=parent,
+        **steps,
+    )
+
+
 def _way_before(origin: dict[str, Any] | None, preset: Preset, device: torch.device) -> Way | None:
-    """How the parent of a fork computed its members, where that still holds."""
+    """Return how the parent of a fork computed its members, if that still holds."""
     if origin is None or preset.members.way != "auto":
         return None
     way: Way | None = measured_before(origin, device).get("way")
@@ -182,7 +229,10 @@ def _way_before(origin: dict[str, Any] | None, preset: Preset, device: torch.dev
 
 
 def _layout(run: TrainState, folder: RunFolder) -> Layout:
-    """The run's columns, written before its first row. PresetError where a fork's are not those of its parent."""
+    """Return the run's columns, and write them if it has none yet.
+
+    Raises PresetError if the folder's rows have other columns than the settings ask for.
+    """
     layers = tuple({"name": name, "kind": models.describe(module)} for name, module in models.layers(run.model))
     members = tuple(
         {"member": m.member, "seed": m.seed, "values": m.values} | ({} if m.fold is None else {"fold": m.fold})
@@ -196,17 +246,23 @@ def _layout(run: TrainState, folder: RunFolder) -> Layout:
         return layout
     before_numbers = Layout.of(accuracy=run.classifies, members=members, layers=layers)  # of an older Descent
     if stored.columns not in (layout.columns, before_numbers.columns):
-        raise PresetError(f"{folder.id}: its rows are of another model or another task than its settings ask for")
+        raise PresetError(_("{run}: its rows belong to another model or task than its settings", run=folder.id))
     return stored
 
 
 def _losses(folder: RunFolder, step: int | None, complaints: Sequence[str]) -> Iterator[str]:
-    """What of the run is trained again because its checkpoint can't be read, or is gone. step: where it goes on."""
-    instead = "the beginning" if step is None else f"step {step:,}"
-    yield from (f"checkpoint {complaint}: going on from {instead}" for complaint in complaints)
+    """Yield a message for each checkpoint that can't be read or is gone.
+
+    step: where the run goes on; None: at its start.
+    """
+    for problem in complaints:
+        if step is None:
+            yield _("checkpoint {problem}: going on from the beginning", problem=problem)
+        else:
+            yield _("checkpoint {problem}: going on from step {step:,}", problem=problem, step=step)
     trained = len(Metrics(folder.path))
     if step is None and trained and not complaints:
-        yield f"no checkpoint is left of the {trained:,} steps so far: going on from {instead}"
+        yield _("no checkpoint is left of the {count:,} steps so far: going on from the beginning", count=trained)
 
 
 def _warn(events: Events, display: Display, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds the steps of a run: rows, epochs, evaluations, checkpoints, and trouble."""
+"""The work around the steps of a run: rows, epochs, evaluations, checkpoints, and numbers that are not finite."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.control import Queue
 from descent.run.events import Events, epochs_since, script_of
 from descent.run.folder import RunFolder
@@ -28,7 +29,7 @@ from engine.training.train_state import TrainState
 
 
 class Session:
-    """One worker's hold on a run, from a start or a resume to the end of the process."""
+    """The training of a run by one worker, from a start or a resume to the end of the process."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Session:
         queue: Queue,
         stop_wanted: Callable[[], bool],
     ) -> None:
-        """seconds: of training so far. queue: commands. stop_wanted: whether a signal asks for the end."""
+        """seconds: of training so far. queue: of commands. stop_wanted: whether a signal asks the worker to end."""
         self._run, self._folder, self._events = run, folder, events
         self._layout = layout
         self._stop_wanted = stop_wanted
@@ -60,7 +61,7 @@ class Session:
         return self._folder.id
 
     def _open_rows(self) -> None:
-        """A new generation of rows, from the run's step on."""
+        """Begin to write rows from the run's current step on."""
         self._rows = RowWriter(self._run, self._folder, self._layout, self._events, self._lose, self._reporter.slow)
         self._trouble = NonFiniteHandler(self._run, self._folder, self._events, self._stop_wanted)
 
@@ -69,7 +70,7 @@ class Session:
         return self._rows.monitor
 
     def _lose(self, member: int, step: int) -> None:
-        """A member of several went non-finite at `step`; the others go on."""
+        """End a member of several that went non-finite at `step`. The others go on."""
         self._run.end(member, "diverged")
         self._note_ended(member, "diverged", step)
         self._trouble.lose(member, step)
@@ -79,11 +80,11 @@ class Session:
         self._reporter.ended(member, why, step)
 
     def note_plan(self) -> None:
-        """Tell those who draw the learning rate ahead, where it is no longer what was told last."""
+        """Write the planned learning rate, for those who draw it, if it differs from what was written last."""
         self._reporter.plan()
 
     def note_epochs(self) -> None:
-        """Tell how the steps from here on lie in epochs, where a fork's settings and its past don't."""
+        """Write the batch size of a fork if its steps lie in epochs in another way than its log says."""
         run, batches = self._run, self._run.batches
         told = epochs_since(self._folder.last("batch_size"), self._folder.facts())
         first = run.step - batches.index
@@ -91,27 +92,27 @@ class Session:
             self._reporter.batch_size(batches.size or batches.samples)
 
     def goes_on(self) -> bool:
-        """Follow the commands that wait, between two steps; False where training ends here.
+        """Follow the waiting commands, between two steps. Returns False if training ends here.
 
-        NonFiniteError, a few steps late, where a number of a step was not finite and nobody is to be asked.
+        Raises NonFiniteError, a few steps late, if a number was not finite and train.on_nan says to stop.
         """
         if self._run.step >= self._run.total_steps:
-            self.drain()  # the last steps may be those that went wrong
+            self.drain()  # numbers of the last steps may not be finite
         if (self._monitor.non_finite is not None and self._in_trouble()) or self._trouble.has_lost():
             self.desk.hold(self._trouble.reason)
         self.desk.attend(self._stop_wanted)
         return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
 
     def is_stopped(self) -> bool:
-        """Whether a client, or early stopping, has ended the training."""
+        """Return whether a client, or early stopping, has ended the training."""
         return self.desk.stop in ("now", "discard") or self._run.is_over()
 
     def drain(self) -> None:
-        """Return when the rows of all steps so far are in the file, where every reader finds them."""
+        """Write the rows of all steps so far into the file, where every reader finds them."""
         self._rows.drain()
 
     def _sync(self) -> None:
-        """Return when they are on the disk too: a checkpoint stands on them."""
+        """Write the rows onto the disk, as a checkpoint needs them."""
         self._rows.sync()
 
     # --- every step ---
@@ -124,30 +125,33 @@ class Session:
         norms: tuple[Tensor, Tensor] | None,
         layers: Tensor | None,
     ) -> None:
-        """Note the step just made."""
-        self._lr = lr if isinstance(lr, float) else None  # the members' own are in the rows
+        """Record the step just made."""
+        self._lr = lr if isinstance(lr, float) else None  # members' own rates are in the rows
         self._rows.record(loss, accuracy, lr, norms, layers, self.clock.seconds())
         self.clock.end_first_step()
 
     def _in_trouble(self) -> bool:
-        """Whether a number was not finite, and a person is to say what then. NonFiniteError where nobody is asked."""
+        """Return whether a number was not finite and a person must decide.
+
+        Raises NonFiniteError if on_nan says to stop.
+        """
         return self._trouble.holds(self._monitor.non_finite)
 
     def accept_trouble(self) -> None:
         """Go on with numbers that are not finite."""
         self._trouble.accept()
 
-    # --- now and then ---
+    # --- epochs, evaluations, checkpoints ---
 
     def begin_epoch(self) -> None:
-        """What waited for an epoch's beginning takes effect. A checkpoint of that step holds it."""
+        """Apply what has waited for the beginning of an epoch. A checkpoint of this step holds it."""
         size = live_edits.begin_epoch(self._run)
         if size is not None:
             self._reporter.batch_size(size)
             self._reporter.left_out()
 
     def end_epoch(self) -> None:
-        """Say how the epoch went; of a great many epochs, every n-th. A stop that waited for its end takes effect."""
+        """Report the epoch (of very many, every n-th), and follow a stop that has waited for its end."""
         self.desk.end_epoch()
         if self._reporter.says_this_epoch():
             self._say_epoch()
@@ -157,18 +161,18 @@ class Session:
             return
         with self.clock.stopped():
             self._rows.sync()
-        if self._monitor.has_more_to_tell:  # not so of a run that was resumed at its end
+        if self._monitor.has_more_to_tell:  # false for a run that was resumed at its end
             self._reporter.epoch(self._monitor, self._lr)
 
     def evaluate(self) -> None:
-        """Loss and accuracy on the validation split; keep the model where it is the best so far."""
+        """Evaluate on the validation split. Keep the model if it is the best so far."""
         run = self._run
         if run.dataset.validation is None:
             return
         with self.clock.stopped():
             self._rows.drain()
             if self._in_trouble():
-                return  # rather than evaluate a broken model
+                return  # a broken model is not evaluated
             self._disown()
             between = partial(self.desk.attend_within, self._stop_wanted)
             results = self._evaluator.evaluate("validation", run.step, between=between)
@@ -182,7 +186,7 @@ class Session:
                     self._keeper.hold(self._capture())
 
     def _disown(self) -> None:
-        """Say that the model has collapsed, where it has; one since then is not the best so far."""
+        """Report a collapse, and forget a best model from after it."""
         since, best = self._rows.collapsed, self._run.best
         self._reporter.collapsed(since)
         if since is not None and best.step is not None and best.step > since:
@@ -190,14 +194,14 @@ class Session:
             self._keeper.drop_held()
 
     def look(self) -> dict[str, float]:
-        """Evaluate because somebody wants to know: the run goes on, and ends, as if nobody had."""
+        """Evaluate for a client. The run goes on, and ends, as if it had not been evaluated."""
         if self._run.dataset.validation is None:
-            raise DescentError("this run has no validation split; data.validation = 0.1 would make one")
+            raise DescentError(_("this run has no validation split; data.validation = 0.1 would make one"))
         with self.clock.stopped():
             return self._evaluator.look("validation")
 
     def picture(self, kind: str, options: dict[str, Any]) -> Path:
-        """Draw the model as it is now into a file. DescentError where that can't be done; the run goes on."""
+        """Draw the model as it is now into a file. Raises DescentError if that fails. The run goes on in any case."""
         from engine.training.pictures import make
 
         with self.clock.stopped():
@@ -207,20 +211,31 @@ class Session:
             try:
                 return pictures.write(self._folder.path, kind, self._run.step, arrays)
             except OSError as error:
-                raise DescentError(f"picture {kind}: can't be written: {error.strerror}") from None
+                raise DescentError(
+                    _("picture {kind}: can't be written: {error}", kind=kind, error=error.strerror)
+                ) from None
 
     def _capture(self) -> State:
-        # What the log says beyond this place is void for whoever goes on from here.
+        # A run that goes on from this checkpoint ignores the log from this byte on.
         return self._run.capture(self.clock.seconds()) | {"run": self.id, "log": self._events.size()}
 
     def rewind(self, to: object) -> int:
-        """Go back to the checkpoint of step `to`, or to the last one before this step. Nothing is destroyed."""
+        """Go back to the checkpoint of step `to`, or by default to the last one before this step.
+
+        No file is removed.
+        """
         steps = self._keeper.steps()
         if to is None:
             to = max((step for step in steps if step < self._run.step), default=None)
         if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
             there = ", ".join(str(step) for step in steps if step <= self._run.step)
-            raise DescentError(f"to {to!r}: there is no such checkpoint; there are those of steps {there}")
+            raise DescentError(
+                _(
+                    "to {given!r}: there is no such checkpoint; the run has those of steps {steps}",
+                    given=to,
+                    steps=there,
+                )
+            )
         try:
             state = checkpoint.read(self._folder.checkpoint(to))
         except ValueError as error:
@@ -235,17 +250,17 @@ class Session:
         return to
 
     def _miss_best(self) -> None:
-        """Go on without the best model so far where somebody has removed it: early stopping would end with it."""
+        """Go on without the best model so far if its file was removed. Early stopping would end with it."""
         best = self._run.best
         if best.settings is not None and best.step is not None and not self._keeper.has(best.step):
-            self._lose_best(best.step, f"{self._folder.checkpoint(best.step).name} is missing")
+            self._lose_best(best.step, checkpoint.missing(self._folder.checkpoint(best.step)))
 
     def _lose_best(self, step: int, why: str) -> None:
         self._run.best.forget()
         self._reporter.best_lost(step, why)
 
     def _read_best(self, step: int) -> State | None:
-        """The checkpoint of the best model; None where it is lost."""
+        """Return the checkpoint of the best model, or None if it is lost."""
         try:
             return self._keeper.best(step)
         except ValueError as error:
@@ -259,9 +274,9 @@ class Session:
         return self._run.is_due(every, epoch_is_over)
 
     def save(self, *, wanted: bool = False) -> Path | None:
-        """Write a checkpoint of this moment; None, or NonFiniteError, rather than one of broken weights.
+        """Write a checkpoint of the current state. wanted: a person asked for it.
 
-        wanted: by a person.
+        If weights are not finite, nothing is written: returns None, or raises NonFiniteError if on_nan says to stop.
         """
         with self.clock.stopped():
             self._rows.sync()
@@ -273,18 +288,18 @@ class Session:
             return self._keeper.save(self._capture(), wanted=wanted)
 
     def last_receipt(self) -> Path | None:
-        """The last checkpoint on the way to here."""
+        """Return the last checkpoint that led to the current state."""
         steps = self._keeper.steps()
         return self._folder.checkpoint(steps[-1]) if steps else None
 
     # --- the end ---
 
     def finish(self) -> Path | None:
-        """After the last step: evaluate, test, and write the checkpoint that holds it all."""
+        """Evaluate and test after the last step, and write a checkpoint that holds the results."""
         run = self._run
         with self.clock.stopped():
             self._rows.sync()
-            # A worker that was killed in here has left a checkpoint that knows what was done already.
+            # A worker that was killed in here has left a checkpoint that says what was already evaluated.
             if run.evaluated.get("validation") != run.step:
                 self.evaluate()
             self._say_epoch()
@@ -294,9 +309,9 @@ class Session:
         return self.save()
 
     def close(self) -> None:
-        """Leave the rows on the disk, however the run ended."""
+        """Write all rows onto the disk, however the run ended."""
         self._rows.close()
 
     def progress(self) -> Progress:
-        """For the display's thread."""
+        """Return the current numbers, for the display's thread."""
         return self._reporter.progress(self._monitor, self._lr)

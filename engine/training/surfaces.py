@@ -17,7 +17,7 @@ from engine.preset import schema
 
 
 class Point(nn.Module):
-    """Two trained numbers, `x` and `y`, which are the outputs (B, 2) whatever the inputs (B, …) are."""
+    """Two trained numbers, `x` and `y`. They are the outputs (B, 2) for any inputs (B, …)."""
 
     def __init__(self, x: float, y: float) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Point(nn.Module):
 
 
 def point(section: schema.PointModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """The point at its start."""
+    """Return the point at its start."""
     return Point(*section.start)
 
 
@@ -58,5 +58,5 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def heights(shape: str, outputs: Tensor) -> Tensor:
-    """(…, 2) -> (…,)"""
+    """Return the heights of the surface at points: (…, 2) -> (…,)."""
     return SHAPES[shape](outputs[..., 0], outputs[..., 1])

@@ -1,4 +1,4 @@
-"""A run in memory: what its steps need, and where it stands."""
+"""A run in memory: all that its steps need, and its current state."""
 
 import copy
 import dataclasses
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member
@@ -27,7 +28,7 @@ from engine.training.update import Update
 
 @dataclass
 class TrainState:
-    """A run in memory: what one step needs, and where it stands."""
+    """A run in memory: all that one step needs, and its current state."""
 
     preset: Preset
     device: torch.device
@@ -42,19 +43,21 @@ class TrainState:
     penalised: list[nn.Parameter]  # by loss.l1 and loss.l2
     total_steps: int
     pace: SchedulePosition
-    augmentation: Callable[[Tensor], Tensor] | None  # the preset's; `batches.augment` is what is done with it now
+    augmentation: Callable[[Tensor], Tensor] | None  # the preset's; `batches.augment` is the one in use now, or None
     best: Best
     plateau: schedule.Plateau | None
-    numbers: Tensor | None = None  # of a small model (see parameters.py): all that is trained, (P,) or (M, P); live
+    numbers: Tensor | None = (
+        None  # all trained numbers of a small model (see parameters.py), (P,) or (M, P); the live tensor
+    )
     own_step: "Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult] | None" = None  # of train.code
     notes: list[str] = field(default_factory=list)
-    fewest: int = 1  # samples that the model can train on at once; see models/norms.py
+    fewest: int = 1  # samples that the model can train on at once; see models/layers.py
     statistics_every: int = 1
     step: int = 0  # updates completed
-    lr_scale: float = 1.0  # the hand on the dial
-    members: list[Member] = field(default_factory=list)  # who trains; one, for a plain run
+    lr_scale: float = 1.0  # a live edit: multiplies the scheduled rate
+    members: list[Member] = field(default_factory=list)  # one for a plain run
     measured: dict[str, int] = field(default_factory=dict)  # threads and statistics_every, as the run began
-    edits: list[str] = field(default_factory=list)  # the live ones in force; see live.py
+    edits: list[str] = field(default_factory=list)  # the live edits in force; see live_edits.py
     reached: dict[str, float] = field(default_factory=dict)  # the latest evaluations: val_loss, test_accuracy …
     evaluated: dict[str, int] = field(default_factory=dict)  # at which step each split was evaluated last
 
@@ -63,7 +66,7 @@ class TrainState:
         return self.dataset.task == "classification"
 
     def learning_rate(self) -> float | Tensor:
-        """Of the update to come."""
+        """Return the learning rate of the next update."""
         return learning_rate(
             self.preset.schedule,
             self.pace,
@@ -74,7 +77,7 @@ class TrainState:
         )
 
     def plan(self, member: int | None = None) -> Plan:
-        """What is intended from here on, for those who draw it. member: of several, whose; None: one for all."""
+        """Return the planned learning rate from now on, for those who draw it. member: of several; None for all."""
         plateau = 1.0 if self.plateau is None else self.plateau.scale
         base = self.preset.optimizer.lr
         return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
@@ -82,46 +85,50 @@ class TrainState:
     # --- what the loop asks for at every step ---
 
     def loss(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
-        """Mean over the batch, without penalties; scalar."""
+        """Return the mean loss over the batch, without penalties, a scalar."""
         return self.criterion(outputs, batch.targets)
 
     def correct(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
-        """Share of right predictions; scalar on the device."""
+        """Return the share of right predictions, a scalar on the device."""
         return losses.correct(outputs, batch.targets)
 
     def penalty(self) -> Tensor | None:
-        """What loss.l1 and loss.l2 add to the loss; None where there is nothing to add."""
+        """Return what loss.l1 and loss.l2 add to the loss, or None if they add nothing."""
         return losses.penalty(self.penalised, self.preset.loss) if self.penalised else None
 
     # --- evaluations, and what follows from them ---
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
-        """Of each member, on the split "validation" or "test". Draws no random number. between: after each batch."""
+        """Evaluate each member on the split "validation" or "test". Draws no random number.
+
+        between: called after each batch.
+        """
         return [evaluate(self.model, self.criterion, self.dataset.split(split), self.precision, between)]
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
-        """Take note of an evaluation on the validation split; True where this is the best model so far."""
+        """Take note of an evaluation on the validation split. Returns whether this is the best model so far."""
         if self.plateau is not None:
             self.plateau.observe(results[0].loss)
         return self.best.observe(results[0].loss, self.step)
 
     def ended(self) -> dict[int, str]:
-        """The members that no longer train, and why: "diverged" or "stopped early"."""
+        """Return the members that no longer train, and why: "diverged" or "stopped early"."""
         return {}
 
     def end(self, member: int, why: str) -> None:
-        """This member trains no more. For runs of several."""
+        """End the training of one member. Only for runs of several."""
         raise AssertionError("a run with one model ends as a whole")
 
     def is_over(self) -> bool:
-        """Whether early stopping has ended the training."""
+        """Return whether early stopping has ended the training."""
         return self.best.patience_is_over()
 
     @contextmanager
     def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
-        """Be the model that early stopping has chosen; its step. `read`: the checkpoint of a step; None: it is lost.
+        """Use the model that early stopping has chosen inside the block. Yields its step.
 
-        Without early stopping, or without that checkpoint, it is the model as it is: the last one.
+        read: returns the checkpoint of a step, or None if it is lost. Without early stopping, or without that
+        checkpoint, the last model is used.
         """
         step = self.best.step
         chosen = None if self.best.settings is None or step in (None, self.step) else read(step)
@@ -136,13 +143,16 @@ class TrainState:
             self.model.load_state_dict(last)
 
     def best_steps(self) -> list[int]:
-        """Of each member, the step of the model that early stopping has chosen; this one where there is none."""
+        """Return, for each member, the step of the model that early stopping has chosen.
+
+        Without one, the current step.
+        """
         return [self.step if self.best.step is None else self.best.step]
 
     # --- settings ---
 
     def settle(self, settings: Sequence[Preset], hands: Sequence[float]) -> None:
-        """Train under these settings from now on. settings: that of each member. hands: lr_scale of each."""
+        """Train under these settings from now on. settings: one for each member. hands: lr_scale of each."""
         self.preset, self.lr_scale = settings[0], hands[0]
         assert isinstance(self.update, Update)
         self.update.set(self.preset.optimizer, self.preset.train.clip_norm)
@@ -151,11 +161,11 @@ class TrainState:
             setattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", dropout)
 
     def has_dropout(self) -> bool:
-        """Whether the model was built with a dropout whose share can be changed."""
+        """Return whether the model was built with a dropout whose share can be changed."""
         return bool(dropouts(self.model))
 
     def trial(self) -> "TrainState":
-        """A copy to try steps on, which leaves the run as it is."""
+        """Return a copy to try steps on, which leaves the run as it is."""
         model = copy.deepcopy(self.model)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = optimizers.build(self.preset.optimizer, trained, self.device)
@@ -166,42 +176,45 @@ class TrainState:
             update=Update(optimizer, trained, clip_norm=self.update.clip_norm, device=self.device),
             statistics=LayerStatistics(model, models.layers(model)),
             penalised=losses.penalised(model) if self.penalised else [],
-            own_step=None,  # which may keep something from one call to the next
+            own_step=None,  # the user's step may keep something from one call to the next
         )
 
     def throw_away_batch(self) -> AnyBatch:
-        """A batch to try steps on, which takes nothing from the order of the real ones."""
+        """Return a batch to try steps on. The order of the real batches does not change."""
         return throw_away(self.dataset.train, self.batches.size)
 
     def alone(self, member: int) -> "TrainState":
-        """One member as a run of its own, to be looked at. DescentError where there is no such member."""
+        """Return one member as a run of its own, for reading only. Raises DescentError if there is no such member."""
         if member != 0:
-            raise DescentError(f"member {member}: this run has one model, member 0")
+            raise DescentError(_("member {member}: this run has one model, member 0", member=member))
         return self
 
     def fresh_plateaus(self) -> State:
-        """The part of a checkpoint that reduce-on-plateau keeps, as at a run's beginning."""
+        """Return the part of a checkpoint that reduce-on-plateau keeps, as at the beginning of a run."""
         return {"plateau": None if self.plateau is None else schedule.Plateau(self.plateau.section).state()}
 
-    # --- where it stands ---
+    # --- the current state ---
 
     def is_due(self, every: int | EverySteps, epoch_is_over: bool) -> bool:
-        """Whether a cadence of N epochs or N steps falls on the step just made."""
+        """Return whether something that happens every N epochs or N steps is due after the step just made."""
         if isinstance(every, EverySteps):
             return self.step % every.steps == 0
         return epoch_is_over and self.batches.epoch % every == 0
 
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name, with members (M, …) each; the live ones."""
+        """Return parameters and buffers by name, (M, …) each for members. These are the live tensors."""
         return self.model.state_dict()
 
     def weights_are_finite(self) -> bool:
-        """Waits for the device."""
+        """Return whether all weights are finite. Waits for the device."""
         norms = torch._foreach_norm([p.detach() for p in self.model.parameters()])
         return bool(torch.isfinite(torch.stack(norms)).all())
 
     def capture(self, seconds: float) -> State:
-        """All that the next step depends on. The tensors are the live ones: copy or write before training on."""
+        """Return all that the next step depends on.
+
+        The tensors are the live ones, so copy or write them before the next step.
+        """
         return {
             "step": self.step,
             "epoch": self.batches.epoch,
@@ -222,7 +235,7 @@ class TrainState:
         }
 
     def restore(self, state: State) -> float:
-        """Stand where `state` was captured; returns the seconds trained until then."""
+        """Restore what `capture` returned. Returns the seconds trained until then."""
         self.step, self.total_steps = state["step"], state["total_steps"]
         self.pace = SchedulePosition.restore(state["pace"])
         self.batches.resize(state["batch_size"])
@@ -230,7 +243,7 @@ class TrainState:
         self._restore_model(state)
         self.update.restore(state["update"])
         self.reached, self.evaluated = dict(state["metrics"]), dict(state["evaluated"])
-        checkpoint.restore_random_state(state["random"], self.device)  # last: nothing above may draw
+        checkpoint.restore_random_state(state["random"], self.device)  # last, because the lines above may draw
         return float(state["seconds"])
 
     def _restore_model(self, state: State) -> None:
@@ -241,5 +254,5 @@ class TrainState:
 
 
 def dropouts(model: nn.Module) -> list[nn.Module]:
-    """The modules of a model that drop units: dropout itself, and recurrent layers that have it inside."""
+    """Return the modules of a model that drop units: dropout itself, and recurrent layers with dropout inside."""
     return [m for m in model.modules() if isinstance(m, nn.Dropout) or isinstance(getattr(m, "dropout", None), float)]

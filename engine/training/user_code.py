@@ -1,7 +1,7 @@
-"""The user's own models, data sets and losses, from one Python file each.
+"""The user's own models, data sets, losses and training steps, each from one Python file.
 
-That the user agreed to run the file is checked by the caller. What goes wrong inside becomes a PresetError
-that names the file and the line; what the code prints goes to stderr, since stdout may be carrying JSON.
+The caller checks that the user has agreed to run the file. An error inside becomes a PresetError that names the file
+and the line. What the code prints goes to stderr, because stdout may carry JSON.
 """
 
 import contextlib
@@ -19,48 +19,57 @@ import torch
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
 from descent.common.text import likely
 
-CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has seen to consent
+CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has checked the user's consent
 
-_CALLERS = 3  # that a message names
-_user_files: set[str] = set()  # every file that was loaded, as tracebacks name it
+_CALLERS = 3  # callers that a message names
+_user_files: set[str] = set()  # every loaded file, as tracebacks name it
 
 
 def load_object(spec: str) -> Any:
-    """The object that `spec`, an absolute "dir/file.py:name", names.
+    """Return the object that `spec`, an absolute "dir/file.py:name", names.
 
-    Only that one file is loaded: its folder is not put on the import path, so nothing beside it, to which
-    nobody agreed, is run. PresetError where the file or the name is missing, or importing the file fails.
+    Only that one file is loaded. Its folder is not put on the import path, so no other file runs, because the user
+    has agreed to this one only. Raises PresetError if the file or the name is missing, or importing the file fails.
     """
-    file, _, name = spec.rpartition(":")
+    file, name = spec.rpartition(":")[::2]
     module = _load_module(Path(file))
     if not hasattr(module, name):
         there = [key for key, value in vars(module).items() if _is_own(value, module)]
-        raise PresetError(f'{file} has no "{name}"{_suggestion(name, there)}')
+        missing = _('{file} has no "{name}"', file=file, name=name)
+        raise PresetError(f"{missing}{_suggestion(name, there)}")
     return getattr(module, name)
 
 
 def call_user_code(spec: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """function(*args, **kwargs); whatever it raises becomes a PresetError with the file and line.
+    """Return function(*args, **kwargs). Whatever it raises becomes a PresetError with the file and line.
 
-    spec: "file.py:name", for errors that no line of the user's raised (wrong arguments, say).
+    spec: "file.py:name", for errors that no line of the user's file raised (wrong arguments, say).
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return function(*args, **kwargs)
-    except (DescentError, torch.OutOfMemoryError):  # not the code's fault, and answered elsewhere
+    except (DescentError, torch.OutOfMemoryError):  # not the code's fault, and handled elsewhere
         raise
     except (Exception, SystemExit) as error:
         raise _explain(error, _place(error) or _definition(spec, function)) from error
 
 
+def described_result(result: object) -> str:
+    """Return what the user's code has returned, for a message: a tensor's shape, or the type of anything else."""
+    if isinstance(result, torch.Tensor):
+        return _("a tensor of shape {shape}", shape=tuple(result.shape))
+    return type(result).__name__
+
+
 @contextlib.contextmanager
 def user_code(spec: str) -> Iterator[None]:
-    """Turn errors raised in the user's files into PresetErrors. All others pass, so that a bug of ours is not
-    blamed on the user: this may stand around a whole training.
+    """Turn errors raised in the user's files into PresetErrors. This may enclose a whole training.
 
-    spec: "file.py:name", for the reader of the calling code.
+    Other errors pass, so that a bug of Descent is not blamed on the user. spec: "file.py:name", for the reader of the
+    calling code.
     """
     try:
         yield
@@ -68,20 +77,21 @@ def user_code(spec: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         place = _place(error)
-        if place is None or "can't allocate memory" in str(error):  # the latter: torch, on the CPU
+        if place is None or "can't allocate memory" in str(error):  # what torch says on the CPU
             raise
         raise _explain(error, place) from error
 
 
 def _load_module(path: Path) -> ModuleType:
-    """Run the file as a module of its own; the same content again gives the same module."""
+    """Run the file as a module of its own. The same content again gives the same module."""
     try:
         source = path.read_bytes()
     except FileNotFoundError:
         near = [other.name for other in path.parent.glob("*.py")]
-        raise PresetError(f"{path}: no such file{_suggestion(path.name, near)}") from None
+        missing = _("{file}: no such file", file=path)
+        raise PresetError(f"{missing}{_suggestion(path.name, near)}") from None
     except OSError as error:
-        raise PresetError(f"{path} can't be read: {error.strerror}") from None
+        raise PresetError(_("{file} can't be read: {error}", file=path, error=error.strerror)) from None
     digest = hashlib.sha256(str(path).encode() + b"\0" + source).hexdigest()
     name = f"descent_user_code_{digest[:16]}"
     if name in sys.modules:
@@ -90,7 +100,7 @@ def _load_module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     _user_files.add(str(path))
-    sys.modules[name] = module  # dataclasses and pickle look their module up
+    sys.modules[name] = module  # dataclasses and pickle look up their module here
     try:
         with contextlib.redirect_stdout(sys.stderr):
             exec(compile(source, str(path), "exec"), module.__dict__)
@@ -104,41 +114,48 @@ def _load_module(path: Path) -> ModuleType:
 
 def _explain(error: BaseException, place: str, *, importing: bool = False) -> PresetError:
     if isinstance(error, SystemExit):
-        return PresetError(f"{place}: the code called exit(); a file that is loaded must not")
+        return PresetError(_("{place}: the code called exit(), which a loaded file must not do", place=place))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    hint, taken = "", taken_name(error)
+    message, taken = f"{place}: {': '.join(filter(None, [type(error).__name__, text]))}", taken_name(error)
+    hint = ""
     if taken is not None:
-        where = taken.file + (f", line {taken.line}" if taken.line else "")
-        hint = (
-            f"; the {taken.name} that is imported in {where} is Descent's own package. In this process your "
-            f"{taken.name}.py can't be imported by that name: rename it or put it into a package, with its folder on "
-            "PYTHONPATH, or copy what you need into this file"
+        where = _("{file}, line {line}", file=taken.file, line=taken.line) if taken.line else taken.file
+        hint = _(
+            "the {module} that is imported in {place} is Descent's own package. In this process your {module}.py "
+            "can't be imported by that name. Rename it, or put it into a package whose folder is on PYTHONPATH, or "
+            "copy what you need into this file",
+            module=taken.name,
+            place=where,
         )
-    elif importing and isinstance(error, ModuleNotFoundError):  # the run's copy of the file has nothing beside it
-        hint = f"; only this one file is loaded: what it needs of a {error.name}.py must be in it"
-    return PresetError(f"{place}: {': '.join(filter(None, [type(error).__name__, text]))}{hint}")
+    elif importing and isinstance(error, ModuleNotFoundError):  # no other file lies beside the run's copy of the file
+        hint = _("only this one file is loaded, so what it needs from {module}.py must be in it", module=error.name)
+    return PresetError(f"{message}; {hint}" if hint else message)
 
 
 def _place(error: BaseException) -> str | None:
-    """The user's file and the line in it that raised `error`, and what called it; None where none did."""
+    """Return the user's file and line that raised `error`, and its callers, or None if no such line did."""
     if isinstance(error, SyntaxError) and error.filename in _user_files:
-        return f"{error.filename}, line {error.lineno}"
+        return _("{file}, line {line}", file=error.filename, line=error.lineno)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename in _user_files]
     if not own:
         return None
-    callers = [f"line {frame.lineno} in {frame.name}" for frame in own[-2 : -2 - _CALLERS : -1]]
-    called = f" (called from {', '.join(callers)})" if callers else ""
-    return f"{own[-1].filename}, line {own[-1].lineno}{called}"
+    callers = [
+        _("line {line} in {function}", line=frame.lineno, function=frame.name)
+        for frame in own[-2 : -2 - _CALLERS : -1]
+    ]
+    place = _("{file}, line {line}", file=own[-1].filename, line=own[-1].lineno)
+    return _("{place} (called from {callers})", place=place, callers=", ".join(callers)) if callers else place
 
 
 def _definition(spec: str, function: Callable[..., Any]) -> str:
-    """Where `function`, or its class, is defined."""
+    """Return where `function`, or its class, is defined."""
     target = function if inspect.isclass(function) or inspect.isfunction(function) else type(function)
     try:
-        return f"{inspect.getsourcefile(target)}, line {inspect.getsourcelines(target)[1]}"
+        file, line = inspect.getsourcefile(target), inspect.getsourcelines(target)[1]
     except (OSError, TypeError):
         return spec
+    return _("{file}, line {line}", file=file, line=line)
 
 
 def _is_own(value: Any, module: ModuleType) -> bool:
@@ -148,5 +165,5 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 def _suggestion(given: str, there: list[str]) -> str:
     meant = likely(given, there)
     if meant:
-        return f': did you mean "{meant}"?'
-    return f"; it has {', '.join(sorted(there))}" if there and not given.endswith(".py") else ""
+        return _('; did you mean "{word}"?', word=meant)
+    return _("; it has {names}", names=", ".join(sorted(there))) if there and not given.endswith(".py") else ""

@@ -1,7 +1,7 @@
 """`train.code`: the user's own training step in place of zero_grad, backward and the optimizer's step.
 
-The rate of the schedule is set before the call; the row's numbers are taken from what the call leaves behind: the
-weights, the gradients in `.grad`, and the outputs of its last forward pass, for the accuracy.
+The rate of the schedule is set before the call. The numbers to record are taken after it: from the weights, the
+gradients in `.grad` and, for the accuracy, the outputs of its last forward pass.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset.loading import Preset
 from engine.training import losses, optimizers, parameters
 from engine.training.data.batches import Batch
@@ -21,15 +22,15 @@ from engine.training.members.user_step import OwnMemberUpdate
 from engine.training.protocols import AnyBatch, StepResult
 from engine.training.train_state import TrainState
 from engine.training.update import Update
-from engine.training.user_code import CodeLoader, call_user_code
+from engine.training.user_code import CodeLoader, call_user_code, described_result
 
 Step = Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult]
 
 
 def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
-    """One update of the weights from one batch, as the preset's own code makes it; None where it names none.
+    """Return the training step of the preset's own code, or None if the preset names none.
 
-    several: for members. PresetError where something of the preset has no place in it.
+    several: whether the run has members. Raises PresetError if a setting has no effect in the user's step.
     """
     spec = preset.train.code
     if spec is None:
@@ -37,15 +38,22 @@ def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
     for key in ("l1", "l2"):
         if getattr(preset.loss, key):
             raise PresetError(
-                f"loss.{key} is added to the loss by Descent's own training step, and train.code takes its place: "
-                f"leave loss.{key} out, and add the penalty in {spec.rpartition('/')[2]}"
+                _(
+                    "{key} is added to the loss by Descent's own training step, which train.code replaces; "
+                    "leave {key} out, and add the penalty in {code}",
+                    key=f"loss.{key}",
+                    code=spec.rpartition("/")[2],
+                )
             )
     step = _OwnStep(spec, code(spec))
     return step.of_many if several else step.of_one
 
 
 class _OwnStep:
-    """function(model, loss_function, optimizer, x, y) -> loss, a scalar; called for each model at every step."""
+    """The user's function(model, loss_function, optimizer, x, y) -> loss, a scalar.
+
+    Called for each model at every step.
+    """
 
     def __init__(self, spec: str, function: Callable[..., object]) -> None:
         self._spec, self._function = spec, function
@@ -66,7 +74,10 @@ class _OwnStep:
         return StepResult(loss, accuracy, norms, run.statistics.row() if measured else None)
 
     def of_many(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
-        """One member after the other, but for those that no longer train. Dead units are not counted."""
+        """Call the function for one member after the other, except those that no longer train.
+
+        Dead units are not counted.
+        """
         assert isinstance(run, MemberTrainState)
         assert isinstance(batch, MemberBatch)
         update = run.update
@@ -95,14 +106,18 @@ class _OwnStep:
     def _call(
         self, run: TrainState, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Loss and, of classes, the share of right predictions; scalars on the device."""
+        """Return the loss and, for classes, the share of right predictions. Both are scalars on the device."""
         criterion: Criterion = run.criterion
         with _outputs(model) as seen:
             loss = call_user_code(self._spec, self._function, model, criterion, optimizer, inputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim:
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise PresetError(
-                f'train.code = "{self._spec}" must return the loss of the batch, a scalar tensor; it returned {got}'
+                _(
+                    'train.code = "{code}" must return the loss of the batch, a scalar tensor; it returned '
+                    "{returned}",
+                    code=self._spec,
+                    returned=described_result(loss),
+                )
             )
         if not run.classifies:
             return loss.detach(), None
@@ -114,7 +129,7 @@ class _OwnStep:
 
 @contextmanager
 def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """What the forward passes inside give, detached."""
+    """Collect the outputs of the forward passes inside the block, detached."""
     seen: list[Tensor] = []
     handle = model.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs.detach()))
     try:
@@ -124,5 +139,5 @@ def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _own(batch: AnyBatch, lent: bool) -> tuple[Tensor, Tensor]:
-    """Samples and targets for the user's code, which may change them in place. lent: they are others' too."""
+    """Return samples and targets for the user's code, which may change them in place. lent: others use them too."""
     return (batch.inputs.clone(), batch.targets.clone()) if lent else (batch.inputs, batch.targets)

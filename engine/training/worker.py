@@ -1,4 +1,4 @@
-"""The process that trains: its lock, a run's beginning and its end."""
+"""The process that trains: its lock, and the beginning and end of a run."""
 
 import errno
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.control import Queue, Server
 from descent.run.events import Events
@@ -23,7 +24,7 @@ from engine.training.user_code import user_code
 
 @dataclass(frozen=True)
 class Ending:
-    """How this worker left the run. receipt: the checkpoint written last. cpu_seconds: as Clock counts them."""
+    """The end of a worker's training. receipt: the checkpoint written last. cpu_seconds: as Clock counts them."""
 
     exit_code: int
     state: State
@@ -33,17 +34,17 @@ class Ending:
 
 
 def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Signals) -> Ending:
-    """Train the claimed run from its last checkpoint, or from the beginning, in this process; then let go of it.
+    """Train the claimed run from its last checkpoint, or from the beginning, in this process. Then release it.
 
-    name: what the preset is called; the folder keeps it as preset.toml. What goes wrong is the Ending's; a bug of
-    ours is raised, once the run's log has it.
+    name: of the preset, which the folder keeps as preset.toml. Errors are in the Ending. A bug of Descent is raised,
+    once it is in the run's log.
     """
     folder, events = claim.folder, claim.events
     queue = Queue()
     server = Server(folder.path, queue)
     try:
         server.start()
-        with user_code(str(folder.path / "code")):  # an error in it names its line, and is no bug of ours
+        with user_code(str(folder.path / "code")):  # an error in it names its line, and is not a bug of Descent
             ending = _train(folder, name, data_root, display, signals, events, queue)
     except DescentError as error:
         ending = Ending(error.exit_code, "failed", error=str(error))
@@ -51,15 +52,16 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
         known = _known(error, folder)
         if known is None:
             server.stop()
-            events.state("failed", reason=f"a bug of Descent: {type(error).__name__}: {error}")
+            text = _("this is a bug in Descent: {kind}: {error}", kind=type(error).__name__, error=error)
+            events.state("failed", reason=text)
             raise
         ending = Ending(known.exit_code, "failed", error=str(known))
     try:
         further = {"reason": ending.error, "cpu_seconds": ending.cpu_seconds}
         events.state(ending.state, **{key: value for key, value in further.items() if value is not None})
     except OSError:
-        pass  # a full disk; the lock's end says what the line can't
-    server.stop()  # after the state: who asks next finds it in the file
+        pass  # the disk is full; readers see the end by the lock
+    server.stop()  # after the state is written, so that the next client finds it in the file
     claim.release()
     return ending
 
@@ -82,7 +84,7 @@ def _train(
     try:
         if opened.begins:
             session.note_epochs()
-            session.save()  # what a run began with is always there to go back to
+            session.save()  # so that every run can go back to its beginning
         session.note_plan()
         events.state("running", step=run.step)
         display.watch(session.progress)
@@ -96,7 +98,7 @@ def _train(
 
 
 def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
-    """Stopped before its last step, with a receipt, or finished."""
+    """End the run: stopped before its last step, with a checkpoint, or finished."""
     interrupted = signals.received is not None and run.step < run.total_steps
     if interrupted or session.desk.stop == "now":
         code = 128 + signals.received if signals.received is not None else ExitCode.DONE
@@ -108,22 +110,30 @@ def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
 
 
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
-    """The machine's limits, as errors that say what to do; None for a bug of ours."""
+    """Return the error for a limit of the machine, which says what to do, or None for a bug of Descent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
         if error.filename is not None and not Path(error.filename).absolute().is_relative_to(folder.path.absolute()):
-            return CannotGoOnError(f"{error.filename}: {error.strerror}")  # data, or what somebody's own code writes
-        return checkpoint.cannot_write(error, folder, "the run's metrics")
+            return CannotGoOnError(
+                f"{error.filename}: {error.strerror}"
+            )  # data, or a file that the user's own code writes
+        return checkpoint.cannot_write(error, folder, _("the run's metrics"))
     out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
     if out_of_memory or "can't allocate memory" in str(error):
         stage = folder.last("stage")
         if stage is not None and stage["stage"] == "data" and not folder.last("state", state="running"):
             return CannotGoOnError(
-                "out of memory before the first batch: the model or its data are too large for this machine; "
-                "take a smaller model, or fewer samples with data.size"
+                _(
+                    "out of memory before the first batch: the model or its data are too large for this machine; "
+                    "take a smaller model, or fewer samples with data.size"
+                )
             )
         train = load_preset(folder.preset).train
         return CannotGoOnError(
-            f"out of memory with train.batch_size = {train.batch_size}; "
-            f"halve it, or keep it and set train.accumulate = {2 * train.accumulate}"
+            _(
+                "out of memory with train.batch_size = {size}; halve it, or keep it and set train.accumulate = "
+                "{parts}",
+                size=train.batch_size,
+                parts=2 * train.accumulate,
+            )
         )
     return None

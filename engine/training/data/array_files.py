@@ -1,4 +1,4 @@
-"""Arrays from .npz files and pickles, and what the user's files have in common."""
+"""Arrays from .npz files and pickles, and helpers for all of the user's data files."""
 
 import zipfile
 import zlib
@@ -10,13 +10,14 @@ import numpy as np
 
 from descent.common import text
 from descent.common.errors import DataError, DataMissingError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import arrays, safe_pickle
 from engine.training.data.dataset import Samples
 
 
 def read(section: schema.NpzData) -> Samples:
-    """The two arrays that the section names."""
+    """Read the two arrays that the section names."""
     path = existing(section.path)
     if section.name == "npz":
         inputs, targets = _from_npz(path, section)
@@ -24,8 +25,13 @@ def read(section: schema.NpzData) -> Samples:
         found = safe_pickle.read(path)
         if not isinstance(found, Mapping):
             raise DataError(
-                f"{path} holds {_article(type(found).__name__)}; a dict with {section.inputs!r} and "
-                f"{section.targets!r} is needed."
+                _(
+                    "{file} holds an object of type {type}; a dict with {inputs!r} and {targets!r} is needed.",
+                    file=path,
+                    type=type(found).__name__,
+                    inputs=section.inputs,
+                    targets=section.targets,
+                )
             )
         inputs = _pick(found, section.inputs, "data.inputs", path)
         targets = _pick(found, section.targets, "data.targets", path)
@@ -33,37 +39,47 @@ def read(section: schema.NpzData) -> Samples:
 
 
 def existing(given: str) -> Path:
-    """The path, if there is something; DataMissingError that names the likely meant one otherwise."""
+    """Return the path if it exists.
+
+    Raises DataMissingError, with the name that was probably meant, if it does not.
+    """
     path = Path(given).expanduser()
     try:
         if path.exists():
             return path
         neighbours = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError as error:
-        raise DataMissingError(f"data.path = {given!r} can't be looked at: {error.strerror}.") from error
-    raise DataMissingError(f"data.path = {given!r}: there is no such file.{likely(path.name, neighbours)}")
+        raise DataMissingError(
+            _("data.path = {given!r} can't be read: {error}.", given=given, error=error.strerror)
+        ) from error
+    missing = _("data.path = {given!r}: there is no such file.", given=given)
+    raise DataMissingError(f"{missing}{likely(path.name, neighbours)}")
 
 
 def likely(given: str, there: Iterable[str]) -> str:
-    """A sentence with the likely meant name, or nothing."""
+    """Return a sentence with the name that was probably meant, or "" if none is close."""
     meant = text.likely(given, there)
-    return f" Did you mean {meant!r}?" if meant else ""
+    return f" {_('Did you mean {name!r}?', name=meant)}" if meant else ""
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """'a, b, c', cut short where there are many."""
+    """Return the names as 'a, b, c'. A long list is cut short."""
     names = [repr(name) for name in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more if names else "nothing"
+    if not names:
+        return _("nothing")
+    first, more = ", ".join(names[:most]), len(names) - most
+    return _("{names} and {count} more", names=first, count=more) if more > 0 else first
 
 
 def _from_npz(path: Path, section: schema.NpzData) -> tuple[Any, Any]:
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not an .npz file that can be read: {_reason(error)}.") from error
+        raise DataError(
+            _("{file} can't be read as an .npz file: {reason}.", file=path, reason=_reason(error))
+        ) from error
     if not isinstance(found, np.lib.npyio.NpzFile):
-        raise DataError(f"{path} holds a single array; an .npz file with inputs and targets is needed.")
+        raise DataError(_("{file} holds a single array; an .npz file with inputs and targets is needed.", file=path))
     with found:
         return (
             _pick(found, section.inputs, "data.inputs", path),
@@ -74,20 +90,29 @@ def _from_npz(path: Path, section: schema.NpzData) -> tuple[Any, Any]:
 def _pick(found: Mapping[Any, Any], name: str, key: str, path: Path) -> Any:
     names = [str(there) for there in found]
     if name not in found:
-        raise DataError(f"{path} holds no {name!r} ({key}); it holds {listed(names)}.{likely(name, names)}")
+        missing = _(
+            "{file} has no {name!r} ({key}); it has {names}.", file=path, name=name, key=key, names=listed(names)
+        )
+        raise DataError(f"{missing}{likely(name, names)}")
     try:
         return found[name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
-            raise DataError(f"{path}: {name!r} ({key}) holds Python objects; numbers are needed.") from error
-        raise DataError(f"{path}: {name!r} ({key}) can't be read: {_reason(error)}.") from error
+            raise DataError(
+                _("{file}: {name!r} ({key}) holds Python objects; numbers are needed.", file=path, name=name, key=key)
+            ) from error
+        raise DataError(
+            _(
+                "{file}: {name!r} ({key}) can't be read: {reason}.",
+                file=path,
+                name=name,
+                key=key,
+                reason=_reason(error),
+            )
+        ) from error
 
 
 def _reason(error: BaseException) -> str:
-    if "allow_pickle" in str(error):  # NumPy takes anything unknown for a pickle
-        return "it is of another kind"
+    if "allow_pickle" in str(error):  # what NumPy says of any unknown format
+        return _("it has another format")
     return str(error).rstrip(".") or type(error).__name__
-
-
-def _article(word: str) -> str:
-    return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"

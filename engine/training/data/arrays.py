@@ -1,17 +1,18 @@
-"""Arrays of the user's as inputs and targets: which are images, which are labels."""
+"""The user's arrays as inputs and targets: which inputs are images, and which targets are labels."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from descent.common.errors import DataError
+from descent.common.i18n import _
 from engine.training.data.dataset import Array, Samples
 
 _COLOURS = (1, 3)
 
 
 class Targets(NamedTuple):
-    """values: (N,) int64 with names of classes, or (N, T) float64 without."""
+    """Targets and their classes. values: (N,) int64 if there are classes, else (N, T) float64."""
 
     values: Array
     classes: tuple[str, ...]
@@ -19,9 +20,10 @@ class Targets(NamedTuple):
 
 
 def as_samples(where: str, inputs: Any, targets: Any, task: str, classes: int | None = None) -> Samples:
-    """Samples of two arrays whose first axes count samples; DataError when they can't be that."""
-    values, notes = as_inputs(f"{where}: the inputs", as_array(f"{where}: the inputs", inputs))
-    found = as_targets(f"{where}: the targets", as_array(f"{where}: the targets", targets), task, classes)
+    """Make samples of two arrays whose first axes count samples. Raises DataError if they can't be that."""
+    of_inputs, of_targets = _("{file}: the inputs", file=where), _("{file}: the targets", file=where)
+    values, notes = as_inputs(of_inputs, as_array(of_inputs, inputs))
+    found = as_targets(of_targets, as_array(of_targets, targets), task, classes)
     return Samples(
         where=where,
         inputs=values,
@@ -32,7 +34,7 @@ def as_samples(where: str, inputs: Any, targets: Any, task: str, classes: int | 
 
 
 def as_array(where: str, value: Any) -> Array:
-    """An array of anything that is one: a NumPy array, a tensor, nested lists."""
+    """Return a NumPy array, a tensor or nested lists as an array. where: what errors call it."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
@@ -40,48 +42,64 @@ def as_array(where: str, value: Any) -> Array:
     try:
         array: Array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"{where} are not an array: {error}.") from error
+        raise DataError(_("{where} are not an array: {error}.", where=where, error=error)) from error
     if array.ndim == 0:
-        raise DataError(f"{where} are not an array but {type(value).__name__}.")
+        raise DataError(
+            _("{where} are not an array, but have the type {type}.", where=where, type=type(value).__name__)
+        )
     if array.dtype.kind not in "biufUS":
-        raise DataError(f"{where} have the type {array.dtype}; numbers are needed.")
+        raise DataError(_("{where} have the type {type}; numbers are needed.", where=where, type=array.dtype))
     return array
 
 
 def as_inputs(where: str, array: Array) -> tuple[Array, tuple[str, ...]]:
-    """Inputs and notes. Arrays of bytes with 3 or 4 axes are images; a last axis of colours goes first."""
+    """Return inputs and notes.
+
+    Arrays of bytes with 3 or 4 axes are images. A last axis of colours is moved to the front.
+    """
     if array.dtype.kind in "US":
-        raise DataError(f"{where} are words; numbers are needed.")
+        raise DataError(_("{where} are words; numbers are needed.", where=where))
     if array.ndim == 1:
         return array[:, None], ()
     notes = []
     if array.ndim == 4 and array.shape[-1] in _COLOURS and array.shape[1] not in _COLOURS:
         array = array.transpose(0, 3, 1, 2)
-        notes.append("the inputs' last axis was taken for colours, and put first")
+        notes.append(_("the last axis of the inputs was taken as colours, and moved to the front"))
     if array.dtype == np.uint8 and array.ndim in (3, 4):
         array = array[:, None] if array.ndim == 3 else array
-        notes.append("the inputs are bytes and were taken for images: 0 … 255 became 0 … 1")
+        notes.append(_("the inputs are bytes, and were taken as images: 0 … 255 became 0 … 1"))
     return array, tuple(notes)
 
 
 def as_targets(where: str, array: Array, task: str, classes: int | None = None) -> Targets:
-    """Labels or quantities; `auto` takes words and whole numbers for labels."""
+    """Return targets as labels or quantities. With the task "auto", words and whole numbers are labels."""
     if array.dtype.kind in "US":
         return _from_words(where, array, task)
     if array.ndim > 2:
-        raise DataError(f"{where} have {array.ndim} axes, of lengths {array.shape}; 1 or 2 are allowed.")
+        raise DataError(
+            _(
+                "{where} have {count} axes, of lengths {shape}; allowed: 1 or 2 axes.",
+                where=where,
+                count=array.ndim,
+                shape=array.shape,
+            )
+        )
     array = array.astype(np.float64) if array.dtype.kind == "f" else array
     if task == "regression" or not _are_whole(array):
         if task == "classification" and np.isfinite(array.astype(np.float64)).all():
-            raise DataError(f'{where} are not whole numbers, so not labels: set data.task = "regression".')
+            raise DataError(not_labels(where))
         return Targets(_two_axes(array), ())
     if array.ndim == 2 and array.shape[1] > 1:
         if _are_one_hot(array):
-            note = "the targets are one-hot rows and were taken for labels"
+            note = _("the targets are one-hot rows, and were taken as labels")
             return _from_labels(where, array.argmax(axis=1), classes or array.shape[1], (note,))
         if task == "classification":
             raise DataError(
-                f"{where} have the shape {array.shape}; labels are one whole number a sample, or one-hot rows."
+                _(
+                    "{where} have the shape {shape}; labels are one whole number for each sample, or one-hot rows.",
+                    where=where,
+                    shape=array.shape,
+                )
             )
         return Targets(_two_axes(array), ())
     labels = array.reshape(len(array)).astype(np.int64)
@@ -91,61 +109,82 @@ def as_targets(where: str, array: Array, task: str, classes: int | None = None) 
 
 
 def refuse_many_values(where: str, distinct: int, count: int) -> None:
-    """DataError when whole numbers may be labels as well as quantities, so that the user must say."""
+    """Raise DataError if whole numbers may be labels or quantities, so that the user must say which."""
     if distinct > 20 and distinct > count / 5:
         raise DataError(
-            f"{where} are whole numbers, but {distinct} different ones in {count} samples: labels or "
-            'quantities? Set data.task = "classification" or "regression".'
+            _(
+                "{where} are whole numbers, but {distinct} different ones in {count} samples: labels or quantities? "
+                'Set data.task = "classification" or "regression".',
+                where=where,
+                distinct=distinct,
+                count=count,
+            )
         )
 
 
+def not_labels(where: str) -> str:
+    """Return the message for targets with fractions that are to be labels."""
+    return _('{where} are not whole numbers, so not labels: set data.task = "regression".', where=where)
+
+
 def name_classes(words: Array) -> Targets:
-    """Labels in the words' sorted order."""
+    """Return labels in the sorted order of the words."""
     names, labels = np.unique(words, return_inverse=True)
     return Targets(labels.astype(np.int64), tuple(str(name) for name in names))
 
 
 def _from_words(where: str, array: Array, task: str) -> Targets:
     if task == "regression":
-        raise DataError(f'{where} are words; data.task = "regression" needs numbers.')
+        raise DataError(_('{where} are words; data.task = "regression" needs numbers.', where=where))
     if array.ndim != 1:
-        raise DataError(f"{where} are words in {array.ndim} axes; one word a sample is needed.")
+        raise DataError(
+            _("{where} are words in {count} axes; one word for each sample is needed.", where=where, count=array.ndim)
+        )
     words = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
     return name_classes(words)
 
 
 def _from_labels(where: str, labels: Array, classes: int | None, notes: tuple[str, ...]) -> Targets:
-    """Names 0 … K − 1. With `classes` given, a label out of range stays: the checks say where."""
+    """Return labels with the class names 0 … K − 1.
+
+    With `classes` given, a label out of range is left as it is. A later check says where it is.
+    """
     present = np.unique(labels)
     if classes is None:
         classes = _count_classes(where, present)
     elif classes > len(labels):
-        raise DataError(f"data.classes = {classes}, but there are only {len(labels)} samples.")
+        raise DataError(
+            _("data.classes = {classes}, but there are only {count} samples.", classes=classes, count=len(labels))
+        )
     return Targets(labels.astype(np.int64), tuple(str(label) for label in range(classes)), notes)
 
 
 def _count_classes(where: str, present: Array) -> int:
     if len(present) == 0:
-        raise DataError(f"{where}: there are none.")
+        raise DataError(_("{where}: there are none.", where=where))
     low, high = int(present[0]), int(present[-1])
     if low == 0 and high == len(present) - 1:
         return high + 1
     if low == 1 and high == len(present):
-        hint = "they count from 1: subtract 1"
+        hint = _("they count from 1: subtract 1")
     elif low < 0:
-        hint = f"the lowest is {low}"
+        hint = _("the lowest is {label}", label=low)
     else:
         gap = next(label for label, found in enumerate(present) if label != found)
-        hint = f"there is no {gap}, but a {high}: set data.classes, or number them anew"
+        hint = _("there is no {gap}, but a {high}: set data.classes, or renumber them", gap=gap, high=high)
     raise DataError(
-        f'{where} are not labels 0, 1, 2 …: {hint}. If they are quantities, set data.task = "regression".'
+        _(
+            '{where} are not labels 0, 1, 2 …: {hint}. If they are quantities, set data.task = "regression".',
+            where=where,
+            hint=hint,
+        )
     )
 
 
 def _are_whole(array: Array) -> bool:
     if array.dtype.kind != "f":
         return True
-    # 2**53: beyond it every float64 is whole.
+    # Beyond 2**53 every float64 is a whole number.
     return bool((np.isfinite(array) & (array == np.round(array)) & (np.abs(array) < 2**53)).all())
 
 

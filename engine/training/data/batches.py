@@ -1,4 +1,4 @@
-"""Batches of the training split, in an order that seed and epoch alone decide."""
+"""Batches of the training split, in an order that depends only on seed and epoch."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ class Batch(NamedTuple):
         return len(self.targets)
 
     def parts(self, count: int, fewest: int = 1) -> "list[Batch]":
-        """At most `count` parts of nearly equal size, of `fewest` samples at least."""
+        """Return at most `count` parts of nearly equal size, with `fewest` samples at least."""
         sizes = part_sizes(self.samples, count, fewest)
         return [
             Batch(*pair)
@@ -28,7 +28,10 @@ class Batch(NamedTuple):
 
 
 def part_sizes(samples: int, count: int, fewest: int) -> list[int]:
-    """Of at most `count` nearly equal parts of a batch. fewest: in each, where the batch has as many."""
+    """Return the sizes of at most `count` nearly equal parts of a batch.
+
+    fewest: samples in each part, if the batch has as many.
+    """
     size = -(-samples // count)
     sizes = [size] * (samples // size) + [samples % size] * (samples % size > 0)
     if sizes[-1] >= fewest:
@@ -38,16 +41,19 @@ def part_sizes(samples: int, count: int, fewest: int) -> list[int]:
 
 
 def steps_an_epoch(samples: int, size: int | None, leave_out_single: bool) -> int:
-    """Batches of `size` in an epoch, None for one of all. leave_out_single: not counting a last one of one sample."""
+    """Return the batches of `size` in an epoch. size: None for one batch of all samples.
+
+    leave_out_single: do not count a last batch of one sample.
+    """
     if size is None:
         return 1
     return -(-samples // size) - (leave_out_single and size > 1 and samples % size == 1)
 
 
 class Batches:
-    """Walks the split without end, epoch after epoch; `epoch` and `index` say where it stands.
+    """Batches of a split, epoch after epoch without end. `epoch` and `index` are the current position.
 
-    The data lie on the device already, so a batch is one gather. `augment` is applied to the inputs of each.
+    The data are already on the device, so a batch is one gather. `augment` is applied to the inputs of each batch.
     """
 
     def __init__(
@@ -59,23 +65,23 @@ class Batches:
         augment: Callable[[Tensor], Tensor] | None = None,
         leave_out_single: bool = False,
     ) -> None:
-        """size: samples a batch; None for all of them, unshuffled. leave_out_single: no last batch of one sample,
-        whatever the size becomes."""
+        """size: samples in a batch; None for all of them, not shuffled. leave_out_single: leave out a last batch of
+        one sample, after a change of the size too."""
         self._split, self._seed = split, seed
         self._leave_out_single = leave_out_single
         self.augment = augment
         self.epoch = 0  # epochs completed
-        self.index = 0  # batches taken of the epoch under way
+        self.index = 0  # batches taken in the current epoch
         self._order: tuple[Tensor, ...] | None = None
         self.resize(size)
 
     @property
     def samples(self) -> int:
-        """How many there are to train on."""
+        """The number of samples to train on."""
         return len(self._split.inputs)
 
     def resize(self, size: int | None) -> None:
-        """Batches of `size` samples from now on. For the beginning of an epoch."""
+        """Use batches of `size` samples from now on. Call it only at the beginning of an epoch."""
         self.size, self._order = size, None
         self.per_epoch = steps_an_epoch(self.samples, size, self._leave_out_single)
 
@@ -87,7 +93,7 @@ class Batches:
                 order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)
                 self._order = torch.split(order, self.size)
             chosen = self._order[self.index]
-            # Indexing with a tensor does the same, in more than twice the time.
+            # Indexing with a tensor does the same, but takes more than twice the time.
             inputs, targets = self._split.inputs.index_select(0, chosen), self._split.targets.index_select(0, chosen)
         self.index += 1
         if self.augment is not None:
@@ -95,7 +101,7 @@ class Batches:
         return Batch(inputs, targets)
 
     def epoch_is_over(self) -> bool:
-        """True once after the last batch of an epoch; the next epoch begins."""
+        """Return True once after the last batch of an epoch, and begin the next epoch."""
         if self.index < self.per_epoch:
             return False
         self.epoch += 1
@@ -108,23 +114,23 @@ class Batches:
 
 
 def in_order(split: Split, size: int) -> Iterator[Batch]:
-    """All samples once, `size` at a time, as they lie."""
+    """Yield all samples once, `size` at a time, in their stored order."""
     for inputs, targets in zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True):
         yield Batch(inputs, targets)
 
 
 def throw_away(split: Split, size: int | None) -> Batch:
-    """A batch to measure on, which takes nothing from the order of the real ones."""
+    """Return a batch to measure on. The order of the real batches does not change."""
     count = len(split.inputs) if size is None else size
     with torch.no_grad():
         return Batch(split.inputs[:count].clone(), split.targets[:count].clone())
 
 
 def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
-    """A permutation of 0 … n − 1, (n,) int64 on `device`: a function of its arguments alone.
+    """Return a permutation of 0 … n − 1, (n,) int64 on `device`, which depends only on the arguments.
 
-    Drawn on the CPU, so that every device sees the same order, and from a generator of its own, so that an
-    epoch can be begun again after a resume without the epochs before it.
+    It is drawn on the CPU, so that every device has the same order. It comes from a generator of its own, so that a
+    resumed run can begin an epoch without the epochs before it.
     """
     digest = hashlib.sha256(f"epoch order {seed} {epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,4 +1,4 @@
-"""Samples as they come from a source, on the host, and the data set that is trained on."""
+"""Samples of a source, on the host, and the data set to train on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from descent.common.i18n import _
 
 Task = Literal["classification", "regression"]
 
@@ -23,12 +25,12 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three splits, and what is known about them.
+    """The three splits, and their description.
 
-    classes: names, () for regression. input_names: columns' names where there are any, else ().
-    mean, std: the scaling that was applied, scaled = (x − mean) / std; for minmax the minimum and the range;
+    classes: names; () for regression. input_names: names of the columns; () if they have none.
+    mean, std: the scaling that was applied, scaled = (x − mean) / std; for minmax the minimum and the range. They are
     float32, in a shape that broadcasts over a sample; None without scaling.
-    notes: what to tell the user once.
+    notes: messages for the user.
     """
 
     name: str
@@ -43,24 +45,24 @@ class Dataset:
     notes: tuple[str, ...]
 
     def split(self, name: str) -> Split:
-        """The split called "train", "validation" or "test", which is there."""
+        """Return the split called "train", "validation" or "test", which must exist."""
         split = {"train": self.train, "validation": self.validation, "test": self.test}[name]
         assert split is not None
         return split
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (C, H, W) for images."""
+        """The shape of one sample: (C, H, W) for images."""
         return tuple(self.train.inputs.shape[1:])
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; 0 for regression."""
+        """The number of classes; 0 for regression."""
         return len(self.classes)
 
     @property
     def target_size(self) -> int:
-        """Number of targets of a sample (regression), or number of classes."""
+        """The number of targets of a sample for regression, else the number of classes."""
         return self.num_classes if self.task == "classification" else self.train.targets.shape[1]
 
 
@@ -69,7 +71,7 @@ Rows = NDArray[np.int64]
 
 
 class Inputs(Protocol):
-    """(N, *features): an array, or images that are decoded when they are picked."""
+    """Inputs, (N, *features): an array, or images that are decoded when they are picked."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -81,10 +83,15 @@ class Inputs(Protocol):
 
 
 class HeldOut(NamedTuple):
-    """The test split of a set that has its own."""
+    """The test split of a data set that has its own."""
 
     inputs: Inputs
     targets: Array
+
+
+def counted_row(index: int) -> str:
+    """Return what an error calls a row of an array."""
+    return _("row {index} (counted from 0)", index=index)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Samples:
 
     inputs: (N, *features), any real type; (N, C, H, W) uint8 are images, whose pixels become [0, 1].
     targets: (N,) int64 class labels, or (N, T) float64 for regression.
-    where: what an error calls them. row: what an error calls row i.
+    where: what errors call them. row: returns what errors call row i.
     """
 
     where: str
@@ -103,7 +110,7 @@ class Samples:
     input_names: tuple[str, ...] = ()
     test: HeldOut | None = None
     notes: tuple[str, ...] = ()
-    row: Callable[[int], str] = "row {} (counted from 0)".format
+    row: Callable[[int], str] = counted_row
 
     @property
     def is_classification(self) -> bool:

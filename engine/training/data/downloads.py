@@ -1,7 +1,7 @@
-"""Downloading a data set with torchvision's own code, checksums included.
+"""Downloads of data sets with torchvision's own code, checksums included.
 
-A set is fetched into a private folder beside its place and moved there when all of it has been verified, so
-that neither an interruption nor a damaged file can leave something that looks like a good set.
+A data set is downloaded into a private folder next to its place. It is moved there once all of it is verified. So
+neither an interruption nor a damaged file can leave something that looks like a complete data set.
 """
 
 import errno
@@ -22,12 +22,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from descent.common.errors import CannotGoOnError, DataMissingError
+from descent.common.i18n import _
 from engine.preset import datasets
 from engine.training.data import public_sets
 
 Progress = Callable[[int, int], None]
 
-_SILENCE = 30.0  # seconds without a byte before a download counts as failed; torchvision would wait for ever
+_SILENCE = 30.0  # seconds without a byte after which a download has failed; torchvision would wait for ever
 _one_at_a_time = threading.Lock()
 _FAILURES = (
     RuntimeError,
@@ -42,11 +43,11 @@ _FAILURES = (
 
 
 def fetch(name: str, root: Path, progress: Progress) -> Path:
-    """Download a set below `root`, unless a good one is there; the folder of its files.
+    """Download a data set into `root`, unless it is already there. Returns the folder of its files.
 
-    progress(done, total): bytes of the download. $DESCENT_MIRROR names a base URL that is asked instead of
-    the original place: for BASE/NAME/FILE, then for BASE/FILE, with the original file names.
-    Raises DataMissingError when the download fails, CannotGoOnError when it can't be written.
+    progress(done, total): bytes of the download. $DESCENT_MIRROR names a base URL to use instead of the original
+    place. BASE/NAME/FILE is tried first, then BASE/FILE, with the original file names.
+    Raises DataMissingError if the download fails, and CannotGoOnError if it can't be written.
     """
     known = datasets.entry(name)
     folder = root / known.folder
@@ -58,22 +59,32 @@ def fetch(name: str, root: Path, progress: Progress) -> Path:
         staging = Path(tempfile.mkdtemp(prefix=f".fetching-{name}-", dir=root))
     except OSError as error:
         raise CannotGoOnError(
-            f"{name} can't be stored in {root}: {error.strerror}. Name another folder with --data-root or "
-            "$DESCENT_DATA."
+            _(
+                "{name} can't be stored in {folder}: {error}. Name another folder with --data-root or $DESCENT_DATA.",
+                name=name,
+                folder=root,
+                error=error.strerror,
+            )
         ) from error
     try:
         with _reporting(progress, known.download_bytes):
             _download(name, staging)
         if not _is_good(name, staging):
-            raise RuntimeError("what came is not the whole set")
+            raise RuntimeError(_("the download is not complete"))
         _move(known, staging, root)
         progress(known.download_bytes, known.download_bytes)
     except _FAILURES as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise CannotGoOnError(f"{name} can't be stored in {root}: {error.strerror}.") from error
+            raise CannotGoOnError(
+                _("{name} can't be stored in {folder}: {error}.", name=name, folder=root, error=error.strerror)
+            ) from error
         raise DataMissingError(
-            f"{name} could not be fetched: {_one_line(error)}. Try again, or name a mirror in "
-            "$DESCENT_MIRROR; nothing of it was kept."
+            _(
+                "{name} could not be downloaded: {reason}. Try again, or name a mirror in $DESCENT_MIRROR; "
+                "nothing of it was kept.",
+                name=name,
+                reason=_one_line(error),
+            )
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -81,7 +92,7 @@ def fetch(name: str, root: Path, progress: Progress) -> Path:
 
 
 def _is_good(name: str, root: Path) -> bool:
-    """All files there and, where torchvision knows checksums of them, unchanged."""
+    """Return whether all files exist and match the checksums that torchvision has of them."""
     if not datasets.is_there(name, root):
         return False
     try:
@@ -99,7 +110,7 @@ def _download(name: str, staging: Path) -> None:
         return
     bases = [f"{mirror}/{name}/", f"{mirror}/"]
     if hasattr(original, "mirrors"):
-        # torchvision names the folder after the class, so the class with other mirrors keeps its name.
+        # torchvision names the folder after the class, so the class with other mirrors has the same name.
         mirrored = type(original.__name__, (original,), {"mirrors": bases})
         mirrored(root=staging, train=False, download=True)
         return
@@ -115,14 +126,14 @@ def _download(name: str, staging: Path) -> None:
 
 
 def _move(known: datasets.Downloadable, staging: Path, root: Path) -> None:
-    """The unpacked files, not the archives; each takes its place at once, over a damaged one too."""
+    """Move the unpacked files, but not the archives, to their place. Each replaces a damaged one at once."""
     (root / known.folder).mkdir(parents=True, exist_ok=True)
     for file in known.files:
         (staging / known.folder / file).replace(root / known.folder / file)
 
 
 def _sweep(root: Path) -> None:
-    """Remove what downloads that were killed left behind, a day after: a younger one may be running."""
+    """Remove the folders of killed downloads after a day. A younger one may belong to a running download."""
     for left in root.glob(".fetching-*"):
         if time.time() - left.stat().st_mtime > 86_400:
             shutil.rmtree(left, ignore_errors=True)
@@ -130,13 +141,13 @@ def _sweep(root: Path) -> None:
 
 @contextmanager
 def _reporting(progress: Progress, total: int) -> Iterator[None]:
-    """torchvision draws a bar of tqdm's on stderr, over our screen; `progress` gets the bytes instead."""
+    """Give the downloaded bytes to `progress`. torchvision would draw a bar of tqdm on stderr, over our screen."""
     from torchvision.datasets import utils
 
     done = 0
 
     class Bar:
-        """As much of tqdm as torchvision uses."""
+        """The part of tqdm that torchvision uses."""
 
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -164,6 +175,6 @@ def _reporting(progress: Progress, total: int) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    """torchvision's errors have a line for each mirror."""
+    """Return an error on one line. torchvision's errors have a line for each mirror."""
     text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
     return text.replace(":; ", ": ").replace("got:; ", "got: ").rstrip(".")

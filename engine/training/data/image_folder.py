@@ -1,4 +1,4 @@
-"""Images in a folder or a zip file, with a folder for each class, decoded once into the user's cache."""
+"""Images in a folder or a zip file with a folder for each class, decoded once into the user's cache."""
 
 import contextlib
 import hashlib
@@ -17,6 +17,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from descent.common.errors import DataError
+from descent.common.i18n import _
 from descent.common.numbers import memory
 from engine.preset import schema
 from engine.training.data.array_files import existing
@@ -26,14 +27,17 @@ from engine.training.data.memory import free_memory
 
 
 def cache_file(source: Path, settings: tuple[object, ...], state: str) -> Path:
-    """The file for these images: one name for source and settings, and one for the state of the source."""
+    """Return the cache's file for these images.
+
+    Its name depends on the source, the settings and the source's state.
+    """
     what = hashlib.sha256(repr((str(source.resolve()), settings)).encode()).hexdigest()[:16]
     version = hashlib.sha256(state.encode()).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("descent")) / "images" / f"{what}-{version}.npy"
 
 
 def read_cached(path: Path, shape: tuple[int, ...]) -> Array | None:
-    """The images, mapped and not yet read; None where there are none, or not these."""
+    """Return the images, mapped into memory and not read yet, or None if the file does not hold these images."""
     try:
         found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -42,7 +46,7 @@ def read_cached(path: Path, shape: tuple[int, ...]) -> Array | None:
 
 
 def write_cached(path: Path, images: Array) -> None:
-    """Keep the images, all or none of them; a cache that can't be written is done without."""
+    """Write the images, all or none of them. Nothing happens if the cache can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
@@ -60,19 +64,22 @@ def write_cached(path: Path, images: Array) -> None:
 
 
 def _forget_older(path: Path) -> None:
-    """The same source with the same settings, before it was changed."""
+    """Remove the files of the same source and settings from before the source was changed."""
     for other in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
         if other != path:
             with contextlib.suppress(OSError):
                 other.unlink()
 
 
-_CHUNK = 256  # images a task: small ones decode in 0.1 ms, less than a task costs
+_CHUNK = 256  # images in a task; a small image decodes in 0.1 ms, less than a task costs
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read(section: schema.ImagesData, device: torch.device) -> Samples:
-    """(N, C, H, W) uint8 images, decoded when a split picks them; labels from the folders' names."""
+    """Read the labels from the folders' names.
+
+    The images, (N, C, H, W) uint8, are decoded when a split picks them.
+    """
     path = existing(section.path)
     listing = list_images(path)
     size = section.image_size or _size(listing, listing.train[0].file)
@@ -84,7 +91,7 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
     test = None
     if listing.test:
         if "test" in section.model_fields_set:
-            notes.append("data.test is not used: the images come with a test folder")
+            notes.append(_("data.test is not used: the images have a test folder"))
         test = HeldOut(
             images("test", [image.file for image in listing.test]),
             np.array([image.label for image in listing.test], dtype=np.int64),
@@ -101,7 +108,7 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
 
 
 class Images:
-    """(N, C, H, W) uint8, decoded when rows of it are picked, and kept in the user's cache folder."""
+    """Images, (N, C, H, W) uint8, decoded when rows are picked, and kept in the user's cache folder."""
 
     dtype: np.dtype[Any] = np.dtype(np.uint8)
 
@@ -124,7 +131,7 @@ class Images:
         self._cache = cache_file(listing.path, (part, section.image_size, section.channels), listing.state)
 
     def __getitem__(self, rows: Rows) -> Array:
-        """All of them are decoded for the cache where memory allows, else the wanted ones alone."""
+        """Return the images of these rows. All images are decoded for the cache if memory allows, else only these."""
         everything = read_cached(self._cache, self.shape)
         if everything is None and self._fits(len(self._files)):
             everything = self._decode(self._files)
@@ -136,7 +143,10 @@ class Images:
         return self._decode([self._files[row] for row in rows])
 
     def _fits(self, count: int) -> bool:
-        """At most half of what is free: one byte a value on the host, and a float32 on the device."""
+        """Return whether the images take at most half of the free memory.
+
+        They need one byte for each value on the host, and a float32 on the device.
+        """
         values = count * int(np.prod(self.shape[1:]))
         if self._device.type == "cpu":
             return 5 * values <= free_memory(self._device) // 2
@@ -146,20 +156,29 @@ class Images:
     def _refuse_too_many(self, count: int) -> None:
         if self._fits(count):
             return
-        _, channels, height, width = self.shape
+        channels, height, width = self.shape[1:]
         values = channels * height * width
         free = free_memory(self._device)
         fitting = free // 2 // (5 * values)
         side = int((free / 2 / (5 * channels * count)) ** 0.5)
         raise DataError(
-            f"{self._listing.path}: {count:,} images of {width} × {height} take "
-            f"{memory(5 * values * count)} of memory, and half of what is free on {self._device} is "
-            f"{memory(free // 2)}. Set data.image_size to {max(1, side)} or less, or data.size "
-            f"to {max(1, fitting)} or fewer."
+            _(
+                "{file}: {count:,} images of {width} × {height} take {needed} of memory, but half of the free memory "
+                "on {device} is {half}. Set data.image_size to {side} or less, or data.size to {fitting} or fewer.",
+                file=self._listing.path,
+                count=count,
+                width=width,
+                height=height,
+                needed=memory(5 * values * count),
+                device=self._device,
+                half=memory(free // 2),
+                side=max(1, side),
+                fitting=max(1, fitting),
+            )
         )
 
     def _decode(self, files: list[str]) -> Array:
-        """The images in the order of the files, decoded by several threads (PIL releases the GIL)."""
+        """Decode the images, in the order of the files, in several threads (PIL releases the GIL)."""
         images = np.empty((len(files), *self.shape[1:]), dtype=np.uint8)
 
         def decode(start: int) -> None:
@@ -169,7 +188,7 @@ class Images:
         workers = min(8, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(workers) as pool:
             try:
-                # list() so that the first error is raised here.
+                # list() raises the first error here.
                 list(pool.map(decode, range(0, len(files), _CHUNK)))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -177,7 +196,7 @@ class Images:
         return images
 
     def _decode_one(self, file: str) -> Array:
-        _, channels, height, width = self.shape
+        channels, height, width = self.shape[1:]
         try:
             with Image.open(io.BytesIO(self._listing.source.read(file))) as opened:
                 if self._resize is None and opened.size != (width, height):
@@ -194,8 +213,8 @@ class Images:
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """To grey or colour of 8 bits."""
-    if image.mode.startswith("I;16"):  # PIL would cut off at 255 instead of scaling
+    """Convert to grey or colour of 8 bits."""
+    if image.mode.startswith("I;16"):  # PIL would clip at 255 instead of scaling
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
@@ -213,14 +232,29 @@ def _size(listing: Listing, file: str) -> tuple[int, int]:
 
 def _wrong_size(listing: Listing, file: str, size: tuple[int, int], expected: tuple[int, int]) -> DataError:
     return DataError(
-        f"{listing.path}: {file} is {size[0]} × {size[1]}, and {expected[0]} × {expected[1]} is expected, as "
-        f"{listing.train[0].file} has it. Set data.image_size to bring all to one size."
+        _(
+            "{file}: {image} has the size {size}, but {first} has the size {expected}. Set data.image_size to scale "
+            "all "
+            "images to one size.",
+            file=listing.path,
+            image=file,
+            size=f"{size[0]} × {size[1]}",
+            first=listing.train[0].file,
+            expected=f"{expected[0]} × {expected[1]}",
+        )
     )
 
 
 def _unreadable(listing: Listing, file: str, error: BaseException) -> DataError:
     if isinstance(error, UnidentifiedImageError):
-        reason = "not an image"
+        reason = _("not an image")
     else:
         reason = str(error).rstrip(".") or type(error).__name__
-    return DataError(f"{listing.path}: {file} can't be read: {reason}. Replace or delete it.")
+    return DataError(
+        _(
+            "{file}: {image} can't be read: {reason}. Replace or delete it.",
+            file=listing.path,
+            image=file,
+            reason=reason,
+        )
+    )

@@ -1,4 +1,4 @@
-"""From a preset's data section to a Dataset, with checks of what the samples must hold before they are split."""
+"""A Dataset from a preset's data section, with checks of the samples before they are split."""
 
 import traceback
 from collections.abc import Callable
@@ -9,49 +9,79 @@ import numpy as np
 import torch
 
 from descent.common.errors import CannotGoOnError, DataError, DescentError, PresetError
+from descent.common.i18n import N_, _, ngettext
 from engine.preset import schema
 from engine.training.data import array_files, arrays, augment, image_folder, public_sets, splits, synthetic, tables
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples
 from engine.training.data.preprocess import assemble
 
 _LARGEST = float(np.finfo(np.float32).max)
+_UNUSABLE = {
+    "inputs": N_(
+        "{where}: {count:,} of the inputs can't be used as numbers; the first is {kind}, in {place}. "
+        "Remove or fill in such samples."
+    ),
+    "targets": N_(
+        "{where}: {count:,} of the targets can't be used as numbers; the first is {kind}, in {place}. "
+        "Remove or fill in such samples."
+    ),
+}
 
 
 def check_settings(section: schema.Data, samples: Samples) -> None:
-    """Settings that only some data have a meaning for."""
+    """Raise DataError for settings that make no sense for these data."""
     if section.random_labels and not samples.is_classification:
         raise DataError(
-            f"data.random_labels = {section.random_labels:g}, but {samples.where} has no class labels: it is "
-            "a regression. Leave it out."
+            _(
+                "data.random_labels = {share:g}, but {where} has no class labels: it is a regression. Leave it out.",
+                share=section.random_labels,
+                where=samples.where,
+            )
         )
     if augment.is_on(section.augment) and len(samples.inputs.shape) != 4:
         raise DataError(
-            f"data.augment changes images, and the inputs of {samples.where} are not images: a sample has "
-            f"the shape {tuple(samples.inputs.shape[1:])}, an image would be (channels, height, width). "
-            "Leave it out."
+            _(
+                "data.augment changes images, but the inputs of {where} are not images: a sample has the shape "
+                "{shape}, an image would have (channels, height, width). Leave it out.",
+                where=samples.where,
+                shape=tuple(samples.inputs.shape[1:]),
+            )
         )
 
 
 def check_samples(samples: Samples) -> None:
-    """Lengths, finiteness and labels, of the samples and of their own test split."""
+    """Check lengths, finiteness and labels, of the samples and of their own test split. Raises DataError."""
     _check(samples, samples.inputs, samples.targets, "")
     if samples.test is not None:
         _check(samples, *samples.test, " (test)")
         if samples.test.inputs.shape[1:] != samples.inputs.shape[1:]:
             raise DataError(
-                f"{samples.where}: a training sample has the shape {tuple(samples.inputs.shape[1:])}, a test "
-                f"sample {tuple(samples.test.inputs.shape[1:])}."
+                _(
+                    "{where}: a training sample has the shape {shape}, but a test sample has {other}.",
+                    where=samples.where,
+                    shape=tuple(samples.inputs.shape[1:]),
+                    other=tuple(samples.test.inputs.shape[1:]),
+                )
             )
 
 
 def _check(samples: Samples, inputs: Inputs, targets: Array, split: str) -> None:
     where = samples.where + split
     if inputs.shape[0] != len(targets):
-        raise DataError(f"{where}: {inputs.shape[0]} inputs but {len(targets)} targets; each needs the other.")
+        raise DataError(
+            _(
+                "{where}: {inputs} inputs but {targets} targets; each needs the other.",
+                where=where,
+                inputs=inputs.shape[0],
+                targets=len(targets),
+            )
+        )
     if len(targets) == 0:
-        raise DataError(f"{where} holds no samples.")
+        raise DataError(_("{where} holds no samples.", where=where))
     if 0 in inputs.shape[1:]:
-        raise DataError(f"{where}: a sample is empty, its shape is {tuple(inputs.shape[1:])}.")
+        raise DataError(
+            _("{where}: a sample is empty; its shape is {shape}.", where=where, shape=tuple(inputs.shape[1:]))
+        )
     if isinstance(inputs, np.ndarray):
         _check_finite(where, "inputs", inputs, samples)
     if samples.is_classification:
@@ -61,10 +91,10 @@ def _check(samples: Samples, inputs: Inputs, targets: Array, split: str) -> None
 
 
 def _check_finite(where: str, what: str, values: Array, samples: Samples) -> None:
-    """No NaN, no infinity, nothing that becomes infinite as float32."""
+    """Raise DataError for a NaN, an infinity, or a number that becomes infinite as float32."""
     if values.dtype.kind != "f":
         return
-    # One pass that makes no array in the good case: NaN compares false, as do both infinities.
+    # In the good case one pass is enough, and no array is made. NaN and both infinities compare false.
     with np.errstate(invalid="ignore"):
         low, high = values.min(), values.max()
     if low >= -_LARGEST and high <= _LARGEST:
@@ -72,21 +102,17 @@ def _check_finite(where: str, what: str, values: Array, samples: Samples) -> Non
     bad = ~(np.abs(values) <= _LARGEST)
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     value = float(values[first])
-    kind = "NaN" if np.isnan(value) else "infinite" if np.isinf(value) else "too large for float32"
+    kind = "NaN" if np.isnan(value) else _("infinite") if np.isinf(value) else _("too large for float32")
     place = samples.row(first[0])
     if len(first) > 1:
         place += f", {_column(what, first[1:], samples)}"
-    count = int(bad.sum())
-    raise DataError(
-        f"{where}: {count:,} of the {what} {'is' if count == 1 else 'are'} not a usable number; the first is "
-        f"{kind}, in {place}. Remove or fill in such samples."
-    )
+    raise DataError(_(_UNUSABLE[what], where=where, count=int(bad.sum()), kind=kind, place=place))
 
 
 def _column(what: str, place: tuple[int, ...], samples: Samples) -> str:
     if what == "inputs" and len(place) == 1 and samples.input_names:
-        return f"column {samples.input_names[place[0]]!r}"
-    return f"column {place[0]}" if len(place) == 1 else f"place {place}"
+        return _("column {name!r}", name=samples.input_names[place[0]])
+    return _("column {name!r}", name=place[0]) if len(place) == 1 else _("place {place}", place=place)
 
 
 def _check_labels(where: str, labels: Array, samples: Samples) -> None:
@@ -95,8 +121,16 @@ def _check_labels(where: str, labels: Array, samples: Samples) -> None:
         return
     first = int(np.argmax(wrong))
     raise DataError(
-        f"{where}: {int(wrong.sum()):,} labels are outside 0 … {len(samples.classes) - 1}; the first is "
-        f"{int(labels[first])}, in {samples.row(first)}. Labels count from 0."
+        ngettext(
+            "{where}: {count:,} label is outside of 0 … {last}; it is {label}, in {place}. Labels count from 0.",
+            "{where}: {count:,} labels are outside of 0 … {last}; the first is {label}, in {place}. "
+            "Labels count from 0.",
+            int(wrong.sum()),
+            where=where,
+            last=len(samples.classes) - 1,
+            label=int(labels[first]),
+            place=samples.row(first),
+        )
     )
 
 
@@ -104,11 +138,11 @@ CodeLoader = Callable[[str], Any]
 
 
 def load(section: schema.AnyData, *, root: Path, device: torch.device, code: CodeLoader | None) -> Dataset:
-    """The data that a section describes, as float32 tensors on `device`; the same section, the same tensors.
+    """Return the data of a section, as float32 tensors on `device`. The same section gives the same tensors.
 
-    root: folder of downloaded sets. code: turns "file.py:name" into the object, None where that is not
-    allowed. Raises DataMissingError when they are not here, DataError when they can't be trained on,
-    CannotGoOnError when memory runs out.
+    root: folder of downloaded data sets. code: returns the object that "file.py:name" names; None if code may not
+    run. Raises DataMissingError if the data are missing, DataError if they can't be trained on, and CannotGoOnError
+    if memory runs out.
     """
     try:
         samples = read_samples(section, root, device, code)
@@ -117,13 +151,18 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
         return assemble(section, samples, plan, name_of(section), device)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise CannotGoOnError(
-            f"The data ({section.name}) do not fit in the memory of {device}: train on fewer samples with "
-            "data.size, or on another device."
+            _(
+                "The data ({name}) do not fit into the memory of {device}: train on fewer samples with data.size, "
+                "or on "
+                "another device.",
+                name=section.name,
+                device=device,
+            )
         ) from error
 
 
 def read_samples(section: schema.AnyData, root: Path, device: torch.device, code: CodeLoader | None) -> Samples:
-    """All samples of a set, checked, before they are split or scaled. Errors as load has them."""
+    """Return all samples of a data set, checked, but not split or scaled. Raises the errors of `load`."""
     samples = _read(section, root, device, code)
     check_samples(samples)
     check_settings(section, samples)
@@ -131,7 +170,7 @@ def read_samples(section: schema.AnyData, root: Path, device: torch.device, code
 
 
 def name_of(section: schema.AnyData) -> str:
-    """What the data are called in messages."""
+    """Return what messages call the data."""
     match section:
         case schema.ImagesData() | schema.NpzData() | schema.CsvData():
             return Path(section.path).name
@@ -162,10 +201,13 @@ def _read(section: schema.AnyData, root: Path, device: torch.device, code: CodeL
 
 
 def read_user_code(section: schema.CodeData, code: Callable[[str], Any] | None) -> Samples:
-    """What `load(**arguments) -> (inputs, targets)` returns."""
+    """Return the samples of the user's function `load(**arguments) -> (inputs, targets)`."""
     if code is None:
         raise PresetError(
-            f"data.code = {section.code!r} is code of your own, which nobody has agreed to run: use --allow-code."
+            _(
+                "data.code = {code!r} is your own code, and nobody has agreed to run it: use --allow-code.",
+                code=section.code,
+            )
         )
     function = code(section.code)
     try:
@@ -175,11 +217,20 @@ def read_user_code(section: schema.CodeData, code: Callable[[str], Any] | None) 
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise DataError(
-            f"data.code = {section.code!r} failed: {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})."
+            _(
+                "data.code = {code!r} failed: {kind}: {error} ({place}).",
+                code=section.code,
+                kind=type(error).__name__,
+                error=error,
+                place=_("{file}, line {line}", file=place.filename, line=place.lineno),
+            )
         ) from error
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise DataError(
-            f"data.code = {section.code!r} must return (inputs, targets); it returned {type(returned).__name__}."
+            _(
+                "data.code = {code!r} must return (inputs, targets); it returned {returned}.",
+                code=section.code,
+                returned=type(returned).__name__,
+            )
         )
     return arrays.as_samples(section.code, returned[0], returned[1], section.task)

@@ -1,12 +1,12 @@
-"""How much memory is free, for data that may be too large."""
+"""The free memory, for data that may be too large."""
 
 import os
 from pathlib import Path
 
 import torch
 
-# A container's limit, what is used of it, and the file whose `inactive_file` (cached files that the kernel
-# drops when it is asked to) counts as used there though it is free.
+# A container's folder, and the files of its limit and its usage. The usage counts `inactive_file`, cached files that
+# the kernel drops on demand, although that memory is free.
 _CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -14,7 +14,7 @@ _CGROUPS = (
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on `device`; for the CPU what the kernel can give, within the container's limit."""
+    """Return the free bytes on `device`. For the CPU, what the kernel can give within the container's limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = [_available()]
@@ -36,7 +36,7 @@ def _available() -> int:
 
 
 def _number(path: Path) -> int | None:
-    """A number in a file; None where there is no such file, or it says 'max'."""
+    """Return the number in a file, or None if the file is missing or says 'max'."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):

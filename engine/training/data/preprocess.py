@@ -1,4 +1,4 @@
-"""From samples and a plan to a Dataset: onto the device, noise, scaling, outliers, random labels."""
+"""A Dataset from samples and a plan of the splits: on the device, with noise, scaling, outliers and random labels."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Scale(NamedTuple):
 
 
 def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
-    """The splits as tensors, each moved to the device once."""
+    """Return the splits as tensors, each moved to the device once."""
     train = place(samples.inputs, plan.train, device)
     if section.noise and not isinstance(section, synthetic.Made):
         train = _add_noise(train, section)
@@ -49,9 +49,10 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
 
 
 def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
-    """Images travel as bytes and become float32 in [0, 1] there; other inputs stay float64 until scaled.
+    """Move the inputs of these rows to the device.
 
-    A column of large, close numbers (years, time stamps) would lose its digits in float32 before scaling.
+    Images are moved as bytes and become float32 in [0, 1] there. Other inputs stay float64 until they are scaled,
+    because a column of large, close numbers (years, time stamps) would lose its digits in float32.
     """
     picked = inputs[rows]
     if picked.dtype == np.uint8 and picked.ndim == 4:
@@ -61,13 +62,13 @@ def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
 
 
 def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
-    """Drawn on the host, so that every device trains on the same samples."""
+    """Add noise, which is drawn on the host, so that every device trains on the same samples."""
     draws = stream(section.seed, Purpose.NOISE).standard_normal(tuple(inputs.shape))
     return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
 
 
 def fit(train: Tensor, kind: str) -> Scale | None:
-    """Statistics of the training inputs: of each channel of images, of each feature otherwise."""
+    """Return the scaling by the training inputs: for each channel of images, else for each feature."""
     if kind == "none":
         return None
     axes = (0, 2, 3) if train.ndim == 4 else (0,)
@@ -75,9 +76,9 @@ def fit(train: Tensor, kind: str) -> Scale | None:
     if kind == "minmax":
         mean, std = low, high - low
     else:
-        # Of the split itself, not an estimate for a population (scikit-learn's StandardScaler does the same).
+        # The deviation of the split itself, not an estimate for a population, as in scikit-learn's StandardScaler.
         std, mean = torch.std_mean(train, axes, correction=0, keepdim=True)
-    # A constant feature has nothing to scale; rounding may leave its deviation just above zero.
+    # A constant feature is not scaled. Rounding may leave its deviation just above zero.
     std = torch.where(high == low, torch.ones_like(std), std)
     return Scale(mean[0], std[0])
 
@@ -94,10 +95,10 @@ def targets_of(targets: Array, device: torch.device) -> Tensor:
 
 
 def _training_targets(section: schema.Data, samples: Samples, plan: Plan) -> Array:
-    """With the outliers and the random labels that the section asks for."""
+    """Return the training targets, with the outliers and the random labels that the section asks for."""
     targets: Array = samples.targets[plan.train]
     if isinstance(section, schema.LineData) and section.outliers:
-        # x is random, so the first samples are as good a draw as any, and everybody sees the same points.
+        # x is random, so the first samples are a random draw too, and the same for everybody.
         targets = targets.copy()
         targets[: round(section.outliers * len(targets))] += section.outlier_shift
     if section.random_labels:

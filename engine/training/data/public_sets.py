@@ -1,4 +1,4 @@
-"""Public data sets: those of scikit-learn, MNIST's files, and torchvision's. `downloads.py` downloads them.
+"""Public data sets: those of scikit-learn, MNIST's files, and those of torchvision. `downloads.py` downloads them.
 
 MNIST and Fashion-MNIST are read without torchvision, whose import takes longer than PyTorch's own
 (`python -m tests.tools.benchmarks start`).
@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.errors import DataMissingError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.preset.datasets import entry, require
 from engine.training.data.dataset import Array, HeldOut, Samples
 
 
 def read_bundled(section: schema.BundledData) -> Samples:
-    """digits: (1797, 1, 8, 8) in [0, 1]; the others: (N, features) with their columns' names."""
+    """Read a data set of scikit-learn.
+
+    digits: (1797, 1, 8, 8) in [0, 1]. The others: (N, features) with the names of their columns.
+    """
     if section.name == "digits":
         return _digits()
-    # scikit-learn takes a second to import; neither digits nor MNIST should wait for it.
+    # scikit-learn takes a second to import, and digits and MNIST do not need it.
     from sklearn import datasets
 
     if section.name == "diabetes":
@@ -48,7 +52,7 @@ def read_bundled(section: schema.BundledData) -> Samples:
 
 
 def _digits() -> Samples:
-    """Without scikit-learn's code where its file is where it has always been: everybody runs digits first."""
+    """Read digits, without scikit-learn's code if the file is in its usual place. Most people run digits first."""
     package = find_spec("sklearn")
     file = Path(str(package.origin)).parent / "datasets" / "data" / "digits.csv.gz" if package is not None else None
     if file is not None and file.is_file():
@@ -77,16 +81,16 @@ _Bytes = NDArray[np.uint8]
 
 
 def read_idx(name: str, root: Path) -> Samples:
-    """(N, 1, 28, 28) uint8 images and their labels, the test split apart; DataMissingError without them."""
+    """Read (N, 1, 28, 28) uint8 images and their labels, with their own test split.
+
+    Raises DataMissingError if files are missing or damaged.
+    """
     require(name, root)
     folder = root / entry(name).folder
     images, labels, test_images, test_labels = arrays = [_array(folder / f) for f in entry(name).files]
     fit = len(images) == len(labels) and len(test_images) == len(test_labels)
     if not fit or [array.ndim for array in arrays] != [3, 1, 3, 1]:
-        raise DataMissingError(
-            f"The files of {name} in {folder} are damaged (images and labels do not fit). Delete that folder, then "
-            f"`descent data fetch {name}`."
-        )
+        raise DataMissingError(_damaged(name, folder, _("the numbers of images and labels differ")))
     return Samples(
         where=name,
         inputs=images[:, None],
@@ -97,7 +101,10 @@ def read_idx(name: str, root: Path) -> Samples:
 
 
 def _array(file: Path) -> _Bytes:
-    """Two zeros, the type (8: bytes), the number of axes, the axes' lengths; then the bytes, as many as they say."""
+    """Read an array of bytes in the IDX format.
+
+    The header is two zeros, the type (8: bytes), the number of axes and the lengths of the axes. The bytes follow.
+    """
     data = np.fromfile(file, np.uint8)
     axes = int(data[3])
     shape = data[4 : 4 + 4 * axes].view(">u4").astype(int)
@@ -106,18 +113,17 @@ def _array(file: Path) -> _Bytes:
 
 
 def read_torchvision(name: str, root: Path) -> Samples:
-    """(N, 3, 32, 32) uint8 images and their labels, the test split apart; DataMissingError without them."""
+    """Read (N, 3, 32, 32) uint8 images and their labels, with their own test split.
+
+    Raises DataMissingError if files are missing or damaged.
+    """
     require(name, root)
     try:
         train = dataset_class(name)(root=root, train=True, download=False)
         test = dataset_class(name)(root=root, train=False, download=False)
     except (RuntimeError, ValueError, TypeError, AssertionError, OSError) as error:
-        # The files are compared with their checksums.
-        folder = root / entry(name).folder
-        raise DataMissingError(
-            f"The files of {name} in {folder} are damaged ({error}). Delete that folder, then "
-            f"`descent data fetch {name}`."
-        ) from error
+        # torchvision has compared the files with their checksums.
+        raise DataMissingError(_damaged(name, root / entry(name).folder, str(error))) from error
     images, labels = _arrays(train)
     test_images, test_labels = _arrays(test)
     return Samples(
@@ -129,9 +135,19 @@ def read_torchvision(name: str, root: Path) -> Samples:
     )
 
 
+def _damaged(name: str, folder: Path, reason: str) -> str:
+    return _(
+        "The files of {name} in {folder} are damaged ({reason}). Delete that folder, then `descent data fetch "
+        "{name}`.",
+        name=name,
+        folder=folder,
+        reason=reason,
+    )
+
+
 def dataset_class(name: str) -> Any:
-    """torchvision's class of that set."""
-    # torchvision takes seconds to import; a run on other data should not wait for it.
+    """Return torchvision's class of that data set."""
+    # torchvision takes seconds to import, and other data do not need it.
     from torchvision import datasets as torchvision_sets
 
     return {
@@ -143,5 +159,5 @@ def dataset_class(name: str) -> Any:
 
 
 def _arrays(found: Any) -> tuple[Array, Array]:
-    """The whole set at once: (N, 32, 32, 3) -> (N, 3, 32, 32), without PIL."""
+    """Return all images, (N, 32, 32, 3) -> (N, 3, 32, 32), and labels at once, without PIL."""
     return np.asarray(found.data).transpose(0, 3, 1, 2), np.asarray(found.targets, dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Streams of random numbers on the host: the same on every device, and one for each purpose.
+"""Streams of random numbers on the host, which are the same on every device.
 
-Each purpose has its own stream, so that asking for noise, say, does not change the split.
+Each purpose has its own stream, so that noise, say, does not change the split.
 """
 
 from enum import IntEnum
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of what makes a run repeatable: never change one."""
+    """The purpose of a stream. Runs are repeatable only while these numbers stay as they are, so never change one."""
 
     MADE = 0
     TEST = 1
@@ -20,10 +20,10 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose) -> np.random.RandomState:
-    """The stream of `purpose`; `seed` may be any whole number from 0."""
+    """Return the stream of `purpose`. seed: any whole number ≥ 0."""
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, purpose])))
 
 
 def legacy(seed: int) -> np.random.RandomState:
-    """NumPy's legacy generator as `np.random.seed(seed)` leaves it: the course's figures hold only for it."""
+    """Return NumPy's legacy generator as after `np.random.seed(seed)`, which the figures of the course need."""
     return np.random.RandomState(seed) if seed < 2**32 else stream(seed, Purpose.MADE)

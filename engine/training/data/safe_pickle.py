@@ -1,9 +1,9 @@
-"""Reading pickles without running what is in them.
+"""Reading of pickles without running the code in them.
 
-A pickle is a program: it may name any function and call it. This reader knows arrays, plain containers and
-torch tensors, and refuses every other name. Arrays are not built by NumPy's own functions either, which trust
-the pickle: a dtype's pickled state can claim that bytes are pointers to objects. Here a pickle only fills in
-notes (`_Dtype`, `_Array`), of which arrays of plain numbers and text are made afterwards.
+A pickle is a program. It may name any function and call it. This reader knows arrays, plain containers and torch
+tensors, and refuses every other name. NumPy's own functions are not used to build the arrays, because they trust the
+pickle: a dtype's pickled state can claim that bytes are pointers to objects. Here a pickle only fills in `_Dtype` and
+`_Array`, and arrays of plain numbers and text are made of them afterwards.
 """
 
 import io
@@ -18,17 +18,18 @@ import numpy as np
 import torch
 
 from descent.common.errors import DataError
+from descent.common.i18n import _
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # begins a file of torch.save before PyTorch 1.6
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d+)")
 
 
 class _RefusedError(Exception):
-    """The pickle asks for something that is not data."""
+    """The pickle asks for something that is not data. The text names it, in the current language."""
 
 
 def read(path: Path) -> Any:
-    """What a pickle, or a file of torch.save, holds: containers of arrays. DataError for anything else."""
+    """Return the containers of arrays in a pickle or a file of torch.save. Raises DataError for anything else."""
     try:
         if zipfile.is_zipfile(path):
             return _load_torch(path)
@@ -37,15 +38,22 @@ def read(path: Path) -> Any:
         return _load_torch(path) if type(found) is int and found == _TORCH_MAGIC else found
     except _RefusedError as error:
         raise DataError(
-            f"{path} asks for {error}, which is not data: only arrays, tensors and plain containers are read "
-            "from a pickle, since anything else could run code. Save the arrays with numpy.savez instead."
+            _(
+                "{file} asks for {what}, which is not data: only arrays, tensors and plain containers are read from "
+                "a "
+                "pickle, because anything else could run code. Save the arrays with numpy.savez instead.",
+                file=path,
+                what=error,
+            )
         ) from error
     except MemoryError:
         raise
     except Exception as error:
         # A damaged pickle can fail in any way: an EOFError, a KeyError of its memo, a RecursionError …
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} is not a pickle that can be read: {reason.rstrip('.')}.") from error
+        raise DataError(
+            _("{file} can't be read as a pickle: {reason}.", file=path, reason=reason.rstrip("."))
+        ) from error
 
 
 def _load_torch(path: Path | io.BytesIO) -> Any:
@@ -59,26 +67,26 @@ def _load_torch(path: Path | io.BytesIO) -> Any:
 
 
 class _Dtype:
-    """What a pickle says of a dtype: its code and, in the state set later, its byte order."""
+    """A dtype of a pickle: its code and, from the state set later, its byte order."""
 
     __slots__ = ("code",)
 
-    def __init__(self, code: object, *_: object) -> None:
+    def __init__(self, code: object, *rest: object) -> None:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         if not isinstance(text, str) or not _PLAIN.fullmatch(text):
-            raise _RefusedError(f"an array of the type {str(text)[:40]!r}")
+            raise _RefusedError(_("an array of the type {type!r}", type=str(text)[:40]))
         self.code = text
 
     def __setstate__(self, state: object) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         order = order.decode("ascii") if isinstance(order, bytes) else order
         if order not in ("<", ">", "|", "="):
-            raise _RefusedError("an array whose type has an unknown byte order")
+            raise _RefusedError(_("an array whose type has an unknown byte order"))
         self.code = str(order) + self.code.lstrip("<>|=")
 
 
 class _Array:
-    """What a pickle says of an array: shape, type, order and bytes."""
+    """An array of a pickle: shape, type, order and bytes."""
 
     __slots__ = ("data", "dtype", "fortran", "shape")
 
@@ -90,30 +98,30 @@ class _Array:
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
-            raise _RefusedError("an array with an unknown state")
-        _, self.shape, self.dtype, self.fortran, self.data = state
+            raise _RefusedError(_("an array with an unknown state"))
+        self.shape, self.dtype, self.fortran, self.data = state[1:]
 
     def finish(self) -> np.ndarray[Any, Any]:
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data  # Python 2's bytes
         if not isinstance(self.dtype, _Dtype) or not isinstance(data, bytes | bytearray):
-            raise _RefusedError("an array of Python objects")
+            raise _RefusedError(_("an array of Python objects"))
         shape = self.shape if isinstance(self.shape, tuple) else (self.shape,)
         if not all(type(length) is int and length >= 0 for length in shape):
-            raise _RefusedError("an array with an unknown shape")
+            raise _RefusedError(_("an array with an unknown shape"))
         flat = np.frombuffer(bytes(data), dtype=np.dtype(self.dtype.code))
         return flat.reshape(shape, order="F" if self.fortran else "C")
 
 
 class _ArrayType:
-    """Stands for numpy.ndarray, which a pickle names but need not call."""
+    """A stand-in for numpy.ndarray, which a pickle names but need not call."""
 
-    def __new__(cls, *_: object) -> NoReturn:
-        raise _RefusedError("numpy.ndarray as a function")
+    def __new__(cls, *rest: object) -> NoReturn:
+        raise _RefusedError(_("numpy.ndarray as a function"))
 
 
-def _reconstruct(subtype: object, *_: object) -> _Array:
+def _reconstruct(subtype: object, *rest: object) -> _Array:
     if subtype is not _ArrayType:
-        raise _RefusedError("an array of an unknown kind")
+        raise _RefusedError(_("an array of an unknown kind"))
     return _Array()
 
 
@@ -127,30 +135,30 @@ def _scalar(dtype: object, data: object = b"") -> _Array:
     return _from_buffer(data, dtype, ())
 
 
-def _encode(text: object, encoding: object = "latin1", *_: object) -> bytes:
-    """How Python 3 writes bytes for protocol 2."""
+def _encode(text: object, encoding: object = "latin1", *rest: object) -> bytes:
+    """Return bytes, which Python 3 writes by this call for protocol 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise _RefusedError(f"_codecs.encode with {str(encoding)[:40]!r}")
     return text.encode("latin1")
 
 
 def _no_bytes(*arguments: object) -> bytes:
-    """How Python 3 writes b"" for protocol 2."""
+    """Return b"", which Python 3 writes by this call for protocol 2."""
     if arguments:
-        raise _RefusedError("bytes with arguments")
+        raise _RefusedError(_("bytes with arguments"))
     return b""
 
 
 def _storage(data: object) -> Any:
-    """torch's own reducer would call torch.load(weights_only=False) here."""
+    """Load a storage safely. torch's own reducer would call torch.load(weights_only=False) here."""
     if not isinstance(data, bytes):
-        raise _RefusedError("a tensor without bytes")
+        raise _RefusedError(_("a tensor without bytes"))
     return _load_torch(io.BytesIO(data))
 
 
-def _tensor(storage: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Any:
+def _tensor(storage: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object) -> Any:
     if not isinstance(storage, torch.storage.TypedStorage):
-        raise _RefusedError("a tensor without a storage")
+        raise _RefusedError(_("a tensor without a storage"))
     return torch._utils._rebuild_tensor(storage, offset, size, stride)  # type: ignore[no-untyped-call]
 
 
@@ -195,12 +203,12 @@ class _Unpickler(pickle.Unpickler):
             raise _RefusedError(f"{module}.{name}")
         return known
 
-    def persistent_load(self, _: object) -> NoReturn:
-        raise _RefusedError("something outside the file")
+    def persistent_load(self, pid: object) -> NoReturn:
+        raise _RefusedError(_("something outside of the file"))
 
 
 def _finish(value: Any) -> Any:
-    """Put real arrays in the place of the notes, in containers too."""
+    """Replace each `_Array` by a real array, in containers too."""
     if isinstance(value, _Array):
         array = value.finish()
         return array if array.ndim else array.item()

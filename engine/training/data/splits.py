@@ -1,9 +1,8 @@
-"""Which samples train, which validate, which test: rows of a set, before any input is touched.
+"""The training, validation and test splits, as rows of a data set, before any input is read.
 
-Drawing samples with their classes' shares, as scikit-learn's `train_test_split(…, stratify=labels)` draws them.
-
-The very same samples, to the last one, without importing it: that takes over a second, half as long as PyTorch, and
-every start of a classifier would wait for it (`python -m tests.tools.benchmarks start`).
+Stratified draws keep the classes' shares. They give exactly the samples of scikit-learn's
+`train_test_split(…, stratify=labels)` without importing it. That import takes over a second, half as long as
+PyTorch's, and every start of a classifier would wait for it (`python -m tests.tools.benchmarks start`).
 """
 
 import math
@@ -13,13 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.errors import DataError
+from descent.common.i18n import N_, _
 from engine.preset import schema
+from engine.training.data.array_files import listed
 from engine.training.data.dataset import Array, Rows, Samples
 from engine.training.data.randomness import Purpose, stream
 
+_TOO_LARGE = N_(
+    "data.size = {size}, but {where} has {count} training samples: set data.size to {count} or fewer, or leave it "
+    "out."
+)
+_TOO_LARGE_OF_REST = N_(
+    "data.size = {size}, but {where} has {count} training samples (of {total}, the others are held out): "
+    "set data.size to {count} or fewer, or leave it out."
+)
+
 
 class Plan(NamedTuple):
-    """Rows of the samples, in ascending order. test is empty where the set has a test split of its own."""
+    """Rows of the samples, in ascending order. test is empty if the data set has a test split of its own."""
 
     train: Rows
     validation: Rows
@@ -28,10 +38,11 @@ class Plan(NamedTuple):
 
 
 def plan(section: schema.Data, samples: Samples) -> Plan:
-    """Cut the test split from all samples, validation from the rest, then `size` for training from that.
+    """Draw the test split from all samples, the validation split from the rest, and `size` of the rest for training.
 
-    Shares are of all samples. Random cuts keep the classes' shares (stratified); a class with one sample
-    stays in the training split, and a note says so. A set's own test split is kept whole.
+    Shares are of all samples. Random draws are stratified: they keep the classes' shares. A class with one sample
+    stays in the training split, and a note says so. A data set's own test split is used whole. Raises DataError if
+    there are too few samples.
     """
     n = len(samples.targets)
     cutter = _Cutter(section, samples)
@@ -39,8 +50,12 @@ def plan(section: schema.Data, samples: Samples) -> Plan:
     test_share = section.test if isinstance(section, schema.SplitData) and samples.test is None else 0.0
     if section.validation + test_share >= 1:
         raise DataError(
-            f"data.validation = {section.validation:g} and data.test = {test_share:g} leave nothing to train "
-            "on: together they must stay below 1."
+            _(
+                "data.validation = {validation:g} and data.test = {test:g} leave nothing to train on: "
+                "together they must be below 1.",
+                validation=section.validation,
+                test=test_share,
+            )
         )
     rest, test = cutter.hold_out(rest, test_share, Purpose.TEST)
     rest, validation = cutter.hold_out(rest, section.validation, Purpose.VALIDATION)
@@ -50,7 +65,7 @@ def plan(section: schema.Data, samples: Samples) -> Plan:
 
 
 class _Cutter:
-    """Cuts rows into two, in order or at random, and collects what there is to say about it."""
+    """Draws rows, in order or at random, and collects notes for the user."""
 
     def __init__(self, section: schema.Data, samples: Samples) -> None:
         self.section = section
@@ -60,39 +75,50 @@ class _Cutter:
         self.notes: list[str] = []
 
     def hold_out(self, rows: Rows, share: float, purpose: Purpose) -> tuple[Rows, Rows]:
-        """(rows that are left, rows held out)."""
+        """Return the rows that are left and the rows that are held out."""
         if share == 0:
             return rows, rows[:0]
         key = f"data.{purpose.name.lower()}"
         count = math.floor(share * self.total + 0.5)
         if count == 0:
-            raise DataError(self._too_few(key, share, count, 1, "sample"))
+            raise DataError(self._too_few(key, share, count, 1))
         if count >= len(rows):
-            raise DataError(f"{key} = {share:g} leaves none of the {self.total} samples to train on.")
+            raise DataError(
+                _(
+                    "{key} = {share:g} leaves none of the {count} samples to train on.",
+                    key=key,
+                    share=share,
+                    count=self.total,
+                )
+            )
         if self.section.split == "ordered":
             return rows[:-count], rows[-count:]
         common, alone = self._without_lone_samples(rows)
         if self.labels is not None:
             classes = len(np.unique(self.labels[common]))
             if count < classes:
-                raise DataError(self._too_few(key, share, count, classes, "of each class"))
+                raise DataError(self._too_few(key, share, count, classes))
             if len(common) - count < classes:
                 raise DataError(
-                    f"{key} = {share:g} leaves {len(common) - count} of {len(common)} samples to train on, "
-                    f"fewer than the {classes} classes: make it smaller."
+                    _(
+                        "{key} = {share:g} leaves {left} of {count} samples to train on, fewer than the {classes} "
+                        "classes: make it smaller.",
+                        key=key,
+                        share=share,
+                        left=len(common) - count,
+                        count=len(common),
+                        classes=classes,
+                    )
                 )
         held_out = self._draw(common, count, purpose)
         left = np.setdiff1d(common, held_out, assume_unique=True)
         return np.sort(np.concatenate([left, alone])), np.sort(held_out)
 
     def keep(self, rows: Rows, count: int) -> Rows:
-        """`count` of the rows, in ascending order."""
+        """Draw `count` of the rows. Returns them in ascending order."""
         if count > len(rows):
-            held_out = "" if len(rows) == self.total else f" (of {self.total}, the others are held out)"
-            raise DataError(
-                f"data.size = {count}, but {self.samples.where} has {len(rows)} training samples{held_out}: "
-                f"set data.size to {len(rows)} or fewer, or leave it out."
-            )
+            text = _TOO_LARGE if len(rows) == self.total else _TOO_LARGE_OF_REST
+            raise DataError(_(text, size=count, where=self.samples.where, count=len(rows), total=self.total))
         if count == len(rows):
             return rows
         common, alone = self._without_lone_samples(rows)
@@ -100,13 +126,18 @@ class _Cutter:
             classes = len(np.unique(self.labels[rows]))
             if count < classes:
                 raise DataError(
-                    f"data.size = {count} is fewer than the {classes} classes of {self.samples.where}: "
-                    f"set it to {classes} or more."
+                    _(
+                        "data.size = {size} is less than the {classes} classes of {where}: set it to {classes} or "
+                        "more.",
+                        size=count,
+                        classes=classes,
+                        where=self.samples.where,
+                    )
                 )
         return np.sort(np.concatenate([self._draw(common, count - len(alone), Purpose.SIZE), alone]))
 
     def _draw(self, rows: Rows, count: int, purpose: Purpose) -> Rows:
-        """`count` of the rows at random, with the classes' shares where there are classes."""
+        """Draw `count` of the rows at random, stratified if there are classes."""
         generator = stream(self.section.seed, purpose)
         if count == 0:
             return rows[:0]
@@ -114,55 +145,69 @@ class _Cutter:
             return generator.permutation(rows)[:count]
         labels = self.labels[rows]
         if len(rows) - count < len(np.unique(labels)):
-            # Nearly all are wanted, and there is not one of each class for the other side too.
+            # Nearly all rows are wanted, so the others can't hold one of each class.
             return generator.permutation(rows)[:count]
         return draw_stratified(rows, labels, count, generator)
 
     def _without_lone_samples(self, rows: Rows) -> tuple[Rows, Rows]:
-        """(rows that can be stratified, rows that are their class's only one)."""
+        """Return the rows that can be stratified, and the rows that are the only one of their class."""
         if self.labels is None:
             return rows, rows[:0]
         labels = self.labels[rows]
         values, counts = np.unique(labels, return_counts=True)
         lone = values[counts == 1]
         for label in lone:
-            note = (
-                f"not stratified: class {self.samples.classes[label]!r} has one sample left, which is kept "
-                "for training"
+            note = _(
+                "not stratified: class {name!r} has one sample left, which is kept for training",
+                name=self.samples.classes[label],
             )
             if note not in self.notes:
                 self.notes.append(note)
         is_lone = np.isin(labels, lone)
         return rows[~is_lone], rows[is_lone]
 
-    def _too_few(self, key: str, share: float, count: int, needed: int, of: str) -> str:
+    def _too_few(self, key: str, share: float, count: int, needed: int) -> str:
+        """needed: samples, one for each class."""
+        given = {"key": key, "share": share, "total": self.total, "count": count, "needed": needed}
         enough = math.ceil(1000 * needed / self.total) / 1000
         if enough >= 1:
-            return (
-                f"{key} = {share:g} of {self.total} samples is {count}, and {needed} are needed ({of}): "
-                f"there are too few samples for it. Set {key} = 0."
+            return _(
+                "{key} = {share:g} of {total} samples is {count}, but {needed} are needed, one of each class. "
+                "The data set is too small for that. Set {key} = 0.",
+                **given,
             )
-        what = f"one {of}" if needed > 1 else f"at least one {of}"
-        return (
-            f"{key} = {share:g} of {self.total} samples is {count}; it needs {what}, so {needed}. Set "
-            f"{key} to {enough:g} or more, or to 0 for none."
+        if needed == 1:
+            return _(
+                "{key} = {share:g} of {total} samples is {count}, but at least one is needed. "
+                "Set {key} to {enough:g} or more, or to 0 for none.",
+                **given,
+                enough=enough,
+            )
+        return _(
+            "{key} = {share:g} of {total} samples is {count}, but {needed} are needed, one of each class. "
+            "Set {key} to {enough:g} or more, or to 0 for none.",
+            **given,
+            enough=enough,
         )
 
 
 def check_training_classes(samples: Samples, rows: Rows) -> None:
-    """DataError when a class has no sample in the training split."""
+    """Raise DataError if a class has no sample in the training split."""
     if not samples.is_classification:
         return
     missing = np.setdiff1d(np.arange(len(samples.classes)), np.unique(_labels(samples, rows)))
     if len(missing) == 0:
         return
-    names = ", ".join(repr(samples.classes[label]) for label in missing[:5])
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     in_all = int(np.isin(samples.targets, missing).sum())
     raise DataError(
-        f"{samples.where}: no sample in the training split for class {names}{more} ({in_all} in all splits). "
-        'Use data.split = "random", hold out less with data.validation and data.test, raise data.size, or '
-        'leave the class out; if the targets are quantities, set data.task = "regression".'
+        _(
+            "{where}: no sample in the training split for class {names} ({count} in all splits). "
+            'Use data.split = "random", hold out less with data.validation and data.test, raise data.size, or '
+            'leave the class out; if the targets are quantities, set data.task = "regression".',
+            where=samples.where,
+            names=listed((samples.classes[label] for label in missing), most=5),
+            count=in_all,
+        )
     )
 
 
@@ -175,11 +220,12 @@ Whole = NDArray[np.int64]
 
 
 def draw_stratified(rows: Whole, labels: Whole, count: int, generator: np.random.RandomState) -> Whole:
-    """(N,) rows, with a label each, -> `count` of them, in random order.
+    """Draw `count` of the rows, (N,), with the classes' shares. Returns them in random order.
 
-    Every class has two rows or more, and there is room for one of each among the drawn and among the others.
+    labels: (N,). Every class must have two rows or more. Both the drawn and the other rows must have room for one of
+    each class.
     """
-    _, of_row, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    of_row, sizes = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     wanted = shares(sizes, count, generator)
     shares(sizes - wanted, len(rows) - count, generator)  # scikit-learn also draws the others, from the same stream
     of_class = np.split(np.argsort(of_row, kind="stable"), np.cumsum(sizes)[:-1])
@@ -189,9 +235,9 @@ def draw_stratified(rows: Whole, labels: Whole, count: int, generator: np.random
 
 
 def shares(sizes: Whole, count: int, generator: np.random.RandomState) -> Whole:
-    """(C,) sizes of the classes -> how many of each, in proportion, `count` in all.
+    """Return how many of each class to draw, in proportion to their sizes, (C,), and `count` in all.
 
-    What rounding down leaves goes to the largest remainders, and among equal ones by lot.
+    What is left after rounding down goes to the largest remainders. Among equal remainders it is drawn at random.
     """
     exact = sizes / sizes.sum() * count
     given = np.floor(exact)

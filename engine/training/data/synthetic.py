@@ -1,6 +1,6 @@
-"""Data sets that are made from a seed: curves to fit, and toy sets in the plane.
+"""Data sets made from a seed: curves to fit, and small sets of points in the plane.
 
-Each function returns inputs (n, features) and targets (n, 1) or labels (n,), in float64 and int64.
+Each function returns inputs (n, features), float64, and targets (n, 1), float64, or labels (n,), int64.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ Labels = NDArray[np.int64]
 
 
 def make(section: Made) -> Samples:
-    """The samples of a made set, noise included."""
+    """Return the samples of a made data set, noise included."""
     match section:
         case schema.LineData() | schema.SineData() | schema.QuizData():
             x, y = curve(section.name, section.n, section.noise, section.seed)
@@ -59,9 +59,9 @@ def make(section: Made) -> Samples:
 
 
 def curve(name: str, n: int, noise: float, seed: int) -> tuple[Floats, Floats]:
-    """x uniform in [0, 1], then y = f(x) + noise · standard normal, both (n, 1).
+    """Return x, uniform in [0, 1], and y = f(x) + noise · standard normal, both (n, 1).
 
-    The order of the draws is the course's: `x = rand(n, 1)`, then `randn(n, 1)`.
+    The draws are in the order of the course: `x = rand(n, 1)`, then `randn(n, 1)`.
     """
     generator = legacy(seed)
     x = generator.rand(n, 1)
@@ -76,19 +76,19 @@ def curve(name: str, n: int, noise: float, seed: int) -> tuple[Floats, Floats]:
 
 
 def xor() -> tuple[Floats, Labels]:
-    """The corners (0,0) (0,1) (1,0) (1,1) and their labels 0 1 1 0."""
+    """Return the corners (0,0) (0,1) (1,0) (1,1) and their labels 0 1 1 0."""
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float64)
     return corners, np.array([0, 1, 1, 0], dtype=np.int64)
 
 
 def stripes(n: int, seed: int) -> tuple[Floats, Labels]:
-    """Uniform points in [−10, 10]²; the label is |x1| > 5."""
+    """Return uniform points in [−10, 10]². The label is |x1| > 5."""
     points = stream(seed, Purpose.MADE).uniform(-10, 10, size=(n, 2))
     return points, (np.abs(points[:, 0]) > 5).astype(np.int64)
 
 
 def moons(n: int, seed: int) -> tuple[Floats, Labels]:
-    """Two half circles that reach into each other, as scikit-learn's make_moons, in random order."""
+    """Return two half circles that reach into each other, as in scikit-learn's make_moons, in random order."""
     labels = _labels(n, 2, seed)
     angles = np.pi * _along(labels)
     outer = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -97,7 +97,7 @@ def moons(n: int, seed: int) -> tuple[Floats, Labels]:
 
 
 def circles(n: int, seed: int) -> tuple[Floats, Labels]:
-    """Two circles about the origin with radius 1 and, for class 1, 0.5, in random order."""
+    """Return two circles around the origin, with radius 1 for class 0 and 0.5 for class 1, in random order."""
     labels = _labels(n, 2, seed)
     angles = 2 * np.pi * _along(labels, closed=True)
     radii = np.where(labels == 0, 1.0, 0.5)
@@ -105,7 +105,7 @@ def circles(n: int, seed: int) -> tuple[Floats, Labels]:
 
 
 def spirals(n: int, classes: int, turns: float, seed: int) -> tuple[Floats, Labels]:
-    """Arms from radius 0.3 out to 3, each turned against the last by a full turn / classes."""
+    """Return spiral arms from radius 0.3 to 3. Each is rotated from the one before by a full turn / classes."""
     labels = _labels(n, classes, seed)
     along = _along(labels)
     radii = 0.3 + 2.7 * along
@@ -114,19 +114,22 @@ def spirals(n: int, classes: int, turns: float, seed: int) -> tuple[Floats, Labe
 
 
 def blobs(n: int, classes: int, features: int, seed: int) -> tuple[Floats, Labels]:
-    """The clusters' centres, uniform in [−10, 10]; the noise makes clusters of them."""
+    """Return each sample at its cluster's centre, uniform in [−10, 10].
+
+    The noise, added later, spreads the clusters.
+    """
     labels = _labels(n, classes, seed)
     centres = stream(seed, Purpose.MADE).uniform(-10, 10, size=(classes, features))
     return centres[labels], labels
 
 
 def _labels(n: int, classes: int, seed: int) -> Labels:
-    """Labels 0 … classes − 1 as evenly as n allows, in random order."""
+    """Return labels 0 … classes − 1, as evenly as n allows, in random order."""
     return stream(seed, Purpose.MADE).permutation(np.arange(n) % classes).astype(np.int64)
 
 
 def _along(labels: Labels, *, closed: bool = False) -> Floats:
-    """Each sample's place on its class's curve: evenly from 0 to 1 (1 itself left out where it is closed)."""
+    """Return each sample's place on its class's curve, evenly from 0 to 1. closed: leave out 1 itself."""
     places = np.empty(len(labels))
     for label in np.unique(labels):
         mine = labels == label

@@ -1,4 +1,4 @@
-"""Numbers in columns: .csv files."""
+"""Tables of numbers: .csv files."""
 
 import csv
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from descent.common.errors import DataError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import arrays
 from engine.training.data.array_files import existing, likely, listed
@@ -16,7 +17,10 @@ _MISSING = ("", "na", "n/a", "null", "none")
 
 
 def read(section: schema.CsvData) -> Samples:
-    """The columns that the section names; separated by commas, semicolons or tabs, under a header line."""
+    """Read the columns that the section names.
+
+    They are separated by commas, semicolons or tabs, under a header line.
+    """
     path = existing(section.path)
     header, rows, lines = _rows(path)
     target = _find(section.target, header, "data.target", path)
@@ -24,9 +28,9 @@ def read(section: schema.CsvData) -> Samples:
     if names is None:
         names = tuple(name for name in header if name != section.target)
     if section.target in names:
-        raise DataError(f"data.features names {section.target!r}, which is data.target too.")
+        raise DataError(_("data.features names {name!r}, which is data.target too.", name=section.target))
     if not names:
-        raise DataError(f"{path} has no column but the target {section.target!r}.")
+        raise DataError(_("{file} has no column except the target {name!r}.", file=path, name=section.target))
     places = [_find(name, header, "data.features", path) for name in names]
     columns = list(zip(*rows, strict=True))
     inputs = np.stack([_numbers(columns[at], header[at], lines, path) for at in places], axis=1)
@@ -37,15 +41,15 @@ def read(section: schema.CsvData) -> Samples:
         targets=found.values,
         classes=found.classes,
         input_names=tuple(names),
-        row=lambda i: f"line {lines[i]}",
+        row=lambda i: _("line {line}", line=lines[i]),
     )
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows, and the line on which each row ends."""
+    """Return the header, the rows, and the line on which each row ends."""
     rows, lines = [], []
     try:
-        # utf-8-sig: Excel begins a file with a byte order mark, which would become part of the first name.
+        # utf-8-sig drops the byte order mark of Excel's files, which would become part of the first name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
@@ -55,20 +59,33 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise DataError(f"{path}, line {reader.line_num}: {len(row)} values under {len(header)} columns.")
+                    raise DataError(
+                        _(
+                            "{file}, line {line}: {values} values, but {columns} columns.",
+                            file=path,
+                            line=reader.line_num,
+                            values=len(row),
+                            columns=len(header),
+                        )
+                    )
                 rows.append(row)
                 lines.append(reader.line_num)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not text in UTF-8: byte {error.start} is {error.object[error.start]:#x}."
+            _(
+                "{file} is not text in UTF-8: byte {at} is {byte:#x}.",
+                file=path,
+                at=error.start,
+                byte=error.object[error.start],
+            )
         ) from error
     except csv.Error as error:
-        raise DataError(f"{path} is not a CSV file that can be read: {error}.") from error
+        raise DataError(_("{file} can't be read as a CSV file: {error}.", file=path, error=error)) from error
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+        raise DataError(_("{file} can't be read: {error}.", file=path, error=error.strerror)) from error
     _check_header(header, path)
     if not rows:
-        raise DataError(f"{path} holds no samples, only the names of the columns.")
+        raise DataError(_("{file} holds no samples, only the names of the columns.", file=path))
     return header, rows, lines
 
 
@@ -78,27 +95,34 @@ def _delimiter(first: str) -> str:
 
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
-        raise DataError(f"{path} is empty.")
+        raise DataError(_("{file} is empty.", file=path))
     if all(_is_number(name) for name in header):
-        raise DataError(f"{path}: the first line must name the columns; it holds numbers.")
+        raise DataError(_("{file}: the first line must name the columns, but it holds numbers.", file=path))
     twice = {name for name in header if header.count(name) > 1}
     if twice:
-        raise DataError(f"{path} has two columns called {min(twice)!r}: names must differ.")
+        raise DataError(_("{file} has two columns called {name!r}: names must differ.", file=path, name=min(twice)))
 
 
 def _find(name: str, header: list[str], key: str, path: Path) -> int:
     if name not in header:
-        raise DataError(f"{path} has no column {name!r} ({key}); it has {listed(header)}.{likely(name, header)}")
+        missing = _(
+            "{file} has no column {name!r} ({key}); it has {names}.",
+            file=path,
+            name=name,
+            key=key,
+            names=listed(header),
+        )
+        raise DataError(f"{missing}{likely(name, header)}")
     return header.index(name)
 
 
 def _targets(cells: Sequence[str], section: schema.CsvData, lines: list[int], path: Path) -> arrays.Targets:
-    """Words and whole numbers become classes in sorted order, unless the task says otherwise."""
-    where = f"{path}: the targets ({section.target!r})"
+    """Return the targets. Words and whole numbers are classes, in sorted order, unless the task says otherwise."""
+    where = _("{file}: the targets ({column!r})", file=path, column=section.target)
     words = np.array([cell.strip() for cell in cells])
     for word, line in zip(words, lines, strict=True):
         if not word:
-            raise DataError(f"{where}: line {line} has none.")
+            raise DataError(_("{where}: line {line} has no value.", where=where, line=line))
     if section.task == "regression":
         return arrays.Targets(_numbers(cells, section.target, lines, path)[:, None], ())
     try:
@@ -107,7 +131,7 @@ def _targets(cells: Sequence[str], section: schema.CsvData, lines: list[int], pa
         return arrays.name_classes(words)
     if not np.isfinite(values).all() or (values != np.round(values)).any():
         if section.task == "classification" and np.isfinite(values).all():
-            raise DataError(f'{where} are not whole numbers, so not labels: set data.task = "regression".')
+            raise DataError(arrays.not_labels(where))
         return arrays.Targets(values[:, None], ())
     numbers = np.unique(values)
     if section.task == "auto":
@@ -116,7 +140,7 @@ def _targets(cells: Sequence[str], section: schema.CsvData, lines: list[int], pa
 
 
 def _numbers(cells: Sequence[str], name: str, lines: list[int], path: Path) -> Array:
-    """float64; an empty cell is NaN, which the checks report."""
+    """Return the cells as float64. An empty cell is NaN, which a later check reports."""
     try:
         return np.array(cells, dtype=np.float64)
     except ValueError:
@@ -129,8 +153,14 @@ def _numbers(cells: Sequence[str], name: str, lines: list[int], path: Path) -> A
             values[i] = float(text)
         else:
             raise DataError(
-                f"{path}, line {lines[i]}: {text[:40]!r} in column {name!r} is not a number. "
-                "Name the columns to use in data.features."
+                _(
+                    "{file}, line {line}: {cell!r} in column {column!r} is not a number. "
+                    "Name the columns to use in data.features.",
+                    file=path,
+                    line=lines[i],
+                    cell=text[:40],
+                    column=name,
+                )
             )
     return values
 

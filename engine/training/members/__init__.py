@@ -1,4 +1,4 @@
-"""Members: M models of one kind trained in lockstep, one more axis in front of everything."""
+"""Members: M models of one kind, trained in lockstep. All tensors have a leading member axis."""
 
 from engine.training.members.batches import MemberBatch, MemberBatches
 from engine.training.members.evaluation import evaluate, evaluate_ensemble

@@ -1,7 +1,7 @@
 """Batches for all members at once.
 
-Repeats have the same samples in orders of their own; members of a sweep share their batches, so that they differ in
-nothing but their settings; folds have samples of their own.
+Repeats have the same samples in different orders. Members of a sweep share their batches, so that only their settings
+differ. Each fold has its own samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,10 @@ from engine.training.members.folds import Scaling
 
 
 class MemberBatch(NamedTuple):
-    """inputs: (M, B, *features), or (B, *features) where all members share them; targets: (M, B[, T]) or (B[, T]).
+    """A batch of each member. The arrays have no member axis if all members share them.
 
-    weights: (M, B) with a mean of 1 for each member, or None where all samples count alike.
+    inputs: (M, B, *features) or (B, *features). targets: (M, B[, T]) or (B[, T]). weights: (M, B) with a mean of 1
+    for each member, or None if all samples count alike.
     """
 
     inputs: Tensor
@@ -28,11 +29,11 @@ class MemberBatch(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many of each member."""
+        """The number of samples of each member."""
         return self.targets.shape[0 if self.shared else 1]
 
     def parts(self, count: int, fewest: int = 1) -> "list[MemberBatch]":
-        """At most `count` parts of nearly equal size, of `fewest` samples at least."""
+        """Return at most `count` parts of nearly equal size, with `fewest` samples at least."""
         axis = 0 if self.shared else 1
         sizes = part_sizes(self.samples, count, fewest)
         inputs, targets = torch.split(self.inputs, sizes, axis), torch.split(self.targets, sizes, axis)
@@ -41,13 +42,13 @@ class MemberBatch(NamedTuple):
 
 
 class MemberBatches:
-    """As Batches, for M members.
+    """Batches for M members.
 
-    Member m walks its samples in the order of a run alone with train.seed = seeds[m]. Folds may differ by one
-    sample. Of a larger one, each epoch then leaves out one sample, another each time, so that all have as many
-    batches of the same sizes: no sample of a batch is made up, which batch norm would see. A full batch has the
-    same samples each time, so there the smaller folds get a sample once more that counts for nothing (`weights`);
-    `exact = False` leaves the last sample of the larger ones out instead.
+    Member m takes its samples in the order of a run alone with train.seed = seeds[m]. Folds may differ by one sample.
+    Then each epoch leaves out one sample of a larger fold, a different one each time, so that all folds have as many
+    batches of the same sizes. No sample is added to a batch, because batch norm would see it. A full batch has the
+    same samples each time. There the smaller folds get one sample twice, the second time with weight 0. With
+    `exact = False` the last sample of the larger folds is left out instead.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class MemberBatches:
         leave_out_single: bool = False,
         exact: bool = True,
     ) -> None:
-        """split: all samples, on the device. size: as Batches has it. rows: (n,) int64 of each member, of folds.
-        scaling: each fold's own.
+        """split: all samples, on the device. size: as in Batches. rows: for folds, (n,) int64 for each member.
+        scaling: of each fold.
         """
         self._split, self._seeds = split, list(seeds)
         self._device = split.inputs.device
@@ -73,11 +74,11 @@ class MemberBatches:
         self._leave_out_single, self._exact = leave_out_single, exact
         self.augment = augment
         self.epoch = 0  # epochs completed
-        self.index = 0  # batches taken of the epoch under way
+        self.index = 0  # batches taken in the current epoch
         self.resize(size)
 
     def resize(self, size: int | None) -> None:
-        """Batches of `size` samples from now on, None for all. For the beginning of an epoch."""
+        """Use batches of `size` samples from now on, None for all. Call it only at the beginning of an epoch."""
         self.size = size
         self.shared = self._rows is None and (size is None or len(set(self._seeds)) == 1)
         self._chosen: tuple[Tensor, ...] | None = None
@@ -91,7 +92,7 @@ class MemberBatches:
         else:
             batch = self._full or MemberBatch(*self._split, shared=True)
         if self.size is None:
-            self._full = batch  # always the same
+            self._full = batch  # a full batch is always the same
         self.index += 1
         return batch if self.augment is None else batch._replace(inputs=self._augmented(batch.inputs))
 
@@ -99,7 +100,7 @@ class MemberBatches:
         if self._chosen is None:
             orders = self._full_orders() if self.size is None else self._orders(self.size)
             self._chosen = orders
-        chosen = self._chosen[self.index]  # (M, B), or (B,) where they are shared
+        chosen = self._chosen[self.index]  # (M, B), or (B,) if they are shared
         inputs = self._split.inputs.index_select(0, chosen.flatten())
         targets = self._split.targets.index_select(0, chosen.flatten())
         inputs = inputs.view(*chosen.shape, *inputs.shape[1:])
@@ -109,7 +110,7 @@ class MemberBatches:
         return MemberBatch(inputs, targets, self.shared, self._weights)
 
     def _orders(self, size: int) -> tuple[Tensor, ...]:
-        """The rows of each batch of this epoch."""
+        """Return the rows of each batch of this epoch."""
         if self.shared:
             return torch.split(self._order(0), size)
         if self._rows is None:
@@ -140,7 +141,7 @@ class MemberBatches:
         return self.augment(inputs.flatten(0, 1)).view_as(inputs)
 
     def epoch_is_over(self) -> bool:
-        """True once after the last batch of an epoch; the next epoch begins."""
+        """Return True once after the last batch of an epoch, and begin the next epoch."""
         if self.index < self.per_epoch:
             return False
         self.epoch += 1

@@ -1,4 +1,4 @@
-"""Dropout whose share differs by member."""
+"""Dropout with a different share for each member."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,13 +9,13 @@ SHARE = "share"
 
 
 class MemberDropout(nn.Module):
-    """As nn.Dropout, but the share is a buffer, and so can be another for each member: () of one, (M,) of all."""
+    """nn.Dropout with the share in a buffer, so that members can have different shares: () for one, (M,) for all."""
 
     share: Tensor
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
-        # Not saved: what a member's share is, its settings say.
+        # Not saved, because the member's settings hold the share.
         self.register_buffer(SHARE, torch.zeros((), device=device), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,25 +23,25 @@ class MemberDropout(nn.Module):
 
 
 def drop(x: Tensor, share: Tensor) -> Tensor:
-    """Set that share of x to zero and scale up the rest. share: broadcasts over x."""
+    """Set that share of x to zero and scale up the rest. share: broadcast over x."""
     kept = torch.rand_like(x) >= share
     return x * (kept / (1 - share)).to(x.dtype)
 
 
 def shares(models: Sequence[nn.Module]) -> dict[str, list[float]]:
-    """The shares of each nn.Dropout, by name, a list of M. A model built without that dropout has 0."""
+    """Return the shares of each nn.Dropout by name, a list of M. A model built without that dropout has 0."""
     found = [{name: m.p for name, m in model.named_modules() if type(m) is nn.Dropout} for model in models]
     names = dict.fromkeys(name for of_one in found for name in of_one)
     return {name: [of_one.get(name, 0.0) for of_one in found] for name in names}
 
 
 def names(model: nn.Module) -> list[str]:
-    """Of the dropouts, those of `assign` included."""
+    """Return the names of the dropouts, those of `assign` included."""
     return [name for name, m in model.named_modules() if type(m) in (nn.Dropout, MemberDropout)]
 
 
 def assign(template: nn.Module, wanted: dict[str, list[float]], device: torch.device) -> dict[str, Tensor]:
-    """Give the template's dropouts these shares; returns the buffers, (M,) each, of those that differ by member."""
+    """Give the template's dropouts these shares. Returns the buffers, (M,) each, of shares that differ by member."""
     buffers = {}
     for name, of_members in wanted.items():
         if len(set(of_members)) == 1:
@@ -53,7 +53,7 @@ def assign(template: nn.Module, wanted: dict[str, list[float]], device: torch.de
 
 
 def alone(model: nn.Module, member: int, buffers: Mapping[str, Tensor]) -> nn.Module:
-    """Plain dropouts again, with the member's shares."""
+    """Replace the dropouts by plain ones, with the member's shares."""
     for name in names(model):
         if isinstance(model.get_submodule(name), MemberDropout):
             _replace(model, name, nn.Dropout(float(buffers[f"{name}.{SHARE}"][member])))
@@ -61,7 +61,7 @@ def alone(model: nn.Module, member: int, buffers: Mapping[str, Tensor]) -> nn.Mo
 
 
 def set_share(model: nn.Module, share: float) -> None:
-    """The share of every dropout of one model; nn.RNN and its kin have theirs inside."""
+    """Set the share of every dropout of one model. Recurrent layers have their dropout inside."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = share

@@ -1,4 +1,4 @@
-"""Losses and accuracies of all members on a split they do not learn from, and of their mean prediction."""
+"""Losses and accuracies of all members, and of their mean prediction, on a split that is not trained on."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from engine.training.members.stacked import Members
 
 
 class _Piece(NamedTuple):
-    """Samples to evaluate together. counts: (M,) float64, how many of them are each member's own."""
+    """Samples to evaluate together. counts: (M,) float64, how many of them belong to each member."""
 
     inputs: Tensor
     targets: Tensor
@@ -35,10 +35,10 @@ def evaluate(
     rows: Sequence[Tensor] | None = None,
     scaling: Scaling | None = None,
 ) -> list[Evaluation]:
-    """Mean loss and share of right answers of each member over `split`, or, of folds, over its own rows of it.
+    """Return the mean loss and the share of right answers of each member over `split`.
 
-    rows: (n,) int64 of each member, which differ in length by one at most. between: called after each piece.
-    Draws no random number.
+    rows: for folds, the rows of each member, (n,) int64. Their lengths differ by one at most. None for all rows.
+    between: called after each piece. Draws no random number.
     """
     counts_right = not split.targets.is_floating_point()
     device = split.inputs.device
@@ -51,7 +51,7 @@ def evaluate(
             with precision:
                 outputs = members(inputs)
                 loss = criterion(outputs, piece.targets, None)
-            # A member that has no part in this piece may have been given a sample of another's.
+            # A member without samples in this piece may have got a sample of another member.
             own = piece.counts > 0
             total[0] += torch.where(own, loss.double() * piece.counts, 0.0)
             if counts_right:
@@ -97,9 +97,9 @@ def evaluate_ensemble(
     scaling: Scaling | None = None,
     only: Sequence[int] | None = None,
 ) -> Evaluation:
-    """Loss and accuracy of the members' mean prediction (see `mean_prediction`), or of `only` some of them.
+    """Return loss and accuracy of the members' mean prediction (see `mean_prediction`).
 
-    criterion: of one model.
+    criterion: of one model. only: the members to use; None for all.
     """
     training = members.training
     counts_right = not split.targets.is_floating_point()
@@ -120,7 +120,7 @@ def evaluate_ensemble(
 
 
 def mean_prediction(outputs: Tensor, *, classes: bool) -> Tensor:
-    """(M, B, K) -> (B, K): the mean output; of classes, logits of the mean probabilities."""
+    """Return the mean output, or for classes the logits of the mean probabilities: (M, B, K) -> (B, K)."""
     outputs = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
     if not classes:
         return outputs.mean(dim=0)

@@ -1,4 +1,4 @@
-"""One member out of a checkpoint of several, as the checkpoint of a plain run."""
+"""One member of a checkpoint of several, as the checkpoint of a plain run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +16,11 @@ from engine.training.update import Update
 
 
 def of_member(state: State, member: int, run: TrainState) -> State:
-    """The part of `state` that is of this member. run: the plain one that is to take it over.
+    """Return the part of `state` that belongs to this member. run: the plain run that will take it over.
 
-    Its batches are those that the member would have had. What is drawn besides, for dropout and augmentation, comes
-    from the generators as `run` was seeded: the members draw from one stream, of which none has a part of its own.
-    Early stopping begins anew: a best model of before is in no checkpoint of the new run.
+    The new run has the batches that the member would have had. Dropout and augmentation draw from the generators as
+    `run` has seeded them, because the members share one stream. Early stopping begins again, because no checkpoint of
+    the new run holds an earlier best model.
     """
     standing = state["standings"][member]
     own = {
@@ -38,7 +38,7 @@ def of_member(state: State, member: int, run: TrainState) -> State:
 
 
 def _update(state: Mapping[str, Any], member: int, run: TrainState) -> State:
-    """As torch.optim has it: the slots by the number of the parameter."""
+    """Return the optimizer's state as torch.optim keeps it: the slots by the number of the parameter."""
     assert isinstance(run.update, Update)
     fresh = run.update.state()
     optimizer = run.update.optimizer
@@ -53,14 +53,17 @@ def _update(state: Mapping[str, Any], member: int, run: TrainState) -> State:
 def parts(
     rows: Mapping[str, Tensor], places: Mapping[str, layout.Place], step: int | None
 ) -> list[dict[str, Tensor]]:
-    """For each parameter what torch.optim remembers of it.
+    """Return what torch.optim keeps for each parameter.
 
-    rows: (P,) by the slot's name; empty before the first step. step: updates completed, for optimizers that count.
+    rows: (P,) by the slot's name; empty before the first step. step: updates completed, or None for optimizers that
+    don't count them.
     """
     if not rows:
         return []
     return [
         {name: row[place.first : place.last].view(place.shape).clone() for name, row in rows.items()}
-        | ({} if step is None else {"step": torch.tensor(float(step))})  # each its own: torch counts in place
+        | (
+            {} if step is None else {"step": torch.tensor(float(step))}
+        )  # a tensor for each, because torch counts in place
         for place in places.values()
     ]

@@ -1,4 +1,4 @@
-"""K folds of the samples that train: who trains and validates on which, and the scaling of each fold."""
+"""K folds of the training samples: the rows on which each member trains and validates, and each fold's scaling."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from descent.common.errors import DataError, PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Dataset, Split
@@ -24,22 +25,28 @@ Rows = NDArray[np.int64]
 
 
 class Fold(NamedTuple):
-    """Rows of the samples, in ascending order; together they are all."""
+    """Rows of the samples, in ascending order. Together they are all rows."""
 
     train: Rows
     validation: Rows
 
 
 def folds(labels: NDArray[np.int64] | None, samples: int, count: int, seed: int) -> tuple[list[Fold], list[str]]:
-    """`count` folds in which each sample validates once; with the classes' shares where there are labels (N,).
+    """Return `count` folds in which each sample validates once, and notes for the user.
 
-    Their sizes differ by one at most. Returns also what there is to say about it. DataError where there are too few
-    samples.
+    labels: (N,) to keep the classes' shares, or None. The sizes of the folds differ by one at most. Raises DataError
+    if there are too few samples.
     """
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if not 2 <= count <= samples:
-        raise DataError(f"members.folds = {count}: with {samples} samples there can be 2 to {samples} folds")
+        raise DataError(
+            _(
+                "members.folds = {count}: with {samples} samples there can be 2 to {samples} folds",
+                count=count,
+                samples=samples,
+            )
+        )
     generator = stream(seed, Purpose.VALIDATION)
     notes = []
     if labels is None:
@@ -48,35 +55,43 @@ def folds(labels: NDArray[np.int64] | None, samples: int, count: int, seed: int)
         fewest = int(np.bincount(labels)[np.unique(labels)].min())
         if np.bincount(labels).max() < count:
             parts = KFold(count, shuffle=True, random_state=generator).split(labels)
-            notes.append(f"folds not stratified: no class has {count} samples")
+            notes.append(_("folds not stratified: no class has {count} samples", count=count))
         else:
             parts = StratifiedKFold(count, shuffle=True, random_state=generator).split(labels, labels)
             if fewest < count:
                 notes.append(
-                    f"a class has {fewest} samples, fewer than the {count} folds: some do not validate on it"
+                    _(
+                        "a class has {fewest} samples, fewer than the {count} folds: some folds do not validate on "
+                        "it",
+                        fewest=fewest,
+                        count=count,
+                    )
                 )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # which says what the note says
+        warnings.simplefilter("ignore", UserWarning)  # the note says the same
         made = [Fold(np.sort(train), np.sort(validation)) for train, validation in parts]
     return made, notes
 
 
 class Scaling(NamedTuple):
-    """scaled = (x − mean) / std of each fold. mean, std: (M, 1, *shape that broadcasts over a sample) float32."""
+    """The scaling of each fold, scaled = (x − mean) / std.
+
+    mean, std: (M, 1, *shape), broadcast over a sample, float32.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """(M, B, *features), or (B, *features) of the same samples for all -> (M, B, *features)"""
+        """Scale inputs, (M, B, *features), or (B, *features) if all have the same samples -> (M, B, *features)."""
         return (inputs - self.mean) / self.std
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Of each member: the rows of the pool that it trains on and validates on, (n,) int64 on the device.
+    """The rows of the pool that each member trains and validates on, (n,) int64 on the device.
 
-    whole: how all samples were scaled, for samples that were not among them. scaling: each fold's own, on top.
+    whole: the scaling of all samples, for samples outside of the pool. scaling: of each fold, applied after it.
     """
 
     train: list[Tensor]
@@ -85,7 +100,7 @@ class Folds:
     scaling: Scaling | None
 
     def for_members(self, chosen: Sequence[int]) -> "Folds":
-        """As many folds as members, who train on these ones."""
+        """Return one fold for each member. chosen: the number of each member's fold."""
         own = self.scaling
         if own is not None:
             rows = torch.tensor(list(chosen), device=own.mean.device)
@@ -93,7 +108,7 @@ class Folds:
         return Folds([self.train[n] for n in chosen], [self.validation[n] for n in chosen], self.whole, own)
 
     def dataset_of(self, member: int, pool: Dataset) -> Dataset:
-        """What one member sees, as a data set of its own. pool: the samples of all."""
+        """Return the data of one member as a data set of its own. pool: the samples of all."""
 
         def split(samples: Split | None, rows: Tensor | None) -> Split | None:
             if samples is None:
@@ -114,11 +129,11 @@ class Folds:
 
 
 def scaling(inputs: Tensor, train: list[Rows], kind: str) -> tuple[Tensor, Scale | None, Scaling | None]:
-    """The inputs of all folds, float32; how they were scaled as a whole; and each fold's own scaling, by its part.
+    """Return the inputs of all folds, float32, their common scaling, and that of each fold by its training part.
 
-    inputs: (N, *features), unscaled, float64 or, of images, float32. What comes first is a scaling by statistics of
-    all of them, in which nothing is lost and no fold learns of another: each fold's own scaling undoes it. It
-    keeps the digits of large, close numbers, which float32 would lose. One copy of the inputs serves all folds.
+    inputs: (N, *features), unscaled, float64 or, for images, float32. They are first scaled by statistics of all of
+    them. This keeps the digits of large, close numbers, which float32 would lose. No fold learns of another by it,
+    because each fold's own scaling undoes it. All folds share one copy of the inputs.
     """
     if kind == "none":
         return inputs.float(), None, None
@@ -131,22 +146,25 @@ def scaling(inputs: Tensor, train: list[Rows], kind: str) -> tuple[Tensor, Scale
     return inputs.float(), whole, Scaling(mean.float(), std.float())
 
 
-_OF_TRAINING_ALONE = ("noise", "random_labels", "outliers")  # what is done to samples that train, and only to them
+_OF_TRAINING_ALONE = ("noise", "random_labels", "outliers")  # changes of training samples only
 
 
 def load_pool(
     section: schema.AnyData, count: int, *, root: Path, device: torch.device, code: Callable[[str], Any] | None
 ) -> tuple[Dataset, Folds]:
-    """The data of a section in `count` folds; `train` and `validation` of the Dataset are the samples of all.
+    """Return the data of a section in `count` folds. `train` and `validation` of the Dataset hold all samples.
 
-    `data.validation` is not used: every sample validates once. The test split, where there is one, is that of a run
-    without folds. Errors as load has them.
+    `data.validation` is not used, because every sample validates once. The test split is the same as in a run without
+    folds. Raises the errors of `load`.
     """
     for key in _OF_TRAINING_ALONE:
         if getattr(section, key, 0) and not (key == "noise" and isinstance(section, synthetic.Made)):
             raise PresetError(
-                f"members.folds with data.{key}: it changes samples that train, and with folds each of them "
-                "validates, too; leave one of the two out"
+                _(
+                    "members.folds with {key}: {key} changes training samples, but with folds each of them also "
+                    "validates; leave one of the two out",
+                    key=f"data.{key}",
+                )
             )
     with_all = section.model_copy(update={"validation": 0.0})
     samples = read_samples(with_all, root, device, code)

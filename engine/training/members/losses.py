@@ -1,7 +1,7 @@
 """Losses and accuracies of all members at once.
 
-outputs: (M, B, K). targets: (M, B) int64 or (M, B, T) float32; without the member axis where all share them.
-weights: (M, B) or None: of the samples, with a mean of 1 for each member (see batches.py).
+outputs: (M, B, K). targets: (M, B) int64 or (M, B, T) float32; without the member axis if all share them.
+weights: of the samples, (M, B) with a mean of 1 for each member, or None (see batches.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ PerSample = Callable[[Tensor, Tensor], Tensor]  # outputs (M, B, K), targets (M,
 
 
 def build(section: schema.AnyLoss, criterion: losses.Criterion) -> MemberCriterion:
-    """The loss of each member; criterion: the same loss for one, of losses.build."""
+    """Return the loss of each member. criterion: the same loss for one model, from losses.build."""
     if isinstance(section, schema.CodeLoss):
         return lambda outputs, targets, weights: _one_by_one(criterion, outputs, targets)
     per_sample = _per_sample(section)
@@ -33,18 +33,18 @@ def build(section: schema.AnyLoss, criterion: losses.Criterion) -> MemberCriteri
 
 
 def takes_weights(section: schema.AnyLoss) -> bool:
-    """Whether samples can be weighted: the user's own loss gives only a mean."""
+    """Return whether samples can be weighted. The user's own loss gives only a mean."""
     return not isinstance(section, schema.CodeLoss)
 
 
 def correct(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Share of right predictions of each member, (M,) on the device."""
+    """Return the share of right predictions of each member, (M,) on the device."""
     right = (losses.predictions(outputs) == targets).float()
     return (right if weights is None else right * weights).mean(dim=1)
 
 
 def penalty(weights: Sequence[Tensor], l1: float | Tensor, l2: float | Tensor) -> Tensor | None:
-    """l1·Σ|w| + l2·Σw² of each member, (M,); None where there is nothing to add.
+    """Return l1·Σ|w| + l2·Σw² of each member, (M,), or None if both factors are 0 for all.
 
     weights: (M, *shape) each. l1, l2: for all members, or (M,).
     """
@@ -57,14 +57,14 @@ def penalty(weights: Sequence[Tensor], l1: float | Tensor, l2: float | Tensor) -
 
 
 def for_members(targets: Tensor, outputs: Tensor) -> Tensor:
-    """Targets that all members share, as every member's, without a copy: (B[, T]) -> (M, B[, T])."""
+    """Give targets that all members share a member axis, without a copy: (B[, T]) -> (M, B[, T])."""
     # Labels have one axis less than outputs, quantities as many.
     shared = targets.ndim == outputs.ndim - (1 if targets.is_floating_point() else 2)
     return targets.expand(len(outputs), *targets.shape) if shared else targets
 
 
 def _one_by_one(criterion: losses.Criterion, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The user's own code sees one member's batch at a time, as it was written for."""
+    """Call the user's own loss with one member's batch at a time, as it was written for one model."""
     pairs = zip(outputs.unbind(0), for_members(targets, outputs).unbind(0), strict=True)
     return torch.stack([criterion(of_one, wanted) for of_one, wanted in pairs])
 

@@ -1,11 +1,11 @@
 """M models of one kind as one object, with a leading member axis.
 
-The trained weights of all members are one matrix, a row a member. Each parameter is a view of it, so an update, a
-norm or the look at a member's health is one operation on the matrix, whichever way the models are computed:
+The trained weights of all members are one matrix with a row for each member. Each parameter is a view of it. So an
+update, a norm or the check for NaN is one operation on the matrix, in any way in which the models are computed:
 
-- `batched`: layers as products of matrices for all members at once (`batched.py`);
-- `vmap`: any other model, by torch.func;
-- `loop`: M modules one after the other, for what torch.func has no rule for.
+- `batched`: layers as matrix products for all members at once (`batched.py`)
+- `vmap`: any other model, by torch.func
+- `loop`: M modules one after the other, for models that torch.func can't batch
 """
 
 import copy
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.training.members import batched, dropout, layout
 
 Way = Literal["batched", "vmap", "loop"]
@@ -29,16 +30,16 @@ Seen = dict[str, list[Tensor]]  # by module: one tensor for each forward pass
 class Members:
     """M models of the same kind, trained in lockstep.
 
-    Called with inputs (M, B, *input_shape), or (B, *input_shape) that all members share; gives (M, B, K).
+    Called with inputs (M, B, *input_shape), or with (B, *input_shape) that all members share. Returns (M, B, K).
 
-    weights: (M, P), all that is trained. fixed: buffers, and parameters that are not trained, (M, …) by name; on the
-    path "loop" the modules hold theirs.
+    weights: (M, P), all that is trained. fixed: buffers, and parameters that are not trained, (M, …) by name. On the
+    path "loop" the modules hold these themselves.
     """
 
     def __init__(self, models: Sequence[nn.Module], input_shape: tuple[int, ...], path: Way) -> None:
-        """models: alike but for their weights and their shares of dropout; on their device. They are copied.
+        """models: on their device, and alike except for their weights and shares of dropout. They are copied.
 
-        DescentError where they are not alike.
+        Raises DescentError if they are not alike.
         """
         self.path = path
         self.count = len(models)
@@ -46,7 +47,7 @@ class Members:
         self._looks: dict[str, Look] = {}
         self._seen: Seen = {}
         models = [copy.deepcopy(model) for model in models]
-        self.template = max(models, key=lambda model: len(list(model.modules())))  # with every dropout
+        self.template = max(models, key=lambda model: len(list(model.modules())))  # the one with every dropout
         self._names = layout.saved_names(self.template)
         self.places = layout.places(models)
         self.weights = torch.stack([layout.row(model) for model in models])
@@ -72,7 +73,7 @@ class Members:
 
     @property
     def modules(self) -> list[nn.Module]:
-        """Of the path "loop": the members, whose trained parameters are views of `weights`."""
+        """The members on the path "loop". Their trained parameters are views of `weights`."""
         return self._modules
 
     # --- forward ---
@@ -108,7 +109,7 @@ class Members:
         return vmap(of_one, in_dims=(0, None if shared else 0), randomness="different")
 
     def train(self, mode: bool = True) -> None:
-        """As nn.Module.train, for all members."""
+        """Set training or evaluation mode for all members, as nn.Module.train does."""
         for module in self._modules or [self.template]:
             module.train(mode)
 
@@ -117,7 +118,7 @@ class Members:
         return self.template.training
 
     def set_dropout(self, share: float | Sequence[float]) -> None:
-        """Another share in every dropout, from now on: one for all, or M."""
+        """Use another share in every dropout from now on: one for all, or M."""
         shares = list(share) if isinstance(share, Sequence) else [share] * self.count
         if self._modules:
             for module, own in zip(self._modules, shares, strict=True):
@@ -133,13 +134,13 @@ class Members:
         if self.path == "batched":
             self._steps = batched.steps(self.template, self._input_shape)
 
-    # --- what modules give on the way, for the statistics ---
+    # --- outputs of modules, for the statistics ---
 
     @contextmanager
     def looking(self, looks: Mapping[str, Look]) -> Iterator[Seen]:
-        """In the forward passes inside, apply looks[name] to what the module `name` gives for each member.
+        """In the forward passes inside the block, apply looks[name] to each member's output of the module `name`.
 
-        Yields a dict that fills up: a tensor (M,) for each pass.
+        Yields a dict that the passes fill: by name, a tensor (M,) for each pass.
         """
         self._looks, self._seen = dict(looks), {}
         try:
@@ -156,55 +157,55 @@ class Members:
     # --- weights and gradients ---
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
-        """(M, P) -> views (M, *shape) by the names of the trained parameters."""
+        """Return views (M, *shape) of rows (M, P), by the names of the trained parameters."""
         return {
             name: rows[:, place.first : place.last].view(self.count, *place.shape)
             for name, place in self.places.items()
         }
 
     def zero(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for leaf in self.leaves:
             leaf.grad = None
 
     def gradients(self) -> Tensor:
-        """What backward has left, as one new matrix (M, P); 0 where it has left none."""
+        """Return the gradients as one new matrix (M, P), with 0 where a parameter has none."""
         given = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in self.leaves]
         if self._modules:
             return torch.cat([gradient.flatten() for gradient in given]).view(self.count, -1)
         return torch.cat([gradient.flatten(1) for gradient in given], dim=1)
 
     def penalised(self) -> list[Tensor]:
-        """The weights that penalties count (see losses.penalised), each (M, *shape), for autograd to go through."""
+        """Return the weights that penalties count (see losses.penalised), each (M, *shape), for autograd."""
         wanted = [i for i, place in enumerate(self.places.values()) if len(place.shape) >= 2]
         if not self._modules:
             return [self.leaves[i] for i in wanted]
         of_one = len(self.places)
         return [torch.stack(self.leaves[i::of_one]) for i in wanted]  # type: ignore[arg-type]
 
-    # --- what a forward pass in training changes ---
+    # --- buffers, which a forward pass in training changes ---
 
     def buffers(self) -> list[Tensor]:
-        """Copies of the buffers, as they are now."""
+        """Return copies of the buffers."""
         return [buffer.clone() for _, buffer in self._moving()]
 
     def put_back(self, buffers: list[Tensor], moves: Tensor) -> None:
-        """Give the members that are not in `moves`, (M,) bool, the buffers they had."""
+        """Restore the buffers of the members that are not in `moves`, (M,) bool."""
         for (member, buffer), old in zip(self._moving(), buffers, strict=True):
             mask = moves.view(-1, *[1] * (buffer.ndim - 1)) if member is None else moves[member]
             buffer.copy_(torch.where(mask, buffer, old))
 
     def _moving(self) -> Iterator[tuple[int | None, Tensor]]:
-        """Each buffer, with its member; None where it is of all."""
+        """Yield each buffer with its member, or with None if it holds those of all members."""
         for member, module in enumerate(self._modules):
             yield from ((member, buffer) for buffer in module.buffers())
         for name in self._buffer_names:
             yield None, self.fixed[name]
 
-    # --- one member, and what is saved ---
+    # --- one member, and the saved state ---
 
     def module(self, member: int) -> nn.Module:
-        """A copy of one member, as a module of its own."""
+        """Return a copy of one member, as a module of its own."""
         if self._modules:
             return copy.deepcopy(self._modules[member])
         model = dropout.alone(copy.deepcopy(self.template), member, self.fixed)
@@ -215,35 +216,44 @@ class Members:
         return model
 
     def member_state(self, member: int) -> dict[str, Tensor]:
-        """The state dict of one member, a copy."""
+        """Return a copy of the state dict of one member."""
         return {name: tensor[member].clone() for name, tensor in self.state_dict().items()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and saved buffers by the names that one model has for them, (M, …) each; the live ones."""
+        """Return parameters and saved buffers by the names that one model has for them, (M, …) each, not copied."""
         tensors = self.tensors()
         return {saved: tensors[name] for saved, name in self._names.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state_dict` gave. DescentError where it is of other members."""
+        """Load what `state_dict` returned. Raises DescentError if it has another number of members."""
         for name, tensor in state.items():
             if name in self._names and len(tensor) != self.count:
-                raise DescentError(f"these weights are of {len(tensor)} members, and there are {self.count}")
+                raise DescentError(
+                    _(
+                        "these weights belong to {given} members, but there are {count}",
+                        given=len(tensor),
+                        count=self.count,
+                    )
+                )
         for member in range(self.count):
             self.load(member, {name: tensor[member] for name, tensor in state.items()})
 
     @torch.no_grad()
     def load(self, member: int, state: Mapping[str, Tensor]) -> None:
-        """Give one member the weights and buffers of a model's state dict. DescentError where they are others."""
+        """Load the weights and buffers of a model's state dict into one member.
+
+        Raises DescentError if they don't fit.
+        """
         own = {saved: self.tensors()[name][member] for saved, name in self._names.items()}
-        if self._modules:  # whose buffers are theirs
+        if self._modules:  # which hold their own buffers
             own = self._modules[member].state_dict()
         if {name: tensor.shape for name, tensor in state.items()} != {name: t.shape for name, t in own.items()}:
-            raise DescentError("these weights are of another model than the members'")
+            raise DescentError(_("these weights belong to another model than that of the members"))
         for name, tensor in own.items():
             tensor.copy_(state[name])
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name, (M, …) each; of the path "loop" the buffers are copies."""
+        """Return parameters and buffers by name, (M, …) each. On the path "loop" the buffers are copies."""
         if self._modules:
             fixed = layout.stack([dict(layout.fixed(module)) for module in self._modules])
             return self.split(self.weights) | fixed
@@ -254,7 +264,7 @@ class Members:
 def _hooked(model: nn.Module, looks: Mapping[str, Look]) -> Iterator[Seen]:
     seen: Seen = {}
 
-    def hook(name: str, look: Look, module: nn.Module, _: object, output: Tensor) -> None:
+    def hook(name: str, look: Look, module: nn.Module, inputs: object, output: Tensor) -> None:
         seen.setdefault(name, []).append(look(module, output.detach()))
 
     handles = [

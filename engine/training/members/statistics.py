@@ -14,8 +14,11 @@ from engine.training.models import layers
 
 
 class MemberStatistics:
-    """Used as LayerStatistics is; `row()` gives (M, layers, len(LAYER_STATISTICS)) float32, and the same numbers for
-    each member as that gives for it alone."""
+    """Layer statistics of all members, used as LayerStatistics is.
+
+    `row()` returns (M, layers, len(LAYER_STATISTICS)) float32. Each member's numbers are those that LayerStatistics
+    gives for it alone.
+    """
 
     def __init__(self, members: Members, update: MemberUpdate) -> None:
         self._members, self._update = members, update
@@ -37,21 +40,21 @@ class MemberStatistics:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """See the activations of the forward passes inside."""
+        """Record the activations of the forward passes inside the block."""
         with self._members.looking(dict.fromkeys(self._layer_of, dead_share)) as self._dead:
             yield
 
     def before_update(self) -> None:
-        """Take what the gradients say, and remember the weights."""
+        """Measure the gradients, and keep a copy of the weights."""
         self.note_gradients()
         self.note_weights()
 
     def note_weights(self) -> None:
-        """Remember the weights from before the step."""
+        """Keep a copy of the weights from before the step."""
         self._old = [weight.clone() for weight in self._weights().values()]
 
     def note_gradients(self) -> None:
-        """Take what the gradients say."""
+        """Measure the norms of the gradients, and the share of gradients that are 0."""
         weights = self._weights()
         given = self._members.split(self._update.gradients)
         gradients = [given.get(name, torch.zeros_like(weight)) for name, weight in weights.items()]
@@ -61,7 +64,7 @@ class MemberStatistics:
         self._measured = [self._norm(gradients), shares]
 
     def row(self) -> Tensor:
-        """(M, layers, len(LAYER_STATISTICS)) float32; `dead` is NaN for layers no activation follows."""
+        """Return (M, layers, len(LAYER_STATISTICS)) float32. `dead` is NaN for layers that no activation follows."""
         grad_norm, zero_share = self._measured
         weights = list(self._weights().values())
         weight_norm = self._norm(weights)

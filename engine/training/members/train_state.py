@@ -1,4 +1,4 @@
-"""A run with members, in memory: Training with one more axis."""
+"""A run with members, in memory: TrainState with a member axis."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
 from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, Plateau, learning_rate
@@ -28,7 +29,7 @@ from engine.training.train_state import TrainState
 
 @dataclass
 class MemberState:
-    """What evaluations have shown of one member, and where it stands on its own schedule."""
+    """The state of one member: its evaluations, its schedule, and whether it has ended."""
 
     settings: Preset
     best: Best
@@ -53,7 +54,7 @@ class MemberState:
 
 @dataclass
 class MemberTrainState(TrainState):
-    """M models in lockstep. `model` is one of them, for its shape alone: their weights are those of `stack`."""
+    """M models in lockstep. `model` is one of them, and only its shape is used. The weights are in `stack`."""
 
     stack: Members = field(kw_only=True)
     update: MemberUpdate
@@ -67,7 +68,7 @@ class MemberTrainState(TrainState):
     # --- what the loop asks for at every step ---
 
     def learning_rate(self) -> float | Tensor:
-        """One rate for all, or (M,)."""
+        """Return one rate for all, or (M,)."""
         return rates([self._rate_of(standing) for standing in self.standings], self.stack.weights)
 
     def _rate_of(self, standing: MemberState) -> float:
@@ -78,7 +79,7 @@ class MemberTrainState(TrainState):
         )
 
     def plan(self, member: int | None = None) -> Plan:
-        """That of `member`, or of the first one that still trains."""
+        """Return the plan of `member`, or by default that of the first member that still trains."""
         trains = (m for m, s in enumerate(self.standings) if s.ended is None)
         standing = self.standings[next(trains, 0) if member is None else member]
         plateau = 1.0 if standing.plateau is None else standing.plateau.scale
@@ -87,17 +88,17 @@ class MemberTrainState(TrainState):
         return Plan(settings.schedule, self.pace, base, standing.hand, plateau, self.total_steps)
 
     def loss(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
-        """(M,), each the mean over the member's batch, without penalties."""
+        """Return (M,), each the mean over the member's batch, without penalties."""
         assert isinstance(batch, MemberBatch)
         return self.members_criterion(outputs, batch.targets, batch.weights)
 
     def correct(self, outputs: Tensor, batch: AnyBatch) -> Tensor:
-        """Shares of right predictions, (M,) on the device."""
+        """Return the shares of right predictions, (M,) on the device."""
         assert isinstance(batch, MemberBatch)
         return losses.correct(outputs, batch.targets, batch.weights)
 
     def penalty(self) -> Tensor | None:
-        """What loss.l1 and loss.l2 add to each loss, (M,); None where there is nothing to add."""
+        """Return what loss.l1 and loss.l2 add to each loss, (M,), or None if they add nothing."""
         if not self.penalised:
             return None
         like = self.stack.weights
@@ -110,7 +111,10 @@ class MemberTrainState(TrainState):
     # --- evaluations, and what follows from them ---
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
-        """Of each member; of folds on "validation", each on its own part. between: after each batch."""
+        """Evaluate each member.
+
+        On "validation" each fold is evaluated on its own part. between: called after each batch.
+        """
         rows = self.folds.validation if self.folds is not None and split == "validation" else None
         return evaluate(
             self.stack,
@@ -123,7 +127,7 @@ class MemberTrainState(TrainState):
         )
 
     def evaluate_ensemble(self, split: str) -> Evaluation:
-        """Of the mean prediction of those that did not diverge."""
+        """Evaluate the mean prediction of the members that have not diverged."""
         kept = [m for m, standing in enumerate(self.standings) if standing.ended != "diverged"]
         return evaluate_ensemble(
             self.stack, self.criterion, self.dataset.split(split), self.precision, scaling=self.scaling, only=kept
@@ -131,11 +135,14 @@ class MemberTrainState(TrainState):
 
     @property
     def scaling(self) -> Scaling | None:
-        """Of folds: each one's own, on top of that of all samples."""
+        """The scaling of each fold, applied after that of all samples. None without folds."""
         return None if self.folds is None else self.folds.scaling
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
-        """Take note for each member that trains. Never True: the best weights are kept here, and in checkpoints."""
+        """Take note of an evaluation for each member that trains.
+
+        Always returns False, because the best weights are kept here, and in every checkpoint.
+        """
         weights = self.stack.state_dict()
         for member, (standing, result) in enumerate(zip(self.standings, results, strict=True)):
             if standing.ended is not None:
@@ -150,21 +157,21 @@ class MemberTrainState(TrainState):
         return False
 
     def end(self, member: int, why: str) -> None:
-        """This member trains no more."""
+        """End the training of this member."""
         self.standings[member].ended = why
         self.update.freeze(member)
 
     def ended(self) -> dict[int, str]:
-        """The members that no longer train, and why."""
+        """Return the members that no longer train, and why."""
         return {m: s.ended for m, s in enumerate(self.standings) if s.ended is not None}
 
     def is_over(self) -> bool:
-        """Whether no member trains any more."""
+        """Return whether no member trains any more."""
         return len(self.ended()) == len(self.standings)
 
     @contextmanager
     def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
-        """With early stopping, be each member's best model."""
+        """Use each member's best model inside the block, if there is early stopping."""
         if self.best_weights is None or self.preset.train.early_stopping is None:
             yield self.step
             return
@@ -181,7 +188,7 @@ class MemberTrainState(TrainState):
     # --- settings ---
 
     def settle(self, settings: Sequence[Preset], hands: Sequence[float]) -> None:
-        """Train under these settings from now on: that of each member, and its lr_scale."""
+        """Train under these settings from now on. settings, hands (lr_scale): one for each member."""
         self.preset = settings[0]
         for standing, preset, hand in zip(self.standings, settings, hands, strict=True):
             standing.settings, standing.hand = preset, hand
@@ -190,7 +197,7 @@ class MemberTrainState(TrainState):
             self.stack.set_dropout([float(getattr(preset.model, "dropout", 0.0)) for preset in settings])
 
     def trial(self) -> "MemberTrainState":
-        """A copy to try steps on, which leaves the run as it is."""
+        """Return a copy to try steps on, which leaves the run as it is."""
         models = [self.stack.module(member) for member in range(self.stack.count)]
         stack = Members(models, self.dataset.input_shape, self.stack.path)
         stack.train()
@@ -203,16 +210,22 @@ class MemberTrainState(TrainState):
         )
 
     def throw_away_batch(self) -> MemberBatch:
-        """A batch to try steps on, which takes nothing from the order of the real ones."""
+        """Return a batch to try steps on. The order of the real batches does not change."""
         epoch, index = self.batches.epoch, self.batches.index
         batch = self.batches.next()
         self.batches.seek(epoch, index)
         return batch
 
     def alone(self, member: int) -> TrainState:
-        """One member as a run of its own, to be looked at; the tensors are copies."""
+        """Return one member as a run of its own, for reading only. The tensors are copies."""
         if not 0 <= member < len(self.members):
-            raise DescentError(f"member {member}: this run has the members 0 to {len(self.members) - 1}")
+            raise DescentError(
+                _(
+                    "member {member!r}: this run has the members 0 to {last}",
+                    member=member,
+                    last=len(self.members) - 1,
+                )
+            )
         settings = self.standings[member].settings
         model = self.stack.module(member)
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainState)}
@@ -224,13 +237,13 @@ class MemberTrainState(TrainState):
     def fresh_plateaus(self) -> State:
         return {"standings": [standing.state() | {"plateau": None} for standing in self.standings]}
 
-    # --- where it stands ---
+    # --- the current state ---
 
     def weights(self) -> dict[str, Tensor]:
         return self.stack.state_dict()
 
     def weights_are_finite(self) -> bool:
-        """Always: a member whose next weights are not keeps those it has."""
+        """Return True: a member whose next weights would not be finite keeps its last ones."""
         return True
 
     def capture(self, seconds: float) -> State:
@@ -250,18 +263,20 @@ class MemberTrainState(TrainState):
 
 
 def check(preset: Preset) -> None:
-    """PresetError where members and other settings don't go together."""
+    """Raise PresetError for settings that don't work with members."""
     train = preset.train
     for wanted, key in (
         (train.compile, "train.compile = true"),
         (train.precision == "fp16", 'train.precision = "fp16"'),
     ):
         if wanted:
-            raise PresetError(f"{key} is not offered for members: train one model with it, or leave it out")
+            raise PresetError(
+                _("{setting} does not work with members; train one model, or leave it out", setting=key)
+            )
 
 
 def standings(members: Sequence[Member]) -> list[MemberState]:
-    """How the members stand before their first step."""
+    """Return the state of the members before their first step."""
     made = []
     for member in members:
         schedule = member.preset.schedule

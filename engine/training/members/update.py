@@ -1,10 +1,9 @@
-"""Backward, clipping and the optimizer's step of all members at once: update.Update with a member axis.
+"""The update of all members at once: backward, clipping and the optimizer's step. update.Update with a member axis.
 
-The update rules of torch.optim for all members at once, with scalars that may differ by member.
-
-weights and gradients: (M, P), a row a member. A scalar is a float for all, or a column (M, 1). Each rule gives the
-direction, (M, P), of which the caller subtracts lr times from the weights, and must not change it. The rule's state,
-tensors (M, P) that begin at 0, is kept up to date in place. All is element-wise: a member's row depends on no other.
+The update rules are those of torch.optim. Their scalars may differ by member. A scalar is a float for all, or a
+column (M, 1). weights, gradients: (M, P), with a row for each member. Each rule returns the direction, (M, P), and
+the caller subtracts lr times the direction from the weights without changing it. The rule's state is updated in
+place: tensors (M, P) that begin at 0. All is element-wise, so a member's row does not depend on any other.
 """
 
 import math
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.members.stacked import Members
 
@@ -23,11 +23,11 @@ Rule = Callable[["Slots", dict[str, Scalar], Tensor, Tensor], Tensor]
 
 
 class Slots:
-    """What a rule remembers between steps."""
+    """The state of a rule between steps."""
 
     def __init__(self, like: Tensor) -> None:
         self._like = like
-        self.step = 0  # updates completed, the one under way counted in
+        self.step = 0  # updates completed, including the current one
         self.tensors: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -68,7 +68,7 @@ def adam(slots: Slots, scalars: dict[str, Scalar], weights: Tensor, gradients: T
 def adamw(slots: Slots, scalars: dict[str, Scalar], weights: Tensor, gradients: Tensor) -> Tensor:
     direction = _adam(slots, scalars, gradients)
     decay = scalars["weight_decay"]
-    # torch shrinks the weights before it moves them, which the sum of both does, too.
+    # torch shrinks the weights before it moves them. The sum of both directions does the same.
     return direction if is_zero(decay) else direction.add_(weights * decay)
 
 
@@ -93,12 +93,12 @@ def _decayed(scalars: dict[str, Scalar], weights: Tensor, gradients: Tensor) -> 
 
 
 def _average(average: Tensor, value: Tensor, beta: Scalar) -> Tensor:
-    """average ← beta · average + (1 − beta) · value"""
+    """Update a running average: average ← beta · average + (1 − beta) · value."""
     return average.lerp_(value, 1 - beta)
 
 
 def _correction(beta: Scalar, step: int, like: Tensor) -> Scalar:
-    """1 − betaᵗ, in double precision: at the first steps of a beta near 1 little is left of it."""
+    """Return 1 − betaᵗ, in double precision, because it is tiny in the first steps if beta is near 1."""
     if isinstance(beta, float):
         return float(1 - beta**step)
     return (1 - beta.double() ** step).to(like.dtype)
@@ -109,7 +109,10 @@ def _sqrt(value: Scalar) -> Scalar:
 
 
 def is_zero(scalar: Scalar) -> bool:
-    """Whether it is 0 for all. What differs by member is not 0 for all, so nobody need ask the device."""
+    """Return whether it is 0 for all.
+
+    A scalar that differs by member is not, so this does not wait for the device.
+    """
     return isinstance(scalar, float) and scalar == 0
 
 
@@ -122,14 +125,14 @@ class MemberUpdate:
     The loop calls `zero()`, `backward(losses)` for each part of the batch, `finish_gradients()`, then `apply(lr)`,
     as with Update.
 
-    A member whose loss or whose next weights are not finite is frozen: it keeps the last finite weights from then
-    on. That is found out on the device, at every step and before the weights are touched; nothing waits for it.
+    A member whose loss or next weights are not finite is frozen: it keeps its last finite weights from then on. This
+    is checked on the device at every step, before the weights change, and no step waits for it.
     """
 
     def __init__(
         self, members: Members, optimizers: Sequence[schema.AnyOptimizer], *, clip_norm: float | None = None
     ) -> None:
-        """optimizers: a section for each member; they may differ in their scalars. clip_norm: for each member."""
+        """optimizers: a section for each member, which may differ in their scalars. clip_norm: for each member."""
         self.members = members
         self.set(optimizers, clip_norm)
         weights = members.weights
@@ -141,37 +144,44 @@ class MemberUpdate:
         self.gradients = torch.empty(0)  # (M, P), from finish_gradients to apply
 
     def set(self, optimizers: Sequence[schema.AnyOptimizer], clip_norm: float | None) -> None:
-        """Use other scalars from now on. DescentError for sections of different kinds."""
+        """Use other scalars from now on. Raises DescentError if the sections have different optimizers."""
         self.clip_norm = clip_norm
         names = {section.name for section in optimizers}
         if len(names) > 1 or len(optimizers) != self.members.count:
-            raise DescentError(f"members share one optimizer.name; {', '.join(sorted(names))} belong to a study")
+            raise DescentError(
+                _(
+                    "members share one optimizer.name; use a study to compare {names}",
+                    names=", ".join(sorted(names)),
+                )
+            )
         self._rule = RULES[optimizers[0].name]
         given = [section.model_dump() for section in optimizers]
         if len({of_one.get("nesterov") for of_one in given}) > 1:
-            raise DescentError("members share optimizer.nesterov; true and false belong to a study")
+            raise DescentError(_("members share optimizer.nesterov; use a study to compare true and false"))
         like = self.members.weights
         self._scalars = {
             key: scalar([float(of_one[key]) for of_one in given], like) for key in SCALARS if key in given[0]
         }
 
     def zero(self) -> None:
-        """Forget the gradients of the step before. The forward pass comes after this: what it changes of a frozen
-        member is put back."""
+        """Clear the gradients of the step before.
+
+        Call it before the forward pass, so that the buffers of frozen members can be restored afterwards.
+        """
         self.members.zero()
         self._losses = []
         self._buffers = self.members.buffers()
 
     def backward(self, losses: Tensor) -> None:
         """Add the gradients of `losses`, (M,), each with respect to its own member's weights."""
-        # Not of their sum: that would be NaN with one of them, though its gradients would not be.
+        # Not of their sum, which would be NaN if one of them is.
         torch.autograd.backward(losses, self._ones.to(losses.dtype))
         self._losses.append(losses.detach())
 
     def finish_gradients(self, measure: bool) -> tuple[Tensor, Tensor] | None:
-        """Collect the gradients, and clip each member's to `clip_norm`.
+        """Collect the gradients, and clip those of each member to `clip_norm`.
 
-        Returns the norms of each member's whole gradient before and after clipping, (M,) each; None where they were
+        Returns the norms of each member's whole gradient before and after clipping, (M,) each. None if they were
         neither needed nor to be measured.
         """
         self.gradients = self.members.gradients()
@@ -180,12 +190,12 @@ class MemberUpdate:
         norms = torch.linalg.vector_norm(self.gradients, dim=1)
         if self.clip_norm is None:
             return norms, norms
-        self.gradients.mul_((self.clip_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))  # as torch has it
+        self.gradients.mul_((self.clip_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))  # as torch does it
         return norms, norms.clamp(max=self.clip_norm)
 
     @torch.no_grad()
     def apply(self, lr: float | Tensor) -> None:
-        """Move the weights, at the learning rate `lr`, or at each member's own, (M,)."""
+        """Move the weights. lr: the learning rate of all, or (M,)."""
         weights = self.members.weights
         self._slots.step += 1
         direction = self._rule(self._slots, self._scalars, weights, self.gradients)
@@ -194,43 +204,45 @@ class MemberUpdate:
         else:
             moved = weights.sub(direction, alpha=lr)
         self.trains &= (moved.sum(dim=1) + sum(self._losses)).isfinite()
-        if weights.device.type != "cpu" or not bool(self.trains.all()):  # elsewhere, to ask would be to wait
-            moved = torch.where(self.trains.unsqueeze(1), moved, weights)  # a product with 0 would keep a NaN
+        if weights.device.type != "cpu" or not bool(
+            self.trains.all()
+        ):  # reading the flags of another device would wait for it
+            moved = torch.where(self.trains.unsqueeze(1), moved, weights)  # 0 times NaN would be NaN
             self.members.put_back(self._buffers, self.trains)
         weights.copy_(moved)
 
     def freeze(self, member: int) -> None:
-        """Let this member's weights be as they are from now on."""
+        """Keep this member's weights as they are from now on."""
         self.trains[member] = False
 
     def marked(self, values: Tensor) -> Tensor:
-        """(M,) with NaN for the frozen members, which have nothing to show any more."""
+        """Return the values, (M,), with NaN for frozen members."""
         return torch.where(self.trains, values, float("nan"))
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on besides the weights. The tensors are the live ones."""
+        """Return what the next step depends on besides the weights. The tensors are the live ones."""
         return {"step": self._slots.step, "trains": self.trains, "tensors": dict(self._slots.tensors)}
 
     def fits(self, state: Mapping[str, Any]) -> bool:
-        """Whether `state` is of as many members and parameters as this."""
+        """Return whether `state` has as many members and parameters as this update."""
         shapes = {tuple(tensor.shape) for tensor in state.get("tensors", {}).values()}
         return shapes <= {tuple(self.members.weights.shape)} and "trains" in state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore `state`."""
         self._slots.step = state["step"]
         self._slots.tensors = {name: self._slots[name].copy_(tensor) for name, tensor in state["tensors"].items()}
         self.trains.copy_(state["trains"])
 
 
 def scalar(values: Sequence[float], like: Tensor) -> Scalar:
-    """One float where all are the same, else a column (M, 1) of the type and on the device of `like`."""
+    """Return one float if all values are equal, else a column (M, 1) of the type and on the device of `like`."""
     if len(set(values)) == 1:
         return values[0]
     return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
 
 
 def rates(values: Sequence[float], like: Tensor) -> float | Tensor:
-    """Learning rates for `apply`: a float where all members have the same, else (M,)."""
+    """Return the learning rates for `apply`: a float if all are equal, else (M,)."""
     column = scalar(values, like)
     return column if isinstance(column, float) else column.squeeze(1)

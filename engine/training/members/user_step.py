@@ -1,4 +1,4 @@
-"""The optimizers of members whose steps are the user's own (`train.code`): one of torch.optim for each."""
+"""The update of members with the user's own training step (`train.code`): each has an optimizer of torch.optim."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from engine.training.members.update import MemberUpdate
 
 
 class OwnMemberUpdate(MemberUpdate):
-    """Used as `begin(lr)`, the user's step of each member, `finish_gradients(measure)`, `end(losses)`.
+    """An update of members on the path "loop" by the user's own step.
 
-    For members on the path "loop". A member whose loss or whose new weights are not finite is put back and frozen, as
-    in MemberUpdate.
+    Call `begin(lr)`, the user's step of each member, `finish_gradients(measure)`, then `end(losses)`. A member whose
+    loss or new weights are not finite gets its earlier weights back and is frozen, as in MemberUpdate.
     """
 
     def __init__(self, members: Members, sections: Sequence[schema.AnyOptimizer]) -> None:
@@ -37,7 +37,7 @@ class OwnMemberUpdate(MemberUpdate):
             optimizers.settle(optimizer, section)
 
     def begin(self, lr: float | Tensor) -> None:
-        """Remember how the members stand, and set their rates: one, or (M,)."""
+        """Keep a copy of the members' weights, and set their rates. lr: one for all, or (M,)."""
         rates = lr.tolist() if isinstance(lr, Tensor) else [lr] * self.members.count
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             optimizers.set_rate(optimizer, rate)
@@ -46,20 +46,23 @@ class OwnMemberUpdate(MemberUpdate):
 
     @torch.no_grad()
     def end(self, losses: Tensor) -> None:
-        """losses: (M,). What a member has become counts only where its numbers are finite and it still trains."""
+        """Keep the new weights of members that train and whose numbers are finite. losses: (M,)."""
         self.trains &= (self.members.weights.sum(dim=1) + losses).isfinite()
         kept = torch.where(self.trains.unsqueeze(1), self.members.weights, self._before)
         self.members.weights.copy_(kept)
         self.members.put_back(self._buffers, self.trains)
 
     def finish_gradients(self, measure: bool) -> tuple[Tensor, Tensor] | None:
-        """As MemberUpdate has it, of what the steps have left in `.grad`; weights that lie elsewhere come home."""
+        """Collect and clip the gradients in `.grad`, as MemberUpdate does.
+
+        Weights that the user's code has put elsewhere are first copied back into their row.
+        """
         for row, module in zip(self.members.weights, self.members.modules, strict=True):
             parameters.adopt([p for p in module.parameters() if p.requires_grad], row)
         return super().finish_gradients(measure)
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on besides the weights. The tensors are the live ones."""
+        """Return what the next step depends on besides the weights. The tensors are the live ones."""
         return {
             "trains": self.trains,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -67,18 +70,18 @@ class OwnMemberUpdate(MemberUpdate):
         }
 
     def _parameters(self) -> list[nn.Parameter]:
-        """All members' trained ones, one member after the other."""
+        """Return the trained parameters of all members, one member after the other."""
         return [p for module in self.members.modules for p in module.parameters() if p.requires_grad]
 
     def fits(self, state: Mapping[str, Any]) -> bool:
-        """Whether `state` is of as many members and parameters as this."""
+        """Return whether `state` has as many members and parameters as this update."""
         stored = state.get("optimizers", [])
         return [len(s["param_groups"][0]["params"]) for s in stored] == [
             len(optimizer.param_groups[0]["params"]) for optimizer in self.optimizers
         ]
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore `state`."""
         for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
             optimizers.load_state(optimizer, stored)
         optimizers.put_gradients(self._parameters(), state["gradients"])

@@ -1,6 +1,6 @@
-"""Models: one function a kind, found by `model.name`; one of the user's own too.
+"""Models: one function for each kind, found by `model.name`, and models of the user's own code.
 
-Each maps inputs (B, *input_shape) float32 to outputs (B, outputs).
+Each model maps inputs (B, *input_shape), float32, to outputs (B, outputs).
 """
 
 from collections.abc import Callable
@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training import surfaces
 from engine.training.models import basic, convnets, pretrained, sequence
 from engine.training.models.layers import describe, layers
-from engine.training.user_code import CodeLoader, call_user_code
+from engine.training.user_code import CodeLoader, call_user_code, described_result
 
 __all__ = ["build", "describe", "lay_out", "layers"]
 
 Shape = tuple[int, ...]
 
-# Each: (section, input_shape, outputs) -> model. A model of the user's needs the loader too, see `build`.
+# Each: (section, input_shape, outputs) -> model. A model of the user's code also needs the loader, see `build`.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "linear": basic.linear,
     "softmax": basic.softmax,
@@ -35,14 +36,14 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "transformer": sequence.transformer,
     "point": surfaces.point,
 }
-# Those of convolutions throughout. A user's own may ask how its activations lie in memory, with `view`.
+# Models of convolutions only. A user's model may depend on the memory order of its activations, by `view`.
 _CONVOLUTIONAL = ("lenet5", "cnn", "resnet18", "torchvision")
 
 
 def build(section: schema.AnyModel, *, input_shape: Shape, outputs: int, code: CodeLoader | None) -> nn.Module:
-    """The model that `section` asks for, on the CPU, initialised from the global random generator.
+    """Build the model of `section`, on the CPU, initialised from the global random generator.
 
-    input_shape: of one sample, without the batch. PresetError where the model does not take such inputs.
+    input_shape: of one sample, without the batch. Raises PresetError if the model does not take such inputs.
     """
     if isinstance(section, schema.CodeModel):
         return user_model(section, tuple(input_shape), outputs, code)
@@ -50,10 +51,11 @@ def build(section: schema.AnyModel, *, input_shape: Shape, outputs: int, code: C
 
 
 def lay_out(model: nn.Module, section: schema.AnyModel, device: torch.device) -> nn.Module:
-    """The model on the device, its weights as they are read fastest there.
+    """Move the model to the device, with its weights in the memory order that is fastest there.
 
-    On the CPU a convolution whose weights have their channels last takes its images so, too: a training step of the
-    shipped CNNs is a tenth to a quarter shorter then, an evaluation up to a half. Same numbers, but for rounding.
+    On the CPU the weights of convolutions have their channels last, and so have the images then. A training step of
+    the shipped CNNs takes a tenth to a quarter less time, an evaluation up to half. The numbers differ by rounding
+    only.
     """
     if device.type == "cpu" and section.name in _CONVOLUTIONAL:
         return model.to(memory_format=torch.channels_last)
@@ -63,30 +65,47 @@ def lay_out(model: nn.Module, section: schema.AnyModel, device: torch.device) ->
 def user_model(
     section: schema.CodeModel, input_shape: tuple[int, ...], outputs: int, code: CodeLoader | None
 ) -> nn.Module:
-    """Class(input_shape, outputs, **arguments), tried on two samples, so that a wrong shape shows at once."""
+    """Return Class(input_shape, outputs, **arguments) of the user's code.
+
+    It is tried on two samples, so that a wrong shape is found at once. Raises PresetError.
+    """
     given = f'model.code = "{section.code}"'
     if code is None:
-        raise PresetError(f"{given} names code, and none may be run here")
+        raise PresetError(_("{given} names code, and no code may be run here", given=given))
     kind = code(section.code)
     model = call_user_code(section.code, kind, input_shape, outputs, **section.arguments)
     if not isinstance(model, nn.Module):
-        raise PresetError(f"{given} must give a torch.nn.Module; it gave {type(model).__name__}")
+        raise PresetError(
+            _(
+                "{given} must return a torch.nn.Module; it returned {returned}",
+                given=given,
+                returned=type(model).__name__,
+            )
+        )
     _try(model, section.code, input_shape, outputs)
     if not layers(model):
-        raise PresetError(f"{given}: the model has no parameters; are its layers in a plain list or dict?")
+        raise PresetError(
+            _("{given}: the model has no parameters; are its layers in a plain list or dict?", given=given)
+        )
     return model
 
 
 def _try(model: nn.Module, spec: str, input_shape: tuple[int, ...], outputs: int) -> None:
-    # In evaluation mode and with the generator put back: the trial leaves no trace in the training.
+    # In evaluation mode and with the generator restored, so that the trial does not change the training.
     training = model.training
     model.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         result = call_user_code(spec, model, torch.zeros(2, *input_shape))
     model.train(training)
     if not isinstance(result, Tensor) or result.shape != (2, outputs):
-        got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
         raise PresetError(
-            f'model.code = "{spec}": for inputs of shape {(2, *input_shape)}, forward() must give outputs of '
-            f"shape (2, {outputs}); it gave {got}"
+            _(
+                'model.code = "{code}": for inputs of shape {inputs}, forward() must return outputs of shape '
+                "{wanted}; "
+                "it returned {returned}",
+                code=spec,
+                inputs=(2, *input_shape),
+                wanted=(2, outputs),
+                returned=described_result(result),
+            )
         )

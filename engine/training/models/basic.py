@@ -7,17 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.models.layers import activation, initialise
 
 
 def mlp(section: schema.MlpModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Flatten, then for each width Linear (BatchNorm) activation (Dropout), then Linear."""
+    """Build an MLP: Flatten, then for each width Linear (BatchNorm) activation (Dropout), then Linear."""
     parts = OrderedDict[str, nn.Module](flatten=nn.Flatten())
     before = prod(input_shape)
     pieces = section.pieces if section.activation == "maxout" else 1
     for i, width in enumerate(section.widths, start=1):
-        # A batch norm takes the mean away, and any bias before it.
+        # A batch norm subtracts the mean, and with it any bias before it.
         parts[f"hidden{i}"] = nn.Linear(before, width * pieces, bias=not section.batch_norm)
         if section.batch_norm:
             parts[f"norm{i}"] = nn.BatchNorm1d(width * pieces)
@@ -30,16 +31,16 @@ def mlp(section: schema.MlpModel, input_shape: tuple[int, ...], outputs: int) ->
 
 
 class Powers(nn.Module):
-    """x, x², …, x^degree of every feature. (…, F) -> (…, F · degree)"""
+    """The powers x, x², …, x^degree of every feature: (…, F) -> (…, F · degree)."""
 
     def __init__(self, degree: int) -> None:
         super().__init__()
         self.degree = degree
 
     def forward(self, x: Tensor) -> Tensor:
-        # By repeated products: pow() has a backward pass that takes logarithms.
+        # By repeated products, because the backward pass of pow() takes logarithms.
         powers = [x]
-        for _ in range(1, self.degree):
+        for _power in range(1, self.degree):
             powers.append(powers[-1] * x)
         return torch.cat(powers, dim=-1)
 
@@ -48,7 +49,7 @@ class Powers(nn.Module):
 
 
 def linear(section: schema.LinearModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """wx + b"""
+    """Build a linear model, wx + b."""
     parts = OrderedDict[str, nn.Module](
         flatten=nn.Flatten(), linear=nn.Linear(prod(input_shape), outputs, bias=section.bias)
     )
@@ -56,27 +57,32 @@ def linear(section: schema.LinearModel, input_shape: tuple[int, ...], outputs: i
 
 
 def softmax(section: schema.LinearModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """One linear output a class; the softmax itself is in the loss."""
+    """Build a model with one linear output for each class. The loss applies the softmax."""
     if outputs < 2:
         raise PresetError(
-            'model.name = "softmax" has one output a class, and the loss asks for a single one: '
-            'use loss.name = "cross-entropy", or model.name = "linear"'
+            _(
+                'model.name = "softmax" has one output for each class, but the loss needs a single one: '
+                'use loss.name = "cross-entropy", or model.name = "linear"'
+            )
         )
     return linear(section, input_shape, outputs)
 
 
 def perceptron(section: schema.LinearModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """One linear output, the sign of which decides between two classes."""
+    """Build a model with one linear output, whose sign decides between two classes."""
     if outputs != 1:
         raise PresetError(
-            f'model.name = "perceptron" has one output, and the loss asks for {outputs}: '
-            'use loss.name = "perceptron" or "bce" (2 classes), or model.name = "softmax"'
+            _(
+                'model.name = "perceptron" has one output, but the loss needs {count}: '
+                'use loss.name = "perceptron" or "bce" (2 classes), or model.name = "softmax"',
+                count=outputs,
+            )
         )
     return linear(section, input_shape, outputs)
 
 
 def polynomial(section: schema.PolynomialModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Linear in the powers 1 … degree of every input feature."""
+    """Build a model that is linear in the powers 1 … degree of every input feature."""
     features = prod(input_shape) * section.degree
     parts = OrderedDict[str, nn.Module](
         flatten=nn.Flatten(),

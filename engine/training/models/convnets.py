@@ -1,24 +1,25 @@
-"""Convolutional nets for small images, ResNet-18 (He et al., 2015, section 4.2) among them."""
+"""Convolutional networks for small images, such as ResNet-18 (He et al., 2015, section 4.2)."""
 
 from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from descent.common.i18n import _, ngettext
 from engine.preset import schema
 from engine.training.models.layers import activation, initialise, refuse
 
 
 def lenet5(section: schema.LenetModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """LeNet-5 with plain average pooling and full connections: 61,706 parameters for digits of 28 × 28."""
+    """Build LeNet-5 with plain average pooling and full connections: 61,706 parameters for digits of 28 × 28."""
     if input_shape not in [(c, side, side) for c in (1, 3) for side in (28, 32)]:
-        raise refuse("lenet5", "images of 28 × 28 or 32 × 32 with 1 or 3 channels", input_shape)
-    channels, side, _ = input_shape
+        raise refuse("lenet5", _("images of 28 × 28 or 32 × 32 with 1 or 3 channels"), input_shape)
+    channels, side = input_shape[:2]
 
     def act() -> nn.Module:
         return activation(section.activation)
 
     parts = OrderedDict[str, nn.Module](
-        # LeCun's digits were 28 × 28 in a frame of 32 × 32.
+        # LeCun's digits were 28 × 28, padded to 32 × 32.
         conv1=nn.Conv2d(channels, 6, 5, padding=(32 - side) // 2),
         act1=act(),
         pool1=nn.AvgPool2d(2),
@@ -36,12 +37,19 @@ def lenet5(section: schema.LenetModel, input_shape: tuple[int, ...], outputs: in
 
 
 def cnn(section: schema.CnnModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """For each number of channels a 3 × 3 convolution (BatchNorm), ReLU and 2 × 2 max-pooling; then Linear,
-    ReLU (Dropout), Linear."""
+    """Build a CNN: for each number of channels a 3 × 3 convolution (BatchNorm), ReLU and 2 × 2 max-pooling.
+
+    Then come Linear, ReLU (Dropout) and Linear.
+    """
     pools = len(section.channels)
     if len(input_shape) != 3 or min(input_shape[1:]) < 2**pools:
-        pooled = f"{pools} pooling{'s' if pools > 1 else ''}, one for each of model.channels"
-        raise refuse("cnn", f"images of at least {2**pools} × {2**pools} ({pooled})", input_shape)
+        takes = ngettext(
+            "images of at least {side} × {side} ({count} pooling, one for each of model.channels)",
+            "images of at least {side} × {side} ({count} poolings, one for each of model.channels)",
+            pools,
+            side=2**pools,
+        )
+        raise refuse("cnn", takes, input_shape)
     before, height, width = input_shape
     parts = OrderedDict[str, nn.Module]()
     for i, channels in enumerate(section.channels, start=1):
@@ -61,10 +69,7 @@ def cnn(section: schema.CnnModel, input_shape: tuple[int, ...], outputs: int) ->
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions, and a shortcut past them.
-
-    (B, before, H, W) -> (B, channels, H / stride, W / stride)
-    """
+    """Two 3 × 3 convolutions with a shortcut: (B, before, H, W) -> (B, channels, H / stride, W / stride)."""
 
     def __init__(self, before: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -89,9 +94,9 @@ class Block(nn.Module):
 
 
 def resnet18(section: schema.ResnetModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """11,173,962 parameters for 3 channels, 10 classes and a width of 64."""
+    """Build ResNet-18: 11,173,962 parameters for 3 channels, 10 classes and a width of 64."""
     if len(input_shape) != 3:
-        raise refuse("resnet18", "images", input_shape)
+        raise refuse("resnet18", _("images"), input_shape)
     width = section.width
     parts = OrderedDict[str, nn.Module](
         conv=nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),

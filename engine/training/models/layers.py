@@ -1,6 +1,6 @@
-"""Layers: names, activations, initial weights, and what batch norm asks of a batch.
+"""Layers: names, activations, initial weights, and the smallest batch for batch norm.
 
-Where a rule of initialisation is chosen, biases begin at 0; "default" leaves both to PyTorch.
+With a rule of initialisation biases begin at 0. "default" leaves weights and biases to PyTorch.
 """
 
 import re
@@ -11,15 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _, ngettext
 from engine.preset import schema
 from engine.training.surfaces import Point
 
 
 class Maxout(nn.Module):
-    """The largest of `pieces` linear functions (Goodfellow et al., 2013).
-
-    (…, width · pieces) -> (…, width)
-    """
+    """The largest of `pieces` linear functions (Goodfellow et al., 2013): (…, width · pieces) -> (…, width)."""
 
     def __init__(self, pieces: int) -> None:
         super().__init__()
@@ -43,7 +41,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(name: str, pieces: int = 2) -> nn.Module:
-    """pieces: of a maxout unit, whose layer must be that many times as wide."""
+    """Return an activation module. pieces: of a maxout unit, whose layer must be that many times as wide."""
     return Maxout(pieces) if name == "maxout" else ACTIVATIONS[name]()
 
 
@@ -51,7 +49,7 @@ LEAKY_SLOPE = 0.01  # nn.LeakyReLU's
 
 
 def initialise(model: nn.Module, section: schema.InitialisedModel, activation: str = "relu") -> nn.Module:
-    """Draw the weights of linear, convolutional and recurrent layers anew, by the rule `section.init`.
+    """Draw the weights of linear, convolutional and recurrent layers by the rule `section.init`.
 
     normal: N(0, init_std²). xavier: variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010). he: variance
     2 / fan_in, and with leaky ReLUs 2 / ((1 + slope²) fan_in) (He et al., 2015). Returns the model itself.
@@ -72,7 +70,7 @@ def _weights(module: nn.Module) -> Iterator[Tensor]:
     if isinstance(module, nn.Linear | nn.Conv2d):
         yield module.weight
     elif isinstance(module, nn.RNNBase):
-        # The gates of an LSTM are stacked in one matrix; each is a layer of its own to Xavier.
+        # The gates of an LSTM are stacked in one matrix. Xavier treats each as a layer of its own.
         gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
         for name, parameter in module.named_parameters(recurse=False):
             if name.startswith("weight"):
@@ -93,10 +91,9 @@ def _fill(weight: Tensor, section: schema.InitialisedModel, activation: str) -> 
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules that own parameters directly, with dotted names, in the order in which they were
-    registered, which in our models is that of the forward pass.
+    """Return the modules that own parameters directly, with dotted names, in the order of their registration.
 
-    A model that owns parameters itself is called "model".
+    In Descent's models this is the order of the forward pass. A model that owns parameters itself is called "model".
     """
     return [
         (name or "model", module)
@@ -106,7 +103,10 @@ def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def describe(module: nn.Module) -> str:
-    """For example "linear 784 × 128", "conv 1 → 32, 3 × 3", "batch norm 64", "lstm 8 → 64"."""
+    """Describe a layer, such as "linear 784 × 128", "conv 1 → 32, 3 × 3", "batch norm 64" or "lstm 8 → 64".
+
+    The text is kept in the run's files and programs read it, so it is always English.
+    """
     match module:
         case nn.Linear():
             return f"linear {module.in_features} × {module.out_features}"
@@ -123,7 +123,7 @@ def describe(module: nn.Module) -> str:
 
 
 def _by_name(module: nn.Module) -> str:
-    """The class's name in words, and the size of what it holds: "batch norm 64", "position 28 × 32"."""
+    """Return the class's name in words and the size of its parameters: "batch norm 64", "position 28 × 32"."""
     kind = type(module).__name__.removeprefix("Frozen").rstrip("123d") or "layer"
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
     own = list(module.parameters(recurse=False))
@@ -133,20 +133,33 @@ def _by_name(module: nn.Module) -> str:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """A sample's shape in words."""
+    """Return a sample's shape in words."""
     match shape:
         case (features,):
-            return f"tables of {features} column{'s' if features > 1 else ''}"
+            return ngettext("tables of {count} column", "tables of {count} columns", features)
         case (steps, features):
-            return f"sequences of {steps} steps of {features}"
+            return _("sequences of {steps} steps of {features}", steps=steps, features=features)
         case (channels, height, width):
-            return f"images of {height} × {width} with {channels} channel{'s' if channels > 1 else ''}"
-    return f"of shape {shape}"
+            return ngettext(
+                "images of {height} × {width} with {count} channel",
+                "images of {height} × {width} with {count} channels",
+                channels,
+                height=height,
+                width=width,
+            )
+    return _("of shape {shape}", shape=shape)
 
 
 def refuse(name: str, takes: str, input_shape: tuple[int, ...]) -> PresetError:
-    """The error for inputs that the model can't take."""
-    return PresetError(f'model.name = "{name}" takes {takes}; the data are {shape_text(input_shape)}')
+    """Return the error for inputs that the model can't take. takes: what it takes, in the current language."""
+    return PresetError(
+        _(
+            'model.name = "{name}" takes {takes}; the data are {data}',
+            name=name,
+            takes=takes,
+            data=shape_text(input_shape),
+        )
+    )
 
 
 def _times(sizes: tuple[int, ...]) -> str:
@@ -154,17 +167,20 @@ def _times(sizes: tuple[int, ...]) -> str:
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:
-    """The modules that have no variance to divide by where there is one value a channel."""
+    """Return the batch norms. They can't compute a variance from one value in each channel."""
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 @torch.no_grad()
 def fewest_samples(model: nn.Module, inputs: Tensor) -> int:
-    """How many samples the model can train on at once: 2 where a batch norm sees one value a channel of each, else 1.
+    """Return the smallest batch that the model can train on.
 
-    inputs: (B, *input_shape), some samples. Leaves the model as it was.
+    It is 2 if a batch norm gets one value per channel and sample, else 1.
+    inputs: (B, *input_shape), some samples. Does not change the model.
     """
-    learning = [module for module in batch_norms(model) if module.training]  # frozen ones never do
+    learning = [
+        module for module in batch_norms(model) if module.training
+    ]  # frozen ones are always in evaluation mode
     if not learning:
         return 1
     found: list[bool] = []

@@ -6,40 +6,41 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.models.layers import initialise, refuse
 
 
 class Rows(nn.Module):
-    """(B, C, H, W) -> (B, H, C · W); sequences (B, T, F) stay as they are."""
+    """The rows of images as a sequence: (B, C, H, W) -> (B, H, C · W). Sequences (B, T, F) stay as they are."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(2) if x.ndim == 4 else x
 
 
 class Last(nn.Module):
-    """The state of the last layer after the last row, from what nn.RNN and nn.LSTM return. -> (B, hidden)"""
+    """The state of the last layer after the last row, (B, hidden), from the outputs of nn.RNN and nn.LSTM."""
 
     def forward(self, output_and_state: tuple[Tensor, object]) -> Tensor:
         return output_and_state[0][:, -1]
 
 
 class Position(nn.Module):
-    """Adds to each token a vector that is learned for its place. (B, T, width) -> (B, T, width)"""
+    """Learned positions, a vector added to the token at each place: (B, T, width) -> (B, T, width)."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(length, width) * 0.02)  # as BERT and ViT begin
+        self.weight = nn.Parameter(torch.randn(length, width) * 0.02)  # as in BERT and ViT
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.weight
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al., 2017). (B, T, width) -> (B, T, width)
+    """Multi-head self-attention (Vaswani et al., 2017): (B, T, width) -> (B, T, width).
 
-    Written out, since F.scaled_dot_product_attention has no vmap rule on the CPU, and the fast path that
-    nn.TransformerEncoderLayer takes in evaluation has none at all.
+    It is written out because F.scaled_dot_product_attention has no vmap rule on the CPU. The fast path of
+    nn.TransformerEncoderLayer in evaluation has no vmap rule at all.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -56,7 +57,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a small MLP on each token; both after a norm and past a shortcut."""
+    """Attention, then a small MLP on each token. Each follows a norm and has a shortcut."""
 
     def __init__(self, section: schema.TransformerModel) -> None:
         super().__init__()
@@ -76,24 +77,24 @@ class Block(nn.Module):
 
 
 class Mean(nn.Module):
-    """(B, T, width) -> (B, width)"""
+    """The mean over all tokens: (B, T, width) -> (B, width)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=1)
 
 
 def rnn(section: schema.RecurrentModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """An Elman net with tanh units."""
+    """Build an Elman network with tanh units."""
     return _recurrent(nn.RNN, section, input_shape, outputs)
 
 
 def lstm(section: schema.RecurrentModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Long short-term memory (Hochreiter and Schmidhuber, 1997)."""
+    """Build a network of long short-term memory (Hochreiter and Schmidhuber, 1997)."""
     return _recurrent(nn.LSTM, section, input_shape, outputs)
 
 
 def transformer(section: schema.TransformerModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """A Transformer encoder with the norms before the blocks, and learned positions."""
+    """Build a Transformer encoder with learned positions. Each block begins with a norm."""
     length, features = _rows_of("transformer", input_shape)
     parts = OrderedDict[str, nn.Module](
         rows=Rows(), embed=nn.Linear(features, section.width), position=Position(length, section.width)
@@ -112,11 +113,14 @@ def _recurrent(
     input_shape: tuple[int, ...],
     outputs: int,
 ) -> nn.Module:
-    _, features = _rows_of(section.name, input_shape)
+    features = _rows_of(section.name, input_shape)[1]
     if section.dropout and section.layers == 1:
         raise PresetError(
-            f"model.dropout = {section.dropout} drops between recurrent layers, and model.layers = 1 has "
-            "none: set model.layers = 2 or more, or model.dropout = 0.0"
+            _(
+                "model.dropout = {share} drops units between recurrent layers, but model.layers = 1: set "
+                "model.layers = 2 or more, or model.dropout = 0.0",
+                share=section.dropout,
+            )
         )
     recurrent = kind(features, section.hidden, section.layers, batch_first=True, dropout=section.dropout)
     parts = OrderedDict[str, nn.Module](
@@ -126,10 +130,10 @@ def _recurrent(
 
 
 def _rows_of(name: str, input_shape: tuple[int, ...]) -> tuple[int, int]:
-    """(T, F) of the sequence as which an input is read."""
+    """Return (T, F) of the sequence as which an input is read. Raises PresetError if it can't be read so."""
     match input_shape:
         case (channels, height, width):
             return height, channels * width
         case (length, features):
             return length, features
-    raise refuse(name, "images, read row by row, or sequences (steps, features)", input_shape)
+    raise refuse(name, _("images, read row by row, or sequences (steps, features)"), input_shape)

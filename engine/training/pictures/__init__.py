@@ -1,7 +1,7 @@
-"""Pictures of the live model: small arrays that show what numbers hide, made without changing the run.
+"""Pictures of the live model: small arrays for the console to draw, made without changing the run.
 
-Every kind looks at a copy of the model, with the random generators put back afterwards, so that a run that was looked
-at ends bit-equal to one that was not. Samples, places and bars are capped by the options of the kind.
+Every kind uses a copy of the model, and the random generators are restored afterwards. So a run ends bit-equal with
+or without pictures. The options of a kind limit its samples, places and bars.
 """
 
 import time
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.folder import RunFolder
 from engine import pictures
 from engine.pictures import Traits, from_rows
@@ -24,7 +25,7 @@ from engine.training.train_state import TrainState
 
 __all__ = ["make", "traits"]
 
-# Each: (look, options) -> arrays by name. DescentError where the run does not allow it after all.
+# Each: (look, options) -> arrays by name. Raises DescentError if the run turns out not to allow it.
 MAKERS: dict[str, Callable[[Probe, dict[str, Any]], Arrays]] = {
     "boundary": plane.boundary,
     "fit": plane.fit,
@@ -43,13 +44,12 @@ MAKERS: dict[str, Callable[[Probe, dict[str, Any]], Arrays]] = {
 def make(
     run: TrainState, kind: str, options: Mapping[str, object] | None = None, folder: RunFolder | None = None
 ) -> dict[str, NDArray[Any]]:
-    """A picture of the model as it is now: arrays of numbers and words, all on the host.
+    """Make a picture of the model as it is now: arrays of numbers and words, all on the host.
 
-    options: those of `engine.pictures.KINDS[kind]`; what is left out has its default; and `member`, of several the
-    one to look at, else the first. folder: where the past of the run is, for the path on a loss surface. `seconds`
-    among the arrays is what making it took.
-    DescentError where the kind does not fit the run, with why and which do; where memory is short; and, since no
-    picture is worth a run, where a bug of ours is in the way, with the traceback on stderr.
+    options: those of `engine.pictures.KINDS[kind]`, each with a default, and `member`, by default the first. folder:
+    of the run, for the path on a loss surface. The array `seconds` is the time that it took.
+    Raises DescentError if the kind does not fit the run (with the reason, and the kinds that do) or memory is short.
+    A bug of Descent is a DescentError too, with the traceback on stderr, so that a picture never ends a run.
     """
     given = dict(options or {})
     member = given.pop("member", 0)
@@ -60,7 +60,7 @@ def make(
         raise pictures.refusal(kind, complaint, known)
     if kind in from_rows.KINDS:
         if folder is None:
-            raise DescentError(f"the picture {kind} is drawn from the folder of a run")
+            raise DescentError(_("the picture {kind} is drawn from the folder of a run", kind=kind))
         return from_rows.make(folder, kind, chosen)
     if kind != "tally":
         run = run.alone(_whole(kind, member))
@@ -72,28 +72,31 @@ def make(
         raise pictures.refusal(kind, str(error), known) from None
     except (torch.OutOfMemoryError, MemoryError):
         raise DescentError(
-            f"no memory is left for the picture {kind}; fewer samples may do: --set samples=100"
+            _("no memory is left for the picture {kind}; try fewer samples: --set samples=100", kind=kind)
         ) from None
     except Exception as error:
         traceback.print_exc()
         raise DescentError(
-            f"the picture {kind} failed, and the run goes on: {type(error).__name__}: {error}; "
-            "the run's output.log has the details"
+            _(
+                "the picture {kind} failed, but the run goes on: {error}; the run's output.log has the details",
+                kind=kind,
+                error=f"{type(error).__name__}: {error}",
+            )
         ) from error
     return arrays | {"seconds": np.array(time.perf_counter() - began)}
 
 
 def _whole(kind: str, member: object) -> int:
-    """The number of a member, from a shell or from JSON."""
+    """Return the number of a member, given in a shell or in JSON."""
     if isinstance(member, str) and member.isdigit():
         return int(member)
     if isinstance(member, bool) or not isinstance(member, int):
-        raise DescentError(f"picture {kind}: member = {member!r}: must be a whole number")
+        raise DescentError(_("picture {kind}: member = {given!r}: must be a whole number", kind=kind, given=member))
     return member
 
 
 def traits(run: TrainState) -> Traits:
-    """What decides which pictures fit, from the live run."""
+    """Return the traits of the live run that decide which pictures fit."""
     return Traits(
         task=run.dataset.task,
         input_shape=run.dataset.input_shape,

@@ -1,4 +1,4 @@
-"""What a classifier gets right and wrong: which class is taken for which, and the samples it is most wrong about."""
+"""A classifier's right and wrong answers: the confusion matrix, and the most confident mistakes."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from engine.training.pictures.probe import Arrays, Probe, few, host, words
 
-MOST_COLUMNS = 32  # of a table's rows that were mistaken
+MOST_COLUMNS = 32  # shown of a table's misclassified rows
 
 
 def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
-    """counts: (classes, classes) int64, row: the true class, column: what the model says. classes: names.
+    """Make a confusion matrix.
 
-    split: its name; looked_at, of: how many samples were, and how many it has.
+    counts: (classes, classes) int64, with the true class by row and the predicted class by column. classes: names.
+    split: its name. looked_at, of: how many samples were used, and how many the split has.
     """
     name, split = look.split(options["split"])
     chosen = few(split, options["samples"])
@@ -30,17 +31,17 @@ def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
 
 
 def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
-    """The wrong answers, the surest first.
+    """Find the wrong answers, the most confident first.
 
-    images: (k, C, H, W) uint8, or for other data rows: (k, columns) float64 in the data's units, with columns, names.
-    true, predicted: (k,) int64; probability: (k,) float32 that the model gives its answer. mistakes: how many there
-    are in all; split, looked_at, of: as in `confusion`. classes: names.
+    images: (k, C, H, W) uint8. For other data rows, (k, columns) float64 in the data's units, and columns, their
+    names. true, predicted: (k,) int64. probability: (k,) float32, of the predicted class. mistakes: how many there
+    are in all. split, looked_at, of: as in `confusion`. classes: names.
     """
     name, split = look.split(options["split"])
     chosen = few(split, options["samples"])
     probability, said = look.probabilities(chosen.inputs).max(dim=1)
     wrong = torch.nonzero(said != chosen.targets)[:, 0]
-    # Stable, so that equally sure ones (a perceptron's) keep their order from one picture to the next.
+    # The sort is stable, so that equal probabilities (a perceptron's) keep their order from picture to picture.
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][: options["most"]]
     return {
         **_samples(look, chosen.inputs[worst]),
@@ -63,7 +64,7 @@ def _samples(look: Probe, inputs: Tensor) -> Arrays:
 
 
 def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """[0, 1] as bytes; anything else by each image's own range."""
+    """Return values in [0, 1] as bytes. Other values are scaled by each image's own range."""
     if len(values) and (values.min() < -0.01 or values.max() > 1.01):
         low, high = (f(values, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
         values = (values - low) / np.where(high > low, high - low, 1)

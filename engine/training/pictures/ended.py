@@ -1,8 +1,8 @@
-"""Pictures of a run that nobody trains: from its last checkpoint, in a process of their own.
+"""Pictures of a run that no worker trains, from its last checkpoint, in a process of their own.
 
     python -m engine.training.pictures.ended FOLDER DATA_ROOT '{"kind": "boundary", "options": {}}' …
 
-prints one JSON object a picture on stdout, each on a line of its own: {"picture": path} or {"error": why}.
+It prints a JSON object for each picture on stdout, each on its own line: {"picture": path} or {"error": why}.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.folder import RunFolder
 from engine import pictures
 from engine.preset.loading import load_preset
@@ -24,11 +25,15 @@ from engine.training.user_code import user_code
 
 
 def last_state(folder: RunFolder, data_root: Path) -> TrainState:
-    """The run as it stood at its last checkpoint, to be looked at. Writes nothing. DescentError without one."""
+    """Load the run at its last checkpoint, for reading only.
+
+    Writes nothing. Raises DescentError without a checkpoint.
+    """
     preset = load_preset(folder.preset)
     state, complaints = checkpoint.latest(folder)
     if state is None:
-        raise DescentError("; ".join([f"{folder.id} has no checkpoint to draw from", *complaints]))
+        missing = _("{run} has no checkpoint to draw from", run=folder.id)
+        raise DescentError("; ".join([missing, *complaints]))
     facts = folder.facts()
     torch.set_num_threads(int(facts["threads"]))
     run = build(preset, folder, data_root, choose_device(preset.train.device), fresh=False)
@@ -40,7 +45,7 @@ def last_state(folder: RunFolder, data_root: Path) -> TrainState:
 
 
 def main(folder_path: str, data_root: str, *asked: str) -> int:
-    """Draw what is asked for; each answer as soon as it is there."""
+    """Draw the pictures, and print each answer as soon as it is ready."""
     folder = RunFolder(Path(folder_path))
     try:
         with user_code(str(folder.path / "code")):
@@ -58,7 +63,10 @@ def _drawn(run: TrainState, folder: RunFolder, kind: str, options: dict[str, Any
     except DescentError as error:
         return {"kind": kind, "error": str(error)}
     except OSError as error:
-        return {"kind": kind, "error": f"picture {kind}: can't be written: {error.strerror}"}
+        return {
+            "kind": kind,
+            "error": _("picture {kind}: can't be written: {error}", kind=kind, error=error.strerror),
+        }
     return {"kind": kind, "step": run.step, "picture": str(path)}
 
 

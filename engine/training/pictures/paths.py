@@ -1,4 +1,4 @@
-"""The ways that optimizers take over the run's loss surface, from where the run began."""
+"""The paths of several optimizers on the run's loss surface, from where the run began."""
 
 from typing import Any, NamedTuple
 
@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.training.members.update import RULES, Scalar, Slots
 from engine.training.pictures.probe import Arrays, Probe, few, words
 from engine.training.pictures.surface import Floats, Objective, lowest_place, path_of, ranges
 
-RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # that each is tried with, besides the run's own
-AWAY = 1e6  # farther than this from its start, a way has none to show
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # tried for each optimizer, besides the run's own
+AWAY = 1e6  # a path that goes farther than this from its start is not shown
 
 
 class _Recipe(NamedTuple):
-    """An optimizer as torch.optim has it by default; momentum where there is any: 0.9."""
+    """An optimizer with the defaults of torch.optim. Momentum, if used, is 0.9."""
 
     rule: str
     scalars: dict[str, Scalar]
@@ -36,14 +37,15 @@ RECIPES = {
 
 
 def paths(look: Probe, options: dict[str, Any]) -> Arrays:
-    """x: (W,), y: (H,), loss: (H, W), path, path_steps, now, minimum, names: as `surface` has them.
+    """Compute the paths of all optimizers.
 
-    optimizers: (K,) names. rates: (K,) what each has: the run's own, or with rates = "best" that of `RATES` with the
-    lowest mean loss on its way. ways: (K, steps + 1, 2), NaN where it has run away. means: (K,) those mean losses.
+    x: (W,), y: (H,), loss: (H, W), path, path_steps, now, minimum, names: as in `surface`. optimizers: (K,) names.
+    rates: (K,), the run's own or, with rates = "best", the one of `RATES` with the lowest mean loss on the path.
+    ways: (K, steps + 1, 2), the paths, NaN where one is too far away. means: (K,) the mean losses.
     """
     objective = Objective(look, few(look.run.dataset.train, options["samples"]))
     if len(objective.names) != 2:
-        raise DescentError("a way on a map needs two trained parameters")
+        raise DescentError(_("a path on a map needs two trained parameters"))
     own = path_of(look, objective)
     lowest = lowest_place(look, objective)
     lr = float(look.run.preset.optimizer.lr)
@@ -77,14 +79,14 @@ def paths(look: Probe, options: dict[str, Any]) -> Arrays:
 
 @torch.no_grad()
 def _ways(objective: Objective, start: Floats, rates: list[float], steps: int) -> tuple[Floats, Floats]:
-    """All optimizers at all rates at once: (K, R, steps + 1, 2), and the mean loss of each, (K, R)."""
+    """Return the paths of all optimizers at all rates, (K, R, steps + 1, 2), and their mean losses, (K, R)."""
     device = next(iter(objective.parameters.values())).device
     count = len(rates)
     now = torch.tensor(start, dtype=torch.float32, device=device).repeat(len(RECIPES), count, 1)
     lr = torch.tensor(rates, device=device).unsqueeze(1)
     slots = [Slots(now[0]) for _ in RECIPES]
     seen, heights = [now.clone()], torch.zeros(len(RECIPES), count, device=device)
-    for _ in range(steps):
+    for _step in range(steps):
         losses, gradients = _slopes(objective, now.flatten(0, 1))
         heights += losses.view_as(heights) / steps
         slopes = gradients.view_as(now)
@@ -101,7 +103,7 @@ def _ways(objective: Objective, start: Floats, rates: list[float], steps: int) -
 
 
 def _slopes(objective: Objective, places: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, 2) -> the losses there, (n,), and their gradients, (n, 2)."""
+    """Return the losses, (n,), and their gradients, (n, 2), at places (n, 2)."""
     with torch.enable_grad():
         places = places.detach().requires_grad_()
         losses = objective.many(places)

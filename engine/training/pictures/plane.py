@@ -1,4 +1,4 @@
-"""What a model, or each member, says for every input, where inputs are one or two numbers."""
+"""The predictions of a model, or of each member, for all inputs. The inputs are one or two numbers."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.training import losses
 from engine.training.members.train_state import MemberTrainState
 from engine.training.pictures.probe import Arrays, Probe, host, words
@@ -15,10 +16,10 @@ MARGIN = 0.08  # of the data's range, on each side
 
 
 def boundary(look: Probe, options: dict[str, Any]) -> Arrays:
-    """Two inputs, classes.
+    """Compute the class probabilities over the plane of two inputs.
 
-    x: (W,), y: (H,) the places, in the data's units; probability: (H, W, classes) float32, y upwards.
-    points: (P, 2); labels, predicted: (P,) int64; validation: (P,) bool. classes, inputs: names.
+    x: (W,), y: (H,) the places, in the data's units. probability: (H, W, classes) float32, with y upwards.
+    points: (P, 2). labels, predicted: (P,) int64. validation: (P,) bool. classes, inputs: names.
     """
     classes = look.classes()
     x, y, places = grid(look, options["resolution"])
@@ -38,10 +39,11 @@ def boundary(look: Probe, options: dict[str, Any]) -> Arrays:
 
 
 def fit(look: Probe, options: dict[str, Any]) -> Arrays:
-    """One input: x: (R,), y: (R, T) what the model says; points: (P, 1), targets: (P, T).
+    """Compute the outputs over one or two inputs.
 
-    Two inputs: x: (W,), y: (H,), value: (H, W) the first output; points: (P, 2), targets: (P, T).
-    Both: validation: (P,) bool; inputs: names. With two classes the output is the probability of the second, and
+    One input: x: (R,), y: (R, T) the outputs, points: (P, 1), targets: (P, T).
+    Two inputs: x: (W,), y: (H,), value: (H, W) the first output, points: (P, 2), targets: (P, T).
+    Both: validation: (P,) bool, inputs: names. With two classes the output is the probability of the second one, and
     classes has their names.
     """
     points = look.points(options["samples"])
@@ -53,7 +55,7 @@ def fit(look: Probe, options: dict[str, Any]) -> Arrays:
     }
     if look.run.classifies:
         if len(look.classes()) != 2:
-            raise DescentError("a curve tells two classes apart, and there are more")
+            raise DescentError(_("a curve shows two classes, but the data do not have exactly two"))
         common["classes"] = words(look.classes())
     if look.run.dataset.input_shape == (2,):
         x, y, places = grid(look, options["resolution"])
@@ -68,7 +70,7 @@ def _said(look: Probe, inputs: Tensor) -> Tensor:
 
 
 def grid(look: Probe, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(W,) and (H,) in the data's units, and (H · W, 2) as the model takes them."""
+    """Return the axes, (W,) and (H,), in the data's units, and the places, (H · W, 2), as the model takes them."""
     axes = [
         torch.linspace(low, high, resolution, dtype=torch.float64, device=look.run.device)
         for low, high in _ranges(look)
@@ -79,26 +81,26 @@ def grid(look: Probe, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _ranges(look: Probe) -> list[tuple[float, float]]:
-    """Of each input over the training and validation samples, and a little more."""
+    """Return the range of each input over the training and validation samples, with a margin."""
     data = look.run.dataset
     splits = [data.train] if data.validation is None else [data.train, data.validation]
     lows = torch.stack([split.inputs.amin(dim=0) for split in splits]).amin(dim=0)
     highs = torch.stack([split.inputs.amax(dim=0) for split in splits]).amax(dim=0)
     low, high = host(look.original(torch.stack([lows, highs])))
-    wide = np.where(high > low, high - low, 1.0)  # a feature that never changes has a plane too
+    wide = np.where(high > low, high - low, 1.0)  # a constant feature needs a width too
     return list(zip((low - MARGIN * wide).tolist(), (high + MARGIN * wide).tolist(), strict=True))
 
 
 def tally(look: Probe, options: dict[str, Any]) -> Arrays:
-    """x: (W,), y: (H,), probability: (H, W, classes) the share of members that choose a class there; points, labels,
-    validation, classes, inputs: as `boundary` has them.
+    """Count the members' votes over the plane of two inputs.
 
-    accuracy: (M,) of each member on `split`, NaN where it has diverged; solved: (M,) bool, where that is at least
-    `least`.
+    x: (W,), y: (H,), probability: (H, W, classes) the share of members that choose a class there. points, labels,
+    validation, classes, inputs: as in `boundary`. accuracy: (M,) of each member on `split`, NaN if it has diverged.
+    solved: (M,) bool, whether that is at least `least`.
     """
     run = look.run
     if not isinstance(run, MemberTrainState):
-        raise DescentError("the run has one model")
+        raise DescentError(_("the run has one model"))
     classes = look.classes()
     x, y, places = grid(look, options["resolution"])
     votes = torch.nn.functional.one_hot(_votes(run, places), len(classes)).float().mean(dim=0)
@@ -125,7 +127,7 @@ def tally(look: Probe, options: dict[str, Any]) -> Arrays:
 
 @torch.no_grad()
 def _votes(run: MemberTrainState, places: Tensor) -> Tensor:
-    """(P, 2) as the model takes them -> (M, P), the class that each member chooses."""
+    """Return the class that each member chooses, (M, P), at places (P, 2) as the model takes them."""
     inputs = places if run.scaling is None else run.scaling(places)
     training = run.stack.training
     run.stack.train(False)

@@ -1,4 +1,4 @@
-"""A look at a run's model and data that leaves no trace in either."""
+"""Access to a run's model and data that changes neither."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.folder import RunFolder
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Split
@@ -36,7 +37,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Probe:
-    """The run, to be read only, and a copy of its model in evaluation mode."""
+    """The run, for reading only, and a copy of its model in evaluation mode."""
 
     run: TrainState
     model: nn.Module
@@ -45,8 +46,11 @@ class Probe:
     @classmethod
     @contextmanager
     def at(cls, run: TrainState, folder: RunFolder | None = None) -> Iterator["Probe"]:
-        """A copy, because hooks, gradients, running statistics and whatever a user's model notes down must not
-        meet the model that trains. 0.3 ms for digits-mlp; the worker makes one for measuring at the start too."""
+        """Copy the model, and restore the random generators afterwards.
+
+        Hooks, gradients, running statistics and whatever a user's model stores must not reach the model that trains.
+        A copy takes 0.3 ms for digits-mlp. The worker makes one for measuring at the start too.
+        """
         with undisturbed(run.device):
             model = copy.deepcopy(run.model)
             model.eval()
@@ -54,7 +58,7 @@ class Probe:
 
     @torch.no_grad()
     def outputs(self, inputs: Tensor) -> Tensor:
-        """(N, *features), scaled -> (N, K) float32, K as the loss wants it."""
+        """Return the outputs for scaled inputs: (N, *features) -> (N, K) float32, with K as the loss needs it."""
         parts = []
         for batch in in_order(Split(inputs, inputs), BATCH):
             with self.run.precision:
@@ -62,7 +66,10 @@ class Probe:
         return torch.cat(parts)
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """(N, *features), scaled -> (N, classes) float32. A perceptron knows no doubt: its are 0 and 1."""
+        """Return the class probabilities for scaled inputs: (N, *features) -> (N, classes) float32.
+
+        A perceptron's are 0 or 1.
+        """
         outputs = self.outputs(inputs)
         if outputs.shape[-1] > 1:
             return outputs.softmax(dim=-1)
@@ -71,24 +78,24 @@ class Probe:
         return torch.stack([1 - one, one], dim=-1)
 
     def original(self, inputs: Tensor) -> Tensor:
-        """Scaled inputs in the units of the data, float64."""
+        """Return scaled inputs in the units of the data, float64."""
         mean, std = self.run.dataset.mean, self.run.dataset.std
         return inputs.double() if mean is None or std is None else inputs.double() * std + mean
 
     def scaled(self, inputs: Tensor) -> Tensor:
-        """Inputs in the units of the data as the model takes them, float32."""
+        """Return inputs in the units of the data as the model takes them, float32."""
         mean, std = self.run.dataset.mean, self.run.dataset.std
         return (inputs if mean is None or std is None else (inputs - mean) / std).float()
 
     def split(self, name: str) -> tuple[str, Split]:
-        """The split, and what it is called; the training split where the data have no validation split."""
+        """Return the split and its name. It is the training split if the data have no validation split."""
         data = self.run.dataset
         if name == "validation" and data.validation is not None:
             return name, data.validation
         return "train", data.train
 
     def points(self, most: int) -> Points:
-        """At most `most` samples, from both splits by their sizes."""
+        """Return at most `most` samples of both splits, in proportion to their sizes."""
         train, validation = self.run.dataset.train, self.run.dataset.validation
         size = len(train.inputs)
         total = size + (0 if validation is None else len(validation.inputs))
@@ -100,18 +107,18 @@ class Probe:
         return Points(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), marks)
 
     def input_names(self) -> list[str]:
-        """Of each feature of a table."""
+        """Return the name of each feature of a table."""
         count = self.run.dataset.input_shape[0]
         return list(self.run.dataset.input_names) or [f"x{i + 1}" for i in range(count)]
 
     def classes(self) -> tuple[str, ...]:
         if not self.run.dataset.classes:
-            raise DescentError("the data have no classes")
+            raise DescentError(_("the data have no classes"))
         return self.run.dataset.classes
 
 
 def few(split: Split, most: int) -> Split:
-    """At most `most` samples, evenly spread: the same ones each time, so that pictures can be compared."""
+    """Return at most `most` samples, evenly spread. They are always the same, so that pictures can be compared."""
     count = len(split.inputs)
     if count <= most:
         return split
@@ -120,7 +127,7 @@ def few(split: Split, most: int) -> Split:
 
 
 def host(tensor: Tensor) -> NDArray[Any]:
-    """As an array, moved to the host at once."""
+    """Return a tensor as an array on the host."""
     array: NDArray[Any] = tensor.detach().cpu().numpy()
     return array
 

@@ -1,4 +1,4 @@
-"""The training loss over the parameters of a model that has one or two, and the way the run took across it."""
+"""The training loss over the parameters of a model with one or two, and the path of the run on it."""
 
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.run.folder import RunFolder
 from descent.run.metrics import PARAMETER, Metrics
 from engine.training import checkpoint, losses, parameters
@@ -18,10 +19,10 @@ from engine.training.members import losses as member_losses
 from engine.training.pictures.probe import Arrays, Probe, few, words
 from engine.training.surfaces import Point
 
-POINTS = 1000  # of the path
-CHECKPOINTS = 30  # that are read for it, at most: each takes 2 ms
-MARGIN = 0.25  # of what must be seen, on each side
-REACH = 4.0  # a path that runs away is shown to this many times the distance from its start to the minimum
+POINTS = 1000  # of the path at most
+CHECKPOINTS = 30  # read for the path at most; each takes 2 ms
+MARGIN = 0.25  # on each side, as a share of the range that is shown
+REACH = 4.0  # a path that diverges is shown up to this many times the distance from its start to the minimum
 
 Floats = NDArray[np.float64]
 
@@ -33,12 +34,12 @@ class _Path(NamedTuple):
 
 
 def surface(look: Probe, options: dict[str, Any]) -> Arrays:
-    """For D = 1 or 2 parameters: x: (W,) values of the first; y: (H,) of the second, where there is one.
+    """Compute the loss surface over D = 1 or 2 parameters.
 
-    loss: (H, W), or (W,) for one parameter: what is minimised, penalties included, over the training samples.
-    path: (P, D) where the run was at path_steps: (P,); path_source: "recorded" at every step, or "checkpoints", or
-    "the present, alone". now: (D,). minimum: (D,) the lowest place that L-BFGS finds from here; empty where it finds
-    none. names: (D,).
+    x: (W,) values of the first parameter. y: (H,) values of the second, if there is one. loss: (H, W), or (W,) for
+    one parameter, over the training samples, with penalties. path: (P, D), the parameters at path_steps, (P,).
+    path_source: "recorded" at every step, "checkpoints", or "the present, alone" for the current point only. now:
+    (D,). minimum: (D,), the lowest place that L-BFGS finds from here, or empty if it finds none. names: (D,).
     """
     split = few(look.run.dataset.train, options["samples"])
     objective = Objective(look, split)
@@ -49,7 +50,7 @@ def surface(look: Probe, options: dict[str, Any]) -> Arrays:
         torch.linspace(low, high, options["resolution"], dtype=torch.float64, device=look.run.device).float()
         for low, high in ranges(path.values, now, lowest)
     ]
-    grids = torch.meshgrid(*reversed(axes), indexing="ij")  # the last parameter down, the first across
+    grids = torch.meshgrid(*reversed(axes), indexing="ij")  # the last parameter by row, the first by column
     places = torch.stack([grid.flatten() for grid in reversed(grids)], dim=1)
     loss = objective.over(places).reshape(grids[0].shape)
     arrays: Arrays = {
@@ -66,7 +67,7 @@ def surface(look: Probe, options: dict[str, Any]) -> Arrays:
 
 
 class Objective:
-    """What the run minimises, as a function of its D trained numbers."""
+    """The loss that the run minimises, as a function of its D trained numbers."""
 
     def __init__(self, look: Probe, split: Split) -> None:
         self._look, self._split = look, split
@@ -81,18 +82,18 @@ class Objective:
         return self.flat(self.parameters)
 
     def flat(self, state: dict[str, Any]) -> Floats:
-        """The trained numbers of a state dict, (D,)."""
+        """Return the trained numbers of a state dict, (D,)."""
         values = torch.cat([state[name].detach().flatten().cpu() for name in self.parameters])
         return values.double().numpy()
 
     def saved(self, state: dict[str, Any]) -> Floats:
-        """Those of a checkpoint, which has those of all members, (M, …) each, where there are several."""
+        """Return the trained numbers of a checkpoint. One of several members holds those of all, (M, …) each."""
         mine = {name: state[name] for name in self.parameters}
         several = any(mine[name].ndim > p.ndim for name, p in self.parameters.items())
         return self.flat({name: tensor[self.member] for name, tensor in mine.items()} if several else mine)
 
     def at(self, values: Tensor) -> Tensor:
-        """(D,) -> scalar"""
+        """Return the loss at a place: (D,) -> scalar."""
         state: dict[str, Tensor] = {}
         taken = 0
         for name, parameter in self.parameters.items():
@@ -105,22 +106,24 @@ class Objective:
 
     @torch.no_grad()
     def over(self, places: Tensor) -> Tensor:
-        """(n, D) -> (n,)"""
+        """Return the losses at places, without gradients: (n, D) -> (n,)."""
         return torch.cat([self.many(part) for part in torch.split(places, 256)])
 
     def many(self, places: Tensor) -> Tensor:
-        """(n, D) -> (n,), for autograd to go through: as batched products where the model allows, which is ten times
-        as quick as vmap."""
+        """Return the losses at places, with their graph for autograd: (n, D) -> (n,).
+
+        They are computed as batched products if the model allows, which is ten times as fast as vmap.
+        """
         outputs = self._outputs(places)
         if outputs is not None:
             return self._of_members(outputs, self._split.targets, None) + self._penalties(places)
         try:
             return vmap(self.at)(places)
-        except (RuntimeError, ValueError):  # a model of the user's that looks at its values
+        except (RuntimeError, ValueError):  # a user's model that reads the values of its tensors
             return torch.stack([self.at(place) for place in places])
 
     def _outputs(self, places: Tensor) -> Tensor | None:
-        """(n, D) -> (n, B, K); None for a model without a batched form."""
+        """Return the outputs at places, (n, D) -> (n, B, K), or None for a model without a batched form."""
         count, inputs = len(places), self._split.inputs
         if isinstance(self._look.model, Point):
             return places.unsqueeze(1).expand(count, len(inputs), 2)
@@ -130,7 +133,7 @@ class Objective:
         return batched.forward(self._chain, self._states(places) | fixed, inputs, count, True, lambda *_: None)
 
     def _states(self, places: Tensor) -> dict[str, Tensor]:
-        """(n, D) -> the parameters of n models, (n, …) each."""
+        """Return the parameters of n models at places (n, D), (n, …) each."""
         sizes = [parameter.numel() for parameter in self.parameters.values()]
         parts = zip(self.parameters.items(), torch.split(places, sizes, dim=1), strict=True)
         return {name: part.reshape(-1, *parameter.shape) for (name, parameter), part in parts}
@@ -143,7 +146,7 @@ class Objective:
 
 
 def lowest_place(look: Probe, objective: Objective) -> Floats | None:
-    """From where the run stands: a few milliseconds. None where it ends nowhere near."""
+    """Find the lowest place from the current parameters. Takes a few milliseconds. None if the search diverges."""
     values = torch.tensor(objective.now(), dtype=torch.float32, device=look.run.device, requires_grad=True)
     if not bool(torch.isfinite(values).all()):
         return None
@@ -164,7 +167,7 @@ def lowest_place(look: Probe, objective: Objective) -> Floats | None:
 
 
 def path_of(look: Probe, objective: Objective) -> _Path:
-    """From the metrics where they hold the parameters, else from the checkpoints that are still there."""
+    """Return the path from the metrics if they hold the parameters, else from the remaining checkpoints."""
     if look.folder is None:
         return _Path(objective.now()[None], np.array([look.run.step]), "the present, alone")
     metrics = Metrics(look.folder.path)
@@ -175,7 +178,7 @@ def path_of(look: Probe, objective: Objective) -> _Path:
         found = np.flatnonzero(np.isfinite(rows).all(axis=1))
         if len(found):
             found = found[np.unique(np.linspace(0, len(found) - 1, POINTS).astype(np.int64))]
-        # Row i is from after update i: where the run stood after i + 1 updates. Where it began, a checkpoint knows.
+        # Row i holds the parameters after i + 1 updates. The first checkpoint holds those at the start.
         start = _start(look.folder, objective)
         path = _Path(np.concatenate([*start, rows[found]]), np.concatenate([[0] * len(start), found + 1]), "recorded")
         return _and_now(path, objective, look.run.step)
@@ -188,7 +191,7 @@ def path_of(look: Probe, objective: Objective) -> _Path:
         try:
             places.append((step, objective.saved(checkpoint.read(look.folder.checkpoint(step))["model"])))
         except (ValueError, KeyError):
-            continue  # a damaged one; the others still tell the way
+            continue  # a damaged checkpoint; the others still show the path
     if not places:
         return _Path(objective.now()[None], np.array([look.run.step]), "the present, alone")
     steps = np.array([step for step, _ in places])
@@ -196,7 +199,7 @@ def path_of(look: Probe, objective: Objective) -> _Path:
 
 
 def _start(folder: RunFolder, objective: Objective) -> list[Floats]:
-    """Where the run began, (1, D); nothing where that is not kept: a fork's first checkpoint is a later one."""
+    """Return the parameters at the start, (1, D). Nothing if they are not kept, as in a fork."""
     if 0 not in folder.checkpoints():
         return []
     try:
@@ -212,18 +215,18 @@ def _and_now(path: _Path, objective: Objective, step: int) -> _Path:
 
 
 def ranges(path: Floats, now: Floats, lowest: Floats | None) -> list[tuple[float, float]]:
-    """Of each parameter: where the run began, is and may end, and the way between as far as it does not run away."""
+    """Return the range to show of each parameter: start, now, minimum, and the path unless it goes too far."""
     path = path[np.isfinite(path).all(axis=1)]
     anchors = [place for place in (*path[:1], lowest) if place is not None]
     if not anchors:
-        raise DescentError("its parameters are not finite")
+        raise DescentError(_("its parameters are not finite"))
     centre = anchors[-1]
     reach = REACH * max([float(np.abs(place - centre).max()) for place in anchors] + [0.5])
     seen = np.stack([*anchors, *(np.clip(place, centre - reach, centre + reach) for place in (*path, now))])
     seen = seen[np.isfinite(seen).all(axis=1)]
     low, high = seen.min(axis=0), seen.max(axis=0)
     widest = max(float((high - low).max()), 0.5)
-    # A parameter that began near its end still gets room: the valley's shape is what one wants to see.
+    # A parameter that has hardly changed still gets room, to show the shape of the valley.
     short = np.maximum(0, 0.6 * widest - (high - low)) / 2
     pad = MARGIN * np.maximum(high - low, 0.6 * widest)
     return list(zip((low - short - pad).tolist(), (high + short + pad).tolist(), strict=True))

@@ -1,11 +1,13 @@
-"""The weights of the layer that sees the images, as images.
+"""The weights of the first layer as images, and histograms of each layer's activations, weights and gradients.
 
-How the numbers of each layer are spread: activations, weights and gradients.
+Every histogram has, for L layers and B bars:
 
-Every kind gives, for L layers and B bars: layers (L,) names as in metrics.json; kinds (L,) what is shown, in words;
-counts (L, B) int64 and edges (L, B + 1) float32, of the finite numbers that are not exactly 0; zeros (L,) the share
-that is; mean, std (L,) of the finite ones; non_finite (L,) how many are not. Of a very large layer every n-th number
-is taken. Zeros stand apart, because a ReLU's would hide all else.
+- layers: (L,), names as in metrics.json. kinds: (L,), what is shown, in words.
+- counts: (L, B) int64, edges: (L, B + 1) float32, of the finite numbers that are not exactly 0.
+- zeros: (L,), the share of numbers that are exactly 0. They are apart, because a ReLU's zeros would hide the rest.
+- mean, std: (L,), of the finite numbers. non_finite: (L,), how many are not finite.
+
+Of a very large layer every n-th number is used.
 """
 
 import math
@@ -17,25 +19,27 @@ import torch
 from torch import Tensor, nn
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from engine.training import losses, models
 from engine.training.models.layers import ACTIVATIONS, Maxout
 from engine.training.pictures.probe import Arrays, Probe, few, host, words
 
 
 def filters(look: Probe, options: dict[str, Any]) -> Arrays:
-    """filters: (n, C, h, w) float32, each divided by its largest weight, so −1 to 1; scale: (n,) that weight.
+    """Return the first layer's weights as images.
 
-    layer: its name; kind: in words; of: how many filters it has.
+    filters: (n, C, h, w) float32, each divided by its largest weight, so from −1 to 1. scale: (n,) these weights.
+    layer: its name. kind: in words. of: how many filters it has.
     """
     shape = look.run.dataset.input_shape
-    # A norm before the first layer changes no shape.
+    # A norm before the first layer does not change the shape, so it is skipped.
     name, module = next((n, m) for n, m in models.layers(look.model) if " norm " not in models.describe(m))
     if isinstance(module, nn.Conv2d):
         weights = module.weight
     elif isinstance(module, nn.Linear) and module.in_features == math.prod(shape):
         weights = module.weight.view(-1, *shape)
     else:
-        raise DescentError("its first layer is neither a convolution nor a linear layer over all pixels")
+        raise DescentError(_("its first layer is neither a convolution nor a linear layer over all pixels"))
     first = host(weights[: options["most"]].float())
     scale = np.abs(first).max(axis=(1, 2, 3))
     divisor = np.where(scale > 0, scale, 1)[:, None, None, None]
@@ -48,28 +52,31 @@ def filters(look: Probe, options: dict[str, Any]) -> Arrays:
     }
 
 
-MOST = 200_000  # numbers of a layer
+MOST = 200_000  # numbers used of a layer at most
 
 _BENDING = (*(type(make()) for make in ACTIVATIONS.values()), Maxout, nn.SiLU, nn.Softplus, nn.PReLU)
 
 
 def weights(look: Probe, options: dict[str, Any]) -> Arrays:
-    """Of each layer: its weights, biases and all."""
+    """Make histograms of each layer's weights, biases included."""
     found = models.layers(look.model)
     values = [_joined([p.detach() for p in module.parameters(recurse=False)]) for _, module in found]
     return _histograms(values, [name for name, _ in found], [models.describe(m) for _, m in found], options["bins"])
 
 
 def gradients(look: Probe, options: dict[str, Any]) -> Arrays:
-    """Of each layer that is trained: the gradient of what is minimised, penalties included, over the first training
-    samples; before clipping, with batch norm and dropout as they are in training."""
+    """Make histograms of the gradient of each trained layer, before clipping.
+
+    The loss includes penalties and is taken over the first training samples, with batch norm and dropout in training
+    mode.
+    """
     run, model = look.run, look.model
     inputs, targets = (tensor[: options["samples"]] for tensor in run.dataset.train)
     if len(inputs) < 2:
-        model.eval()  # batch norm has no variance of one sample
+        model.eval()  # batch norm can't compute a variance from one sample
     else:
         model.train()
-    torch.manual_seed(0)  # the same units are dropped each time; the generator is put back by the look
+    torch.manual_seed(0)  # so the same units are dropped each time; Probe restores the generator
     owners = [(name, module, _trained(module)) for name, module in models.layers(model)]
     owners = [(name, module, trained) for name, module, trained in owners if trained]
     with torch.enable_grad():
@@ -80,7 +87,7 @@ def gradients(look: Probe, options: dict[str, Any]) -> Arrays:
         parameters = [p for _, _, trained in owners for p in trained]
         found = iter(torch.autograd.grad(loss, parameters, allow_unused=True))
     values = []
-    for _, _, trained in owners:
+    for _name, _module, trained in owners:
         own = [(parameter, next(found)) for parameter in trained]
         values.append(_joined([torch.zeros_like(p) if g is None else g for p, g in own]))
     names, kinds = [name for name, _, _ in owners], [models.describe(module) for _, module, _ in owners]
@@ -88,9 +95,13 @@ def gradients(look: Probe, options: dict[str, Any]) -> Arrays:
 
 
 def activations(look: Probe, options: dict[str, Any]) -> Arrays:
-    """Of each activation function, named by the layer before it, and of the last layer: its outputs for validation
-    samples (training samples where there are none). Of each layer where the model has no activation modules."""
-    _, split = look.split("validation")
+    """Make histograms of the outputs of each activation function and of the last layer.
+
+    An activation function is named by the layer before it. The samples are those of the validation split, or without
+    one of the training split. If the model has no
+    activation modules, the outputs of each layer are used.
+    """
+    split = look.split("validation")[1]
     layers = models.layers(look.model)
     watched = _bending(look.model, layers)
     last = layers[-1]
@@ -100,23 +111,25 @@ def activations(look: Probe, options: dict[str, Any]) -> Arrays:
         watched.append((*last, models.describe(last[1])))
     seen: dict[nn.Module, list[Tensor]] = {}
 
-    def note(module: nn.Module, _: object, output: object) -> None:
-        tensor = output[0] if isinstance(output, tuple) else output  # of a recurrent layer the states are left out
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        tensor = (
+            output[0] if isinstance(output, tuple) else output
+        )  # the outputs of a recurrent layer, not its states
         if isinstance(tensor, Tensor):
             seen.setdefault(module, []).append(tensor.detach())
 
-    for _, module, _ in watched:
-        module.register_forward_hook(note)  # on the copy: it goes with it
+    for _name, module, _kind in watched:
+        module.register_forward_hook(note)  # on the copy, so it need not be removed
     look.outputs(few(split, options["samples"]).inputs)
     met = [(name, module, kind) for name, module, kind in watched if module in seen]
     if not met:
-        raise DescentError("the model passes by all its layers in its forward pass")
+        raise DescentError(_("the forward pass of the model does not call any of its layers"))
     values = [_joined(seen[module]) for _, module, _ in met]
     return _histograms(values, [name for name, _, _ in met], [kind for _, _, kind in met], options["bins"])
 
 
 def _bending(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module, str]]:
-    """Each activation function: the name of the layer before it, itself, and its own name in words."""
+    """Return, for each activation function, the name of the layer before it, its module and its own name."""
     names = {module: name for name, module in layers}
     found: list[tuple[str, nn.Module, str]] = []
     latest = None
@@ -132,7 +145,7 @@ def _trained(module: nn.Module) -> list[nn.Parameter]:
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All numbers in a row, float32, at most MOST of them."""
+    """Return all numbers in a row, float32, at most MOST of them."""
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     return flat[:: -(-len(flat) // MOST)].float()
 

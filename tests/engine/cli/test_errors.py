@@ -66,7 +66,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(
     done = descent("run", "digits-mlp", *FREQUENT, "--runs-dir", str(run.path.parent)).end()
     assert done.code == ExitCode.CANNOT_GO_ON, done
     assert "the disk is full" in done.err
-    assert f"the checkpoint of step {run.checkpoints()[-1]} is whole" in done.err
+    assert f"the checkpoint of step {run.checkpoints()[-1]} is intact" in done.err
     assert done.json["state"] == "failed"
     assert_whole(run, whole)
 

@@ -158,7 +158,7 @@ def test_a_fork_with_another_optimizer_says_that_it_begins_anew(parent: RunFolde
     adam = fork(parent, 40, "adam", "optimizer.name=adam", "optimizer.lr=0.001")
     assert result_of(adam).state == "finished"
     warnings = [event["message"] for event in adam.events() if event["event"] == "warning"]
-    assert any("the optimizer begins anew" in message for message in warnings)
+    assert any("the optimizer begins again" in message for message in warnings)
 
 
 def test_a_larger_batch_in_a_fork_waits_for_the_epochs_end(parent: RunFolder) -> None:
@@ -230,7 +230,7 @@ def test_a_fork_of_another_shape_is_refused_and_leaves_nothing(
 def test_a_fork_with_nothing_left_to_train_is_refused(parent: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:
     folder = fork(parent, 40, "short", "train.steps=30", code=2)
     assert not folder.path.exists()
-    assert "train.steps = 30 is reached already at step 40" in capfd.readouterr().err
+    assert "train.steps = 30 is already reached at step 40" in capfd.readouterr().err
 
 
 def test_a_fork_that_was_killed_at_its_beginning_is_resumed_as_a_fork(parent: RunFolder) -> None:

@@ -81,9 +81,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("resume", {}, "not paused"),
     ("step", {}, "pause the run first"),
     ("rewind", {"to": 12345678}, "no such checkpoint"),
-    ("extend", {}, "by how much"),
+    ("extend", {}, "the number of epochs or steps to add"),
     ("extend", {"epochs": -1}, "whole number"),
-    ("stop", {"how": "gently"}, "one of now, epoch, discard"),
+    ("stop", {"how": "gently"}, "must be now, epoch or discard"),
     ("dance", {}, "unknown command"),
 ]
 
@@ -306,7 +306,7 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     left = send(folder.path, "checkpoint")["step"]
     send(folder.path, "rewind", {"to": 0})
     send(folder.path, "step", {"steps": 3})
-    with pytest.raises(RefusedError, match=r"there are those of steps 0$"):
+    with pytest.raises(RefusedError, match=r"the run has those of steps 0$"):
         send(folder.path, "rewind", {"to": left})
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

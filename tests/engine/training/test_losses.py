@@ -119,7 +119,7 @@ def test_classification_losses_refuse_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", ["bce", "perceptron"])
 def test_losses_of_one_output_refuse_three_classes(name: str) -> None:
     """Class 2 would silently count as more than right."""
-    with pytest.raises(PresetError, match=r'exactly 2 classes, and the data have 3: .*"cross-entropy"'):
+    with pytest.raises(PresetError, match=r'exactly 2 classes, but the data have 3; .*"cross-entropy"'):
         build(classes=3, name=name)
 
 
@@ -170,9 +170,9 @@ def test_a_loss_of_the_users() -> None:
 
     pair = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [0.0]])
     assert use(lambda o, t: (o - t).abs().mean())(*pair).item() == 2
-    with pytest.raises(PresetError, match="scalar tensor; it gave float"):
+    with pytest.raises(PresetError, match="scalar tensor; it returned float"):
         use(lambda o, t: 1.0)(*pair)
-    with pytest.raises(PresetError, match=r"scalar tensor; it gave shape \(2, 1\)"):
+    with pytest.raises(PresetError, match=r"scalar tensor; it returned a tensor of shape \(2, 1\)"):
         use(lambda o, t: o - t)(*pair)
 
     def broken(outputs: Tensor, targets: Tensor) -> Tensor:

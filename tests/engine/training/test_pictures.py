@@ -342,7 +342,7 @@ def test_a_bug_in_a_picture_costs_no_run(training: Build, capsys: pytest.Capture
             raise ZeroDivisionError("user's")
 
     run.model.add_module("flatten", Fails())
-    with pytest.raises(DescentError, match=r"failed, and the run goes on: ZeroDivisionError: user's"):
+    with pytest.raises(DescentError, match=r"failed, but the run goes on: ZeroDivisionError: user's"):
         make(run, "confusion")
     assert "Traceback" in capsys.readouterr().err
 

@@ -230,7 +230,7 @@ def test_the_table_of_layers_names_each_layer_and_its_shape(train: Train) -> Non
 
 @pytest.mark.parametrize("setting", ["train.early_stopping={patience=2}", "schedule.name=plateau"])
 def test_what_goes_by_the_validation_loss_wants_a_validation_split(train: Train, setting: str) -> None:
-    with pytest.raises(AssertionError, match="no such split"):
+    with pytest.raises(AssertionError, match="leaves no validation split"):
         train("digits-mlp", *SMALL, "data.validation=0.0", setting)
 
 

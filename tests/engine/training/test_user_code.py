@@ -54,11 +54,11 @@ def test_neighbours_and_names_of_the_standard_library_are_not_shadowed(tmp_path:
 def test_missing_file_and_missing_name_suggest_what_is_there(write: Write) -> None:
     """A typing error would be hard to find."""
     file = write("import os\nclass Network: pass\n")
-    with pytest.raises(PresetError, match=r'mine\.py has no "Netwerk": did you mean "Network"\?'):
+    with pytest.raises(PresetError, match=r'mine\.py has no "Netwerk"; did you mean "Network"\?'):
         load_object(f"{file}:Netwerk")
     with pytest.raises(PresetError, match=r'has no "x"; it has Network$'):
         load_object(f"{file}:x")
-    with pytest.raises(PresetError, match=r'mihe\.py: no such file: did you mean "mine\.py"\?'):
+    with pytest.raises(PresetError, match=r'mihe\.py: no such file; did you mean "mine\.py"\?'):
         load_object(f"{file.replace('mine', 'mihe')}:Network")
 
 

@@ -127,7 +127,7 @@ def test_a_member_that_diverges_keeps_its_last_finite_weights(train: Train, own:
     ("parts", "said"),
     [
         ({"result": "loss.item()"}, r"must return the loss of the batch, a scalar tensor; it returned float"),
-        ({"result": "model(x)"}, r"a scalar tensor; it returned shape \(80, 1\)"),
+        ({"result": "model(x)"}, r"a scalar tensor; it returned a tensor of shape \(80, 1\)"),
         ({"result": "None"}, "it returned NoneType"),
         ({"step": "raise ValueError('mine')"}, r"step_0\.py, line 6: ValueError: mine"),
         ({"step": "exit()"}, r"step_0\.py, line 6: the code called exit"),
@@ -154,7 +154,7 @@ def test_what_belongs_to_the_built_in_step_is_refused_with_it(own: Write, key: s
 def test_a_penalty_is_left_to_the_learner_s_step(tmp_path: Path, own: Write) -> None:
     """A setting would be taken and do nothing."""
     preset = load_preset("linear-regression", [own(), "loss.l2=0.1"])
-    with pytest.raises(DescentError, match=r"loss\.l2 .* train\.code takes its place"):
+    with pytest.raises(DescentError, match=r"loss\.l2 .* train\.code replaces"):
         build(preset, RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
 
 

@@ -95,7 +95,7 @@ def test_one_input(arrays):
         (X, LABELS + 1, {}, "count from 1: subtract 1"),
         (X, LABELS * 2, {}, "there is no 1, but a 6"),
         (X, LABELS * 10**12, {}, "there is no 1"),
-        (X, LABELS, {"classes": 3}, r"10 labels are outside 0 … 2; the first is 3, in row 3"),
+        (X, LABELS, {"classes": 3}, r"10 labels are outside of 0 … 2; the first is 3, in row 3"),
         (X, LABELS, {"classes": 10**9}, "there are only 40 samples"),
         (X, LABELS, {"classes": 5}, "training split for class '4'"),
         (X, np.arange(40), {}, r"40 different ones in 40 samples.*Set data\.task"),
@@ -121,12 +121,12 @@ def test_not_finite(arrays, value, kind):
     """The loss would be NaN from the first step, and nobody would know why."""
     x = X.copy()
     x[17, 2] = x[30, 1] = value
-    message = rf"2 of the inputs are not a usable number; the first is {kind}.*row 17 .*column 2"
+    message = rf"2 of the inputs can't be used as numbers; the first is {kind}.*row 17 .*column 2"
     with pytest.raises(DataError, match=message):
         arrays(x, LABELS)
     y = LABELS.astype(float)
     y[5] = value
-    with pytest.raises(DataError, match=rf"1 of the targets is not.*{kind}.*row 5"):
+    with pytest.raises(DataError, match=rf"1 of the targets can't be used.*{kind}.*row 5"):
         arrays(X, y, task="regression")
 
 
@@ -139,7 +139,7 @@ def test_missing_file(tmp_path, arrays, read):
 
 def test_missing_array(arrays):
     """A mistyped array's name would not be answered with the right ones."""
-    with pytest.raises(DataError, match=r"no 'xx' \(data\.inputs\); it holds 'x', 'y'\. Did you mean 'x'"):
+    with pytest.raises(DataError, match=r"no 'xx' \(data\.inputs\); it has 'x', 'y'\. Did you mean 'x'"):
         arrays(X, LABELS, inputs="xx")
 
 
@@ -147,13 +147,13 @@ def test_missing_array(arrays):
 def test_not_an_npz(tmp_path, read, content):
     """A file of another kind would end in a traceback."""
     (tmp_path / "b.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"not an \.npz file that can be read"):
+    with pytest.raises(DataError, match=r"can't be read as an \.npz file"):
         read(name="npz", path=str(tmp_path / "b.npz"))
 
 
 def test_folder(tmp_path, read):
     """A folder in the place of a file would end in a traceback."""
-    with pytest.raises(DataError, match=r"not an \.npz file"):
+    with pytest.raises(DataError, match=r"can't be read as an \.npz file"):
         read(name="npz", path=str(tmp_path))
 
 

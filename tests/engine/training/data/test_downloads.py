@@ -105,7 +105,7 @@ def test_altered_file(tmp_path, serve, tiny_mnist):
     path = tiny_mnist / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(idx(np.zeros(20))))
     serve()
-    with pytest.raises(DataMissingError, match="mnist could not be fetched") as caught:
+    with pytest.raises(DataMissingError, match="mnist could not be downloaded") as caught:
         fetch("mnist", tmp_path / "data", quiet)
     assert "\n" not in str(caught.value)
     assert leftovers(tmp_path / "data") == []
@@ -115,7 +115,7 @@ def test_altered_file(tmp_path, serve, tiny_mnist):
 def test_server_hangs_up(tmp_path, serve, tiny_mnist, tiny_cifar10, name):
     """Half a file would be taken for a whole one."""
     serve(CuttingHandler)
-    with pytest.raises(DataMissingError, match="could not be fetched"):
+    with pytest.raises(DataMissingError, match="could not be downloaded"):
         fetch(name, tmp_path / "data", quiet)
     assert leftovers(tmp_path / "data") == []
     assert not datasets.is_there(name, tmp_path / "data")

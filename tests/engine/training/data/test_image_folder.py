@@ -117,11 +117,14 @@ def test_modes(pack, read):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dog/1.png": picture(0, (9, 9))}, r"dog/1\.png is 9 × 9, and 6 × 4 is expected.*data\.image_size"),
+        (
+            {"dog/1.png": picture(0, (9, 9))},
+            r"dog/1\.png has the size 9 × 9, but .* has the size 6 × 4\..*data\.image_size",
+        ),
         ({"dog/1.png": b"not an image"}, r"dog/1\.png can't be read: not an image"),
         ({"cat/0.png": b"not an image"}, r"cat/0\.png can't be read: not an image"),
         ({"dog/1.png": picture(0)[:45]}, r"dog/1\.png can't be read"),
-        ({"1.png": picture(0)}, r"1\.png lies in no class's folder\. Expected is a folder"),
+        ({"1.png": picture(0)}, r"1\.png is not in a class's folder\. Expected is a folder"),
     ],
 )
 def test_what_cannot_be(pack, read, change, message):
@@ -133,7 +136,7 @@ def test_what_cannot_be(pack, read, change, message):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"readme.txt": b""}, "no images but 1 other files"),
+        ({"readme.txt": b""}, "no images, only 1 other file"),
         ({"cat/1.png": picture(0)}, "images of one class only, 'cat'"),
         ({**with_test(), "test/cow/1.png": picture(0)}, "test images of 'cow', but no training images"),
     ],

@@ -48,7 +48,7 @@ def test_failure(read):
         (None, r"must return \(inputs, targets\); it returned NoneType"),
         ((1, 2, 3), r"must return \(inputs, targets\)"),
         (([[1, 2], [3]], [0, 1]), "the inputs are not an array"),
-        (("abc", [0, 1]), "not an array but str"),
+        (("abc", [0, 1]), "not an array, but have the type str"),
     ],
 )
 def test_wrong_returns(read, returned, message):

@@ -97,7 +97,7 @@ def test_too_large_a_size(numbered):
 
 def test_size_below_classes(numbered):
     """A class would be missing from training without a word."""
-    with pytest.raises(DataError, match=r"fewer than the 3 classes"):
+    with pytest.raises(DataError, match=r"less than the 3 classes"):
         numbered([0, 1, 2] * 20, size=2)
 
 

@@ -210,8 +210,8 @@ def test_one_member_is_steered_alone_or_all_are(live: tuple[int, RunFolder]) -> 
     assert rates[1] == pytest.approx([0.05] * 3 + [0.2] * 2 + [0.1, 0.1])
     for edits, why in (
         (["member=2", "optimizer.lr=1"], "members 0 to 1"),
-        (["member=0", "train.batch_size=10"], "one for all members"),
-        (["member=0"], "say what of it"),
+        (["member=0", "train.batch_size=10"], "can't be set for one member alone"),
+        (["member=0"], "give what to change"),
     ):
         with pytest.raises(RefusedError, match=why):
             send(folder.path, "set", {"edits": edits})
@@ -247,7 +247,7 @@ def test_a_picture_is_of_the_member_that_is_asked_for(live: tuple[int, RunFolder
 
 
 def test_what_members_cannot_do_is_said_before_anything_starts(train: Train) -> None:
-    with pytest.raises((PresetError, AssertionError), match=r"train\.compile = true is not offered for members"):
+    with pytest.raises((PresetError, AssertionError), match=r"train\.compile = true does not work with members"):
         train("digits-mlp", "members.repeats=2", "train.compile=true")
     with pytest.raises(PresetError, match=r"model\.widths can't differ"):
         load_preset("digits-mlp", ['members.sweep."model.widths"=[[8], [16]]'])

@@ -52,11 +52,11 @@ def test_weights_come_back_from_what_was_saved_of_all_and_of_one(name: str) -> N
 def test_weights_of_other_members_are_refused() -> None:
     """torch's own error would be about shapes, or nothing would be said at all."""
     members = Members(family("linear"), (6,), "batched")
-    with pytest.raises(DescentError, match="of 2 members, and there are 3"):
+    with pytest.raises(DescentError, match="to 2 members, but there are 3"):
         members.load_state_dict(Members(family("linear", 2), (6,), "batched").state_dict())
     with pytest.raises(DescentError, match="another model"):
         members.load(0, nn.Linear(2, 2).state_dict())
-    with pytest.raises(DescentError, match="alike in shape"):
+    with pytest.raises(DescentError, match="have the same shape"):
         Members([nn.Linear(2, 2), nn.Linear(2, 3)], (2,), "vmap")
 
 

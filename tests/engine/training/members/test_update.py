@@ -151,7 +151,7 @@ def test_parts_of_a_batch_add_up() -> None:
 
 def test_what_does_not_fit_into_lockstep_is_refused() -> None:
     members = update_of("mlp", SGD).members
-    with pytest.raises(DescentError, match="adam, sgd belong to a study"):
+    with pytest.raises(DescentError, match="compare adam, sgd"):
         MemberUpdate(members, [parsed(schema.AnyOptimizer, keys) for keys in (ALL[0], ALL[1], ALL[0])])
 
 

@@ -196,7 +196,7 @@ def test_attention_is_that_of_torch() -> None:
         (
             {"name": "perceptron"},
             TABLE,
-            'has one output, and the loss asks for 10: use loss.name = "perceptron"',
+            'has one output, but the loss needs 10: use loss.name = "perceptron"',
         ),
     ],
 )
@@ -210,7 +210,7 @@ def test_wrong_inputs_are_refused_with_what_is_right(
 
 def test_softmax_refuses_a_single_output() -> None:
     """The softmax of one output is always 1: nothing would be learned."""
-    with pytest.raises(PresetError, match=r'model\.name = "softmax" has one output a class.*"cross-entropy"'):
+    with pytest.raises(PresetError, match=r'model\.name = "softmax" has one output for each class.*"cross-entropy"'):
         make(TABLE, 1, name="softmax")
 
 

@@ -43,7 +43,7 @@ def test_any_number_of_channels_and_classes(architecture: str, shape: tuple[int,
 @pytest.mark.parametrize(
     ("architecture", "shape", "message"),
     [
-        ("resnet-50", (3, 32, 32), r'"resnet-50" is not in torchvision\.models: did you mean resnet50'),
+        ("resnet-50", (3, 32, 32), r'"resnet-50" is not in torchvision\.models; did you mean resnet50'),
         ("ResNet18", (3, 32, 32), "did you mean resnet18"),
         ("zzz", (3, 32, 32), "for example alexnet"),
         ("resnet18", (13,), "takes images; the data are tables of 13 columns"),
@@ -112,8 +112,8 @@ def test_a_file_that_is_not_weights_is_refused_and_not_run(tmp_path: Path) -> No
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), file)
     assert make("resnet34", (3, 32, 32), weights=str(file))
     torch.save(torchvision.models.mobilenet_v2(weights=None).state_dict(), file)
-    with pytest.raises(PresetError, match="are not those of resnet18"):
+    with pytest.raises(PresetError, match="do not belong to resnet18"):
         make("resnet18", (3, 32, 32), weights=str(file))
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), file)
-    with pytest.raises(PresetError, match=r"are not those of resnet34: .* for example layer1\.2\.conv1"):
+    with pytest.raises(PresetError, match=r"do not belong to resnet34: .* for example layer1\.2\.conv1"):
         make("resnet34", (3, 32, 32), weights=str(file))

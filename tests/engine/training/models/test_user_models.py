@@ -58,8 +58,8 @@ def test_trying_it_leaves_no_trace(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (("self.head(", "self.haed("), r"mine\.py, line 13: AttributeError: .*no attribute 'haed'"),
-        (("width, outputs)", "width, 3)"), r"forward\(\) must give outputs of shape \(2, 5\); .* \(2, 3\)"),
-        (("return self", "self"), r"must give outputs of shape \(2, 5\); it gave NoneType"),
+        (("width, outputs)", "width, 3)"), r"forward\(\) must return outputs of shape \(2, 5\); .* \(2, 3\)"),
+        (("return self", "self"), r"must return outputs of shape \(2, 5\); it returned NoneType"),
         (("prod(input_shape)", "7"), r"mine\.py, line 13: RuntimeError: .*mat1 and mat2"),
         (("outputs, width=4", "outputs=5, *, width"), r"mine\.py, line 5: TypeError: .*argument: 'width'"),
         (("super().__init__()", "pass"), r"mine\.py, line 8: AttributeError: cannot assign module"),
@@ -74,7 +74,7 @@ def test_mistakes_name_file_and_line(tmp_path: Path, change: tuple[str, str], me
 
 def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
     """A function or a plain class would fail only when the training asks it for parameters."""
-    with pytest.raises(PresetError, match=r"must give a torch\.nn\.Module; it gave dict"):
+    with pytest.raises(PresetError, match=r"must return a torch\.nn\.Module; it returned dict"):
         make(tmp_path, "def Net(input_shape, outputs):\n    return {}\n")
 
 
@@ -98,5 +98,5 @@ def test_layers_hidden_in_a_list_are_noticed(tmp_path: Path) -> None:
 def test_no_code_runs_without_a_loader() -> None:
     """A preset from elsewhere would run code that nobody agreed to."""
     section = schema.CodeModel.model_validate({"name": "code", "code": "mine.py:Net"})
-    with pytest.raises(PresetError, match="names code, and none may be run here"):
+    with pytest.raises(PresetError, match="names code, and no code may be run here"):
         build(section, input_shape=(2,), outputs=1, code=None)
