@@ -203,7 +203,7 @@ def test_bad_folders_of_images_are_one_message(descent: Descent, tmp_path: Path,
     file = preset(tmp_path, 'name = "images"\npath = "pictures"')
     refused(descent("run", file, "--json").end(), ExitCode.DATA_MISSING, "pictures.*no such", runs)
     images(tmp_path, sizes | {"dog/3.png": (9, 8)})
-    refused(descent("run", file, "--json").end(), ExitCode.WRONG_USE, r"dog/3\.png is 9 × 8", runs)
+    refused(descent("run", file, "--json").end(), ExitCode.WRONG_USE, r"dog/3\.png has the size 9 × 8", runs)
     images(tmp_path, sizes)
     (tmp_path / "pictures" / "cow").mkdir()
     refused(descent("run", file, "--json").end(), ExitCode.WRONG_USE, "no images in .?cow", runs)
