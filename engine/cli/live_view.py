@@ -1,4 +1,4 @@
-"""Commands to a live run from a shell: sent, awaited and told. Also a run's kinds of pictures, and drawing one."""
+"""Commands to a live run from a shell, the kinds of pictures of a run, and drawing one."""
 
 import json
 import shlex
@@ -8,6 +8,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.settings import pair_of
 from descent.common.text import clean, show
 from descent.run import find
@@ -19,13 +20,13 @@ from engine.pictures.request import picture_of
 
 
 def give(word: str, runs_dir: Path | None, command: str, arguments: dict[str, Any], *, as_json: bool) -> int:
-    """Give a command to the run that `word` names, and say what came of it. RefusedError with the reason."""
+    """Give a command to the run that `word` names, and print its answer. Raises RefusedError with the reason."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     return follow(folder, command, arguments, as_json=as_json)
 
 
 def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
-    """List all kinds, what each shows, and why the run that `word` names can't have some."""
+    """List all kinds, what each shows, and why some are not available for the run that `word` names."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     known = pictures.traits(folder.path)
     found = [(kind, kind.complaint(known)) for kind in pictures.KINDS.values()]
@@ -44,32 +45,33 @@ def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
         tables.print_json({"run": folder.id, "pictures": listed})
         return 0
     for kind, complaint in found:
-        print(
-            f"{kind.name:<18} {kind.shows}"
-            if complaint is None
-            else f"{kind.name:<18} - not of this run: {complaint}"
-        )
-    print(f"draw one with: descent picture {folder.id} {next(k.name for k, no in found if no is None)}")
+        shown = kind.shows if complaint is None else _("- not available for this run: {why}", why=complaint)
+        print(f"{kind.name:<18} {shown}")
+    command = f"descent picture {folder.id} {next(kind.name for kind, complaint in found if complaint is None)}"
+    print(_("draw one with: {command}", command=command))
     return 0
 
 
 def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> int:
-    """Draw one, and say where its file is, what is in it and how to look at it."""
+    """Draw a picture and print its file, the arrays in it, and how to open it."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     options = {}
     for edit in edits:
         pair = pair_of(edit)
         if pair is None:
-            raise DescentError(f"--set {show(edit)}: write it as OPTION=VALUE, as in --set resolution=100")
+            raise DescentError(
+                _("--set {given}: must be OPTION=VALUE, such as --set resolution=100", given=show(edit))
+            )
         options[pair[0]] = pair[1]
     answer = picture_of(folder, kind, options)
     if as_json:
         print(json.dumps(answer))
     else:
         file = Path(answer["picture"])
-        print(f"{kind} at step {answer['step']:,}: {clean(str(file))}")
+        print(_("{kind} at step {step:,}: {file}", kind=kind, step=answer["step"], file=clean(str(file))))
         for name, array in pictures.read(file).arrays.items():
             what = f"{array.shape} {array.dtype}" if array.shape else clean(str(array))
             print(f"  {name:<14} {what}")
-        print(f"look at it with: descent attach {shlex.quote(folder.id)}, then i; in Python: numpy.load(FILE)")
+        command = f"descent attach {shlex.quote(folder.id)}"
+        print(_("open it with: {command}, then i; in Python: numpy.load(FILE)", command=command))
     return 0

@@ -6,28 +6,43 @@ Texts that are new in the code get an empty translation in descent/locale/*/LC_M
 hand; texts that the code no longer has are removed. Then the catalogues are compiled.
 """
 
+import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from hatch_build import LOCALE, compile_catalogues
 
 ROOT = Path(__file__).parents[2]
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-Key = str | tuple[str, str]  # what messages have for an id: a text, or (context, text)
+Text = str | tuple[str, str]  # a text, or one and many of it
 
 
 def template() -> Catalog:
     """All texts of the code that are marked for translation, in the order of files."""
     found = Catalog(project="Descent", charset="utf-8")
     for package in ("descent", "engine", "tui"):
-        entries = extract_from_dir(ROOT / package, [("**.py", "python")], keywords=KEYWORDS)
-        for file, _line, text, _comments, context in sorted(entries, key=lambda entry: entry[:2]):
-            found.add(text, context=context, locations=[(f"{package}/{file}", 1)])
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for text, context in _marked(file):
+                found.add(text, context=context, locations=[(str(file.relative_to(ROOT)), 1)])
     return found
+
+
+def _marked(file: Path) -> Iterator[tuple[Text, str | None]]:
+    """Yield the marked texts of a file with their contexts, in order, also those within f-strings."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda call: call.lineno):
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        texts = [node.value for node in call.args if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        match name, texts:
+            case "_" | "N_", [text]:
+                yield text, None
+            case "ngettext", [one, many]:
+                yield (one, many), None
+            case "pgettext", [context, text]:
+                yield text, context
 
 
 def catalogues() -> dict[str, Catalog]:
