@@ -44,8 +44,7 @@ def __getattr__(name: str) -> object:
     if name == "sync":
         return import_module("descent.sync")
     if name not in _HOMES:
-        message = f"module 'descent' has no attribute {name!r}"
-        raise AttributeError(message, name=name, obj=sys.modules[__name__])
+        raise AttributeError(f"module 'descent' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""The handle of a run: start one, attach to one, steer it, follow what happens. Here by `await`; sync.py blocks.
+"""The handle of a run: start one, attach to one, steer it, follow its events. Calls are awaited; sync.py blocks.
 
     run = await descent.start("digits-mlp", ["train.epochs=100"])
     async for event in run.events():
@@ -6,9 +6,9 @@
             await run.set("optimizer.lr=0.01")
     print(await run.wait())
 
-Everything is read from the run folder. The worker is asked for nothing but to follow commands, and ends neither with
-the handle nor with the program that holds it. Starting and forking call the `descent` command, so that the program
-loads no preset and no schema.
+Everything is read from the run folder. The worker only receives commands. It ends neither with the handle nor with
+the program that holds it. Starting and forking call the `descent` command, so that the program loads no preset and no
+schema.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DataMissingError, DescentError
 from descent.common.files import JsonLinesReader
+from descent.common.i18n import _
 from descent.common.text import clean
 from descent.control import Answer
 from descent.run import find
@@ -37,7 +38,7 @@ Reply = TypeVar("Reply")  # Answer, or what gives one to `await`
 
 
 class Handle(ABC, Generic[Reply]):
-    """What both forms of Run have: reading the run folder, and the commands. They differ in how a reply comes."""
+    """The common part of both forms of Run, which differ in how a reply comes."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -53,11 +54,11 @@ class Handle(ABC, Generic[Reply]):
         return self._states.state()
 
     def metrics(self) -> Metrics:
-        """The numbers of every step so far, as float32 arrays. What is trained later is in what you ask for next."""
+        """Return the numbers of every step so far, as float32 arrays. Call it again for later steps."""
         return Metrics(self.folder.path)
 
     def summary(self) -> dict[str, Any]:
-        """What the last line of `descent run --json` says, and the `reason` of the last state, if it has one.
+        """Return the last line of `descent run --json`, with the `reason` of the last state, if it has one.
 
         `metrics` has means over the data: `train_loss`, `val_loss`, `val_accuracy` (0 to 1) … `seconds` is time spent
         training.
@@ -114,11 +115,11 @@ class Handle(ABC, Generic[Reply]):
         return self.command("stop", how=how)
 
     def _news(self) -> Iterator[list[dict[str, Any]]]:
-        """The events since the look before, look by look, until the run has ended."""
+        """Yield the new events of each look, until the run has ended."""
         reader = JsonLinesReader(self.folder.path / "events.jsonl")
         is_live = True
         while is_live:
-            is_live = self.state in ALIVE  # asked first: what was written before the end is read once more
+            is_live = self.state in ALIVE  # asked first, so that the last events before the end are read too
             yield reader.read()
 
     def _fork_words(
@@ -167,14 +168,14 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
         await asyncio.to_thread(started, self._revive_words(allow_code))
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """All that happened so far, then what happens, until the run has ended."""
+        """Yield all events so far, then new ones, until the run has ended."""
         for news in self._news():
             for event in news:
                 yield event
             await asyncio.sleep(LOOK_EVERY)
 
     async def wait(self) -> State:
-        """The state the run has ended in."""
+        """Wait for the end of the run and return its state."""
         while (state := self.state) in ALIVE:
             await asyncio.sleep(LOOK_EVERY)
         return state
@@ -195,17 +196,17 @@ async def start(
     run_id: the run's name. runs_dir: the folder of all runs, else $DESCENT_RUNS or ./runs. data_root: the folder of
     downloaded data, else $DESCENT_DATA. allow_code: agree to run the code file that the preset names.
 
-    DescentError when the preset is wrong, DataMissingError (a kind of it) when data have to be downloaded first. What
-    the worker finds wrong later ends the run: `wait` gives "failed", and `summary` the reason.
+    Raises DescentError when the preset is wrong, and DataMissingError (a kind of it) when data have to be downloaded
+    first. Later errors end the run: `wait` returns "failed", and `summary` has the reason.
     """
     given = options(run_id, runs_dir, data_root, allow_code=allow_code, overrides=overrides)
     return Run(await asyncio.to_thread(started, ["run", str(preset), *given]))
 
 
 async def attach(word: str, runs_dir: Path | None = None) -> Run:
-    """The handle of a run that is there: an id, its beginning or its last four letters, a path, or `last`.
+    """Return the handle of an existing run: an id, its beginning or its last four letters, a path, or `last`.
 
-    DescentError when there is no such run.
+    Raises DescentError when there is no such run.
     """
     return Run(found(word, runs_dir))
 
@@ -214,7 +215,7 @@ async def attach(word: str, runs_dir: Path | None = None) -> Run:
 
 
 def found(word: str, runs_dir: Path | None) -> RunFolder:
-    """The folder of the run that `word` names. DescentError when there is none."""
+    """Return the folder of the run that `word` names. Raises DescentError when there is none."""
     return RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
 
 
@@ -236,7 +237,7 @@ def options(
 def started(words: Sequence[str]) -> RunFolder:
     """Call `descent WORDS --detach --json` and return the folder of the run that it starts.
 
-    DescentError, or the kind of it that the exit code stands for, with the text of the command's own message.
+    Raises DescentError, or the subclass for the exit code, with the command's own message.
     """
     command = child.command("descent", *words, "--detach", "--json")
     done = subprocess.run(
@@ -245,7 +246,13 @@ def started(words: Sequence[str]) -> RunFolder:
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise CannotGoOnError(f"descent {words[0]} ended without an answer: {clean(done.stderr.strip())}") from None
+        raise CannotGoOnError(
+            _(
+                "{command} ended without an answer: {error}",
+                command=f"descent {words[0]}",
+                error=clean(done.stderr.strip()),
+            )
+        ) from None
     if "error" in answer:
         error = answer["error"]
         raise _ERRORS.get(done.returncode, DescentError)("\n".join(error) if isinstance(error, list) else error)

@@ -1,4 +1,4 @@
-"""What several runs have come to, side by side: their final numbers, and the settings in which they differ."""
+"""Comparison of several runs: their results, and the settings in which they differ."""
 
 import hashlib
 import tomllib
@@ -9,6 +9,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError, why_damaged
+from descent.common.i18n import _
 from descent.common.numbers import NONE, metric
 from descent.common.settings import flatten, parse
 from descent.common.text import clean, show
@@ -22,14 +23,16 @@ from descent.run.state import State
 Events = Sequence[dict[str, Any]]
 
 FEWEST, MOST = 2, 8
-LETTERS = "ABCDEFGH"  # a run's, wherever runs are told apart
-_DESCRIBES = ("title", "topic", "reaches")  # of a preset: they change nothing that is trained
+LETTERS = "ABCDEFGH"  # one letter for each run
+_DESCRIBES = ("title", "topic", "reaches")  # settings that change nothing that is trained
 
 
 @dataclass(frozen=True)
 class Final:
-    """One run as it stands. metrics: those of OF_RESULTS that it has; accuracies from 0 to 1, of several members
-    the mean. parent: the id and the step of a fork's origin. problem: why its files can't be read.
+    """One run's results so far.
+
+    metrics: those of OF_RESULTS that it has. Accuracies are from 0 to 1. Several members have their mean. parent: id
+    and step of a fork's origin. problem: why its files can't be read.
     """
 
     folder: RunFolder
@@ -44,7 +47,7 @@ class Final:
 
 @dataclass(frozen=True)
 class Side:
-    """One run of a comparison. settings: as settings_of has them."""
+    """One run of a comparison. settings: as settings_of returns them."""
 
     final: Final
     settings: dict[str, str]
@@ -52,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting in which runs differ: each one's value as text, in the order of the runs; NONE where it has none."""
+    """A setting in which runs differ. values: as text, in the order of the runs, NONE for a run without it."""
 
     key: str
     values: tuple[str, ...]
@@ -60,8 +63,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """finals and the values of each difference are in the order in which the runs were given. best: for each
-    metric that can be compared, the positions of the runs with the best value."""
+    """Runs side by side.
+
+    finals and the values of each difference are in the order in which the runs were given. best: for each metric that
+    can be compared, the positions of the runs with the best value.
+    """
 
     finals: tuple[Final, ...]
     differences: tuple[Difference, ...]
@@ -69,25 +75,27 @@ class Comparison:
 
 
 def checked(folders: Sequence[RunFolder]) -> list[RunFolder]:
-    """The runs, each once. DescentError where they are too few or too many to be compared."""
+    """Return the runs, each once. Raises DescentError if they are too few or too many to compare."""
     once = list(dict.fromkeys(folders))
     if not FEWEST <= len(once) <= MOST:
-        raise DescentError(f"{FEWEST} to {MOST} runs can be compared, not {len(once)}")
+        raise DescentError(
+            _("{fewest} to {most} runs can be compared, not {given}", fewest=FEWEST, most=MOST, given=len(once))
+        )
     return once
 
 
 def compared(folders: Sequence[RunFolder]) -> Comparison:
-    """The runs as they are now. One whose files can't be read has a `problem`, and hides no other."""
+    """Return the runs as they are now. A run whose files can't be read has a `problem`."""
     return beside([side(folder) for folder in folders])
 
 
 def side(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Side:
-    """What there is to compare of one run. state, events: as results.result_of takes them."""
+    """Return one run of a comparison. state, events: as results.result_of takes them."""
     return Side(final(folder, state, events), settings_of(folder, events))
 
 
 def beside(sides: Sequence[Side]) -> Comparison:
-    """What the runs have come to, and where they differ."""
+    """Return the runs' results and differences."""
     finals, settings = tuple(each.final for each in sides), [each.settings for each in sides]
     return Comparison(finals, tuple(differences(settings)), best(finals, settings))
 
@@ -96,7 +104,7 @@ def beside(sides: Sequence[Side]) -> Comparison:
 
 
 def final(folder: RunFolder, state: State | None = None, events: Events | None = None) -> Final:
-    """What the run has come to so far. state, events: as results.result_of takes them."""
+    """Return the run's results so far. state, events: as results.result_of takes them."""
     try:
         reached, origin = result_of(folder, state, events), folder.origin()
         metrics = {key: value for key, value in reached.final_metrics.items() if value is not None}
@@ -109,13 +117,15 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
         )
-    except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+    except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Final(folder, "damaged", problem=why_damaged(error))
 
 
 def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[MetricName, tuple[int, ...]]:
-    """For each metric, the positions of the best. Nothing where the data differ, or of losses where the loss does,
-    or where there is nothing to choose from."""
+    """Return for each metric the positions of the best runs.
+
+    Metrics of different data, losses of different loss functions, and equal values are left out.
+    """
     found: dict[MetricName, tuple[int, ...]] = {}
     if len({each.get("data.name") for each in settings}) > 1:
         return found
@@ -132,9 +142,9 @@ def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[Me
 
 
 def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
-    """Every setting by its dotted key, as text: as the run was started, and behind an arrow what was set since.
+    """Return every setting as text by its dotted key: the value at the start, and behind an arrow the live value.
 
-    Empty where its preset can't be read. events: as results.result_of takes them.
+    Empty if the preset can't be read. events: as results.result_of takes them.
     """
     try:
         stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
@@ -152,7 +162,7 @@ def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, st
 
 
 def _hash(file: Path) -> str:
-    """Two runs may have different code under the same name."""
+    """Return a short hash of a file: two runs may have different code under the same name."""
     try:
         return f" #{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
     except OSError:
@@ -160,7 +170,7 @@ def _hash(file: Path) -> str:
 
 
 def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
-    """What was last set while the run trained, by key."""
+    """Return the last live value of each setting, by key."""
     found: dict[str, str] = {}
     try:
         events = folder.events() if events is None else events
@@ -168,20 +178,20 @@ def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
         return found
     own = False
     for event in events:
-        # Ahead of its first state lies what a fork has of its parent: its preset says so already, where it can.
+        # Events before a fork's first state come from its parent. Its preset has them already, if it can.
         own = own or event.get("event") == "state"
         if event.get("event") != "command" or event.get("command") != "set":
             continue
         for edit in map(str, (event.get("arguments") or {}).get("edits", ())):
             if own or not is_of_presets(edit):
-                given, _ = parse([edit])
-                key, _, value = edit.partition("=")  # of one member alone, such as "@3 optimizer.lr=0.1"
+                given = parse([edit])[0]
+                key, _sign, value = edit.partition("=")  # for one member only, such as "@3 optimizer.lr=0.1"
                 found |= {".".join(o.path): show(o.value) for o in given} or {clean(key): clean(value)}
     return found
 
 
 def differences(settings: Sequence[dict[str, str]]) -> list[Difference]:
-    """The keys in which the settings are not all the same, in the order of the first that has them."""
+    """Return the settings that are not the same in all runs, in the order of the first run that has them."""
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = [Difference(key, tuple(each.get(key, NONE) for each in settings)) for key in keys]
     return [row for row in rows if len(set(row.values)) > 1]
@@ -191,7 +201,7 @@ def differences(settings: Sequence[dict[str, str]]) -> list[Difference]:
 
 
 def relatives(folder: RunFolder, known: Sequence[Path]) -> list[Path]:
-    """Of the known runs the one that this one is a fork of, then its own forks."""
+    """Return the known run that this one is a fork of, then its own forks."""
     origins = {path: _origin(path) for path in known}
     own = _origin(folder.path)
     parent = [path for path in known if own is not None and _is(path, own)]
@@ -206,7 +216,7 @@ def _origin(path: Path) -> dict[str, Any] | None:
 
 
 def _is(path: Path, origin: dict[str, Any]) -> bool:
-    """Whether the origin means this run; a folder that was moved is still known by its id."""
+    """Return whether the origin is this run. A moved folder is still recognized by its id."""
     there = Path(str(origin.get("dir", "")))
     return path.resolve() == there.resolve() or (path.name == origin.get("run") and not there.exists())
 
@@ -215,18 +225,18 @@ def _is(path: Path, origin: dict[str, Any]) -> bool:
 
 
 def origin_text(final: Final) -> str:
-    """fork of parent @ step 7,150; nothing for a run that is no fork."""
+    """Return "fork of PARENT @ step 7,150", or nothing for a run that is no fork."""
     if final.parent is None:
         return ""
-    return f"fork of {clean(final.parent[0])} @ step {final.parent[1]:,}"
+    return _("fork of {run} @ step {step:,}", run=clean(final.parent[0]), step=final.parent[1])
 
 
 def metric_text(found: Comparison, key: MetricName, place: int) -> str:
-    """A run's number with a star where it is the best; one cell for the star in any case."""
+    """Return a run's number, and one cell for a star if it is the best."""
     return metric(key, found.finals[place].metrics.get(key)) + ("*" if place in found.best.get(key, ()) else " ")
 
 
 def found(words: Sequence[str], runs_dir: Path | None) -> list[RunFolder]:
-    """The runs that the words name. DescentError where one names none, or where they are too few or too many."""
+    """Return the runs that the words name. Raises DescentError if one is unknown, or for too few or too many."""
     runs = paths.runs_dir(runs_dir)
     return checked([RunFolder(find.find_run(word, runs)) for word in words])

@@ -1,4 +1,4 @@
-"""Finding runs: by id, by a prefix, by the last four letters, by a path, or as `last`."""
+"""Finding runs by id, by its beginning, by its last four letters, by a path, or as `last`."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.paths import note, notes
 from descent.common.text import clean, did_you_mean, show
 
@@ -22,7 +23,7 @@ def note_start(run: Path) -> None:
 
 
 def known_runs(runs: Path) -> list[Path]:
-    """The run folders in the runs directory, and those noted elsewhere; the latest start first."""
+    """Return the run folders in the runs folder, and those noted elsewhere, the latest start first."""
     starts: dict[Path, float] = {}
     for folder, started in _noted_starts():
         if is_run(folder):
@@ -35,19 +36,21 @@ def known_runs(runs: Path) -> list[Path]:
 
 
 def study_of(run: Path) -> Path | None:
-    """The folder of the study that a run is a job of; None for one that was started by itself."""
+    """Return the folder of the study that a run is a job of, or None."""
     study = run.parent.parent
     return study if run.parent.name == "runs" and (study / "study.json").is_file() else None
 
 
 def find_run(word: str, runs: Path) -> Path:
-    """A run by its id, a unique beginning of it, its last four letters, its path, or `last`: that of a study only
-    where there is no other."""
+    """Return a run by its id, a unique beginning of it, its last four letters, its path, or `last`.
+
+    `last` is the latest run that is no job of a study, if there is one.
+    """
     if os.sep in word or word.startswith(("~", ".")):
         folder = Path(word).expanduser().absolute()
         if is_run(folder):
             return folder
-        raise DescentError(f"{show(word)}: is not the folder of a run (it has no preset.toml)")
+        raise DescentError(_("{folder}: is no run's folder (it has no preset.toml)", folder=show(word)))
     known = known_runs(runs)
     if word == "last" and known:
         return next((run for run in known if study_of(run) is None), known[0])
@@ -59,14 +62,14 @@ def find_run(word: str, runs: Path) -> Path:
             return candidates[0]
     if exact or short:
         choices = "\n".join(f"  {clean(str(run))}" for run in (exact or short)[:_LONGEST_CHOICE])
-        raise DescentError(f"{show(word)}: more than one run is called so:\n{choices}")
+        raise DescentError(_("{word}: fits more than one run:\n{choices}", word=show(word), choices=choices))
     if is_run(Path(word)):
         return Path(word).absolute()
     raise DescentError(_no_run(word, runs, [run.name for run in known]))
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is a run's folder."""
+    """Return whether this is a run's folder."""
     try:
         return (folder / "preset.toml").is_file()
     except (OSError, ValueError):
@@ -77,11 +80,16 @@ _LONGEST_CHOICE = 12
 
 
 def _no_run(word: str, runs: Path, names: list[str]) -> str:
-    if not names:
-        return f"{show(word)}: no such run; there is none in {clean(str(runs))}, and none was noted elsewhere"
+    unknown = _("{word}: no such run", word=show(word)) + did_you_mean(word, names)
     listed = ", ".join(clean(name) for name in names[:_LONGEST_CHOICE])
-    more = f" and {len(names) - _LONGEST_CHOICE} more" if len(names) > _LONGEST_CHOICE else ""
-    return f"{show(word)}: no such run{did_you_mean(word, names)}; the latest are {listed}{more}"
+    left = len(names) - _LONGEST_CHOICE
+    if not names:
+        known = _("{folder} has no runs, and no other folder is known", folder=clean(str(runs)))
+    elif left > 0:
+        known = _("the latest are {names} and {number} more", names=listed, number=left)
+    else:
+        known = _("the latest are {names}", names=listed)
+    return f"{unknown}; {known}"
 
 
 def _ends_with(name: str, letters: str) -> bool:
@@ -96,7 +104,7 @@ def _folders(runs: Path) -> list[Path]:
 
 
 def _noted_starts() -> Iterator[tuple[Path, float]]:
-    """Folder and time of each noted start, oldest first."""
+    """Yield folder and time of each noted start, oldest first."""
     for entry in notes("runs.jsonl"):
         match entry:
             case {"dir": str(folder), "time": int(started) | float(started)}:

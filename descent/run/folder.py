@@ -1,4 +1,4 @@
-"""The run folder: what each file in it is, ids, and claiming a folder before torch is loaded."""
+"""The run folder: its files, ids, and claiming a folder before torch is loaded."""
 
 import errno
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DamagedError, DescentError
+from descent.common.i18n import _
 from descent.common.text import clean, show
 from descent.run.events import EventLog, Events, still_valid
 from descent.run.lock import WorkerLock
@@ -24,7 +25,7 @@ from descent.run.state import State, StateReader
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's folder, and its only truth."""
+    """One run's folder, from which all about the run is read."""
 
     path: Path
 
@@ -52,10 +53,10 @@ class RunFolder:
         return self.checkpoint_folder / f"step-{step}.pt"
 
     def checkpoints(self, events: Sequence[dict[str, Any]] | None = None) -> list[int]:
-        """Steps of the checkpoints on the way to where the run stands, ascending.
+        """Return the steps of the checkpoints up to the run's current step, ascending.
 
-        Those of a future that it went back from are on the disk as well, and do not count.
-        events: those that are valid, of who has read them already: a long log is not read again.
+        Checkpoints that a rewind has voided are still on the disk, and are left out. events: the valid events, if the
+        caller has read them already, so that a long log is not read again.
         """
         events = self.events() if events is None else events
         written = {event["step"] for event in events if event.get("event") == "checkpoint"}
@@ -66,53 +67,56 @@ class RunFolder:
         return sorted(int(step) for step in files if step.isdigit() and int(step) in written)
 
     def facts(self) -> dict[str, Any]:
-        """run.json; empty for a run that has not got so far."""
+        """Return run.json, empty before it is written."""
         return self._stored("run.json") or {}
 
     def origin(self) -> dict[str, Any] | None:
-        """parent.json of a fork: `run`, `dir` and `step` of its parent, `changed` keys, what was `measured`."""
+        """Return parent.json of a fork: `run`, `dir`, `step` of its parent, `changed` keys, what was `measured`."""
         return self._stored("parent.json")
 
     def _stored(self, name: str) -> dict[str, Any] | None:
-        """A file of JSON, which is written in one piece; None where there is none. DamagedError where it is none."""
+        """Return a file of JSON, or None if it does not exist. Raises DamagedError if it is no JSON."""
         try:
             stored: dict[str, Any] = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise DamagedError(f"{self.id}/{name} is damaged: {error}") from None
+            raise DamagedError(_("{file}: is damaged: {error}", file=f"{self.id}/{name}", error=error)) from None
         return stored
 
     def events(self) -> list[dict[str, Any]]:
-        """All that happened, less what a later resume or rewind has voided."""
-        return [event for _, event in self.events_with_positions()]
+        """Return all events, except those that a later resume or rewind has voided."""
+        return [event for _at, event in self.events_with_positions()]
 
     def events_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
-        """The same, each with the byte of events.jsonl that its line begins at."""
+        """Return the same, each with the byte of events.jsonl where its line begins."""
         log = EventLog(self)
         log.look()
         return log.with_positions()
 
     def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
-        """What would still count if the run went back to step `step`, where its log ended at byte `log`."""
-        return [event for _, event in still_valid(self.events_with_positions(), to=step, log=log)]
+        """Return the events that stay valid after a rewind to step `step`, where the log ended at byte `log`."""
+        return [event for _at, event in still_valid(self.events_with_positions(), to=step, log=log)]
 
     def state(self) -> State:
-        """The last state written, unless the worker that wrote it is gone."""
+        """Return the last state written, or "lost" if the worker that wrote it is gone."""
         return StateReader(self).state()
 
     def host(self) -> str:
-        """The machine that trained the run last; this one's name until it is known."""
+        """Return the machine that trained the run last, this machine's name until it is known."""
         return StateReader(self).host()
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
-        """The latest event of a kind."""
+        """Return the latest event of a kind whose values are as `wanted`."""
         fitting = (e for e in reversed(self.events()) if {**e, **wanted, "event": event} == e)
         return next(fitting, None)
 
 
 class Claim:
-    """The run's lock, and its log, which says first that a worker is starting. DescentError where another has it."""
+    """The run's lock and its log, whose first event is the start of a worker.
+
+    Raises DescentError if another worker has the lock.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -128,11 +132,11 @@ class Claim:
 
 LONGEST_ID = 100  # characters; a file name has room for 255 bytes, and an id in Korean takes three for each
 _LONGEST_STEM = 60
-_RESERVED = ("last",)  # a word for the latest run
+_RESERVED = ("last",)  # the word for the latest run
 
 
 def new_id(preset_name: str) -> str:
-    """<preset>-<yymmdd>-<hhmmss>-<4 letters>, whatever characters the preset's name has."""
+    """Return <preset>-<yymmdd>-<hhmmss>-<4 letters>, whatever characters the preset's name has."""
     words = re.sub(r"[\s/\\:*?\"'<>|$`&;]+", "-", clean(unicodedata.normalize("NFC", preset_name)))
     stem = _fitting(words, _LONGEST_STEM).strip("-.~") or "run"
     letters = "".join(random.SystemRandom().choices(string.ascii_lowercase, k=4))
@@ -140,20 +144,25 @@ def new_id(preset_name: str) -> str:
 
 
 def check_id(wanted: str) -> None:
-    """DescentError where `wanted`, of --id, can't be a run's id."""
+    """Raise DescentError if `wanted`, the value of --id, can't be a run's id."""
     if wanted in _RESERVED:
-        raise DescentError(f"--id {wanted}: this word means the latest run; choose another id")
+        raise DescentError(_("--id {id}: this word means the latest run; choose another id", id=wanted))
     if not wanted.strip() or wanted.startswith((".", "-", "~")) or "/" in wanted or clean(wanted) != wanted:
         raise DescentError(
-            f"--id {show(wanted)}: an id is the name of a folder: printable, without '/', "
-            "and not beginning with '.', '-' or '~'"
+            _(
+                "--id {id}: must be a valid name of a folder: printable, without '/', not beginning with '.', '-' "
+                "or '~'",
+                id=show(wanted),
+            )
         )
     if _fitting(wanted, LONGEST_ID) != wanted:
-        raise DescentError(f"--id {show(wanted)}: is too long; an id has at most {LONGEST_ID} characters")
+        raise DescentError(
+            _("--id {id}: is too long; at most {longest} characters are allowed", id=show(wanted), longest=LONGEST_ID)
+        )
 
 
 def _fitting(text: str, longest: int) -> str:
-    """The beginning of `text` that is at most `longest` characters and 2 · `longest` bytes long."""
+    """Return the beginning of `text` with at most `longest` characters and 2 · `longest` bytes."""
     return text[:longest].encode()[: 2 * longest].decode(errors="ignore")
 
 
@@ -164,9 +173,9 @@ def create(
     code: Mapping[str, bytes],
     fill: Callable[[Path], None] | None = None,
 ) -> RunFolder:
-    """A new run folder, readable by its owner alone, with the preset and the user's `code` files by name.
+    """Create a run folder, readable by its owner only, with the preset and the user's `code` files by name.
 
-    fill: puts more into it before anybody can see it. DescentError where there is one of that id.
+    fill: writes more into it before anybody can see it. Raises DescentError if the id is taken.
     """
     path = runs / run_id
     unfinished = runs / f".{run_id}.{os.getpid()}"
@@ -188,18 +197,26 @@ def create(
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if runs.exists() and not runs.is_dir():
-            raise DescentError(f"{runs} is not a folder; choose another place with --runs-dir") from None
+            raise DescentError(_("{path} is not a folder; choose another place with --runs-dir", path=runs)) from None
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             raise DescentError(
-                f"--id {run_id}: there is such a run in {runs}; choose another id, "
-                f"or go on with that one: descent resume {run_id} (in a batch job: --resume-if-exists)"
+                _(
+                    "--id {id}: {folder} already has a run of this name; choose another id, or continue that run: "
+                    "descent resume {id} (in a batch job: --resume-if-exists)",
+                    id=run_id,
+                    folder=runs,
+                )
             ) from None
         raise DescentError(
-            f"can't make the run folder {path}: {error.strerror}; choose another place with --runs-dir"
+            _(
+                "{folder}: the run folder can't be made: {error}; choose another place with --runs-dir",
+                folder=path,
+                error=error.strerror,
+            )
         ) from None
     return RunFolder(path)
 
 
 def failed_at_start(state: str, step: int, origin: Mapping[str, Any] | None) -> bool:
-    """Whether a run failed before a step of its own was kept; `origin`: of a fork, where it began."""
+    """Return whether a run failed before it kept a step of its own. origin: the start of a fork."""
     return state == "failed" and step <= (origin["step"] if origin is not None else 0)

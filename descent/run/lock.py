@@ -1,4 +1,4 @@
-"""The worker's lock: who trains a run, as the kernel knows it."""
+"""The worker's lock, by which the kernel knows who trains a run."""
 
 import fcntl
 import os
@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 
 if TYPE_CHECKING:
     from descent.run.folder import RunFolder
 
 
 class WorkerLock:
-    """Held by the worker as long as it lives; the kernel lets go of it however the worker ends.
+    """A lock that the worker holds as long as it lives. The kernel releases it however the worker ends.
 
-    lockf, not flock: a forked child inherits an flock and would keep it after the worker's death. The price: the
-    process that holds it must not open and close the file again, for that drops the lock.
+    It uses lockf, not flock: a forked child inherits an flock and would keep it after the worker's death. The process
+    that holds the lock must not open and close the file again, because that drops the lock.
     """
 
     def __init__(self, run: "RunFolder") -> None:
@@ -26,7 +27,11 @@ class WorkerLock:
         except OSError:
             os.close(self._file)
             raise DescentError(
-                f"{run.id} is training already, in process {worker_pid(run.path)}; nothing was changed"
+                _(
+                    "{run} is training already, in process {pid}; nothing was changed",
+                    run=run.id,
+                    pid=worker_pid(run.path),
+                )
             ) from None
 
     def release(self) -> None:
@@ -34,7 +39,7 @@ class WorkerLock:
 
 
 def worker_pid(run: Path) -> int | None:
-    """The process that holds the run's lock, or None. Never takes the lock. Not for the worker itself."""
+    """Return the process that holds the run's lock, or None, without taking it. The worker itself must not ask."""
     try:
         file = os.open(run / "worker.lock", os.O_RDWR)
     except OSError:
@@ -43,7 +48,7 @@ def worker_pid(run: Path) -> int | None:
         answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     finally:
         os.close(file)
-    kind, _, _, _, pid = _FLOCK.unpack(answer)
+    kind, *_rest, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else pid
 
 

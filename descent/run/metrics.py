@@ -1,10 +1,8 @@
-"""The metrics of a run: the numbers that it comes to, and on disk one row of float32 for every step.
+"""The metrics of a run: its results, and on disk one row of float32 for every step.
 
 `metrics.json` names columns, members and layers. `metrics/G-S.f32` holds the rows of generation G, which begins
 at step S: little-endian float32, [row, member, column]. A resume or a rewind opens a new generation; its rows
-void the earlier ones from S on. Nothing is ever rewritten, so a reader can't be surprised.
-
-What is valid of each file of rows, and reading it: a later generation voids the earlier ones from its start on.
+void the earlier ones from S on. Nothing is ever rewritten, so a reader always finds consistent rows.
 """
 
 import json
@@ -18,19 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.files import write_atomically
+from descent.common.i18n import N_
 
 Split = Literal["train", "validation", "test"]
 MetricName = Literal["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]
 Numbers = dict[MetricName, float | None]  # of one model, or means over several; None: measured, and not finite
+SPLIT_HEADS: dict[Split, str] = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a run comes to.
+    """A result of a run.
 
-    title: in words, "validation accuracy". head: of a table's column, "val acc". split, column: what it is of. On the
-    train split it is the mean of the last epoch's rows, on the others what the last evaluation said. best: which of
-    several is. unit: as it is shown.
+    title: in words, "validation accuracy". head: the head of a table's column, "val acc". `_` translates both where
+    they are shown. split, column: what is measured. On the train split it is the mean of the last epoch's rows, on
+    the others the result of the last evaluation. best: which of several values is the best. unit: as it is shown.
     """
 
     name: MetricName
@@ -43,58 +43,58 @@ class Metric:
 
     @property
     def is_share(self) -> bool:
-        """Whether it is a number from 0 to 1, shown in percent."""
+        """Return whether it is a number from 0 to 1, shown in percent."""
         return self.unit == "%"
 
     @property
     def narrow_head(self) -> str:
-        """Of a table that has little room: "val" for the loss."""
-        return self.head.removesuffix(" loss")
+        """Return the head for a table that has little room: "val" for the validation loss."""
+        return SPLIT_HEADS[self.split] if self.column == "loss" else self.head
 
 
 METRICS: dict[MetricName, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("train_loss", "training loss", "train loss", "train", "loss", "lowest"),
-        Metric("train_accuracy", "training accuracy", "train acc", "train", "accuracy", "highest", "%"),
-        Metric("val_loss", "validation loss", "val loss", "validation", "loss", "lowest"),
-        Metric("val_accuracy", "validation accuracy", "val acc", "validation", "accuracy", "highest", "%"),
-        Metric("test_loss", "test loss", "test loss", "test", "loss", "lowest"),
-        Metric("test_accuracy", "test accuracy", "test acc", "test", "accuracy", "highest", "%"),
+        Metric("train_loss", N_("training loss"), N_("train loss"), "train", "loss", "lowest"),
+        Metric("train_accuracy", N_("training accuracy"), N_("train acc"), "train", "accuracy", "highest", "%"),
+        Metric("val_loss", N_("validation loss"), N_("val loss"), "validation", "loss", "lowest"),
+        Metric("val_accuracy", N_("validation accuracy"), N_("val acc"), "validation", "accuracy", "highest", "%"),
+        Metric("test_loss", N_("test loss"), N_("test loss"), "test", "loss", "lowest"),
+        Metric("test_accuracy", N_("test accuracy"), N_("test acc"), "test", "accuracy", "highest", "%"),
     )
 }
-# What a run's result says. The accuracy over its last epoch is read for the jobs of a study alone.
+# The metrics of a run's result. The accuracy over its last epoch is read only for the jobs of a study.
 OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "train_accuracy")
 
 
 def metric_named(name: str) -> Metric | None:
-    """None where there is none of that name."""
+    """Return the metric of that name, or None."""
     return next((metric for metric in METRICS.values() if metric.name == name), None)
 
 
 def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) -> tuple[float | None, float | None]:
-    """What the numbers say of a split; None each where they do not."""
+    """Return loss and accuracy of a split, each None if it was not measured."""
     found = {metric.column: numbers.get(name) for name, metric in METRICS.items() if metric.split == split}
     return found["loss"], found["accuracy"]
 
 
-CHUNK = 1 << 20  # bytes read at once: they are still in the cache when the columns are taken out of them
+CHUNK = 1 << 20  # bytes read at once, few enough to stay in the cache while the columns are taken out
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of one file. first: the step of its first row. end: from which others have voided it; None: it grows."""
+    """Rows of one file. first: the step of its first row. end: the step from which other files void it, or None."""
 
     path: Path
     first: int
     end: int | None = None
 
     def until(self, step: int) -> "Segment":
-        """The same, without what lies behind a step."""
+        """Return the same segment without the rows from a step on."""
         return replace(self, end=step if self.end is None else min(self.end, step))
 
     def there(self, width: int) -> int:
-        """The step behind the last valid row of `width` numbers; the first one where the file is gone."""
+        """Return the step behind the last valid row of `width` numbers. A file that is gone has none."""
         try:
             whole = self.path.stat().st_size // (4 * width)
         except OSError:
@@ -102,9 +102,9 @@ class Segment:
         return self.first + whole if self.end is None else min(self.end, self.first + whole)
 
     def rows(self, first: int, last: int, width: int) -> Iterator[NDArray[np.float32]]:
-        """(n, width) at a time, all rows from step `first` to before `last` that can be read.
+        """Yield rows, (n, width) at a time, from step `first` to before `last`, as far as they can be read.
 
-        Each is overwritten by the next: one buffer is in the cache when the next rows come, and a new one is not.
+        Each array is overwritten by the next one: a reused buffer stays in the cache.
         """
         at_once = min(max(1, CHUNK // (4 * width)), max(0, last - first))
         room = bytearray(at_once * width * 4)
@@ -118,15 +118,15 @@ class Segment:
                     if not whole:
                         return
                     if read % (width * 4):
-                        file.seek(-(read % (width * 4)), os.SEEK_CUR)  # the rest of the row comes with the next look
+                        file.seek(-(read % (width * 4)), os.SEEK_CUR)  # the rest of the row is read next time
                     yield np.frombuffer(room, "<f4", whole * width).reshape(whole, width)
                     first += whole
         except OSError:
-            return  # somebody deletes the run just now, or its disk has gone
+            return  # somebody deletes the run just now, or its disk is gone
 
 
 def valid(files: Iterable[tuple[int, int, Path]]) -> tuple[Segment, ...]:
-    """files: as metrics.generations lists them. Ascending by step."""
+    """Return the valid segments, ascending by step. files: as `generations` lists them."""
     segments: tuple[Segment, ...] = ()
     for _, first, path in files:
         segments = (*(each.until(first) for each in segments if each.first < first), Segment(path, first))
@@ -140,11 +140,11 @@ PARAMETER = "parameter."  # begins the columns of a small model's trained number
 
 @dataclass(frozen=True)
 class Layout:
-    """What the numbers of a row mean.
+    """The meaning of a row's numbers.
 
-    columns: names, in the order of a row; `parameter.NAME` of a small model's trained numbers are those after the
-    update. members: one dict each, with `member`, `seed` and `values`.
-    layers: one dict each, with `name` and `kind` ("linear 784 × 128").
+    columns: names, in the order of a row. `parameter.NAME` is a trained number of a small model after the update.
+    members: one dict each, with `member`, `seed` and `values`. layers: one dict each, with `name` and `kind`
+    ("linear 784 × 128").
     """
 
     columns: tuple[str, ...]
@@ -160,7 +160,7 @@ class Layout:
         layers: tuple[dict[str, str], ...],
         parameters: tuple[str, ...] = (),
     ) -> "Layout":
-        """`accuracy` says whether there are classes to be right about. parameters: names of trained numbers."""
+        """Return the layout of a run. accuracy: whether there are classes. parameters: names of trained numbers."""
         columns = ["loss", *(["accuracy"] if accuracy else []), "lr", "time", "grad_norm", "clipped_norm"]
         columns += [f"layer.{layer['name']}.{statistic}" for layer in layers for statistic in LAYER_STATISTICS]
         columns += [PARAMETER + name for name in parameters]
@@ -176,7 +176,7 @@ class Layout:
 
     @classmethod
     def load(cls, run: Path) -> "Layout | None":
-        """None for a run that has not got so far."""
+        """Return the layout of the run in the folder `run`, or None before it is written."""
         try:
             stored = json.loads((run / "metrics.json").read_text())
         except FileNotFoundError:
@@ -185,7 +185,7 @@ class Layout:
 
 
 def generations(run: Path) -> list[tuple[int, int, Path]]:
-    """(generation, first step, file) of each file of rows, oldest first."""
+    """Return (generation, first step, file) of each file of rows, oldest first."""
     found = []
     for file in (run / "metrics").glob("*-*.f32"):
         generation, _, start = file.stem.partition("-")
@@ -195,15 +195,15 @@ def generations(run: Path) -> list[tuple[int, int, Path]]:
 
 
 def steps_in(files: Sequence[tuple[int, int, Path]], layout: Layout) -> int:
-    """Steps that have a row. files: as `generations` lists them."""
+    """Return the number of steps that have a row. files: as `generations` lists them."""
     if not files:
         return 0
-    _, start, file = files[-1]  # the last one has voided all others from its first step on
+    _, start, file = files[-1]  # the last file voids all others from its first step on
     return start + file.stat().st_size // layout.row_bytes
 
 
 class MetricsWriter:
-    """Appends rows to a new generation that begins at step `start`."""
+    """A new generation of rows that begins at step `start`."""
 
     def __init__(self, run: Path, start: int) -> None:
         folder = run / "metrics"
@@ -215,9 +215,9 @@ class MetricsWriter:
         self._error: OSError | None = None
 
     def append(self, rows: "NDArray[np.float32]") -> None:
-        """rows: (n, M, columns) float32. OSError where the disk is full; a torn row is dropped by readers."""
+        """Append rows, (n, M, columns) float32. Raises OSError if the disk is full. Readers drop a torn row."""
         if self._error is not None:
-            raise self._error  # rows behind a torn one would be read as others than they are
+            raise self._error  # readers would misplace rows behind a torn one
         data = memoryview(rows.astype("<f4", copy=False).tobytes())
         try:
             while data:
@@ -227,7 +227,7 @@ class MetricsWriter:
             raise
 
     def sync(self) -> None:
-        """Return when the rows are on the disk."""
+        """Wait until the rows are on the disk."""
         os.fsync(self._file)
 
     def close(self) -> None:
@@ -235,11 +235,11 @@ class MetricsWriter:
 
 
 class Metrics:
-    """The numbers of every step of a run, as they are now. run: the run's folder.
+    """The numbers of every step of a run so far. run: the run's folder.
 
     Row i belongs to update i and is measured on its batch before the update. `layout.columns` names the columns:
     `loss`, `accuracy` (0 to 1), `lr`, `time` (seconds of training so far), `grad_norm`, `layer.NAME.STATISTIC` …
-    What a step did not measure is NaN. A run has one member, unless it trains several models together.
+    What a step did not measure is NaN. A run has one member unless it trains several models together.
     """
 
     def __init__(self, run: Path) -> None:
@@ -247,13 +247,13 @@ class Metrics:
         self.layout = Layout.load(run)
 
     def __len__(self) -> int:
-        """Steps that have a row."""
+        """Return the number of steps that have a row."""
         return 0 if self.layout is None else steps_in(generations(self.run), self.layout)
 
     def rows(self, first: int = 0, last: int | None = None) -> "NDArray[np.float32]":
-        """(steps - first, M, columns) float32: row i is update first + i, from the last generation that has it.
+        """Return (steps - first, M, columns) float32. Row i is update first + i, from its last generation.
 
-        last: the step before which to end, of those there are.
+        last: the step before which to end.
         """
         import numpy as np
 
@@ -267,7 +267,7 @@ class Metrics:
             if end is not None and begin >= end:
                 continue
             rows = self._read(file, begin - start, None if end is None else end - begin).reshape(-1, *shape)
-            if end is not None and len(rows) < end - begin:  # never by our own hand: rows are synced first
+            if end is not None and len(rows) < end - begin:  # only after a disk failure: rows are synced first
                 lost = np.full((end - begin - len(rows), *shape), np.nan, np.float32)
                 rows = np.concatenate([rows, lost])
             pieces.append(rows)
@@ -277,7 +277,7 @@ class Metrics:
         return np.concatenate(pieces[::-1])
 
     def _read(self, file: Path, skipped: int, count: int | None) -> "NDArray[np.float32]":
-        """The whole rows of a file, flat, without its first ones; `count` of them at most."""
+        """Return the whole rows of a file, flat, without the first `skipped` and at most `count` of them."""
         import numpy as np
 
         assert self.layout is not None
@@ -288,7 +288,7 @@ class Metrics:
         return np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4")
 
     def pieces(self, first: int = 0, last: int | None = None) -> "Iterator[NDArray[np.float32]]":
-        """The same rows a few megabytes at a time: all of a long run's would not fit into memory."""
+        """Yield the same rows a few megabytes at a time: those of a long run do not fit into memory."""
         if self.layout is None:
             return
         at_once = max(1, _PIECE // self.layout.row_bytes)
@@ -297,7 +297,7 @@ class Metrics:
             yield self.rows(begin, min(begin + at_once, last))
 
     def columns(self, names: Sequence[str], member: int = 0) -> "NDArray[np.float32]":
-        """(steps, names) float32 of one member. KeyError where the run has no such column."""
+        """Return (steps, names) float32 of one member. Raises KeyError if the run has no such column."""
         import numpy as np
 
         known = self.layout.columns if self.layout is not None else ()
@@ -305,11 +305,13 @@ class Metrics:
         if missing:
             raise KeyError(missing[0])
         places = [known.index(name) for name in names]
-        taken = [rows[:, member, places] for rows in self.pieces()]  # copies: a view would keep the whole rows
+        taken = [
+            rows[:, member, places] for rows in self.pieces()
+        ]  # copies: a view would keep the whole rows in memory
         return np.concatenate(taken) if taken else np.empty((0, len(names)), np.float32)
 
     def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":
-        """(steps,) float32 of one column; empty where the run has no such column."""
+        """Return (steps,) float32 of one column, empty if the run has no such column."""
         import numpy as np
 
         if self.layout is None or name not in self.layout.columns:

@@ -1,4 +1,4 @@
-"""What helps with a run that has ended, and removing one: never a live one, and never other people's files."""
+"""Advice about a run that has ended, and removing one, but never a live one or other people's files."""
 
 import shlex
 import shutil
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from descent.common import paths
 from descent.common.errors import DescentError
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
 from descent.run import find
 from descent.run.folder import RunFolder, failed_at_start
@@ -18,61 +19,70 @@ _LONGEST = 300  # characters of a reason
 
 
 def ended(run: RunFolder) -> str:
-    """How a run has ended, why if it failed, and what helps; without the full stop of a sentence."""
+    """Return how a run has ended, why if it failed, and what helps, without a full stop."""
     state = run.state()
     reason = clean(str((run.last("state") or {}).get("reason") or "")) if state == "failed" else ""
-    how = f"has failed: {shorten(reason, _LONGEST).removesuffix('.')}" if reason else f"is {state}"
-    return "; ".join([f"{run.id} {how}", *([what] if (what := advice(run)) else [])])
+    if reason:
+        how = _("{run} has failed: {reason}", run=run.id, reason=shorten(reason, _LONGEST).removesuffix("."))
+    else:
+        how = _("{run} is {state}", run=run.id, state=_(state))
+    return "; ".join([how, *([what] if (what := advice(run)) else [])])
 
 
 def advice(run: RunFolder) -> str:
-    """A clause that names the command; empty for a finished run, which needs none."""
+    """Return a clause with the command that helps, empty for a finished run."""
     state, name = run.state(), shlex.quote(run.id)
     if state == "finished":
         return ""
     if state != "failed":
-        return f"go on with: descent resume {name}"
+        return _("continue with: {command}", command=f"descent resume {name}")
     if is_empty(run):
-        return f"put that right and start it anew; clear this one away with: descent rm {name}"
+        return _("fix this and start a new run; delete this one with: {command}", command=f"descent rm {name}")
     if _ended_non_finite(run):
-        return (
-            "a resumed run would come to the same step; go on with a lower rate, in a run of its own: "
-            f"descent fork {name} --set optimizer.lr=…"
+        return _(
+            "a resumed run would fail at the same step; continue in a new run with a lower learning rate: {command}",
+            command=f"descent fork {name} --set optimizer.lr=…",
         )
-    return f"once that is put right, go on with: descent resume {name}"
+    return _("fix this, then continue with: {command}", command=f"descent resume {name}")
 
 
 def _ended_non_finite(run: RunFolder) -> bool:
-    """Whether the last thing before the failure was a number that was not finite."""
+    """Return whether the last event before the failure was a number that was not finite."""
     last_first = [event["event"] for event in reversed(run.events())]
     before = last_first[last_first.index("state") + 1 :]
     return "anomaly" in takewhile(lambda event: event != "state", before)
 
 
-# All that Descent itself writes into a run's folder.
+# All files that Descent itself writes into a run's folder.
 _OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
         "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
         "worker.lock"}  # fmt: skip
 
 
 def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
-    """Delete a run's folder, once the user has agreed: unasked where it failed before its first step."""
+    """Delete a run's folder, once the user has agreed. A run that failed before its first step needs no question."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)).resolve())
     path = clean(str(folder.path))
     refuse_delete(folder)
     if not yes and not is_empty(folder):
         if not sys.stdin.isatty():
-            raise DescentError(f"{path} would be deleted with its checkpoints; say so with --yes")
-        answer = input(f"delete {path} with {len(folder.checkpoints())} checkpoints? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            print("kept")
+            raise DescentError(_("{folder} would be deleted with its checkpoints; confirm with --yes", folder=path))
+        count = len(folder.checkpoints())
+        asked = ngettext(
+            "delete {folder} with {count} checkpoint? [y/N]",
+            "delete {folder} with {count} checkpoints? [y/N]",
+            count,
+            folder=path,
+        )
+        if input(f"{asked} ").strip().lower() not in ("y", "yes"):
+            print(_("kept"))
             return
     delete(folder)
-    print(f"deleted {path}")
+    print(_("deleted {folder}", folder=path))
 
 
 def is_empty(folder: RunFolder) -> bool:
-    """Whether the run failed before a step of its own, so that nothing is lost with it."""
+    """Return whether the run failed before a step of its own, so that deleting it loses nothing."""
     from descent.run.results import result_of
 
     try:
@@ -83,40 +93,51 @@ def is_empty(folder: RunFolder) -> bool:
 
 
 def refuse_delete(folder: RunFolder) -> None:
-    """DescentError, with the reason, where this folder is not to be deleted: a live run, or foreign files in it."""
+    """Raise DescentError with the reason if this folder has a live run or foreign files."""
     _refuse_alive(folder)
     foreign = _foreign(folder.path)
     if foreign:
         names = ", ".join(clean(name) for name in foreign[:5]) + (" …" if len(foreign) > 5 else "")
         raise DescentError(
-            f"{clean(str(folder.path))} holds what Descent did not write: {names}; nothing was deleted"
+            _(
+                "{folder} has files that Descent did not write: {names}; nothing was deleted",
+                folder=clean(str(folder.path)),
+                names=names,
+            )
         )
 
 
 def delete(folder: RunFolder) -> None:
-    """Delete a run's folder. DescentError where that must not or can't be done."""
+    """Delete a run's folder. Raises DescentError if that must not or can't be done."""
     refuse_delete(folder)
     try:
         shutil.rmtree(folder.path)
     except OSError as error:
-        raise DescentError(f"{clean(str(folder.path))} can't be deleted whole: {error.strerror}") from None
+        path = clean(str(folder.path))
+        raise DescentError(
+            _("{folder}: can't be deleted completely: {error}", folder=path, error=error.strerror)
+        ) from None
 
 
 def _refuse_alive(folder: RunFolder) -> None:
     pid = worker_pid(folder.path)
     if pid is not None:
-        raise DescentError(f"{folder.id} is training, in process {pid}; stop it first: descent stop {folder.id}")
+        raise DescentError(
+            _("{run} is training in process {pid}; stop it first: descent stop {run}", run=folder.id, pid=pid)
+        )
     try:
         state, host = folder.state(), folder.host()
     except Exception:  # damaged beyond reading: nothing can be training it
         return
     if state == "starting":
-        raise DescentError(f"{folder.id} is starting; stop it first")
+        raise DescentError(_("{run} is starting; stop it first", run=folder.id))
     if state in ALIVE:
-        raise DescentError(f"{folder.id} is {state} on host {clean(host)}; stop it there first")
+        raise DescentError(
+            _("{run} is {state} on host {host}; stop it there first", run=folder.id, state=_(state), host=clean(host))
+        )
 
 
 def _foreign(folder: Path) -> list[str]:
-    """What is in the folder and is no part of a run: `rm .` in a folder of presets would take it along."""
+    """Return the files that are no part of a run: `rm .` in a folder of presets would delete them too."""
     names = sorted(entry.name for entry in folder.iterdir())
     return [name for name in names if name not in _OWN and not (name.startswith(".") and name.endswith(".tmp"))]

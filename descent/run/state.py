@@ -1,4 +1,4 @@
-"""The state of a run: what its last events say, and whether its worker is alive."""
+"""The state of a run, from its last events and from whether its worker is alive."""
 
 import itertools
 import socket
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.files import JsonLinesReader
+from descent.common.i18n import N_
 from descent.run.lock import worker_pid
 
 if TYPE_CHECKING:
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
-ALIVE = ("starting", "running", "paused")
+ALIVE = (N_("starting"), N_("running"), N_("paused"))  # `_(state)` translates a state where it is shown
+ENDED = (N_("finished"), N_("stopped"), N_("failed"), N_("lost"))
 
 
 class StateReader:
-    """A run's state and host, for who asks again and again: the first look reads the end of the log, as much of it as
-    tells them, and each other look what is new. No rewind voids either.
+    """A run's state and host, for callers that ask often.
+
+    The first look reads as much of the log's end as it needs, and each later look only what is new. A rewind changes
+    neither state nor host.
     """
 
     def __init__(self, run: "RunFolder") -> None:
@@ -42,7 +46,7 @@ class StateReader:
         return self._host()
 
     def _look(self) -> dict[str, Any]:
-        """Take up what is new. The last event that says a state; empty before the first."""
+        """Read what is new, and return the last event with a state, empty before the first."""
         if self._log.is_cut():
             self._begin()  # another run of the same name
         if self._earlier is None:
@@ -63,7 +67,7 @@ class StateReader:
 
 
 def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """The machine that trained a run last; this one's name until it is known.
+    """Return the machine that trained a run last, this machine's name until it is known.
 
     began: the event of its last start, which a rewind does not void. facts: run.json, which tells of the first start.
     """
@@ -71,11 +75,11 @@ def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 
 def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
-    """The last state written, unless the worker that wrote it is gone.
+    """Return the last state written, or "lost" if the worker that wrote it is gone.
 
-    last: reads the log to its end, and returns the event that says the state; an empty one before the first.
+    last: reads the log to its end and returns the event with the state, an empty one before the first.
     """
-    for _ in range(2):  # a worker that has just ended wrote so before it let go of its lock
+    for _ in range(2):  # a worker that just ended wrote its state before it released its lock
         written = last()
         state: State = written.get("state", "starting")
         if state not in ALIVE:
@@ -91,7 +95,7 @@ def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Cal
     return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
 
 
-SILENCE = 60.0  # seconds without a sign of life, six times as long as between two (descent.control.server)
+SILENCE = 60.0  # seconds without a sign of life, six times the interval of descent.control.server
 STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 
@@ -100,7 +104,7 @@ def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _is_silent(run: "RunFolder") -> bool:
-    """Whether a worker of another host, whose lock is not seen here, has stopped to give signs of life."""
+    """Return whether a worker on another host, whose lock is not visible here, no longer gives signs of life."""
     try:
         return time.time() - (run.path / "worker.lock").stat().st_mtime > SILENCE
     except OSError:

@@ -1,6 +1,6 @@
-"""The command line, put together from the files of this folder.
+"""The command line, assembled from the files of this folder.
 
-A command is a few lines. What it does is elsewhere, and is imported when it is asked for.
+Each command is a few lines. The code that does its work is imported when the command runs.
 """
 
 import sys
@@ -9,17 +9,19 @@ from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.lab import lab_app
 from engine.cli.live import live_app
+from engine.cli.options import Lang
 from engine.cli.presets import data_app, presets_app
 from engine.cli.runs import runs_app
 from engine.cli.study import study_app
 from engine.cli.train import train_app
 
-# Plain help: Rich would take a third of the time that `descent --help` has.
+# The help is plain: importing Rich would take a third of the time that `descent --help` may take.
 app = typer.Typer(
     name="descent",
-    help="A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen.",
+    help=_("A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,8 +40,9 @@ def _print_version(wanted: bool) -> None:
 def descent(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help=_("Print the version."))
     ] = False,
+    lang: Lang = None,
 ) -> int:
     if context.invoked_subcommand is not None:
         return 0
@@ -60,7 +63,7 @@ app.add_typer(lab_app, name="lab")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     from descent.common.exit import end
 
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def app_command(words: list[str]) -> object:
-    """The command that `words` ask for; its exit code, or whatever it raises."""
+    """Run the command in `words` and return its exit code. Its exceptions pass through."""
     return typer.main.get_command(app).main(words, prog_name="descent", standalone_mode=False)
 
 

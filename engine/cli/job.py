@@ -1,8 +1,8 @@
-"""`python -m engine.cli.job QUEUE FOLDER WORDS…` is `descent WORDS…` as a job of a study's queue.
+"""A job of a study's queue: `python -m engine.cli.job QUEUE FOLDER WORDS…` runs `descent WORDS…`.
 
-QUEUE: the process that started it; where that is killed, this one finishes its step and saves. FOLDER: where the
-job's lock is held for as long as this process lives, from before torch is loaded: a queue that is started anew while
-this one is still saving waits for it.
+QUEUE is the process that started the job. When it is killed, the job finishes its step and saves. FOLDER has the
+job's lock, which this process holds from before torch is loaded until it ends. A queue that is started again while
+the job is still saving waits for it.
 """
 
 import os
@@ -18,7 +18,7 @@ from descent.run.lock import WorkerLock
 
 
 def main(queue: int, folder: Path, words: list[str]) -> int:
-    """The exit code."""
+    """Run the job and return its exit code."""
     _end_with(queue)
     return end(lambda: _descent(folder, words), as_json=True)
 
@@ -34,7 +34,7 @@ def _descent(folder: Path, words: list[str]) -> object:
 
 
 def _end_with(queue: int) -> None:
-    """Have the kernel ask for an end at the queue's death, however it dies."""
+    """Have the kernel send SIGUSR1 when the queue dies, for whatever reason."""
     die_with_parent(signal.SIGUSR1)
     if os.getppid() != queue:  # it died before we asked
         sys.exit(ExitCode.TERMINATED)

@@ -1,4 +1,4 @@
-"""What the lab commands print: texts, predictions, verdicts, what comes next, and tables of hand-ins."""
+"""Output of the lab commands: texts, predictions, verdicts, next steps, and tables of hand-ins."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
 from descent.common.glyphs import LAB_STATES
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import percent
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
@@ -31,12 +31,12 @@ LONGEST_LINE = 100  # cells; longer lines are hard to read
 
 
 def print_line(text: str = "") -> None:
-    """A line, without characters that a terminal would obey."""
+    """Print a line without control characters."""
     print(plain(clean(text), sys.stdout.encoding))
 
 
 def print_text(text: str) -> None:
-    """A text in Markdown: drawn on a terminal, else as it is."""
+    """Print a text in Markdown: rendered on a terminal, else unchanged."""
     cleaned = "\n".join(clean(line.expandtabs()) for line in text.strip().split("\n"))
     if not sys.stdout.isatty():
         print(plain(cleaned, sys.stdout.encoding))
@@ -52,7 +52,7 @@ def print_text(text: str) -> None:
 
 
 def print_heading(text: str) -> None:
-    """A heading between parts of what is printed."""
+    """Print a heading."""
     from rich.console import Console
     from rich.text import Text
 
@@ -64,7 +64,7 @@ def print_heading(text: str) -> None:
 
 
 def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, *, as_json: bool) -> None:
-    """Every lab with its state, by topic in the order of the course; the broken ones last."""
+    """Print every lab with its state, by topic in the order of the course, the broken ones last."""
     if as_json:
         tables.print_json({"labs": [_as_json(lab, progress) for lab in found]})
         return
@@ -107,7 +107,7 @@ def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
 
 
 def show_lab(lab: Lab) -> None:
-    """What the lab is about, and what is to be done."""
+    """Print what the lab is about, and its tasks."""
     model = lab.model
     topic = _(TOPICS[model.topic])
     print_heading(f"{model.title}  ({topic}, {_('about {minutes} min', minutes=model.minutes)})")
@@ -118,7 +118,7 @@ def show_lab(lab: Lab) -> None:
 
 
 def show_question(question: Prediction) -> None:
-    """A question to predict, its choices by number, and what an answer looks like."""
+    """Print a question to predict, its numbered choices, and the form of an answer."""
     print()
     print_text(str(question.text))
     for place, choice in enumerate(question.choices, 1):
@@ -127,9 +127,9 @@ def show_question(question: Prediction) -> None:
 
 
 def ask(lab: Lab, progress: Progress) -> dict[str, Any]:
-    """Ask what is still to be predicted, one question after the other; the answers by their keys.
+    """Ask the questions that are not predicted yet, and return the answers by key.
 
-    DescentError where nobody can answer.
+    Raises DescentError when standard input is no terminal.
     """
     questions = flow.unanswered(lab, progress)
     if not questions:
@@ -156,7 +156,7 @@ def _asked(question: Prediction) -> Any:
 
 
 def show_predictions(lab: Lab, progress: Progress) -> None:
-    """What the learner has predicted."""
+    """Print the learner's predictions."""
     made = progress.of(lab.id).predictions
     if made:
         print_heading(f"{_('Your predictions')} ({_('final')})")
@@ -166,17 +166,19 @@ def show_predictions(lab: Lab, progress: Progress) -> None:
 
 
 def show_hint(level: int, text: str) -> None:
+    """Print a hint."""
     print_heading(_("Hint {level} of {of}", level=level, of=flow.LEVELS))
     print_text(text)
 
 
 def show_explanation(text: str) -> None:
+    """Print why the lab came out as it did."""
     print_heading(_("Explanation"))
     print_text(text)
 
 
 def show_solution(lab: Lab, solution: Solution) -> None:
-    """The reference solution: what it sets, why, and its code."""
+    """Print the reference solution: its settings, the reasons, and its code."""
     print_heading(f"{_('Solution')}: {lab.model.title}")
     print()
     print_text(str(solution.text))
@@ -187,7 +189,7 @@ def show_solution(lab: Lab, solution: Solution) -> None:
             print_line(_("Part {name}", name=part))
         for text in texts:
             print_line(f"  --set {text}")
-    if not any(texts for _, texts in changes):
+    if not any(texts for _part, texts in changes):
         print_line(f"  {_('no setting is changed')}")
     if lab.solution_code is not None:
         print_heading(f"{lab.id}.py")
@@ -195,6 +197,7 @@ def show_solution(lab: Lab, solution: Solution) -> None:
 
 
 def show_written(files: Sequence[Path]) -> None:
+    """Print which files were written."""
     for file in files:
         print_line(f"{_('written')}: {file.name}")
 
@@ -203,26 +206,26 @@ def show_written(files: Sequence[Path]) -> None:
 
 
 def show_next(lab: Lab | None, progress: Progress) -> None:
-    """The lab to go on with, what comes next in it, and the command for it."""
+    """Print the lab to continue with, and the commands of its next steps."""
     if lab is None:
         print_line(_("Every lab is passed.") if library.labs() else _("There are no labs."))
         return
     print_heading(f"{_('Next')}: {lab.id} – {lab.model.title}")
     rows = list(next_commands(lab, progress))
     for command, text in rows:
-        print_line(f"  {command:<{max(len(command) for command, _ in rows)}}  {text}")
+        print_line(f"  {command:<{max(len(command) for command, _text in rows)}}  {text}")
 
 
 _MOST_PRINTED = 10  # lines of what the learner's code printed
 
 
 def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
-    """A whole verdict, as Verdict.as_json has it."""
-    said_once: set[str] = set()  # data that are missing are in the way of many a criterion
+    """Print a whole verdict, as Verdict.as_json returns it."""
+    said_once: set[str] = set()  # missing data cause the same error in many criteria
     for one in verdict["checks"]:
         show_check(one, silent=one["error"] in said_once)
         said_once.add(one["error"])
-    compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result is not what it will be
+    compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result may still change
     if compared:
         print_heading(_("Predicted, and what came out"))
     for one in compared:
@@ -245,9 +248,9 @@ def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
 
 
 def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
-    """A criterion: met or not, its text; below it the value against the threshold, or what went wrong.
+    """Print a criterion: whether it is met, and below it the value against the threshold, or the error.
 
-    silent: what went wrong was said already.
+    silent: the error was printed already.
     """
     bonus = f" ({_('bonus')})" if check["bonus"] else ""
     print_line(f"{'✓' if check['passed'] else '✗'} {check['text']}{bonus}")
@@ -258,7 +261,7 @@ def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
 
 
 def tell_verdict() -> Tell:
-    """Says on stderr which graded run is being trained."""
+    """Return a function that prints on stderr which graded run is being trained."""
 
     def told(stage: str, what: str) -> None:
         if stage == "training":
@@ -268,7 +271,7 @@ def tell_verdict() -> Tell:
 
 
 def grade_lab(lab_id: str, as_json: bool) -> int:
-    """Grade, print the verdict; the exit code."""
+    """Grade a lab, print the verdict, and return the exit code."""
     from engine.cli import tables
 
     tell = None if as_json or not sys.stderr.isatty() else tell_verdict()
@@ -281,29 +284,30 @@ def grade_lab(lab_id: str, as_json: bool) -> int:
     return int(found["exit_code"])
 
 
-_NO_SANDBOX = (
-    "descent: code that was handed in runs under limits of time and memory, but with all that you may do here: "
-    "this is no sandbox"
+_NO_SANDBOX = N_(
+    "descent: the code that was handed in runs with all your rights. "
+    "Time and memory are limited, but this is no sandbox."
 )
 
 
 def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool) -> int:
-    """Print a table of all hand-ins; 0 where all agree, else 1."""
+    """Print a table of all hand-ins. Return 0 if all agree, else 1."""
     if allow_code:
-        stdio.say(_NO_SANDBOX, sys.stderr)
+        stdio.say(_(_NO_SANDBOX), sys.stderr)
     rows = [verified(folder, allow_code=allow_code) for folder in folders]
     if as_json:
         tables.print_json({"handins": [asdict(row) for row in rows]})
     else:
         cells = [(row.name, row.lab, row.handed_in, row.ours, _(OUTCOMES[row.outcome]), row.why) for row in rows]
-        tables.print_table(
-            ("HAND-IN", "LAB", "HANDED IN", "OURS", "OUTCOME", "WHY"), cells, whole=("HAND-IN", "OUTCOME")
-        )
+        head = (_("HAND-IN"), _("LAB"), _("HANDED IN"), _("OURS"), _("OUTCOME"), _("WHY"))
+        tables.print_table(head, cells, whole=(head[0], head[4]))
     if table is not None:
         try:
             write_atomically(table, _csv(rows).encode())
         except OSError as error:
-            raise DescentError(f"--csv {clean(str(table))} can't be written: {error.strerror}") from None
+            raise DescentError(
+                _("--csv {file}: can't be written: {error}", file=clean(str(table)), error=error.strerror)
+            ) from None
     return ExitCode.DONE if all(row.outcome == "agrees" for row in rows) else ExitCode.CHECK_FAILED
 
 
@@ -316,5 +320,5 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """A spreadsheet would run what begins so."""
+    """Mark a text that a spreadsheet would run as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,4 +1,4 @@
-"""Runs `descent lab watch`: a quick grading with one seed whenever a file is saved. It counts for nothing."""
+"""Runs `descent lab watch`: a quick grading with one seed whenever a file is saved. It does not count."""
 
 import time
 from contextlib import suppress
@@ -17,7 +17,7 @@ LOOK = 0.3  # seconds between looks at the files
 
 
 def watch_again(lab_id: str) -> int:
-    """Watch until Ctrl-C; the exit code."""
+    """Watch until Ctrl-C and return the exit code."""
     lab = find_lab(lab_id)
     require_predictions(lab)
     work = of_learner(lab)
@@ -27,7 +27,7 @@ def watch_again(lab_id: str) -> int:
 
 
 def _watch(work: Submission, files: list[Path]) -> None:
-    seen = content(files)  # before the line that invites to save: what is saved right after it counts
+    seen = content(files)  # read before the message, so that a file saved right after it is noticed
     grader: Grader | None = None
     try:
         stdio.say(_("Watching {files}. Save to run; Ctrl-C ends.", files=", ".join(path.name for path in files)))

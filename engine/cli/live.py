@@ -1,76 +1,81 @@
-"""`descent pause RUN` and the like: commands to a run that trains, each a few lines."""
+"""Commands such as `descent pause RUN` to a live run, each a few lines."""
 
 from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.options import Json, Run, RunsDir, step_number
 
 live_app = typer.Typer()
 
 
-@live_app.command()
+@live_app.command(help=_("Pause a run; `descent resume` continues it."))
 def pause(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
-    """Let a live run stand still; `descent resume` goes on."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "pause", {}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Train a paused run for one step, or for a few."))
 def step(
     run: Run,
-    steps: Annotated[int, typer.Argument(help="How many.")] = 1,
+    steps: Annotated[int, typer.Argument(help=_("Number of steps."))] = 1,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """Train a paused run for one step, or a few."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "step", {"steps": steps}, as_json=as_json)
 
 
-@live_app.command("set")
+@live_app.command(
+    "set",
+    help=_("Change a live run: learning rate, momentum, weight decay, dropout, clipping, batch size, augmentation …"),
+)
 def set_(
     run: Run,
-    edits: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="As in optimizer.lr=0.01.")],
+    edits: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE…", help=_("A setting and its new value, such as optimizer.lr=0.01.")),
+    ],
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """Change a live run: learning rate, momentum, weight decay, dropout, clipping, batch size, augmentation …"""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "set", {"edits": edits}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Save a checkpoint of a live run now."))
 def checkpoint(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
-    """Save a live run now."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "checkpoint", {}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Evaluate a live run on its validation split now."))
 def evaluate(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
-    """Loss and accuracy of a live run on its validation split, now."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "evaluate", {}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(
+    help=_("Draw the model into a file: decision boundary, confusion matrix, worst mistakes, filters, histograms …")
+)
 def picture(
     run: Run,
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Else list the kinds that there are.")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=_("Without it, the kinds are listed."))] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="OPTION=VALUE", help="As in --set resolution=100; repeatable."),
+        typer.Option(
+            "--set", metavar="OPTION=VALUE", help=_("An option of the picture, such as resolution=100; repeatable.")
+        ),
     ] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """Draw the model into a file: decision boundary, confusion matrix, worst mistakes, filters, histograms …"""
     from engine.cli import live_view
 
     if kind is None:
@@ -78,48 +83,48 @@ def picture(
     return live_view.draw_picture(run, kind, options or [], runs_dir, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Train a live run for longer."))
 def extend(
     run: Run,
-    epochs: Annotated[int, typer.Option("--epochs", help="So many more passes.")] = 0,
-    steps: Annotated[int, typer.Option("--steps", help="So many more updates.")] = 0,
+    epochs: Annotated[int, typer.Option("--epochs", help=_("Number of epochs to add."))] = 0,
+    steps: Annotated[int, typer.Option("--steps", help=_("Number of steps to add."))] = 0,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """Let a live run train longer."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "extend", {"epochs": epochs, "steps": steps}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Rewind a live run to a checkpoint. Later steps stay on disk."))
 def rewind(
     run: Run,
     to: Annotated[
-        int | None, typer.Argument(metavar="[STEP]", help="Else the last checkpoint.", parser=step_number)
+        int | None,
+        typer.Argument(
+            metavar="[STEP]", help=_("The checkpoint's step. [default: the last one]"), parser=step_number
+        ),
     ] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """Take a live run back to a checkpoint; what came after stays on the disk."""
     from engine.cli import live_view
 
     return live_view.give(run, runs_dir, "rewind", {"to": to}, as_json=as_json)
 
 
-@live_app.command()
+@live_app.command(help=_("Stop a run and save a checkpoint."))
 def stop(
     run: Run,
-    now: Annotated[bool, typer.Option("--now", help="After the step under way; the default.")] = False,
-    after_epoch: Annotated[bool, typer.Option("--after-epoch", help="At the end of the epoch.")] = False,
-    discard: Annotated[bool, typer.Option("--discard", help="Without saving.")] = False,
+    now: Annotated[bool, typer.Option("--now", help=_("After the current step; the default."))] = False,
+    after_epoch: Annotated[bool, typer.Option("--after-epoch", help=_("At the end of the epoch."))] = False,
+    discard: Annotated[bool, typer.Option("--discard", help=_("Without saving a checkpoint."))] = False,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
-    """End a live run: save it, and say where."""
     from engine.cli import live_view
 
     if now + after_epoch + discard > 1:
-        raise typer.BadParameter("--now, --after-epoch and --discard exclude one another")
+        raise typer.BadParameter(_("--now, --after-epoch and --discard exclude one another"))
     how = "epoch" if after_epoch else "discard" if discard else "now"
     return live_view.give(run, runs_dir, "stop", {"how": how}, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Commands to a live run from a shell: sent, awaited and told. Also a run's kinds of pictures, and drawing one."""
+"""Commands to a live run from a shell, the kinds of pictures of a run, and drawing one."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from typing import Any
 from descent import control
 from descent.common import paths
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import metric
 from descent.common.settings import key_of, pair_of
 from descent.common.text import clean, show
@@ -20,20 +20,20 @@ from engine.cli import tables
 from engine.pictures.request import picture_of
 
 _SAID = {
-    "pause": "paused at step {step:,}; go on with: descent resume {run}",
-    "resume": "goes on at step {step:,}",
-    "step": "now at step {step:,}",
-    "set": "set from step {step:,} on: {changed}",
-    "checkpoint": "saved at step {step:,}: {checkpoint}",
-    "evaluate": "at step {step:,}: {measured}",
-    "extend": "will train to step {total_steps:,}",
-    "rewind": "back at step {step:,}",
-    "stop": "stopped at step {step:,}{receipt}",
+    "pause": N_("paused at step {step:,}; resume with: descent resume {run}"),
+    "resume": N_("resumed at step {step:,}"),
+    "step": N_("now at step {step:,}"),
+    "set": N_("set from step {step:,} on: {changed}"),
+    "checkpoint": N_("saved at step {step:,}: {checkpoint}"),
+    "evaluate": N_("at step {step:,}: {measured}"),
+    "extend": N_("will train to step {total_steps:,}"),
+    "rewind": N_("back at step {step:,}"),
+    "stop": N_("stopped at step {step:,}; {receipt}"),
 }
 
 
 def give(word: str, runs_dir: Path | None, command: str, arguments: dict[str, Any], *, as_json: bool) -> int:
-    """Give a command to the run that `word` names, and say what came of it. RefusedError with the reason."""
+    """Give a command to the run that `word` names, and print its answer. Raises RefusedError with the reason."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     print_answer(command, arguments, control.send(folder.path, command, arguments, timeout=None), as_json=as_json)
     return 0
@@ -45,19 +45,22 @@ def print_answer(command: str, arguments: dict[str, Any], answer: control.Answer
         print(json.dumps(answer))
         return
     if answer.get("at"):
-        print(f"will stop at {answer['at']}")
+        print(_("will stop at the end of the epoch"))
         return
     changed = ", ".join(f"{key} = {value}" for key, value in answer.get("set", {}).items())
     changed += "".join(
-        f", of {text.replace('=', ' ')} alone" for text in arguments.get("edits", ()) if key_of(text) == "member"
+        ", " + _("only {member}", member=text.replace("=", " "))
+        for text in arguments.get("edits", ())
+        if key_of(text) == "member"
     )
     measured = ", ".join(f"{key} {metric(key, value)}" for key, value in answer.items() if key.startswith("val_"))
-    receipt = f"; checkpoint {answer['checkpoint']}" if answer.get("checkpoint") else "; nothing was saved"
-    print(_SAID[command].format(**answer, changed=changed, measured=measured, receipt=receipt))
+    saved = answer.get("checkpoint")
+    receipt = _("checkpoint {file}", file=saved) if saved else _("nothing was saved")
+    print(_(_SAID[command], **answer, changed=changed, measured=measured, receipt=receipt))
 
 
 def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
-    """List all kinds, what each shows, and why the run that `word` names can't have some."""
+    """List all kinds, what each shows, and why some are not available for the run that `word` names."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     known = pictures.traits(folder.path)
     found = [(kind, kind.complaint(known)) for kind in pictures.KINDS.values()]
@@ -76,32 +79,33 @@ def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
         tables.print_json({"run": folder.id, "pictures": listed})
         return 0
     for kind, complaint in found:
-        print(
-            f"{kind.name:<18} {_(kind.shows)}"
-            if complaint is None
-            else f"{kind.name:<18} - {_('not available for this run: {why}', why=complaint)}"
-        )
-    print(f"draw one with: descent picture {folder.id} {next(k.name for k, no in found if no is None)}")
+        shown = _(kind.shows) if complaint is None else _("- not available for this run: {why}", why=complaint)
+        print(f"{kind.name:<18} {shown}")
+    command = f"descent picture {folder.id} {next(kind.name for kind, complaint in found if complaint is None)}"
+    print(_("draw one with: {command}", command=command))
     return 0
 
 
 def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> int:
-    """Draw one, and say where its file is, what is in it and how to look at it."""
+    """Draw a picture and print its file, the arrays in it, and how to open it."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     options = {}
     for edit in edits:
         pair = pair_of(edit)
         if pair is None:
-            raise DescentError(f"--set {show(edit)}: write it as OPTION=VALUE, as in --set resolution=100")
+            raise DescentError(
+                _("--set {given}: must be OPTION=VALUE, such as --set resolution=100", given=show(edit))
+            )
         options[pair[0]] = pair[1]
     answer = picture_of(folder, kind, options)
     if as_json:
         print(json.dumps(answer))
     else:
         file = Path(answer["picture"])
-        print(f"{kind} at step {answer['step']:,}: {clean(str(file))}")
+        print(_("{kind} at step {step:,}: {file}", kind=kind, step=answer["step"], file=clean(str(file))))
         for name, array in pictures.read(file).arrays.items():
             what = f"{array.shape} {array.dtype}" if array.shape else clean(str(array))
             print(f"  {name:<14} {what}")
-        print(f"look at it with: descent attach {shlex.quote(folder.id)}, then i; in Python: numpy.load(FILE)")
+        command = f"descent attach {shlex.quote(folder.id)}"
+        print(_("open it with: {command}, then i; in Python: numpy.load(FILE)", command=command))
     return 0

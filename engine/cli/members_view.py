@@ -1,28 +1,29 @@
-"""The members of a run on the terminal: a table of a sweep's candidates, or of each model with their mean below."""
+"""Tables of a run's members on the terminal: a sweep's candidates, or each model with the mean below."""
 
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from descent.common import numbers, stdio
+from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
 from descent.run.metrics import METRICS, OF_RESULTS, MetricName
 from descent.run.results import Candidate, MemberResult, RunResult, Winner
 
-# What a narrow terminal shows of them, most wanted first.
+# The columns that a narrow terminal shows, the most wanted first.
 _WANTED: tuple[MetricName, ...] = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss")
 _GAP = "  "
-_MOST_STEERED = 5  # members of whom it is told that they were steered alone
+_MOST_STEERED = 5  # lines about members that were steered alone
 Total = Literal["mean", "std", "stderr"]
 _WON, _LOST = "★", "✗"
 _LONGEST_LIST = 8  # numbers of diverged members
+_ENDS = {"diverged": N_("diverged at step {step:,}"), "stopped early": N_("stopped early at step {step:,}")}
 
 
 class Column(NamedTuple):
-    """A head and a cell for each row: text, or (mean, spread), which are aligned at their ±. metric: its name."""
+    """A head, and a cell for each row: text, or (mean, spread), aligned at ±. metric: the name of its metric."""
 
     head: str
     cells: Sequence[str | tuple[str, str]]
@@ -31,39 +32,41 @@ class Column(NamedTuple):
 
 
 def table(result: RunResult, *, most: int) -> list[str]:
-    """The candidates of a sweep, or else the members; at most so many rows, for a terminal of stdio.width()."""
+    """Return the lines of a sweep's candidates, else of the members: at most `most` rows, in the terminal's width."""
     if result.candidates:
         return [*_candidates(result, most), *_conclusions(result)]
     return [*members(result, most=most), *_conclusions(result)]
 
 
 def headline(result: RunResult) -> str:
-    """How many of what: 6 candidates × 5 folds, 1 diverged."""
+    """Return how many models there are: 6 candidates × 5 folds, 1 diverged."""
     count = len(result.members)
     groups = max(1, len(result.candidates))
-    kind = "repeats" if result.members[0].fold is None else "folds"
-    parts = [f"{groups:,} candidate{'s' if groups > 1 else ''}"] if result.candidates else []
-    parts += [f"{count // groups:,} {kind}"] if count > groups else []
+    each = count // groups
+    parts = [ngettext("{count} candidate", "{count:,} candidates", groups)] if result.candidates else []
+    if count > groups:
+        repeats = result.members[0].fold is None
+        parts.append(_("{number:,} repeats", number=each) if repeats else _("{number:,} folds", number=each))
     lost = len(result.diverged)
-    return " × ".join(parts) + (f", {lost:,} diverged" if lost else "")
+    return " × ".join(parts) + (f", {_('{number:,} diverged', number=lost)}" if lost else "")
 
 
 def members(result: RunResult, *, most: int) -> list[str]:
-    """Each model on a line; of repeats and folds, the mean, standard deviation and standard error below."""
+    """Return a line for each model. Repeats and folds have mean, standard deviation and standard error below."""
     entries = result.members
     shown = entries[:most]
     keys = short_names(list(entries[0].values))
-    # Of candidates, the mean over all says nothing.
+    # The mean over different candidates says nothing.
     totals: list[tuple[str, Total]] = (
-        [] if result.candidates else [("mean", "mean"), ("std", "std"), ("std error", "stderr")]
+        [] if result.candidates else [(_("mean"), "mean"), (_("std"), "std"), (_("std error"), "stderr")]
     )
     below = [""] * len(totals)
     winners = result.winner.members if result.winner is not None else []
     columns = [
         Column("", [_sign(e.member in winners, e.state == "diverged") for e in shown] + below, "left"),
-        Column("MEMBER", [str(e.member) for e in shown] + [name for name, _ in totals], "left"),
-        *([Column("FOLD", [str(e.fold) for e in shown] + below)] if entries[0].fold is not None else []),
-        Column("SEED", [str(e.seed) for e in shown] + below),
+        Column(_("MEMBER"), [str(e.member) for e in shown] + [name for name, _total in totals], "left"),
+        *([Column(_("FOLD"), [str(e.fold) for e in shown] + below)] if entries[0].fold is not None else []),
+        Column(_("SEED"), [str(e.seed) for e in shown] + below),
         *(Column(keys[key].upper(), [setting(e.values[key]) for e in shown] + below) for key in keys),
     ]
     for name in OF_RESULTS:
@@ -71,7 +74,9 @@ def members(result: RunResult, *, most: int) -> list[str]:
             cells = [numbers.metric(name, e.metrics.get(name)) for e in shown]
             columns.append(
                 Column(
-                    METRICS[name].head.upper(), cells + [_total(result, name, of) for _, of in totals], metric=name
+                    _(METRICS[name].head).upper(),
+                    cells + [_of_all(result, name, of) for _name, of in totals],
+                    metric=name,
                 )
             )
     columns.append(Column("", [_ended(e) for e in shown] + below, "left"))
@@ -88,15 +93,22 @@ def _candidates(result: RunResult, most: int) -> list[str]:
         *(Column(keys[key].upper(), [setting(c.values[key]) for c in shown]) for key in keys),
     ]
     measured = [name for name in OF_RESULTS if any(name in c.metrics for c in candidates)]
-    columns += [Column(METRICS[name].head.upper(), [_mean(c, name) for c in shown], metric=name) for name in measured]
+    columns += [
+        Column(_(METRICS[name].head).upper(), [_mean(c, name) for c in shown], metric=name) for name in measured
+    ]
     columns.append(Column("", [_lost(c, result.members) for c in shown], "left"))
     return _lines(columns) + _left_out(len(candidates), len(shown), result)
 
 
 def _conclusions(result: RunResult) -> list[str]:
-    """Who was steered alone, the winner and the ensemble, a line each, where there are."""
+    """Return a line for each member that was steered alone, for the winner, and for the ensemble."""
     said = [
-        f"member {entry.member} was steered alone: {', '.join(edit.set)} from step {edit.step:,} on"
+        _(
+            "only member {member} was changed: {edits} from step {step:,} on",
+            member=entry.member,
+            edits=", ".join(edit.set),
+            step=edit.step,
+        )
         for entry in result.members
         for edit in entry.edits[-1:]
     ][:_MOST_STEERED]
@@ -105,19 +117,20 @@ def _conclusions(result: RunResult) -> list[str]:
         keys = short_names(list(winner.values))
         values = ", ".join(f"{keys[key]} = {setting(value)}" for key, value in winner.values.items())
         scores = [_score(winner, name) for name in OF_RESULTS if name in winner.metrics and name != "train_loss"]
-        said.append(f"{_WON} {values} wins by validation loss: {', '.join(scores)}")
+        best = _("best validation loss: {values}", values=values)
+        said.append(f"{_WON} {best} ({', '.join(scores)})")
     if result.ensemble is not None:
         together = result.ensemble.metrics
-        scores = [f"{METRICS[n].head} {numbers.metric(n, together[n])}" for n in OF_RESULTS if n in together]
-        said.append(f"ensemble, the members' mean prediction: {', '.join(scores)}")
+        scores = [f"{_(METRICS[n].head)} {numbers.metric(n, together[n])}" for n in OF_RESULTS if n in together]
+        said.append(_("ensemble (mean prediction of the members): {scores}", scores=", ".join(scores)))
     return [line for text in said for line in _folded(text)]
 
 
 def _score(found: Winner, name: MetricName) -> str:
-    """test acc 97.1% ± 0.4% (std error 0.2%)"""
+    """Return "test acc 97.1% ± 0.4% (std error 0.2%)"."""
     mean, std = _mean(found, name)
-    error = f" ± {std} (std error {_spread(name, found.spread[name].stderr)})" if std else ""
-    return f"{METRICS[name].head} {mean}{error}"
+    spread = f" ± {std} ({_('std error')} {_spread(name, found.spread[name].stderr)})" if std else ""
+    return f"{_(METRICS[name].head)} {mean}{spread}"
 
 
 # --- cells -----------------------------------------------------------------------------------------------
@@ -128,16 +141,20 @@ def _sign(won: bool, lost: bool) -> str:
 
 
 def _ended(entry: MemberResult) -> str:
-    """diverged at step 12; nothing of one that trained to the run's end."""
-    return f"{entry.state} at step {entry.step:,}" if entry.state in ("diverged", "stopped early") else ""
+    """Return "diverged at step 12", or nothing for a model that trained to the run's end."""
+    return _(_ENDS[entry.state], step=entry.step) if entry.state in _ENDS else ""
 
 
 def _lost(candidate: Candidate, entries: Sequence[MemberResult]) -> str:
-    """2/3 diverged, step 12; of a candidate of one model, what _ended says."""
+    """Return "2/3 diverged, step 12", or the result of _ended for a candidate of one model."""
     if len(candidate.members) == 1:
         return _ended(entries[candidate.members[0]])
     steps = [entries[member].step for member in candidate.diverged]
-    return f"{len(steps):,}/{len(candidate.members):,} diverged, step {min(steps):,}" if steps else ""
+    if not steps:
+        return ""
+    return _(
+        "{number}/{total} diverged, step {step:,}", number=len(steps), total=len(candidate.members), step=min(steps)
+    )
 
 
 def _spread(name: MetricName, value: float | None) -> str:
@@ -149,7 +166,7 @@ def _mean(found: Candidate | Winner, name: MetricName) -> tuple[str, str]:
     return numbers.metric(name, found.metrics.get(name)), "" if spread is None else _spread(name, spread.std)
 
 
-def _total(result: RunResult, name: MetricName, of: Total) -> str:
+def _of_all(result: RunResult, name: MetricName, of: Total) -> str:
     if of == "mean":
         return numbers.metric(name, result.metrics.get(name))
     spread = result.spread.get(name)
@@ -162,27 +179,33 @@ def _total(result: RunResult, name: MetricName, of: Total) -> str:
 
 
 def _lines(columns: Sequence[Column]) -> list[str]:
-    """The columns beside one another under their heads, those of numbers as far as there is room."""
-    blocks = [(column.metric, _block(column)) for column in columns if column.metric or any(column.cells)]
-    room = stdio.width() - sum(len(block[0]) + len(_GAP) for metric, block in blocks if metric is None) + len(_GAP)
+    """Return the columns next to each other under their heads, those of numbers as far as there is room."""
+    from rich.cells import cell_len
+
+    blocks = [(column.metric, _padded(column)) for column in columns if column.metric or any(column.cells)]
+    room = (
+        stdio.width() - sum(cell_len(block[0]) + len(_GAP) for metric, block in blocks if metric is None) + len(_GAP)
+    )
     fitting: list[MetricName] = []
     for name, block in sorted(
         ((metric, block) for metric, block in blocks if metric is not None), key=lambda b: _WANTED.index(b[0])
     ):
-        room -= len(block[0]) + len(_GAP)
+        room -= cell_len(block[0]) + len(_GAP)
         if fitting and room < 0:
             break
         fitting.append(name)
     shown = [block for metric, block in blocks if metric is None or metric in fitting]
     lines = [_GAP.join(cells).rstrip() for cells in zip(*shown, strict=True)]
-    left_out = [METRICS[metric].head for metric, _ in blocks if metric is not None and metric not in fitting]
+    left_out = [_(METRICS[metric].head) for metric, _block in blocks if metric is not None and metric not in fitting]
     if left_out:
-        lines += _folded(f"(a wider terminal and --json show {', '.join(left_out)} too)")
+        lines += _folded(_("(a wider terminal and --json also show {columns})", columns=", ".join(left_out)))
     return lines
 
 
-def _block(column: Column) -> list[str]:
-    """The head and the cells of one column, all as wide."""
+def _padded(column: Column) -> list[str]:
+    """Return the head and the cells of one column, all of one width."""
+    from rich.cells import cell_len
+
     encoding = sys.stdout.encoding
     sign = plain(" ± ", encoding)
     pairs = [cell if isinstance(cell, tuple) else (cell, "") for cell in column.cells]
@@ -194,20 +217,32 @@ def _block(column: Column) -> list[str]:
             cells.append(f"{plain(mean, encoding):>{left}}{tail}")
         else:
             cells.append(plain(shorten(clean(mean)), encoding))
-    width = max(map(len, [column.head, *cells]))
-    return [cell.ljust(width) if column.align == "left" else cell.rjust(width) for cell in (column.head, *cells)]
+    texts = [column.head, *cells]
+    width = max(map(cell_len, texts))
+    blanks = [" " * (width - cell_len(text)) for text in texts]
+    rows = zip(texts, blanks, strict=True)
+    return [text + blank if column.align == "left" else blank + text for text, blank in rows]
 
 
 def _folded(text: str) -> list[str]:
-    said = plain(clean(text), sys.stdout.encoding)
-    return textwrap.wrap(said, max(stdio.width(), 20), subsequent_indent="  ")
+    """Wrap a text to the terminal's width in cells, with an indent from the second line on."""
+    from rich.cells import cell_len
+
+    first, *words = plain(clean(text), sys.stdout.encoding).split(" ")
+    lines = [first]
+    for word in words:
+        if cell_len(f"{lines[-1]} {word}") <= max(stdio.width(), 20):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"  {word}")
+    return lines
 
 
 def _left_out(count: int, shown: int, result: RunResult) -> list[str]:
-    """What a long table does not show."""
+    """Return the line about the rows that a long table does not show."""
     if shown == count:
         return []
     lost = result.diverged
     listed = ", ".join(str(member) for member in lost[:_LONGEST_LIST]) + (", …" if len(lost) > _LONGEST_LIST else "")
-    diverged = f"; diverged: {listed}" if lost else ""
-    return _folded(f"… {count - shown:,} more, all in `descent show RUN --json`{diverged}")
+    more = _("… {number:,} more; `descent show RUN --json` has all", number=count - shown)
+    return _folded(f"{more}; {_('diverged: {members}', members=listed)}" if lost else more)

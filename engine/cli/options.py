@@ -1,57 +1,85 @@
-"""The options and arguments that several commands share."""
+"""Options and arguments that several commands share."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from descent.common.errors import DescentError
+from descent.common.i18n import Language, _, keep
+
 
 def step_number(text: str) -> int:
-    """A step as it is printed, 8,400, or plain."""
+    """Read a step, with or without separators: 8,400 or 8400."""
     digits = text.replace(",", "")
     if not digits.isdecimal():
-        raise typer.BadParameter(f"{text!r} is not a step; give a whole number")
+        raise typer.BadParameter(_("{given!r} is not a step; give a whole number", given=text))
     return int(digits)
 
 
-Preset = Annotated[str, typer.Argument(help="A preset's name, or its .toml file.")]
-RunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The run's id.")]
-NewRunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The new run's id.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, on the last line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+def _speak(chosen: Language | None) -> Language | None:
+    """Use the chosen language from now on, in later sessions too."""
+    if chosen is not None:
+        with suppress(DescentError):  # where it can't be kept, it is still used now
+            keep(chosen)
+    return chosen
+
+
+# Eager: the messages of the other options are in this language already.
+Lang = Annotated[
+    Language | None,
+    typer.Option(
+        "--lang",
+        metavar="en|ko",
+        callback=_speak,
+        is_eager=True,
+        help=_("The language of all texts, kept for later. [default: the system's]"),
+    ),
+]
+Preset = Annotated[str, typer.Argument(help=_("A preset's name or its .toml file."))]
+RunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The run's id."))]
+NewRunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The new run's id."))]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Delete without asking."))]
+Json = Annotated[bool, typer.Option("--json", help=_("Print one JSON object, on the last line."))]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=_("Print errors only."))]
 RunsDir = Annotated[
     Path | None,
-    typer.Option("--runs-dir", help="The folder of all runs [default: $DESCENT_RUNS, else ./runs]."),
+    typer.Option("--runs-dir", help=_("The folder of all runs [default: $DESCENT_RUNS, else ./runs].")),
 ]
 DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="The folder of downloaded data [default: $DESCENT_DATA].")
+    Path | None, typer.Option("--data-root", help=_("The folder of downloaded data [default: $DESCENT_DATA]."))
 ]
-AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Agree to run the code file that the preset names, as it is now.")
+AllowCode = Annotated[bool, typer.Option("--allow-code", help=_("Agree to run the code file that the preset names."))]
+Detached = Annotated[
+    bool, typer.Option("--detach", help=_("Train in the background; print the run's id and return."))
 ]
-Detached = Annotated[bool, typer.Option("--detach", help="Train in the background; print the run's id and return.")]
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="An id, its beginning or last four letters, a path, or `last`.")
+    str, typer.Argument(metavar="RUN", help=_("A run's id, its beginning or last four letters, a path, or `last`."))
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.lr=0.1; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help=_("Change a setting, such as optimizer.lr=0.1; repeatable.")),
 ]
 Repeats = Annotated[
-    int | None, typer.Option("--repeats", metavar="N", help="Train N models together, with a seed each.")
+    int | None, typer.Option("--repeats", metavar="N", help=_("Train N models together, each with its own seed."))
 ]
 Folds = Annotated[
-    int | None, typer.Option("--folds", metavar="K", help="Train K models together: K-fold cross-validation.")
+    int | None, typer.Option("--folds", metavar="K", help=_("Train K models together: K-fold cross-validation."))
 ]
 Sweep = Annotated[
     list[str] | None,
-    typer.Option("--sweep", metavar="KEY=[…]", help="Compare values, as in optimizer.lr=[0.1,0.01]; repeatable."),
+    typer.Option(
+        "--sweep", metavar="KEY=[…]", help=_("Compare values, such as optimizer.lr=[0.1,0.01]; repeatable.")
+    ),
 ]
 Draws = Annotated[
-    int | None, typer.Option("--draws", metavar="N", help="Draw N candidates of the sweep, not all combinations.")
+    int | None,
+    typer.Option(
+        "--draws", metavar="N", help=_("Draw N random candidates of the sweep instead of all combinations.")
+    ),
 ]
 
-Fps = Annotated[float | None, typer.Option("--fps", help="Frames a second [default: 10, over SSH 4].")]
-Ascii = Annotated[bool, typer.Option("--ascii", help="Draw with ASCII alone.")]
-Theme = Annotated[str | None, typer.Option("--theme", metavar="NAME", help="dark, light, contrast or ansi.")]
+Fps = Annotated[float | None, typer.Option("--fps", help=_("Frames per second [default: 10, over SSH 4]."))]
+Ascii = Annotated[bool, typer.Option("--ascii", help=_("Draw with ASCII characters only."))]
+Theme = Annotated[str | None, typer.Option("--theme", metavar="NAME", help=_("dark, light, contrast or ansi."))]

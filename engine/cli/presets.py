@@ -1,75 +1,69 @@
-"""`descent presets …` and `descent data …`: each command in a few lines."""
+"""Commands `descent presets …` and `descent data …`, each a few lines."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.options import DataRoot, Json, Overrides
 
-presets_app = typer.Typer(help="What can be trained: list, show, copy and check presets.", no_args_is_help=True)
-data_app = typer.Typer(help="The data sets that can be downloaded.", no_args_is_help=True)
+presets_app = typer.Typer(help=_("List, show, copy and check presets."), no_args_is_help=True)
+data_app = typer.Typer(help=_("List and download data sets."), no_args_is_help=True)
 
 
-@presets_app.command("list")
+@presets_app.command("list", help=_("List all presets: shipped, your own, and those in the current folder."))
 def presets_list(
-    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help="A part of name, topic or title.")] = "",
+    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help=_("Part of a name, topic or title."))] = "",
     as_json: Json = False,
 ) -> None:
-    """List the presets: the shipped ones, your own, those of the current folder."""
     from engine.cli import tables
     from engine.preset import listing
 
     tables.presets(listing.presets(containing), as_json=as_json)
 
 
-@presets_app.command("show")
+@presets_app.command("show", help=_("Print a preset with all its settings, including defaults."))
 def presets_show(preset: Annotated[str, typer.Argument(metavar="NAME")], overrides: Overrides = None) -> None:
-    """Print a preset with all its settings, defaults too."""
     from engine.preset import listing
 
     print(listing.resolved(preset, overrides or []), end="")
 
 
-@presets_app.command("copy")
+@presets_app.command("copy", help=_("Copy a preset to change it. [default destination: the current folder]"))
 def presets_copy(
     preset: Annotated[str, typer.Argument(metavar="NAME")],
-    destination: Annotated[Path, typer.Argument(metavar="[DEST]", help="A folder or a new file.")] = Path(),
+    destination: Annotated[Path, typer.Argument(metavar="[DEST]", help=_("A folder or a new file."))] = Path(),
 ) -> None:
-    """Copy a preset, to change it; into the current folder where nothing else is said."""
     from engine.preset import listing
 
     print(listing.copy(preset, destination))
 
 
-@presets_app.command("check")
+@presets_app.command("check", help=_("Check preset files and print all their errors."))
 def presets_check(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
-    """Say everything that is wrong with these files."""
     from engine.preset import listing
 
     listing.check_files(files)
 
 
-@presets_app.command("schema")
+@presets_app.command("schema", help=_("Print the JSON Schema of presets, for editors."))
 def presets_schema() -> None:
-    """Print the JSON Schema of presets, for editors."""
     from engine.preset import listing
 
     print(listing.schema_text(), end="")
 
 
-@data_app.command("list")
+@data_app.command("list", help=_("List the data sets and whether each is on this machine."))
 def data_list(data_root: DataRoot = None, as_json: Json = False) -> None:
-    """List the data sets, and which of them are here."""
     from engine.cli import tables
     from engine.preset import datasets
 
     tables.data_sets(datasets.data_root(data_root), as_json=as_json)
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", help=_("Download a data set."))
 def data_fetch(name: str, data_root: DataRoot = None) -> None:
-    """Download a data set."""
     from engine.cli import tables
     from engine.preset import datasets
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descent.common import stdio
+from descent.common.i18n import N_, _
 from descent.common.numbers import metric, time_taken
 from descent.common.text import clean
 from descent.run.folder import RunFolder
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from engine.training.worker import Ending
 
 _MEMBERS = 12  # or candidates, in the receipt
+_ENDED = {
+    "finished": N_("finished at step {step:,} after {time} of training"),
+    "stopped": N_("stopped at step {step:,} after {time} of training"),
+    "failed": N_("failed at step {step:,} after {time} of training"),
+}
 
 
 def options(
@@ -49,7 +55,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
         return
     if ending is None:
         if not quiet:
-            tell(f"{folder.id} is finished; nothing is left to train")
+            tell(_("{run} is finished; nothing is left to train", run=folder.id))
     elif ending.error is not None:
         stdio.complain(ending.error, patient=outcome.is_read)
     result = result_of(folder, ending.state if ending is not None else None)
@@ -62,7 +68,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
 
 
 def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
-    lines = [f"{result.state} at step {result.step:,} after {time_taken(result.seconds)} of training"]
+    lines = [_(_ENDED[result.state], step=result.step, time=time_taken(result.seconds))]
     if result.has_members:
         from engine.cli import members_view
 
@@ -70,7 +76,7 @@ def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> l
     elif result.metrics:
         lines.append("  ".join(f"{key} {metric(key, value)}" for key, value in result.metrics.items()))
     if ending is not None and ending.receipt is not None:
-        lines.append(f"checkpoint {clean(str(ending.receipt))}")
+        lines.append(_("checkpoint {file}", file=clean(str(ending.receipt))))
     if result.state in ("stopped", "failed"):
         lines.append(advice(folder))
     return lines

@@ -1,46 +1,46 @@
-"""`descent runs` and the like: what there is, and what each reached, each a few lines."""
+"""Commands such as `descent runs` that list, show and compare runs, each a few lines."""
 
 import sys
 from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.options import Ascii, DataRoot, Fps, Json, Run, RunsDir, Theme, Yes
 
 runs_app = typer.Typer()
 
 
-@runs_app.command()
+@runs_app.command(help=_("List your runs, the latest first, from all folders."))
 def runs(
-    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help="A part of an id or of a state.")] = "",
+    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help=_("Part of an id or a state."))] = "",
     runs_dir: RunsDir = None,
-    each: Annotated[bool, typer.Option("--all", "-a", help="Each run of a study, too.")] = False,
+    each: Annotated[bool, typer.Option("--all", "-a", help=_("Also list each run of a study."))] = False,
     as_json: Json = False,
 ) -> None:
-    """List your runs, the latest first, wherever they were started."""
     from engine.cli import runs_view
 
     runs_view.list_runs(containing, runs_dir, as_json=as_json, each=each)
 
 
-@runs_app.command()
+@runs_app.command(help=_("Show a run's settings, progress and results."))
 def show(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> None:
-    """Say what a run is, how far it got and what it reached."""
     from engine.cli import runs_view
 
     runs_view.show_run(run, runs_dir, as_json=as_json)
 
 
-@runs_app.command()
+@runs_app.command(help=_("Compare runs: curves on a screen; without a terminal, results and differing settings."))
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Two to eight, each as in `descent show`.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help=_("Two to eight runs, each named as in `descent show`."))
+    ],
     runs_dir: RunsDir = None,
     fps: Fps = None,
     ascii_only: Ascii = False,
     theme: Theme = None,
     as_json: Json = False,
 ) -> int:
-    """Lay runs over one another: curves on a screen; without a terminal what they reached and how they differ."""
     if not as_json and sys.stdin.isatty() and sys.stdout.isatty():
         import tui
 
@@ -51,21 +51,19 @@ def compare(
     return 0
 
 
-@runs_app.command()
+@runs_app.command(help=_("Delete a run and its checkpoints."))
 def rm(
     run: Run,
     runs_dir: RunsDir = None,
     yes: Yes = False,
 ) -> None:
-    """Delete a run, with its checkpoints."""
     from descent.run import remove
 
     remove.remove(run, runs_dir, yes=yes)
 
 
-@runs_app.command()
+@runs_app.command(help=_("Check what Descent needs on this machine."))
 def doctor(runs_dir: RunsDir = None, data_root: DataRoot = None, as_json: Json = False) -> int:
-    """Say what this machine offers, and what is missing."""
     from engine.cli import doctor as cli_doctor
     from engine.cli import tables
     from engine.cli.doctor import examine

@@ -1,4 +1,4 @@
-"""What is printed of runs: the table of all, one in detail, and a comparison of several."""
+"""Output about runs: the table of all, one in detail, and a comparison of several."""
 
 import socket
 import time
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common import paths, stdio
 from descent.common.errors import DescentError, why_damaged
 from descent.common.glyphs import STATES, sparkline
+from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def compare(words: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> None:
-    """Print the table of finals and that of differing settings, or one JSON object."""
+    """Print a table of results and one of differing settings, or one JSON object."""
     side_by_side = compared(found(words, runs_dir))
     if as_json:
         tables.print_json(as_object(side_by_side))
@@ -34,14 +35,14 @@ def compare(words: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> No
     _print_finals(side_by_side)
     print()
     if not side_by_side.differences:
-        print("no setting differs")
+        print(_("no setting differs"))
         return
-    head = ("SETTING", *LETTERS[: len(side_by_side.finals)])
-    tables.print_table(head, [(row.key, *row.values) for row in side_by_side.differences], whole=("SETTING",))
+    head = (_("SETTING"), *LETTERS[: len(side_by_side.finals)])
+    tables.print_table(head, [(row.key, *row.values) for row in side_by_side.differences], whole=head[:1])
 
 
 def as_object(found: Comparison) -> dict[str, Any]:
-    """The comparison for programs: runs in order, what differs by key, the ids of the best by metric."""
+    """Return the comparison for programs: runs in order, differences by key, ids of the best by metric."""
     runs = [
         {
             "run": each.folder.id,
@@ -63,44 +64,44 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 def _print_finals(found: Comparison) -> None:
     there = [key for key in OF_RESULTS if any(key in each.metrics for each in found.finals)]
-    heads = [METRICS[key].narrow_head.upper() for key in there]
-    head = ["", "RUN", "STATE", "STEP", *heads, "TIME"]
+    heads = [_(METRICS[key].narrow_head).upper() for key in there]
+    head = ["", _("RUN"), _("STATE"), _("STEP"), *heads, _("TIME")]
     rows = [
         [
             LETTERS[place],
             each.folder.id,
-            f"{STATES.get(each.state, '!')} {each.state}",
+            f"{STATES.get(each.state, '!')} {_(each.state)}",
             f"{each.step:,}",
             *(comparison.metric_text(found, key, place) for key in there),
             time_taken(each.seconds),
         ]
         for place, each in enumerate(found.finals)
     ]
-    tables.print_table(head, rows, right=("STEP", *heads, "TIME"), whole=[name for name in head if name != "RUN"])
+    tables.print_table(head, rows, right=head[3:], whole=[head[0], *head[2:]])
     for place, each in enumerate(found.finals):
         if each.parent is not None:
             print(f"{LETTERS[place]}: {comparison.origin_text(each)}")
         if each.problem:
-            print(f"{LETTERS[place]}: damaged: {clean(each.problem)}")
+            print(f"{LETTERS[place]}: {_('damaged: {error}', error=clean(each.problem))}")
     if found.best:
-        print("*: the best")
+        print(_("*: the best"))
 
 
-HEAD = ("RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED")
-NARROW = 92  # columns of a terminal that has no room for when a run was started
+HEAD = (N_("RUN"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N_("STARTED"))
+NARROW = 92  # columns of a terminal that has no room for the time of a run's start
 _MOST_REASONS = 5  # of runs that failed at their start
 _MOST_MEMBERS = 40  # or candidates, in a table
-CURVES = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "lr"), ("grad_norm", "gradient norm"))
+CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("lr")), ("grad_norm", N_("gradient norm")))
 
 
 # --- all ---
 
 
 def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bool = False) -> None:
-    """One line a run, the latest first: those of `runs_dir`, or where none is given all that are known.
+    """Print one line per run, the latest first: the runs in `runs_dir`, or all known ones if it is None.
 
-    The runs of a study are one line, unless `each` of them is wanted, or some are looked for. A run whose files can't
-    be read is listed as damaged.
+    The runs of a study are one line, unless `each` is set or a filter is given. A run whose files can't be read is
+    listed as damaged.
     """
     folders = find.known_runs(paths.runs_dir(runs_dir))
     if runs_dir is not None:
@@ -114,31 +115,33 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
     word = containing.casefold()
     chosen = [(entry, row) for entry, row in listed if word in f"{entry.get('run')} {entry.get('state')}".casefold()]
     if as_json:
-        grouped = [entry for entry, _ in chosen if "study" in entry]
-        own = {"runs": [entry for entry, _ in chosen if "study" not in entry]}
+        grouped = [entry for entry, row in chosen if "study" in entry]
+        own = {"runs": [entry for entry, row in chosen if "study" not in entry]}
         tables.print_json(own | ({"studies": grouped} if grouped else {}))
         return
     if not chosen:
-        what = (
-            f" whose id or state contains {show(containing)}" if containing else "; start one: descent run digits-mlp"
-        )
-        print(f"no runs{what}")
+        if containing:
+            print(_("no runs whose id or state contains {given}", given=show(containing)))
+        else:
+            print(_("no runs; start one: {command}", command="descent run digits-mlp"))
         return
-    head = HEAD if stdio.width() >= NARROW else HEAD[:-1]
-    rows = [row[: len(head)] for _, row in chosen]
-    tables.print_table(head, rows, right=("STEP", "LOSS", "VAL", "TEST"), whole=HEAD[1:])
-    for entry, _ in chosen:
+    head = [_(name) for name in (HEAD if stdio.width() >= NARROW else HEAD[:-1])]
+    rows = [row[: len(head)] for _entry, row in chosen]
+    tables.print_table(head, rows, right=head[2:6], whole=head[1:])
+    entries = [entry for entry, _row in chosen]
+    for entry in entries:
         if "error" in entry:
-            print(f"{clean(entry['run'])}: damaged: {shorten(clean(entry['error']), 200)}")
-    _say_failed_at_start([entry for entry, _ in chosen if entry.get("failed_at_start")])
-    if any("study" in entry for entry, _ in chosen):
-        print("a study: descent study show STUDY; each of its runs here: --all")
+            error = shorten(clean(entry["error"]), 200)
+            print(f"{clean(entry['run'])}: {_('damaged: {error}', error=error)}")
+    _say_failed_at_start([entry for entry in entries if entry.get("failed_at_start")])
+    if any("study" in entry for entry in entries):
+        print(_("show a study: descent study show STUDY; list the runs of studies too: descent runs --all"))
 
 
 def _grouped(
     folders: Sequence[Path], studies: "Counter[Path | None]"
 ) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    """As _listed, and for each study one entry where its latest run would be."""
+    """List runs as _listed does, with one entry for each study in the place of its latest run."""
     told: set[Path] = set()
     for folder in folders:
         study = find.study_of(folder)
@@ -149,22 +152,23 @@ def _grouped(
             count = studies[study]
             entry = {"study": study.name, "dir": str(study), "runs": count}
             began = time.strftime("%Y-%m-%d %H:%M", time.localtime((study / "study.json").stat().st_mtime))
-            many = f"study of {count:,} run{'s' if count > 1 else ''}"
+            many = ngettext("study of {count} run", "study of {count:,} runs", count)
             yield entry, (study.name, many, *[""] * (len(HEAD) - 3), began)
 
 
 def _say_failed_at_start(entries: Sequence[dict[str, Any]]) -> None:
-    """Why these never began, and how to be rid of them."""
+    """Print why these runs failed at their start, and how to delete them."""
     for entry in entries[:_MOST_REASONS]:
-        print(f"{entry['run']} failed at start: {shorten(clean(str(entry['reason'])), 200)}")
+        reason = shorten(clean(str(entry["reason"])), 200)
+        print(_("{run} failed at start: {reason}", run=entry["run"], reason=reason))
     if len(entries) > _MOST_REASONS:
-        print(f"… and {len(entries) - _MOST_REASONS} more")
+        print(_("… and {number} more", number=len(entries) - _MOST_REASONS))
     if entries:
-        print("clear one away with: descent rm RUN")
+        print(_("delete one with: {command}", command="descent rm RUN"))
 
 
 def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A run as a JSON object and as a row of the table."""
+    """Return a run as a JSON object and as a row of the table."""
     run = RunFolder(folder)
     try:
         result, facts = result_of(run), run.facts()
@@ -184,7 +188,7 @@ def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str,
     reached, started = result.final_metrics, entry["started"]
     return (
         run.id,
-        _state(result.state, run.host()) + (" at start" if "failed_at_start" in entry else ""),
+        _state(result.state, run.host(), at_start="failed_at_start" in entry),
         f"{result.step:,}",
         number(reached.get("train_loss")),
         _best_number(reached, "validation"),
@@ -193,14 +197,18 @@ def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str,
     )
 
 
-def _state(state: str, host: str = "") -> str:
-    """✓ finished, or of a live run of another machine: ▶ running on HOST."""
-    elsewhere = f" on {host}" if state in ALIVE and host != socket.gethostname() else ""
-    return f"{STATES.get(state, '!')} {state}{elsewhere}"
+def _state(state: str, host: str = "", *, at_start: bool = False) -> str:
+    """Return "✓ finished", "✗ failed at start", or for a live run on another machine "▶ running on HOST"."""
+    shown = _(state)
+    if at_start:
+        shown = _("{state} at start", state=shown)
+    elif state in ALIVE and host != socket.gethostname():
+        shown = _("{state} on {host}", state=shown, host=host)
+    return f"{STATES.get(state, '!')} {shown}"
 
 
 def _best_number(reached: Numbers, split: Split) -> str:
-    """The accuracy on a split, or the loss where there are no classes to be right about."""
+    """Return the accuracy on a split, or the loss when there are no classes."""
     loss, accuracy = loss_and_accuracy(reached, split)
     return number(loss) if accuracy is None else percent(accuracy)
 
@@ -209,13 +217,14 @@ def _best_number(reached: Numbers, split: Split) -> str:
 
 
 def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
-    """All that matters of one run, with its curves as sparklines. DescentError where its files are damaged."""
+    """Print the details of one run, with its curves as sparklines. Raises DescentError if its files are damaged."""
     run = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     try:
         found, result, fields = _details(run)
     except Exception as error:  # the files may hold anything
+        folder, why = clean(str(run.path)), why_damaged(error)
         raise DescentError(
-            f"{clean(str(run.path))}: the files of this run are damaged: {why_damaged(error)}"
+            _("{folder}: the files of this run are damaged: {error}", folder=folder, error=why)
         ) from None
     if as_json:
         tables.print_json(found)
@@ -226,51 +235,55 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
 
 
 def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str, str]]]:
-    """The JSON object, what it is of, and the fields of the text."""
+    """Return the JSON object, the result, and the fields of the text."""
     result, facts = result_of(run), run.facts()
     states = [event for event in run.events() if event["event"] == "state"]
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
-    state = _state(result.state, run.host())
-    if failed_at_start(result.state, result.step, run.origin()):
-        state += " at start"
-    fields = [("state", f"{state}: {reason}" if reason else state), *_origin(run)]
+    at_start = failed_at_start(result.state, result.step, run.origin())
+    state = _state(result.state, run.host(), at_start=at_start)
+    fields = [(_("state"), f"{state}: {reason}" if reason else state), *_origin(run)]
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, planned["total_steps"] if planned else facts["total_steps"])
     several = result.has_members
     if several:
-        fields.append(("members", f"{members_view.headline(result)}{_way(facts)}"))
-    curves = mean_curves(Metrics(run.path), [name for name, _ in CURVES])
+        fields.append((_("members"), f"{members_view.headline(result)}{_way(facts)}"))
+    curves = mean_curves(Metrics(run.path), [name for name, _label in CURVES])
     for name, label in CURVES:
         line = _curve(name, curves[name]) if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
-            fields.append((f"mean {label}" if several else label, line))
-    for each in (METRICS["val_loss"], METRICS["test_loss"]):
+            fields.append((_("mean {metric}", metric=_(label)) if several else _(label), line))
+    for label, each in ((_("validation"), METRICS["val_loss"]), (_("test"), METRICS["test_loss"])):
         if each.name in result.metrics and not several:
-            fields.append((each.split, _split(result.metrics, each.split)))
-    fields.append(("checkpoints", ", ".join(f"{step:,}" for step in checkpoints) or "none"))
-    fields.append(("folder", str(run.path)))
+            fields.append((label, _split(result.metrics, each.split)))
+    fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
+    fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
     details["parent"] = run.origin()
     return {**result.to_json(), **details}, result, fields
 
 
 def _origin(run: RunFolder) -> list[tuple[str, str]]:
-    """Of a fork or a replay: which run it is of, and what differs."""
+    """Return the field of a fork or a replay: the run it comes from, and what differs."""
     origin = run.origin()
     if origin is None:
         return []
     from descent.run import events  # which loads the schema of presets
 
-    what = "replay" if (run.path / events.SCRIPT).exists() else "fork"
-    changed = f"; changed: {', '.join(map(clean, origin['changed']))}" if origin.get("changed") else ""
-    which = f"member {origin['member']} of " if "member" in origin else "of "
-    return [(what, f"{which}{clean(str(origin['run']))} at step {origin['step']:,}{changed}")]
+    what = _("replay") if (run.path / events.SCRIPT).exists() else _("fork")
+    where = {"run": clean(str(origin["run"])), "step": origin["step"]}
+    if "member" in origin:
+        text = _("of member {member} of {run} at step {step:,}", member=origin["member"], **where)
+    else:
+        text = _("of {run} at step {step:,}", **where)
+    if origin.get("changed"):
+        text += "; " + _("changed: {keys}", keys=", ".join(map(clean, origin["changed"])))
+    return [(what, text)]
 
 
 def _members(result: RunResult) -> list[str]:
-    """The tables of a run with several members: of its candidates, and of each model."""
+    """Return the tables of a run with several members: its candidates, and each model."""
     if not result.has_members:
         return []
     lines = ["", *members_view.table(result, most=_MOST_MEMBERS)]
@@ -284,8 +297,12 @@ def _rates_differ(result: RunResult) -> bool:
 
 
 def _way(facts: dict[str, Any]) -> str:
-    ways = {"batched": "as batched matrix products", "vmap": "by torch.func.vmap", "loop": "in turns"}
-    return f", computed {ways[facts['way']]}" if facts.get("way") in ways else ""
+    ways = {
+        "batched": _("computed as batched matrix products"),
+        "vmap": _("computed by torch.func.vmap"),
+        "loop": _("computed in turns"),
+    }
+    return f", {ways[facts['way']]}" if facts.get("way") in ways else ""
 
 
 def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[tuple[str, str]]:
@@ -293,25 +310,30 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[t
     threads = facts["threads"]
     device = str(facts["device_name"])
     if facts["device"] == "cpu":
-        device += f", {threads} thread{'s' if threads > 1 else ''}"
-    pace = f", {result.step / result.seconds:,.0f} step/s" if result.seconds else ""
+        device += ", " + ngettext("{count} thread", "{count} threads", threads)
+    spent = time_taken(result.seconds)
+    if result.seconds:
+        spent += ", " + _("{rate:,.0f} step/s", rate=result.step / result.seconds)
+    reached = {"step": result.step, "total": total_steps, "epoch": result.epoch}
     return [
-        ("preset", str(facts["preset"])),
-        ("started", f"{started} on {facts['host']}"),
-        ("device", device),
-        ("step", f"{result.step:,} of {total_steps:,}, epoch {result.epoch}"),
-        ("training time", f"{time_taken(result.seconds)}{pace}"),
-        ("parameters", f"{facts['parameters']:,}"),
+        (_("preset"), str(facts["preset"])),
+        (_("started"), _("{time} on {host}", time=started, host=facts["host"])),
+        (_("device"), device),
+        (_("step"), _("{step:,} of {total:,}, epoch {epoch}", **reached)),
+        (_("training time"), spent),
+        (_("parameters"), f"{facts['parameters']:,}"),
     ]
 
 
 def _split(reached: Numbers, split: Split) -> str:
     loss, accuracy = loss_and_accuracy(reached, split)
-    return f"loss {number(loss)}" + (f", accuracy {percent(accuracy)}" if accuracy is not None else "")
+    if accuracy is None:
+        return _("loss {loss}", loss=number(loss))
+    return _("loss {loss}, accuracy {accuracy}", loss=number(loss), accuracy=percent(accuracy))
 
 
 def _curve(name: str, values: "NDArray[np.float32]") -> str:
-    """(n,) The metric's sparkline and its two ends; empty where nothing was measured."""
+    """Return the sparkline of `values`, (n,), and its two ends. Empty if nothing was measured."""
     import numpy as np
 
     measured = values[np.isfinite(values)]

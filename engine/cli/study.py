@@ -1,14 +1,15 @@
-"""`descent study …`: each command in a few lines."""
+"""Commands `descent study …`, each a few lines."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.options import AllowCode, DataRoot, Json, Overrides, Preset, Quiet, RunsDir, Yes
 
 study_app = typer.Typer(
-    help="What varies in shape (widths, depth, amount of data): a queue of runs, one process each.",
+    help=_("Studies: a queue of runs, one process each, that vary widths, depth, data size or other settings."),
     no_args_is_help=True,
 )
 
@@ -17,29 +18,36 @@ Vary = Annotated[
     typer.Option(
         "--vary",
         metavar="KEY=[…]",
-        help="The values of a key, as in model.widths=[[16],[64]], or a range: 1..12, 0..1+0.25, 100..60000*2; "
-        "repeatable.",
+        help=_(
+            "The values of a setting, such as model.widths=[[16],[64]] or a range: 1..12, 0..1+0.25, 100..60000*2. "
+            "Repeatable."
+        ),
     ),
 ]
-Repeats = Annotated[int | None, typer.Option("--repeats", help="Runs of each point, with a seed each [default: 1].")]
-Id = Annotated[str | None, typer.Option("--id", metavar="NAME", help="The study's name.")]
-StudiesDir = Annotated[
-    Path | None, typer.Option("--studies-dir", help="The folder of all studies [default: beside the runs].")
+Repeats = Annotated[
+    int | None, typer.Option("--repeats", help=_("Runs for each combination, each with its own seed [default: 1]."))
 ]
-Word = Annotated[str, typer.Argument(metavar="STUDY", help="A name, its beginning, a path, or `last`.")]
+Id = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The study's name."))]
+StudiesDir = Annotated[
+    Path | None, typer.Option("--studies-dir", help=_("The folder of all studies [default: next to the runs]."))
+]
+Word = Annotated[str, typer.Argument(metavar="STUDY", help=_("A study's name, its beginning, a path, or `last`."))]
 
 
-@study_app.command("run")
+@study_app.command(
+    "run", help=_("Train a preset with every combination of values, or continue the unfinished jobs of a study.")
+)
 def study_run(
     preset: Annotated[
-        str, typer.Argument(metavar="PRESET|STUDY", help="A preset to vary, or a study to go on with.")
+        str, typer.Argument(metavar="PRESET|STUDY", help=_("A preset to vary, or a study to continue."))
     ],
     *,
     vary: Vary = None,
     repeats: Repeats = None,
     overrides: Overrides = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", help="At once [default: the cores; one on each GPU].")
+        int | None,
+        typer.Option("--jobs", "-j", help=_("Jobs at once [default: the number of cores, or one on each GPU].")),
     ] = None,
     name: Id = None,
     runs_dir: RunsDir = None,
@@ -49,7 +57,6 @@ def study_run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a preset at every combination of the values, or go on with a study: what is not finished."""
     from engine.cli import study_view, tables
     from engine.study import folder as study_folder
     from engine.study import queue
@@ -71,7 +78,9 @@ def study_run(
     return code
 
 
-@study_app.command("plan")
+@study_app.command(
+    "plan", help=_("Create a study without training it: for `study job` in another queue, or `study run` later.")
+)
 def study_plan(
     preset: Preset,
     *,
@@ -85,7 +94,6 @@ def study_plan(
     allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
-    """Write a study's folder, and train nothing: for `study job` in another engine's queue, or `study run` later."""
     from engine.cli import study_view
     from engine.study import folder as study_folder
     from engine.study.plan import Wanted, plan
@@ -95,20 +103,21 @@ def study_plan(
     study_view.print_planned(plan(wanted, study_folder.studies_dir(studies_dir, runs_dir)), as_json=as_json)
 
 
-@study_app.command("job")
+@study_app.command("job", help=_("Train or continue one job of a study here, as SLURM, Ray or GNU parallel do."))
 def study_job(
     study: Word,
-    index: Annotated[int, typer.Argument(help="Which job, counted from 0: a task's number in a job array.")],
+    index: Annotated[
+        int, typer.Argument(help=_("The job's number, counted from 0: the task number in a job array."))
+    ],
     *,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads [default: $SLURM_CPUS_PER_TASK, else 1].")
+        int | None, typer.Option("--threads", help=_("CPU threads [default: $SLURM_CPUS_PER_TASK, else 1]."))
     ] = None,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train one job of a study here and now, or go on with it: what SLURM, Ray or GNU parallel call."""
     from engine.cli import report
     from engine.study import folder as study_folder
     from engine.study import queue
@@ -117,22 +126,24 @@ def study_job(
     return queue.run_job(found, index, report.options(as_json=as_json, quiet=quiet), threads=threads)
 
 
-@study_app.command("show")
+@study_app.command("show", help=_("Show a study's results and its curve, or write its runs as CSV."))
 def study_show(
     study: Word,
     *,
-    by: Annotated[str | None, typer.Option("--by", metavar="KEY", help="What the curve goes along.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="KEY", help=_("The setting on the curve's x axis."))
+    ] = None,
     metric: Annotated[
-        str | None, typer.Option("--metric", help="Of the curve: loss, accuracy, or one, as in val_loss.")
+        str | None,
+        typer.Option("--metric", help=_("The curve's metric: loss, accuracy, or a single one such as val_loss.")),
     ] = None,
     csv: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write one row a run into FILE; `-` is stdout.")
+        str | None, typer.Option("--csv", metavar="FILE", help=_("Write one row per run into FILE; `-` is stdout."))
     ] = None,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
     as_json: Json = False,
 ) -> None:
-    """The table of a study's points, and its curve; CSV of its runs."""
     from engine.cli import study_view, tables
     from engine.study import folder as study_folder
 
@@ -145,16 +156,15 @@ def study_show(
         study_view.show_study(found, metric=metric, by=by)
 
 
-@study_app.command("list")
+@study_app.command("list", help=_("List your studies, the latest first."))
 def study_list(runs_dir: RunsDir = None, studies_dir: StudiesDir = None, as_json: Json = False) -> None:
-    """List your studies, the latest first."""
     from engine.cli import study_view
     from engine.study import folder as study_folder
 
     study_view.list_studies(study_folder.studies_dir(studies_dir, runs_dir), as_json=as_json)
 
 
-@study_app.command("rm")
+@study_app.command("rm", help=_("Delete a study and its runs."))
 def study_rm(
     study: Word,
     *,
@@ -162,22 +172,22 @@ def study_rm(
     studies_dir: StudiesDir = None,
     yes: Yes = False,
 ) -> None:
-    """Delete a study, with its runs."""
     from engine.study import folder as study_folder
 
     study_folder.remove(study_folder.find(study, study_folder.studies_dir(studies_dir, runs_dir)), yes=yes)
 
 
-@study_app.command("slurm")
+@study_app.command(
+    "slurm", help=_("Print an sbatch script that trains a study as a job array: descent study slurm STUDY | sbatch")
+)
 def study_slurm(
     study: Word,
     *,
-    at_once: Annotated[int, typer.Option("--at-once", min=1, help="Tasks at the same time.")] = 8,
-    cpus: Annotated[int, typer.Option("--cpus", min=1, help="Of each task: its threads.")] = 1,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, help=_("Tasks at the same time."))] = 8,
+    cpus: Annotated[int, typer.Option("--cpus", min=1, help=_("CPUs of each task, one thread each."))] = 1,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
 ) -> None:
-    """Print an sbatch script that trains a study as a job array: descent study slurm STUDY | sbatch"""
     from engine.study import folder as study_folder
     from engine.study import slurm
 

@@ -1,4 +1,4 @@
-"""A metric against what varies, drawn with braille dots, or with ASCII where the terminal has no more."""
+"""A study's curve: a metric against what varies, in braille dots, or in ASCII if the terminal has no more."""
 
 import math
 import sys
@@ -11,9 +11,10 @@ import numpy as np
 
 from descent.common import braille, stdio
 from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
-from descent.run.metrics import METRICS, MetricName
+from descent.run.metrics import METRICS, SPLIT_HEADS, MetricName
 from engine.study.folder import Study
 from engine.study.results import Point
 from engine.study.vary import label
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _MARKS = "●▲■◆▼○"
-_STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # a second sign: each line has a mark of its own
+_STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # each line also has its own mark
 _ROWS = 13
 _WIDEST = 100
 _PIPED = 80
@@ -31,34 +32,37 @@ _LOGARITHMIC = 20  # a range of this ratio and more is drawn on a logarithmic ax
 
 
 class Place(NamedTuple):
-    """x: 0 to 1 along the axis. y: a mean, and std its standard deviation over the repeats, where there are some."""
+    """A point of the plot. x: 0 to 1 along the axis. y: a mean. std: its standard deviation over several repeats."""
 
     x: float
     y: float
     std: float | None
 
     def ends(self) -> tuple[float, ...]:
-        """Of the bar that shows the spread; the mean alone where there is none."""
+        """Return the ends of the bar that shows the spread, or only the mean without a spread."""
         return (self.y - self.std, self.y + self.std) if self.std else (self.y,)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """name, and its points by x."""
+    """A line of the plot: its name, and its points by x."""
 
     name: str
     points: tuple[Place, ...]
 
 
 def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str | None) -> "Text | None":
-    """The study's curve; None where fewer than two points have numbers. DescentError for a wrong `metric` or `by`."""
+    """Return the study's curve, or None if fewer than two points have numbers.
+
+    Raises DescentError for a wrong `metric` or `by`.
+    """
     key, wanted = _key(study, points, by), _metrics(points, metric)
     if key is None or not wanted:
         return None
     points = [point for point in points if any(name in point.metrics for name in wanted)]
     places, ticks = _places(points, key)
     others = [axis.key for axis in study.axes if axis.key != key and len(axis.values) > 1]
-    if key == "parameters":  # those are what the lists come to
+    if key == "parameters":  # the lists decide the number of parameters
         others = [other for other in others if not _is_shape(points, other)]
     if others:  # a line for each combination of the other keys, of one split
         wanted = wanted[:1]
@@ -66,9 +70,13 @@ def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str |
     if max((len(curve.points) for curve in curves), default=0) < 2:
         return None
     shown = curves[: len(_MARKS)]
-    more = f" (the first {len(shown)} of {len(curves)})" if len(curves) > len(shown) else ""
-    what = wanted[0].replace("_", " ") if len(wanted) == 1 else METRICS[wanted[0]].column
-    title = f"{what} by {short_names([key])[key]}{more}"
+    first = METRICS[wanted[0]]
+    what = _(first.head) if len(wanted) == 1 else _(first.column)
+    title = _(
+        "{metric} by {key}", metric=what, key=_("parameters") if key == "parameters" else short_names([key])[key]
+    )
+    if len(curves) > len(shown):
+        title += " " + _("(the first {shown} of {total})", shown=len(shown), total=len(curves))
     return _Plot(shown, ticks, title).text()
 
 
@@ -76,7 +84,7 @@ def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str |
 
 
 def _key(study: Study, points: Sequence[Point], by: str | None) -> str | None:
-    """What goes along: `by`, else the key of most values; for lists, the number of parameters that they come to."""
+    """Return the key of the x axis: `by`, else the key with most values. For lists, the number of parameters."""
     axes = sorted(study.axes, key=lambda axis: -len(axis.values))
     keys = [axis.key for axis in axes if len(axis.values) > 1]
     sizes = len({point.parameters for point in points} - {None}) > 1
@@ -85,7 +93,10 @@ def _key(study: Study, points: Sequence[Point], by: str | None) -> str | None:
         meant = [key for key in keys if by in (key, key.rpartition(".")[2])]
         if by == "parameters" or len(meant) == 1:
             return by if by == "parameters" else meant[0]
-        raise DescentError(f"--by {show(by)}: must be one of {', '.join(allowed)}{did_you_mean(by, allowed)}")
+        raise DescentError(
+            _("--by {given}: must be one of {allowed}", given=show(by), allowed=", ".join(allowed))
+            + did_you_mean(by, allowed)
+        )
     if not keys:
         return None
     return "parameters" if sizes and _is_shape(points, keys[0]) else keys[0]
@@ -100,18 +111,19 @@ def _is_shape(points: Sequence[Point], key: str) -> bool:
 
 
 def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
-    """The metrics asked for, as far as they are there: one, or `loss` or `accuracy` of every split."""
+    """Return the wanted metrics that were measured: one, or `loss` or `accuracy` of every split."""
     allowed = ["loss", "accuracy", *METRICS]
     if metric is not None and metric not in allowed:
         raise DescentError(
-            f"--metric {show(metric)}: must be one of {', '.join(allowed)}{did_you_mean(metric, allowed)}"
+            _("--metric {given}: must be one of {allowed}", given=show(metric), allowed=", ".join(allowed))
+            + did_you_mean(metric, allowed)
         )
     wanted = [each.name for each in reversed(METRICS.values()) if (metric or "loss") in (each.name, each.column)]
-    return [name for name in wanted if any(name in point.metrics for point in points)]  # that says most first
+    return [name for name in wanted if any(name in point.metrics for point in points)]  # the one that says most first
 
 
 def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[tuple[float, str]]]:
-    """Where each point lies along the axis, from 0 to 1, and the axis' labels."""
+    """Return the place of each point along the axis, from 0 to 1, and the labels of the axis."""
     values: dict[int, Any] = {p.index: p.parameters if key == "parameters" else p.values[key] for p in points}
     values = {index: value for index, value in values.items() if value is not None}
     if key == "parameters" or _is_numeric(points, key):
@@ -133,7 +145,7 @@ def _curves(
             spread = point.metrics.get(metric)
             if spread is None or point.index not in places or not math.isfinite(spread.mean):
                 continue
-            name = label({key: point.values[key] for key in others}) or metric.partition("_")[0]
+            name = label({key: point.values[key] for key in others}) or _(SPLIT_HEADS[METRICS[metric].split])
             found.setdefault(name, []).append(Place(places[point.index], spread.mean, spread.std))
     return [Curve(name, tuple(sorted(at))) for name, at in found.items()]
 
@@ -142,7 +154,7 @@ def _curves(
 
 
 class _Scale:
-    """Values onto 0 … 1, by their logarithms where they are positive and their range is wide."""
+    """Map values onto 0 … 1, by their logarithms if they are positive and their range is wide."""
 
     def __init__(self, values: Sequence[float]) -> None:
         low, high = min(values), max(values)
@@ -162,7 +174,7 @@ class _Scale:
 
 
 class _Plot:
-    """Cells of braille dots, each with the style of the line drawn last; marks lie over them."""
+    """Draw cells of braille dots, each with the style of the line drawn last, and marks over them."""
 
     def __init__(self, curves: Sequence[Curve], ticks: Sequence[tuple[float, str]], title: str) -> None:
         self._unicode = stdio.has_unicode(sys.stdout.encoding)
@@ -170,7 +182,7 @@ class _Plot:
         self._curves, self._ticks, self._title = curves, ticks, title
         places = [place for curve in curves for place in curve.points]
         low = min(place.y for place in places)
-        # A bar that would reach below 0, where no mean is, is cut: it would cost the logarithmic axis.
+        # A bar is cut at 0 when all means are positive: below 0 the axis could not be logarithmic.
         ends = [end for place in places for end in place.ends() if end > 0 or low <= 0]
         self._scale = _Scale([*ends, *(place.y for place in places)])
         self._has_bars = any(place.std for place in places)
@@ -192,7 +204,7 @@ class _Plot:
         for number_, curve in enumerate(self._curves):
             legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
         if self._has_bars:
-            legend.append(self._plain("bars: ± std"), "dim")
+            legend.append(self._plain(_("bars: ± std")), "dim")
         lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]
         for line in lines:
             line.rstrip()
@@ -205,7 +217,7 @@ class _Plot:
     def _draw(self, curve: Curve, mark: str, style: str) -> None:
         dots = np.zeros((_ROWS * braille.DOWN, self._columns * braille.ACROSS), np.bool_)
         at = [(round(place.x * (dots.shape[1] - 1)), self._height(place.y)) for place in curve.points]
-        for (x, _), place in zip(at, curve.points, strict=True):
+        for (x, _height), place in zip(at, curve.points, strict=True):
             heights = [self._height(end) for end in place.ends()]
             dots[min(heights) : max(heights) + 1, x] = True
         for (x0, y0), (x1, y1) in pairwise(at):
@@ -219,7 +231,7 @@ class _Plot:
         self._points |= {(y // braille.DOWN, x // braille.ACROSS): (mark, style) for x, y in at}
 
     def _height(self, y: float) -> int:
-        """In dots from the top, within the plot."""
+        """Return the row of dots, counted from the top of the plot."""
         share = self._scale.share(y) if y > 0 or not self._scale.is_log else 0.0
         return round((1 - min(1.0, max(0.0, share))) * (_ROWS * braille.DOWN - 1))
 
@@ -234,7 +246,7 @@ class _Plot:
         return line
 
     def _axis(self) -> list[str]:
-        """The line below, and as many of its labels as have room."""
+        """Return the line below the plot, and as many of its labels as have room."""
         across = [self._plain("─")] * self._columns
         below = [" "] * (self._columns + 1)
         free = 0

@@ -1,4 +1,4 @@
-"""A study for people and for other programs: the table of its points, its curve, JSON and CSV."""
+"""Output about studies: the table of a study's points, its curve, JSON and CSV."""
 
 import csv
 import io
@@ -15,6 +15,7 @@ from typing import Any
 from descent.common import numbers, stdio
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
+from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
@@ -27,7 +28,7 @@ from engine.study.folder import Study
 from engine.study.results import Outcome, Point, Spread, outcomes, points
 from engine.study.vary import label
 
-# What a narrow terminal shows of them, most wanted first.
+# The columns that a narrow terminal shows, the most wanted first.
 _WANTED: tuple[MetricName, ...] = (
     "test_accuracy",
     "train_loss",
@@ -39,22 +40,22 @@ _WANTED: tuple[MetricName, ...] = (
 _COLUMN_GAP = 2
 _LONGEST_REASON = 200
 _FAILURES = 5  # of which the reason is shown
-_ORDER = ("finished", "running", "paused", "starting", "stopped", "lost", "failed", "damaged", "waiting")
+_ORDER = ("finished", "running", "paused", "starting", "stopped", "lost", "failed", N_("damaged"), N_("waiting"))
 
 
 # --- the table and the curve ---
 
 
 def show_study(study: Study, *, metric: str | None, by: str | None) -> None:
-    """The table, one row a point, what went wrong below it, and the curve."""
+    """Print the table with one row per point, the failures below it, and the curve."""
     found = outcomes(study)
     here = points(found)
     counts = Counter(one.state for one in found)
     fields = [
-        ("preset", study.preset.removesuffix(".toml")),
-        *([("set", "  ".join(study.overrides))] if study.overrides else []),
-        ("jobs", f"{len(found):,}: {_counted(counts)}"),
-        ("folder", str(study.folder)),
+        (_("preset"), study.preset.removesuffix(".toml")),
+        *([(_("set"), "  ".join(study.overrides))] if study.overrides else []),
+        (_("jobs"), f"{len(found):,}: {_counted(counts)}"),
+        (_("folder"), str(study.folder)),
     ]
     tables.print_fields(study.name, fields)
     print()
@@ -65,11 +66,11 @@ def show_study(study: Study, *, metric: str | None, by: str | None) -> None:
         print()
         output_text(lines)
     if any(counts[state] for state in ("waiting", "stopped", "lost")) and worker_pid(study.folder) is None:
-        stdio.say(f"go on with: descent study run {shlex.quote(clean(study.name))}")
+        stdio.say(_("continue with: {command}", command=f"descent study run {shlex.quote(clean(study.name))}"))
 
 
 def output_text(lines: Any) -> None:
-    """A Rich text, as wide as it is."""
+    """Print a Rich text in its full width."""
     from rich.console import Console
 
     Console(width=max(stdio.width(), 20), highlight=False, soft_wrap=True).print(lines)
@@ -80,8 +81,10 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
     several = len({point.parameters for point in here} - {None}) > 1
     head = [name.upper() for name in names.values()]
     rows = [[setting(point.values[key]) for key in names] for point in here]
+    right = []
     if several:
-        head.append("PARAMETERS")
+        right.append(_("PARAMETERS"))
+        head += right
         rows = [
             [*row, f"{point.parameters:,}" if point.parameters else ""] for row, point in zip(rows, here, strict=True)
         ]
@@ -89,28 +92,30 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
     cells = {name: [_cell(name, point.metrics.get(name)) for point in here] for name in METRICS}
     there = [name for name in METRICS if any(cells[name])]
     fitting = _fitting(
-        [head, *rows], {name: [METRICS[name].head.upper(), *cells[name]] for name in there}, ["STATE", *states]
+        [head, *rows], {name: [_(METRICS[name].head).upper(), *cells[name]] for name in there}, [_("STATE"), *states]
     )
-    numbers = [METRICS[name].head.upper() for name in fitting]
+    numbers = [_(METRICS[name].head).upper() for name in fitting]
     head += numbers
     for name in fitting:
         rows = [[*row, cell] for row, cell in zip(rows, cells[name], strict=True)]
     rows = [[*row, state] for row, state in zip(rows, states, strict=True)]
-    tables.print_table([*head, "STATE"], rows, right=["PARAMETERS", *numbers], whole=head)
-    left_out = [METRICS[name].head for name in there if name not in fitting]
+    tables.print_table([*head, _("STATE")], rows, right=[*right, *numbers], whole=head)
+    left_out = [_(METRICS[name].head) for name in there if name not in fitting]
     if left_out:
-        stdio.say(f"(a wider terminal, --csv and --json show {', '.join(left_out)} too)")
+        stdio.say(_("(a wider terminal, --csv and --json also show {columns})", columns=", ".join(left_out)))
 
 
 def _fitting(
     first: Sequence[Sequence[str]], columns: dict[MetricName, list[str]], last: Sequence[str]
 ) -> list[MetricName]:
-    """The columns of numbers that the terminal has room for, in their own order."""
-    room = stdio.width() - max(map(len, last))
-    room -= sum(max(map(len, cells)) + _COLUMN_GAP for cells in zip(*first, strict=True))
+    """Return the columns of numbers that the terminal has room for, in their own order."""
+    from rich.cells import cell_len
+
+    room = stdio.width() - max(map(cell_len, last))
+    room -= sum(max(map(cell_len, cells)) + _COLUMN_GAP for cells in zip(*first, strict=True))
     chosen: list[MetricName] = []
     for name in (name for name in _WANTED if name in columns):
-        room -= max(map(len, columns[name])) + _COLUMN_GAP
+        room -= max(map(cell_len, columns[name])) + _COLUMN_GAP
         if room < 0:
             break
         chosen.append(name)
@@ -118,7 +123,7 @@ def _fitting(
 
 
 def _cell(name: MetricName, spread: Spread | None) -> str:
-    """0.123 ± 0.0040, or of an accuracy 97.1% ± 0.40%."""
+    """Return "0.123 ± 0.0040", or for an accuracy "97.1% ± 0.40%"."""
     if spread is None:
         return ""
     plus_minus = stdio.plain("±", sys.stdout.encoding)
@@ -127,37 +132,53 @@ def _cell(name: MetricName, spread: Spread | None) -> str:
 
 
 def _state(states: Counter[str], repeats: int) -> str:
-    """finished, or 3/5 finished, 1 failed."""
+    """Return "finished", or "3/5 finished, 1 failed"."""
     if len(states) == 1:
-        return next(iter(states))
-    others = [f"{states[state]} {state}" for state in _ORDER[1:] if states[state]]
-    return ", ".join([f"{states['finished']}/{repeats} finished", *others])
+        return _(next(iter(states)))
+    finished = _("{number} {state}", number=f"{states['finished']}/{repeats}", state=_("finished"))
+    return ", ".join([finished, *(_number_of(states, state) for state in _ORDER[1:] if states[state])])
 
 
 def _counted(states: Counter[str]) -> str:
-    return ", ".join(f"{states[state]:,} {state}" for state in _ORDER if states[state])
+    return ", ".join(_number_of(states, state) for state in _ORDER if states[state])
+
+
+def _number_of(states: Counter[str], state: str) -> str:
+    return _("{number} {state}", number=f"{states[state]:,}", state=_(state))
 
 
 def _print_failures(found: Sequence[Outcome]) -> None:
     failed = [one for one in found if one.state in ("failed", "damaged")]
     for one in failed[:_FAILURES]:
-        # The first sentence says what; what to do about it is for one run, which `descent show` shows.
-        reason = shorten(clean(one.reason or "no reason was kept").split(". ")[0], _LONGEST_REASON)
-        stdio.say(f"{clean(one.job.id)} ({label(one.job.values)} seed={one.job.seed}) {one.state}: {reason}")
+        # Only the first sentence: `descent show` prints the whole reason of one run.
+        reason = shorten(clean(one.reason or _("no reason was kept")).split(". ")[0], _LONGEST_REASON)
+        stdio.say(f"{clean(one.job.id)} ({label(one.job.values)} seed={one.job.seed}) {_(one.state)}: {reason}")
     if len(failed) > _FAILURES:
-        stdio.say(f"… and {len(failed) - _FAILURES:,} more, with their reasons in --csv and --json")
+        stdio.say(_("… and {number:,} more; --csv and --json list their reasons", number=len(failed) - _FAILURES))
 
 
 def print_planned(study: Study, *, as_json: bool) -> None:
-    """What was planned, and what trains it."""
+    """Print what was planned, and the commands that train it."""
     if as_json:
         tables.print_json({"study": study.name, "dir": str(study.folder), "jobs": len(study.jobs)})
         return
-    name = clean(study.name)
-    stdio.say(f"{name}: {len(study.jobs):,} jobs, 0 to {len(study.jobs) - 1}, in {clean(str(study.folder))}")
+    name, folder, count = clean(study.name), clean(str(study.folder)), len(study.jobs)
     stdio.say(
-        f"train them here: descent study run {name}; one alone: descent study job {name} 0; as a SLURM array: "
-        f"descent study slurm {name} | sbatch"
+        ngettext(
+            "{name}: {count} job, number 0, in {folder}",
+            "{name}: {count:,} jobs, 0 to {last}, in {folder}",
+            count,
+            name=name,
+            last=count - 1,
+            folder=folder,
+        )
+    )
+    stdio.say(
+        _(
+            "train all here: descent study run {name}; only one: descent study job {name} 0; as a SLURM array: "
+            "descent study slurm {name} | sbatch",
+            name=name,
+        )
     )
 
 
@@ -165,7 +186,7 @@ def print_planned(study: Study, *, as_json: bool) -> None:
 
 
 def as_json(study: Study) -> dict[str, Any]:
-    """The object that `descent study run` and `show` print with --json."""
+    """Return the object that `descent study run` and `show` print with --json."""
     found = outcomes(study)
     return {
         "study": study.name,
@@ -205,13 +226,13 @@ def _job(study: Study, one: Outcome) -> dict[str, Any]:
 
 
 def _json_values(values: dict[str, Any]) -> dict[str, Any]:
-    """TOML has inf and nan, which JSON has not: as texts."""
+    """Write inf and nan as texts: TOML has them, JSON does not."""
     odd = {key: toml(value) for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)}
     return {**values, **odd}
 
 
 def write_csv(study: Study, target: str) -> None:
-    """One row a run, into a file, or onto stdout for `-`."""
+    """Write one row per run into a file, or onto stdout for `-`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = [axis.key for axis in study.axes]
@@ -230,8 +251,11 @@ def write_csv(study: Study, target: str) -> None:
     try:
         write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
     except OSError as error:
-        raise DescentError(f"--csv {clean(target)}: can't be written: {error.strerror}") from None
-    stdio.say(f"{len(study.jobs):,} runs in {clean(os.fspath(path))}", sys.stderr)
+        raise DescentError(
+            _("--csv {file}: can't be written: {error}", file=clean(target), error=error.strerror)
+        ) from None
+    file = clean(os.fspath(path))
+    stdio.say(ngettext("{count} run in {file}", "{count:,} runs in {file}", len(study.jobs), file=file), sys.stderr)
 
 
 def _field(value: Any) -> Any:
@@ -242,7 +266,7 @@ def _field(value: Any) -> Any:
 
 
 def list_studies(studies: Path, *, as_json: bool) -> None:
-    """One line a study, the latest first: those in that folder, and those made elsewhere."""
+    """Print one line per study, the latest first: those in the folder `studies`, and those made elsewhere."""
     rows: list[tuple[str, ...]] = []
     listed: list[dict[str, Any]] = []
     for place in folders.known(studies):
@@ -251,19 +275,21 @@ def list_studies(studies: Path, *, as_json: bool) -> None:
             states = Counter(one.state for one in outcomes(study))
         except DescentError as error:
             listed.append({"study": place.name, "dir": str(place), "error": str(error)})
-            rows.append((place.name, "", "", "damaged", ""))
+            rows.append((place.name, "", "", _("damaged"), ""))
             continue
         planned = time.strftime("%Y-%m-%d %H:%M", time.localtime((place / "study.json").stat().st_mtime))
         entry = {"study": study.name, "dir": str(place), "preset": study.preset.removesuffix(".toml")}
         vary = {axis.key: len(axis.values) for axis in study.axes}
         listed.append({**entry, "vary": vary, "repeats": study.repeats, "states": dict(states)})
         varied = " × ".join(
-            [f"{key} {count}" for key, count in vary.items()] + [f"{study.repeats} seeds"] * (study.repeats > 1)
+            [f"{key} {count}" for key, count in vary.items()]
+            + [_("{repeats} seeds", repeats=study.repeats)] * (study.repeats > 1)
         )
         rows.append((study.name, entry["preset"], varied, _counted(states), planned))
     if as_json:
         tables.print_json({"studies": listed})
     elif rows:
-        tables.print_table(("STUDY", "PRESET", "VARIES", "JOBS", "PLANNED"), rows)
+        tables.print_table((_("STUDY"), _("PRESET"), _("VARIES"), _("JOBS"), _("PLANNED")), rows)
     else:
-        print(f"no studies in {clean(str(studies))}; begin one: descent study run PRESET --vary KEY=[…]")
+        command = "descent study run PRESET --vary KEY=[…]"
+        print(_("no studies in {folder}; start one: {command}", folder=clean(str(studies)), command=command))

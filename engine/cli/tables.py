@@ -1,4 +1,4 @@
-"""What the commands print: plain tables that can be piped, and JSON as one last line."""
+"""Output of the commands: plain tables that can be piped, and JSON as one last line."""
 
 import json
 import sys
@@ -17,20 +17,21 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from engine.cli.doctor import Check
+    from engine.preset.datasets import Downloadable
     from engine.preset.listing import Entry
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on one line."""
+    """Print one JSON object on one line."""
     print(json.dumps(value, allow_nan=False))
 
 
 def print_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), whole: Collection[str] = ()
 ) -> None:
-    """Columns under a head, folded to the terminal's width.
+    """Print columns under a head, folded to the terminal's width.
 
-    right: heads of the columns of numbers. whole: heads of those that are folded last.
+    right: heads of the columns of numbers. whole: heads of the columns that are folded last.
     """
     from rich.table import Table
     from rich.text import Text
@@ -46,7 +47,7 @@ def print_table(
 
 
 def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
-    """A title, and below it a value beside each label."""
+    """Print a title, and below it each label with its value."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -55,6 +56,14 @@ def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
     for label, value in fields:
         table.add_row(Text(label, style="dim", no_wrap=True), Text(clean(value), overflow="fold"))
     _print(Group(Text(clean(title), style="bold", overflow="fold"), table))
+
+
+def padded(text: str, cells: int, *, right: bool = False) -> str:
+    """Return `text` with blanks up to a width in cells: a Korean letter takes two."""
+    from rich.cells import cell_len
+
+    blanks = " " * max(0, cells - cell_len(text))
+    return blanks + text if right else text + blanks
 
 
 def _print(renderable: "RenderableType") -> None:
@@ -69,20 +78,21 @@ def _print(renderable: "RenderableType") -> None:
 
 
 def presets(entries: "Sequence[Entry]", *, as_json: bool) -> None:
-    """The presets that were found; the broken ones last, with the first line of what is wrong."""
+    """Print the presets, the broken ones last with the first line of their error."""
     if as_json:
         print_json({"presets": [_entry(entry) for entry in entries]})
         return
     if not entries:
-        print("No preset matches.")
+        print(_("No preset matches."))
         return
     whole = [entry for entry in entries if not entry.broken]
     if whole:
         rows = [(e.name, e.topic, e.title, e.reaches, _(e.origin)) for e in whole]
-        print_table(("NAME", "TOPIC", "TITLE", "REACHES", "FROM"), rows)
+        print_table((_("NAME"), _("TOPIC"), _("TITLE"), _("REACHES"), _("FROM")), rows)
     for entry in entries:
         if entry.broken:
-            print(f"{clean(entry.name)}: broken: {entry.broken.splitlines()[0]}")
+            error = _("broken: {error}", error=entry.broken.splitlines()[0])
+            print(f"{clean(entry.name)}: {error}")
 
 
 def _entry(entry: "Entry") -> dict[str, Any]:
@@ -92,7 +102,7 @@ def _entry(entry: "Entry") -> dict[str, Any]:
 
 
 def data_sets(root: Path, *, as_json: bool) -> None:
-    """The data sets that can be downloaded, and which of them lie below `root`."""
+    """Print the data sets that can be downloaded, and whether each is below `root`."""
     from engine.preset import datasets
 
     there = {known.name: datasets.is_there(known.name, root) for known in datasets.catalogue()}
@@ -108,23 +118,24 @@ def data_sets(root: Path, *, as_json: bool) -> None:
         ]
         print_json({"root": str(root), "data": found})
         return
-    print(f"Data folder: {clean(str(root))}")
-    rows = [
-        (known.name, _(known.title), "yes" if there[known.name] else f"no ({size(known.download_bytes)} to download)")
-        for known in datasets.catalogue()
-    ]
-    print_table(("NAME", "TITLE", "HERE"), rows)
+    print(_("Data folder: {folder}", folder=clean(str(root))))
+    rows = [(known.name, _(known.title), _here(known, there[known.name])) for known in datasets.catalogue()]
+    print_table((_("NAME"), _("TITLE"), _("HERE")), rows)
+
+
+def _here(known: "Downloadable", there: bool) -> str:
+    return _("yes") if there else _("no ({size} to download)", size=size(known.download_bytes))
 
 
 def checks(found: "Sequence[Check]") -> None:
-    """The doctor's report: a mark, the subject, what is so, and what to do about it below."""
+    """Print the doctor's report: a mark, the subject, the finding, and below it what to do."""
     marks = {"ok": "ok", "note": "--", "broken": "!!"}
     for check in found:
-        print(f"{marks[check.state]}  {check.subject:<14} {check.text}")
+        print(f"{marks[check.state]}  {padded(_(check.subject), 14)} {check.text}")
         if check.todo:
             print(f"    {'':<14} -> {check.todo}")
 
 
 def fetch(name: str, root: Path) -> None:
-    """Download a data set, and say where it is."""
-    print(f"{name} is in {clean(str(download(name, root)))}")
+    """Download a data set and print its folder."""
+    print(_("{name} is in {folder}", name=name, folder=clean(str(download(name, root)))))

@@ -1,9 +1,10 @@
-"""`descent run` and the like: what starts a run, or opens its screen, each a few lines."""
+"""Commands such as `descent run` that start a run or open its screen, each a few lines."""
 
 from typing import Annotated
 
 import typer
 
+from descent.common.i18n import _
 from engine.cli.options import (
     AllowCode,
     Ascii,
@@ -29,29 +30,28 @@ from engine.cli.options import (
 train_app = typer.Typer()
 
 
-@train_app.command()
+@train_app.command(help=_("Train a preset in this terminal, or in the background."))
 def run(
     preset: Preset,
     *,
     overrides: Overrides = None,
     run_id: RunId = None,
     resume_if_exists: Annotated[
-        bool, typer.Option("--resume-if-exists", help="Go on with the run --id NAME where there is one.")
+        bool, typer.Option("--resume-if-exists", help=_("Continue the run --id NAME if it exists."))
     ] = False,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help=_("auto, cpu, cuda or cuda:N."))] = None,
     repeats: Repeats = None,
     folds: Folds = None,
     sweep: Sweep = None,
     draws: Draws = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data where they are missing.")] = False,
+    download: Annotated[bool, typer.Option("--download", help=_("Download missing data."))] = False,
     allow_code: AllowCode = False,
     detached: Detached = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a preset here and now, or in the background."""
     from engine.cli import report
     from engine.launch import start
     from engine.preset.sweep import words
@@ -65,7 +65,9 @@ def run(
     return start.run(preset, settings, options, resume_if_exists=resume_if_exists)
 
 
-@train_app.command()
+@train_app.command(
+    help=_("Train a preset, and watch and steer it on a screen. Leaving the screen does not stop the run.")
+)
 def console(
     preset: Preset,
     *,
@@ -78,7 +80,6 @@ def console(
     ascii_only: Ascii = False,
     theme: Theme = None,
 ) -> int:
-    """Train a preset, and watch and steer it on a screen. Leaving the screen does not end the run."""
     import tui
 
     return tui.open_console(
@@ -94,17 +95,18 @@ def console(
     )
 
 
-@train_app.command()
+@train_app.command(help=_("Open the screen of a run, live or ended."))
 def attach(
     run: Run,
     *,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Look, without any key that steers.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help=_("Show the run without any key that changes it."))
+    ] = False,
     runs_dir: RunsDir = None,
     fps: Fps = None,
     ascii_only: Ascii = False,
     theme: Theme = None,
 ) -> int:
-    """Open the screen of a run, live or ended."""
     import tui
 
     return tui.open_console(
@@ -112,7 +114,7 @@ def attach(
     )
 
 
-@train_app.command()
+@train_app.command(help=_("Continue a paused run, or a stopped one from its last checkpoint."))
 def resume(
     run: Run,
     *,
@@ -123,7 +125,6 @@ def resume(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Go on with a run: where it is paused, or from its last checkpoint."""
     from engine.cli import report
     from engine.launch import start
 
@@ -136,15 +137,21 @@ def resume(
     return start.resume(run, options)
 
 
-@train_app.command()
+@train_app.command(help=_("Train a new run from another run's checkpoint, with other settings."))
 def fork(
     run: Run,
     *,
     at: Annotated[
-        int | None, typer.Option("--at", metavar="STEP", help="A checkpoint's; else the last.", parser=step_number)
+        int | None,
+        typer.Option(
+            "--at", metavar="STEP", help=_("The checkpoint's step. [default: the last one]"), parser=step_number
+        ),
     ] = None,
     member: Annotated[
-        int | None, typer.Option("--member", metavar="N", help="Of several, the one that goes on alone.")
+        int | None,
+        typer.Option(
+            "--member", metavar="N", help=_("The member of a run with several models that trains on alone.")
+        ),
     ] = None,
     overrides: Overrides = None,
     run_id: NewRunId = None,
@@ -155,7 +162,6 @@ def fork(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a new run from a checkpoint of another, with other settings."""
     from engine.cli import report
     from engine.launch import start
 
@@ -167,7 +173,7 @@ def fork(
     return start.fork(run, at, overrides or [], options, member=member)
 
 
-@train_app.command()
+@train_app.command(help=_("Train a run again, with every command at its step, and compare the two."))
 def replay(
     run: Run,
     *,
@@ -178,7 +184,6 @@ def replay(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a run once more, with every command at its step, and compare the two."""
     from engine.cli import report
     from engine.launch import start
 

@@ -1,1 +1,1 @@
-"""Studies: what varies in shape (widths, depth, amount of data) as a queue of runs, each in a process of its own."""
+"""Studies: a queue of runs, each in its own process, that vary shapes (widths, depth, amount of data)."""

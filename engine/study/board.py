@@ -1,9 +1,10 @@
-"""What a queue of jobs says of itself: a line for each job that ended, and on a terminal a bar below them."""
+"""Output of a queue of jobs: a line for each job that ended, and on a terminal a progress bar below them."""
 
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from descent.common.i18n import _
 from descent.common.numbers import duration, number, percent, time_taken
 from descent.common.stdio import plain
 from descent.common.text import shorten
@@ -20,7 +21,7 @@ _LONGEST_REASON = 160
 
 
 class StudyDisplay(Display):
-    """A display whose frame shows the jobs: a dead or blocked terminal costs the queue nothing."""
+    """Display of a queue's jobs. A dead or blocked terminal does not slow the queue."""
 
     def __init__(self, name: str, terminal: int | None, total: int) -> None:
         super().__init__(name, terminal)
@@ -30,7 +31,7 @@ class StudyDisplay(Display):
         self._began = self._looked = time.monotonic()  # at the first count; at the last job's end
 
     def count(self, states: Counter[str]) -> None:
-        """The jobs' states now."""
+        """Take the jobs' current states."""
         if not self._states:
             self._at_start, self._began = _ended(states), time.monotonic()
         if _ended(states) != _ended(self._states):
@@ -38,13 +39,15 @@ class StudyDisplay(Display):
         self._states = states
 
     def say_stopping(self) -> None:
-        self.say("stopping: each job finishes its step and saves; once more ends them at once, unsaved")
+        self.say(_("stopping: each job finishes its step and saves; Ctrl-C again stops them at once, unsaved"))
 
     def say_job(self, outcome: Outcome) -> None:
-        """One job, as it ended."""
+        """Print how a job ended."""
         job = outcome.job
-        words = [f"job {job.index:>{len(str(self._total - 1))}}", label(job.values), f"seed={job.seed}"]
-        words.append(f"{outcome.state} at step {outcome.step:,}" if outcome.state != "finished" else "")
+        number = f"{job.index:>{len(str(self._total - 1))}}"
+        words = [_("job {number}", number=number), label(job.values), f"seed={job.seed}"]
+        if outcome.state != "finished":
+            words.append(_("{state} at step {step:,}", state=_(outcome.state), step=outcome.step))
         if outcome.reason:
             words.append(shorten(outcome.reason.split(". ")[0], _LONGEST_REASON))
         elif outcome.state == "finished":
@@ -57,18 +60,21 @@ class StudyDisplay(Display):
         from rich.text import Text
 
         ended = _ended(self._states)
-        failed = f", {self._states['failed']} failed" if self._states["failed"] else ""
-        counts = f"{ended}/{self._total}{failed}, {self._states['running']} running"
+        told = {"ended": ended, "total": self._total, "running": self._states["running"]}
+        if self._states["failed"]:
+            counts = _("{ended}/{total}, {failed} failed, {running} running", failed=self._states["failed"], **told)
+        else:
+            counts = _("{ended}/{total}, {running} running", **told)
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for column in range(4):
             line.add_column(ratio=1 if column == 1 else None, no_wrap=True)
         bar = ProgressBar(total=max(1, self._total), completed=ended, complete_style="cyan", finished_style="cyan")
-        eta = plain(f"ETA {duration(self._seconds_left())}", self._encoding)
+        eta = plain(_("ETA {time}", time=duration(self._seconds_left())), self._encoding)
         line.add_row(Text(self._name, style="bold"), bar, counts, eta)
         return line
 
     def _seconds_left(self) -> float | None:
-        """From the pace of the jobs that ended here; it falls between two of them."""
+        """Return the estimate from the pace of the jobs that ended here. It falls between two of them."""
         ended = _ended(self._states)
         if ended == self._at_start:
             return None
@@ -81,9 +87,9 @@ def _ended(states: Counter[str]) -> int:
 
 
 def _reached(outcome: Outcome) -> str:
-    """The results on the split that says most, in a few words."""
+    """Return the results on the split that says most, in a few words."""
     for metric in reversed(METRICS.values()):
         loss, accuracy = loss_and_accuracy(outcome.metrics, metric.split)
         if metric.column == "loss" and loss is not None:
-            return f"{metric.head} {number(loss)}" + (f", {percent(accuracy)}" if accuracy is not None else "")
+            return f"{_(metric.head)} {number(loss)}" + (f", {percent(accuracy)}" if accuracy is not None else "")
     return ""

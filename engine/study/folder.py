@@ -4,10 +4,10 @@ studies/NAME/
     study.json          the plan: what varies, and each job with the words of its command; written once
     preset/PRESET.toml  the preset's text as it was when the study was planned
     code/HASH/FILE.py   the user's own code that it names
-    runs/NAME-0007/     the jobs' runs: all that is known of a job's results is read here
-    jobs/NAME-0007/     what the job's process printed (log), and the lock that it holds
+    runs/NAME-0007/     the jobs' runs, from which all results are read
+    jobs/NAME-0007/     the output of the job's process (log), and the lock that it holds
 
-Removing a study with all its runs: never one that trains, and never what others put there.
+A study is removed with all its runs, but never while it trains, and never with files that Descent did not write.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from typing import Any
 from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
+from descent.common.i18n import _, ngettext
 from descent.common.paths import note, notes
 from descent.common.text import clean, did_you_mean, show
 from descent.run.folder import RunFolder
@@ -39,7 +40,7 @@ _LONGEST_CHOICE = 12
 class Job:
     """One run of a study.
 
-    settings: words of --set. threads: of the preset, None where it leaves them open.
+    settings: words of --set. threads: those of the preset, None if it leaves them open.
     """
 
     index: int
@@ -55,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Study:
-    """What is planned. What has come of it is in the folders of its runs."""
+    """A study's plan. Its results are in the folders of its runs."""
 
     folder: Path
     preset: str  # the name of its file
@@ -81,16 +82,16 @@ class Study:
         return RunFolder(self.runs / job.id)
 
     def process(self, job: Job) -> Path:
-        """The folder of the job's log, and of the lock that its process holds."""
+        """Return the folder of the job's log, and of the lock that its process holds."""
         return self.folder / "jobs" / job.id
 
     def log(self, job: Job) -> Path:
         return self.process(job) / "log"
 
     def words(self, job: Job, threads: int | None = None) -> list[str]:
-        """The words after `descent` that train this job.
+        """Return the words after `descent` that train this job.
 
-        threads: its share of the machine, where its preset leaves that open.
+        threads: its share of the machine, used if its preset leaves that open.
         """
         share = [f"train.threads={threads}"] if threads is not None and job.threads is None else []
         words = ["run", str(self.preset_file)]
@@ -106,7 +107,7 @@ class Study:
 
 
 def save(study: Study, folder: Path) -> None:
-    """Write study.json into `folder`, which is not yet where the study says that it is."""
+    """Write study.json into `folder`, which is not yet at the study's own path."""
     jobs = [
         {
             "index": job.index,
@@ -137,27 +138,33 @@ def save(study: Study, folder: Path) -> None:
 
 
 def _one_job_a_line(plan: dict[str, Any]) -> str:
-    """JSON that people can read, and grep for a job."""
+    """Return JSON that people can read, and search for a job with grep."""
     parts = {key: json.dumps(value, ensure_ascii=False) for key, value in plan.items() if key != "jobs"}
     parts["jobs"] = "[\n  " + ",\n  ".join(json.dumps(job, ensure_ascii=False) for job in plan["jobs"]) + "\n ]"
     return "{\n" + ",\n".join(f' "{key}": {text}' for key, text in parts.items()) + "\n}\n"
 
 
 def load(folder: Path) -> Study:
-    """The study in `folder`. DescentError where its plan can't be read."""
+    """Return the study in `folder`. Raises DescentError if its plan can't be read."""
     folder = folder.absolute()
     file = folder / "study.json"
     try:
         plan = json.loads(file.read_text(encoding="utf-8"))
         if plan["version"] != _VERSION:
             raise DescentError(
-                f"{clean(str(file))}: is of version {show(plan['version'])}; this Descent reads {_VERSION}"
+                _(
+                    "{file}: has version {given}; this Descent reads version {known}",
+                    file=clean(str(file)),
+                    given=show(plan["version"]),
+                    known=_VERSION,
+                )
             )
         return _read(plan, folder)
     except OSError as error:
-        raise DescentError(f"{clean(str(file))}: can't be read: {error.strerror}") from None
+        raise DescentError(_("{file}: can't be read: {error}", file=clean(str(file)), error=error.strerror)) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DescentError(f"{clean(str(file))}: is damaged: {type(error).__name__}: {clean(str(error))}") from None
+        why = f"{type(error).__name__}: {clean(str(error))}"
+        raise DescentError(_("{file}: is damaged: {error}", file=clean(str(file)), error=why)) from None
 
 
 def _read(plan: dict[str, Any], folder: Path) -> Study:
@@ -184,13 +191,14 @@ def _read(plan: dict[str, Any], folder: Path) -> Study:
 
 
 def studies_dir(given: Path | None, runs_dir: Path | None) -> Path:
-    """The folder of all studies: as given, else `studies` beside the runs directory; absolute."""
+    """Return the absolute folder of all studies: as given, else `studies` next to the runs folder."""
     if given is not None:
         return given.expanduser().absolute()
     return paths.runs_dir(runs_dir).parent / "studies"
 
 
 def is_study(folder: Path) -> bool:
+    """Return whether this is a study's folder."""
     try:
         return (folder / "study.json").is_file()
     except (OSError, ValueError):
@@ -205,7 +213,7 @@ def note_study(folder: Path) -> None:
 
 
 def known(studies: Path) -> list[Path]:
-    """The studies in that folder, and those noted elsewhere; the latest first."""
+    """Return the studies in the folder `studies`, and those noted elsewhere, the latest first."""
     found: dict[Path, float] = {}
     for folder in (*_inside(studies), *_noted()):
         with contextlib.suppress(OSError):
@@ -215,12 +223,12 @@ def known(studies: Path) -> list[Path]:
 
 
 def find(word: str, studies: Path) -> Study:
-    """A study by its name, a unique beginning of it, its last four letters, its path, or `last`."""
+    """Return a study by its name, a unique beginning of it, its last four letters, its path, or `last`."""
     if os.sep in word or word.startswith(("~", ".")):
         folder = Path(word).expanduser().absolute()
         if is_study(folder):
             return load(folder)
-        raise DescentError(f"{show(word)}: is not the folder of a study (it has no study.json)")
+        raise DescentError(_("{folder}: is no study's folder (it has no study.json)", folder=show(word)))
     there = known(studies)
     if word == "last" and there:
         return load(there[0])
@@ -232,16 +240,17 @@ def find(word: str, studies: Path) -> Study:
             return load(candidates[0])
     if exact or short:
         choices = "\n".join(f"  {clean(str(folder))}" for folder in (exact or short)[:_LONGEST_CHOICE])
-        raise DescentError(f"{show(word)}: more than one study is called so:\n{choices}")
+        raise DescentError(_("{word}: fits more than one study:\n{choices}", word=show(word), choices=choices))
     raise DescentError(_no_study(word, studies, [folder.name for folder in there]))
 
 
 def _no_study(word: str, studies: Path, names: list[str]) -> str:
-    new = "a new one is planned from a preset, with --vary KEY=[…] or --repeats N"
+    new = _("a new study needs a preset, and --vary KEY=[…] or --repeats N")
+    unknown = _("{word}: no such study", word=show(word)) + did_you_mean(word, names)
     if not names:
-        return f"{show(word)}: no such study; there is none in {clean(str(studies))}; {new}"
+        return f"{unknown}; {_('{folder} has no studies', folder=clean(str(studies)))}; {new}"
     listed = ", ".join(clean(name) for name in names[:_LONGEST_CHOICE])
-    return f"{show(word)}: no such study{did_you_mean(word, names)}; the latest are {listed}; {new}"
+    return f"{unknown}; {_('the latest are {names}', names=listed)}; {new}"
 
 
 def _inside(studies: Path) -> list[Path]:
@@ -259,31 +268,49 @@ _OWN = {"study.json", "preset", "code", "runs", "jobs", "worker.lock"}
 
 
 def remove(study: Study, *, yes: bool) -> None:
-    """Delete the study's folder, once the user has agreed. DescentError where it must not be deleted."""
+    """Delete the study's folder, once the user has agreed. Raises DescentError if it must not be deleted."""
     _refuse(study)
     path, count = clean(str(study.folder)), len(list(study.runs.iterdir()))
-    runs = f"{count:,} run{'' if count == 1 else 's'}"
     if not yes:
         if not sys.stdin.isatty():
-            raise DescentError(f"{path} would be deleted with its {runs}; say so with --yes")
-        if input(f"delete {path} with its {runs}? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("kept")
+            raise DescentError(
+                ngettext(
+                    "{folder} would be deleted with its {count} run; confirm with --yes",
+                    "{folder} would be deleted with its {count:,} runs; confirm with --yes",
+                    count,
+                    folder=path,
+                )
+            )
+        asked = ngettext(
+            "delete {folder} with its {count} run? [y/N]",
+            "delete {folder} with its {count:,} runs? [y/N]",
+            count,
+            folder=path,
+        )
+        if input(f"{asked} ").strip().lower() not in ("y", "yes"):
+            print(_("kept"))
             return
     try:
         shutil.rmtree(study.folder)
     except OSError as error:
-        raise DescentError(f"{path} can't be deleted whole: {error.strerror}") from None
-    print(f"deleted {path}")
+        raise DescentError(
+            _("{folder}: can't be deleted completely: {error}", folder=path, error=error.strerror)
+        ) from None
+    print(_("deleted {folder}", folder=path))
 
 
 def _refuse(study: Study) -> None:
     pid = worker_pid(study.folder)
     if pid is not None:
-        raise DescentError(f"{study.name} is training, in process {pid}; stop it first, with Ctrl-C there")
+        raise DescentError(
+            _("{study} is training in process {pid}; stop it first, with Ctrl-C there", study=study.name, pid=pid)
+        )
     for job in study.jobs:
         held = worker_pid(study.process(job))
         if held is not None:
-            raise DescentError(f"{job.id} is training, in process {held}; stop it first: descent stop {job.id}")
+            raise DescentError(
+                _("{run} is training in process {pid}; stop it first: descent stop {run}", run=job.id, pid=held)
+            )
         if study.run(job).path.is_dir():
             refuse_delete(study.run(job))
     known = {job.id for job in study.jobs}
@@ -291,4 +318,10 @@ def _refuse(study: Study) -> None:
     foreign += [f"runs/{entry.name}" for entry in study.runs.iterdir() if entry.name not in known]
     if foreign:
         names = ", ".join(clean(name) for name in sorted(foreign)[:5])
-        raise DescentError(f"{clean(str(study.folder))} holds what the study did not: {names}; nothing was deleted")
+        raise DescentError(
+            _(
+                "{folder} has files that Descent did not write: {names}; nothing was deleted",
+                folder=clean(str(study.folder)),
+                names=names,
+            )
+        )

@@ -1,4 +1,4 @@
-"""Planning a study: every point of the grid checked, every job's command fixed, before anything trains."""
+"""Planning of a study: every point of the grid is checked, and every job's command fixed, before anything trains."""
 
 import hashlib
 import shutil
@@ -9,6 +9,7 @@ from typing import Any
 
 from descent.common import paths
 from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
 from descent.common.settings import parse
 from descent.common.text import clean
 from descent.run.find import find_run
@@ -28,7 +29,7 @@ _COMPLAINTS = 5  # of points, before the rest is only counted
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command line asks of a new study."""
+    """A new study as the command line asks for it."""
 
     source: str
     overrides: Sequence[str] = ()
@@ -41,9 +42,9 @@ class Wanted:
 
 
 def plan(wanted: Wanted, studies: Path) -> Study:
-    """The new study's folder, written; or the one that is there already, where it is the same.
+    """Write the new study's folder and return the study. An existing folder of the same plan is returned as it is.
 
-    DescentError, and nothing is written, where a single point of it could not be trained.
+    Raises DescentError, and writes nothing, if a single point of it could not be trained.
     """
     varied = axes(wanted.vary)
     _check(wanted, varied)
@@ -59,7 +60,7 @@ def plan(wanted: Wanted, studies: Path) -> Study:
         datasets.require(data_set, root)
     code: dict[Path, bytes] = {}
     details = [_details(preset, place, code, wanted) for preset in presets]
-    # Repeats are the outer loop: a study that is looked at early shows its whole curve.
+    # Repeats are the outer loop, so that a study shows its whole curve early.
     jobs = [
         _job(name, len(values) * repeat + point, point, repeat, values[point], wanted, presets[point], details[point])
         for repeat in range(wanted.repeats)
@@ -74,42 +75,49 @@ def plan(wanted: Wanted, studies: Path) -> Study:
 
 
 def existing(word: str, studies: Path, given: Mapping[str, object]) -> Study:
-    """The study called `word`, to go on with. DescentError where options in `given` ask for another one."""
+    """Return the study called `word`, to continue it. Raises DescentError if options in `given` would change it."""
     study = folders.find(word, studies)
     for option, value in given.items():
         if value:
             raise DescentError(
-                f"{option}: {study.name} goes on as it was planned; a new study needs --vary KEY=[…] or --repeats N"
+                _(
+                    "{option}: {study} continues as planned; a new study needs --vary KEY=[…] or --repeats N",
+                    option=option,
+                    study=study.name,
+                )
             )
     return study
 
 
 def _check(wanted: Wanted, varied: Sequence[Axis]) -> None:
-    """DescentError where the words contradict one another."""
+    """Raise DescentError if the words contradict each other."""
     if wanted.name is not None:
         check_id(wanted.name)
         if len(wanted.name) > LONGEST_ID - len(_NUMBER):
-            raise DescentError(f"--id: a study's name has at most {LONGEST_ID - len(_NUMBER)} characters")
+            longest = LONGEST_ID - len(_NUMBER)
+            raise DescentError(_("--id: a study's name has at most {longest} characters", longest=longest))
     if wanted.repeats < 1:
-        raise DescentError(f"--repeats {wanted.repeats}: must be 1 or more")
+        raise DescentError(_("{option} {given}: must be 1 or more", option="--repeats", given=wanted.repeats))
     keys = {axis.key for axis in varied}
     for override in parse(wanted.overrides)[0]:
         key = ".".join(override.path)
         if key in keys:
-            raise DescentError(f"{key} is given with --set and with --vary; keep one of the two")
+            raise DescentError(_("{key} is given with --set and with --vary; keep one of the two", key=key))
     if "train.seed" in keys and wanted.repeats > 1:
-        raise DescentError("--repeats counts train.seed up by itself; keep --repeats, or --vary train.seed=[…]")
+        raise DescentError(_("--repeats sets train.seed itself; use --repeats or --vary train.seed=[…], not both"))
     runs = wanted.repeats
     for axis in varied:
         runs *= len(axis.values)
     if runs > MOST_JOBS:
-        raise DescentError(f"this study would be {runs:,} runs; a study has at most {MOST_JOBS:,}")
+        raise DescentError(
+            _("this study would have {runs:,} runs; at most {most:,} are allowed", runs=runs, most=MOST_JOBS)
+        )
 
 
 def _load(wanted: Wanted, points: Sequence[dict[str, Any]]) -> list[Preset]:
-    """The preset at each point. PresetError with what is wrong at any of them."""
+    """Return the preset at each point. Raises PresetError with the problems of all points."""
     presets: list[Preset] = []
-    problems: dict[str, list[str]] = {}  # what is wrong with all the points is said once
+    problems: dict[str, list[str]] = {}  # a problem of all points is told once
     for values in points:
         try:
             presets.append(load_preset(wanted.source, [*wanted.overrides, *settings(values)]))
@@ -121,37 +129,44 @@ def _load(wanted: Wanted, points: Sequence[dict[str, Any]]) -> list[Preset]:
     if not problems:
         return presets
     said = [
-        text if len(where) == len(points) else f"at {', '.join(where[:_COMPLAINTS])}: {text}"
+        text
+        if len(where) == len(points)
+        else _("at {points}: {problem}", points=", ".join(where[:_COMPLAINTS]), problem=text)
         for text, where in list(problems.items())[:_COMPLAINTS]
     ]
     more = len(problems) - len(said)
-    raise PresetError("\n".join([*said, *([f"… and {more} more"] if more else [])]))
+    raise PresetError("\n".join([*said, *([_("… and {number} more", number=more)] if more else [])]))
 
 
 def _same_or_refuse(wanted: Wanted, varied: tuple[Axis, ...], there: Study, text: str) -> Study:
-    """The study that is there, where the same command made it: a batch job's, given again after a requeue."""
+    """Return the existing study if the same command made it, as after the requeue of a batch job."""
     asked = (text, tuple(wanted.overrides), varied, wanted.repeats)
     try:
         before = there.preset_file.read_text(encoding="utf-8")
     except OSError as error:
-        raise DescentError(f"{clean(str(there.preset_file))} can't be read: {error.strerror}") from None
+        file = clean(str(there.preset_file))
+        raise DescentError(_("{file}: can't be read: {error}", file=file, error=error.strerror)) from None
     if asked == (before, there.overrides, there.axes, there.repeats):
         return there
     raise DescentError(
-        f"--id {there.name}: there is such a study in {clean(str(there.folder.parent))}, of another preset or other "
-        f"values; choose another id, or go on with that one: descent study run {there.name}"
+        _(
+            "--id {id}: {folder} already has a study of this name, with another preset or other values; choose "
+            "another id, or continue that study: descent study run {id}",
+            id=there.name,
+            folder=clean(str(there.folder.parent)),
+        )
     )
 
 
 def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wanted) -> list[str]:
-    """Words of --set that fix what depends on where the study was planned, and when: paths, code, other runs."""
+    """Return words of --set that fix what depends on the place and time of planning: paths, code, other runs."""
     tables = preset.settings.model_dump(by_alias=True, exclude_none=True)
     fixed: list[str] = []
     for section, spec in preset.code.items():
         key = f"{section}.code"
         content = consent.agreed_content(spec, wanted.allow_code, key=key)
         file, _, name = spec.rpartition(":")
-        # The study keeps the code it was planned with: a later edit of the file changes no job.
+        # The study keeps a copy of the code, so that a later edit of the file changes no job.
         kept = Path("code", hashlib.sha256(content).hexdigest()[:12], Path(file).name)
         code[kept] = content
         fixed.append(f"{key}={toml(f'{place / kept}:{name}')}")
@@ -162,7 +177,7 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
         if key == "from" and not Path(text).is_absolute():
             text = str(find_run(text, paths.runs_dir(wanted.runs_dir)))  # `last` is soon one of the study's own
         fixed.append(f"{section}.{key}={toml(text)}")
-    # A paused job would keep the others waiting for somebody to look at it.
+    # A paused job would block the others until somebody looks at it.
     return [*fixed, 'train.on_nan="stop"'] if str(preset.train.on_nan) == "pause" else fixed
 
 
@@ -193,7 +208,7 @@ def _job(
 
 
 def _write(study: Study, text: str, code: dict[Path, bytes]) -> None:
-    """The study's folder, whole or not at all."""
+    """Write the study's folder, whole or not at all."""
     place = study.folder
     unfinished = place.parent / f".{place.name}.tmp"
     try:
@@ -211,5 +226,9 @@ def _write(study: Study, text: str, code: dict[Path, bytes]) -> None:
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise DescentError(
-            f"can't make the study's folder {clean(str(place))}: {error.strerror}; choose another with --studies-dir"
+            _(
+                "{folder}: the study's folder can't be made: {error}; choose another place with --studies-dir",
+                folder=clean(str(place)),
+                error=error.strerror,
+            )
         ) from None

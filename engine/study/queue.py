@@ -1,4 +1,4 @@
-"""The queue of a study: its jobs in processes of their own, and how many at once, with which threads and GPU."""
+"""The queue of a study: its jobs, each in its own process, and how many at once, with which threads and GPU."""
 
 import json
 import math
@@ -16,6 +16,7 @@ from descent import child
 from descent.common import machine, stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
+from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
 from descent.run.folder import RunFolder
 from descent.run.lock import WorkerLock, worker_pid
@@ -26,35 +27,38 @@ from engine.study.board import StudyDisplay
 from engine.study.folder import Job, Study
 from engine.study.results import Outcome, outcome, outcomes
 
-# What the libraries under PyTorch read. Their own default is all cores, for each process.
+# The libraries under PyTorch read these variables. Their default is all cores, for each process.
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """jobs: processes at once. threads: of each, where its preset leaves them open. gpus: what each may be given, as
-    CUDA_VISIBLE_DEVICES names them; empty where there are not several."""
+    """The queue's share of the machine.
+
+    jobs: processes at once. threads: those of each job whose preset leaves them open. gpus: names as in
+    CUDA_VISIBLE_DEVICES, of which each job is given one; empty unless there are several.
+    """
 
     jobs: int
     threads: int
     gpus: tuple[str, ...] = ()
 
     def gpu_for(self, job: Job, taken: Sequence[str]) -> str | None:
-        """The one with the fewest jobs, for a job that leaves it open. taken: by each job that trains."""
+        """Return the GPU with the fewest jobs, for a job that leaves it open. taken: the GPU of each running job."""
         if not self.gpus or job.device not in ("auto", "cuda"):
             return None
         return min(self.gpus, key=taken.count)
 
 
 def cores() -> int:
-    """Whole cores that this process, its container or batch job may use; at least one."""
+    """Return the whole cores that this process, its container or batch job may use, at least one."""
     limit = machine.cgroup_cpus()
     usable = machine.usable_cpus()
     return max(1, usable if limit is None else min(usable, math.floor(limit)))
 
 
 def gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all that the kernel knows."""
+    """Return the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all that the kernel knows."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(word.strip() for word in chosen.split(",") if word.strip() not in ("", "-1"))
@@ -62,12 +66,14 @@ def gpus() -> tuple[str, ...]:
 
 
 def share(jobs: Sequence[Job], wanted: int | None, available: int, there: Sequence[str]) -> Budget:
-    """The budget of a queue of `jobs` on so many cores, and the GPUs that are `there`. DescentError where `wanted`
-    (--jobs) is none."""
+    """Return the budget of a queue of `jobs` on `available` cores and the GPUs `there`.
+
+    Raises DescentError if `wanted` (--jobs) is less than 1.
+    """
     if wanted is not None and wanted < 1:
-        raise DescentError(f"--jobs {wanted}: must be 1 or more")
+        raise DescentError(_("{option} {given}: must be 1 or more", option="--jobs", given=wanted))
     fixed = max((job.threads for job in jobs if job.threads is not None), default=1)
-    # One on each GPU: how many jobs its memory holds is not known here.
+    # One job on each GPU: nobody knows here how many fit into its memory.
     on_gpu = bool(there) and any(job.device != "cpu" for job in jobs)
     most = wanted or (len(there) if on_gpu else available)
     at_once = max(1, min(most, available // fixed, len(jobs)))
@@ -75,7 +81,7 @@ def share(jobs: Sequence[Job], wanted: int | None, available: int, there: Sequen
 
 
 def environment(threads: int, gpu: str | None = None) -> dict[str, str]:
-    """This process's environment, with the threads of a child's libraries, and the GPU that it is to see."""
+    """Return this process's environment with a child's threads, and the only GPU that it sees."""
     seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     return {**os.environ, **dict.fromkeys(VARIABLES, str(threads)), **seen}
 
@@ -84,7 +90,7 @@ _LOOK = 0.1  # seconds between looks at the processes
 
 
 def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
-    """Train what is not finished; the exit code: 1 where a job failed, 128 + the signal's number after one."""
+    """Train the unfinished jobs and return the exit code: 1 if a job failed, 128 + its number after a signal."""
     start.refuse_several_processes()
     budget = share(study.jobs, jobs, cores(), gpus())
     with Signals() as signals:
@@ -105,7 +111,7 @@ def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
 
 
 class Queue:
-    """Jobs on their way: waiting, in a process of ours, or in one of somebody else's."""
+    """The jobs that wait, that train in a process of this queue, or that train in a process of somebody else."""
 
     def __init__(self, study: Study, budget: Budget, board: StudyDisplay) -> None:
         self._study = study
@@ -123,11 +129,11 @@ class Queue:
 
     @property
     def left(self) -> int:
-        """Jobs that are not finished and did not fail."""
+        """Return the number of jobs that are not finished and did not fail."""
         return sum(state not in ("finished", "failed", "damaged") for state in self._states.values())
 
     def work(self, signals: Signals) -> None:
-        """Until every job has ended, or after a signal, every process."""
+        """Work until every job has ended, or after a signal every process."""
         found = outcomes(self._study)
         self._sort_out(found)
         finished = sum(one.state == "finished" for one in found)
@@ -135,7 +141,7 @@ class Queue:
         told = False
         while self._ours or (not signals.wanted() and (self._waiting or self._theirs)):
             if signals.wanted() and not told:
-                # Not SIGTERM: a batch system's goes to the children too, and a second one would end them unsaved.
+                # Not SIGTERM: a batch system sends it to the children too, and a second one ends them unsaved.
                 self._send(signal.SIGUSR1)
                 told = True
             self._take_ended(signals)
@@ -145,12 +151,12 @@ class Queue:
             time.sleep(_LOOK)
 
     def end_at_once(self) -> None:
-        """For the second signal: what is not saved is not waited for."""
+        """Kill the jobs at the second signal, without waiting for them to save."""
         self._send(signal.SIGKILL)
         self._board.give_terminal_back()
 
     def _sort_out(self, found: Sequence[Outcome]) -> None:
-        """What is left to do, and what is being done already."""
+        """Sort the jobs: those to do, and those that train already."""
         for one in found:
             job = one.job
             self._states[job.index] = one.state
@@ -158,7 +164,10 @@ class Queue:
                 self._theirs.append(job)
                 self._states[job.index] = "running"
             elif one.state in ALIVE and self._study.run(job).host() != socket.gethostname():
-                self._board.say(f"{job.id} is {one.state} on host {self._study.run(job).host()}, and left to it")
+                host = self._study.run(job).host()
+                self._board.say(
+                    _("{run}: {state} on host {host}; this queue skips it", run=job.id, state=_(one.state), host=host)
+                )
             elif one.is_over or one.state == "damaged":
                 if one.state != "finished":
                     self._board.say_job(one)
@@ -176,7 +185,7 @@ class Queue:
         gpu = self._budget.gpu_for(job, list(self._gpus.values()))
         if gpu is not None:
             self._gpus[job.index] = gpu
-        # -P: a random.py in the current folder is not the one that the child means.
+        # -P keeps a random.py in the current folder from taking the place of the library's.
         command = child.command("engine.cli.job", str(os.getpid()), str(folder))
         with open(self._study.log(job), "wb") as log:
             process = subprocess.Popen(
@@ -197,7 +206,7 @@ class Queue:
             del self._ours[index]
             self._gpus.pop(index, None)
             if process.returncode and _is_held(self._study, job):
-                self._theirs.append(job)  # somebody resumed that run by hand while we started it
+                self._theirs.append(job)  # somebody resumed that run by hand meanwhile
                 continue
             self._end(outcome(self._study, job), process.returncode, signals)
         for job in list(self._theirs):
@@ -206,32 +215,37 @@ class Queue:
                 self._sort_out([outcome(self._study, job)])
 
     def _end(self, one: Outcome, code: int, signals: Signals) -> None:
-        """Note how a child of ours ended."""
+        """Note how a process of this queue ended."""
         if one.state not in ("finished", "failed", "stopped"):
             if code < 0 and not signals.wanted():
-                why = f"its process was killed by {signal.Signals(-code).name}"
+                why = _("its process was killed by {signal}", signal=signal.Signals(-code).name)
             else:
-                why = f"its process ended with exit code {code}; {self._study.log(one.job)} says more"
+                log = self._study.log(one.job)
+                why = _("its process ended with exit code {code}; see {file}", code=code, file=log)
             one = Outcome(one.job, "stopped" if signals.wanted() else "failed", why, step=one.step)
         self._states[one.job.index] = one.state
         if not signals.wanted() or one.state == "finished":
             self._board.say_job(one)
 
     def _send(self, number: signal.Signals) -> None:
-        for _, process in list(self._ours.values()):
+        for _job, process in list(self._ours.values()):
             if process.poll() is None:
                 process.send_signal(number)
 
 
 def _headline(study: Study, budget: Budget, finished: int, total: int) -> str:
-    threads = f"{budget.threads} thread{'s' if budget.threads > 1 else ''} each"
-    before = f"; {finished:,} finished before" if finished else ""
-    spread = f" on {len(budget.gpus)} GPUs" if budget.gpus else ""
-    return f"study {study.name}: {total:,} jobs, {budget.jobs} at once{spread}, {threads}{before}"
+    parts = [ngettext("{count} job", "{count:,} jobs", total)]
+    if budget.gpus:
+        parts.append(_("{jobs} at once on {gpus} GPUs", jobs=budget.jobs, gpus=len(budget.gpus)))
+    else:
+        parts.append(_("{jobs} at once", jobs=budget.jobs))
+    parts.append(ngettext("{count} thread each", "{count} threads each", budget.threads))
+    before = "; " + _("{number:,} finished before", number=finished) if finished else ""
+    return f"{_('study {name}', name=study.name)}: {', '.join(parts)}{before}"
 
 
 def _is_held(study: Study, job: Job) -> bool:
-    """Whether a process of this machine has the job, training, starting or saving."""
+    """Return whether a process of this machine has the job: training, starting or saving."""
     return worker_pid(study.process(job)) is not None or worker_pid(study.run(job).path) is not None
 
 
@@ -239,16 +253,17 @@ def _is_held(study: Study, job: Job) -> bool:
 
 
 def run_job(study: Study, index: int, options: Options, *, threads: int | None) -> int:
-    """Train one job here in the foreground, or go on with it; the exit code is that of `descent run`.
+    """Train or continue one job in the foreground. Returns the exit code of `descent run`.
 
     options: how it prints; where the run is kept is the study's.
     """
     if not 0 <= index < len(study.jobs):
-        raise DescentError(f"{index}: {study.name} has the jobs 0 to {len(study.jobs) - 1}")
+        last = len(study.jobs) - 1
+        raise DescentError(_("{given}: {study} has the jobs 0 to {last}", given=index, study=study.name, last=last))
     job = study.jobs[index]
     given = threads if threads is not None else _threads_of_batch()
     if given < 1:
-        raise DescentError(f"--threads {given}: must be 1 or more")
+        raise DescentError(_("{option} {given}: must be 1 or more", option="--threads", given=given))
     count = given if job.threads is None else job.threads
     os.environ.update(environment(count))  # before torch is loaded, which reads them once
     folder = study.process(job)
@@ -268,7 +283,7 @@ def run_job(study: Study, index: int, options: Options, *, threads: int | None) 
 
 
 def _threads_of_batch() -> int:
-    """What the scheduler gives this task; one where it does not say."""
+    """Return the threads that the scheduler gives this task, one if it does not say."""
     for variable in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"):
         if os.environ.get(variable, "").isdigit():
             return max(1, int(os.environ[variable]))
@@ -276,6 +291,6 @@ def _threads_of_batch() -> int:
 
 
 def _keep(study: Study, job: Job, error: DescentError) -> None:
-    """Where a queue's child would have left it, for `study show`: there may be no run that could."""
+    """Keep the error in the job's log, as a queue does, for `study show`: there may be no run to keep it."""
     line = json.dumps({"error": stdio.lines(str(error)), "exit_code": int(error.exit_code)})
     write_atomically(study.log(job), (line + "\n").encode())

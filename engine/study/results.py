@@ -1,4 +1,4 @@
-"""What has come of a study so far, read from the run folders: each job's state and numbers, each point's means."""
+"""Results of a study so far, read from the run folders: each job's state and numbers, each point's means."""
 
 import json
 import statistics
@@ -20,7 +20,7 @@ from engine.study.folder import Job, Study
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job: waiting, in one of a run's states, or damaged. metrics: those of `METRICS` that it has."""
+    """A job's result. state: waiting, damaged, or one of a run's states. metrics: those of `METRICS` that it has."""
 
     job: Job
     state: str
@@ -30,17 +30,17 @@ class Outcome:
     seconds: float = 0.0
     parameters: int | None = None
     metrics: Numbers = field(default_factory=dict)
-    diverged: bool = False  # to try again would end the same
+    diverged: bool = False  # training it again would end the same
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing would come of training it again."""
+        """Return whether training it again would change nothing."""
         return self.state == "finished" or self.diverged
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over the n repeats of a point; None of one repeat."""
+    """Mean and sample standard deviation over the n repeats of a point. std is None for one repeat."""
 
     mean: float
     std: float | None
@@ -49,7 +49,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the grid. metrics: over its finished repeats alone."""
+    """A point of the grid. metrics: over its finished repeats only."""
 
     index: int
     values: dict[str, Any]
@@ -59,17 +59,18 @@ class Point:
 
 
 def outcomes(study: Study) -> list[Outcome]:
+    """Return the result of each job so far."""
     return [outcome(study, job) for job in study.jobs]
 
 
 def outcome(study: Study, job: Job) -> Outcome:
-    """What one job has come to."""
+    """Return the result of one job so far."""
     run = study.run(job)
     if not is_run(run.path):
         return _without_run(study, job)
     try:
         return _of_run(study, job, run)
-    except Exception as error:  # the files may hold anything, and one broken run must not hide the others
+    except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Outcome(job, "damaged", why_damaged(error))
 
 
@@ -105,7 +106,7 @@ def _of_run(study: Study, job: Job, run: RunFolder) -> Outcome:
 
 
 def _train_accuracy(run: RunFolder, found: RunResult, facts: Mapping[str, Any]) -> Numbers:
-    """The mean of the last epoch's rows, as `train_loss` is."""
+    """Return the mean of the last epoch's rows, as for `train_loss`."""
     stored = Metrics(run.path)
     if stored.layout is None or "accuracy" not in stored.layout.columns or not found.step:
         return {}
@@ -116,7 +117,7 @@ def _train_accuracy(run: RunFolder, found: RunResult, facts: Mapping[str, Any]) 
 
 
 def complaint(study: Study, job: Job) -> str | None:
-    """The error that the job's process ended with, of the JSON on the last line of its log."""
+    """Return the error of the job's process, from the JSON on the last line of its log."""
     try:
         lines = study.log(job).read_text(encoding="utf-8", errors="replace").splitlines()
         found = json.loads(lines[-1])
@@ -130,7 +131,7 @@ def complaint(study: Study, job: Job) -> str | None:
 
 
 def points(found: Sequence[Outcome]) -> list[Point]:
-    """The points of the grid, each with the means over its finished repeats."""
+    """Return the points of the grid, each with the means over its finished repeats."""
     by_point: dict[int, list[Outcome]] = {}
     for one in found:
         by_point.setdefault(one.job.point, []).append(one)

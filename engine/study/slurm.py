@@ -1,8 +1,9 @@
-"""A ready sbatch script: a study as a SLURM job array, one task a job."""
+"""A ready sbatch script: a study as a SLURM job array, one task per job."""
 
 import shlex
 import sys
 
+from descent.common.i18n import _
 from engine.study.folder import Study
 
 _WARNED = 138  # 128 + SIGUSR1
@@ -16,12 +17,12 @@ _SCRIPT = """\
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output={output}/slurm-%a.log
-# Add what your cluster wants: --partition, --account, --mem, --gpus=1 …
+# {add}
 
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" \\
     {command} study job {folder} "$SLURM_ARRAY_TASK_ID" --json
 code=$?
-# Two minutes before the time is up, the job saves and ends so; queued again, it goes on where it was.
+# {requeue}
 if [ "$code" -eq {warned} ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
@@ -30,7 +31,7 @@ exit "$code"
 
 
 def script(study: Study, *, at_once: int, cpus: int) -> str:
-    """The script's text. at_once: tasks at the same time; cpus: of each, which are its threads."""
+    """Return the script's text. at_once: tasks at the same time. cpus: CPUs of each task, one thread each."""
     return _SCRIPT.format(
         name=shlex.quote(study.name),
         last=len(study.jobs) - 1,
@@ -40,4 +41,6 @@ def script(study: Study, *, at_once: int, cpus: int) -> str:
         command=f"{shlex.quote(sys.executable)} -P -m descent",
         folder=shlex.quote(str(study.folder)),
         warned=_WARNED,
+        add=_("Add what your cluster needs: --partition, --account, --mem, --gpus=1 …"),
+        requeue=_("Two minutes before its time is up, a job saves and exits with this code. Requeued, it continues."),
     )
