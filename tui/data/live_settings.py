@@ -30,7 +30,7 @@ _HINTS = {
     "lr_scale": N_("× the planned learning rate"),
     "optimizer.lr": N_("the schedule multiplies it"),
     "optimizer.momentum": N_("0 to below 1"),
-    "optimizer.beta1": N_("decay of Adam's mean gradient, below 1"),
+    "optimizer.beta1": N_("Adam's momentum, below 1"),
     "optimizer.weight_decay": "≥ 0",
     "model.dropout": N_("share of units left out"),
     "train.clip_norm": N_("max gradient norm"),

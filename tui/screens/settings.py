@@ -86,8 +86,8 @@ class Rows(Lines, can_focus=True):
         keys = ", ".join(f"{name} = {keys}" for name, keys in self.app.settings.keys.items())
         keys = keys or _("defaults; change them under [keys] in")
         file = clean(str(settings_file()))
-        shown += [(), cut((Piece(f" {fitted(_('keys'), 18)}"), Piece(keys, "quiet")), width)]
-        shown += [cut((Piece(" " * 19), Piece(file, "quiet")), width)]
+        shown += [(), cut((Piece(f" {fitted(_('keys'), 19)}"), Piece(keys, "quiet")), width)]
+        shown += [cut((Piece(" " * 20), Piece(file, "quiet")), width)]
         return shown
 
     def action_move(self, by: int) -> None:

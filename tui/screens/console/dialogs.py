@@ -28,7 +28,7 @@ def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     choices, member = [], anomaly.member
     if anomaly.checkpoint is not None and member is not None and now.state == "paused":
         back = _(
-            "rewind all members to step {step}, member {member} at a tenth of the rate",
+            "rewind all to step {step}, member {member} at a tenth of the rate",
             step=count(anomaly.checkpoint),
             member=member,
         )
@@ -97,9 +97,9 @@ def explanation(anomaly: Anomaly, now: Snapshot) -> str:
         lines.append(_("The learning rate was {rate}.", rate=trimmed(anomaly.lr)))
     if anomaly.update_ratio is not None:
         ratio = number(anomaly.update_ratio)
-        lines.append(_("One step changed the weights by {ratio} of their norm; usually it is 0.001.", ratio=ratio))
+        lines.append(_("The update was {ratio} of the weights' norm (usually 0.001).", ratio=ratio))
     if anomaly.update_ratio is None or anomaly.update_ratio > 0.01:
-        lines.append(_("The usual cause is too large a rate: each update overshoots more than the one before."))
+        lines.append(_("The usual cause is too large a rate: each update overshoots more."))
     if anomaly.checkpoint is not None:
         lines.append(_("Last good checkpoint: step {step}.", step=count(anomaly.checkpoint)))
     elif now.state == "failed":
