@@ -44,7 +44,7 @@ def __getattr__(name: str) -> object:
     if name == "sync":
         return import_module("descent.sync")
     if name not in _HOMES:
-        raise AttributeError(f"module 'descent' has no attribute {name!r}")
+        raise AttributeError(f"module 'descent' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -16,7 +16,8 @@ from tests.tools.translations import ROOT, catalogues, template
 
 CODES = [code for code in i18n.LANGUAGES if code != "en"]
 # Rooms whose every sentence is marked for translation. What a program reads, or only a developer, is not.
-MARKED = ["descent", "engine"]
+MARKED = ["descent", "engine", "tui"]
+STYLE_WORDS = {"bold", "reverse", "dim"}  # as Rich takes them
 # What programs read: kinds of events, and keys that random numbers are drawn from. A class of Fashion-MNIST keeps its
 # name, and the last one is shown while there is no catalogue.
 NOT_SHOWN = {
@@ -110,9 +111,11 @@ def _unmarked(path: Path) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in passed:
             words = node.value.split()
-            is_command = node.value.startswith(("descent ", "\nimport ", "#!"))  # to a shell, or to Python
+            is_command = node.value.lstrip(" ").startswith(
+                ("descent ", "\nimport ", "#!")
+            )  # to a shell, or to Python
             has_both_languages = re.search("[가-힣]", node.value) is not None
-            if node.value in values | NOT_SHOWN or is_command or has_both_languages:
+            if node.value in values | NOT_SHOWN or is_command or has_both_languages or STYLE_WORDS.issuperset(words):
                 continue
             if any(one.isalpha() and two.isalpha() and one.isascii() for one, two in pairwise(words)):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
@@ -129,6 +132,7 @@ def _not_shown(node: ast.AST) -> Sequence[ast.AST]:
             return [key for key in node.keys if key is not None]  # what a program looks up
         case (
             ast.Expr(value=ast.Constant())  # a docstring
+            | ast.Assign(targets=[ast.Name(id="CSS" | "DEFAULT_CSS")])
             | ast.Compare()
             | ast.Call(func=ast.Attribute(attr="startswith"))
             | ast.Assert()

@@ -1,4 +1,4 @@
-"""The Textual app: themes, settings, key names, opening runs and labs, notices, and how it all ends."""
+"""The Textual app: themes, settings, key names, opening runs and labs, notices, and the end of the app."""
 
 import contextlib
 import importlib
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
 from descent.common.text import clean, did_you_mean, likely, show
 from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
 
 _KEY_NAMES = {"enter": "enter", "escape": "esc", "space": "space", "delete": "del", "backspace": "backspace"}
 _KEY_NAMES |= {"up": "up", "down": "down", "left": "left", "right": "right", "tab": "tab", "full_stop": "."}
-_KEY_NAMES |= {"pageup": "page up", "pagedown": "page down", "home": "home", "end": "end", "shift+tab": "shift tab"}
+_KEY_NAMES |= {"pageup": "pgup", "pagedown": "pgdn", "home": "home", "end": "end", "shift+tab": "shift+tab"}
 
 
 class RunsSeen(Message):
-    """The watch has looked, and something has changed. runs: all, the latest start first."""
+    """Something has changed in the folder of runs. runs: all of them, the latest start first."""
 
     def __init__(self, runs: tuple[RunStatus, ...]) -> None:
         super().__init__()
@@ -50,8 +52,8 @@ class RunsSeen(Message):
 class DescentApp(ConsoleApp):
     """The console. Quitting it never ends a run.
 
-    run: open the console on this one at once; compare: lay these over one another; lab: open this lab, by its id.
-    complaint: what is wrong with the settings' file. options: those of ConsoleApp. runs: all that are known; None
+    run: the run whose console opens at once. compare: runs to compare at once. lab: the id of the lab that opens at
+    once. complaint: what is wrong with the settings' file. options: those of ConsoleApp. runs: all known runs; None
     until they were read.
     """
 
@@ -62,11 +64,11 @@ class DescentApp(ConsoleApp):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as Textual types it
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-middling"), (40, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", "Quit; training goes on", show=False, priority=True, id="app.quit"),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
-        Binding("ctrl+s", "picture", "Save the screen as SVG", show=False, id="app.picture"),
-        Binding("ctrl+t", "next_theme", "Next theme", show=False, id="app.theme"),
-        Binding("ctrl+z", "suspend_process", "Suspend to the shell", show=False, id="app.suspend"),
+        Binding("ctrl+q,ctrl+c", "quit", N_("Quit (training continues)"), show=False, priority=True, id="app.quit"),
+        Binding("question_mark,f1", "help", N_("Help"), key_display="?", id="app.help"),
+        Binding("ctrl+s", "picture", N_("Save the screen as SVG"), show=False, id="app.picture"),
+        Binding("ctrl+t", "next_theme", N_("Next theme"), show=False, id="app.theme"),
+        Binding("ctrl+z", "suspend_process", N_("Suspend to the shell"), show=False, id="app.suspend"),
     ]
 
     def __init__(
@@ -108,7 +110,9 @@ class DescentApp(ConsoleApp):
             self.open_lab(self._first_lab)
 
     def on_ready(self) -> None:
-        if isinstance(self._driver, TerminalDriver):  # where a process has several apps, none may stay
+        if isinstance(
+            self._driver, TerminalDriver
+        ):  # else a process with several apps, as in tests, could never free one
             loading.settle()
 
     def _check_keys(self) -> None:
@@ -117,7 +121,7 @@ class DescentApp(ConsoleApp):
             self.tell(problem, trouble=True, seconds=15)
 
     def _handle_exception(self, error: Exception) -> None:
-        # Textual would print the traceback with all locals; ours goes to the crash log, where the command line ends.
+        # Textual would print the traceback with all locals; the command line writes it to the crash log instead.
         if self._exit:
             return  # a message for a widget that is gone already; the user has left
         self.crash = self.crash or error
@@ -185,7 +189,7 @@ class DescentApp(ConsoleApp):
             self.compare(chosen)
 
     def open_run(self, folder: RunFolder) -> None:
-        """Show the console of a run, live or ended; that of a lab's run with its text beside it."""
+        """Show the console of a run, live or ended. A lab's run has the lab's text beside it."""
         if folder not in self.opened:
             self.opened.append(folder)
         opened = console(folder)
@@ -196,7 +200,7 @@ class DescentApp(ConsoleApp):
             self.push_screen(opened)
 
     def open_lab(self, lab_id: str) -> None:
-        """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
+        """Show a lab: its text and its next step. It replaces the screens of another lab."""
         from tui.screens.lab.screen import LabScreen
 
         try:
@@ -209,7 +213,7 @@ class DescentApp(ConsoleApp):
         self.push_screen(opened)
 
     def compare(self, folders: Sequence[RunFolder]) -> None:
-        """Lay two to eight runs over one another, in the place of those that are compared already."""
+        """Compare two to eight runs, in place of a comparison that is on the screen."""
         from tui.screens.compare import Compare
 
         show = self.switch_screen if isinstance(self.screen, Compare) else self.push_screen
@@ -218,13 +222,13 @@ class DescentApp(ConsoleApp):
     # --- keys and the palette ---
 
     def get_key_display(self, binding: Binding) -> str:
-        """A key by its name where Textual has a sign for it that not every font has."""
+        """The name of a key. Textual's signs for some keys are not in every font."""
         if binding.key_display:
             return binding.key_display
         return _KEY_NAMES.get(binding.key) or super().get_key_display(binding)
 
     async def action_quit(self) -> None:
-        """Leave, unless a screen has work that is not saved: it asks first."""
+        """Quit. A screen with unsaved work asks first."""
         if getattr(self.screen, "is_unsaved", False):
             await self.screen.run_action("close")
         else:
@@ -239,28 +243,34 @@ class DescentApp(ConsoleApp):
     def action_next_theme(self) -> None:
         after = themes.NAMES[(themes.NAMES.index(self.theme) + 1) % len(themes.NAMES)]
         self.theme = after
-        self.tell(f"theme: {after}", seconds=2)
+        self.tell(_("theme: {name}", name=after), seconds=2)
 
     def action_picture(self) -> None:
         try:
             file = self.save_screenshot()
         except OSError as error:
-            self.tell(f"the screen can't be saved here: {error.strerror}", trouble=True)
+            self.tell(_("the screen can't be saved here: {why}", why=error.strerror), trouble=True)
         else:
-            self.tell(f"saved {Path(file).absolute()}")
+            self.tell(_("saved {file}", file=Path(file).absolute()))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette's: the keys of the screen that is shown, then what every screen has."""
+        """The commands of the palette: those of the screen that is shown, then those of every screen."""
         from tui.screens.help import actions_of
 
         for action, (keys, does) in actions_of(screen).items():
             yield SystemCommand(does[:1].upper() + does[1:], keys, partial(screen.run_action, action))
         for name in themes.NAMES:
-            yield SystemCommand(f"Theme: {name}", "Change the colours", partial(self._set_theme, name))
-        yield SystemCommand("Settings", "Colours, speed, smoothing, notices", self.action_settings)
-        yield SystemCommand("Help", "The keys of this screen", self.action_help)
-        yield SystemCommand("Save the screen", "As an SVG file in this folder", self.action_picture)
-        yield SystemCommand("Quit", "Leave; training goes on", self.action_quit)
+            yield SystemCommand(
+                _("Theme: {name}", name=name), _("Change the colours"), partial(self._set_theme, name)
+            )
+        yield SystemCommand(_("Settings"), _("Colours, speed, smoothing, notices"), self.action_settings)
+        yield SystemCommand(_("Help"), _("The keys of this screen"), self.action_help)
+        yield SystemCommand(_("Save the screen"), _("As an SVG file in this folder"), self.action_picture)
+        yield SystemCommand(_("Quit"), _("Training continues"), self.action_quit)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=_("Search for commands…"), id="--command-palette"))
 
     def _set_theme(self, name: str) -> None:
         self.theme = name
@@ -272,18 +282,29 @@ class DescentApp(ConsoleApp):
             self.push_screen(SettingsScreen())
 
 
+_ENDED = {
+    "finished": N_("{run} finished"),
+    "stopped": N_("{run} stopped"),
+    "failed": N_("{run} failed"),
+    "lost": N_("{run} was lost"),
+    "damaged": N_("{run} is damaged"),
+}
+
+
 def newly_ended(before: Sequence[RunStatus], now: Sequence[RunStatus]) -> list[RunStatus]:
-    """The runs that were live at the last look and are not any more."""
+    """The runs that have ended since the last look."""
     live = {run.folder.path for run in before if run.alive}
     return [run for run in now if run.folder.path in live and not run.alive]
 
 
 def ended_text(run: RunStatus) -> str:
-    """One line: which run, how it ended, what it reached."""
+    """A line that says which run has ended, how, and what it reached."""
     name = f"{run.name} {run.letters}".strip()
+    ended = _(_ENDED[run.state], run=name)
+    if run.reason and run.state == "failed":
+        return clean(f"{ended}: {run.reason}")
     reached = " ".join(metric(run)).strip()
-    reason = f": {run.reason}" if run.reason and run.state == "failed" else f", {reached}" if reached else ""
-    return clean(f"{name} {run.state}{reason}")
+    return clean(f"{ended}, {reached}" if reached else ended)
 
 
 def osc9(message: str) -> str:
@@ -292,7 +313,7 @@ def osc9(message: str) -> str:
 
 
 def known_keys() -> set[str]:
-    """The id of every binding of the app, its screens and its widgets. Imports all of them: for when it is needed."""
+    """The id of every binding of the app, its screens and its widgets. Imports all of them, which takes a while."""
     from tui import screens, widgets
 
     for package in (screens, widgets):
@@ -304,12 +325,11 @@ def known_keys() -> set[str]:
 
 
 def unknown_keys(keys: Iterable[str]) -> str | None:
-    """A line for each name that there is not; None where all are good."""
+    """A line for each unknown name of a binding; None where all are known."""
     known = known_keys()
     wrong = [key for key in keys if key not in known]
-    return (
-        "\n".join(f"settings.toml, [keys]: {clean(key)}: no such binding{_hint(key, known)}" for key in wrong) or None
-    )
+    lines = [_("settings.toml, [keys]: {key}: no such binding", key=clean(key)) + _hint(key, known) for key in wrong]
+    return "\n".join(lines) or None
 
 
 def _hint(key: str, known: set[str]) -> str:
@@ -319,7 +339,10 @@ def _hint(key: str, known: set[str]) -> str:
     groups = sorted({name.partition(".")[0] for name in known})
     group = likely(key.partition(".")[0], groups)
     allowed = sorted(name for name in known if group and name.startswith(f"{group}."))
-    return f"; there are {', '.join(allowed or groups)}{'' if allowed else ', each with .name'}"
+    if allowed:
+        return "; " + _("allowed: {names}", names=", ".join(allowed))
+    prefixes = ", ".join(f"{group}." for group in groups)
+    return "; " + _("a name begins with one of {prefixes}", prefixes=prefixes)
 
 
 def _all_below(kind: type[Any]) -> Iterator[type[Any]]:
@@ -329,18 +352,18 @@ def _all_below(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def console(folder: RunFolder) -> "Console":
-    """The console of a run: with the lab's text beside it, where its preset belongs to a lab that is known here."""
+    """The console of a run, with the lab's text beside it where its preset belongs to a lab."""
     from tui.screens.console.screen import Console
 
     lab_id = _lab_of(folder)
     if lab_id is not None:
-        with contextlib.suppress(DescentError):  # the lab is broken or gone; the run is there all the same
+        with contextlib.suppress(DescentError):  # the lab is broken or gone; the run can be shown without it
             return Console(folder, lab_panel(lab_id))
     return Console(folder)
 
 
 def lab_panel(lab_id: str) -> "LabPanel":
-    """DescentError where there is no such lab, or its files are broken."""
+    """The panel of a lab. Raises DescentError where there is no such lab, or its files are broken."""
     from tui.screens.lab.panel import LabPanel
 
     return LabPanel(lab_id)
@@ -370,14 +393,14 @@ def open_app(
     read_only: bool,
     allow_code: bool,
 ) -> int:
-    """See tui.open_console. A crash is raised, once the terminal is as it was, for the command line to report."""
+    """See tui.open_console. Raises what crashed the app, after the terminal is restored."""
     if theme is not None and theme not in settings.THEMES:
-        raise DescentError(
-            f"--theme {show(theme)}: must be one of {', '.join(settings.THEMES)}"
-            f"{did_you_mean(theme, settings.THEMES)}"
-        )
+        given, names = f"--theme {show(theme)}", ", ".join(settings.THEMES)
+        problem = _("{given}: must be one of {names}", given=given, names=names)
+        raise DescentError(problem + did_you_mean(theme, settings.THEMES))
     if fps is not None and not terminal.SLOWEST <= fps <= terminal.FASTEST:
-        raise DescentError(f"--fps {fps:g}: must be from {terminal.SLOWEST} to {terminal.FASTEST:.0f}")
+        least, most = f"{terminal.SLOWEST:g}", f"{terminal.FASTEST:g}"
+        raise DescentError(_("--fps {given:g}: must be from {least} to {most}", given=fps, least=least, most=most))
     liked, complaint = settings.load()
     facts = terminal.look(fps=fps if fps is not None else liked.fps, ascii_only=ascii_only)
     folder = _folder(run, preset, overrides, run_id, runs_dir, data_root, allow_code=allow_code)
@@ -401,7 +424,8 @@ def open_app(
         raise app.crash
     for opened in app.opened:
         if opened.state() in ALIVE:
-            print(f"{opened.id} trains on; come back with: descent attach {shlex.quote(opened.id)}")
+            command = f"descent attach {shlex.quote(opened.id)}"
+            print(_("{run} continues training; come back with: {command}", run=opened.id, command=command))
     sys.stdout.flush()
     return app.return_code or 0
 
@@ -424,7 +448,7 @@ def _folder(
     *,
     allow_code: bool,
 ) -> RunFolder | None:
-    """The run to open on, found or started; None for Home."""
+    """The run to open at once, found or started; None for Home."""
     if run is not None:
         from descent.common import paths
         from descent.run import find

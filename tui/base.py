@@ -20,7 +20,7 @@ from tui.terminal import Terminal, TerminalDriver
 
 @dataclass(frozen=True)
 class Notice:
-    """What is said of a command: under way, done, or refused."""
+    """A line about a command: under way, done, or refused."""
 
     text: str
     style: str = ""  # "good", "trouble" or "warn"; each has a sign too
@@ -33,18 +33,19 @@ class Notice:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is still to be shown."""
+        """Whether to show it still: it is under way, or was not shown long enough to be read."""
         return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
 
 
 STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
-READING = 12.0  # characters a second that are read: a long one stays longer
+READING = 12.0  # characters that are read in a second: a long notice stays longer
 
 
 class ConsoleApp(App[None]):
-    """What every screen may use of the app.
+    """The part of the app that every screen may use.
 
-    terminal, settings: facts and wishes. read_only: nothing here steers or starts a run. clock: seconds since 1970.
+    terminal: facts about it. settings: the user's. read_only: whether nothing steers or starts a run. clock: returns
+    seconds since 1970.
     """
 
     def __init__(
@@ -79,13 +80,13 @@ class ConsoleApp(App[None]):
         return themes.style(self.theme_variables, name)
 
     def tell(self, text: str, *, trouble: bool = False, seconds: float = 5) -> None:
-        """A line in the corner for a few seconds. `text` is shown as it is, never as markup."""
+        """Show a line in the corner for a few seconds. `text` is never read as markup."""
         self.notify(
             self.terminal.plain(text), severity="error" if trouble else "information", timeout=seconds, markup=False
         )
 
     def use_settings(self, new: Settings) -> None:
-        """Take and keep new settings; where they can't be written they hold until the end."""
+        """Use and keep new settings. Where they can't be written, they hold until the app ends."""
         self.settings = new
         self.theme = themes.chosen(new.theme, self.terminal.colours)
         self.set_keymap(new.keys)
@@ -100,21 +101,21 @@ class ConsoleApp(App[None]):
 
 @dataclass
 class OpenRun(Message):
-    """Show the console of a run, live or ended; that of a lab's run with its text beside it."""
+    """Show the console of a run, live or ended. A lab's run has the lab's text beside it."""
 
     folder: RunFolder
 
 
 @dataclass
 class OpenLab(Message):
-    """Show a lab: its text, and what comes next in it. It takes the place of another lab's screens."""
+    """Show a lab: its text and its next step. It replaces the screens of another lab."""
 
     lab_id: str
 
 
 @dataclass
 class CompareRuns(Message):
-    """Lay runs over one another. The user chooses which, where these are too few or `choose` is set."""
+    """Compare runs. The user chooses which, where these are too few or `choose` is set."""
 
     folders: Sequence[RunFolder]
     choose: bool = False
@@ -122,12 +123,12 @@ class CompareRuns(Message):
 
 @dataclass
 class RunsChanged(Message):
-    """Runs were started or deleted, or may have been: look at them at once."""
+    """Look at the runs at once: some may have been started or deleted."""
 
 
 @dataclass
 class WatchRuns(Message):
-    """Whether the screen lists all runs; else only the live ones are looked at, and more rarely."""
+    """Set whether to look at all runs; else only at the live ones, and more rarely."""
 
     all: bool
 
@@ -137,6 +138,6 @@ class WatchRuns(Message):
 
 @dataclass
 class ShowNotice(Message):
-    """Say it where the screen says what becomes of a command."""
+    """Show the notice where the screen shows those of its commands."""
 
     notice: Notice

@@ -1,4 +1,4 @@
-"""Commands from keys to a worker: one after the other, each told when it is under way, done, or refused."""
+"""Commands from keys to a worker: sent one after the other, with a notice when one is under way, done or refused."""
 
 import asyncio
 import math
@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from descent.common.errors import CannotGoOnError, DescentError
-from descent.common.numbers import number, percent, trimmed
+from descent.common.i18n import _
+from descent.common.numbers import count, number, percent, trimmed
 from descent.control import Answer, NotRunningError
 from descent.handle import Run
 from descent.run.state import ALIVE
@@ -22,18 +23,21 @@ Send = Callable[[Run], Awaitable[Answer]]
 
 @dataclass
 class Order:
-    """A command on its way. doing: told while it is; done: told of the answer. kind: a later order of that kind
-    takes the place of one that has not been sent."""
+    """A command on its way.
+
+    doing: the notice until the answer comes. done: makes the notice of the answer. kind: a later order of this kind
+    replaces one that has not been sent.
+    """
 
     doing: str
     send: Send
     done: Callable[[Answer], str]
     kind: str = ""
-    failed: Callable[[str], None] | None = None  # told the reason too, besides the status line
+    failed: Callable[[str], None] | None = None  # given the reason, which the status line shows too
 
 
 class Commander:
-    """Sends orders in turn. The caller's screen stays alive; `say` is told what becomes of each."""
+    """Sends orders one after the other without blocking the screen. `say` shows a notice of each."""
 
     def __init__(self, run: Run, say: Callable[[Notice], None]) -> None:
         self._run, self._say = run, say
@@ -57,7 +61,7 @@ class Commander:
         return any(o.kind == kind for o in self._waiting) or (self.doing is not None and self.doing.kind == kind)
 
     async def serve(self) -> None:
-        """Until cancelled. An order that was sent takes effect all the same."""
+        """Send orders until cancelled. An order that was sent takes effect all the same."""
         while True:
             await self._arrived.wait()
             while self._waiting:
@@ -75,12 +79,12 @@ class Commander:
             text, style = order.done(answer), "good"
         except (NotRunningError, CannotGoOnError) as error:
             ended = self._run.state not in ALIVE  # it may have died with the command half done
-            told = f"the worker ended before it answered: {order.doing}" if ended else reason(error, self._run.id)
-            text, style = told, "trouble"
+            cut_off = _("the worker ended before it answered: {doing}", doing=order.doing)
+            text, style = cut_off if ended else reason(error, self._run.id), "trouble"
         except DescentError as error:
             text, style = reason(error, self._run.id), "trouble"
         except (OSError, ValueError) as error:
-            text, style = f"the worker can't be reached: {error}", "trouble"
+            text, style = _("the worker can't be reached: {error}", error=error), "trouble"
         if style == "trouble":
             self._waiting.clear()  # what was asked for next counted on this one
             if order.failed is not None:
@@ -88,59 +92,73 @@ class Commander:
         self._say(Notice(text, style, since=time.monotonic()))
 
     def _tell_doing(self, order: Order) -> None:
-        more = f" ({len(self._waiting)} waiting)" if self._waiting else ""
-        self._say(Notice(order.doing + more, busy=True))
+        waiting = len(self._waiting)
+        text = _("{doing} ({waiting} waiting)", doing=order.doing, waiting=waiting) if waiting else order.doing
+        self._say(Notice(text, busy=True))
 
 
 def reason(error: DescentError, run_id: str) -> str:
-    """An error without the id that the screen shows anyway."""
+    """The text of an error without the run's id, which the screen shows anyway."""
     return " ".join(str(error).removeprefix(f"{run_id}: ").split())
 
 
 # --- the orders ---
 
 
-def at(answer: Answer) -> str:
-    return f"step {answer['step']:,}"
+def step_of(answer: Answer) -> str:
+    """The step at which the worker answered."""
+    return count(answer["step"])
 
 
 def pause() -> Order:
-    return Order("pausing", lambda run: run.pause(), lambda a: f"paused at {at(a)}")
+    return Order(_("pausing"), lambda run: run.pause(), lambda a: _("paused at step {step}", step=step_of(a)))
 
 
 def go_on() -> Order:
-    return Order("going on", lambda run: run.resume(), lambda a: f"goes on at {at(a)}")
+    return Order(_("resuming"), lambda run: run.resume(), lambda a: _("resumed at step {step}", step=step_of(a)))
 
 
 def one_step() -> Order:
-    return Order("one step", lambda run: run.step(), lambda a: f"one step, now at {at(a)}")
+    return Order(_("one step"), lambda run: run.step(), lambda a: _("one step, now at step {step}", step=step_of(a)))
 
 
 def save() -> Order:
-    return Order("saving", lambda run: run.checkpoint(), lambda a: f"saved at {at(a)}")
+    return Order(_("saving"), lambda run: run.checkpoint(), lambda a: _("saved at step {step}", step=step_of(a)))
 
 
 def evaluate() -> Order:
     def done(answer: Answer) -> str:
-        accuracy = answer.get("val_accuracy")
-        reached = "" if accuracy is None else f", {percent(accuracy)}"
-        return f"validation at {at(answer)}: loss {number(answer.get('val_loss'))}{reached}"
+        step, loss, accuracy = step_of(answer), number(answer.get("val_loss")), answer.get("val_accuracy")
+        if accuracy is None:
+            return _("validation at step {step}: loss {loss}", step=step, loss=loss)
+        reached = percent(accuracy)
+        return _("validation at step {step}: loss {loss}, {accuracy}", step=step, loss=loss, accuracy=reached)
 
-    return Order("evaluating", lambda run: run.evaluate(), done)
+    return Order(_("evaluating"), lambda run: run.evaluate(), done)
 
 
-def turn_dial(scale: float, rate: float | None) -> Order:
-    """rate: what the learning rate is at the present scale of 1, where it is known."""
+def turn_dial(scale: float, before: float, planned: float | None) -> Order:
+    """Multiply the planned learning rate by `scale`.
+
+    before: the scale in force now. planned: the learning rate at a scale of 1, where it is known.
+    """
 
     def done(answer: Answer) -> str:
-        now = f": it is {trimmed(rate * scale)} now" if rate is not None else ""
-        return f"rate × {trimmed(scale)} of the plan from {at(answer)} on{now}"
+        if planned is None:
+            return _scaled(scale, answer)
+        old, new = number(planned * before), number(planned * scale)
+        return _("learning rate {old} → {new} from step {step}", old=old, new=new, step=step_of(answer))
 
-    return Order(f"rate × {trimmed(scale)}", lambda run: run.set(f"lr_scale={scale!r}"), done, kind="dial")
+    doing = _("learning rate × {factor}", factor=trimmed(scale))
+    return Order(doing, lambda run: run.set(f"lr_scale={scale!r}"), done, kind="dial")
+
+
+def _scaled(scale: float, answer: Answer) -> str:
+    return _("learning rate × {factor} from step {step}", factor=trimmed(scale), step=step_of(answer))
 
 
 def notch(scale: float, by: int) -> float:
-    """The dial's next place: powers of the square root of two, so that two presses are a factor of two."""
+    """The dial's next place. Places are powers of √2: two presses are a factor of two."""
     if scale <= 0:
         return 1.0 if by > 0 else 0.0
     place = NOTCH * math.log2(scale)
@@ -156,19 +174,23 @@ def change(edits: dict[str, str], done: Callable[[Answer], None], failed: Callab
 
     def follow(answer: Answer) -> str:
         done(answer)
-        return f"{said} from {at(answer)} on"
+        return _("{settings} from step {step}", settings=said, step=step_of(answer))
 
-    return Order(f"setting {said}", lambda run: run.set(*texts), follow, failed=failed)
+    return Order(_("setting {settings}", settings=said), lambda run: run.set(*texts), follow, failed=failed)
 
 
 def more(amount: dict[str, int]) -> Order:
-    return Order("extending", lambda run: run.extend(**amount), lambda a: f"will train to step {a['total_steps']:,}")
+    def done(answer: Answer) -> str:
+        return _("will train to step {step}", step=count(answer["total_steps"]))
+
+    return Order(_("extending"), lambda run: run.extend(**amount), done)
 
 
 def back(to: int) -> Order:
-    return Order(
-        f"going back to step {to:,}", lambda run: run.rewind(to), lambda a: f"back at {at(a)}; edits since are undone"
-    )
+    def done(answer: Answer) -> str:
+        return _("back at step {step}; later edits are undone", step=step_of(answer))
+
+    return Order(_("rewinding to step {step}", step=count(to)), lambda run: run.rewind(to), done)
 
 
 def stop(how: str) -> Order:
@@ -177,27 +199,25 @@ def stop(how: str) -> Order:
         there = await asyncio.to_thread(run.folder.checkpoints)
         return {**answer, "kept": there[-1] if there else None}
 
-    return Order("stopping", end, _receipt)
+    return Order(_("stopping"), end, _receipt)
 
 
 def _receipt(answer: Answer) -> str:
-    """How a run has stopped, and what there is of it to go on from."""
+    """How a run has stopped, and the checkpoint that it can go on from."""
     if answer.get("at"):
-        return f"will stop at {answer['at']}"
-    saved, kept = answer.get("checkpoint"), answer.get("kept")
+        return _("will stop at the end of the epoch")
+    step, saved, kept = step_of(answer), answer.get("checkpoint"), answer.get("kept")
     if saved and str(saved).endswith(f"step-{answer['step']}.pt"):
-        receipt = f"saved {saved}"
-    elif saved:  # of a run with broken numbers
-        receipt = f"not saved; the last good checkpoint is {saved}"
-    elif kept is not None:
-        receipt = f"nothing was saved, the checkpoint of step {kept:,} is kept"
-    else:
-        receipt = "nothing was saved, and there is no checkpoint"
-    return f"stopped at {at(answer)}; {receipt}"
+        return _("stopped at step {step}; saved {file}", step=step, file=saved)
+    if saved:  # the numbers of the run are broken
+        return _("stopped at step {step}; not saved, last good checkpoint: {file}", step=step, file=saved)
+    if kept is not None:
+        return _("stopped at step {step}; not saved, last checkpoint: step {kept}", step=step, kept=count(kept))
+    return _("stopped at step {step}; not saved, and there is no checkpoint", step=step)
 
 
 def revive(options: Options) -> Order:
-    """A worker in the background that goes on with a run that has ended; done once it trains."""
+    """Start a worker in the background that goes on with a run that has ended; done once it trains."""
 
     async def begin(run: Run) -> Answer:
         from engine.launch import start
@@ -207,19 +227,19 @@ def revive(options: Options) -> Order:
         deadline = time.monotonic() + WAIT_FOR_WORKER
         while run.state in (before, "starting"):
             if time.monotonic() > deadline:
-                raise DescentError("the new worker says nothing; look at its output with l")
+                raise DescentError(_("the new worker does not answer; press l to see its output"))
             await asyncio.sleep(0.1)
         if run.state == "failed":
             failed = await asyncio.to_thread(run.folder.last, "state") or {}
-            raise DescentError(f"failed again: {failed.get('reason', '')}")
+            raise DescentError(_("failed again: {reason}", reason=failed.get("reason", "")))
         event = await asyncio.to_thread(run.folder.last, "resumed")
         return {"step": int(event["to"]) if event is not None else 0}
 
-    return Order("starting a worker", begin, lambda a: f"resumed at {at(a)}")
+    return Order(_("starting a worker"), begin, lambda a: _("resumed at step {step}", step=step_of(a)))
 
 
 def back_gently(to: int, factor: float, member: int | None = None) -> list[Order]:
-    """Back to the checkpoint of step `to`, and on from there at `factor` times the rate that it had.
+    """Go back to the checkpoint of step `to`, and on from there at `factor` times the learning rate that it had.
 
     member: the one of several whose rate is lowered; None for all.
     """
@@ -230,12 +250,12 @@ def back_gently(to: int, factor: float, member: int | None = None) -> list[Order
         return await run.set(*whose, f"lr_scale={scale * factor:.4g}")
 
     def lowered(answer: Answer) -> str:
-        return f"rate × {trimmed(answer['set']['lr_scale'])} from {at(answer)} on"
+        return _scaled(answer["set"]["lr_scale"], answer)
 
-    return [back(to), Order("lowering the rate", lower, lowered), go_on()]
+    return [back(to), Order(_("lowering the learning rate"), lower, lowered), go_on()]
 
 
 def _dial_of(run: Run) -> float:
-    """lr_scale as it is after a rewind, which has undone the edits since."""
+    """lr_scale after a rewind, which undoes later edits."""
     event = run.folder.last("plan")
     return float(event["lr_scale"]) if event is not None else 1.0

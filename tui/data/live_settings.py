@@ -1,9 +1,10 @@
-"""What of a live run can be changed, and the values in force now, as dotted keys."""
+"""The settings of a live run that can be changed, and their values now, as dotted keys."""
 
 import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from descent.common.i18n import N_
 from descent.common.numbers import setting
 from descent.common.settings import flatten
 from descent.common.text import show
@@ -16,7 +17,7 @@ _SECTIONS = ("train", "optimizer", "schedule", "model", "loss", "data")  # the m
 def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
     """The settings of a preset with overrides laid over it, the most often changed first.
 
-    PresetError with all that is wrong.
+    Raises PresetError with all that is wrong.
     """
     from engine.preset.loading import load_preset
 
@@ -26,19 +27,19 @@ def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
 
 
 _HINTS = {
-    "lr_scale": "× the planned rate",
-    "optimizer.lr": "the schedule multiplies it",
-    "optimizer.momentum": "0 to below 1",
-    "optimizer.beta1": "of Adam's mean gradient, below 1",
+    "lr_scale": N_("× the planned learning rate"),
+    "optimizer.lr": N_("the schedule multiplies it"),
+    "optimizer.momentum": N_("0 to below 1"),
+    "optimizer.beta1": N_("Adam's momentum, below 1"),
     "optimizer.weight_decay": "≥ 0",
-    "model.dropout": "share of units left out",
-    "train.clip_norm": "limit of the gradient's norm",
-    "train.batch_size": "from the next epoch on",
-    "train.threads": "CPU threads",
-    "train.statistics_every": "every so many steps",
-    "data.augment": "true or false",
+    "model.dropout": N_("share of units left out"),
+    "train.clip_norm": N_("max gradient norm"),
+    "train.batch_size": N_("from the next epoch"),
+    "train.threads": N_("CPU threads"),
+    "train.statistics_every": N_("steps between statistics"),
+    "data.augment": N_("true or false"),
 }
-HINTS = {key: _HINTS[key] for key in KEYS}  # of every setting that a worker takes while it trains
+HINTS = {key: _HINTS[key] for key in KEYS}  # for each setting that a worker takes while it trains
 NO_VALUE = "none"  # how a setting that is off, such as clip_norm, is shown
 
 
@@ -51,7 +52,7 @@ def settings(folder: RunFolder) -> dict[str, Any]:
 
 
 def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]) -> dict[str, Any]:
-    """Each key that this run could take, with the value in force; None for one that is off. edited: by commands."""
+    """Each key that this run can take, with its value now; None for one that is off. edited: by commands."""
     found: dict[str, Any] = {"lr_scale": 1.0}
     for live in KEYS:
         section, _, key = live.partition(".")
@@ -59,10 +60,10 @@ def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]
         if key in table or live == "train.clip_norm":
             found[live] = table.get(key)
     if any((found.pop("data.augment", None) or {}).values()):
-        found["data.augment"] = True  # a switch of what the preset has; nothing to switch where it has none
+        found["data.augment"] = True  # switches what the preset has; a preset without any has no switch
     for name in ("threads", "statistics_every"):
         if f"train.{name}" in found and name in facts:
-            found[f"train.{name}"] = facts[name]  # what auto has chosen
+            found[f"train.{name}"] = facts[name]  # the number that "auto" stands for
     if not found.get("model.dropout"):
         found.pop("model.dropout", None)  # a model that was built without dropout can't take it
     found.update(edited)
@@ -73,8 +74,7 @@ def edits(texts: Sequence[str]) -> dict[str, Any]:
     """The values in "key=value" texts that a worker has taken."""
     from descent.common.settings import parse
 
-    given, _ = parse(list(texts))
-    return {".".join(override.path): override.value for override in given}
+    return {".".join(override.path): override.value for override in parse(list(texts))[0]}
 
 
 def shown(value: Any) -> str:

@@ -19,7 +19,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.glyphs import LAB_STATES
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import align, count, number, percent
 from descent.common.text import clean
 from descent.run.comparison import FEWEST, MOST
@@ -30,7 +30,6 @@ from engine.labs.library import Lab, labs
 from engine.labs.progress import Record
 from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
-from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.run_line import run_line
 
@@ -38,15 +37,15 @@ TALLEST = 14  # rows of the list
 
 
 class RunChoice(Lines, can_focus=True):
-    """Runs with a box each, the marked ones crossed."""
+    """Runs, each with a box that has a cross where it is marked."""
 
     DEFAULT_CSS = "RunChoice { width: 1fr; background: $surface; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "move(-10)", "Page up", show=False),
-        Binding("pagedown", "move(10)", "Page down", show=False),
-        Binding("space,x", "mark", "Mark", show=False, id="choose.mark"),
+        Binding("up,k", "move(-1)", N_("up"), show=False),
+        Binding("down,j", "move(1)", N_("down"), show=False),
+        Binding("pageup", "move(-10)", N_("page up"), show=False),
+        Binding("pagedown", "move(10)", N_("page down"), show=False),
+        Binding("space,x", "mark", N_("mark"), show=False, id="choose.mark"),
     ]
     app: ConsoleApp
 
@@ -98,12 +97,12 @@ class ChooseRuns(ModalScreen[list[RunFolder] | None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "back", show=False),
-        Binding("enter,o", "take", "compare", show=False, id="choose.take"),
+        Binding("escape", "dismiss(None)", N_("back"), show=False),
+        Binding("enter,o", "take", N_("compare"), show=False, id="choose.take"),
     ]
 
     def __init__(self, runs: Sequence[RunStatus], marked: Sequence[Path]) -> None:
-        """runs: to choose from, in this order. marked: the paths of those that are marked already."""
+        """runs: to choose from, in this order. marked: the paths of those that are marked at first."""
         super().__init__()
         self._runs = runs
         first = next((at for at, run in enumerate(runs) if run.folder.path not in marked), 0)
@@ -111,9 +110,9 @@ class ChooseRuns(ModalScreen[list[RunFolder] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = "compare which runs?"
+            box.border_title = _("compare which runs?")
             yield self._choice
-            yield Static("space marks, enter compares, esc leaves", classes="hint", markup=False)
+            yield Static(_("space mark · enter compare · esc cancel"), classes="hint", markup=False)
 
     def action_take(self) -> None:
         marked = self._choice.marked
@@ -122,7 +121,8 @@ class ChooseRuns(ModalScreen[list[RunFolder] | None]):
             return
         hint = self.query_one(".hint", Static)
         hint.add_class("-problem")
-        hint.update(f"{FEWEST} to {MOST} runs can be compared; {len(marked)} are marked (space marks)")
+        counts = {"fewest": FEWEST, "most": MOST, "marked": len(marked)}
+        hint.update(_("{fewest} to {most} runs can be compared. Marked: {marked} (space marks a run).", **counts))
 
 
 class Course(ModalScreen[str | None]):
@@ -137,7 +137,7 @@ class Course(ModalScreen[str | None]):
         .keys { color: $quiet; margin-top: 1; height: 1; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", N_("back"), show=False)]
 
     def __init__(self, current: str | None = None) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Course(ModalScreen[str | None]):
         with Vertical(classes="dialog") as box:
             box.border_title = _("which lab?")
             yield OptionList(*options)
-            yield Static(f"enter {_('go on')}  esc {_('back')}", classes="keys")
+            yield Static(f"enter {_('go on')} · esc {_('back')}", classes="keys")
 
     def on_mount(self) -> None:
         listed = self.query_one(OptionList)
@@ -157,7 +157,7 @@ class Course(ModalScreen[str | None]):
             listed.highlighted = listed.get_option_index(self._current)
 
     def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
-        """Sign, id, title and topic, each below those of the other labs; the title gives way on a narrow screen."""
+        """Sign, id, title and topic in columns; the title is cut on a narrow screen."""
         topics = [_(TOPICS[one.model.topic]) for one in course]
         line = Table.grid(padding=(0, 2, 0, 0), expand=True)
         line.add_column(width=2)
@@ -186,7 +186,7 @@ LIST_CSS = """
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """step-N.json: what people can read of a checkpoint. is_best: of the lowest validation loss so far."""
+    """The readable facts of a checkpoint, from step-N.json. is_best: it has the lowest validation loss so far."""
 
     step: int
     epoch: int | None
@@ -195,7 +195,7 @@ class Checkpoint:
 
 
 def read_checkpoints(folder: RunFolder) -> list[Checkpoint]:
-    """The run's checkpoints, the latest first. For a thread: it reads a file each."""
+    """The run's checkpoints, the latest first. Reads a file for each: call it in a thread."""
     best = (folder.last("checkpoint") or {}).get("best")
     return [_read(folder, step, step == best) for step in reversed(folder.checkpoints())]
 
@@ -206,38 +206,38 @@ def _read(folder: RunFolder, step: int, is_best: bool) -> Checkpoint:
         metrics = {k: float(v) for k, v in stored.get("metrics", {}).items() if isinstance(v, int | float)}
         return Checkpoint(step, stored.get("epoch"), metrics, is_best)
     except (OSError, ValueError, AttributeError):
-        return Checkpoint(step, None, {}, is_best)  # the .pt alone counts; the other is for people
+        return Checkpoint(step, None, {}, is_best)  # the .json is only for people; the .pt is the checkpoint
 
 
 def rows(checkpoints: Sequence[Checkpoint]) -> list[Text]:
-    """step 1,407   epoch 3   val 0.0881   97.4%   best"""
+    """A row for each checkpoint: step 1,407   epoch 3   val 0.0881   97.4%   best"""
     losses = align([number(c.metrics.get("val_loss")) for c in checkpoints])
     steps = max(len(count(c.step)) for c in checkpoints)
     epochs = max(len(count(c.epoch or 0)) for c in checkpoints)
     found = []
     for checkpoint, loss in zip(checkpoints, losses, strict=True):
-        text = f" step {count(checkpoint.step, steps)}"
+        parts = [_("step {step}", step=count(checkpoint.step, steps))]
         if checkpoint.epoch is not None:
-            text += f"   epoch {count(checkpoint.epoch, epochs)}"
+            parts.append(_("epoch {epoch}", epoch=count(checkpoint.epoch, epochs)))
         if "val_loss" in checkpoint.metrics:
-            text += f"   val {loss}"
+            parts.append(_("val {loss}", loss=loss))
         if "val_accuracy" in checkpoint.metrics:
-            text += f"   {percent(checkpoint.metrics['val_accuracy'])}"
+            parts.append(percent(checkpoint.metrics["val_accuracy"]))
         if checkpoint.is_best and len(checkpoints) > 1:
-            text += "   best"
-        found.append(Text(text))
+            parts.append(_("best"))
+        found.append(Text(" " + "   ".join(parts)))
     return found
 
 
 class Rewind(ModalScreen[int | None]):
-    """Asks to which checkpoint to go back; dismissed with its step, or None."""
+    """Asks to which checkpoint to rewind. Dismissed with its step, or None."""
 
     CSS = f"""
     Rewind {{ align: center middle; background: $background 60%; {LIST_CSS}
         .dialog {{ width: 64; }}
     }}
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", N_("back"), show=False)]
 
     def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
         super().__init__()
@@ -245,9 +245,9 @@ class Rewind(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken("go back to a checkpoint")
+            box.border_title = _("rewind to a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            hint = spoken("enter goes back, esc does not. What came after stays on the disk.")
+            hint = _("enter rewind · esc cancel. Later steps stay on disk.")
             yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

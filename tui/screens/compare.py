@@ -1,4 +1,4 @@
-"""Runs over one another: their curves in one chart each, what they came to, and how their settings differ."""
+"""The screen that compares runs: their curves in common charts, their results, and the settings that differ."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,6 +9,7 @@ from textual.containers import Container, Horizontal
 from textual.message import Message
 from textual.screen import Screen
 
+from descent.common.i18n import N_, _
 from descent.run.comparison import Comparison
 from descent.run.folder import RunFolder
 from tui.base import CompareRuns, ConsoleApp, OpenRun
@@ -18,19 +19,19 @@ from tui.widgets.chart import Chart
 from tui.widgets.compare_tables import Differences, Finals, WhoLine
 from tui.widgets.key_line import Hint, KeyLine, written
 
-BOTH_UP_TO = 3  # runs of which the training's and the validation's lines are drawn at first
+BOTH_UP_TO = 3  # runs; of more, only the lines of training are drawn at first
 WHICH: tuple[Which, ...] = ("both", "train", "val")
 LABELS = {
-    "compare.open": "open",
-    "compare.tables": "settings",
-    "compare.back": "back",
-    "compare.which": "train/val",
-    "compare.log": "log",
-    "compare.smooth": "smooth",
-    "compare.x": "x axis",
-    "compare.zoom": "zoom",
-    "compare.choose": "other runs",
-    "app.help": "help",
+    "compare.open": N_("open"),
+    "compare.tables": N_("settings"),
+    "compare.back": N_("back"),
+    "compare.which": N_("train/val"),
+    "compare.log": N_("log axis"),
+    "compare.smooth": N_("smooth"),
+    "compare.x": N_("x axis"),
+    "compare.zoom": N_("zoom"),
+    "compare.choose": N_("other runs"),
+    "app.help": N_("help"),
 }
 
 
@@ -41,14 +42,14 @@ class Compare(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - Textual's own
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-medium")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "tables", "the settings that differ, or the finals", show=False, id="compare.tables"),
-        Binding("v", "which", "lines of training, validation, or both", show=False, id="compare.which"),
-        Binding("l", "log", "losses by powers of ten", show=False, id="compare.log"),
-        Binding("s", "smooth", "smoother", show=False, id="compare.smooth"),
-        Binding("t", "x_axis", "by step, epoch or time", show=False, id="compare.x"),
-        Binding("z", "zoom", "one chart alone, and both", show=False, id="compare.zoom"),
-        Binding("a", "choose", "compare other runs", show=False, id="compare.choose"),
-        Binding("escape,q,o", "back", "back", show=False, id="compare.back"),
+        Binding("p", "tables", N_("settings that differ / results"), show=False, id="compare.tables"),
+        Binding("v", "which", N_("lines of training, validation, or both"), show=False, id="compare.which"),
+        Binding("l", "log", N_("log axis"), show=False, id="compare.log"),
+        Binding("s", "smooth", N_("more smoothing"), show=False, id="compare.smooth"),
+        Binding("t", "x_axis", N_("x axis: step, epoch or time"), show=False, id="compare.x"),
+        Binding("z", "zoom", N_("one chart / both"), show=False, id="compare.zoom"),
+        Binding("a", "choose", N_("compare other runs"), show=False, id="compare.choose"),
+        Binding("escape,q,o", "back", N_("back"), show=False, id="compare.back"),
     ]
     DEFAULT_CSS = """
     Compare {
@@ -82,8 +83,8 @@ class Compare(Screen[None]):
         liked = self.app.settings
         yield WhoLine()
         with Horizontal(id="charts"):
-            yield Chart("loss", smoothing=liked.smoothing, log_y=liked.log_y, id="loss")
-            yield Chart("accuracy %", smoothing=liked.smoothing, id="accuracy")
+            yield Chart(_("loss"), smoothing=liked.smoothing, log_y=liked.log_y, id="loss")
+            yield Chart(_("accuracy %"), smoothing=liked.smoothing, id="accuracy")
         with Container(id="compare-tables"):
             yield Finals()
             yield Differences(classes="-behind")
@@ -157,7 +158,7 @@ class Compare(Screen[None]):
             self.query_one("#accuracy").add_class("-away")
 
     def _lay_out(self) -> None:
-        """The tables take what they need, the settings what the charts can spare."""
+        """Set the heights of the tables: the results in full, the settings as far as the charts leave room."""
         finals, differences = self.query_one(Finals), self.query_one(Differences)
         height = self.size.height
         most = max(5, height // 3) if self.has_class("-medium") else max(5, height // 2)
@@ -175,11 +176,11 @@ class Compare(Screen[None]):
             if active.enabled and active.binding.id:
                 keys.setdefault(active.binding.id, (written(active.binding.key), active.binding.action))
         behind = self.query_one(Finals).has_class("-behind")
-        labels = LABELS | {"compare.tables": "finals" if behind else "settings"}
+        labels = LABELS | {"compare.tables": N_("results") if behind else N_("settings")}
         if self.has_class("-medium"):
             labels.pop("compare.tables")  # both are shown
         self.query_one(KeyLine).show(
-            [Hint(keys[i][0], label, keys[i][1]) for i, label in labels.items() if i in keys]
+            [Hint(keys[i][0], _(label), keys[i][1]) for i, label in labels.items() if i in keys]
         )
 
     def on_descendant_focus(self) -> None:
@@ -208,7 +209,7 @@ class Compare(Screen[None]):
         self.query_one("#loss", Chart).action_x_axis()
 
     def action_zoom(self) -> None:
-        """Loss alone, accuracy alone, both."""
+        """Show the loss alone, then the accuracy alone, then both."""
         loss, accuracy = self.query_one("#loss"), self.query_one("#accuracy")
         if not loss.has_class("-away") and not accuracy.has_class("-away"):
             accuracy.add_class("-away")
@@ -229,7 +230,7 @@ class Compare(Screen[None]):
         self.post_message(OpenRun(message.final.folder))
 
     def on_chart_changed(self, message: Chart.Changed) -> None:
-        """Charts beside each other show the same stretch, equally smooth."""
+        """Keep both charts at the same x axis and smoothing."""
         for chart in self.query(Chart):
             if chart is not message.chart:
                 chart.x_mode, chart.smoothing = message.chart.x_mode, message.chart.smoothing

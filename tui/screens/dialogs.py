@@ -11,10 +11,10 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Markdown, Static
 
+from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import count
 from descent.common.stdio import lines
 from tui.data.snapshot import Snapshot
-from tui.data.translation import spoken
 
 Value = TypeVar("Value")
 _NAMES = {"enter": "enter", "escape": "esc", "space": "space"}
@@ -36,7 +36,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="ask", classes="dialog")
-        box.border_title = Text(spoken(lines(self._title).replace("\n", " ")))  # as Text: never markup
+        box.border_title = Text(lines(self._title).replace("\n", " "))  # as Text: never markup
         with box:
             with VerticalScroll(id="ask-text", can_focus=False):
                 yield Static(self._shown(), markup=False)
@@ -47,23 +47,23 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def _shown(self) -> Text:
         terminal = getattr(self.app, "terminal", None)
-        text = self._text if isinstance(self._text, Text) else Text(spoken(lines(self._text)))
+        text = self._text if isinstance(self._text, Text) else Text(lines(self._text))
         return text if terminal is None or terminal.unicode else Text(terminal.plain(text.plain))
 
     def _show_choices(self) -> None:
         rows = Text()
-        width = max(len(_name(key)) for key, _, _ in self._choices)
-        for position, (key, label, _) in enumerate(self._choices):
+        width = max(len(_name(key)) for key, *_rest in self._choices)
+        for position, (key, label, _value) in enumerate(self._choices):
             chosen = position == self._highlighted
             rows.append("\n" if position else "")
             rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
-            rows.append(f"  {spoken(label)}", "bold" if chosen else "")
+            rows.append(f"  {label}", "bold" if chosen else "")
         self.query_one("#ask-choices", Static).update(rows)
 
     def on_key(self, event: events.Key) -> None:
-        """A choice's own key takes it; up, down and enter take the highlighted one."""
+        """Take a choice by its own key, or the highlighted one by enter; up and down move."""
         event.stop()
-        for key, _, value in self._choices:
+        for key, _label, value in self._choices:
             if event.key == key or (event.character is not None and event.character == key):
                 self.dismiss(value)
                 return
@@ -96,7 +96,7 @@ class More(ModalScreen[dict[str, int] | None]):
         .problem { color: $trouble; height: auto; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", N_("back"), show=False)]
 
     def __init__(self, now: Snapshot) -> None:
         super().__init__()
@@ -104,26 +104,26 @@ class More(ModalScreen[dict[str, int] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken("train for longer")
-            ends = spoken(f"It is planned to end at step {count(self._now.total_steps)}. Epochs more:")
+            box.border_title = _("train for longer")
+            ends = _("Planned end: step {step}. More epochs:", step=count(self._now.total_steps))
             yield Static(ends, markup=False)
             yield Input("5", select_on_focus=True)
             yield Static("", classes="problem", markup=False)
-            hint = spoken("a number of epochs, or  500 steps;  esc leaves")
+            hint = _("epochs, or as in: 500 steps · esc cancel")
             yield Static(hint, classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         amount = amount_of(event.value)
         if amount is None:
-            problem = spoken("must be a whole number ≥ 1, or such as: 500 steps")
+            problem = _("must be a whole number ≥ 1, or as in: 500 steps")
             self.query_one(".problem", Static).update(problem)
         else:
             self.dismiss(amount)
 
 
 def amount_of(text: str) -> dict[str, int] | None:
-    """What "5", "5 epochs" or "500 steps" asks for; None where it is none of them."""
-    number, _, unit = text.strip().partition(" ")
+    """{"epochs": 5} for "5" or "5 epochs", {"steps": 500} for "500 steps"; None for any other text."""
+    number, _space, unit = text.strip().partition(" ")
     unit = {"": "epochs", "epoch": "epochs", "step": "steps"}.get(unit.strip(), unit.strip())
     if not number.isdigit() or not int(number) or unit not in ("epochs", "steps"):
         return None
@@ -131,9 +131,9 @@ def amount_of(text: str) -> dict[str, int] | None:
 
 
 class Reading(ModalScreen[bool]):
-    """title: a line. text: Markdown. close: what enter is said to do. further: what h does, if anything.
+    """A text to read. Dismissed with whether the reader wants more.
 
-    Dismissed with whether more is wanted.
+    title: a line. text: Markdown. close: what enter is said to do. further: what h does, if anything.
     """
 
     CSS = """
@@ -145,8 +145,8 @@ class Reading(ModalScreen[bool]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,space,q", "dismiss(False)", "close", show=False, id="reading.close"),
-        Binding("h", "further", "more", show=False, id="reading.further"),
+        Binding("escape,enter,space,q", "dismiss(False)", N_("close"), show=False, id="reading.close"),
+        Binding("h", "further", N_("more"), show=False, id="reading.further"),
     ]
 
     def __init__(self, title: str, text: str, close: str, *, further: str = "") -> None:
@@ -170,14 +170,26 @@ class Reading(ModalScreen[bool]):
 
 def ask_to_stop(now: Snapshot) -> Ask[str]:
     """Dismissed with "now", "epoch" or "discard", or None."""
-    saved = f"The last checkpoint is of step {now.checkpoints[-1]:,}." if now.checkpoints else "No checkpoint yet."
+    saved = now.checkpoints[-1] if now.checkpoints else None
+    text = [
+        _("It is at step {step}.", step=count(now.step)),
+        _("No checkpoint yet.")
+        if saved is None
+        else ngettext(
+            "Last checkpoint: step {step} ({count:,} step ago).",
+            "Last checkpoint: step {step} ({count:,} steps ago).",
+            now.step - saved,
+            step=count(saved),
+        ),
+        _("You can resume a stopped run from its last checkpoint."),
+    ]
     return Ask(
-        f"stop {now.preset} {now.short_id}?",
-        f"It is at step {now.step:,}. {saved}\nA stopped run can go on later from its last checkpoint.",
+        _("stop {preset} {run}?", preset=now.preset, run=now.short_id),
+        "\n".join(text),
         [
-            ("s", "save now and stop", "now"),
-            ("e", "finish the epoch, save and stop", "epoch"),
-            ("d", "stop without saving", "discard"),
-            ("escape", "let it train", None),  # type: ignore[list-item]
+            ("s", _("save now and stop"), "now"),
+            ("e", _("finish the epoch, save and stop"), "epoch"),
+            ("d", _("stop without saving"), "discard"),
+            ("escape", _("keep training"), None),  # type: ignore[list-item]
         ],
     )

@@ -1,4 +1,4 @@
-"""Downloading a data set, with its progress; Escape ends it."""
+"""The download of a data set, with its progress; Escape ends it."""
 
 import asyncio
 import math
@@ -16,21 +16,21 @@ from textual.widgets import Static
 
 from descent.common.errors import DescentError
 from descent.common.glyphs import ascii_cells, progress_bar
+from descent.common.i18n import N_, _
 from descent.common.numbers import duration, percent, size
 from descent.common.stdio import lines
 from engine.preset.datasets import Downloadable
-from tui.data.translation import spoken
 
 BAR = 40  # cells
 EVERY = 0.2  # seconds between two looks at how far it is
 
 
 class EndedError(DescentError):
-    """The user does not want it any more."""
+    """The user has given the download up."""
 
 
 class Download(ModalScreen[bool | None]):
-    """Dismissed with True once the set is there, with False where it was given up."""
+    """Dismissed with True once the data set is there, with False where the user gave it up."""
 
     CSS = """
     Download { align: center middle; background: $background 60%;
@@ -39,7 +39,7 @@ class Download(ModalScreen[bool | None]):
         .hint { color: $quiet; margin-top: 1; height: auto; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "stop the download", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", N_("stop the download"), show=False)]
 
     def __init__(self, known: Downloadable, root: Path) -> None:
         super().__init__()
@@ -51,9 +51,9 @@ class Download(ModalScreen[bool | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken(f"downloading {self._known.name}")
+            box.border_title = _("downloading {dataset}", dataset=self._known.name)
             yield Static("", id="download-bar", markup=False)
-            yield Static(spoken("esc stops it; nothing half stays"), classes="hint", markup=False)
+            yield Static(_("esc stop (removes the incomplete file)"), classes="hint", markup=False)
 
     def on_mount(self) -> None:
         self._show()
@@ -71,15 +71,15 @@ class Download(ModalScreen[bool | None]):
             self._failed = True
             self.add_class("-trouble")
             self.query_one("#download-bar", Static).update(Text(lines(str(error))))
-            self.query_one(".hint", Static).update(spoken("esc goes back"))
+            self.query_one(".hint", Static).update(_("esc back"))
         else:
             self.dismiss(not self._given_up.is_set())
 
     def _take(self, done: int, total: int) -> None:
-        """In the thread that downloads."""
+        """Keep the progress. Called in the thread that downloads."""
         self._done, self._total = done, total
         if self._given_up.is_set():
-            raise EndedError(f"{self._known.name}: the download was ended")
+            raise EndedError(self._known.name)
 
     def _show(self) -> None:
         if self._failed or not self.query("#download-bar"):
@@ -90,13 +90,16 @@ class Download(ModalScreen[bool | None]):
         left = taken * (1 - share) / share if share > 0.01 else math.nan
         bar = "".join(progress_bar(share, BAR))
         text = f"{bar if unicode else ascii_cells(bar)} {percent(share, width=6)}"
-        taken_of = f"downloaded {size(self._done)} of {size(self._total)}"
-        taken_of += f", {duration(left)} left" if not math.isnan(left) else ""
-        self.query_one("#download-bar", Static).update(Text(f"{text}\n{spoken(taken_of)}"))
+        sizes = {"done": size(self._done), "total": size(self._total)}
+        if math.isnan(left):
+            progress = _("downloaded {done} of {total}", **sizes)
+        else:
+            progress = _("downloaded {done} of {total}, {left} left", left=duration(left), **sizes)
+        self.query_one("#download-bar", Static).update(Text(f"{text}\n{progress}"))
 
     def action_leave(self) -> None:
         if self._failed:
             self.dismiss(False)
             return
         self._given_up.set()
-        self.query_one(".hint", Static).update(spoken("stopping …"))
+        self.query_one(".hint", Static).update(_("stopping…"))

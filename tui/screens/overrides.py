@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
 from descent.common.text import clean, show
 from tui.base import ConsoleApp
 from tui.data.live_settings import flat_settings
@@ -23,7 +24,7 @@ _DELAY = 0.15  # seconds without a key before what was typed is checked
 
 
 class Checked(Message):
-    """What was typed means these settings, or is wrong. changes: (key, before, after)."""
+    """The check of a typed line is done. problem: what is wrong with it, or "". changes: (key, before, after)."""
 
     def __init__(self, typed: str, problem: str, changes: list[tuple[str, str, str]]) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class Checked(Message):
 
 
 class _Line(Input):
-    """Completes between the letters before and after: a key of the screen would overtake those that come with it."""
+    """The line that is typed in. It completes by itself: a key of the screen would overtake letters that wait."""
 
     async def _on_key(self, event: events.Key) -> None:
         active = self.screen.active_bindings.get(event.key)
@@ -45,9 +46,9 @@ class Overrides(ModalScreen[list[str] | None]):
     """Dismissed with the overrides to start with, or None. Shows what each changes, or what is wrong with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back", show=False, id="overrides.back"),
-        Binding("tab", "complete", "Complete a key", show=False, id="overrides.complete"),
-        Binding("ctrl+l", "clear", "Clear the line", show=False, id="overrides.clear"),
+        Binding("escape", "dismiss(None)", N_("back"), show=False, id="overrides.back"),
+        Binding("tab", "complete", N_("complete a key"), show=False, id="overrides.complete"),
+        Binding("ctrl+l", "clear", N_("clear the line"), show=False, id="overrides.clear"),
     ]
     app: ConsoleApp
 
@@ -59,7 +60,7 @@ class Overrides(ModalScreen[list[str] | None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="overrides", classes="dialog")
-        box.border_title = Text(f"start {self._name} with")  # as Text: never markup
+        box.border_title = Text(_("start {preset} with changed settings", preset=self._name))  # as Text: never markup
         with box:
             line = _Line(
                 placeholder="optimizer.lr=0.01 train.epochs=5",
@@ -71,10 +72,10 @@ class Overrides(ModalScreen[list[str] | None]):
             yield Static(id="overrides-changes", markup=False)
             with VerticalScroll(id="overrides-keys", can_focus=False):
                 yield Static(self._keys(), markup=False)
-            yield Static("enter starts    tab completes a key    esc goes back", id="overrides-hint", markup=False)
+            yield Static(_("enter start · tab complete a key · esc cancel"), id="overrides-hint", markup=False)
 
     def _keys(self) -> Text:
-        """What can be changed, and what it is now."""
+        """The keys that can be changed, with their values."""
         width = max((len(key) for key in self._settings), default=0)
         text = Text(no_wrap=True)
         for number, key in enumerate(self._fitting()):
@@ -84,7 +85,7 @@ class Overrides(ModalScreen[list[str] | None]):
         return text
 
     def _fitting(self) -> list[str]:
-        """The keys that the word under way may mean; all of them where there is none."""
+        """The keys that fit the word under the cursor; all keys where none fits."""
         word = self._typed_words().rpartition(" ")[2].partition("=")[0]
         return fitting(list(self._settings), word, str) or list(self._settings)
 
@@ -144,7 +145,7 @@ class Overrides(ModalScreen[list[str] | None]):
         self.query_one(Input).value = ""
 
     def action_complete(self) -> None:
-        """Write out the first of the keys shown for the word under way."""
+        """Complete the word under the cursor to the first of the keys shown."""
         line = self.query_one(Input)
         before, space, word = line.value.rpartition(" ")
         if word and "=" not in word:
@@ -153,7 +154,7 @@ class Overrides(ModalScreen[list[str] | None]):
 
 
 def split(typed: str) -> list[str]:
-    """The words as a shell would take them. DescentError where a quotation mark is left open."""
+    """Split a line into words as a shell does. Raises DescentError where a quotation mark is left open."""
     try:
         return shlex.split(typed)
     except ValueError as error:

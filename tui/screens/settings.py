@@ -1,4 +1,4 @@
-"""The settings, each on a line: up and down choose one, left and right change it; every change is kept at once."""
+"""The settings, each on a line. Up and down choose one; left and right change it. Every change is kept at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import setting
 from descent.common.text import clean
 from tui.base import ConsoleApp
@@ -18,7 +19,7 @@ from tui.widgets.lines import Line, Lines, Piece, cut, fitted
 
 @dataclass(frozen=True)
 class Choice:
-    """One setting: its values in order, and how each is written."""
+    """One setting: its values in order, and how each is written. label and note are translated where shown."""
 
     key: str
     label: str
@@ -28,17 +29,23 @@ class Choice:
 
 
 CHOICES = (
-    Choice("theme", "theme", THEMES, str, "ansi: the terminal's own 16 colours"),
+    Choice("theme", N_("theme"), THEMES, str, N_("ansi: the terminal's own 16 colours")),
     Choice(
         "fps",
-        "frames a second",
+        N_("frames per second"),
         (None, 1.0, 2.0, 4.0, 10.0, 20.0, 30.0),
-        lambda value: "auto" if value is None else setting(float(value)),
-        "auto: 10, over SSH 4; at the next start",
+        lambda value: _("auto") if value is None else setting(float(value)),
+        N_("auto: 10, over SSH 4; at the next start"),
     ),
-    Choice("smoothing", "smoothing", (0.0, 0.3, 0.6, 0.8, 0.9, 0.95), setting, "of the curves"),
-    Choice("log_y", "loss axis", (False, True), lambda value: "log" if value else "linear", "when a run is opened"),
-    Choice("notify", "when a run ends", NOTIFY, str, "osc9: a notice on the desktop"),
+    Choice("smoothing", N_("smoothing"), (0.0, 0.3, 0.6, 0.8, 0.9, 0.95), setting, N_("of the curves")),
+    Choice(
+        "log_y",
+        N_("loss axis"),
+        (False, True),
+        lambda value: pgettext("axis", "log") if value else pgettext("axis", "linear"),
+        N_("when a run is opened"),
+    ),
+    Choice("notify", N_("when a run ends"), NOTIFY, str, N_("osc9: desktop notification")),
 )
 
 
@@ -48,14 +55,14 @@ class Rows(Lines, can_focus=True):
     app: ConsoleApp
     DEFAULT_CSS = "Rows { height: auto; width: 78; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Choose", show=False, id="settings.up"),
-        Binding("down,j", "move(1)", "Choose", show=False, id="settings.down"),
-        Binding("left,h", "change(-1)", "Change", show=False, id="settings.less"),
-        Binding("right,l,space,enter", "change(1)", "Change", show=False, id="settings.more"),
+        Binding("up,k", "move(-1)", N_("choose"), show=False, id="settings.up"),
+        Binding("down,j", "move(1)", N_("choose"), show=False, id="settings.down"),
+        Binding("left,h", "change(-1)", N_("change"), show=False, id="settings.less"),
+        Binding("right,l,space,enter", "change(1)", N_("change"), show=False, id="settings.more"),
     ]
     cursor = 0
 
-    def get_content_height(self, *_: object) -> int:
+    def get_content_height(self, *sizes: object) -> int:
         return len(CHOICES) + 3
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -69,20 +76,18 @@ class Rows(Lines, can_focus=True):
             shown.append(
                 cut(
                     (
-                        Piece(f" {choice.label:<16} ", "strong" if chosen else ""),
+                        Piece(f" {fitted(_(choice.label), 17)}", "strong" if chosen else ""),
                         Piece(fitted(middle, 15), "key" if chosen else ""),
-                        Piece(choice.note, "quiet"),
+                        Piece(_(choice.note), "quiet"),
                     ),
                     width,
                 )
             )
-        keys = (
-            ", ".join(f"{name} = {keys}" for name, keys in self.app.settings.keys.items())
-            or "as shipped; change them under [keys] in"
-        )
+        keys = ", ".join(f"{name} = {keys}" for name, keys in self.app.settings.keys.items())
+        keys = keys or _("defaults; change them under [keys] in")
         file = clean(str(settings_file()))
-        shown += [(), cut((Piece(f" {'keys':<18}"), Piece(keys, "quiet")), width)]
-        shown += [cut((Piece(" " * 19), Piece(file, "quiet")), width)]
+        shown += [(), cut((Piece(f" {fitted(_('keys'), 19)}"), Piece(keys, "quiet")), width)]
+        shown += [cut((Piece(" " * 20), Piece(file, "quiet")), width)]
         return shown
 
     def action_move(self, by: int) -> None:
@@ -96,7 +101,7 @@ class Rows(Lines, can_focus=True):
 
 
 def changed(settings: Settings, choice: Choice, by: int) -> Settings:
-    """The settings with the next value, or the one before; a value that is not offered counts as the first."""
+    """The settings with the next value, or the previous one; a value that is not offered counts as the first."""
     value = getattr(settings, choice.key)
     at = choice.values.index(value) if value in choice.values else 0
     return replace(settings, **{choice.key: choice.values[(at + by) % len(choice.values)]})
@@ -106,12 +111,12 @@ class SettingsScreen(ModalScreen[None]):
     """A dialog over the screen below; Escape closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,s", "dismiss", "Close", show=False, id="settings.close")
+        Binding("escape,q,s", "dismiss", N_("close"), show=False, id="settings.close")
     ]
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="settings", classes="dialog")
-        box.border_title = "settings"
-        box.border_subtitle = "arrows change    esc closes"
+        box.border_title = _("settings")
+        box.border_subtitle = _("↑↓ choose · ←→ change · esc close")
         with box:
             yield Rows()

@@ -1,4 +1,4 @@
-"""Starting, choosing and deleting runs, with what is in the way asked or told in a dialog."""
+"""Starting, choosing and deleting runs. Questions and obstacles are shown in a dialog."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _, ngettext
 from descent.common.numbers import size
 from descent.common.text import clean
 from descent.run import comparison
@@ -23,12 +24,14 @@ async def runs_to_compare(
 ) -> list[RunFolder] | None:
     """Return the marked runs, or those that the user chooses where these are too few or `choose` is set.
 
-    None where the user wants none, or was told why it can't be. known: all runs; None while they are being read.
+    Returns None where the user wants none, or was told why it is not possible. known: all runs; None while they are
+    being read.
     """
     if len(marked) < comparison.FEWEST or choose:
         return await _choose(app, known, marked)
     if len(marked) > comparison.MOST:
-        app.tell(f"{comparison.MOST} runs can be compared at most; {len(marked)} are marked", trouble=True)
+        text = _("at most {most} runs can be compared; {marked} are marked", most=comparison.MOST, marked=len(marked))
+        app.tell(text, trouble=True)
         return None
     return list(marked)
 
@@ -36,11 +39,11 @@ async def runs_to_compare(
 async def _choose(
     app: ConsoleApp, known: Sequence[RunStatus] | None, beginning: Sequence[RunFolder]
 ) -> list[RunFolder] | None:
-    """Ask which runs to compare; `beginning` and what the first of it was forked from or into are marked already."""
+    """Ask which runs to compare. `beginning` is marked at first, and the parent and forks of its first run."""
     from tui.screens.choices import ChooseRuns
 
     if known is None:
-        app.tell("the runs are still being read", seconds=3)
+        app.tell(_("the runs are still being read"), seconds=3)
         return None
     runs = list(known)
     listed = {run.folder.path for run in runs}
@@ -52,7 +55,7 @@ async def _choose(
     front = dict.fromkeys([*marked, *related])
     if len(marked) == 1:
         marked = list(front)[: comparison.MOST]
-    # Those that it is likely about come first, the others as Home lists them.
+    # The likely ones come first, then the others as Home lists them.
     order = {path: place for place, path in enumerate(front)}
     runs.sort(key=lambda run: order.get(run.folder.path, len(order)))
     there = {run.folder.path for run in runs}
@@ -60,7 +63,7 @@ async def _choose(
 
 
 async def delete(app: ConsoleApp, folder: RunFolder) -> None:
-    """Ask, delete the run's folder, and say so, or why not; unasked where it failed before its first step."""
+    """Ask, delete the run's folder, and say what happened. A run without a first step is deleted without asking."""
     from descent.run import remove
 
     if not await asyncio.to_thread(remove.is_empty, folder) and not await _agreed(app, folder):
@@ -70,25 +73,30 @@ async def delete(app: ConsoleApp, folder: RunFolder) -> None:
     except DescentError as error:
         app.tell(str(error), trouble=True)
     else:
-        app.tell(f"deleted {folder.id}")
+        app.tell(_("deleted {run}", run=folder.id))
     app.post_message(RunsChanged())
 
 
 async def _agreed(app: ConsoleApp, folder: RunFolder) -> bool:
     saved = len(folder.checkpoints())
-    text = f"{folder.path}\nwith its {saved} checkpoint{'' if saved == 1 else 's'}. This can't be undone."
-    choices = [("n", "keep it", False), ("y", "delete it", True)]
-    return bool(await app.push_screen_wait(Ask(f"delete the run {folder.id}?", text, choices)))
+    text = ngettext(
+        "{folder}\nwith its {count} checkpoint. This can't be undone.",
+        "{folder}\nwith its {count} checkpoints. This can't be undone.",
+        saved,
+        folder=folder.path,
+    )
+    choices = [("n", _("keep it"), False), ("y", _("delete it"), True)]
+    return bool(await app.push_screen_wait(Ask(_("delete the run {run}?", run=folder.id), text, choices)))
 
 
 async def start(app: ConsoleApp, preset: str, overrides: Sequence[str]) -> None:
-    """Start the run and open its console; where it can't start, say why and leave everything as it was."""
+    """Start the run and open its console. Where it can't start, say why and change nothing."""
     from engine.launch import start as launch
     from engine.launch.options import Options
     from engine.preset.loading import load_preset
 
     if app.read_only:
-        app.tell("read-only: no run is started from here", trouble=True)
+        app.tell(_("read-only: no run is started from here"), trouble=True)
         return
     try:
         loaded = await asyncio.to_thread(load_preset, preset, overrides)
@@ -102,14 +110,14 @@ async def start(app: ConsoleApp, preset: str, overrides: Sequence[str]) -> None:
     except DescentError as error:
         await app.push_screen_wait(_trouble(str(error)))
     except OSError as error:  # no more processes, no more memory for one
-        await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
+        await app.push_screen_wait(_trouble(_of_system(error)))
     else:
         app.post_message(RunsChanged())
         app.post_message(OpenRun(folder))
 
 
 async def go_on(app: ConsoleApp, folder: RunFolder) -> None:
-    """Go on with a run that was stopped, has failed or was lost, and open its console."""
+    """Resume a run that was stopped, has failed or was lost, and open its console."""
     from engine.launch import start as launch
     from engine.launch.options import Options
 
@@ -121,7 +129,7 @@ async def go_on(app: ConsoleApp, folder: RunFolder) -> None:
     except DescentError as error:
         await app.push_screen_wait(_trouble(str(error)))
     except OSError as error:
-        await app.push_screen_wait(_trouble(f"{error.strerror}: {error.filename or 'the training process'}"))
+        await app.push_screen_wait(_trouble(_of_system(error)))
     else:
         app.post_message(RunsChanged())
         app.post_message(OpenRun(folder))
@@ -130,7 +138,7 @@ async def go_on(app: ConsoleApp, folder: RunFolder) -> None:
 async def fork(app: ConsoleApp, parent: RunFolder, step: int, overrides: Sequence[str]) -> RunFolder | None:
     """Start a new run from a checkpoint; None where the user does not want their own code to run.
 
-    DescentError where it can't start.
+    Raises DescentError where it can't start.
     """
     from engine.launch.options import Options
     from engine.launch.start import detach_fork
@@ -145,7 +153,7 @@ async def fork(app: ConsoleApp, parent: RunFolder, step: int, overrides: Sequenc
 async def agreed_to(app: ConsoleApp, preset: "Preset") -> bool | None:
     """Ask about the user's own code that the preset runs, where nobody has agreed to it yet.
 
-    Whether it is to be allowed now; None where the user does not want it to run.
+    Returns whether to allow it now; None where the user does not want it to run.
     """
     files = await asyncio.to_thread(_not_agreed, preset)
     if files and not await app.push_screen_wait(_consent(files)):
@@ -154,14 +162,14 @@ async def agreed_to(app: ConsoleApp, preset: "Preset") -> bool | None:
 
 
 async def agreed_to_run(app: ConsoleApp, folder: RunFolder) -> bool | None:
-    """The same for a run that is to go on. PresetError where its preset can't be read."""
+    """Ask the same about a run that goes on. Raises PresetError where its preset can't be read."""
     from engine.preset.loading import load_preset
 
     return await agreed_to(app, await asyncio.to_thread(load_preset, folder.preset))
 
 
 async def agreed_to_fork(app: ConsoleApp, parent: RunFolder, step: int, overrides: Sequence[str]) -> bool | None:
-    """The same for a fork from a checkpoint with settings changed. DescentError where there can be none."""
+    """Ask the same about a fork with changed settings. Raises DescentError where there can be none."""
     from engine.launch import fork as launch_fork
 
     branch = await asyncio.to_thread(launch_fork.branch, parent, step, overrides)
@@ -169,7 +177,7 @@ async def agreed_to_fork(app: ConsoleApp, parent: RunFolder, step: int, override
 
 
 async def _have_data(app: ConsoleApp, preset: "Preset") -> bool:
-    """Whether the data are here, or are by now: nothing is downloaded without being asked."""
+    """Whether the data are on this machine, perhaps after a download. Nothing is downloaded without asking."""
     from engine.preset import datasets
     from tui.screens.download import Download
 
@@ -177,20 +185,24 @@ async def _have_data(app: ConsoleApp, preset: "Preset") -> bool:
     known = {each.name: each for each in datasets.catalogue()}.get(name)
     if known is None or await asyncio.to_thread(datasets.is_there, name, root):
         return True
-    text = (
-        f"{known.title}. Looked in\n  {root / known.folder}\n"
-        f"Where you have it already, name the folder that holds {known.folder.partition('/')[0]} as you begin:\n"
-        f"  descent console {preset.name} --data-root FOLDER\n  export DESCENT_DATA=FOLDER; descent"
-    )
-    choices = [("d", f"download {size(known.download_bytes)} there, then start", True), ("n", "not now", False)]
-    if not await app.push_screen_wait(Ask(f"{name} is not on this machine", text, choices)):
+    looked = _("{dataset}. Looked in:", dataset=known.title)
+    where = _("If you have it, give the folder that holds {folder}:", folder=known.folder.partition("/")[0])
+    commands = (f"  descent console {preset.name} --data-root FOLDER", "  export DESCENT_DATA=FOLDER; descent")
+    text = "\n".join((looked, f"  {root / known.folder}", where, *commands))
+    download = _("download {size} there, then start", size=size(known.download_bytes))
+    choices = [("d", download, True), ("n", _("not now"), False)]
+    if not await app.push_screen_wait(Ask(_("{dataset} is not on this machine", dataset=name), text, choices)):
         return False
     fetched = await app.push_screen_wait(Download(known, root))
     return bool(fetched)
 
 
+def _of_system(error: OSError) -> str:
+    return f"{error.strerror}: {error.filename or _('the training process')}"
+
+
 def _trouble(text: str) -> Ask[None]:
-    return Ask("this can't be started", text, [("enter", "back", None)], trouble=True)
+    return Ask(_("this can't be started"), text, [("enter", _("back"), None)], trouble=True)
 
 
 def _not_agreed(preset: "Preset") -> list[Path]:
@@ -200,11 +212,15 @@ def _not_agreed(preset: "Preset") -> list[Path]:
     from engine.preset.consent import agreed
 
     files = {Path(spec.rpartition(":")[0]) for spec in preset.code.values()}
-    # One that can't be read is told by the start itself.
+    # The start itself reports one that can't be read.
     return sorted(f for f in files if f.is_file() and not agreed(hashlib.sha256(f.read_bytes()).hexdigest()))
 
 
 def _consent(files: Sequence[Path]) -> Ask[bool]:
     names = "\n".join(f"  {clean(str(file))}" for file in files)
-    text = f"It runs with all your rights. Read it first:\n{names}\nIt is not asked again until the file changes."
-    return Ask("this preset runs your own code", text, [("n", "don't run it", False), ("y", "run it", True)])
+    text = _(
+        "It can do everything that you can do. Read it first:\n{files}\nDescent asks again when a file changes.",
+        files=names,
+    )
+    choices = [("n", _("don't run it"), False), ("y", _("run it"), True)]
+    return Ask(_("this preset runs your own code"), text, choices)

@@ -56,7 +56,7 @@ async def test_settings_are_kept(place: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await seen(pilot, "images")
         await pilot.press("s")
-        await seen(pilot, "frames a second")
+        await seen(pilot, "frames per second")
         await pilot.press("right", "down", "down", "down", "down", "left")
         await until(pilot, lambda: settings.load()[0].notify == "off", "the file")
         assert app.theme == "light"

@@ -80,7 +80,7 @@ async def test_a_download_that_fails_says_why_and_starts_nothing(place: Path, tm
     async with app.run_test(size=(80, 24)) as pilot:
         answers: list[bool | None] = []
         app.push_screen(Download(datasets.entry("mnist"), tmp_path / "data"), answers.append)
-        await on_screen(pilot, "esc goes back")
+        await on_screen(pilot, "esc back")
         assert "404" in shown(pilot) or "mnist" in shown(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: answers == [False], "the answer")

@@ -1,4 +1,4 @@
-"""What may come with a console: a panel around its charts, and screens on the same run, such as one layer."""
+"""Parts that a console may have: a panel around its charts, and screens on the same run, such as one layer."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ from tui.widgets.top_line import TopLine
 
 
 class Panel(Protocol):
-    """What the app puts around the charts of a run that belongs to a lab. The console forwards keys to it.
+    """The panel of a lab around the charts of its run. The console forwards keys to it.
 
     keys: bindings of the action panel('KEY'). lab_id: the lab.
     """
@@ -31,25 +31,25 @@ class Panel(Protocol):
     def press(self, key: str) -> None: ...
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
-        """The console's hints with those of the panel's keys among them; the most wanted first."""
+        """The console's hints with the panel's among them, the most wanted first."""
 
     def stop(self) -> bool:
-        """Stop what is under way; whether there was something."""
+        """Stop a check that is under way. Returns whether there was one."""
 
     def may_leave(self) -> bool:
-        """Whether nothing is under way that leaving would stop; says how to stop it."""
+        """Whether leaving stops nothing that is under way. Else it says how to stop it."""
 
 
 class SideScreen(Screen[None]):
-    """A screen on the same run, which the console's reader serves as long as it is on top."""
+    """A screen on the same run. The console's reader serves it while it is on top."""
 
     app: ConsoleApp
 
     @property
     def is_whole(self) -> bool:
-        """Whether its parts are there: a snapshot may come before they are, or when some are gone already."""
+        """Whether all its parts exist. A snapshot may come before they do, or after some are gone."""
         return bool(self.query(TopLine)) and bool(self.query(KeyLine))
 
     def draw(self, now: Snapshot) -> None:
-        """Show a snapshot: here the top line, in a subclass the rest too."""
+        """Show a snapshot: the top line here, the rest in a subclass."""
         self.query_one(TopLine).show(now)

@@ -1,4 +1,4 @@
-"""The console's dialogs: training that broke, editing a live run, forking."""
+"""The console's dialogs: what to do when training breaks, editing a live run, forking."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
@@ -11,82 +11,99 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.errors import DescentError
-from descent.common.numbers import number, trimmed
+from descent.common.i18n import N_, _
+from descent.common.numbers import count, number, trimmed
 from descent.run.folder import RunFolder
 from tui.data.live_settings import HINTS, shown
 from tui.data.snapshot import Anomaly, Snapshot
-from tui.data.translation import spoken
 from tui.screens.choices import LIST_CSS, Checkpoint, rows
 from tui.screens.dialogs import Ask
 from tui.screens.overrides import split
 
 
 def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
-    """Dismissed with "back", "fork", "go on" or "stop", or None."""
+    """Dismissed with "back", "fork", "continue" or "stop", or None."""
     if anomaly.collapse:
         return _about_collapse(anomaly, now)
-    choices = []
-    rate = f": {trimmed(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
-    tenth = f"at a tenth of the rate{rate}"  # of the lower one: that which failed, or that of the checkpoint
-    member = anomaly.member
-    if anomaly.checkpoint is not None and (member is None or now.state == "paused"):
-        if member is not None:
-            back = f"go back to step {anomaly.checkpoint:,}, all of them, member {member} {tenth}"
-            choices.append(("r", back, "back"))
-        elif now.state == "paused":
-            choices.append(("r", f"go back to step {anomaly.checkpoint:,} and go on {tenth}", "back"))
-        else:
-            choices.append(("f", f"fork: a new run from step {anomaly.checkpoint:,} {tenth}", "fork"))
+    choices, member = [], anomaly.member
+    if anomaly.checkpoint is not None and member is not None and now.state == "paused":
+        back = _(
+            "rewind all to step {step}, member {member} at a tenth of the rate",
+            step=count(anomaly.checkpoint),
+            member=member,
+        )
+        choices.append(("r", back + _tenth(anomaly), "back"))
+    elif anomaly.checkpoint is not None and member is None:
+        choices.append(_back_or_fork(anomaly, anomaly.checkpoint, back=now.state == "paused"))
     if now.state == "paused":
-        without = "as it is" if member is None else f"without member {member}, which stays as it is, and marked"
-        choices.append(("c", f"continue {without}", "go on"))
-        choices.append(("s", "stop here, keep the last good checkpoint", "stop"))
-    choices.append(("escape", "look at the charts first", ""))
-    return Ask(
-        f"the {anomaly.what} became NaN or infinite at step {anomaly.step:,}",
-        explanation(anomaly, now),
-        choices,
-        trouble=True,
-    )
+        without = _("continue without member {member}, which stays frozen", member=member)
+        choices.append(("c", _("continue as it is") if member is None else without, "continue"))
+        choices.append(("s", _("stop here, keep the last good checkpoint"), "stop"))
+    choices.append(("escape", _("look at the charts first"), ""))
+    step = count(anomaly.step)
+    if member is not None:
+        title = _("the loss of member {member} became NaN or infinite at step {step}", member=member, step=step)
+    elif anomaly.what == "gradient":
+        title = _("the gradient became NaN or infinite at step {step}", step=step)
+    else:
+        title = _("the loss became NaN or infinite at step {step}", step=step)
+    return Ask(title, explanation(anomaly, now), choices, trouble=True)
+
+
+def _back_or_fork(anomaly: Anomaly, checkpoint: int, *, back: bool) -> tuple[str, str, str]:
+    """The choice to go on from the last good checkpoint, in this run or in a new one."""
+    if back:
+        label = _("rewind to step {step} and continue at a tenth of the rate", step=count(checkpoint))
+        return "r", label + _tenth(anomaly), "back"
+    label = _("fork: a new run from step {step} at a tenth of the rate", step=count(checkpoint))
+    return "f", label + _tenth(anomaly), "fork"
+
+
+def _tenth(anomaly: Anomaly) -> str:
+    """A tenth of the lower rate: of the rate that failed, or of the checkpoint's. Empty where it is not known."""
+    return f": {trimmed(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
 
 
 def _about_collapse(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     choices = []
-    rate = f": {trimmed(anomaly.rate_there * anomaly.factor)}" if anomaly.rate_there else ""
     if anomaly.checkpoint is not None:
-        where = f"step {anomaly.checkpoint:,} and go on at a tenth of the rate{rate}"
-        choices.append(("r", f"go back to {where}", "back") if now.is_alive else ("f", f"fork from {where}", "fork"))
+        choices.append(_back_or_fork(anomaly, anomaly.checkpoint, back=now.is_alive))
     if now.is_alive:
-        choices.append(("s", "stop here, unsaved", "stop"))
-    choices.append(("escape", "leave it as it is", ""))
+        choices.append(("s", _("stop here without saving"), "stop"))
+    choices.append(("escape", _("leave it as it is"), ""))
     lines = [f"{anomaly.collapse[0].upper()}{anomaly.collapse[1:]}."]
     if anomaly.lr is not None:
-        lines.append(f"The learning rate was {trimmed(anomaly.lr)}; too large a rate is the usual reason.")
-    lines.append("The numbers are finite, but such a model seldom recovers by itself.")
+        lines.append(
+            _("The learning rate was {rate}. The usual cause is too large a rate.", rate=trimmed(anomaly.lr))
+        )
+    lines.append(_("The numbers are finite, but such a model seldom recovers by itself."))
     if anomaly.checkpoint is not None:
-        lines.append(f"The checkpoint of step {anomaly.checkpoint:,} is from before.")
-    title = f"the model has collapsed, since step {anomaly.step:,}"
+        lines.append(_("Last good checkpoint: step {step}.", step=count(anomaly.checkpoint)))
+    title = _("the model collapsed at step {step}", step=count(anomaly.step))
     return Ask(title, "\n".join(lines), choices, trouble=True)
 
 
 def explanation(anomaly: Anomaly, now: Snapshot) -> str:
-    """What happened and why, a sentence a line."""
+    """The causes of an anomaly, one sentence a line."""
     lines = []
-    where = f"layer {anomaly.layer}{f' ({anomaly.kind})' if anomaly.kind else ''}"
-    if anomaly.layer is not None:
-        lines.append(f"It began in {where}: its {anomaly.began or 'output'} overflowed.")
+    where = f"{anomaly.layer} ({anomaly.kind})" if anomaly.kind else anomaly.layer
+    if anomaly.layer is not None and anomaly.began == "gradient":
+        lines.append(_("It began in layer {layer}: its gradient overflowed.", layer=where))
+    elif anomaly.layer is not None:
+        lines.append(_("It began in layer {layer}: its output overflowed.", layer=where))
     elif anomaly.began == "loss":
-        lines.append("It began in the loss itself; what the model put out was finite.")
+        lines.append(_("The loss overflowed first; the model's outputs were still finite."))
     if anomaly.lr is not None:
-        lines.append(f"The learning rate was {trimmed(anomaly.lr)}.")
+        lines.append(_("The learning rate was {rate}.", rate=trimmed(anomaly.lr)))
     if anomaly.update_ratio is not None:
-        lines.append(f"The update was {number(anomaly.update_ratio)} of the weights in one step; 0.001 is usual.")
+        ratio = number(anomaly.update_ratio)
+        lines.append(_("The update was {ratio} of the weights' norm (usually 0.001).", ratio=ratio))
     if anomaly.update_ratio is None or anomaly.update_ratio > 0.01:
-        lines.append("Too large a rate is the usual reason: each update overshoots by more than the one before.")
+        lines.append(_("The usual cause is too large a rate: each update overshoots more."))
     if anomaly.checkpoint is not None:
-        lines.append(f"The checkpoint of step {anomaly.checkpoint:,} is from before.")
+        lines.append(_("Last good checkpoint: step {step}.", step=count(anomaly.checkpoint)))
     elif now.state == "failed":
-        lines.append("There is no checkpoint from before; start again with a lower rate.")
+        lines.append(_("There is no good checkpoint. Start again with a lower rate."))
     return "\n".join(lines)
 
 
@@ -94,7 +111,7 @@ Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]],
 
 
 class Edit(ModalScreen[None]):
-    """A line for each setting, with the value in force. Enter gives what differs to the worker; a refusal stays."""
+    """A line for each setting with its value now. Enter sends the changes; a refusal keeps the dialog open."""
 
     CSS = """
     Edit { align: center middle; background: $background 60%;
@@ -109,31 +126,31 @@ class Edit(ModalScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "back", show=False),
+        Binding("escape", "dismiss(None)", N_("back"), show=False),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
     ]
 
     def __init__(self, values: dict[str, Any], apply: Apply) -> None:
-        """values: those that this run can take. apply: (edits, done, failed) gives them to the worker."""
+        """values: the settings that this run can take. apply: sends the edits, then calls done or failed."""
         super().__init__()
         self._before = {key: shown(values[key]) for key in HINTS if key in values}
         self._apply = apply
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken("change the live run")
+            box.border_title = _("change the live run")
             for key, before in self._before.items():
                 with Horizontal(classes="row"):
                     yield Label(key, markup=False)
                     yield Input(before, select_on_focus=True)
-                    yield Label(spoken(HINTS[key]), classes="hint", markup=False)
+                    yield Label(_(HINTS[key]), classes="hint", markup=False)
             yield Static("", classes="problem", markup=False)
-            keys = spoken("enter applies what differs, ↑ ↓ move, esc leaves")
+            keys = _("enter apply · ↑↓ move · esc cancel")
             yield Static(keys, classes="keys", markup=False)
 
     def edits(self) -> dict[str, str]:
-        """What was typed and differs from what is in force."""
+        """The settings whose typed value differs from the value now."""
         typed = {key: field.value.strip() for key, field in zip(self._before, self.query(Input), strict=True)}
         return {key: value for key, value in typed.items() if value != self._before[key]}
 
@@ -142,7 +159,7 @@ class Edit(ModalScreen[None]):
         if not edits:
             self.dismiss(None)
             return
-        self._say("asking the worker…")
+        self._say(_("asking the worker…"))
         self._apply(edits, self._done, self._say)
 
     def _done(self, answer: Any) -> None:
@@ -151,14 +168,14 @@ class Edit(ModalScreen[None]):
 
     def _say(self, text: str) -> None:
         if self.is_attached:
-            self.query_one(".problem", Static).update(spoken(text))
+            self.query_one(".problem", Static).update(text)
 
 
 Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
 
 
 class Fork(ModalScreen[RunFolder | None]):
-    """Starts the new run and is dismissed with its folder; stays, with the reason, where it can't be started."""
+    """Starts a new run and is dismissed with its folder. It stays, with the reason, where the run can't start."""
 
     CSS = f"""
     Fork {{ align: center middle; background: $background 60%; {LIST_CSS}
@@ -168,23 +185,25 @@ class Fork(ModalScreen[RunFolder | None]):
     }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "back", show=False),
+        Binding("escape", "dismiss(None)", N_("back"), show=False),
         Binding("down", "screen.focus_next", show=False),
     ]
 
     def __init__(self, checkpoints: Sequence[Checkpoint], start: Start) -> None:
-        """start: (step, overrides) makes the run, or None where it is not wanted after all; DescentError where it
-        can't."""
+        """start: makes the run of (step, overrides), or returns None where the user declines.
+
+        It raises DescentError where the run can't start.
+        """
         super().__init__()
         self._checkpoints, self._start = checkpoints, start
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = spoken("fork: a new run from a checkpoint")
+            box.border_title = _("fork: a new run from a checkpoint")
             yield OptionList(*(Option(row) for row in rows(self._checkpoints)))
-            yield Input(placeholder=spoken("changes, such as  optimizer.lr=0.01 train.epochs=20"))
+            yield Input(placeholder=_("changes, such as: optimizer.lr=0.01 train.epochs=20"))
             yield Static("", classes="problem", markup=False)
-            hint = spoken("enter starts it, tab goes to the changes, esc leaves")
+            hint = _("enter start · tab edit changes · esc cancel")
             yield Static(hint, classes="hint", markup=False)
 
     def on_option_list_option_selected(self) -> None:
@@ -199,7 +218,7 @@ class Fork(ModalScreen[RunFolder | None]):
     async def _begin(self) -> None:
         chosen = self.query_one(OptionList).highlighted or 0
         problem = self.query_one(".problem", Static)
-        problem.update("starting…")
+        problem.update(_("starting…"))
         try:
             folder = await self._start(self._checkpoints[chosen].step, split(self.query_one(Input).value))
         except (DescentError, OSError) as error:

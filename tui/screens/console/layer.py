@@ -1,4 +1,4 @@
-"""One layer of the model, closely: the history of its statistics, and how its numbers are spread."""
+"""One layer of the model: the history of its statistics, and the distribution of its numbers."""
 
 from typing import ClassVar
 
@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
+from descent.common.i18n import N_, _
 from descent.common.numbers import percent, short_number
 from tui.data.histograms import Histograms
 from tui.data.snapshot import LayerRow, Snapshot
@@ -18,18 +19,17 @@ from tui.widgets.layer_table import update_ratio
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 from tui.widgets.top_line import TopLine
 
-# Each statistic, its title, and what it tells.
+# The title of each statistic's chart. The part after the colon gives way where there is no room.
 STATISTICS = {
-    "grad_norm": ("gradient norm", "near 0: nothing arrives"),
-    "update_ratio": ("update / weight", "0.001 a step is usual"),
-    "weight_norm": ("weight norm", "growing: try weight decay"),
-    "dead": ("dead units, share", "they pass no gradient"),
-    "zero_grads": ("zero gradients, share", "weights that this step did not touch"),
+    "grad_norm": N_("gradient norm: near 0 is vanishing"),
+    "update_ratio": N_("update / weight: usually 0.001 a step"),
+    "weight_norm": N_("weight norm"),
+    "dead": N_("dead units: share that passes no gradient"),
 }
 
 
 class LayerLine(Lines):
-    """The layer's name and kind, and its numbers now."""
+    """The layer's name, kind and latest numbers."""
 
     DEFAULT_CSS = "LayerLine { height: 1; padding: 0 1; }"
 
@@ -44,7 +44,7 @@ class LayerLine(Lines):
         if row is None:
             return [()]
         sign, word, style = row.ratio_sign
-        name, kind = Piece(f"layer {row.name}", "strong"), Piece(f"  {row.kind}", "quiet")
+        name, kind = Piece(_("layer {name}", name=row.name), "strong"), Piece(f"  {row.kind}", "quiet")
         numbers = (
             Piece("   |grad| ", "quiet"),
             Piece(short_number(row.grad_norm)),
@@ -52,8 +52,8 @@ class LayerLine(Lines):
             Piece(short_number(row.weight_norm)),
             Piece("   update/w ", "quiet"),
             Piece(update_ratio(row)),
-            Piece(f" {sign} {word}", style),
-            Piece("   dead ", "quiet"),
+            Piece(f" {sign} {_(word) if word else ''}", style),
+            Piece(f"   {_('dead')} ", "quiet"),
             Piece(percent(row.dead, 0)),
         )
         whole = (name, kind, *numbers)
@@ -61,17 +61,17 @@ class LayerLine(Lines):
 
 
 class Layer(SideScreen):
-    """Charts and histograms of one layer, on a low screen one or the other; up and down go to its neighbours."""
+    """Charts and histograms of one layer, or one of both on a low screen. Up and down show its neighbours."""
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal")]  # noqa: RUF012 - Textual's own
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "app.pop_screen", "back to the console", show=False, id="layer.back"),
-        Binding("up,k", "other(-1)", "the layer before", show=False, id="layer.before"),
-        Binding("down,j", "other(1)", "the layer after", show=False, id="layer.after"),
-        Binding("h", "turn", "its histograms, or its history", show=False, id="layer.turn"),
-        Binding("enter,r", "ask", "new histograms now", show=False, id="layer.ask"),
+        Binding("escape,q", "app.pop_screen", N_("back to the console"), show=False, id="layer.back"),
+        Binding("up,k", "other(-1)", N_("previous layer"), show=False, id="layer.before"),
+        Binding("down,j", "other(1)", N_("next layer"), show=False, id="layer.after"),
+        Binding("h", "turn", N_("histograms / history"), show=False, id="layer.turn"),
+        Binding("enter,r", "ask", N_("new histograms now"), show=False, id="layer.ask"),
     ]
     DEFAULT_CSS = """
     Layer {
@@ -93,10 +93,9 @@ class Layer(SideScreen):
         yield TopLine()
         yield LayerLine()
         with Grid():
-            for statistic, (title, note) in list(STATISTICS.items())[:4]:
-                yield Chart(
-                    f"{title}: {note}", smoothing=0.0, log_y=statistic in ("grad_norm", "update_ratio"), id=statistic
-                )
+            for statistic, title in STATISTICS.items():
+                logarithmic = statistic in ("grad_norm", "update_ratio")
+                yield Chart(_(title), smoothing=0.0, log_y=logarithmic, id=statistic)
         yield LayerHistograms()
         yield KeyLine()
 
@@ -110,12 +109,13 @@ class Layer(SideScreen):
             self.action_ask()
 
     def _show_keys(self) -> None:
-        keys = [Hint("↑ ↓", "other layers", "other(1)")]
+        keys = [Hint("↑ ↓", _("other layers"), "other(1)")]
         if self.has_class("-low"):
-            keys.append(Hint("h", "history" if self.has_class("-turned") else "histograms", "turn"))
+            keys.append(Hint("h", _("history") if self.has_class("-turned") else _("histograms"), "turn"))
         if not self.app.read_only:
-            keys.append(Hint("enter", "new histograms", "ask"))
-        self.query_one(KeyLine).show([*keys, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
+            keys.append(Hint("enter", _("new histograms"), "ask"))
+        keys += [Hint("esc", _("back"), "app.pop_screen"), Hint("?", _("help"), "app.help")]
+        self.query_one(KeyLine).show(keys)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_keys)
@@ -130,7 +130,7 @@ class Layer(SideScreen):
             self.run_worker(self._ask(), group="histograms")
 
     async def _ask(self) -> None:
-        """New histograms; they change nothing in the run."""
+        """Ask for new histograms. They change nothing in the run."""
         self._show_histograms()
         try:
             await self._histograms.ask()

@@ -1,4 +1,4 @@
-"""Pictures of a run: what it has learned, for the eye. Looked at from the console with `i`."""
+"""Pictures of what a run has learned. The console opens them with `i`."""
 
 import asyncio
 import time
@@ -11,6 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
+from descent.common.numbers import count
 from descent.control import NotRunningError
 from descent.handle import Run
 from descent.run.folder import RunFolder
@@ -25,26 +27,26 @@ from tui.screens.console.base import SideScreen
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.top_line import TopLine
 
-EVERY = 2.0  # seconds between pictures that come by themselves; over SSH
-EVERY_SSH = 5.0
-SHARE = 0.02  # of the worker's time that they may take, at most
+EVERY = 2.0  # seconds between pictures that refresh by themselves
+EVERY_SSH = 5.0  # the same over SSH
+SHARE = 0.02  # of the worker's time that they may take at most
 
 
 class Pictures(SideScreen):
-    """The kinds of pictures on the left, the chosen one on the right. Asking for one changes nothing in the run."""
+    """The kinds of pictures on the left, the chosen one on the right. A picture changes nothing in the run."""
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal")]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,i", "app.pop_screen", "back to the console", show=False, id="pictures.back"),
-        Binding("up,k,left", "other(-1)", "the kind before", show=False, id="pictures.before"),
-        Binding("down,j,right", "other(1)", "the next kind", show=False, id="pictures.after"),
-        Binding("enter,r", "ask", "a new picture now", show=False, id="pictures.ask"),
-        Binding("a", "auto", "a new picture every few seconds, or no more", show=False, id="pictures.auto"),
-        Binding("pagedown,right_square_bracket", "page(1)", "the next ones", show=False, id="pictures.next"),
-        Binding("pageup,left_square_bracket", "page(-1)", "the ones before", show=False, id="pictures.previous"),
-        Binding("s", "save('svg')", "save the picture as SVG", show=False, id="pictures.svg"),
-        Binding("t", "save('txt')", "save the picture as text", show=False, id="pictures.txt"),
+        Binding("escape,q,i", "app.pop_screen", N_("back to the console"), show=False, id="pictures.back"),
+        Binding("up,k,left", "other(-1)", N_("previous kind"), show=False, id="pictures.before"),
+        Binding("down,j,right", "other(1)", N_("next kind"), show=False, id="pictures.after"),
+        Binding("enter,r", "ask", N_("redraw"), show=False, id="pictures.ask"),
+        Binding("a", "auto", N_("refresh every few seconds: on / off"), show=False, id="pictures.auto"),
+        Binding("pagedown,right_square_bracket", "page(1)", N_("next page"), show=False, id="pictures.next"),
+        Binding("pageup,left_square_bracket", "page(-1)", N_("previous page"), show=False, id="pictures.previous"),
+        Binding("s", "save('svg')", N_("save the picture as SVG"), show=False, id="pictures.svg"),
+        Binding("t", "save('txt')", N_("save the picture as text"), show=False, id="pictures.txt"),
     ]
     DEFAULT_CSS = """
     Pictures {
@@ -57,7 +59,7 @@ class Pictures(SideScreen):
     def __init__(
         self, folder: RunFolder, kind: str | None = None, *, now: Snapshot | None = None, is_of_lab: bool = False
     ) -> None:
-        """kind: the one to begin with; else the first that the run can have. now: what is known of the run.
+        """kind: the first to show; else the first that the run can have. now: the latest snapshot of the run.
 
         is_of_lab: whether some pictures would give away the answer to a task.
         """
@@ -69,7 +71,7 @@ class Pictures(SideScreen):
         self._row = 0
         self._state: str | None = None
         self._step: int | None = None  # where the run is now
-        self._saved = 0  # the step of its last checkpoint, when this screen was opened
+        self._saved = 0  # the step of its last checkpoint when this screen was opened
         self._known = False
         self._auto = False
         self._asking: set[str] = set()
@@ -113,7 +115,7 @@ class Pictures(SideScreen):
         return list(KINDS.values())[self._row]
 
     def draw(self, now: Snapshot) -> None:
-        """What the console's reader has seen."""
+        """Take a snapshot of the console's reader."""
         super().draw(now)
         was_alive, self._state, self._step = self._is_alive, now.state, now.step
         if was_alive != self._is_alive:
@@ -129,7 +131,7 @@ class Pictures(SideScreen):
             self._ask()
 
     async def _read(self, name: str) -> None:
-        """The last picture on the disk; one that is asked for now, where there is none or it is old."""
+        """Show the last picture on the disk. Ask for a new one where there is none or it is old."""
         try:
             last = await asyncio.to_thread(pictures.latest, self.folder.path, name)
         except DescentError as error:
@@ -143,7 +145,7 @@ class Pictures(SideScreen):
             self._ask()
 
     def _is_stale(self, name: str) -> bool:
-        """Whether a newer picture can be had."""
+        """Whether a newer picture is possible."""
         seen = self._seen.get(name)
         if self._complaints[name] is not None or self.app.read_only:
             return False
@@ -158,15 +160,16 @@ class Pictures(SideScreen):
         complaint = self._complaints[name]
         picture = self._seen.get(name)
         view = self.query_one(PictureView)
-        view.message = f"This run can't have it: {complaint}." if complaint else self._empty()
+        why_not = _("Not available for this run: {reason}.", reason=complaint) if complaint else ""
+        view.message = why_not or self._empty()
         if view.picture is not picture:
             if view.picture is None or picture is None or view.picture.kind != picture.kind:
                 view.first = 0
             view.picture = picture
         self.query_one(CaptionLine).show(
             Caption(
-                kind.title,
-                kind.shows,
+                _(kind.title),
+                _(kind.shows),
                 None if picture is None else picture.step,
                 None if picture is None or "seconds" not in picture.arrays else float(picture.arrays["seconds"]),
                 self._doing if name in self._asking else "",
@@ -175,23 +178,24 @@ class Pictures(SideScreen):
             )
         )
         self.query_one(Kinds).show([(k, self._complaints[k.name] is None) for k in KINDS.values()], self._row)
-        hints = [Hint("↑ ↓", "other pictures", "other(1)")]
+        hints = [Hint("↑ ↓", _("other pictures"), "other(1)")]
         if not self.app.read_only and complaint is None:
-            hints.append(Hint("enter", "a new one", "ask"))
+            hints.append(Hint("enter", _("redraw"), "ask"))
             if self._is_alive:
-                hints.append(Hint("a", "stop" if self._auto else "keep it new", "auto"))
+                hints.append(Hint("a", _("auto off") if self._auto else _("auto refresh"), "auto"))
         if picture is not None and view.is_paged:
-            hints.append(Hint("[ ]", "others", "page(1)"))
+            hints.append(Hint("[ ]", _("page"), "page(1)"))
         if picture is not None:
-            hints += [Hint("s", "save SVG", "save('svg')"), Hint("t", "text", "save('txt')")]
-        self.query_one(KeyLine).show([*hints, Hint("esc", "back", "app.pop_screen"), Hint("?", "help", "app.help")])
+            hints += [Hint("s", _("save SVG"), "save('svg')"), Hint("t", _("save text"), "save('txt')")]
+        hints += [Hint("esc", _("back"), "app.pop_screen"), Hint("?", _("help"), "app.help")]
+        self.query_one(KeyLine).show(hints)
 
     def _empty(self) -> str:
         if self.kind.name in self._asking:
-            return "A moment: the picture is being drawn."
+            return _("Drawing…")
         if self.kind.name not in self._looked_for:
             return ""  # there may be one
-        return "Nobody has asked for it yet." if self.app.read_only else "There is none yet: enter asks for one."
+        return _("It was not drawn yet.") if self.app.read_only else _("Not drawn yet. Press enter to draw it.")
 
     @property
     def _is_alive(self) -> bool:
@@ -200,14 +204,14 @@ class Pictures(SideScreen):
     # --- asking ---
 
     def _every(self, name: str) -> float:
-        """Seconds between pictures: seldom enough for the worker, and for the line."""
+        """Seconds between pictures, so that neither the worker nor the connection is slowed down."""
         seen = self._seen.get(name)
         cost = float(seen.arrays["seconds"]) if seen is not None and "seconds" in seen.arrays else 0.0
         return max(EVERY_SSH if self.app.terminal.ssh else EVERY, cost / SHARE)
 
     async def _tick(self) -> None:
         name = self.kind.name
-        if not self._known and self._is_alive:  # it has not begun; what it will be is not known yet
+        if not self._known and self._is_alive:  # a run that has not begun may not tell yet which kinds fit it
             await self._look_up()
             self._show()
         if not self._auto or not self.is_current or not self._is_alive or self._asking or not self._is_stale(name):
@@ -223,9 +227,9 @@ class Pictures(SideScreen):
         self.run_worker(self._get(name), group=f"picture-{name}")
 
     async def _get(self, name: str) -> None:
-        """A new picture: of the worker, or from the last checkpoint where the run has ended."""
+        """Get a new picture: from the worker, or from the last checkpoint where the run has ended."""
         self._asking.add(name)
-        self._doing = "drawing …"
+        self._doing = _("Drawing…")
         self._show()
         try:
             try:
@@ -249,12 +253,12 @@ class Pictures(SideScreen):
                 self._show()
 
     def _options(self, kind: str) -> dict[str, str]:
-        """In a lab, the best rate of each optimizer would be the answer to a task."""
+        """The options of a picture. In a lab, the best rate of each optimizer would be the answer to a task."""
         return {"rates": "run"} if self._is_of_lab and kind == "paths" else {}
 
     async def _from_checkpoint(self, name: str) -> dict[str, object]:
-        """PyTorch is loaded once for all the kinds that this run can have."""
-        self._doing = "loading torch to draw from the last checkpoint …"
+        """Draw from the last checkpoint. PyTorch is loaded once for all the kinds that this run can have."""
+        self._doing = _("loading PyTorch…")
         wanted = [name, *(k for k, no in self._complaints.items() if no is None and k != name)]
         wanted = [k for k in wanted if k == name or k not in self._seen]
         self._asking.update(wanted)
@@ -292,14 +296,16 @@ class Pictures(SideScreen):
         self.query_one(PictureView).page(by)
 
     def action_save(self, form: str) -> None:
-        """The picture as it is on the screen, into the current folder."""
+        """Save the picture as it is on the screen, in the current folder."""
         view = self.query_one(PictureView)
         if view.picture is None:
             return
         path = Path(f"{self.folder.id}-{view.picture.kind}-step-{view.picture.step}.{form}").absolute()
+        step = count(view.picture.step)
         try:
-            save(path, view.canvas(), f"{self.folder.id}: {self.kind.title}, step {view.picture.step:,}")
+            title = _("{run}: {picture}, step {step}", run=self.folder.id, picture=_(self.kind.title), step=step)
+            save(path, view.canvas(), title)
         except OSError as error:
-            self.app.tell(f"{path} can't be written: {error.strerror}", trouble=True)
+            self.app.tell(_("{path}: can't be written: {error}", path=path, error=error.strerror), trouble=True)
         else:
-            self.app.tell(f"saved {path}")
+            self.app.tell(_("saved {file}", file=path))

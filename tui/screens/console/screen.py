@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import trimmed
 from descent.run.folder import RunFolder
 from tui.base import CompareRuns, ShowNotice
@@ -24,17 +25,6 @@ from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import TopLine
 
-MEANS = (  # what help says of the signs and words on this screen
-    ("●", f"update/w is usual: {trimmed(USUAL_RATIO[0])} to {trimmed(USUAL_RATIO[1])} a step"),
-    ("▲ ▼", "it is larger; smaller (0: frozen or dead)"),
-    ("|grad| |w|", "norms of a layer's gradient and weights; trend: |grad|"),
-    ("dead", "share of units that pass no gradient, of one batch"),
-    ("lr_scale", "your hand: rate = optimizer.lr × schedule × lr_scale"),
-    ("train", f"below: mean of {RECENT} steps; on charts: smoothed"),
-    ("", "in the finals of a run: mean of its last epoch"),
-    ("best", "the checkpoint of the lowest validation loss so far"),
-)
-
 
 class Console(SteeredScreen):
     """Watches a run and steers it. The keys that steer are SteeredScreen's."""
@@ -46,22 +36,20 @@ class Console(SteeredScreen):
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-flat"), (16, "-short"), (30, "-medium"), (50, "-tall"),
     ]  # fmt: skip
-    HELP_WORDS = MEANS
-
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d,q", "detach", "detach: leave, the run trains on", show=False, id="console.detach"),
-        Binding("escape", "back", "back", show=False, id="console.back"),
-        Binding("z", "zoom('')", "one chart alone, and back", show=False, id="console.zoom"),
-        Binding("1", "zoom('loss')", "the loss alone", show=False, id="console.zoom1"),
-        Binding("2", "zoom('rate')", "the learning rate alone", show=False, id="console.zoom2"),
-        Binding("3", "zoom('accuracy')", "the accuracy alone", show=False, id="console.zoom3"),
-        Binding("4", "zoom('gradient')", "the gradient norm alone", show=False, id="console.zoom4"),
-        Binding("5", "zoom('throughput')", "the throughput alone", show=False, id="console.zoom5"),
-        Binding("6", "zoom('layers')", "the layers alone", show=False, id="console.zoom6"),
-        Binding("l", "output", "the log, or what the worker printed", show=False, id="console.output"),
-        Binding("n", "member", "the next member", show=False, id="console.member"),
-        Binding("o", "compare", "compare with other runs", show=False, id="console.compare"),
-        Binding("i", "pictures", "pictures of what was learned", show=False, id="console.pictures"),
+        Binding("d,q", "detach", N_("detach (training continues)"), show=False, id="console.detach"),
+        Binding("escape", "back", N_("back"), show=False, id="console.back"),
+        Binding("z", "zoom('')", N_("one chart / all charts"), show=False, id="console.zoom"),
+        Binding("1", "zoom('loss')", N_("only the loss"), show=False, id="console.zoom1"),
+        Binding("2", "zoom('rate')", N_("only the learning rate"), show=False, id="console.zoom2"),
+        Binding("3", "zoom('accuracy')", N_("only the accuracy"), show=False, id="console.zoom3"),
+        Binding("4", "zoom('gradient')", N_("only the gradient norm"), show=False, id="console.zoom4"),
+        Binding("5", "zoom('throughput')", N_("only the throughput"), show=False, id="console.zoom5"),
+        Binding("6", "zoom('layers')", N_("only the layers"), show=False, id="console.zoom6"),
+        Binding("l", "output", N_("log / output of the worker"), show=False, id="console.output"),
+        Binding("n", "member", N_("next member"), show=False, id="console.member"),
+        Binding("o", "compare", N_("compare with other runs"), show=False, id="console.compare"),
+        Binding("i", "pictures", N_("pictures of what was learned"), show=False, id="console.pictures"),
     ]
 
     class Seen(Message):
@@ -72,7 +60,7 @@ class Console(SteeredScreen):
             self.snapshot = snapshot
 
     def __init__(self, folder: RunFolder, panel: Panel | None = None) -> None:
-        """panel: stands around the charts, and has keys of its own."""
+        """panel: surrounds the charts and has keys of its own."""
         super().__init__(folder)
         self.panel = panel
         if panel is not None:
@@ -88,7 +76,7 @@ class Console(SteeredScreen):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its parts are there: a message may come when some are gone already, or not there yet."""
+        """Whether all its parts exist. A message may come before they do, or after some are gone."""
         parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
         there = list(self.walk_children())  # asked in every frame: a query for each took a fifth of it
         return all(any(isinstance(node, part) for node in there) for part in parts) and self.deck.is_whole
@@ -97,21 +85,35 @@ class Console(SteeredScreen):
     def deck(self) -> ConsolePanes:
         return self.query_one(ConsolePanes)
 
-    # --- which work now ---
+    def meanings(self) -> list[tuple[str, str]]:
+        """The signs and words on the console, with what they mean, for its help."""
+        low, high = map(trimmed, USUAL_RATIO)
+        return [
+            ("●", _("usual update/w: {low} to {high} a step", low=low, high=high)),
+            ("▲ ▼", _("larger / smaller update/w (0: frozen or dead)")),
+            ("|grad| |w|", _("norms of a layer's gradient and weights; trend: |grad|")),
+            (_("dead"), _("share of units that pass no gradient, in one batch")),
+            ("lr_scale", _("your factor: rate = optimizer.lr × schedule × lr_scale")),
+            (_("train"), _("below the charts: mean of {steps} steps; in the charts: smoothed", steps=RECENT)),
+            ("", _("in the results of a run: mean of its last epoch")),
+            (_("best"), _("the checkpoint with the lowest validation loss so far")),
+        ]
+
+    # --- which keys work now ---
 
     def show_hints(self) -> None:
-        """Say in the bottom line what the keys do now."""
+        """Show in the bottom line what the keys do now."""
         if not self.is_whole:
             return
         keys: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             if active.enabled and active.binding.id and active.binding.id not in keys:
                 keys[active.binding.id] = written(active.binding.key), active.binding.action
-        hints = [Hint("read-only", "", "")] if self.app.read_only else []
+        hints = [Hint(_("read-only"), "", "")] if self.app.read_only else []
         steering, own = self.steering_hints(), self._own_hints()
         if self.panel is not None:
             steering, own = self.panel.among_hints(steering, own)
-        # What the focused pane knows comes after the first few, which are wanted wherever one is.
+        # The keys of the focused pane come after the first few, which are always wanted.
         for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *own]:
             working = [keys[name] for name in ids if name in keys]
             if working:
@@ -124,23 +126,30 @@ class Console(SteeredScreen):
     def _focused_hints(self) -> Hints:
         match self.focused:
             case Chart():
-                keys = {"in": "in", "out": "out", "log": "log", "smooth": "smooth", "x": "x axis", "cursor": "cursor"}
+                keys = {
+                    "in": pgettext("zoom", "in"),
+                    "out": pgettext("zoom", "out"),
+                    "log": _("log axis"),
+                    "smooth": _("smooth"),
+                    "x": _("x axis"),
+                    "cursor": _("cursor"),
+                }
                 return [((f"chart.{name}",), label) for name, label in keys.items()]
             case LayerTable():
-                return [(("layers.open",), "open"), (("layers.sort",), "sort")]
+                return [(("layers.open",), _("open")), (("layers.sort",), _("sort"))]
         return []
 
     def _own_hints(self) -> Hints:
         now = self.snapshot
         hints: Hints = [
-            (("console.zoom",), "all" if self.deck.alone is not None else "zoom"),
-            (("console.output",), "output" if self.query_one(RunLog).display else "log"),
-            (("console.pictures",), "pictures"),
-            (("console.compare",), "compare"),
+            (("console.zoom",), _("all charts") if self.deck.alone is not None else _("zoom")),
+            (("console.output",), _("output") if self.query_one(RunLog).display else _("log")),
+            (("console.pictures",), _("pictures")),
+            (("console.compare",), _("compare")),
         ]
         if now is not None and now.members > 1:
-            hints.append((("console.member",), "member"))
-        return [*hints, (("app.help",), "help")]
+            hints.append((("console.member",), _("member")))
+        return [*hints, (("app.help",), _("help"))]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         now = self.snapshot
@@ -156,7 +165,7 @@ class Console(SteeredScreen):
     # --- one for each key ---
 
     def action_panel(self, key: str) -> None:
-        """One of the panel's own keys."""
+        """Press one of the panel's own keys."""
         assert self.panel is not None
         self.panel.press(key)
 
@@ -172,9 +181,13 @@ class Console(SteeredScreen):
             elif where == "leave":
                 self.app.exit()
 
-        text = "The run trains on; nothing here ends it." if alive else "The run has ended; its folder stays."
-        choices = [("h", "back to all runs", "home"), ("q", "leave Descent", "leave"), ("escape", "stay", "")]
-        self.app.push_screen(Ask("leave this console?", text, choices), chosen)
+        text = _("Training continues when you leave.") if alive else _("The run has ended. Its folder is kept.")
+        choices = [
+            ("h", _("back to all runs"), "home"),
+            ("q", _("leave Descent"), "leave"),
+            ("escape", _("stay"), ""),
+        ]
+        self.app.push_screen(Ask(_("leave this console?"), text, choices), chosen)
 
     def action_back(self) -> None:
         if self.panel is not None and self.panel.stop():
@@ -203,7 +216,7 @@ class Console(SteeredScreen):
             self.reader.wants_output = log.toggle_output()
             if not log.shows_output and self.deck.alone == "log":
                 self._zoom(None)
-        else:  # no room beside the charts: first what happened, then what was printed, then the charts again
+        else:  # no room beside the charts: first the log, then the output, then the charts again
             self._zoom("log")
         self.reader.look_now()
 
@@ -221,7 +234,7 @@ class Console(SteeredScreen):
     # --- its parts ---
 
     def compose(self) -> ComposeResult:
-        # Before there is anything to style: Textual asks at the first resize, and then styles all of it once more.
+        # Textual would set these at the first resize and then style everything a second time.
         width, height = self.app.size
         for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
@@ -291,7 +304,7 @@ class Console(SteeredScreen):
             self._side.draw(now)
 
     def on_screen_suspend(self) -> None:
-        """Another screen lies over this one. Under a dialog, or a screen on the same run, reading goes on."""
+        """Go on reading only under a dialog, or under a screen on the same run."""
         self.call_later(self._look_if_seen)
 
     def on_screen_resume(self) -> None:
@@ -307,7 +320,7 @@ class Console(SteeredScreen):
         self.say(message.notice)
 
     def on_chart_changed(self, message: Chart.Changed) -> None:
-        """Charts beside each other show the same stretch, equally smooth."""
+        """Keep all charts at the same x axis and smoothing."""
         for chart in self.query(Chart):
             if chart is not message.chart:
                 chart.x_mode = message.chart.x_mode

@@ -1,4 +1,4 @@
-"""Steering a run by keys: which of them work now, why others do not, and what each asks of the worker."""
+"""Steering a run by keys: which keys work now, why others do not, and what each asks of the worker."""
 
 import asyncio
 import socket
@@ -12,6 +12,7 @@ from textual.events import Key
 from textual.screen import Screen
 
 from descent.common.errors import DescentError
+from descent.common.i18n import N_, _
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from engine.launch.options import Options
@@ -25,7 +26,7 @@ from tui.widgets.status_line import StatusLine
 
 
 class SteeredScreen(Screen[None]):
-    """A screen on a run that is read and can be steered. What becomes of a command stands in its StatusLine.
+    """A screen on a run that can be steered. Its StatusLine shows the notices of commands.
 
     The subclass starts the reader and shows each snapshot.
     """
@@ -33,18 +34,18 @@ class SteeredScreen(Screen[None]):
     app: ConsoleApp
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "pause, go on, resume", show=False, id="console.pause"),
-        Binding("full_stop", "one_step", "one step of a paused run", show=False, id="console.step"),
-        Binding("plus,equals_sign", "dial(1)", "a larger learning rate: × √2", show=False, id="console.faster"),
-        Binding("minus", "dial(-1)", "a smaller learning rate: ÷ √2", show=False, id="console.slower"),
-        Binding("e", "edit", "edit what can be changed live", show=False, id="console.edit"),
-        Binding("c", "save", "save a checkpoint now", show=False, id="console.save"),
-        Binding("v", "evaluate", "evaluate on the validation split now", show=False, id="console.evaluate"),
-        Binding("r", "rewind", "go back to a checkpoint", show=False, id="console.rewind"),
-        Binding("f", "fork", "fork: a new run from a checkpoint", show=False, id="console.fork"),
-        Binding("m", "more", "train for more epochs", show=False, id="console.more"),
-        Binding("x", "stop", "stop the run", show=False, id="console.stop"),
-        Binding("a", "anomaly", "what went wrong, and what to do", show=False, id="console.anomaly"),
+        Binding("space", "pause", N_("pause / resume"), show=False, id="console.pause"),
+        Binding("full_stop", "one_step", N_("one step of a paused run"), show=False, id="console.step"),
+        Binding("plus,equals_sign", "dial(1)", N_("larger learning rate: × √2"), show=False, id="console.faster"),
+        Binding("minus", "dial(-1)", N_("smaller learning rate: ÷ √2"), show=False, id="console.slower"),
+        Binding("e", "edit", N_("edit settings of the live run"), show=False, id="console.edit"),
+        Binding("c", "save", N_("save a checkpoint now"), show=False, id="console.save"),
+        Binding("v", "evaluate", N_("evaluate on the validation split now"), show=False, id="console.evaluate"),
+        Binding("r", "rewind", N_("rewind to a checkpoint"), show=False, id="console.rewind"),
+        Binding("f", "fork", N_("fork: a new run from a checkpoint"), show=False, id="console.fork"),
+        Binding("m", "more", N_("train for more epochs"), show=False, id="console.more"),
+        Binding("x", "stop", N_("stop the run"), show=False, id="console.stop"),
+        Binding("a", "anomaly", N_("what went wrong, and what to do"), show=False, id="console.anomaly"),
     ]
 
     def __init__(self, folder: RunFolder) -> None:
@@ -58,14 +59,14 @@ class SteeredScreen(Screen[None]):
         self._asked_about: int | None = None  # the step of the anomaly that was shown already
 
     def say(self, notice: Notice) -> None:
-        """Show what becomes of a command."""
+        """Show a notice about a command."""
         if self.is_attached and self.query(StatusLine):
             self.query_one(StatusLine).say(notice)
             if self.reader is not None:
                 self.reader.look_now()
 
     def say_of_other(self, text: str, trouble: bool) -> None:
-        """Something happened to another run."""
+        """Show a notice about another run."""
         self.say(Notice(text, "trouble" if trouble else "", since=time.monotonic()))
 
     def _refuse(self, error: Exception) -> None:
@@ -90,7 +91,7 @@ class SteeredScreen(Screen[None]):
         return why_not(action, self.snapshot, meant=self._meant, read_only=self.app.read_only)
 
     def on_key(self, event: Key) -> None:
-        """A key that steers, but not now: say why. What the focused pane does with it comes first."""
+        """Say why a key that steers does not work now. The focused pane may use the key itself."""
         if event.key in self.active_bindings:
             return
         for binding in SteeredScreen.BINDINGS:
@@ -101,22 +102,22 @@ class SteeredScreen(Screen[None]):
                 self.say(Notice(reason, "trouble", since=time.monotonic()))
 
     def steering_hints(self) -> Hints:
-        """Those of the keys that steer; the most wanted first."""
+        """The hints for the keys that steer, the most wanted first."""
         state = self.snapshot.state if self.snapshot is not None else "starting"
-        space = {"running": "pause", "paused": "go on"}.get(state, "resume")
+        leave = _("detach") if self.snapshot is not None and self.snapshot.is_alive else _("leave")
         return [
-            (("console.anomaly",), "what happened"),
-            (("console.pause",), space),
-            (("console.step",), "step"),
-            (("console.faster", "console.slower"), "rate"),
-            (("console.edit",), "edit"),
-            (("console.stop",), "stop"),
-            (("console.detach",), "detach" if self.snapshot is not None and self.snapshot.is_alive else "leave"),
-            (("console.save",), "save"),
-            (("console.rewind",), "rewind"),
-            (("console.fork",), "fork"),
-            (("console.evaluate",), "eval"),
-            (("console.more",), "more"),
+            (("console.anomaly",), _("what happened")),
+            (("console.pause",), _("pause") if state == "running" else _("resume")),
+            (("console.step",), _("step")),
+            (("console.faster", "console.slower"), _("rate")),
+            (("console.edit",), _("edit")),
+            (("console.stop",), _("stop")),
+            (("console.detach",), leave),
+            (("console.save",), _("save")),
+            (("console.rewind",), _("rewind")),
+            (("console.fork",), _("fork")),
+            (("console.evaluate",), _("eval")),
+            (("console.more",), _("extend")),
         ]
 
     # --- one for each key ---
@@ -132,16 +133,16 @@ class SteeredScreen(Screen[None]):
                 self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
 
     def _mean(self, state: str, order: Order) -> None:
-        """Ask for it; the same key then means the opposite at once, though the screen is a frame or two behind."""
+        """Ask for a state. The same key then means the opposite at once, although the screen lags a frame or two."""
 
-        def forget(_: str) -> None:
+        def forget(reason: str) -> None:
             self._meant = None
 
         self._meant, order.failed = state, forget
         self.commander.give(order)
 
     def settle(self) -> None:
-        """There is a new snapshot: what it shows is what holds, once it is what was asked for."""
+        """Take the state of a new snapshot as the one that holds, once it is the state that was asked for."""
         now = self.snapshot.state if self.snapshot is not None else None
         if now == self._meant or now not in ("running", "paused"):
             self._meant = None
@@ -159,7 +160,7 @@ class SteeredScreen(Screen[None]):
 
     def action_one_step(self) -> None:
         if self.commander.is_waiting("step"):
-            return  # a key that repeats is not a queue of steps
+            return  # a key that is held down must not queue steps
         order = commander.one_step()
         order.kind = "step"
         self.commander.give(order)
@@ -170,7 +171,7 @@ class SteeredScreen(Screen[None]):
         if self._dial is None or not self.commander.is_waiting("dial"):
             self._dial = in_force
         self._dial = commander.notch(self._dial, by)
-        self.commander.give(commander.turn_dial(self._dial, self.rate_of_one()))
+        self.commander.give(commander.turn_dial(self._dial, in_force, self.rate_of_one()))
 
     def action_edit(self) -> None:
         from tui.screens.console.dialogs import Edit
@@ -243,7 +244,7 @@ class SteeredScreen(Screen[None]):
         if anomaly is None:
             self._asked_about = None
         elif anomaly.collapse:
-            return  # it holds nothing up: the status line says it, for as long as it lasts
+            return  # training goes on, and the status line shows it while it lasts
         elif anomaly.step != self._asked_about and self.app.screen is self and not self.app.read_only:
             self.action_anomaly()
 
@@ -259,13 +260,13 @@ class SteeredScreen(Screen[None]):
         def chosen(what: str | None) -> None:
             if what == "back" and anomaly.checkpoint is not None:
                 orders = commander.back_gently(anomaly.checkpoint, anomaly.factor, anomaly.member)
-                # Else it would take its first steps from there at the rate that broke it.
+                # A run that is not paused would take its first steps from there at the rate that broke it.
                 for order in orders if now.state == "paused" else [commander.pause(), *orders]:
                     self.commander.give(order)
             elif what == "fork" and anomaly.checkpoint is not None:
                 base = float(now.values.get("optimizer.lr") or 0.1)
                 self._begin_fork(anomaly.checkpoint, [f"optimizer.lr={base / 10:.4g}"])
-            elif what == "go on":
+            elif what == "continue":
                 self.commander.give(commander.go_on())
             elif what == "stop":
                 self.commander.give(commander.stop("discard"))
@@ -276,7 +277,7 @@ class SteeredScreen(Screen[None]):
         from tui.screens import starting
 
         async def begin() -> None:
-            self.say(Notice("starting a new run", busy=True))
+            self.say(Notice(_("starting a new run"), busy=True))
             try:
                 folder = await starting.fork(self.app, self.folder, step, overrides)
             except (DescentError, OSError) as error:
@@ -285,7 +286,7 @@ class SteeredScreen(Screen[None]):
                 if folder is not None:
                     self.post_message(OpenRun(folder))
                 else:
-                    self.say(Notice("no new run was started", since=time.monotonic()))
+                    self.say(Notice(_("no new run was started"), since=time.monotonic()))
 
         self.run_worker(begin(), group="dialog", exclusive=True)
 
@@ -297,43 +298,43 @@ CAN_GO_ON = ("stopped", "failed", "lost")
 
 
 def why_not(action: str, now: Snapshot | None, *, meant: str | None = None, read_only: bool = False) -> str | None:
-    """The reason why one of STEERING can't work at this moment; None where it can.
+    """The reason why one of STEERING can't work now; None where it can.
 
-    meant: the state that was asked for, where `now` does not show it yet.
+    meant: the state that was asked for, as long as `now` does not show it.
     """
     if read_only:
-        return "read-only: this console looks, and does not steer"
+        return _("read-only: this console can't steer the run")
     if now is None:
-        return "the run is still being read"
+        return _("the run is still being read")
     if now.is_gone:
-        return "the folder of this run is gone"
+        return _("the folder of this run is gone")
     match action:
         case "anomaly":
-            return None if now.anomaly is not None else "nothing has gone wrong"
+            return None if now.anomaly is not None else _("nothing has gone wrong")
         case "fork":
-            return None if now.checkpoints else "there is no checkpoint to fork from yet"
+            return None if now.checkpoints else _("there is no checkpoint to fork from yet")
     return _not_trained(action, now) or _not_ready(action, now, meant or now.state)
 
 
 def _not_trained(action: str, now: Snapshot) -> str | None:
-    """Where no worker of this machine is training it."""
+    """The reason where no worker on this machine trains the run."""
     if now.state == "finished":
-        return "the run has finished" + (": fork it to train on" if now.checkpoints else "")
+        return _("the run has finished: fork it to train on") if now.checkpoints else _("the run has finished")
     if now.state in CAN_GO_ON:
-        return None if action == "pause" else "the run has ended: resume it first"
+        return None if action == "pause" else _("the run has ended: resume it first")
     if now.state == "starting":
-        return None if action == "stop" else "the run is still starting"
+        return None if action == "stop" else _("the run is still starting")
     elsewhere = now.host not in (None, socket.gethostname())
-    return f"the run trains on {now.host}: steer it there" if elsewhere else None
+    return _("the run trains on {host}: steer it there", host=now.host) if elsewhere else None
 
 
 def _not_ready(action: str, now: Snapshot, state: str) -> str | None:
-    """Where the worker would answer that it can't."""
+    """The reason where the worker would refuse."""
     match action:
         case "one_step" if state != "paused":
-            return "one step is for a paused run: pause it first"
+            return _("one step is for a paused run: pause it first")
         case "evaluate" if not now.has_validation:
-            return "there is no validation split to evaluate on"
+            return _("there is no validation split to evaluate on")
         case "rewind" if not now.checkpoints:
-            return "there is no checkpoint to go back to yet"
+            return _("there is no checkpoint to rewind to yet")
     return None

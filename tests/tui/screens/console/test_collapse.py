@@ -31,7 +31,7 @@ async def test_a_broken_model_is_told_and_the_way_back_leads_to_a_lower_rate(tmp
             assert run.state() == "running"  # a person decides
             await pilot.press("a")
             await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
-            assert f"go back to step {saved:,} and go on at a tenth of the rate: 0.01" in shown(pilot)
+            assert f"rewind to step {saved:,} and continue at a tenth of the rate: 0.01" in shown(pilot)
             await pilot.press("r")
             await until(pilot, lambda: run.last("rewound") is not None, "the way back")
             await until(pilot, lambda: run.last("plan")["lr_scale"] == 0.1, "the lower rate")

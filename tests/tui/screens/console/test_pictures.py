@@ -63,7 +63,7 @@ async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypat
         await pilot.press("enter")
         await until(pilot, lambda: view(app).picture is not first, "a newer one")
         await pilot.press("down")
-        assert "This run can't have it: its targets are classes, not numbers." in text(app)
+        assert "Not available for this run: its targets are classes, not numbers." in text(app)
         await pilot.press(*["down"] * (kinds.index("confusion") - kinds.index("fit")))
         await until(pilot, lambda: "right, of" in text(app), "the confusion matrix")
         await pilot.press("s", "t")
@@ -81,7 +81,7 @@ async def test_no_picture_is_asked_for_where_nothing_may_be_changed(live: RunFol
     app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await app.push_screen(Pictures(live, "confusion"))
-        await until(pilot, lambda: "Nobody has asked for it yet" in text(app), "the screen")
+        await until(pilot, lambda: "It was not drawn yet" in text(app), "the screen")
         await pilot.press("enter", "a")
         await pilot.pause()
         assert not (live.path / "pictures").exists()
@@ -120,7 +120,7 @@ async def test_a_picture_that_is_still_being_read_is_not_called_missing(
         async with asyncio.timeout(DEADLINE):  # a pilot would wait for the reading
             while "true class by predicted class" not in text(app):
                 await asyncio.sleep(0.01)
-        assert "Nobody has asked for it yet" not in text(app)
+        assert "It was not drawn yet" not in text(app)
         may_read.set()
         await until(pilot, lambda: "88.3% right" in text(app), "the matrix")
 
@@ -134,7 +134,7 @@ async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, 
     app = App(terminal=Terminal(), runs_dir=tmp_path / "runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await app.push_screen(Pictures(live, "confusion"))
-        await until(pilot, lambda: "loading torch" in text(app), "what takes so long")
+        await until(pilot, lambda: "loading PyTorch" in text(app), "what takes so long")
         await until(pilot, lambda: view(app).picture is not None, "the picture")
         last = live.checkpoints()[-1]
         assert f"step {last:,}" in text(app)

@@ -39,7 +39,7 @@ def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, term
     terminal.press(".")
     terminal.wait_for("one step, now at step")
     terminal.press("-")
-    terminal.wait_for("rate × 0.7071 of the plan from step")
+    terminal.wait_for("→ 0.0707 from step")
     terminal.press("x")
     terminal.wait_for("save now and stop")
     terminal.press("s")

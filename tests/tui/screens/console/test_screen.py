@@ -52,9 +52,9 @@ async def test_pausing_stepping_and_turning_the_rate_are_done_and_told(live: tup
         await pilot.press("full_stop")
         await on_screen(pilot, "✓ one step, now at step")
         await pilot.press("minus")
-        await on_screen(pilot, "✓ rate × 0.7071 of the plan from step")
+        await on_screen(pilot, "→ 0.0707 from step")
         await pilot.press("minus")
-        await on_screen(pilot, "✓ rate × 0.5 of the plan from step")
+        await on_screen(pilot, "→ 0.0500 from step")
         await pilot.press("space")
         await on_screen(pilot, "▶ running")
     assert [name for name, _ in commands(run)] == ["pause", "step", "set", "set", "resume"]
@@ -90,7 +90,7 @@ async def test_going_back_to_a_checkpoint_that_was_chosen(live: tuple[Child, Run
         await pilot.press("c")
         await on_screen(pilot, "✓ saved at step")
         await pilot.press("r")
-        await on_screen(pilot, "go back to a checkpoint")
+        await on_screen(pilot, "rewind to a checkpoint")
         await pilot.press("end", "enter")
         await on_screen(pilot, "✓ back at step 0")
         await until(pilot, lambda: pilot.app.screen.snapshot.step == 0, "the charts to go back too")
@@ -113,7 +113,7 @@ async def test_stopping_gives_a_receipt_and_the_run_can_go_on(live: tuple[Child,
         await pilot.press("x")
         await on_screen(pilot, "stop without saving")
         await pilot.press("d")
-        await on_screen(pilot, "nothing was saved, the checkpoint of step")
+        await on_screen(pilot, "not saved, last checkpoint: step")
 
 
 async def test_a_second_command_waits_for_the_first_and_the_screen_stays_alive(live: tuple[Child, RunFolder]) -> None:
@@ -168,7 +168,7 @@ async def test_a_loss_that_is_not_finite_is_explained_and_mended(tmp_path: Path)
             pilot.app.screen.query(Input)[1].value = "1e30"
             await pilot.press("enter")
             await on_screen(pilot, "became NaN or infinite at step")
-            await on_screen(pilot, "go back to step")
+            await on_screen(pilot, "rewind to step")
             await pilot.press("r")
             await on_screen(pilot, "▶ running")
             await on_screen(pilot, "you: rate × 0.1")

@@ -70,7 +70,7 @@ def test_what_there_is_nothing_for_says_so() -> None:
     assert "nothing has gone wrong" in str(why_not("anomaly", now("running")))
     assert why_not("anomaly", now("paused", anomaly=Anomaly(3, "loss", 0))) is None
     assert {why_not(action, now("running"), read_only=True) for action in STEERING} == {
-        "read-only: this console looks, and does not steer"
+        "read-only: this console can't steer the run"
     }
 
 
