@@ -26,10 +26,12 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
     arrays = picture.arrays
     accuracy, solved = arrays["accuracy"], arrays["solved"]
     count = len(accuracy)
-    after = canvas.write(0, 0, _("{some:,} of {count:,} members", some=int(solved.sum()), count=count), "strong")
+    after = canvas.write(
+        0, 0, _("{some:,} of {count:,} members solved it", some=int(solved.sum()), count=count), "strong"
+    )
     least = numbers.percent(float(arrays["least"]), 0)
-    needed = _("at least {least} of the {split} samples correct", least=least, split=samples_of(picture))
-    after = canvas.write(after, 0, f"  {needed}", "quiet")
+    needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
+    after = canvas.write(after, 0, f" {needed}", "quiet")
     key = _("● solved  7 70–79% correct  × diverged")
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
@@ -59,7 +61,7 @@ def spread(canvas: PictureCanvas, picture: Picture) -> None:
         title = _("{metric}, {count:,} members", metric=_(metric.title), count=len(values))
     after = canvas.write(0, 0, title, "strong")
     lost = len(values) - len(known)
-    said = f"  {_('│ mean  ─ ± 1 sd')}" + (f"  {_('{count:,} without a score', count=lost)}" if lost else "")
+    said = f"  {_('│ mean  ─ ± 1 sd')}" + (f"  {_('{count:,} missing', count=lost)}" if lost else "")
     canvas.write(after, 0, said, "quiet")
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     pad = 0.08 * (high - low) or 0.05 * max(abs(high), 0.1)
@@ -119,7 +121,8 @@ def _block(
 
 def _metric(picture: Picture) -> Metric:
     found = metric_named(picture.text("metric"))
-    assert found is not None
+    if found is None:
+        raise KeyError("metric")
     return found
 
 

@@ -206,17 +206,17 @@ def _scale(
         canvas.shade(x, 1, (ramp[:1] + 1) / 2)
     seen = scales[first : first + shown]
     low, high = numbers.number(float(seen.min())), numbers.number(float(seen.max()))
-    if low == high:
-        said = _("each scaled to its own maximum ({high})", high=high)
-    else:
-        said = _("each scaled to its own maximum ({low} to {high})", low=low, high=high)
-    canvas.write(x + RAMP, 1, _cut(f" +  {said}", canvas.width - x - RAMP), "quiet")
+    maximum = high if low == high else _("{low} to {high}", low=low, high=high)
+    said = f" +  {_('each scaled to its own maximum ({maximum})', maximum=maximum)}"
+    if cell_len(said) > canvas.width - x - RAMP:
+        said = f" +  {_('maximum {maximum}', maximum=maximum)}"
+    canvas.write(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
 
 
 def _pages(first: int, shown: int, count: int) -> str:
     if shown == count:
         return ""
-    return _("{first} to {last} of {count}", first=first + 1, last=first + shown, count=count)
+    return _("{first}–{last} of {count}", first=first + 1, last=first + shown, count=count)
 
 
 def _layout(
