@@ -271,7 +271,7 @@ def threshold(check: Check) -> str:
 
 
 _NEXT: dict[Next, str] = {
-    "start": N_("get the files"),
+    "start": N_("get files"),
     "predict": N_("predict"),
     "run": N_("train and watch"),
     "write": N_("edit files"),

@@ -9,7 +9,7 @@ from tui.data.runs import RunStatus
 from tui.data.words import split_words, state_words
 from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted
 
-_STATUS, _METRIC, _AGE = 11, 13, 11  # cells of the columns, the space before them included
+_STATUS, _NUMBER, _AGE = 11, 8, 11  # cells of the columns, the space before them included
 
 
 def run_line(run: RunStatus, width: int, *, now: float) -> Line:
@@ -17,7 +17,8 @@ def run_line(run: RunStatus, width: int, *, now: float) -> Line:
     curve = 0 if width < 50 else 8 if width < 70 else 16
     wide = width >= 76
     gap = 2 if wide else 1  # before the metric, whose label would seem to belong to the age
-    room = width - 3 - _STATUS - (_METRIC - 1 + gap) - (curve + 2 if curve else 0) - (_AGE if wide else 0)
+    labels = gap + max(cell_len(word) for word in (split_words("test"), split_words("validation"), _("loss")))
+    room = width - 3 - _STATUS - labels - _NUMBER - (curve + 2 if curve else 0) - (_AGE if wide else 0)
     name = fitted(run.name, min(cell_len(run.name), room - (len(run.letters) + 1 if run.letters else 0)))
     style = STATE_STYLES.get(run.state, "")
     age = "" if run.alive else ago(now - run.changed)
@@ -32,7 +33,7 @@ def run_line(run: RunStatus, width: int, *, now: float) -> Line:
     if wide:
         pieces.append(Piece(fitted(age, _AGE, right=True), "quiet"))
     label, number = metric(run)
-    pieces += [Piece(fitted(label, gap + 4, right=True), "quiet"), Piece(fitted(number, _METRIC - 5, right=True))]
+    pieces += [Piece(fitted(label, labels, right=True), "quiet"), Piece(fitted(number, _NUMBER, right=True))]
     if curve:
         drawn = sparkline(run.loss, curve)
         pieces.append(Piece(f"  {fitted(drawn, curve)}", "train" if run.alive else "quiet"))

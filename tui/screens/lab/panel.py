@@ -268,7 +268,7 @@ class LabPanel(Vertical):
 
     def is_ready(self) -> bool:
         """Return whether the files are there and every prediction is made. If not, tell what is missing."""
-        missing = {"start": _("get the files"), "predict": _("predict")}.get(self.status.step)
+        missing = {"start": _("get files"), "predict": _("predict")}.get(self.status.step)
         if missing is not None:
             self.tell(_("first: {what}", what=missing), "trouble")
         return missing is None

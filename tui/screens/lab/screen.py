@@ -130,7 +130,7 @@ class LabScreen(Screen[None]):
                 ("escape", _("not now"), ""),
             ]
             text = f"{_('{folder} already has these files:', folder=folder)}\n{names}"
-            chosen = await self.app.push_screen_wait(Ask(_("get the files"), text, choices))
+            chosen = await self.app.push_screen_wait(Ask(_("get files"), text, choices))
             if chosen == "use":
                 progress.started(self.lab_id, folder)
             again = chosen == "move"
