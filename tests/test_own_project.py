@@ -116,5 +116,5 @@ def test_the_console_opens_trains_and_opens_a_lab(project: Path, terminal: Termi
     terminal.press("Enter")
     terminal.wait_for("enter open")
     terminal.press("Enter")
-    terminal.wait_for("enter get the files")
+    terminal.wait_for("enter get files")
     terminal.press("C-q")

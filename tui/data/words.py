@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from descent.common.i18n import N_, _, ngettext
+from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
 
@@ -35,7 +35,7 @@ _SHORT_EDITS = {
     "lr_scale": N_("lr ×{value}"),
     "train.batch_size": N_("batch {value}"),
 }  # in a chart
-_COMMANDS = {"pause": N_("pause"), "resume": N_("resume"), "rewind": N_("rewind"), "extend": N_("extend")}
+_COMMANDS = {"pause": N_("pause"), "resume": N_("resume")}
 _STOPS = {"epoch": N_("stop after this epoch"), "discard": N_("stop without saving")}
 
 
@@ -90,9 +90,14 @@ def mark_of(event: Event) -> tuple[int, str, str] | None:
 
 
 def _command_in_chart(command: str, arguments: dict[str, Any]) -> str:
-    if command == "set":
-        return " ".join(_edit_in_chart(str(edit)) for edit in arguments.get("edits", ()))
-    return _(_COMMANDS[command]) if command in ("rewind", "extend") else ""
+    match command:
+        case "set":
+            return " ".join(_edit_in_chart(str(edit)) for edit in arguments.get("edits", ()))
+        case "rewind":
+            return pgettext("in a chart", "rewind")
+        case "extend":
+            return pgettext("in a chart", "extend")
+    return ""
 
 
 def _edit_in_chart(edit: str) -> str:
@@ -202,7 +207,7 @@ def _command(event: Event, facts: Event) -> Said:
         case "pause" | "resume" as command:
             text = _(_COMMANDS[command])
         case "step":
-            text = ngettext("one step", "{count} steps", arguments.get("steps", 1))
+            text = ngettext("{count:,} step", "{count:,} steps", int(arguments.get("steps", 1)))
         case "set":
             text = ", ".join(_edit(str(edit)) for edit in arguments.get("edits", ()))
         case "extend":

@@ -54,7 +54,7 @@ class Kinds(Lines):
 class Caption:
     """What is said of a picture.
 
-    title, shows: of the kind, still to be translated. step: of the picture. seconds: what it took to make.
+    title, shows: of the kind. step: of the picture. seconds: what it took to make.
     doing: what is under way. trouble: why there is no newer one. auto: seconds between pictures, or None.
     """
 
@@ -80,7 +80,7 @@ class CaptionLine(Lines):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         now = self._caption
-        left = [Piece(_(now.title), "strong")]
+        left = [Piece(now.title, "strong")]
         if now.step is not None:
             left.append(Piece(f"  {_('step {step}', step=numbers.count(now.step))}", "quiet"))
         right = []
@@ -90,5 +90,5 @@ class CaptionLine(Lines):
             right.append(Piece(_("redrawn every {seconds:.0f} s", seconds=now.auto), "train"))
         elif now.seconds is not None:
             right.append(Piece(_("drawn in {time}", time=numbers.time_taken(now.seconds)), "quiet"))
-        second = Piece(now.trouble, "trouble") if now.trouble else Piece(_(now.shows) if now.shows else "", "quiet")
+        second = Piece(now.trouble, "trouble") if now.trouble else Piece(now.shows, "quiet")
         return [spread(left, right, width), cut((second,), width)]

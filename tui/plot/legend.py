@@ -44,10 +44,10 @@ def line_words(name: str) -> str:
 def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Pieces:
     """Return the chart's name, and as many of its lines with their latest value as there is room for.
 
-    A name may end in an explanation in brackets, which is left out if there is no room for it.
+    A name may end in a colon and an explanation, which is left out if there is no room for it.
     """
     name = clean(name)
-    name = name if cell_len(name) <= room else name.partition("(")[0].rstrip()
+    name = name if cell_len(name) <= room else name.partition(": ")[0]
     pieces: Pieces = [(fitted(name, room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]

@@ -176,8 +176,8 @@ def test_a_long_name_leaves_room_for_the_numbers() -> None:
 def test_what_explains_a_chart_gives_way_to_its_value() -> None:
     """On 80 columns a layer's charts had the beginning of a sentence, and no number."""
     line = Line("norm", None, np.array([0.0427], np.float32), np.array([0.0427], np.float32), "train")
-    for room, words in ((60, "gradient norm (near 0: vanishing)  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
-        pieces = legend.title("gradient norm (near 0: vanishing)", [line], room, unicode=True)
+    for room, words in ((60, "gradient norm: near 0 is vanishing  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
+        pieces = legend.title("gradient norm: near 0 is vanishing", [line], room, unicode=True)
         assert "".join(text for text, _ in pieces) == words
 
 
