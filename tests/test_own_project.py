@@ -110,4 +110,4 @@ def test_the_console_opens_trains_and_opens_a_lab(project: Path, terminal: Termi
     terminal.press("Enter")
     terminal.wait_for("finished")
     terminal.start([f"PYTHONPATH={PYTHONPATH}", *DESCENT, "lab"], project, session="lab")
-    terminal.wait_for("enter get the files")
+    terminal.wait_for("enter get files")

@@ -1,4 +1,4 @@
-"""What the user likes, in settings.toml of the user's configuration folder. A bad file never keeps the app shut."""
+"""The user's settings, in settings.toml of the configuration folder. The app starts with a bad file too."""
 
 import tomllib
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import platformdirs
 
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
+from descent.common.i18n import N_, _
 from descent.common.text import clean, did_you_mean, show
 
 NOTIFY = ("bell", "osc9", "off")
@@ -28,15 +29,15 @@ class Settings:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-# For each key: what is allowed, in words, and whether a value of the file is that.
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "theme": (f"one of {', '.join(THEMES)}", lambda value: value in THEMES),
-    "fps": ("a number from 0.2 to 60", lambda value: _is_number(value) and 0.2 <= value <= 60),
-    "smoothing": ("a number from 0 to 0.99", lambda value: _is_number(value) and 0 <= value <= 0.99),
-    "log_y": ("true or false", lambda value: isinstance(value, bool)),
-    "notify": (f"one of {', '.join(NOTIFY)}", lambda value: value in NOTIFY),
+# For each key: what is allowed, in words or as the values themselves, and whether a value of the file is that.
+_RULES: dict[str, tuple[str | tuple[str, ...], Callable[[Any], bool]]] = {
+    "theme": (THEMES, lambda value: value in THEMES),
+    "fps": (N_("a number from 0.2 to 60"), lambda value: _is_number(value) and 0.2 <= value <= 60),
+    "smoothing": (N_("a number from 0 to 0.99"), lambda value: _is_number(value) and 0 <= value <= 0.99),
+    "log_y": (N_("true or false"), lambda value: isinstance(value, bool)),
+    "notify": (NOTIFY, lambda value: value in NOTIFY),
     "keys": (
-        'a table of binding = "key,key"',
+        N_('a table of binding = "key,key"'),
         lambda value: isinstance(value, dict) and all(isinstance(keys, str) and keys for keys in value.values()),
     ),
 }
@@ -48,7 +49,7 @@ def settings_file() -> Path:
 
 
 def load(path: Path | None = None) -> tuple[Settings, str | None]:
-    """The settings, and one message of all that is wrong in the file; what is wrong there is left at its default."""
+    """Return the settings, and one message of all that is wrong in the file. A wrong value is left at its default."""
     path = path or settings_file()
     try:
         stored = _read(path)
@@ -62,7 +63,7 @@ def load(path: Path | None = None) -> tuple[Settings, str | None]:
 
 
 def save(settings: Settings, path: Path | None = None) -> None:
-    """Write the file as a whole; unknown keys in it stay. DescentError where it can't be written."""
+    """Write the file as a whole. Unknown keys in it stay. Raises DescentError if it can't be written."""
     import tomli_w
 
     path = path or settings_file()
@@ -77,26 +78,30 @@ def save(settings: Settings, path: Path | None = None) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, tomli_w.dumps(stored).encode())
     except OSError as error:
-        raise DescentError(f"{_shown(path)}: can't be written: {error.strerror}") from None
+        raise DescentError(_("{path}: can't be written: {error}", path=_shown(path), error=error.strerror)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What the file holds; nothing where there is none. DescentError where it is no TOML."""
+    """Return what the file holds; nothing if there is no file. Raises DescentError if it is not TOML."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise DescentError(f"{_shown(path)}: can't be read: {error.strerror}") from None
+        raise DescentError(_("{path}: can't be read: {error}", path=_shown(path), error=error.strerror)) from None
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise DescentError(f"{_shown(path)}: is no TOML: {clean(str(error))}") from None
+        raise DescentError(_("{path}: is not TOML: {error}", path=_shown(path), error=clean(str(error)))) from None
 
 
 def _problem(key: str, value: Any) -> str | None:
     if key not in _RULES:
-        return f"{clean(key)}: unknown key{did_you_mean(key, _RULES)}; allowed: {', '.join(_RULES)}"
-    allowed, is_good = _RULES[key]
-    return None if is_good(value) else f"{key} = {show(value)}: must be {allowed}"
+        hint, allowed = did_you_mean(key, _RULES), ", ".join(_RULES)
+        return _("{key}: unknown key{hint}; allowed: {allowed}", key=clean(key), hint=hint, allowed=allowed)
+    rule, is_good = _RULES[key]
+    if is_good(value):
+        return None
+    words = _(rule) if isinstance(rule, str) else _("one of {choices}", choices=", ".join(rule))
+    return _("{key} = {value}: must be {allowed}", key=key, value=show(value), allowed=words)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the terminal can show, and the app's end of it: it leaves with the terminal and never hangs on one."""
+"""What the terminal can show, and a driver that ends the app with its terminal and never hangs on one."""
 
 import contextlib
 import os
@@ -16,6 +16,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from descent.common.errors import ExitCode
 from descent.common.glyphs import ascii_text
+from descent.common.i18n import _
 
 _LOOK_EVERY = 1.0  # seconds between looks for a terminal that has gone without a signal
 _PATIENCE = 3.0  # seconds in which a killed app has time to leave the terminal as it was
@@ -142,11 +143,11 @@ def look(
 
 
 def refusal() -> str | None:
-    """Why no screen can be opened here, or None where one can."""
+    """Return why no screen can be opened here; None if one can."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return "the console needs a terminal, and this is none"
+        return _("the console needs a terminal, and standard input or output is not one")
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
-        return f"the console can't draw on this terminal (TERM={os.environ.get('TERM', '')})"
+        return _("the console can't draw on this terminal (TERM={term})", term=os.environ.get("TERM", ""))
     return None
 
 

@@ -48,7 +48,7 @@ class Labs:
     entries: tuple[LabEntry, ...] = ()
     heading: str = ""
     count: str = ""
-    more: str = "{count} more"
+    more: str = ""  # with {count} to be filled in
     said: tuple[str, ...] = ()
 
 
@@ -166,7 +166,7 @@ class LabStatus:
 
     @property
     def next(self) -> Next:
-        """What the learner does next. What was graded and is as it was is not graded again: it is to be mended."""
+        """What the learner does next. Files that have not changed since they were graded are to be edited."""
         if self.step != "run":
             return self.step
         if self.unchanged and self.verdict.get("exit_code") != ExitCode.DATA_MISSING:
@@ -271,12 +271,12 @@ def threshold(check: Check) -> str:
 
 
 _NEXT: dict[Next, str] = {
-    "start": N_("get the files"),
+    "start": N_("get files"),
     "predict": N_("predict"),
     "run": N_("train and watch"),
     "write": N_("edit files"),
     "check": N_("check"),
-    "explain": N_("why"),
+    "explain": N_("explanation"),
     "done": N_("next lab"),
 }
 

@@ -1,4 +1,4 @@
-"""A run's log: a line for each of its events, those that are routine folded."""
+"""A run's log: a line for each of its events. Routine lines in a row are folded."""
 
 import statistics
 import time
@@ -7,28 +7,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from descent.common.arrays import mean_of_finite
+from descent.common.i18n import ngettext
 from descent.common.text import clean
 from descent.run.events import Epochs, Event, Fold, epochs_since, resized
-from tui.data.words import said
+from tui.data.words import is_best, names_epoch, said
 
-CALM = 1.0  # seconds that new routine lines wait: many short epochs a second can't be read
+CALM = 1.0  # seconds that new routine lines wait: several a second can't be read
 MOST_LINES = 1000  # of a log that is kept for scrolling
-ROUTINE = 6  # evaluations and saves in a row that are shown; those before are counted: no command scrolls away
+ROUTINE = 6  # evaluations and saves in a row that are shown. Those before are counted, so that commands stay in sight
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """clock: local time, "13:15:28". step: where it happened, or None. style: one of widgets.lines.STYLES, or ""."""
+    """A line in words.
+
+    clock: local time, "13:15:28". step: where it happened, or None. style: one of widgets.lines.STYLES, or "".
+    names_epoch: whether the text begins with the epoch, so that the step need not be shown.
+    """
 
     clock: str
     step: int | None
     text: str
     style: str = ""
+    names_epoch: bool = False
 
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """A line that is put into words once it is shown: most of a long run's are folded away before that."""
+    """A line that is put into words when it is shown. Most lines of a long run are folded before that."""
 
     of_members: tuple[Event, ...]
     epoch: float | None
@@ -38,21 +44,35 @@ class _Evaluation:
         return int(self.of_members[0]["step"])
 
     def line(self, facts: dict[str, Any]) -> LogLine:
-        event = _mean(self.of_members)
-        text, style = said(event if self.epoch is None else {**event, "epoch": self.epoch}, facts) or ("", "")
-        return LogLine(_clock(event), self.step, clean(text), style)
+        event = self._placed(_mean(self.of_members))
+        text, style = said(event, facts) or ("", "")
+        return LogLine(_clock(event), self.step, clean(text), style, names_epoch(event))
+
+    @property
+    def names_epoch(self) -> bool:
+        """Whether its words begin with its epoch."""
+        return names_epoch(self._placed(self.of_members[-1]))
+
+    def _placed(self, event: Event) -> Event:
+        """The event with the epoch of this line."""
+        return event if self.epoch is None else {**event, "epoch": self.epoch}
 
 
 @dataclass(frozen=True)
 class _Folded:
-    """A line that stands for routine ones. last: the latest of them."""
+    """A line that stands for routine ones. epochs: how many of them name an epoch. last: the latest of them."""
 
     count: int
+    epochs: int
     last: "LogLine | _Evaluation"
 
     def line(self, facts: dict[str, Any]) -> LogLine:
         clock = self.last.clock if isinstance(self.last, LogLine) else _clock(self.last.of_members[-1])
-        return LogLine(clock, None, f"… {self.count:,} more of these", "quiet")
+        if self.epochs:
+            text = ngettext("… {count:,} more epoch", "… {count:,} more epochs", self.epochs)
+        else:
+            text = ngettext("… {count:,} more line", "… {count:,} more lines", self.count)
+        return LogLine(clock, None, text, "quiet")
 
 
 class Log(Fold):
@@ -70,7 +90,9 @@ class Log(Fold):
         self._together: tuple[Event, ...] = ()  # of one evaluation, member by member: one line
         self._epochs: Epochs | None = epochs_since(None, self._facts) if self._facts.get("steps_per_epoch") else None
         self._row = 0  # routine lines in a row, at the end
-        self._folded = 0  # of these, how many one line stands for
+        self._folded = self._folded_epochs = (
+            0  # how many of them one line stands for; how many of these name an epoch
+        )
         self._has_begun = False
         self._news = self._is_urgent = True  # lines that are not shown yet; one of them can't wait
 
@@ -114,8 +136,9 @@ class Log(Fold):
         step = event.get("step")
         if event["event"] == "epoch" and self._lines and self._is_evaluated(self._lines[-1], step):
             return  # the evaluation of the same moment has said how the epoch went
-        self._lines.append(LogLine(_clock(event), step if isinstance(step, int) else None, clean(text), style))
-        self._fold(routine=event["event"] == "epoch" or text == "saved")
+        where = step if isinstance(step, int) else None
+        self._lines.append(LogLine(_clock(event), where, clean(text), style, names_epoch(event)))
+        self._fold(routine=event["event"] == "epoch" or (event["event"] == "checkpoint" and not is_best(event)))
 
     def _evaluated(self, event: Event) -> None:
         """A line of its own, or one more member's part of the evaluation that the last line tells of."""
@@ -143,7 +166,7 @@ class Log(Fold):
         self._news = True
         if not routine:
             self._is_urgent = True
-            self._row = self._folded = 0
+            self._row = self._folded = self._folded_epochs = 0
             return
         self._row += 1
         if self._row <= ROUTINE:
@@ -152,10 +175,11 @@ class Log(Fold):
         if self._folded:
             self._lines.pop(first - 1)
             first -= 1
-        self._folded += 1
         oldest = self._lines[first]
         assert not isinstance(oldest, _Folded)  # that one stood before it, and is gone
-        self._lines[first] = _Folded(self._folded, oldest)
+        self._folded += 1
+        self._folded_epochs += oldest.names_epoch
+        self._lines[first] = _Folded(self._folded, self._folded_epochs, oldest)
 
 
 def _clock(event: Event) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from descent.common.i18n import N_, _
 from descent.common.text import clean, without_escapes
 from descent.run.events import epochs_since
 from descent.run.folder import RunFolder
@@ -290,9 +291,21 @@ def _parent(follower: Follower) -> tuple[str, int] | None:
         return None
 
 
+# Those of engine.preset.schema.schedule that have words; the others are called by their names.
+_SCHEDULES = {
+    "constant": N_("constant"),
+    "linear": N_("linear"),
+    "cosine": N_("cosine"),
+    "exponential": N_("exponential"),
+}
+
+
 def schedule_of(preset: dict[str, Any]) -> str:
+    """Name the learning rate's schedule of a preset; nothing for an empty one."""
     schedule = preset.get("schedule", {})
-    return clean(str(schedule.get("name", ""))) + (" + warm-up" if schedule.get("warmup") else "")
+    name = clean(str(schedule.get("name", "")))
+    words = _(_SCHEDULES[name]) if name in _SCHEDULES else name
+    return _("{schedule} + warm-up", schedule=words) if schedule.get("warmup") else words
 
 
 def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, ...]:

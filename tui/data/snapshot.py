@@ -1,8 +1,9 @@
-"""What a console shows of a run at one moment: handed to widgets, which read no files."""
+"""What a console shows of a run at one moment. Widgets get it and read no files."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from descent.common.i18n import N_
 from descent.run.events import Event, Fold
 from descent.run.state import ALIVE, State
 from tui.data import live_settings
@@ -30,20 +31,20 @@ class LayerRow:
 
     @property
     def ratio_sign(self) -> tuple[str, str, str]:
-        """How far update / weight is from usual: a sign, a word, a style."""
+        """How far update / weight is from usual: a sign, a word that is still to be translated, a style."""
         ratio = self.update_ratio
         if self.non_finite:
             return "✗", "NaN", "trouble"
         if ratio is None:
             return " ", "", "quiet"
         if ratio == 0:
-            return "▼", "none", "warn"  # dead, or frozen
+            return "▼", N_("none"), "warn"  # dead, or frozen
         low, high = USUAL_RATIO
         if low <= ratio <= high:
-            return "●", "ok", "good"
+            return "●", N_("ok"), "good"
         if ratio > high:
-            return "▲", "high", "trouble" if ratio > high * FAR else "warn"
-        return "▼", "low", "trouble" if ratio < low / FAR else "warn"
+            return "▲", N_("high"), "trouble" if ratio > high * FAR else "warn"
+        return "▼", N_("low"), "trouble" if ratio < low / FAR else "warn"
 
 
 @dataclass(frozen=True)

@@ -3,98 +3,183 @@
 from collections.abc import Callable
 from typing import Any
 
-from descent.common.numbers import number, percent, rate, spread, trimmed
+from descent.common.i18n import N_, _, ngettext, pgettext
+from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
 
+Event = dict[str, Any]
+Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
 
-def mark_of(event: dict[str, Any]) -> tuple[int, str, str] | None:
-    """(step, a few words, style) of what a person or the run itself has changed; None for any other event."""
+STATES = {
+    "starting": N_("starting"),
+    "running": N_("running"),
+    "paused": N_("paused"),
+    "finished": N_("finished"),
+    "stopped": N_("stopped"),
+    "failed": N_("failed"),
+    "lost": N_("lost"),
+    "damaged": N_("damaged"),
+}  # of a run
+_MEMBER_STATES = {"diverged": N_("diverged"), "stopped early": N_("stopped early")}
+# What a worker does before its first step. The worker writes the names.
+_STAGES = {
+    "torch": N_("loading PyTorch"),
+    "data": N_("reading data"),
+    "measuring": N_("trying out the first step"),
+}
+_SPLITS = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
+_BROKEN = {"loss": N_("loss"), "gradient": N_("gradient"), "output": N_("output")}
+_SETTINGS = {"optimizer.lr": N_("lr"), "train.batch_size": N_("batch size"), "train.clip_norm": N_("clip norm")}
+_SHORT_EDITS = {
+    "optimizer.lr": N_("lr {value}"),
+    "lr_scale": N_("lr ×{value}"),
+    "train.batch_size": N_("batch {value}"),
+}  # in a chart
+_COMMANDS = {"pause": N_("pause"), "resume": N_("resume")}
+_STOPS = {"epoch": N_("stop after this epoch"), "discard": N_("stop without saving")}
+
+
+# --- words that screens share ---
+
+
+def state_words(state: str) -> str:
+    """Return a run's state in the current language."""
+    return _(STATES.get(state, state))
+
+
+def stage_words(stage: str) -> str:
+    """Say what a worker does that has not begun to train yet."""
+    return _(_STAGES[stage]) if stage in _STAGES else clean(stage) or _("starting the worker")
+
+
+def split_words(split: str) -> str:
+    """Return the short name of a split: train, val or test."""
+    return _(_SPLITS.get(split, split))
+
+
+def device(facts: Event) -> str:
+    """Name what a run trains on: "cpu, 1 thread", or the GPU's name. facts: run.json."""
+    if facts.get("device") != "cpu":
+        return clean(str(facts.get("device_name", facts.get("device", ""))))
+    return ngettext("cpu, {count} thread", "cpu, {count} threads", int(facts.get("threads", 1)))
+
+
+def typed(value: str) -> str:
+    """Write a number as a person would type it: 2, not 2.0."""
+    try:
+        return trimmed(float(value))
+    except ValueError:
+        return value
+
+
+# --- marks in curves ---
+
+
+def mark_of(event: Event) -> tuple[int, str, str] | None:
+    """Return (step, a few words, style) of a change by a person, or of a break; None for any other event."""
     step = int(event.get("step", event.get("to", 0)) or 0)
     match event.get("event"):
         case "command":
-            text = _command_words(str(event.get("command")), event.get("arguments") or {})
+            text = _command_in_chart(str(event.get("command")), event.get("arguments") or {})
             return (step, text, "quiet") if text else None
         case "anomaly":
-            return step, f"✗ {event.get('what', '')}".strip(), "trouble"
+            return step, f"✗ {_broken(event.get('what', ''))}".strip(), "trouble"
         case "collapse":
-            return int(event.get("since", step)), "✗ collapse", "trouble"
+            return int(event.get("since", step)), f"✗ {_('collapse')}", "trouble"
     return None
 
 
-def _command_words(command: str, arguments: dict[str, Any]) -> str:
-    if command == "set":
-        return " ".join(_edit_words(str(edit)) for edit in arguments.get("edits", ()))
-    return {"rewind": "rewind", "extend": "extend"}.get(command, "")
+def _command_in_chart(command: str, arguments: dict[str, Any]) -> str:
+    match command:
+        case "set":
+            return " ".join(_edit_in_chart(str(edit)) for edit in arguments.get("edits", ()))
+        case "rewind":
+            return pgettext("in a chart", "rewind")
+        case "extend":
+            return pgettext("in a chart", "extend")
+    return ""
 
 
-_SHORT = {"optimizer.lr": "lr ", "lr_scale": "lr ×", "train.batch_size": "batch "}
+def _edit_in_chart(edit: str) -> str:
+    """Shorten "optimizer.lr=0.01" to "lr 0.01"."""
+    key, value = _parts(edit)
+    if key in _SHORT_EDITS:
+        return _(_SHORT_EDITS[key], value=typed(value))
+    return f"{key.rpartition('.')[2]} {typed(value)}"
 
 
-def _edit_words(edit: str) -> str:
-    """ "optimizer.lr=0.01" as "lr 0.01"."""
-    key, _, value = (part.strip() for part in edit.partition("="))
-    return _SHORT.get(key, f"{key.rpartition('.')[2]} ") + typed(value)
+def _parts(edit: str) -> tuple[str, str]:
+    """Split KEY=VALUE."""
+    parts = edit.partition("=")
+    return parts[0].strip(), parts[2].strip()
 
 
-Event = dict[str, Any]
-# What a worker does before its first step; it writes the names.
-_STAGES = {"torch": "loading torch", "data": "reading data", "measuring": "trying out the first step"}
-Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
+def _broken(what: object) -> str:
+    """Name what is not finite."""
+    return _(_BROKEN[str(what)]) if what in _BROKEN else str(what)
+
+
+# --- lines of the log ---
 
 
 def said(event: Event, facts: Event) -> Said:
-    """What the log says of an event; None for those of which it says nothing. facts: run.json.
+    """Return what the log says of an event; None for an event that has no line. facts: run.json.
 
-    Of an evaluation, `epoch` is where it was made, as far as that is known.
+    Of an evaluation, `epoch` is where it was made, if that is known.
     """
     say = _SAY.get(str(event.get("event")))
     return say(event, facts) if say is not None else None
 
 
+def names_epoch(event: Event) -> bool:
+    """Return whether the words of an event begin with its epoch. Then its step need not be said as well."""
+    epoch = event.get("epoch")
+    if event.get("event") == "evaluation":
+        return event["split"] == "validation" and epoch is not None and epoch == int(epoch) > 0
+    return event.get("event") == "epoch"
+
+
+def is_best(event: Event) -> bool:
+    """Return whether a checkpoint is that of the lowest validation loss so far."""
+    return bool(event.get("best") == event.get("step") != 0)
+
+
 def _state(event: Event, facts: Event) -> Said:
-    reason = f": {event['reason']}" if event.get("reason") else ""
+    reason = event.get("reason")
     match event.get("state"):
         case "finished":
-            return "finished", "good"
+            return _("finished"), "good"
         case "stopped":
-            return f"stopped{reason}", "strong"
+            return (_("stopped: {reason}", reason=reason) if reason else _("stopped")), "strong"
         case "failed":
-            return f"failed{reason}", "trouble"
+            return (_("failed: {reason}", reason=reason) if reason else _("failed")), "trouble"
         case "running" if event.get("step") == 0 and facts:
-            return f"started on {device(facts)}", ""
+            return _("started on {device}", device=device(facts)), ""
     return None  # a command, or an anomaly, has said why
 
 
-def device(facts: Event) -> str:
-    """What a run trains on: "cpu, 1 thread" or the GPU's name."""
-    if facts.get("device") != "cpu":
-        return clean(str(facts.get("device_name", facts.get("device", ""))))
-    threads = facts.get("threads", 1)
-    return f"cpu, {threads} thread{'' if threads == 1 else 's'}"
-
-
-def stage_words(stage: str) -> str:
-    """What a worker that has not begun yet is doing."""
-    return _STAGES.get(stage, clean(stage)) or "starting the worker"
-
-
 def _evaluation(event: Event, facts: Event) -> Said:
-    split = {"validation": "val"}.get(event["split"], str(event["split"]))
-    accuracy = f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
-    epoch = _epoch(event.get("epoch")) if split == "val" else ""
+    epoch = f"{_('epoch {epoch}', epoch=count(event['epoch']))}  " if names_epoch(event) else ""
     around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
-    return f"{epoch}{split} {number(event.get('loss'))}{around}{accuracy}", "validation"
+    loss = f"{split_words(str(event['split']))} {number(event.get('loss'))}{around}"
+    return f"{epoch}{loss}{_accuracy(event)}", "validation"
+
+
+def _accuracy(event: Event) -> str:
+    return f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
 
 
 def _member(event: Event, facts: Event) -> Said:
-    how = str(event.get("state"))
-    return f"member {event.get('member')} {how}", "trouble" if how == "diverged" else ""
+    state = str(event.get("state"))
+    words = _(_MEMBER_STATES.get(state, STATES.get(state, state)))
+    text = _("member {member} {state}", member=event.get("member"), state=words)
+    return text, "trouble" if state == "diverged" else ""
 
 
 def winner_words(event: Event) -> str:
-    values = ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in (event.get("values") or {}).items())
-    who = ", ".join(f"#{member}" for member in event.get("members", ()))
-    return f"winner {who}: {values}  val {number(event.get('score'))}"
+    """Say which candidate of a sweep is the best, and its validation loss."""
+    values = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in (event.get("values") or {}).items())
+    return _("best: {values}  val {score}", values=values, score=number(event.get("score")))
 
 
 def _winner(event: Event, facts: Event) -> Said:
@@ -102,92 +187,110 @@ def _winner(event: Event, facts: Event) -> Said:
 
 
 def _ensemble(event: Event, facts: Event) -> Said:
-    accuracy = f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
-    return f"{event.get('split', 'test')} of all together {number(event.get('loss'))}{accuracy}", "good"
-
-
-def _epoch(epoch: float | None) -> str:
-    return f"epoch {epoch:,.0f}  " if epoch and epoch == int(epoch) else ""
+    split = split_words(str(event.get("split", "test")))
+    loss = _("ensemble {split} loss {loss}", split=split, loss=number(event.get("loss")))
+    return f"{loss}{_accuracy(event)}", "good"
 
 
 def _end_of_epoch(event: Event, facts: Event) -> Said:
-    return f"epoch {event.get('epoch', 0):,}  train {number(event.get('train_loss'))}", ""
+    epoch, loss = count(event.get("epoch", 0)), number(event.get("train_loss"))
+    return _("epoch {epoch}  train {loss}", epoch=epoch, loss=loss), ""
 
 
 def _checkpoint(event: Event, facts: Event) -> Said:
-    return ("saved, the best so far" if event.get("best") == event.get("step") != 0 else "saved"), "quiet"
+    return (_("saved, best so far") if is_best(event) else _("saved")), "quiet"
 
 
 def _command(event: Event, facts: Event) -> Said:
     arguments = event.get("arguments") or {}
     match event.get("command"):
-        case "pause":
-            text = "pause"
-        case "resume":
-            text = "go on"
+        case "pause" | "resume" as command:
+            text = _(_COMMANDS[command])
         case "step":
-            count = arguments.get("steps", 1)
-            text = "one step" if count == 1 else f"{count} steps"
+            text = ngettext("{count:,} step", "{count:,} steps", int(arguments.get("steps", 1)))
         case "set":
             text = ", ".join(_edit(str(edit)) for edit in arguments.get("edits", ()))
         case "extend":
-            text = " and ".join(f"{value} more {key}" for key, value in arguments.items() if value)
+            text = ", ".join(_more(str(unit), value) for unit, value in arguments.items() if value)
         case "stop":
-            how = {"epoch": "stop after this epoch", "discard": "stop, unsaved"}
-            text = how.get(str(arguments.get("how")), "stop")
+            text = _(_STOPS.get(str(arguments.get("how")), N_("stop")))
         case _:
             return None  # its effect has a line of its own
-    return f"you: {text}", "you"
+    return _("you: {command}", command=text), "you"
+
+
+def _more(unit: str, value: int) -> str:
+    if unit == "epochs":
+        return ngettext("{count} more epoch", "{count} more epochs", value)
+    return ngettext("{count} more step", "{count} more steps", value)
 
 
 def _edit(text: str) -> str:
-    key, _, value = text.partition("=")
-    key, value = key.strip(), value.strip()
+    key, value = _parts(text)
     if key == "lr_scale":
-        return f"rate × {typed(value)}"
-    names = {"optimizer.lr": "lr", "train.batch_size": "batch size", "train.clip_norm": "clip norm"}
-    return f"{names.get(key, key.rpartition('.')[2])} = {value}"
-
-
-def typed(value: str) -> str:
-    """A number as a person would type it: 2, not 2.0."""
-    try:
-        return trimmed(float(value))
-    except ValueError:
-        return value
+        return _("rate × {value}", value=typed(value))
+    return f"{_(_SETTINGS.get(key, key.rpartition('.')[2]))} = {value}"
 
 
 def _anomaly(event: Event, facts: Event) -> Said:
-    layer = f" in {event['layer']}" if event.get("layer") else ""
-    return f"the {event.get('what', 'loss')} is not finite{layer}", "trouble"
+    what, layer = _broken(event.get("what", "loss")), event.get("layer")
+    if layer:
+        return _("the {what} is not finite in {layer}", what=what, layer=layer), "trouble"
+    return _("the {what} is not finite", what=what), "trouble"
 
 
 def _spike(event: Event, facts: Event) -> Said:
-    return f"spike: loss {number(event.get('loss'))}, {number(event.get('usual'))} is usual", "trouble"
+    loss, usual = number(event.get("loss")), number(event.get("usual"))
+    return _("spike: loss {loss} (usually {usual})", loss=loss, usual=usual), "trouble"
 
 
 def collapse_words(event: Event) -> str:
-    """What has broken, in half a sentence."""
+    """Say in half a sentence what has broken."""
     if event.get("why") == "dead":
-        return f"all units of {clean(str(event.get('layer')))} are dead: it passes nothing on and learns nothing"
-    lowest = "" if event.get("lowest") is None else f"; it was down to {number(event['lowest'])}"
-    if not lowest:
-        return f"the loss is {number(event.get('loss'))}, far above the {number(event.get('start'))} it began at"
-    return f"the loss is back where it began, at {number(event.get('loss'))}{lowest}"
+        layer = clean(str(event.get("layer")))
+        return _("all units of {layer} are dead: the layer passes nothing on and learns nothing", layer=layer)
+    loss = number(event.get("loss"))
+    if event.get("lowest") is None:
+        return _("the loss is {loss}, far above its start at {start}", loss=loss, start=number(event.get("start")))
+    return _("the loss is back at its start, {loss} (lowest {lowest})", loss=loss, lowest=number(event["lowest"]))
 
 
 def _collapse(event: Event, facts: Event) -> Said:
-    return f"collapsed since step {event.get('since', 0):,}: {collapse_words(event)}", "trouble"
+    return _(
+        "collapsed at step {step}: {why}", step=count(event.get("since", 0)), why=collapse_words(event)
+    ), "trouble"
 
 
 def _stall(event: Event, facts: Event) -> Said:
-    return "the loss has stopped falling", "warn"
+    return _("the loss has stopped falling"), "warn"
 
 
 def _slow(event: Event, facts: Event) -> Said:
-    advice = f"; e, {event['try'].replace('=', ' = ')} may help" if event.get("try") else ""
     now, usual = rate(event.get("steps_per_second")), rate(event.get("usual"))
-    return f"slow: {now} step/s, {usual} is usual{advice}", "warn"
+    if not event.get("try"):
+        return _("slow: {now} step/s (usually {usual})", now=now, usual=usual), "warn"
+    setting = str(event["try"]).replace("=", " = ")
+    return _("slow: {now} step/s (usually {usual}); e: try {setting}", now=now, usual=usual, setting=setting), "warn"
+
+
+def _recovered(event: Event, facts: Event) -> Said:
+    return _("recovered: the loss is down again"), "good"
+
+
+def _warning(event: Event, facts: Event) -> Said:
+    return str(event.get("message", "")), "warn"
+
+
+def _batch_size(event: Event, facts: Event) -> Said:
+    return _("batch size {size} from here on", size=event.get("size")), ""
+
+
+def _rewound(event: Event, facts: Event) -> Said:
+    return _("back to step {step}", step=count(event.get("to", 0))), "you"
+
+
+def _resumed(event: Event, facts: Event) -> Said:
+    return _("resumed at step {step}", step=count(event.get("to", 0))), "you"
 
 
 _SAY: dict[str, Callable[[Event, Event], Said]] = {
@@ -199,14 +302,14 @@ _SAY: dict[str, Callable[[Event, Event], Said]] = {
     "anomaly": _anomaly,
     "spike": _spike,
     "collapse": _collapse,
-    "recovered": lambda event, _: ("recovered: the loss is down again", "good"),
+    "recovered": _recovered,
     "member": _member,
     "winner": _winner,
     "ensemble": _ensemble,
     "slow": _slow,
     "stall": _stall,
-    "warning": lambda event, _: (str(event.get("message", "")), "warn"),
-    "batch_size": lambda event, _: (f"batches of {event.get('size')} samples from here on", ""),
-    "rewound": lambda event, _: (f"back to step {event.get('to', 0):,}", "you"),
-    "resumed": lambda event, _: (f"resumed at step {event.get('to', 0):,}", "you"),
+    "warning": _warning,
+    "batch_size": _batch_size,
+    "rewound": _rewound,
+    "resumed": _resumed,
 }

@@ -1,7 +1,7 @@
 """Cells to draw a picture in: text, half blocks, braille, on any terminal.
 
-A cell holds a character, the name of a colour of the theme or a colour of its own, and one behind it. What can't be
-told by colours (NO_COLOR, 16 colours) is told by characters, and what can't by Unicode is by ASCII.
+A cell holds a character, the name of a colour of the theme or a colour of its own, and a background. Without colours
+(NO_COLOR, 16 colours) characters take their place, and without Unicode ASCII does.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ from textual.strip import Strip
 from descent.common import braille
 from descent.common.glyphs import ascii_cells
 from descent.common.text import clean
-from tui.data.translation import Say
 from tui.plot.canvas import RANK, SPACE, STYLES, Canvas, Cells, text_of
 
 RGB = tuple[int, int, int]
@@ -35,8 +34,7 @@ class Palette:
     """What the terminal and the theme give.
 
     shades: whether there are colours enough to shade with (256 or more). unicode: whether there is more than ASCII.
-    ground, text: of the theme. styles: by name: train, validation, trouble, quiet, strong. say: puts words into the
-    language that is spoken.
+    ground, text: of the theme. styles: by name: train, validation, trouble, quiet, strong.
     """
 
     shades: bool = True
@@ -45,7 +43,6 @@ class Palette:
     ground: RGB = (18, 21, 27)
     text: RGB = (217, 221, 228)
     styles: dict[str, Style] = field(default_factory=dict, hash=False)
-    say: Say = field(default=str, compare=False)
 
     def style(self, name: str) -> Style:
         return self.styles.get(name, _DEFAULTS.get(name, Style.null()))
@@ -95,8 +92,8 @@ class PictureCanvas(Canvas):
     # --- text ---
 
     def write(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> int:
-        """Write from column x on row y, as far as there is room; the column after it. Backgrounds stay."""
-        said = clean(self.palette.say(text))
+        """Write from column x on row y, as far as there is room; return the column after it. Backgrounds stay."""
+        said = clean(text)
         end = x + cell_len(said)
         if 0 <= y < self.height:
             while x < 0 and said:
@@ -108,16 +105,15 @@ class PictureCanvas(Canvas):
 
     def right(self, x: int, y: int, text: str, style: str = "") -> None:
         """Write so that the text ends before column x."""
-        said = self.palette.say(text)
-        self.write(x - cell_len(said), y, said, style)
+        self.write(x - cell_len(text), y, text, style)
 
     def middle(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> None:
-        """Write with column x in the middle, moved where it would not fit."""
+        """Write with column x in the middle, or beside it if the text would not fit."""
         length = cell_len(text)
         self.write(max(0, min(x - length // 2, self.width - length)), y, text, style, colour)
 
     def mark(self, x: int, y: int, char: str, style: str = "", colour: RGB | None = None) -> None:
-        """One character of one cell; what was behind it stays behind it."""
+        """Put one character into one cell. Its background stays."""
         if 0 <= x < self.width and 0 <= y < self.height:
             self._join_pixels(np.s_[y : y + 1, x : x + 1], np.True_)
             self.put(y, x, char, style)
@@ -136,7 +132,7 @@ class PictureCanvas(Canvas):
     # --- areas ---
 
     def fill(self, x: int, y: int, width: int, height: int, colour: RGB) -> None:
-        """A background, where there are colours."""
+        """Fill an area with a background, if there are colours."""
         if self.palette.shades:
             self._back[y : y + height, x : x + width] = int(pack(colour))
 

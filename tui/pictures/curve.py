@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from descent.common.i18n import _
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import Floats, Frame, frame
@@ -13,20 +14,20 @@ CROWD = 3  # cells for each point, at least
 
 
 def fit(canvas: PictureCanvas, picture: Picture) -> None:
-    """What the model says as a line, over the points it learns from; a map where there are two inputs."""
+    """Draw the model's output as a line over the training points; with two inputs as a map."""
     arrays = picture.arrays
     if "value" in arrays:
         heat(canvas, picture)
         return
     x, y, targets = arrays["x"], arrays["y"], arrays["targets"]
     classes = picture.texts("classes")
-    name = f"probability of {classes[1]}" if classes else "y"
+    name = _("probability of {name}", name=classes[1]) if classes else "y"
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(targets, y), (picture.texts("inputs")[0], ""))
     after = canvas.write(0, 0, f"{name}  ", "quiet")
-    after = canvas.write(after, 0, "━ model  ", "strong")
-    after = canvas.write(after, 0, "• train  ", "train")
+    after = canvas.write(after, 0, f"━ {_('model')}  ", "strong")
+    after = canvas.write(after, 0, f"• {_('train')}  ", "train")
     if arrays["validation"].any():
-        canvas.write(after, 0, "○ validation", "validation")
+        canvas.write(after, 0, f"○ {_('validation')}", "validation")
     count = len(targets)
     most = max(1, inside.width * inside.height // CROWD)
     for i in range(count) if count <= most else (np.arange(most) * count // most).tolist():
@@ -40,16 +41,16 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def surface(canvas: PictureCanvas, picture: Picture) -> None:
-    """The loss over one parameter with the run's way on it; over two as a map."""
+    """Draw the loss over one parameter with the run's path on it; over two as a map."""
     arrays = picture.arrays
     if "y" in arrays:
         map_of_loss(canvas, picture)
         return
     x, loss = arrays["x"], arrays["loss"]
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(loss, loss), (picture.texts("names")[0], ""))
-    after = canvas.write(0, 0, "loss  ", "quiet")
-    after = canvas.write(after, 0, "• the way  ", "train")
-    canvas.write(after, 0, "● now", "strong")
+    after = canvas.write(0, 0, f"{_('loss')}  ", "quiet")
+    after = canvas.write(after, 0, f"• {_('path')}  ", "train")
+    canvas.write(after, 0, f"● {_('now')}", "strong")
     canvas.braille(inside.left, inside.top, polyline(inside, x, loss), "quiet")
     for place in arrays["path"][:, 0]:
         _on_curve(canvas, inside, x, loss, float(place), "•", "train")
@@ -66,7 +67,7 @@ def _on_curve(
 
 
 def _around(targets: Floats, curve: Floats) -> tuple[float, float]:
-    """The range of the targets and of the curve, as far as it does not run away from them."""
+    """Return the range of the targets and of the curve, without the part of the curve that is far from them."""
     seen = targets[np.isfinite(targets)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
     wide = max(high - low, 1e-9)

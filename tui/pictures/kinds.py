@@ -1,4 +1,4 @@
-"""The list of kinds of pictures beside the picture, and the line that says what one is looking at."""
+"""The list of kinds of pictures beside a picture, and the caption above it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from textual.events import Click
 from textual.message import Message
 
 from descent.common import numbers
+from descent.common.i18n import _
 from engine.pictures import Kind
-from tui.data.translation import spoken
-from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread
+from tui.widgets.lines import Line, Lines, Piece, cut, fitted, hanging, spread
 
 
 class Kinds(Lines):
-    """The kinds of pictures; those that the run can't have are quiet. Posts Chosen for a click on one."""
+    """The kinds of pictures. Those that the run can't have are quiet. Posts Chosen for a click on one."""
 
     DEFAULT_CSS = "Kinds { width: 24; height: 1fr; padding: 0 1; }"
 
@@ -33,9 +33,10 @@ class Kinds(Lines):
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        drawn = [self._line(i, spoken(kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
-        if not all(fits for _, fits in self._kinds) and len(drawn) + 2 <= height:
-            drawn += [(), (Piece(fitted(spoken("× not of this run"), width), "quiet"),)]
+        drawn = [self._line(i, _(kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
+        note = hanging([Piece("× ", "quiet")], Piece(_("not available for this run"), "quiet"), width)
+        if not all(fits for __, fits in self._kinds) and len(drawn) + 1 + len(note) <= height:
+            drawn += [(), *note]
         return drawn
 
     def _line(self, i: int, title: str, fits: bool, width: int) -> Line:
@@ -51,8 +52,11 @@ class Kinds(Lines):
 
 @dataclass(frozen=True)
 class Caption:
-    """title, shows: of the kind. step: of the picture, with what it took to make. doing: what is under way.
-    trouble: why there is no newer one. auto: seconds between pictures, or None."""
+    """What is said of a picture.
+
+    title, shows: of the kind. step: of the picture. seconds: what it took to make.
+    doing: what is under way. trouble: why there is no newer one. auto: seconds between pictures, or None.
+    """
 
     title: str
     shows: str = ""
@@ -76,15 +80,15 @@ class CaptionLine(Lines):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         now = self._caption
-        left = [Piece(spoken(now.title), "strong")]
+        left = [Piece(now.title, "strong")]
         if now.step is not None:
-            left.append(Piece(spoken(f"  step {now.step:,}"), "quiet"))
+            left.append(Piece(f"  {_('step {step}', step=numbers.count(now.step))}", "quiet"))
         right = []
         if now.doing:
-            right.append(Piece(spoken(now.doing), "you"))
+            right.append(Piece(now.doing, "you"))
         elif now.auto is not None:
-            right.append(Piece(spoken(f"a new one every {now.auto:.0f} s"), "train"))
+            right.append(Piece(_("redrawn every {seconds:.0f} s", seconds=now.auto), "train"))
         elif now.seconds is not None:
-            right.append(Piece(spoken(f"made in {numbers.time_taken(now.seconds)}"), "quiet"))
-        second = Piece(now.trouble, "trouble") if now.trouble else Piece(spoken(now.shows), "quiet")
+            right.append(Piece(_("drawn in {time}", time=numbers.time_taken(now.seconds)), "quiet"))
+        second = Piece(now.trouble, "trouble") if now.trouble else Piece(now.shows, "quiet")
         return [spread(left, right, width), cut((second,), width)]

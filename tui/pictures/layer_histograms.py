@@ -1,4 +1,4 @@
-"""How one layer's weights, gradients and activations are spread: three pictures beside each other."""
+"""The histograms of one layer's weights, gradients and activations, beside each other."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,16 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from descent.common.i18n import _
+from descent.common.numbers import count
 from engine.pictures import Picture
 from tui.data.histograms import KINDS
 from tui.pictures.picture import PictureView
+from tui.pictures.weights import KIND_WORDS
 
 
 def of_layer(picture: Picture, layer: str) -> Picture | None:
-    """That layer's part of the histograms of all; None where it has none: not each layer bends its outputs."""
+    """Return that layer's part of the histograms of all; None if it has none, as a layer without an activation."""
     names = picture.texts("layers")
     if layer not in names:
         return None
@@ -21,12 +24,12 @@ def of_layer(picture: Picture, layer: str) -> Picture | None:
 
 
 def _each(picture: Picture) -> list[tuple[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]]:
-    count = len(picture.texts("layers"))
-    return [(name, values) for name, values in picture.arrays.items() if values.shape[:1] == (count,)]
+    layers = len(picture.texts("layers"))
+    return [(name, values) for name, values in picture.arrays.items() if values.shape[:1] == (layers,)]
 
 
 class LayerHistograms(Horizontal):
-    """The pictures it is given, a layer of them."""
+    """Shows one layer of the pictures it is given."""
 
     DEFAULT_CSS = """
     LayerHistograms { height: 1fr; }
@@ -45,13 +48,19 @@ class LayerHistograms(Horizontal):
             view, seen = self.query_one(f"#histogram-{kind}", PictureView), pictures.get(kind)
             view.message = _message(seen, asking=asking, trouble=trouble)
             view.picture = of_layer(seen, layer) if seen is not None else None
-            view.border_title = kind
-            view.border_subtitle = "drawing …" if asking else f"step {seen.step:,}" if seen is not None else ""
+            view.border_title = _(KIND_WORDS[kind])
+            view.border_subtitle = _subtitle(seen, asking=asking)
+
+
+def _subtitle(seen: Picture | None, *, asking: bool) -> str:
+    if asking:
+        return _("drawing…")
+    return "" if seen is None else _("step {step}", step=count(seen.step))
 
 
 def _message(seen: Picture | None, *, asking: bool, trouble: str) -> str:
     if seen is not None:
-        return "No activation follows this layer."
+        return _("No activation follows this layer.")
     if asking:
-        return "A moment: it is being drawn."
-    return trouble or "There is none yet: enter asks for it."
+        return _("Drawing…")
+    return trouble or _("No picture yet: enter draws it.")

@@ -4,6 +4,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from descent.common import numbers
+from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
@@ -12,18 +13,27 @@ from tui.pictures.frame import Floats
 
 WRONG: dict[bool, RGB] = {True: (255, 96, 96), False: (206, 32, 40)}  # by whether the theme is dark
 LONGEST = 14  # cells of a class's name
-SUMMARY = 7  # cells on the right: how many of a class are found
+SUMMARY = 7  # cells on the right: the recall of a class
 
 
 def confusion(canvas: PictureCanvas, picture: Picture) -> None:
-    """Rows are the true classes, columns what the model says; the right answers are on the diagonal."""
+    """Draw the matrix. Rows are the true classes, columns the predicted ones. Correct answers are on the diagonal."""
     counts = picture.arrays["counts"]
     names = [clean(name) for name in picture.texts("classes")]
     total, right = int(counts.sum()), int(np.trace(counts))
     looked, of = int(picture.arrays["looked_at"]), int(picture.arrays["of"])
-    some = f"{looked:,} of the {of:,}" if looked < of else f"{of:,}"
-    share = numbers.percent(right / total if total else None)
-    canvas.write(0, 0, f"{share} right, of {some} {_split(picture)} samples", "strong")
+    share, split = numbers.percent(right / total if total else None), samples_of(picture)
+    if looked < of:
+        title = _(
+            "{share} of {some:,} of the {count:,} {split} samples correct",
+            share=share,
+            some=looked,
+            count=of,
+            split=split,
+        )
+    else:
+        title = _("{share} of {count:,} {split} samples correct", share=share, count=of, split=split)
+    canvas.write(0, 0, title, "strong")
     left = min(LONGEST, max(cell_len(name) for name in names), max(2, canvas.width // 4)) + 1
     need = max(2, len(f"{counts.max():,}") + 1)
     count = len(names)
@@ -33,8 +43,13 @@ def confusion(canvas: PictureCanvas, picture: Picture) -> None:
         _pixels(canvas, counts, names)
 
 
-def _split(picture: Picture) -> str:
-    return {"train": "training"}.get(picture.text("split"), picture.text("split"))
+_SPLITS = {"train": N_("training"), "validation": N_("validation"), "test": N_("test")}
+
+
+def samples_of(picture: Picture) -> str:
+    """Return the split that a picture is of, as a word before "samples"."""
+    split = clean(picture.text("split"))
+    return _(_SPLITS.get(split, split))
 
 
 def _cells(canvas: PictureCanvas, counts: Floats, names: list[str], left: int, need: int) -> None:
@@ -43,13 +58,13 @@ def _cells(canvas: PictureCanvas, counts: Floats, names: list[str], left: int, n
     wide = int(np.clip(room // count, need, max(need, 9)))
     high = int(np.clip((canvas.height - 2) // count, 1, 3))
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    canvas.write(0, 1, "true" if left >= 5 else "", "quiet")
+    canvas.write(0, 1, _("true") if left >= 5 else "", "quiet")
     for column, name in enumerate(names):
         short = _cut(name, wide - 1)
         spare = (wide - max(need, cell_len(short) + 1)) // 2
         canvas.right(left + (column + 1) * wide - spare, 1, short, "quiet")
     if left + count * wide + SUMMARY <= canvas.width:
-        canvas.right(left + count * wide + SUMMARY, 1, "found", "quiet")
+        canvas.right(left + count * wide + SUMMARY, 1, _("recall"), "quiet")
     for row, name in enumerate(names):
         y, middle = 2 + row * high, 2 + row * high + (high - 1) // 2
         canvas.right(left - 1, middle, _cut(name, left - 1), "quiet")
@@ -62,7 +77,7 @@ def _cells(canvas: PictureCanvas, counts: Floats, names: list[str], left: int, n
         if left + count * wide + SUMMARY <= canvas.width and counts[row].sum():
             canvas.right(left + count * wide + SUMMARY, middle, numbers.percent(shares[row, row], 0), "quiet")
     if left + count * wide + SUMMARY < canvas.width - 16 or 2 + count * high < canvas.height:
-        canvas.write(0, 2 + count * high, "columns: what the model says", "quiet")
+        canvas.write(0, 2 + count * high, _("rows: true, columns: predicted"), "quiet")
 
 
 def _shade(canvas: PictureCanvas, right: bool, share: float) -> RGB:
@@ -75,7 +90,7 @@ def _shade(canvas: PictureCanvas, right: bool, share: float) -> RGB:
 
 
 def _pixels(canvas: PictureCanvas, counts: Floats, names: list[str]) -> None:
-    """Half a cell a class, or more classes a pixel; beside or below it which are taken for which most often."""
+    """Draw half a cell for each class, or less; beside or below it the most frequent confusions."""
     count = len(names)
     beside = canvas.width >= count + 30
     room = canvas.height - 2 - (0 if beside else 4)
@@ -91,7 +106,7 @@ def _pixels(canvas: PictureCanvas, counts: Floats, names: list[str]) -> None:
         canvas.image(0, 2, pixels)
     else:
         canvas.shade(0, 2, np.sqrt(np.maximum(small[::2], small[1::2])))
-    canvas.write(0, 1, "down: true, across: said", "quiet")
+    canvas.write(0, 1, _("rows: true, columns: predicted"), "quiet")
     x, y = (side + 2, 2) if beside else (0, 2 + side // 2)
     wrong = np.where(np.eye(count, dtype=bool), 0, counts)
     for flat in np.argsort(-wrong, axis=None, kind="stable")[: max(0, canvas.height - y)]:

@@ -1,4 +1,4 @@
-"""What the members of a run have come to: a tally over the plane, and the spread of their scores."""
+"""The results of a run's members: a tally over the plane, the spread of their scores, gradients by layer."""
 
 import math
 
@@ -6,11 +6,13 @@ import numpy as np
 from rich.cells import cell_len
 
 from descent.common import numbers
+from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.metrics import Metric, metric_named
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import Floats
+from tui.pictures.matrix import samples_of
 from tui.pictures.plane import boundary
 from tui.plot import axes
 
@@ -20,16 +22,17 @@ TALLEST = 8
 
 
 def tally(canvas: PictureCanvas, picture: Picture) -> None:
-    """How many get enough samples right, a sign for each, and over the plane the share that chooses each class."""
+    """Draw how many members solve the task, a sign for each, and the share of them that predicts each class."""
     arrays = picture.arrays
     accuracy, solved = arrays["accuracy"], arrays["solved"]
     count = len(accuracy)
-    after = canvas.write(0, 0, f"{int(solved.sum()):,} of {count:,} members", "strong")
-    split = clean(picture.text("split")).replace("train", "training")
+    after = canvas.write(
+        0, 0, _("{some:,} of {count:,} members solved it", some=int(solved.sum()), count=count), "strong"
+    )
     least = numbers.percent(float(arrays["least"]), 0)
-    said = f" get at least {least} of the {split} samples right"
-    after = canvas.write(after, 0, said, "quiet")
-    key = "● does  7 70–79% right  × diverged"
+    needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
+    after = canvas.write(after, 0, f" {needed}", "quiet")
+    key = _("● solved  7 70–79% correct  × diverged")
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
     rows = min(MOST_STRIP, -(-count // canvas.width), max(1, canvas.height // 4))
@@ -46,16 +49,19 @@ def _sign(accuracy: float, solved: bool) -> tuple[str, str]:
 
 
 def spread(canvas: PictureCanvas, picture: Picture) -> None:
-    """A dot a member over its score, in a block a candidate; the mean as a line, one standard deviation beside it."""
+    """Draw a dot for each member at its score, in a block for each candidate, with mean and standard deviation."""
     arrays, metric = picture.arrays, _metric(picture)
     groups = [clean(group) for group in picture.texts("groups")]
     folds = bool((arrays["folds"] >= 0).all())
     values = arrays["values"]
     known = values[np.isfinite(values)]
-    title = f"{metric.title} of {len(values):,} {'folds' if folds and len(groups) == 1 else 'members'}"
+    if folds and len(groups) == 1:
+        title = _("{metric}, {count:,} folds", metric=_(metric.title), count=len(values))
+    else:
+        title = _("{metric}, {count:,} members", metric=_(metric.title), count=len(values))
     after = canvas.write(0, 0, title, "strong")
     lost = len(values) - len(known)
-    said = "  │ mean  ─ ± 1 sd" + (f"  {lost:,} without" if lost else "")
+    said = f"  {_('│ mean  ─ ± 1 sd')}" + (f"  {_('{count:,} missing', count=lost)}" if lost else "")
     canvas.write(after, 0, said, "quiet")
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     pad = 0.08 * (high - low) or 0.05 * max(abs(high), 0.1)
@@ -79,7 +85,7 @@ def spread(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def _highest(values: Floats, within: tuple[float, float], width: int) -> int:
-    """How many dots the highest pile has."""
+    """Return how many dots the highest pile has."""
     columns = [_column(value, within, width) for value in values[np.isfinite(values)].tolist()]
     return max((columns.count(column) for column in set(columns)), default=1)
 
@@ -87,7 +93,7 @@ def _highest(values: Floats, within: tuple[float, float], width: int) -> int:
 def _block(
     canvas: PictureCanvas, picture: Picture, name: str, group: int, top: int, height: int, within: tuple[float, float]
 ) -> None:
-    """A line of words, dots that pile up, and the mean below them."""
+    """Draw a line of words, dots that pile up, and the mean below them."""
     arrays = picture.arrays
     mean, sd, se = (float(arrays[key][group]) for key in ("mean", "sd", "se"))
     name_ = _metric(picture).name
@@ -95,8 +101,8 @@ def _block(
     won = group in arrays["best"].tolist()
     after = canvas.write(0, top, f"{'★ ' if won else ''}{name}  " if name else "", "strong")
     mine = arrays["values"][arrays["group"] == group]
-    facts = f"mean {mean_}" if math.isfinite(mean) else "no score"
-    facts += f"  sd {sd_}  se {se_}" if math.isfinite(sd) else ""
+    facts = _("mean {mean}", mean=mean_) if math.isfinite(mean) else _("no score")
+    facts += f"  {_('sd {sd}  se {se}', sd=sd_, se=se_)}" if math.isfinite(sd) else ""
     canvas.write(after, top, f"{facts}  n {int(np.isfinite(mine).sum())}")
     line = top + height - 1
     if math.isfinite(mean):
@@ -116,7 +122,7 @@ def _block(
 def _metric(picture: Picture) -> Metric:
     found = metric_named(picture.text("metric"))
     if found is None:
-        raise ValueError("the picture is of no known metric")
+        raise KeyError("metric")
     return found
 
 
@@ -126,23 +132,24 @@ def _column(value: float, within: tuple[float, float], width: int) -> int:
 
 
 def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
-    """A bar a layer on a logarithmic scale: its gradient now; a mark where it was at first."""
+    """Draw a bar for the norm of each layer's gradient on a log scale, and a mark for that of the first step."""
     arrays = picture.arrays
     names = [clean(name) for name in picture.texts("layers")]
     last, first = arrays["last"], arrays["first"]
-    after = canvas.write(0, 0, "norm of each layer's gradient  ", "strong")
-    after = canvas.write(after, 0, f"━ step {int(arrays['last_step']):,}  ", "train")
-    canvas.write(after, 0, f"◆ step {int(arrays['first_step']):,}", "validation")
+    now, start = (_("step {step}", step=numbers.count(int(arrays[key]))) for key in ("last_step", "first_step"))
+    after = canvas.write(0, 0, f"{_('gradient norm by layer')}  ", "strong")
+    after = canvas.write(after, 0, f"━ {now}  ", "train")
+    canvas.write(after, 0, f"◆ {start}", "validation")
     seen = np.concatenate([last, first])
     seen = np.log10(seen[np.isfinite(seen) & (seen > 0)])
     low, high = (math.floor(seen.min()), math.ceil(seen.max())) if len(seen) else (-1, 0)
     high = max(high, low + 1)
     rows = canvas.height - 3
     shown = min(len(names), max(1, rows))
-    start = min(canvas.first, len(names) - shown)
+    begin = min(canvas.first, len(names) - shown)
     if shown < len(names):
         canvas.seen = (shown, len(names))
-    part = range(start, start + shown)
+    part = range(begin, begin + shown)
     left = min(max(cell_len(names[i]) for i in part), canvas.width // 3) + 1
     written = numbers.align([numbers.number(float(last[i])) for i in part])
     width = canvas.width - left - len(written[0]) - 1
@@ -170,7 +177,7 @@ def _log_bar(
     if math.isfinite(now) and now > 0:
         canvas.write(x, y, "━" * max(1, cells(now)), "train")
     else:
-        canvas.write(x, y, "0" if now == 0 else "not finite", "trouble")
+        canvas.write(x, y, "0" if now == 0 else _("not finite"), "trouble")
     if math.isfinite(before) and before > 0:
         canvas.mark(x + min(width - 1, cells(before)), y, "◆", "validation")
 

@@ -14,8 +14,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from descent.common.files import write_atomically
+from descent.common.i18n import _
 from engine.pictures import Picture
-from tui.data.translation import spoken
 from tui.pictures import curve, matrix, members, plane, weights
 from tui.pictures.canvas import RGB, Palette, PictureCanvas
 from tui.widgets.lines import wrapped
@@ -40,20 +40,21 @@ DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
 
 
 def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> PictureCanvas:
-    """The picture in so many cells; of several images those from `first` on.
+    """Draw the picture in so many cells. Of several images, begin with the one at `first`.
 
-    A file that lacks what its kind has is said to be damaged.
+    If the file lacks arrays of its kind, say that it is damaged.
     """
     canvas = PictureCanvas(width, height, palette)
     canvas.first = first
     if width < LEAST[0] or height < LEAST[1]:
-        canvas.write(0, 0, "too small", "quiet")
+        canvas.write(0, 0, _("too small"), "quiet")
         return canvas
     try:
         DRAW[picture.kind](canvas, picture)
     except (KeyError, IndexError, ValueError, TypeError, OverflowError):
         canvas = PictureCanvas(width, height, palette)
-        canvas.write(0, 0, f"this picture {picture.kind} can't be drawn: its file is damaged or of another version")
+        damaged = _("the picture {kind} can't be drawn: its file is damaged or of another version", kind=picture.kind)
+        canvas.write(0, 0, damaged)
     return canvas
 
 
@@ -68,13 +69,13 @@ def svg(canvas: PictureCanvas, title: str) -> str:
 
 
 def save(path: Path, canvas: PictureCanvas, title: str) -> None:
-    """Write it as SVG or as text, as the path's suffix says. OSError where that can't be."""
+    """Write it as SVG or as text, depending on the path's suffix. Raises OSError."""
     text = svg(canvas, title) if path.suffix == ".svg" else "\n".join([title, "", *canvas.plain()]) + "\n"
     write_atomically(path, text.encode())
 
 
 class PictureView(Widget):
-    """Shows `picture`, or what `message` says where there is none."""
+    """Shows `picture`, or `message` if there is none."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"picture--{name}" for name in ("train", "validation", "trouble", "quiet")
@@ -107,7 +108,6 @@ class PictureView(Widget):
             ground=_rgb(variables.get("background", ""), (18, 21, 27)),
             text=_rgb(variables.get("foreground", ""), (217, 221, 228)),
             styles={**styles, "strong": Style(bold=True)},
-            say=spoken,
         )
 
     @property
@@ -130,7 +130,7 @@ class PictureView(Widget):
         if self.picture is not None:
             return draw(self.picture, width, height, self.palette(), self.first)
         canvas = PictureCanvas(width, height, self.palette())
-        for row, line in enumerate(wrapped(spoken(self.message), max(1, width))):
+        for row, line in enumerate(wrapped(self.message, max(1, width))):
             canvas.write(0, row, line, "quiet")
         return canvas
 

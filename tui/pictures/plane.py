@@ -1,4 +1,4 @@
-"""Pictures over two axes: decision boundary, model, loss surface, and the ways of several optimizers over it."""
+"""Pictures over two axes: decision boundary, fit, loss surface, and the paths of several optimizers on it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from descent.common import numbers
+from descent.common.i18n import _
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
@@ -19,8 +20,11 @@ FAINT = 0.35  # of the map's colours: seven more must be told apart on them
 
 
 def paths(canvas: PictureCanvas, picture: Picture) -> None:
-    """The loss as a map; each optimizer's way in a colour of its own, with its letter where it is farthest from all
-    others; the run's own in the text's colour, or bold, over them."""
+    """Draw the loss as a map, with a path for each optimizer and the run's own over them.
+
+    Each path has a colour and a letter, which stands where the path is farthest from the others. The run's own is in
+    the colour of text, or bold.
+    """
     arrays, names = picture.arrays, picture.texts("names")
     labels = [
         f"{colours.letter(i)} {clean(name)} {numbers.trimmed(rate)}"
@@ -28,7 +32,7 @@ def paths(canvas: PictureCanvas, picture: Picture) -> None:
     ]
     rows = _rows(labels, canvas.width)
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]), top=1 + len(rows))
-    landscape(canvas, inside, arrays, names[1], "○ start  ● the run  × lowest", FAINT)
+    landscape(canvas, inside, arrays, names[1], _("○ start  ● this run  × lowest"), FAINT)
     for row, of_row in enumerate(rows):
         x = 0
         for i in of_row:
@@ -54,7 +58,7 @@ def _colour(canvas: PictureCanvas, index: int) -> RGB:
 
 
 def _rows(labels: list[str], width: int) -> list[list[int]]:
-    """Which labels stand on which row."""
+    """Distribute the labels over rows."""
     rows: list[list[int]] = [[]]
     used = 0
     for i, label in enumerate(labels):
@@ -67,7 +71,7 @@ def _rows(labels: list[str], width: int) -> list[list[int]]:
 
 
 def _apart(inside: Frame, ways: Floats, index: int) -> Floats | None:
-    """Where on the map a way is farthest from the others; None where none of it is on the map."""
+    """Return where on the map a path is farthest from the others; None if no part of it is on the map."""
     sizes = np.array([inside.x_range[1] - inside.x_range[0], inside.y_range[1] - inside.y_range[0]])
     corner = np.array([inside.x_range[0], inside.y_range[0]])
     shares = (ways - corner) / sizes
@@ -89,8 +93,10 @@ FULL = 0.78  # of a map's colours; the rest is the theme's ground
 
 
 def boundary(canvas: PictureCanvas, picture: Picture, *, top: int = 1) -> None:
-    """Each class's colour where the model chooses it, the fuller the surer; points by shape and colour. top: rows
-    above the axes, of which the last is the legend's."""
+    """Draw the predicted class and its confidence as a colour, and the points by shape and colour.
+
+    top: rows above the axes. The last of them is the legend.
+    """
     arrays, palette = picture.arrays, canvas.palette
     classes, inputs = picture.texts("classes"), picture.texts("inputs")
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (inputs[0], inputs[1]), top=top)
@@ -115,7 +121,7 @@ def boundary(canvas: PictureCanvas, picture: Picture, *, top: int = 1) -> None:
 
 
 def heat(canvas: PictureCanvas, picture: Picture) -> None:
-    """The output of a model of two inputs as a map, and the targets of the points in the same colours."""
+    """Draw the output of a model of two inputs as a map, and the points in the colours of their targets."""
     arrays, inputs = picture.arrays, picture.texts("inputs")
     targets, value = arrays["targets"][:, 0], arrays["value"]
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (inputs[0], inputs[1]))
@@ -126,7 +132,13 @@ def heat(canvas: PictureCanvas, picture: Picture) -> None:
         resample(value, arrays["x"], arrays["y"], *inside.centres(inside.width, 2 * inside.height)),
         within,
     )
-    _bar(canvas, inputs[1], numbers.number(within[0]), numbers.number(within[1]), "● train  ○ validation, by target")
+    _bar(
+        canvas,
+        inputs[1],
+        numbers.number(within[0]),
+        numbers.number(within[1]),
+        _("● train  ○ validation, coloured by target"),
+    )
     for i in _few(len(targets), inside.width * inside.height // CROWD, arrays["validation"]):
         share = (targets[i] - within[0]) / (within[1] - within[0])
         red, green, blue = colours.scale(np.array(share)).tolist()
@@ -135,11 +147,13 @@ def heat(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def surface(canvas: PictureCanvas, picture: Picture) -> None:
-    """The loss as a map in bands, each as many times higher than the last; the path, where it began and stands."""
+    """Draw the loss as a map in logarithmic bands, with the path, its start and its end."""
     arrays, names = picture.arrays, picture.texts("names")
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]))
-    how = "  path: checkpoints" if picture.text("path_source") == "checkpoints" else ""
-    landscape(canvas, inside, arrays, names[1], f"○ start  ● now  × lowest{how}")
+    key = _("○ start  ● now  × lowest")
+    if picture.text("path_source") == "checkpoints":
+        key = f"{key}  {_('path: checkpoints')}"
+    landscape(canvas, inside, arrays, names[1], key)
     path = arrays["path"]
     light: RGB = (255, 255, 255)
     canvas.braille(inside.left, inside.top, polyline(inside, path[:, 0], path[:, 1]), "strong", light)
@@ -156,7 +170,7 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
 def landscape(
     canvas: PictureCanvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
 ) -> None:
-    """`loss` as a map, and its scale on the top row with what is `said` there. full: how strong its colours are."""
+    """Draw `loss` as a map, and its scale on the top row with the text `said`. full: how strong its colours are."""
     x, y = inside.centres(inside.width, 2 * inside.height)
     loss = resample(arrays["loss"], arrays["x"], arrays["y"], x, y)
     low, high = _finite_ends(arrays["loss"])
@@ -224,10 +238,9 @@ def _legend(canvas: PictureCanvas, name: str, validation: Floats, classes: Seque
         sign, colour = _sign(canvas, i, False)
         x = canvas.write(x, row, sign, "strong", colour)
         x = canvas.write(x, row, f" {class_name}  ")
-    note = (
-        "filled: train, hollow: validation" if canvas.palette.unicode and canvas.palette.shades else "capital: train"
-    )
-    if validation.any() and x + len(note) <= canvas.width:
+    is_shaped = canvas.palette.unicode and canvas.palette.shades
+    note = _("filled: train, hollow: validation") if is_shaped else _("capital: train")
+    if validation.any() and x + cell_len(note) <= canvas.width:
         canvas.right(canvas.width, row, note, "quiet")
 
 

@@ -9,27 +9,33 @@ from rich.cells import cell_len, set_cell_size
 
 from descent.common import numbers
 from descent.common.glyphs import BLOCKS
+from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas, Pixels
 from tui.pictures.frame import Floats
+from tui.pictures.matrix import samples_of
 
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
 TALLEST = 14
 WIDE = 100  # cells from which on panels stand side by side
-_SAYS = {"activations": "outputs of each layer", "weights": "weights of each layer",
-         "gradients": "gradients of each layer"}  # fmt: skip
+KIND_WORDS = {"activations": N_("activations"), "weights": N_("weights"), "gradients": N_("gradients")}
+_OF_EACH = {
+    "activations": N_("activations by layer"),
+    "weights": N_("weights by layer"),
+    "gradients": N_("gradients by layer"),
+}
 
 
 def histograms(canvas: PictureCanvas, picture: Picture) -> None:
-    """Panels with axes where there is room for all layers, else a line of bars for each."""
+    """Draw a panel with axes for each layer if all have room, else a line of bars for each."""
     layers = len(picture.texts("layers"))
     across = 2 if canvas.width >= WIDE and layers > 1 else 1
     down = -(-layers // across)
-    zeros = ", zeros left out" if picture.arrays["zeros"].any() else ""
-    says = _SAYS[picture.kind] if layers > 1 else picture.kind
-    canvas.write(0, 0, f"{says}{zeros}", "strong")
+    title = _((_OF_EACH if layers > 1 else KIND_WORDS)[picture.kind])
+    has_zeros = picture.arrays["zeros"].any()
+    canvas.write(0, 0, _("{title}, without zeros", title=title) if has_zeros else title, "strong")
     height = min(TALLEST, (canvas.height - 1) // down)
     if height < PANEL:
         _lines(canvas, picture)
@@ -41,7 +47,7 @@ def histograms(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, width: int, height: int) -> None:
-    """The name, bars of height − 3 rows, a line of three values, and an empty row."""
+    """Draw the name, bars of height − 3 rows, a line of three values, and an empty row."""
     arrays = picture.arrays
     name, kind = (clean(picture.texts(key)[i]) for key in ("layers", "kinds"))
     facts = _facts(picture, i)
@@ -63,7 +69,7 @@ def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, widt
 
 
 def _lines(canvas: PictureCanvas, picture: Picture) -> None:
-    """One row a layer: name, bars between the least and the largest value."""
+    """Draw one row for each layer: its name, and bars between the least and the largest value."""
     arrays = picture.arrays
     names = [clean(name) for name in picture.texts("layers")]
     shown = min(len(names), canvas.height - 1)
@@ -74,7 +80,7 @@ def _lines(canvas: PictureCanvas, picture: Picture) -> None:
     width = canvas.width - left - low_width - len(highs[0]) - 1
     for i in range(shown):
         if i == shown - 1 and shown < len(names):
-            canvas.write(0, 1 + i, f"and {len(names) - i} more layers: a taller screen shows them", "quiet")
+            canvas.write(0, 1 + i, _("{count} more layers on a taller screen", count=len(names) - i), "quiet")
             return
         canvas.write(0, 1 + i, _cut(names[i], left - 1))
         canvas.write(left, 1 + i, lows[i], "quiet")
@@ -85,16 +91,17 @@ def _lines(canvas: PictureCanvas, picture: Picture) -> None:
 
 def _facts(picture: Picture, i: int) -> str:
     arrays = picture.arrays
-    words = [f"mean {numbers.number(float(arrays['mean'][i]))}", f"std {numbers.number(float(arrays['std'][i]))}"]
+    mean, std = (numbers.number(float(arrays[key][i])) for key in ("mean", "std"))
+    words = [_("mean {mean}  std {std}", mean=mean, std=std)]
     if arrays["zeros"][i] > 0:
-        words.append(f"zero {numbers.percent(float(arrays['zeros'][i]), 0)}")
+        words.append(_("zero {share}", share=numbers.percent(float(arrays["zeros"][i]), 0)))
     if arrays["non_finite"][i]:
-        words.append(f"{int(arrays['non_finite'][i]):,} not finite!")
+        words.append(_("{count:,} not finite!", count=int(arrays["non_finite"][i])))
     return "  ".join(words)
 
 
 def _bars(canvas: PictureCanvas, counts: Floats, x: int, y: int, width: int, rows: int) -> None:
-    """The share of the numbers that falls on each column, by eighths of a row; the highest fills all rows."""
+    """Draw the share of the numbers in each column, in eighths of a row. The highest fills all rows."""
     running = np.concatenate([[0], np.cumsum(counts)])
     mass = np.diff(np.interp(np.linspace(0, len(counts), width + 1), np.arange(len(counts) + 1), running))
     top = mass.max()
@@ -113,7 +120,7 @@ def _cut(text: str, cells: int) -> str:
 GAP = 2  # cells between images
 LEAST = 6  # of the images that should be seen at once, if need be smaller
 SIDE = 48  # pixels of an image, at most
-CAPTION = 18  # cells
+CAPTION = 24  # cells
 RAMP = 9  # cells of the scale of colours
 
 
@@ -126,14 +133,18 @@ class _Tiles(NamedTuple):
 
 
 def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
-    """Each with what it is, what the model took it for and how sure it was."""
+    """Draw each mistake with its true and its predicted class, and the confidence."""
     arrays = picture.arrays
-    looked = int(arrays["looked_at"])
-    split = {"train": "training"}.get(picture.text("split"), picture.text("split"))
-    count = int(arrays["mistakes"])
-    said = f"{count:,} mistake{'' if count == 1 else 's'} in {looked:,} {split} samples"
-    more = ", the surest first" if count > 1 else ""
-    canvas.write(0, 0, said + (more if cell_len(said + more) <= canvas.width else ""), "strong")
+    looked, count = int(arrays["looked_at"]), int(arrays["mistakes"])
+    title = ngettext(
+        "{count:,} mistake in {looked:,} {split} samples",
+        "{count:,} mistakes in {looked:,} {split} samples",
+        count,
+        looked=looked,
+        split=samples_of(picture),
+    )
+    more = _("{title}, most confident first", title=title) if count > 1 else title
+    canvas.write(0, 0, more if cell_len(more) <= canvas.width else title, "strong")
     names = [clean(name) for name in picture.texts("classes")]
     if "rows" in arrays:
         _table(canvas, picture, names)
@@ -142,7 +153,7 @@ def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
     if not len(images):
         return
     captions = [
-        (f"true {names[true]}", f"said {names[said]}, {numbers.percent(probability, 0)}")
+        _caption(names[true], names[said], float(probability))
         for true, said, probability in zip(arrays["true"], arrays["predicted"], arrays["probability"], strict=True)
     ]
     widest = min(CAPTION, max(cell_len(line) for pair in captions for line in pair))
@@ -153,11 +164,16 @@ def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
             canvas.write(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
 
 
+def _caption(true: str, predicted: str, confidence: float) -> tuple[str, str]:
+    share = numbers.percent(confidence, 0)
+    return _("true {name}", name=true), _("predicted {name} ({share})", name=predicted, share=share)
+
+
 def filters(canvas: PictureCanvas, picture: Picture) -> None:
-    """The weights of a layer as images: of three colours as they are, of one from blue (negative) to red."""
+    """Draw the weights of a layer as images: three channels as colours, one from blue (negative) to red."""
     weights = picture.arrays["filters"]
     of = int(picture.arrays["of"])
-    some = f"{len(weights)} of {of}" if len(weights) < of else f"{of}"
+    some = _("{some} of {count}", some=len(weights), count=of) if len(weights) < of else f"{of}"
     colour = weights.shape[1] == 3
     ground = canvas.palette.ground
     canvas.write(0, 0, f"{clean(picture.text('layer'))}, {clean(picture.text('kind'))}: {some}", "strong")
@@ -178,9 +194,9 @@ def filters(canvas: PictureCanvas, picture: Picture) -> None:
 def _scale(
     canvas: PictureCanvas, first: int, shown: int, count: int, scales: NDArray[Any], middle: RGB, colour: bool
 ) -> None:
-    """Which filters these are, and what their colours mean: −m to m, m being the largest weight of each."""
-    x = canvas.write(0, 1, f"{first + 1}–{first + shown} of {count}" if shown < count else "", "quiet")
-    x = canvas.write(x + 2 * bool(x), 1, "−m ", "quiet")
+    """Write which filters these are, and what their colours mean: each is scaled to its own largest weight."""
+    x = canvas.write(0, 1, _pages(first, shown, count), "quiet")
+    x = canvas.write(x + 2 * bool(x), 1, "− ", "quiet")
     ramp = np.linspace(-1, 1, RAMP)[None].repeat(2, axis=0)
     if colour:  # of red, green and blue each
         canvas.image(x, 1, np.repeat(((ramp + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2))
@@ -190,15 +206,26 @@ def _scale(
         canvas.shade(x, 1, (ramp[:1] + 1) / 2)
     seen = scales[first : first + shown]
     low, high = numbers.number(float(seen.min())), numbers.number(float(seen.max()))
-    said = f" m: its largest, {low if low == high else f'{low}–{high}'}"
+    maximum = high if low == high else _("{low} to {high}", low=low, high=high)
+    said = f" +  {_('each scaled to its own maximum ({maximum})', maximum=maximum)}"
+    if cell_len(said) > canvas.width - x - RAMP:
+        said = f" +  {_('maximum {maximum}', maximum=maximum)}"
     canvas.write(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
+
+
+def _pages(first: int, shown: int, count: int) -> str:
+    if shown == count:
+        return ""
+    return _("{first}–{last} of {count}", first=first + 1, last=first + shown, count=count)
 
 
 def _layout(
     canvas: PictureCanvas, count: int, shape: Sequence[int], wanted: int, *, below: int, widest: int, top: int = 1
 ) -> _Tiles:
-    """The largest size at which `wanted` of the images are seen at once. below: rows of text under each; top: above
-    all."""
+    """Return the largest size at which `wanted` of the images are seen at once.
+
+    below: rows of text under each image. top: rows above all.
+    """
     height, width = (int(size) for size in shape)
     factors = [f for f in (8, 6, 5, 4, 3, 2, 1.5, 1, 0.75, 0.5) if f <= 1 or f * max(height, width) <= SIDE]
     if max(height, width) > SIDE:
@@ -223,7 +250,7 @@ def _layout(
 def _places(
     canvas: PictureCanvas, tiles: _Tiles, count: int, *, below: int, top: int = 1
 ) -> list[tuple[int, int, int]]:
-    """Which images there is room for, from the canvas' first on, each with its upper left cell."""
+    """Return the images that have room, from the canvas' first on, each with its upper left cell."""
     rows = -(-tiles.height // 2) + below + (0 if below else 1)
     room = min(count, tiles.across * tiles.down)
     canvas.seen = room, count
@@ -266,9 +293,9 @@ def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def _table(canvas: PictureCanvas, picture: Picture, names: list[str]) -> None:
-    """Samples that are no images, as rows of numbers."""
+    """Draw samples that are not images as rows of numbers."""
     arrays = picture.arrays
-    heads = ["true", "said", "sure", *(clean(column) for column in picture.texts("columns"))]
+    heads = [_("true"), _("predicted"), _("confidence"), *(clean(column) for column in picture.texts("columns"))]
     body = [
         [names[true], names[said], numbers.percent(probability, 0), *(numbers.number(float(v)) for v in row)]
         for true, said, probability, row in zip(

@@ -1,4 +1,4 @@
-"""Several runs over one another: read in a thread as they grow, and their curves in one chart."""
+"""Several runs in one chart, read in a thread as they grow."""
 
 import contextlib
 import math
@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from descent.common.i18n import N_, _
 from descent.run.comparison import LETTERS, Comparison, Side, beside, side
 from descent.run.events import EventIndex
 from descent.run.folder import RunFolder
@@ -24,6 +25,7 @@ PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps 
 LETTERED = 3  # times that a run's letter stands on its curve
 Which = Literal["both", "train", "val"]
 Zoom = tuple[float, float] | None
+_NOTES: dict[Which, str] = {"both": N_("A train, a val"), "train": N_("train"), "val": N_("val")}
 
 
 class Together:
@@ -124,9 +126,9 @@ def overlaid(
     followers: Sequence[Follower | None], column: Literal["loss", "accuracy"], dots: int, zoom: Zoom,
     smoothing: float, x_mode: XMode, *, which: Which = "both", forks: Sequence[int | None] = (),
 ) -> ChartData:  # fmt: skip
-    """One chart of all runs: each in its colour with its letter on it, the validation's dashed with a small letter.
+    """Return one chart of all runs, each in its colour with its letter. Validation is dashed, with a small letter.
 
-    which: whose lines. forks: the step at which each run left another's way, None for one that is no fork.
+    which: whose lines. forks: the step at which each run was forked from another; None for a run that is no fork.
     """
     there = [(place, f) for place, f in enumerate(followers) if f is not None]
     ranges = {place: span for place, f in there if (span := curves.x_range(f, x_mode)) is not None}
@@ -143,7 +145,7 @@ def overlaid(
         if line.style == style
     ]
     marks = [
-        Mark(float(scale(f, x_mode).at(np.array([step]))[0]), f"fork {LETTERS[place]}")
+        Mark(float(scale(f, x_mode).at(np.array([step]))[0]), _("fork {run}", run=LETTERS[place]))
         for place, f in there
         if place < len(forks) and (step := forks[place]) is not None
     ]
@@ -154,7 +156,7 @@ def overlaid(
         shown,
         next(iter(data.values())).x_unit,
         gaps=tuple(gap for each in data.values() for gap in each.gaps) if which != "val" else (),
-        note={"both": "A train, a val", "train": "train", "val": "val"}[which],
+        note=_(_NOTES[which]),
         most=100.0 if column == "accuracy" else math.inf,
         end=max(ends.values()),
         exact=_exact(data, ends, which),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from descent.common.i18n import _
 from descent.run.follower import Follower, Member
 from descent.run.series import MinMaxPyramid, take
 from tui.data.evaluations import NAMES, Points, digest_of
@@ -39,10 +40,10 @@ def loss_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
     goal: float | None = None, picked: int | None = None,
 ) -> ChartData:  # fmt: skip
-    """Training loss of every step, smoothed with the raw one behind it, and the validation's evaluations.
+    """Return the training loss of every step, raw and smoothed, and the evaluations of the validation split.
 
-    Of several members their mean, from the least to the greatest as a band, each behind it and one that was `picked`
-    before it; those that diverged are left out, unless picked.
+    Of several members, return their mean, the range from the least to the greatest as a band, a line for each, and
+    the member that was `picked` in front. Members that diverged are left out, unless picked.
     """
     return _measured(follower, "loss", dots, zoom, smoothing, x_mode, goal=goal, picked=picked)
 
@@ -51,7 +52,7 @@ def accuracy_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
     goal: float | None = None, picked: int | None = None,
 ) -> ChartData:  # fmt: skip
-    """The same of the accuracy, in percent."""
+    """Return the same for the accuracy, in percent."""
     return _measured(follower, "accuracy", dots, zoom, smoothing, x_mode, goal=goal, factor=100.0, picked=picked)
 
 
@@ -59,7 +60,7 @@ def grad_norm_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
     picked: int | None = None,
 ) -> ChartData:  # fmt: skip
-    """The gradient's norm over all parameters, before clipping, where it was measured."""
+    """Return the norm of the gradient over all parameters, before clipping, at the steps that measured it."""
     return _measured(follower, "grad_norm", dots, zoom, smoothing, x_mode, picked=picked)
 
 
@@ -67,7 +68,7 @@ def column_curve(
     follower: Follower, column: str, dots: int, zoom: Zoom = None, smoothing: float = 0.6,
     x_mode: XMode = "step", member: Member | None = None,
 ) -> ChartData:  # fmt: skip
-    """Any column of the rows, such as `layer.NAME.update_ratio`."""
+    """Return any column of the rows, such as `layer.NAME.update_ratio`."""
     view = view_of(follower, dots, zoom, x_mode)
     if view is None:
         return NOTHING
@@ -79,7 +80,7 @@ def column_curve(
 def throughput_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step"
 ) -> ChartData:
-    """Steps a second, from the seconds of training that the rows tell."""
+    """Return steps per second, from the column `time` of the rows."""
     view = view_of(follower, dots, zoom, x_mode)
     time = follower.series("time")
     if view is None or len(time) < 2:
@@ -98,12 +99,12 @@ def rate_curve(
     follower: Follower, dots: int, zoom: Zoom = None, x_mode: XMode = "step", plan: "Plan | None" = None,
     picked: int | None = None,
 ) -> ChartData:  # fmt: skip
-    """The learning rate so far, and what is planned from now on, to the run's end.
+    """Return the learning rate so far, and the plan from now on to the run's end.
 
-    Where members have rates of their own, each of those, and no plan: it is none that all have in common.
+    If members have different rates, return a line for each and no plan, because they have no common one.
     """
     total = plan.total_steps if plan is not None else total_steps(follower)
-    mode: XMode = "step" if x_mode == "time" else x_mode  # what is to come has no time yet
+    mode: XMode = "step" if x_mode == "time" else x_mode  # steps to come have no time yet
     view = view_of(follower, dots, zoom, mode, end=total)
     if view is None:
         return NOTHING
@@ -116,7 +117,7 @@ def rate_curve(
             dataclasses.replace(line, marker=line.name[-1], marked=(low + (high - low) * (0.1 + 0.08 * place),))
             for place, line in enumerate(own)
         ]
-        return _data(follower, view, own, marked=False, note="each member's own")
+        return _data(follower, view, own, marked=False, note=_("each member's own"))
     now = follower.step
     if plan is not None and now < plan.total_steps:
         low, high = view.scale.steps(np.array(view.range))
@@ -126,13 +127,13 @@ def rate_curve(
         if first <= last:
             lines.append(Line("planned", view.scale.at(steps), planned, planned, "planned", latest=math.nan))
     data = _data(follower, view, lines, series={"rate": series}, marked=False)
-    mark = (Mark(float(view.scale.at(np.array([now]))[0]), "now", "quiet"),) if now and plan is not None else ()
+    mark = (Mark(float(view.scale.at(np.array([now]))[0]), _("now"), "quiet"),) if now and plan is not None else ()
     ended = total is None or now >= total
     return dataclasses.replace(data, marks=() if ended else mark)
 
 
 def x_range(follower: Follower, x_mode: XMode = "step") -> tuple[float, float] | None:
-    """What the x axis of the run's curves shows when it shows all; None for a run without rows."""
+    """Return the whole range of the run's x axis; None for a run without rows."""
     view = view_of(follower, 2, None, x_mode)
     return view.range if view is not None else None
 
@@ -223,14 +224,16 @@ def _rates_differ(follower: Follower, view: View) -> bool:
 
 
 def _together(follower: Follower) -> str:
-    """Of how many members the mean is drawn."""
+    """Say of how many members the mean is drawn."""
     members = len(follower.layout.members) if follower.layout is not None else 1
     lost = len(follower.diverged)
     if members == 1:
         return ""
     if lost == members:
-        return "all diverged"
-    return f"mean of {members - lost}" + (f", {lost} diverged" if lost else "")
+        return _("all diverged")
+    if lost:
+        return _("mean of {count}, {lost} diverged", count=members - lost, lost=lost)
+    return _("mean of {count}", count=members)
 
 
 def _data(

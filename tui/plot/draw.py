@@ -9,9 +9,9 @@ from rich.cells import cell_len
 
 from descent.common import braille
 from descent.common.glyphs import ascii_text
+from descent.common.i18n import _
 from descent.common.numbers import trimmed
 from descent.common.text import clean
-from tui.data.translation import Say
 from tui.plot.axes import Axis
 from tui.plot.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs, by_column
 from tui.plot.chart_data import ChartData, Line, Mark
@@ -32,9 +32,8 @@ def draw(
     unicode: bool = True,
     colour: bool = True,
     cursor: float | None = None,
-    say: Say = str,
 ) -> Canvas:
-    """Draw everything. cursor: the x that it stands on. say: puts words into the language that is spoken."""
+    """Draw everything. cursor: the x that it stands on."""
     canvas = Canvas(place.width, place.height)
     signs = UNICODE if unicode else ASCII
     _draw_frame(canvas, place, x_axis, y_axis, signs)
@@ -43,10 +42,9 @@ def draw(
     for column in np.unique(gaps[gaps >= 0]).tolist():
         canvas.put(place.rows - 1, column, signs.gap, "trouble")
     if data.goal is not None:
-        text = say(f"goal {trimmed(data.goal)}")
+        text = _("goal {value}", value=trimmed(data.goal))
         _draw_goal(canvas, place, data.goal, text, y_axis, signs, unicode=unicode)
-    marks = [Mark(mark.x, say(mark.text), mark.style) for mark in data.marks]
-    _draw_marks(canvas, place, marks, x_axis, signs, unicode=unicode)
+    _draw_marks(canvas, place, data.marks, x_axis, signs, unicode=unicode)
     if cursor is not None:
         column = _column(cursor, x_axis, place)
         if column is not None:

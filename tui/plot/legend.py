@@ -1,4 +1,4 @@
-"""The words in a chart's border: title, latest values, cursor; and what the learning rate's chart says."""
+"""The words in a chart's border: title, latest values, cursor, settings."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from descent.common.glyphs import ascii_text
+from descent.common.i18n import N_, _
 from descent.common.numbers import count, number, time_taken, trimmed
 from descent.common.text import clean
-from tui.data.translation import Say
 from tui.plot.axes import Axis
 from tui.plot.chart_data import Line
 
@@ -20,14 +20,33 @@ if TYPE_CHECKING:
 
 SIGNS = {"train": "━", "validation": "┅", "planned": "┈", "member": "─"}
 Pieces = list[tuple[str, str]]  # text and style
+# Words for the names of lines, where these are not what a person would say.
+_NAMES = {
+    "train": N_("train"),
+    "val": N_("val"),
+    "planned": N_("planned"),
+    "rate": N_("rate"),
+    "step/s": N_("step/s"),
+    "grad_norm": N_("gradient norm"),
+    "weight_norm": N_("weight norm"),
+    "update_ratio": N_("update / weight"),
+    "dead": N_("dead units"),
+    "zero_grads": N_("zero gradients"),
+}
+_BY = {"step": N_("by step"), "epoch": N_("by epoch"), "time": N_("by time")}
 
 
-def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Say = str) -> Pieces:
-    """The chart's name, and as many of its lines with their latest value as there is room for.
+def line_words(name: str) -> str:
+    """Return the name of a line in words."""
+    return _(_NAMES[name]) if name in _NAMES else clean(name)
 
-    Of a name with an explanation, as in "weight norm: growing", the name alone where there is no room for both.
+
+def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Pieces:
+    """Return the chart's name, and as many of its lines with their latest value as there is room for.
+
+    A name may end in a colon and an explanation, which is left out if there is no room for it.
     """
-    name = say(clean(name))
+    name = clean(name)
     name = name if cell_len(name) <= room else name.partition(": ")[0]
     pieces: Pieces = [(fitted(name, room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
@@ -39,7 +58,7 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Sa
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
         # The title names a line that stands alone, and a unit keeps its place behind the number.
-        words = shown if alone and line.style != "planned" else f" {say(clean(line.name))}{shown}"
+        words = shown if alone and line.style != "planned" else f" {line_words(line.name)}{shown}"
         words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
@@ -52,7 +71,7 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool, say: Sa
 
 
 def latest(line: Line) -> float | None:
-    """The line's last value; None where it has none to be said."""
+    """Return the line's last value; None if it has none to be shown."""
     if line.latest is not None:
         return None if line.style == "planned" and math.isnan(line.latest) else line.latest
     finite = np.flatnonzero(~np.isnan(line.high))
@@ -68,31 +87,39 @@ def settings(
     *,
     zoomed: bool,
     unicode: bool,
-    say: Say = str,
 ) -> str:
-    """A note, what kind of y axis it is, and what keys have changed; the note stays longest, of it its last part."""
+    """Return a note, the kind of y axis, and what keys have changed.
+
+    What has no room is left out from the right. The note stays longest, and of the note its last part.
+    """
     if cell_len(note) > room:
         note = note.rpartition(" · ")[2]
     parts = clean(note).split(" · ") if note else []
     if axis:
         parts.append(axis)
     if smoothing is not None:
-        parts.append(f"smooth {trimmed(smoothing)}" if smoothing else "raw")
+        parts.append(_("smooth {value}", value=trimmed(smoothing)) if smoothing else _("raw"))
     if zoomed:
-        parts.append("zoomed")
-    parts.append(f"by {x_mode}")
-    return _joined([say(part) for part in parts], room, unicode=unicode)
+        parts.append(_("zoomed"))
+    parts.append(_(_BY[x_mode]))
+    return _joined(parts, room, unicode=unicode)
 
 
-def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool, say: Say = str) -> str:
-    """What the cursor stands on: step 702 · train 0.0412 · val 0.0881."""
-    where = {"step": f"step {count(x)}", "time": time_taken(x)}.get(unit, f"epoch {x:.2f}")
-    parts = [say(where), *(f"{say(clean(name))} {number(value)}" for name, value in values.items())]
+def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool) -> str:
+    """Say where the cursor stands: step 702 · train 0.0412 · val 0.0881."""
+    match unit:
+        case "step":
+            where = _("step {step}", step=count(x))
+        case "time":
+            where = time_taken(x)
+        case _:
+            where = _("epoch {epoch}", epoch=f"{x:.2f}")
+    parts = [where, *(f"{line_words(name)} {number(value)}" for name, value in values.items())]
     return _joined(parts, room, unicode=unicode)
 
 
 def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:
-    """Each named line's value drawn at x, or just before it."""
+    """Return the value of each named line drawn at x, or just before it."""
     found = {}
     for line in lines:
         count = len(line.high)
@@ -107,14 +134,14 @@ def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:
 
 
 def _joined(parts: list[str], room: int, *, unicode: bool) -> str:
-    """As many of the parts as there is room for, the first of them in any case."""
+    """Join as many of the parts as there is room for, the first in any case."""
     while len(parts) > 1 and cell_len(" · ".join(parts)) > room:
         parts.pop()
     return fitted(" · ".join(parts), room, unicode=unicode)
 
 
 def fitted(text: str, room: int, *, unicode: bool) -> str:
-    """The text as the terminal can show it, in at most `room` cells."""
+    """Return the text as the terminal can show it, in at most `room` cells."""
     text = text if unicode else ascii_text(text)
     if cell_len(text) <= room:
         return text
@@ -122,12 +149,13 @@ def fitted(text: str, room: int, *, unicode: bool) -> str:
 
 
 def described(plan: "Plan | None", schedule: str) -> str:
-    """cosine · 0.1 × yours 0.5"""
+    """Return the schedule and what it multiplies: cosine · 0.1 × 0.5 (you)."""
     if plan is None:
         return schedule
-    parts = f"{trimmed(plan.base)}"
+    factors = [trimmed(plan.base)]
     if plan.hand != 1:
-        parts += f" × yours {trimmed(plan.hand)}"
+        factors.append(_("{factor} (you)", factor=trimmed(plan.hand, 3)))
     if plan.plateau != 1:
-        parts += f" × plateau {trimmed(plan.plateau)}"
-    return f"{schedule} · {parts}" if schedule else parts
+        factors.append(_("{factor} (plateau)", factor=trimmed(plan.plateau)))
+    rate = " × ".join(factors)
+    return f"{schedule} · {rate}" if schedule else rate

@@ -7,6 +7,7 @@ from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from descent.common.i18n import N_
 from tui.plot.chart_data import ChartData, Line, Mark
 from tui.widgets.chart_drawing import Drawing, Source, XMode
 
@@ -28,17 +29,21 @@ class Chart(Drawing, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "left", "pan(-1)", "to the left: the cursor, or what is shown (mouse: drag)", show=False, id="chart.left"
+            "left",
+            "pan(-1)",
+            N_("move the cursor or the view left (mouse: drag)"),
+            show=False,
+            id="chart.left",
         ),
-        Binding("right", "pan(1)", "to the right", show=False, id="chart.right"),
-        Binding("up,right_square_bracket", "zoom(1)", "zoom in (mouse: wheel)", show=False, id="chart.in"),
-        Binding("down,left_square_bracket", "zoom(-1)", "zoom out", show=False, id="chart.out"),
-        Binding("0", "show_all", "all of it again", show=False, id="chart.all"),
-        Binding("l", "log", "logarithmic y axis, and back", show=False, id="chart.log"),
-        Binding("s", "smooth", "the next smoothing", show=False, id="chart.smooth"),
-        Binding("t", "x_axis", "x axis by step, epoch or time", show=False, id="chart.x"),
-        Binding("c", "cursor", "a cursor with exact values (mouse: point)", show=False, id="chart.cursor"),
-        Binding("escape", "leave", "leave the cursor or the zoom", show=False, id="chart.leave"),
+        Binding("right", "pan(1)", N_("move the cursor or the view right"), show=False, id="chart.right"),
+        Binding("up,right_square_bracket", "zoom(1)", N_("zoom in (mouse: wheel)"), show=False, id="chart.in"),
+        Binding("down,left_square_bracket", "zoom(-1)", N_("zoom out"), show=False, id="chart.out"),
+        Binding("0", "show_all", N_("show all again"), show=False, id="chart.all"),
+        Binding("l", "log", N_("log or linear y axis"), show=False, id="chart.log"),
+        Binding("s", "smooth", N_("next smoothing"), show=False, id="chart.smooth"),
+        Binding("t", "x_axis", N_("x axis by step, epoch or time"), show=False, id="chart.x"),
+        Binding("c", "cursor", N_("cursor with exact values (mouse: point)"), show=False, id="chart.cursor"),
+        Binding("escape", "leave", N_("leave the cursor or the zoom"), show=False, id="chart.leave"),
     ]
 
     class Changed(Message):

@@ -15,8 +15,8 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
+from descent.common.i18n import N_, _, pgettext
 from tui import themes
-from tui.data.translation import spoken
 from tui.plot import draw, legend
 from tui.plot.axes import Axis, Stable, horizontal, limited, logarithmic, vertical
 from tui.plot.canvas import RUNS, STYLES, Canvas, frame, saying
@@ -26,7 +26,7 @@ Source = Callable[[int, tuple[float, float] | None], ChartData]
 XMode = Literal["step", "epoch", "time"]
 
 AHEAD = 0.1  # of a zoomed range that follows a run: it moves by so much at a time
-NOT_YET = "nothing measured yet"
+NOT_YET = N_("nothing measured yet")
 SOON = 1.0  # seconds in which a chart that is looked at is drawn again, though nobody could see a difference
 LEGEND = 0.5  # seconds between two looks of the legend: faster, nobody reads it, and each costs half a kilobyte
 
@@ -99,7 +99,7 @@ class Drawing(Widget):
         width, height = self.content_size
         if not width or not height or not self.is_mounted or not self.display:
             return
-        for _ in range(2):  # once more where other labels leave another width to the curves
+        for __ in range(2):  # once more where other labels leave another width to the curves
             self._place = frame(width, height, self._label_width())
             self.data = self._ask(self._place.dots)
             self._y_axis = self._settled_y(self._place.rows)
@@ -159,12 +159,12 @@ class Drawing(Widget):
         return self.log_y and self.data.fits_log
 
     def _label_width(self) -> int:
-        return max((len(label) for _, label in self._y_axis.ticks), default=4)
+        return max((len(label) for __, label in self._y_axis.ticks), default=4)
 
     def _draw(self) -> None:
         before = self._canvas
         # Axes of nothing would show numbers that mean nothing.
-        self._canvas = self._drawn() if self.data.is_measured else saying(spoken(NOT_YET), *self.content_size)
+        self._canvas = self._drawn() if self.data.is_measured else saying(_(NOT_YET), *self.content_size)
         self._paint(self._canvas.changed(before) if before is not None else None)
         self._label_border()
 
@@ -178,7 +178,6 @@ class Drawing(Widget):
             unicode=self._unicode,
             colour=self._mixes,
             cursor=self._cursor_shown()[0] if self.cursor is not None else None,
-            say=spoken,
         )
 
     def _paint(self, changed: list[tuple[int, int, int]] | None) -> None:
@@ -187,7 +186,7 @@ class Drawing(Widget):
             self._strips.clear()
             self.refresh()
             return
-        for row, _, _ in changed:
+        for row, *__ in changed:
             self._strips.pop(row, None)
         if changed:
             self.refresh(*(Region(first, row, last - first + 1, 1) for row, first, last in changed))
@@ -235,18 +234,17 @@ class Drawing(Widget):
 
     def _label_border(self) -> None:
         room = max(0, self.outer_size.width - 6)
-        say = spoken
-        title = legend.title(self.title, self.data.lines, room, unicode=self._unicode, say=say)
+        title = legend.title(self.title, self.data.lines, room, unicode=self._unicode)
         content = Content.assemble(*((text, self._visual(name)) if name else text for text, name in title))
         if self.cursor is not None:
-            settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode, say=say)
+            settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode)
         else:
             smoothing = self.smoothing if self.smooths else None
             zoomed = self.zoom is not None
             by = self.data.x_unit if self.data.lines else self.x_mode  # not each can be shown by time
-            axis = "" if not self.log_y else "log" if self.data.fits_log else "linear: some < 0"
+            axis = self._axis_words()
             settings = legend.settings(
-                self.data.note, axis, smoothing, by, room, zoomed=zoomed, unicode=self._unicode, say=say
+                self.data.note, axis, smoothing, by, room, zoomed=zoomed, unicode=self._unicode
             )
         subtitle = Content(settings)
         # Not by `border_title`: it repaints the whole chart, and the values change with every frame.
@@ -256,6 +254,11 @@ class Drawing(Widget):
         if subtitle != self._border_subtitle:
             self._border_subtitle = subtitle
             self._repaint_border(self.outer_size.height - 1)
+
+    def _axis_words(self) -> str:
+        if not self.log_y:
+            return ""
+        return pgettext("axis", "log") if self.data.fits_log else _("linear: some < 0")
 
     def _visual(self, name: str) -> Style:
         """One of STYLES in the border: a foreground alone."""

@@ -1,8 +1,7 @@
-"""The charts of a console: what each shows, taken from the run that the reader follows.
+"""What charts show: curves of the run that a reader follows, goals of a lab, curves of the reference solution.
 
-A lab's goals in the charts of its run: each threshold a dashed line, with the current value beside it.
-
-The reference solution's curve, and that of the learner's graded run, for the screen after a pass.
+A goal is a dashed line at a threshold, with the current value in the border. The reference solution's curve stands
+beside that of the learner's graded run, on the screen after a pass.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.arrays import mean_of_finite, mean_over_members
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import number
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
@@ -24,6 +23,7 @@ from engine.labs import grading
 from engine.labs.format import Check
 from tui.data.labs import LabStatus
 from tui.data.reader import Reader, schedule_of
+from tui.data.words import split_words
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line
 from tui.plot.legend import described, latest
@@ -98,6 +98,7 @@ class Panes:
         return data if data.note else dataclasses.replace(data, note=described(plan, schedule))
 
 
+_CHARTS = {"loss": N_("loss"), "accuracy": N_("accuracy")}
 PANES = {"loss": "loss", "accuracy": "accuracy", "grad_norm": "gradient", "lr": "rate"}
 
 
@@ -144,8 +145,11 @@ def _is(style: str, series: str) -> bool:
 Floats = NDArray[np.float64]
 
 
-def reference(standing: LabStatus) -> tuple[ChartData, str]:
-    """The reference solution's curve with the band of its seeds, and the graded run's own over it; its title."""
+def reference(standing: LabStatus) -> tuple[ChartData, str, bool]:
+    """Return the reference solution's curve with the band of its seeds and the graded run's own, and how to show it.
+
+    The latter are a title, and whether it is a loss.
+    """
     path = standing.lab.folder / "reference.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -153,7 +157,7 @@ def reference(standing: LabStatus) -> tuple[ChartData, str]:
         low, mean, high = (np.asarray(known[key], float) for key in ("low", "mean", "high"))
         chart, series = str(known["chart"]), str(known["series"])
     except (OSError, ValueError, KeyError, TypeError):
-        return NOTHING, ""
+        return NOTHING, "", False
     scale = 100.0 if chart == "accuracy" else 1.0
     found = [Line("", steps, low * scale, high * scale, "band")]
     own = _own(standing, chart, series)
@@ -163,7 +167,8 @@ def reference(standing: LabStatus) -> tuple[ChartData, str]:
         xs, values = own
         found.append(Line(_("yours"), xs, values * scale, values * scale, "validation"))
     last = max(float(line.xs[-1]) for line in found if line.xs is not None and len(line.xs))
-    return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), f"{chart} ({series})"
+    title = _("{chart} ({split})", chart=_(_CHARTS.get(chart, chart)), split=split_words(series))
+    return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), title, chart == "loss"
 
 
 def _own(standing: LabStatus, chart: str, series: str) -> tuple[Floats, Floats] | None:

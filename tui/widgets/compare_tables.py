@@ -1,12 +1,14 @@
-"""Below the curves of several runs: what each has come to, and the settings in which they differ."""
+"""Tables below the curves of several runs: their results, and the settings in which they differ."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from descent.common.glyphs import STATES
+from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
 from descent.run.comparison import LETTERS, Comparison, Final
@@ -39,13 +41,13 @@ class RunLines(Lines):
 
 
 class WhoLine(RunLines):
-    """The top line: which letter is which run, and whether it still trains."""
+    """The top line: the letter, name and state of each run."""
 
     DEFAULT_CSS = "WhoLine { height: 1; padding: 0 1; background: $bar; }"
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.found is None:
-            return [(Piece("reading the runs …", "quiet"),)]
+            return [(Piece(_("reading the runs…"), "quiet"),)]
         finals = self.found.finals
         room = max(6, (width - len(finals) * 7) // len(finals))
         line: list[Piece] = []
@@ -72,10 +74,10 @@ class CompareTable(RunLines, can_focus=True):
     .-ascii CompareTable { border: ascii $border-blurred; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("left,h", "side(-1)", "Left", show=False),
-        Binding("right", "side(1)", "Right", show=False),
+        Binding("up,k", "move(-1)", N_("up"), show=False),
+        Binding("down,j", "move(1)", N_("down"), show=False),
+        Binding("left,h", "side(-1)", N_("left"), show=False),
+        Binding("right", "side(1)", N_("right"), show=False),
     ]
 
     def action_move(self, by: int) -> None:
@@ -86,9 +88,11 @@ class CompareTable(RunLines, can_focus=True):
 
 
 class Finals(CompareTable):
-    """A row a run; the one under the cursor opens with enter."""
+    """A row for each run. Enter opens the one under the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "open the run", show=False, id="compare.open")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", N_("open the run"), show=False, id="compare.open")
+    ]
 
     class Opened(Message):
         """A run is to be looked at alone."""
@@ -100,7 +104,7 @@ class Finals(CompareTable):
     cursor = 0
 
     def on_mount(self) -> None:
-        self.border_title = "finals (train: mean of the last epoch)"
+        self.border_title = _("results")
 
     def on_focus(self) -> None:
         self.show_lines()
@@ -120,7 +124,7 @@ class Finals(CompareTable):
     def show(self, found: Comparison) -> None:
         super().show(found)
         forks = " · ".join(forks_of(found))
-        stars = "* best" if found.best else ""
+        stars = _("* best") if found.best else ""
         self.border_subtitle = "   ".join(part for part in (forks, stars) if part).replace("[", "\\[")
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -141,28 +145,28 @@ class Finals(CompareTable):
 
 
 def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[str]]]:
-    """The head, and of each run its name and its numbers; what has no room gives way from the right."""
-    columns = [("step", [f"{final.step:,}" for final in found.finals])]
+    """Return the head, and the name and numbers of each run. Columns without room are left out from the right."""
+    columns = [(_("step"), [f"{final.step:,}" for final in found.finals])]
     there = [key for key in OF_RESULTS if any(key in final.metrics for final in found.finals)]
-    columns += [(METRICS[key].narrow_head, _metric(found, key)) for key in there]
-    columns.append(("time", [time_taken(final.seconds) for final in found.finals]))
+    columns += [(_(METRICS[key].narrow_head), _metric(found, key)) for key in there]
+    columns.append((_("time"), [time_taken(final.seconds) for final in found.finals]))
     names = [short_name(final.folder.id) for final in found.finals]
-    longest = max(len(name) for name in names)
+    longest = max(cell_len(name) for name in names)
     room = width - 4
-    wide = [max(len(title), *(len(text) for text in texts)) for title, texts in columns]
+    wide = [max(cell_len(title), *(cell_len(text) for text in texts)) for title, texts in columns]
     while len(wide) > 1 and sum(wide) + len(GAP) * len(wide) + min(longest, LEAST_NAME) > room:
         wide.pop()
     name_width = max(4, min(longest, MOST_NAME, room - sum(wide) - len(GAP) * len(wide)))
     shown = list(zip(columns, wide, strict=False))
     # The star behind a number is no part of it: heads stand above the digits.
-    head = GAP.join(_headed(title, texts).rjust(w) for (title, texts), w in shown)
-    rows = [GAP.join(texts[row].rjust(w) for (_, texts), w in shown) for row in range(len(names))]
-    return " " * 4 + fitted("run", name_width) + GAP + head, ([fitted(name, name_width) for name in names], rows)
+    head = GAP.join(fitted(_headed(title, texts), w, right=True) for (title, texts), w in shown)
+    rows = [GAP.join(texts[row].rjust(w) for (__, texts), w in shown) for row in range(len(names))]
+    return " " * 4 + fitted(_("run"), name_width) + GAP + head, ([fitted(name, name_width) for name in names], rows)
 
 
 def _headed(title: str, texts: Sequence[str]) -> str:
     starred = any(text.endswith(("*", " ")) for text in texts)
-    return title + " " if starred and len(title) < max(map(len, texts)) else title
+    return title + " " if starred and cell_len(title) < max(map(cell_len, texts)) else title
 
 
 def _metric(found: Comparison, key: MetricName) -> list[str]:
@@ -175,24 +179,26 @@ def _metric(found: Comparison, key: MetricName) -> list[str]:
 
 
 def forks_of(found: Comparison) -> list[str]:
-    """B fork of A @ step 7,150, of each fork; of a parent that is not compared, its name."""
+    """Return a text for each fork: B fork of A @ step 7,150. A parent that is not compared is called by its name."""
     letters = {final.folder.id: LETTERS[place] for place, final in enumerate(found.finals)}
     said = []
     for place, final in enumerate(found.finals):
         if final.parent is not None:
             name, step = final.parent
-            said.append(f"{LETTERS[place]} fork of {letters.get(name, short_name(name))} @ step {step:,}")
+            parent = letters.get(name, short_name(name))
+            fork = _("{run} fork of {parent} @ step {step:,}", run=LETTERS[place], parent=parent, step=step)
+            said.append(fork)
     return said
 
 
 class Differences(CompareTable):
-    """A row a setting that differs, a column a run."""
+    """A row for each setting that differs, a column for each run."""
 
     first = 0  # row at the top
     side = 0  # run at the left
 
     def on_mount(self) -> None:
-        self.border_title = "settings that differ"
+        self.border_title = _("settings that differ")
 
     def action_move(self, by: int) -> None:
         self.first += by
@@ -207,10 +213,10 @@ class Differences(CompareTable):
             return []
         rows = self.found.differences
         if not rows:
-            return [(Piece("none: all settings are the same", "quiet"),)]
-        keys = min(max(len(row.key) for row in rows), max(12, width // 3))
+            return [(Piece(_("none: all settings are the same"), "quiet"),)]
+        keys = min(max(cell_len(row.key) for row in rows), max(12, width // 3))
         wide = [
-            max(LEAST_VALUE, min(MOST_VALUE, max(len(row.values[place]) for row in rows)))
+            max(LEAST_VALUE, min(MOST_VALUE, max(cell_len(row.values[place]) for row in rows)))
             for place in range(len(self.found.finals))
         ]
         wide = _narrowed(wide, width - keys)
@@ -233,15 +239,16 @@ class Differences(CompareTable):
 
     def _tell_rest(self, rows: int, seen: int, *, hidden: bool) -> None:
         unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
-        parts = [f"{self.first + 1} to {self.first + seen} of {rows}"] if seen < rows else []
-        parts += ["← → more runs" if unicode else "left, right: more runs"] if hidden else []
+        first, last = self.first + 1, self.first + seen
+        parts = [_("{first} to {last} of {rows}", first=first, last=last, rows=rows)] if seen < rows else []
+        parts += [_("← → more runs") if unicode else _("left, right: more runs")] if hidden else []
         subtitle = " · ".join(parts) if unicode else ", ".join(parts)
         if str(self.border_subtitle or "") != subtitle:
             self.border_subtitle = subtitle
 
 
 def _narrowed(wide: list[int], room: int) -> list[int]:
-    """The widest columns give way first, as long as that makes them all fit."""
+    """Shrink the widest columns first, until all fit or all are as narrow as allowed."""
     wide = list(wide)
     while sum(wide) + len(GAP) * len(wide) > room and max(wide) > LEAST_VALUE:
         wide[wide.index(max(wide))] -= 1
@@ -249,7 +256,7 @@ def _narrowed(wide: list[int], room: int) -> list[int]:
 
 
 def _cut(text: str, width: int) -> str:
-    return fitted(text, min(width, len(text)))
+    return fitted(text, min(width, cell_len(text)))
 
 
 def _state_style(final: Final) -> str:

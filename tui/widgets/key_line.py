@@ -1,4 +1,4 @@
-"""The bottom line: the keys that work now, and no others. A click on one presses it."""
+"""The bottom line: the keys that work now. A click on one presses it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,12 +6,11 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from textual.events import Click
 
-from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 
 
 class Hint(NamedTuple):
-    """A key as it is written, what it does in a word, and the action of its screen."""
+    """A key as it is written, a translated word for what it does, and the action of its screen."""
 
     key: str
     label: str
@@ -39,7 +38,7 @@ def written(keys: str) -> str:
 
 
 class KeyLine(Lines):
-    """Hints, the most wanted first; what has no room gives way, the last one never."""
+    """Shows hints, the most wanted first. Those without room are left out, but never the last one."""
 
     DEFAULT_CSS = """
     KeyLine { height: 1; padding: 0 1; }
@@ -49,7 +48,7 @@ class KeyLine(Lines):
     _places: tuple[tuple[int, int, str], ...] = ()  # first cell, cell after the last, action
 
     def show(self, hints: Sequence[Hint]) -> None:
-        self.hints = tuple(Hint(hint.key, spoken(hint.label), hint.action) for hint in hints)
+        self.hints = tuple(hints)
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:

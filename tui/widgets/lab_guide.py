@@ -1,15 +1,16 @@
-"""The text of a lab with its questions and hints, and the way through its five steps."""
+"""The text of a lab with its questions and hints, and its five steps."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.geometry import Size
 from textual.widgets import Markdown
 
-from descent.common.i18n import N_, _
+from descent.common.i18n import N_, _, pgettext
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs import flow
@@ -67,7 +68,7 @@ class Guide(VerticalScroll, can_focus=True):
         self.leave_criteria()
 
     async def show(self, standing: LabStatus) -> None:
-        """Show the lab as it stands; what has not changed is left alone, and so is the place that was scrolled to."""
+        """Show the lab's status. A text that has not changed is left alone and keeps its scroll position."""
         self.query_one(Checks).show(standing)
         text = written(standing)
         if text != self._text:
@@ -126,12 +127,12 @@ STEPS = {
     "predict": N_("predict"),
     "run": N_("train"),
     "check": N_("check"),
-    "explain": N_("why"),
+    "explain": N_("explanation"),
 }
 _TO_DO = {
     "start": N_("enter puts them into this folder"),
     "run": N_("train your preset and watch it"),
-    "explain": N_("opens with a pass"),
+    "explain": N_("unlocks when you pass"),
 }
 _AT: dict[Next, str] = {
     "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
@@ -141,7 +142,7 @@ assert set(_AT) == set(get_args(Next))
 
 
 class Way(Lines):
-    """A line for each step; the next one is marked."""
+    """A line for each step. The next step is marked."""
 
     DEFAULT_CSS = """
     Way { height: auto; padding: 0 1; }
@@ -162,10 +163,11 @@ class Way(Lines):
         if standing is None:
             return []
         following, done = _AT[standing.next], _done(standing)
-        drawn: list[Line] = [(Piece(_("your way"), "strong"),)]
+        drawn: list[Line] = [(Piece(pgettext("of a lab", "steps"), "strong"),)]
+        wide = max(cell_len(_(title)) for title in STEPS.values()) + 2
         for step, title in STEPS.items():
             sign, style = ("▶", "you") if step == following else ("✓", "good") if step in done else ("·", "quiet")
-            name = fitted(_(title), 9)
+            name = fitted(_(title), wide)
             name_style = "strong" if step == following else ""
             said = Piece(clean(_said(step, standing)), "" if step == following else "quiet")
             drawn += hanging([Piece(f"{sign} ", style), Piece(name, name_style)], said, width)

@@ -1,18 +1,19 @@
-"""The layers of the model, each on a line: how large its gradient, weights and updates are, and where it ails."""
+"""The layers of the model, one on each line: the size of its gradient, weights and updates, and what is wrong."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
 from descent.common.glyphs import ascii_cells, level
-from descent.common.numbers import align, number, percent, scientific, short_number, trimmed
+from descent.common.i18n import N_, _, ngettext
+from descent.common.numbers import align, number, percent, scientific, short_number
 from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
-from tui.data.translation import spoken
 from tui.widgets.lines import Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
@@ -28,7 +29,10 @@ _KEYS: dict[str, Callable[[LayerRow], float | None]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """title: above it. width: cells. order: how soon it gives way on a narrow screen; 0 never."""
+    """A column.
+
+    title: what stands above it. width: cells. order: how soon it gives way on a narrow screen; 0 for never.
+    """
 
     title: str
     width: int
@@ -37,20 +41,20 @@ class Column:
 
 
 _COLUMNS = (
-    Column("layer", 10, 0, left=True),
-    Column("kind", 18, 2, left=True),
+    Column(N_("layer"), 10, 0, left=True),
+    Column(N_("kind"), 18, 2, left=True),
     Column("|grad|", 8, 0),
     Column("|w|", 7, 3),
     Column("update/w", 8, 0),
     Column("", 1, 0, left=True),
     Column("word", 4, 1, left=True),
-    Column("dead", 4, 5),
-    Column("trend", TREND, 4, left=True),
+    Column(N_("dead"), 4, 5),
+    Column(N_("trend"), TREND, 4, left=True),
 )
 
 
 class LayerTable(Lines, can_focus=True):
-    """Rows in the model's order or sorted by a column; the one under the cursor opens with enter."""
+    """Rows in the model's order or sorted by a column. Enter opens the one under the cursor."""
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
@@ -68,8 +72,8 @@ class LayerTable(Lines, can_focus=True):
         Binding("pagedown", "move(10)", show=False),
         Binding("home", "move(-100000)", show=False),
         Binding("end", "move(100000)", show=False),
-        Binding("enter", "open", "Open the layer", show=False, id="layers.open"),
-        Binding("s", "sort", "Sort by the next column", show=False, id="layers.sort"),
+        Binding("enter", "open", N_("open the layer"), show=False, id="layers.open"),
+        Binding("s", "sort", N_("sort by the next column"), show=False, id="layers.sort"),
     ]
 
     class Opened(Message):
@@ -89,25 +93,25 @@ class LayerTable(Lines, can_focus=True):
         self._first = 0  # row at the top
 
     def on_mount(self) -> None:
-        self.border_title = spoken("layers")
+        self.border_title = _("layers")
 
     def show(self, snapshot: Snapshot) -> None:
         if len(self._rows) != len(snapshot.layers):
             self.refresh(layout=True)  # its height may follow the number of rows
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
         self._say_order()
-        title = spoken("layers" if snapshot.members == 1 else f"layers of {_whose(snapshot.member)}")
+        title = _title(snapshot)
         if self.border_title != title:
             self.border_title = title
         self.show_lines()
 
     def _say_order(self) -> None:
         every = self._every
-        cadence = [] if not every else ["every step" if every == 1 else f"every {every} steps"]
-        sorted_by = [] if self.order == "model" else [f"by {self.order}"]
-        low, high = USUAL_RATIO
-        signs = [f"● {trimmed(low)}–{trimmed(high)} is usual, ▲ more, ▼ less"] if self.size.width >= ROOMY else []
-        subtitle = " · ".join(spoken(part) for part in (*sorted_by, *signs, *cadence))
+        cadence = [ngettext("every step", "every {count} steps", every)] if every else []
+        sorted_by = [] if self.order == "model" else [_("sorted by {column}", column=_(self.order))]
+        low, high = (scientific(ratio, 1) for ratio in USUAL_RATIO)
+        signs = [_("● {low} to {high}, ▲ above, ▼ below", low=low, high=high)] if self.size.width >= ROOMY else []
+        subtitle = " · ".join((*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
             subtitle = ascii_cells(subtitle)
         if self.border_subtitle != subtitle:
@@ -120,7 +124,7 @@ class LayerTable(Lines, can_focus=True):
         return tuple(row.name for row in self.sorted_rows()[self._first : self._first + height])
 
     def sorted_rows(self) -> list[LayerRow]:
-        """What is not finite comes first, then the largest; what was not measured comes last."""
+        """Return the rows: those that are not finite, then the largest, at last those that were not measured."""
         key = _KEYS.get(self.order)
         if key is None:
             return list(self._rows)
@@ -156,17 +160,17 @@ class LayerTable(Lines, can_focus=True):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if not self._rows:
-            waits = spoken("the layers are listed once the run has begun") if self._is_known else ""
+            waits = _("the layers are listed when training begins") if self._is_known else ""
             return [(Piece(waits, "quiet"),)]
         rows = self.sorted_rows()
         self._scroll(len(rows), height - 1)
         shown = rows[self._first : self._first + height - 1]
-        columns = _fitting(width, max(len(row.name) for row in rows), max(len(row.kind) for row in rows))
+        columns = _fitting(width, max(cell_len(row.name) for row in rows), max(cell_len(row.kind) for row in rows))
         lines = [self._head(columns)]
         grads = align(["NaN" if row.non_finite else short_number(row.grad_norm) for row in shown])
         weights = align([short_number(row.weight_norm) for row in shown])
         for offset, (row, grad, weight) in enumerate(zip(shown, grads, weights, strict=True)):
-            line = _line(row, columns, grad, weight, spoken(row.ratio_sign[1]))
+            line = _line(row, columns, grad, weight, _(row.ratio_sign[1]) if row.ratio_sign[1] else "")
             if self.has_focus and self._first + offset == self._cursor:
                 line = tuple(Piece(piece.text, "chosen") for piece in line)
             lines.append(line)
@@ -185,14 +189,19 @@ class LayerTable(Lines, can_focus=True):
             if column.title not in columns:
                 continue
             chosen = column.title == self.order
-            title = {"word": ""}.get(column.title, spoken(column.title))
+            title = "" if column.title in ("", "word") else _(column.title)
             text = fitted(f"▾{title}" if chosen else title, columns[column.title], right=not column.left)
             pieces.append(Piece(text + " ", "strong" if chosen else "head"))
         return tuple(pieces)
 
 
-def _whose(member: int | None) -> str:
-    return "the mean" if member is None else f"#{member}"
+def _title(snapshot: Snapshot) -> str:
+    """Say whose layers they are."""
+    if snapshot.members == 1:
+        return _("layers")
+    if snapshot.member is None:
+        return _("layers, mean of {count} members", count=snapshot.members)
+    return _("layers, member {member}", member=snapshot.member)
 
 
 def _ranked(value: float | None) -> float:
@@ -200,7 +209,7 @@ def _ranked(value: float | None) -> float:
 
 
 def _fitting(width: int, name: int, kind: int) -> dict[str, int]:
-    """The columns that there is room for, with their widths. name, kind: cells of the longest of each."""
+    """Return the columns that have room, with their widths. name, kind: cells of the longest of each."""
     kept = {column.title: column.width for column in _COLUMNS}
     kept["layer"], kept["kind"] = max(5, min(name, 20)), max(4, min(kind, 28))
     for column in sorted((c for c in _COLUMNS if c.order), key=lambda c: c.order):
@@ -219,7 +228,7 @@ def _fitting(width: int, name: int, kind: int) -> dict[str, int]:
 
 
 def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str, word: str) -> Line:
-    sign, _, style = row.ratio_sign
+    sign, __, style = row.ratio_sign
     ailing = "trouble" if row.non_finite else ""
     cells: dict[str, tuple[str, str]] = {
         "layer": (row.name, ailing),
@@ -242,7 +251,7 @@ def _line(row: LayerRow, columns: dict[str, int], grad: str, weight: str, word: 
 
 
 def update_ratio(row: LayerRow) -> str:
-    """How large an update is beside its weights. Two digits and always a power of ten: only its size matters."""
+    """Return the size of an update relative to its weights, in two digits and a power of ten."""
     value = row.update_ratio
     return scientific(value, 2) if value and math.isfinite(value) else number(value)
 

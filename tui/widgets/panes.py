@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from descent.common.i18n import N_, _
 from tui.widgets.chart import Chart
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.run_log import RunLog
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
     from tui.settings import Settings
 
 
-LEFT = {"loss": "loss", "accuracy": "accuracy %"}
-RIGHT = {"rate": "learning rate", "gradient": "gradient norm", "throughput": "steps a second"}
+LEFT = {"loss": N_("loss"), "accuracy": N_("accuracy %")}
+RIGHT = {
+    "rate": N_("learning rate"),
+    "gradient": N_("gradient norm"),
+    "throughput": N_("throughput, step/s"),
+}
 TABLES = ("layers", "log")
 PANES = (*LEFT, *RIGHT, *TABLES)
 
@@ -75,11 +80,11 @@ class ConsolePanes(Vertical):
 
     def _chart(self, name: str, title: str) -> Chart:
         smoothing = None if name == "rate" else self._liked.smoothing
-        return Chart(title, smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
+        return Chart(_(title), smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its charts are there: as the app ends, they go one by one."""
+        """Whether all its charts are there. As the app ends, they are removed one by one."""
         return len(self.charts) == len(LEFT) + len(RIGHT)
 
     @property
@@ -87,13 +92,13 @@ class ConsolePanes(Vertical):
         return self.walk_children(Chart)
 
     def leave_out_accuracy(self, wanted: bool) -> None:
-        """For a run that has no classes to be right about, or has not said yet whether it has."""
+        """Hide the accuracy of a run that has no classes, or whose task is not known yet."""
         if wanted != self._no_accuracy:
             self._no_accuracy = wanted
             self.show_alone(self.alone)
 
     def show_alone(self, name: str | None) -> None:
-        """One of PANES over the whole deck, or all that have room."""
+        """Show one of PANES alone, or all that have room."""
         self.alone = name
         self.set_class(name is not None, "-one")
         for pane in PANES:

@@ -1,20 +1,21 @@
-"""What happened to the run, in words; or, at the press of a key, what the worker printed."""
+"""The events of the run in words, or, after a key, what the worker printed."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
 
+from descent.common.i18n import _
+from descent.common.numbers import count
 from tui.data.log import LogLine
 from tui.data.snapshot import Snapshot
-from tui.data.translation import Say, spoken
 from tui.widgets.lines import Line, Lines, Piece, chunks, hanging, width_of
 
 NARROW = 40  # cells; below, a line that has no room for its clock does without
 
 
 class RunLog(Lines, can_focus=True):
-    """The latest lines, at the bottom; scrolls with the cursor keys while it has the focus."""
+    """Shows the latest lines at the bottom. Scrolls with the cursor keys while it has the focus."""
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
@@ -39,7 +40,7 @@ class RunLog(Lines, can_focus=True):
     back = 0  # lines scrolled back from the latest
 
     def on_mount(self) -> None:
-        self.border_title = spoken("log")
+        self.border_title = _("log")
 
     def show(self, snapshot: Snapshot) -> None:
         before, self.snapshot = self.snapshot, snapshot
@@ -48,10 +49,10 @@ class RunLog(Lines, can_focus=True):
         self.show_lines()
 
     def toggle_output(self) -> bool:
-        """Whether it shows the worker's output from now on, instead of the events."""
+        """Show the worker's output instead of the events, or the events again. Return whether it is the output."""
         self.shows_output = not self.shows_output
         self.back = 0
-        self.border_title = "output.log" if self.shows_output else spoken("log")
+        self.border_title = "output.log" if self.shows_output else _("log")
         self.show_lines()
         return self.shows_output
 
@@ -59,7 +60,7 @@ class RunLog(Lines, can_focus=True):
         height = self.content_size.height
         most = max(0, len(self._all(self.snapshot)) - height) if self.snapshot is not None else 0
         self.back = min(most, max(0, self.back + lines))
-        self.border_subtitle = spoken(f"{self.back} newer below") if self.back else ""
+        self.border_subtitle = _("{count} newer below", count=self.back) if self.back else ""
         self.show_lines()
 
     def on_mouse_scroll_up(self) -> None:
@@ -77,25 +78,25 @@ class RunLog(Lines, can_focus=True):
         entries = self._all(self.snapshot)
         end = max(0, len(entries) - self.back)
         if not end and self.shows_output:
-            return [(Piece(spoken("the worker has printed nothing"), "quiet"),)]
-        say = spoken
-        shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width, say)]
+            return [(Piece(_("the worker has printed nothing"), "quiet"),)]
+        shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width)]
         return shown[max(0, len(shown) - height) :]
 
 
-def folded(entry: LogLine | str, width: int, say: Say = str) -> list[Line]:
-    """The entry in as many lines as it takes: the end of a long one is often what it is about."""
+def folded(entry: LogLine | str, width: int) -> list[Line]:
+    """Return the entry in as many lines as it takes. The end of a long one is often what it is about."""
     if isinstance(entry, str):
         return [(Piece(part),) for part in chunks(entry, width)]
-    clock, *head, text = entry_line(entry, say)
+    clock, *head, text = entry_line(entry)
     if width < NARROW and width_of((clock, *head, text)) > width:
         return hanging(head, text, width)  # the clock gives way to what happened
     return hanging([clock, *head], text, width)
 
 
-def entry_line(entry: LogLine | str, say: Say = str) -> Line:
-    """13:15:28 step 702  you: rate × 0.5; in the words of `say`."""
+def entry_line(entry: LogLine | str) -> Line:
+    """Return the entry as one line: 13:15:28 step 702  you: rate × 0.5."""
     if isinstance(entry, str):
         return (Piece(entry),)
-    step = "" if entry.step is None or entry.text.startswith("epoch ") else f"step {entry.step:,}  "
-    return (Piece(f"{entry.clock} ", "quiet"), Piece(say(step), "quiet"), Piece(say(entry.text), entry.style))
+    is_named = entry.step is None or entry.names_epoch
+    step = "" if is_named else f"{_('step {step}', step=count(entry.step))}  "
+    return (Piece(f"{entry.clock} ", "quiet"), Piece(step, "quiet"), Piece(entry.text, entry.style))

@@ -1,8 +1,7 @@
-"""The top lines: of a run, of a lab's screen, and of Home."""
+"""The top lines of a run, of a lab's screen, and of Home."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from descent.common.glyphs import STATES, progress_bar
 from descent.common.i18n import _
@@ -11,13 +10,12 @@ from descent.common.text import clean
 from tui.base import Notice
 from tui.data.labs import LabStatus, reached
 from tui.data.snapshot import Snapshot, short_id
-from tui.data.translation import Say, spoken
-from tui.data.words import stage_words
+from tui.data.words import stage_words, state_words
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
 
 class LabLine(Lines):
-    """Which lab it is, and how far it is done."""
+    """The lab, and how many of its criteria are met."""
 
     DEFAULT_CSS = """
     LabLine { height: 1; padding: 0 1; margin-bottom: 1; }
@@ -44,12 +42,12 @@ class LabLine(Lines):
 
 
 class Said(Lines):
-    """One line: the last thing that was said, until another is."""
+    """One line: the last notice."""
 
     notice = Notice("")
 
     def say(self, notice: Notice) -> None:
-        self.notice = replace(notice, text=spoken(notice.text))
+        self.notice = notice
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -78,13 +76,13 @@ STYLES = {
     "failed": "trouble",
     "lost": "trouble",
 }
-LONGEST_STATE = len("starting")
+LONGEST_STATE = 8  # cells; no state is longer in any language
 SHORTEST_BAR = 5
 LONGEST_NAME = 20
 
 
 class TopLine(Lines):
-    """One line, or none of it where the run is unknown yet."""
+    """One line, empty until the run is known."""
 
     DEFAULT_CSS = """
     TopLine { height: 1; padding: 0 1; background: $bar; }
@@ -99,36 +97,33 @@ class TopLine(Lines):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self.snapshot is None:
             return []
-        return [top_line(self.snapshot, width, spoken)]
+        return [top_line(self.snapshot, width)]
 
 
-def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
-    """Left the name and state, right the numbers, between them the bar, as wide as there is room.
-
-    say: puts its words into the language that is spoken.
-    """
+def top_line(now: Snapshot, width: int) -> Line:
+    """Return the name and state on the left, the numbers on the right, and the bar between them."""
     wide = width >= 108
     gap = "   " if wide else " "
     word, style = STATES.get(now.state, "?"), STYLES[now.state]
-    state = f"{word} {fitted(say(now.state), LONGEST_STATE)}" if wide else word
+    state = f"{word} {fitted(state_words(now.state), LONGEST_STATE)}" if wide else word
     which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
     # A long name of the user's leaves room for the numbers.
     longest = max(LONGEST_NAME, width // 4)
     named = [*cut([Piece(now.preset, "strong")], longest), *cut([Piece(which, "quiet")], longest)]
     name = [*named, Piece(gap), Piece(state, style)]
     if now.state == "starting" and not now.step:
-        return cut([*name, Piece(say(f"{gap}{stage_words(now.stage)}…"), "quiet")], width)
-    epoch = [Piece(gap), *_count(say("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
-    step = [Piece(gap), *_step(now, say("step"))]
-    short = [Piece(gap), *_short_step(now, say("step"))]
+        return cut([*name, Piece(f"{gap}{stage_words(now.stage)}…", "quiet")], width)
+    epoch = [Piece(gap), *_count(_("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
+    step = [Piece(gap), *_step(now, _("step"))]
+    short = [Piece(gap), *_short_step(now, _("step"))]
     share = now.step / now.total_steps if now.total_steps else 0.0
     right = [Piece(percent(share, width=6) if now.total_steps else "", "strong")]
     if now.is_alive:
-        right += [Piece(say(f"{gap}ETA "), "quiet"), Piece(f"{duration(now.eta):>5}")]
+        right += [Piece(f"{gap}{_('ETA')} ", "quiet"), Piece(f"{duration(now.eta):>5}")]
     if now.speed is not None:
-        right += [Piece(f"{gap}{rate(now.speed):>5}"), Piece(say(" step/s" if wide else "/s"), "quiet")]
+        right += [Piece(f"{gap}{rate(now.speed):>5}"), Piece(f" {_('step/s')}" if wide else _("/s"), "quiet")]
     # Large numbers give way, then the epoch, before anything is cut in two.
-    origin = [Piece(say(text), style) for text, style in _origin(now)] if wide else []
+    origin = _origin(now) if wide else []
     choices = (
         *([[*name, *origin, *epoch, *step], [*name, *origin, *epoch, *short]] if origin else []),
         [*name, *epoch, *step],
@@ -148,7 +143,8 @@ def top_line(now: Snapshot, width: int, say: Say = str) -> Line:
 def _origin(now: Snapshot) -> list[Piece]:
     if now.parent is None:
         return []
-    return [Piece(f"  fork of {short_id(now.parent[0])} at step {now.parent[1]:,}", "quiet")]
+    run, step = now.parent
+    return [Piece(f"  {_('fork of {run} at step {step:,}', run=short_id(run), step=step)}", "quiet")]
 
 
 def _step(now: Snapshot, word: str) -> list[Piece]:
@@ -168,7 +164,7 @@ def _count(what: str, value: str, of: str | None) -> list[Piece]:
 
 
 def _epoch(now: Snapshot) -> str:
-    """The one under way, from 1; padded, so that nothing moves when it grows."""
+    """Return the number of the current epoch, from 1, padded to the width of the last one."""
     last = _whole(now.epochs) if now.epochs else None
     current = math.floor(now.epoch + 1e-9) + 1
     if last is None:

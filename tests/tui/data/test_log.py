@@ -27,7 +27,7 @@ def test_what_is_folded_is_never_put_into_words(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(log_, "said", counted)
     lines = Log().of(_evaluations(2000), FACTS)
     assert len(worded) == ROUTINE
-    assert [line.text for line in lines[:2]] == ["… 1,994 more of these", "epoch 1,995  val 5.01e-4  90.0%"]
+    assert [line.text for line in lines[:2]] == ["… 1,994 more epochs", "epoch 1,995  val 5.01e-4  90.0%"]
     assert [line.step for line in lines] == [None, *range(19_950, 20_001, 10)]
 
 

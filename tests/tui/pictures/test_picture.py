@@ -104,8 +104,8 @@ def test_the_loss_surface_shows_where_the_run_began_is_and_could_be() -> None:
 
 def test_a_confusion_matrix_with_wide_names() -> None:
     assert text("confusion", 40, 11, Palette(shades=False)).splitlines() == [
-        "88.3% right, of 60 validation samples",
-        "true      cat     dog    고양이  found",
+        "88.3% of 60 validation samples correct",
+        "true      cat     dog    고양이 recall",
         "",
         "   cat     18       ·       2      90%",
         "",
@@ -127,21 +127,21 @@ def test_a_confusion_matrix_of_many_classes_names_the_worst_pairs() -> None:
 
 def test_the_worst_mistakes_say_what_was_taken_for_what() -> None:
     rows = text("mistakes", 48, 12, Palette()).splitlines()
-    assert "true 4        true 3        true 7" in rows
-    assert "said 9, 98%   said 8, 90%   said 1, 51%" in rows
+    assert "true 4             true 3" in rows
+    assert "predicted 9 (98%)  predicted 8 (90%)" in rows
     assert text("mistakes", 48, 12, mistakes=0, images=np.empty((0, 1, 8, 8))).startswith("0 mistakes in 180")
 
 
 def test_large_images_are_made_small_and_a_table_has_rows() -> None:
     large = np.random.default_rng(0).integers(0, 255, (3, 3, 224, 180), dtype=np.uint8)
-    assert "said 9" in text("mistakes", 76, 20, Palette(), images=large)
+    assert "predicted 9" in text("mistakes", 76, 20, Palette(), images=large)
     made = made_pictures.of("mistakes", rows=[[5.1, 3.5], [12.0, 0.25], [1.0, 2.0]], columns=["length", "width"])
     table = Picture("mistakes", 1, {name: value for name, value in made.arrays.items() if name != "images"})
     rows = draw(table, 50, 8, PLAIN).plain()
     assert rows[2:5] == [
-        "true  said  sure  length  width",
-        "4     9     98%    5.10   3.50",
-        "3     8     90%   12.0    0.250",
+        "true  predicted  confidence  length  width",
+        "4     9          98%          5.10   3.50",
+        "3     8          90%         12.0    0.250",
     ]
 
 
@@ -154,7 +154,7 @@ def test_shrinking_an_image_keeps_its_mean() -> None:
 
 def test_histograms_stand_between_their_least_and_largest_values() -> None:
     assert text("weights", 40, 11).splitlines() == [
-        "weights of each layer, zeros left out",
+        "weights by layer, without zeros",
         "hidden1                mean 0  std 0.400",
         "               @@@@@@@@@@",
         ".....=====@@@@@@@@@@@@@@@@@@@@=====.....",
@@ -177,7 +177,7 @@ def test_a_net_of_many_layers_has_a_line_for_each() -> None:
     }
     rows = text("gradients", 60, 20, **many).splitlines()
     assert rows[1].startswith("block0.conv")
-    assert rows[-1] == "and 12 more layers: a taller screen shows them"
+    assert rows[-1] == "12 more layers on a taller screen"
 
 
 @pytest.mark.parametrize("kind", made_pictures.KINDS)
@@ -225,7 +225,7 @@ def test_filters_that_have_no_room_are_on_the_next_page_and_their_scale_is_said(
     assert first.seen is not None
     shown = first.seen[0]
     assert f"1-{shown} of 64" in "\n".join(first.plain())
-    assert "m: its largest, 0.100-" in "\n".join(first.plain())
+    assert "+  maximum 0.100 to " in "\n".join(first.plain())
     second = draw(many, 54, 19, PLAIN, first=shown)
     assert f"{shown + 1}-{2 * shown} of 64" in "\n".join(second.plain())
     assert first.plain()[2:] != second.plain()[2:]
@@ -272,17 +272,17 @@ def test_the_ways_of_optimizers_can_be_seen_on_the_map(palette: Palette) -> None
 def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
     """A student would have to count the boundaries of fifty nets."""
     drawn = text("tally", 76, 16, Palette(shades=False)).splitlines()
-    assert drawn[0].startswith("2 of 4 members get at least 95% of the training samples right")
+    assert drawn[0].startswith("2 of 4 members solved it (at least 95% of the training samples correct)")
     assert drawn[1].rstrip() == "●7×●"
     assert drawn[2].startswith("height")
     many = text("tally", 76, 20, accuracy=[1.0] * 500, solved=[True] * 500)
-    assert many.splitlines()[0].startswith("500 of 500 members get")
+    assert many.splitlines()[0].startswith("500 of 500 members solved it")
 
 
 def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
     """The mean of folds alone hides how far they lie apart."""
     drawn = text("spread", 60, 12, Palette(shades=False))
-    assert drawn.splitlines()[0] == "validation accuracy of 4 folds  │ mean  ─ ± 1 sd  1 without"
+    assert drawn.splitlines()[0] == "validation accuracy, 4 folds  │ mean  ─ ± 1 sd  1 missing"
     assert "mean 96.0%  sd 1.0%  se 0.58%  n 3" in drawn
     assert drawn.count("•") == 3
     assert "96%" in drawn.rstrip().splitlines()[-1]  # as the mean is written
@@ -300,7 +300,7 @@ def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
 def test_gradients_by_layer_stand_on_a_scale_of_powers_of_ten() -> None:
     """On an even scale every vanishing gradient looks like none."""
     drawn = text("gradients-by-layer", 60, 9, Palette(shades=False)).splitlines()
-    assert drawn[0] == "norm of each layer's gradient  ━ step 1,150  ◆ step 0"
+    assert drawn[0] == "gradient norm by layer  ━ step 1,150  ◆ step 0"
     lengths = [line.count("━") for line in drawn[1:4]]
     assert lengths[1] == 0 < lengths[0] < lengths[2]
     assert "0" in drawn[2]

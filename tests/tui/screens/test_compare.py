@@ -100,7 +100,7 @@ async def test_from_home_marked_runs_are_compared_and_q_leads_back(place: Path) 
         await on_screen(pilot, "o compare 2")
         await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, Compare), "the comparison")
-        await on_screen(pilot, "finals")
+        await on_screen(pilot, "results")
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, Home), "Home")
 

@@ -113,8 +113,8 @@ def test_a_file_that_is_no_toml_is_left_alone(tmp_path: Path) -> None:
     file.write_text("theme = dark")
     found, complaint = settings.load(file)
     assert found == Settings()
-    assert "is no TOML" in str(complaint)
-    with pytest.raises(DescentError, match="is no TOML"):
+    assert "is not TOML" in str(complaint)
+    with pytest.raises(DescentError, match="is not TOML"):
         settings.save(Settings(), file)
     assert file.read_text() == "theme = dark"
 

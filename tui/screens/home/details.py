@@ -1,4 +1,4 @@
-"""The pane beside Home's list: what the highlighted preset, run or lab is."""
+"""The pane beside Home's list: facts of the highlighted preset, run or lab."""
 
 import contextlib
 import shlex
@@ -14,14 +14,15 @@ from rich.cells import cell_len
 from descent.common import braille
 from descent.common.errors import DescentError
 from descent.common.glyphs import STATES, bars
-from descent.common.numbers import percent, setting, short_number, time_taken
+from descent.common.i18n import N_, _, ngettext, pgettext
+from descent.common.numbers import percent, setting, short_number, time_taken, trimmed
 from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.labs import LabEntry
 from tui.data.runs import RunStatus
-from tui.data.words import stage_words
+from tui.data.words import stage_words, state_words
 from tui.screens.home.rows import Item
 from tui.widgets import lines
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
@@ -31,12 +32,18 @@ if TYPE_CHECKING:
     from engine.preset.loading import Preset
 
 
-_SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")
+_SECTIONS = {
+    "data": N_("data"),
+    "model": N_("model"),
+    "loss": N_("loss"),
+    "optimizer": N_("optimizer"),
+    "schedule": N_("schedule"),
+    "train": N_("training"),
+}
 
 
 def command_of(item: RunStatus | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
-    """What a shell would do as this screen does: train a preset, look at a run or go on with it, take a lab's next
-    step."""
+    """Return the shell command for what enter does: train a preset, open or resume a run, go on in a lab."""
     if isinstance(item, LabEntry):
         return item.command
     if isinstance(item, Entry):
@@ -46,7 +53,7 @@ def command_of(item: RunStatus | Entry | LabEntry, overrides: Sequence[str] = ()
 
 
 def can_go_on(run: RunStatus) -> bool:
-    """Whether there is something left to train."""
+    """Return whether there is something left to train."""
     return run.state in ("stopped", "failed", "lost")
 
 
@@ -56,28 +63,29 @@ def can_go_on(run: RunStatus) -> bool:
 def preset_lines(
     entry: Entry, preset: "Preset | None", runs: Sequence[RunStatus], width: int, height: int, *, unicode: bool
 ) -> list[Line]:
-    """entry's title, its sections in rows, its runs so far, its command, and its file as far as there is room."""
+    """Return the preset's title, sections, runs so far, command, and as much of its file as has room."""
     if entry.broken:
         wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
         return [
-            head(entry.name, "broken", width),
+            head(entry.name, _("broken"), width),
             EMPTY,
             *wrong,
             EMPTY,
-            (Piece(f"file  {shown_path(entry.path)}"),),
+            *labelled([(_("file"), shown_path(entry.path))], width),
         ]
     top = [head(entry.title or entry.name, "", width)]
     if entry.reaches:
-        top.append((Piece("reaches ", "quiet"), Piece(fitted(entry.reaches, width - 8).rstrip(), "good")))
-    fields = [(name, _section(preset, name)) for name in _SECTIONS] if preset is not None else []
+        label = f"{_('reaches')} "
+        top.append((Piece(label, "quiet"), Piece(fitted(entry.reaches, width - cell_len(label)).rstrip(), "good")))
+    fields = [(_(words), _section(preset, name)) for name, words in _SECTIONS.items()] if preset is not None else []
     own = [run for run in runs if run.preset == entry.name]
     parameters = _parameters(preset, own)
     if parameters is not None:
-        fields.insert(2, ("", f"{parameters:,} parameters"))
+        fields.insert(2, ("", _("{count:,} parameters", count=parameters)))
     if own:
-        fields.append(("your runs", _runs(own)))
+        fields.append((_("your runs"), _runs(own)))
     if entry.origin != "shipped":
-        fields.append(("from", shown_path(entry.path)))
+        fields.append((_("file"), shown_path(entry.path)))
     lines = [*top, EMPTY, *labelled(fields, width), EMPTY, command_line(command_of(entry), width)]
     room = height - len(lines) - 2
     if room >= 6:
@@ -86,7 +94,7 @@ def preset_lines(
 
 
 def _section(preset: "Preset", name: str) -> str:
-    """A section as its kind and the keys that its file gives."""
+    """Return a section as its kind and the keys that its file gives."""
     section: Any = getattr(preset, name)
     if name == "train":
         return _train(section)
@@ -96,8 +104,11 @@ def _section(preset: "Preset", name: str) -> str:
 
 
 def _train(train: Any) -> str:
-    length = f"{train.epochs:,} epochs" if train.epochs is not None else f"{train.steps:,} steps"
-    size = "the whole set at once" if train.batch_size == "full" else f"batches of {train.batch_size}"
+    if train.epochs is not None:
+        length = ngettext("{count:,} epoch", "{count:,} epochs", train.epochs)
+    else:
+        length = ngettext("{count:,} step", "{count:,} steps", train.steps)
+    size = _("full batch") if train.batch_size == "full" else _("batch size {size}", size=train.batch_size)
     said = {"epochs", "steps", "batch_size"}
     rest = sorted(train.model_fields_set - said, key=list(type(train).model_fields).index)
     return ", ".join([length, size, *(f"{_spaced(key)} {_value(getattr(train, key))}" for key in rest)])
@@ -108,10 +119,10 @@ def _spaced(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A setting as people write it: widths as 64-32, a place as -7, -2; a table as its keys."""
+    """Write a setting as people do: widths as 64-32, a place as -7, -2, a table as its keys."""
     match value:
         case bool():
-            return "on" if value else "off"
+            return _("on") if value else _("off")
         case tuple() | list():
             between = "-" if all(isinstance(part, int) for part in value) else ", "  # a minus is no hyphen
             return between.join(_value(part) for part in value)
@@ -125,12 +136,12 @@ def _value(value: Any) -> str:
             for key in type(value).model_fields
             if key in value.model_fields_set
         ]
-        return " and ".join(parts)
+        return ", ".join(parts)
     return show(value)
 
 
 def _parameters(preset: "Preset | None", runs: Sequence[RunStatus]) -> int | None:
-    """Of a run of the very same model and data; nothing is guessed."""
+    """Return the number of parameters, taken from a run of the same model and data; None if there is no such run."""
     if preset is None:
         return None
     wanted = tomllib.loads(preset.to_toml())
@@ -143,15 +154,16 @@ def _parameters(preset: "Preset | None", runs: Sequence[RunStatus]) -> int | Non
 
 
 def _runs(runs: Sequence[RunStatus]) -> str:
-    """How many there are, and the best of them on the test split."""
-    text = f"{len(runs)}"
+    """Return how many there are, and the best accuracy on the test split."""
     tested = [run.last("test") for run in runs]
-    best = max((accuracy for _, accuracy in filter(None, tested) if accuracy is not None), default=None)
-    return f"{text}, the best {percent(best)} on test" if best is not None else text
+    best = max((accuracy for __, accuracy in filter(None, tested) if accuracy is not None), default=None)
+    if best is None:
+        return f"{len(runs)}"
+    return _("{count}, best {accuracy} on test", count=len(runs), accuracy=percent(best))
 
 
 def _file(path: Path, width: int, most: int) -> list[Line]:
-    """The preset's file, comments and section names apart; at most so many lines."""
+    """Return the lines of the preset's file, with comments and section names in other styles; at most `most`."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -170,32 +182,33 @@ def _file(path: Path, width: int, most: int) -> list[Line]:
 def run_lines(
     run: RunStatus, preset: "Preset | None", width: int, height: int, *, unicode: bool, now: float
 ) -> list[Line]:
-    """A run's state, curve, results and settings that differ from `preset`, which it was started from."""
+    """Return a run's state, curve, results, and the settings that differ from `preset`, its own one."""
     title = run.name + (f" {run.letters}" if run.letters else "")
-    when = " at start: x clears it away" if run.failed_at_start else ""
-    state = Piece(f"{STATES.get(run.state, '?')} {run.state}{when}", STATE_STYLES.get(run.state, ""))
+    words = _("failed at start; x removes it") if run.failed_at_start else state_words(run.state)
+    state = Piece(f"{STATES.get(run.state, '?')} {words}", STATE_STYLES.get(run.state, ""))
     lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
     if run.problem or (run.reason and not run.alive):
         lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
     if run.problem:
-        return [*lines, EMPTY, *labelled([("folder", shown_path(run.folder.path))], width)]
+        return [*lines, EMPTY, *labelled([(_("folder"), shown_path(run.folder.path))], width)]
     lines += [EMPTY, *labelled(_run_fields(run, now), width)]
     changed = _changed(run, preset)
     if changed:
-        lines += labelled([("changed", changed)], width)
+        lines += labelled([(_("changed"), changed)], width)
     tail: list[Line] = [
-        *labelled([("folder", shown_path(run.folder.path))], width),
+        *labelled([(_("folder"), shown_path(run.folder.path))], width),
         EMPTY,
         command_line(command_of(run), width),
     ]
     room = height - len(lines) - len(tail) - 2
     if len(run.loss) > 1 and room >= 1:
         rows = min(7, max(1, room))
-        label = Piece(fitted("loss", LABEL), "quiet")
+        label = Piece(fitted(_("loss"), LABEL), "quiet")
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
         drawn = braille.curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
-        low_high = f"smoothed, {short_number(run.loss[0])} to {short_number(run.loss[-1])}"
+        first, last = (trimmed(loss, 3) for loss in (run.loss[0], run.loss[-1]))
+        low_high = _("train loss {first} → {last}", first=first, last=last)
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
         lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
@@ -205,7 +218,7 @@ def run_lines(
 def _where(run: RunStatus) -> str:
     parts = []
     if run.alive and run.host and run.host != socket.gethostname():
-        parts.append(f"on {clean(run.host)}")
+        parts.append(_("on {host}", host=clean(run.host)))
     if run.state == "starting" and run.stage:
         parts.append(stage_words(run.stage))
     if run.alive and run.total:
@@ -217,25 +230,26 @@ Field = tuple[str, str]
 
 
 def _run_fields(run: RunStatus, now: float) -> list[Field]:
-    step = f"{run.step:,}" + (f" of {run.total:,}" if run.total else "")
+    step = _("{step:,} of {total:,}", step=run.step, total=run.total) if run.total else f"{run.step:,}"
     if run.epoch is not None:
-        step += f", epoch {run.epoch:,.1f}" if run.epoch < 10 else f", epoch {run.epoch:,.0f}"
-    fields = [("step", step)]
-    for split, label in (("validation", "validation"), ("test", "test")):
+        epoch = f"{run.epoch:,.1f}" if run.epoch < 10 else f"{run.epoch:,.0f}"
+        step = f"{step}, {_('epoch {epoch}', epoch=epoch)}"
+    fields = [(_("step"), step)]
+    for split, label in (("validation", _("validation")), ("test", _("test"))):
         reached = run.last(split)
         if reached is not None:
             loss, accuracy = reached
             parts = [percent(accuracy)] if accuracy is not None else []
-            fields.append((label, ", ".join([*parts, f"loss {short_number(loss)}"])))
+            fields.append((label, ", ".join([*parts, _("loss {loss}", loss=short_number(loss))])))
     if run.last_loss is not None:
-        fields.append(("train", f"loss {short_number(run.last_loss)} (last steps)"))
-    fields.append(("started", _when(run.started, now)))
+        fields.append((_("train"), _("loss {loss} (last steps)", loss=short_number(run.last_loss))))
+    fields.append((pgettext("at a time", "started"), _when(run.started, now)))
     if run.seconds:
-        fields.append(("trained for", time_taken(run.seconds)))
+        fields.append((_("trained for"), time_taken(run.seconds)))
     if run.device:
-        fields.append(("device", run.device))
+        fields.append((_("device"), run.device))
     if run.parameters is not None:
-        fields.append(("parameters", f"{run.parameters:,}"))
+        fields.append((_("parameters"), f"{run.parameters:,}"))
     return fields
 
 
@@ -248,7 +262,7 @@ def _when(moment: float | None, now: float) -> str:
 
 
 def _changed(run: RunStatus, preset: "Preset | None") -> str:
-    """The settings that differ from those of the preset that the run was started from."""
+    """Return the settings that differ from those of the preset that the run was started from."""
     if preset is None:
         return ""
     try:
@@ -265,11 +279,11 @@ def _changed(run: RunStatus, preset: "Preset | None") -> str:
 
 
 def lab_lines(entry: LabEntry, width: int, height: int) -> list[Line]:
-    """What a lab is about, how far its learner is, and what comes next."""
+    """Return what a lab is about, its learner's progress, and the next step."""
     if entry.broken:
         wrong = [(Piece(text, "trouble"),) for text in wrapped(entry.broken, width)]
         return tight(
-            [head(entry.id, "broken", width), EMPTY, *wrong, EMPTY, command_line(entry.command, width)], height
+            [head(entry.id, _("broken"), width), EMPTY, *wrong, EMPTY, command_line(entry.command, width)], height
         )
     about = [(Piece(text),) for text in wrapped(entry.about, width)]
     facts = labelled(entry.facts, width)
@@ -282,7 +296,7 @@ EMPTY: Line = ()
 
 
 def shown_path(path: Path) -> str:
-    """As people write it: from the current folder, or from their own."""
+    """Write a path as people do: relative to the current folder or to the home folder."""
     with contextlib.suppress(ValueError, OSError):
         return clean(str(path.relative_to(Path.cwd().resolve())))
     with contextlib.suppress(ValueError, RuntimeError):
@@ -291,13 +305,13 @@ def shown_path(path: Path) -> str:
 
 
 def head(title: str, note: str, width: int) -> Line:
-    """A title, and what is wrong with it."""
+    """Return a title, and what is wrong with it."""
     shown = fitted(clean(title), min(width, cell_len(clean(title))))
     return (Piece(shown, "strong"), Piece(f"  {note}" if note else "", "trouble"))
 
 
 def labelled(fields: Sequence[Field], width: int) -> list[Line]:
-    """Labels in one column, values in the other, wrapped below themselves."""
+    """Return labels in one column and values in the other, wrapped below themselves."""
     rows: list[Line] = []
     for label, value in fields:
         for position, part in enumerate(wrapped(value, width - LABEL) or [""]):
@@ -306,17 +320,17 @@ def labelled(fields: Sequence[Field], width: int) -> list[Line]:
 
 
 def command_line(command: str, width: int) -> Line:
-    """A shell's line, cut where it is too long: it is there to be copied."""
+    """Return a shell's line, cut if it is too long. A key copies the whole."""
     return (Piece("$ ", "quiet"), Piece(fitted(command, width - 2).rstrip(), "key"))
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, each folded between words to at most `width` cells."""
+    """Return the lines of a text, each folded between words to at most `width` cells."""
     return [part for row in text.splitlines() for part in lines.wrapped(clean(row), max(8, width))]
 
 
 def tight(whole: list[Line], height: int) -> list[Line]:
-    """Without its empty lines where they would push text out; the last line, the command, always stays."""
+    """Leave out empty lines if they would push text out. The last line, the command, always stays."""
     if len(whole) <= height:
         return whole
     kept = [line for line in whole if line != EMPTY]
@@ -324,7 +338,7 @@ def tight(whole: list[Line], height: int) -> list[Line]:
 
 
 class Details(Lines):
-    """Shows one entry of the list; nothing for what is none."""
+    """Shows one entry of the list; nothing for a heading."""
 
     app: ConsoleApp
     DEFAULT_CSS = "Details { width: 1fr; height: 1fr; padding: 0 1; }"
@@ -356,7 +370,7 @@ class Details(Lines):
         return ()
 
     def _preset(self, entry: Entry) -> "Preset | None":
-        """The preset of an entry, read once. The schema is loaded by then, and this takes a millisecond."""
+        """Return the preset of an entry, read once. The schema is loaded by then, so this takes a millisecond."""
         if entry.broken:
             return None
         if entry not in self._loaded:
@@ -369,5 +383,5 @@ class Details(Lines):
         return self._loaded[entry]
 
     def forget(self) -> None:
-        """The presets' files may have changed."""
+        """Forget the presets that were read. Their files may have changed."""
         self._loaded.clear()

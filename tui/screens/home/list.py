@@ -1,4 +1,4 @@
-"""The list of runs and presets: one line each, drawn only where it is seen."""
+"""The list of runs, labs and presets, one line each. Only lines in sight are drawn."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from descent.common.glyphs import ascii_cells
+from descent.common.i18n import N_
 from tui.base import ConsoleApp
 from tui.data.runs import RunStatus
 from tui.screens.home import rows
@@ -26,12 +27,12 @@ class Listing(ScrollView, can_focus=True):
     """Keeps its cursor on the same entry when the entries are listed anew. Posts Highlighted and Chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, id="list.up"),
-        Binding("down,j", "move(1)", "Down", show=False, id="list.down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="list.page-up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="list.page-down"),
-        Binding("home,g", "end(-1)", "First", show=False, id="list.first"),
-        Binding("end,G", "end(1)", "Last", show=False, id="list.last"),
+        Binding("up,k", "move(-1)", N_("up"), show=False, id="list.up"),
+        Binding("down,j", "move(1)", N_("down"), show=False, id="list.down"),
+        Binding("pageup", "page(-1)", N_("page up"), show=False, id="list.page-up"),
+        Binding("pagedown", "page(1)", N_("page down"), show=False, id="list.page-down"),
+        Binding("home,g", "end(-1)", N_("first"), show=False, id="list.first"),
+        Binding("end,G", "end(1)", N_("last"), show=False, id="list.last"),
     ]
     DEFAULT_CSS = """
     Listing { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
@@ -58,7 +59,7 @@ class Listing(ScrollView, can_focus=True):
         return self._items[self._cursor] if 0 <= self._cursor < len(self._items) else None
 
     def show(self, items: Sequence[Item], *, go_to: int | None = None) -> None:
-        """List these. The cursor stays with its entry where that is still there, or goes to line `go_to`."""
+        """List these. The cursor stays with its entry if that is still listed, or goes to line `go_to`."""
         before, old = self.chosen, self._items
         self._items = items
         if go_to is not None:
@@ -82,7 +83,7 @@ class Listing(ScrollView, can_focus=True):
             self.post_message(self.Highlighted())
 
     def mark(self) -> None:
-        """Mark the run under the cursor, or no longer, and go to the next."""
+        """Mark the run under the cursor or take its mark away, and go to the next."""
         if isinstance(self.chosen, RunStatus):
             self.marked ^= {self.chosen.folder.path}
             self._refresh_lines((self._cursor,))

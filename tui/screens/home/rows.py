@@ -1,4 +1,4 @@
-"""What Home lists, each entry as one line, and the line that narrows the list as its user types."""
+"""The entries that Home lists, each as one line, and the field that narrows the list."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from descent.common.glyphs import LAB_STATES
+from descent.common.i18n import N_, _, ngettext
 from engine.preset.listing import Entry
 from tui.data.labs import LabEntry, Labs
 from tui.data.runs import RunStatus
@@ -28,7 +29,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class More:
-    """Stands for the runs or the labs that are not listed."""
+    """Stands for runs or labs that are not listed."""
 
     of: str  # "runs" or "labs"
     text: str
@@ -36,7 +37,7 @@ class More:
 
 @dataclass(frozen=True)
 class Nothing:
-    """Said where no entry is to be listed."""
+    """A note in place of entries."""
 
     text: str
 
@@ -45,12 +46,12 @@ Item = Heading | More | Nothing | RunStatus | Entry | LabEntry | None  # None: a
 
 
 def is_choice(item: Item) -> bool:
-    """Whether the cursor stops there."""
+    """Return whether the cursor stops there."""
     return isinstance(item, RunStatus | Entry | LabEntry | More)
 
 
 def key_of(item: Item) -> str:
-    """What stays the same when an entry is listed anew."""
+    """Return what stays the same when an entry is listed again."""
     match item:
         case RunStatus():
             return f"run {item.folder.path}"
@@ -66,7 +67,7 @@ def key_of(item: Item) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """All that can be listed. None: it is still being read."""
+    """All that can be listed. None: still being read."""
 
     runs: Sequence[RunStatus] | None = None
     labs: Labs | None = None
@@ -74,8 +75,9 @@ class Found:
 
 
 def listed(found: Found, typed: str, most: Mapping[str, int]) -> list[Item]:
-    """All lines of the list: the runs, live ones first, the labs, the presets by topic, as far as they fit what was
-    typed. most: at most so many ended "runs" and so many "labs", unless something was typed.
+    """Return all lines of the list: the runs, live ones first, the labs, the presets by topic.
+
+    typed: only entries that fit it are listed. most: at most so many ended "runs" and "labs", if nothing was typed.
     """
     labs = found.labs or Labs()
     # All at once: what holds the words themselves comes before what only holds their letters.
@@ -86,26 +88,35 @@ def listed(found: Found, typed: str, most: Mapping[str, int]) -> list[Item]:
     items += _labs([one for one in fit if isinstance(one, LabEntry)], labs, most.get("labs"), first=not items)
     topic: str | None = None
     for preset in (one for one in fit if isinstance(one, Entry)):
-        group = "broken" if preset.broken else "your files of labs" if preset.lab else preset.topic or "presets"
+        group = _group(preset)
         if group != topic:
             items += [*([None] if items else []), Heading(group)]
             topic = group
         items.append(preset)
     if found.runs is None or found.presets is None:
-        return [*items, *([None] if items else []), Nothing("reading …")]
-    return items or [Nothing("nothing here is called so")]
+        return [*items, *([None] if items else []), Nothing(_("reading…"))]
+    return items or [Nothing(_("nothing found"))]
+
+
+def _group(preset: Entry) -> str:
+    if preset.broken:
+        return _("broken")
+    if preset.lab:
+        return _("your files of labs")
+    return preset.topic or _("presets")
 
 
 def _runs(runs: Sequence[RunStatus], most: int | None) -> list[Item]:
     live, ended = [run for run in runs if run.alive], [run for run in runs if not run.alive]
     ended.sort(key=lambda run: run.of_study)  # a study's hundreds would push out all others
     shown = ended if most is None or len(ended) <= most + 1 else ended[:most]
-    more = [More("runs", f"  … {len(ended) - len(shown)} more runs")] if len(shown) < len(ended) else []
-    return [Heading("runs", _counts(len(live), len(ended))), *live, *shown, *more] if runs else []
+    rest = len(ended) - len(shown)
+    more = [More("runs", f"  … {ngettext('{count} more run', '{count} more runs', rest)}")] if rest else []
+    return [Heading(_("runs"), _counts(len(live), len(ended))), *live, *shown, *more] if runs else []
 
 
 def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool) -> list[Item]:
-    """The labs around the one that comes next."""
+    """Return the labs around the next one."""
     if not fit:
         return []
     shown = fit
@@ -118,7 +129,7 @@ def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool)
 
 
 def best(items: Sequence[Item], typed: str) -> int:
-    """The line that Enter most likely means: a live run, else what is called so or begins so, else the first."""
+    """Return the line that enter most likely means: a live run, else a name that begins as typed, else the first."""
     choices = [y for y, item in enumerate(items) if is_choice(item)]
     live = [y for y in choices if isinstance(item := items[y], RunStatus) and item.alive]
     names = {y: name for y in choices if (name := _name(items[y])).startswith(typed.casefold())} if typed else {}
@@ -131,22 +142,22 @@ def _name(item: Item) -> str:
 
 
 def title(runs: Sequence[RunStatus] | None, *, read_only: bool) -> Line:
-    """What stands at the right of the screen's title. runs: None while they are still being read."""
-    pieces = [Piece("read-only  ", "planned")] if read_only else []
+    """Return what stands at the right of the screen's title. runs: None while they are still being read."""
+    pieces = [Piece(f"{_('read-only')}  ", "planned")] if read_only else []
     if runs is not None:
         live, count = sum(run.alive for run in runs), len(runs)
-        pieces.append(Piece(f"{live} live" if live else "", "train"))
-        pieces.append(Piece(f"{'  ' if live else ''}{count} run{'' if count == 1 else 's'}", "quiet"))
+        pieces.append(Piece(f"{_('{count} running', count=live)}  " if live else "", "train"))
+        pieces.append(Piece(ngettext("{count} run", "{count} runs", count), "quiet"))
     return tuple(pieces)
 
 
 def _counts(live: int, ended: int) -> str:
-    parts = [f"{live} live"] if live else []
-    return ", ".join([*parts, *([f"{ended} ended"] if ended else [])])
+    parts = [_("{count} running", count=live)] if live else []
+    return ", ".join([*parts, *([_("{count} ended", count=ended)] if ended else [])])
 
 
 def text_of(item: RunStatus | Entry | LabEntry) -> str:
-    """What an entry is found by."""
+    """Return the text by which an entry is found."""
     match item:
         case RunStatus():
             return f"{item.folder.id} {item.preset} {item.state}"
@@ -157,7 +168,7 @@ def text_of(item: RunStatus | Entry | LabEntry) -> str:
 
 
 def line(item: Item, width: int, *, now: float) -> Line:
-    """An item in exactly `width` cells. now: the time, for ages."""
+    """Return an item in exactly `width` cells. now: the time, for ages."""
     match item:
         case Heading():
             return _fill(
@@ -218,10 +229,10 @@ def _lab(entry: LabEntry, width: int) -> Line:
 
 
 class Find(Input):
-    """Typing posts `Changed`; up, down and enter go to the list; Escape clears, then leaves."""
+    """Posts `Changed` as its user types. Up, down and enter go to the list. Escape clears it, then leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back to the list", show=False, id="find.leave")
+        Binding("escape", "leave", N_("back to the list"), show=False, id="find.leave")
     ]
     DEFAULT_CSS = """
     Find, Find:focus {

@@ -1,4 +1,4 @@
-"""Home: every run, lab and preset, what the highlighted one is, and the keys that work for it."""
+"""Home: the list of runs, labs and presets, facts of the highlighted one, and its keys."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
+from descent.common.i18n import N_, _
 from descent.run.folder import RunFolder
 from engine.preset import listing
 from engine.preset.listing import Entry
@@ -41,14 +42,20 @@ STEERS = ("edit", "go_on", "delete")
 
 
 def key_labels(chosen: Chosen, marked: int) -> dict[str, str]:
-    """A word for each action, the most wanted first. marked: runs that are marked to be compared."""
-    found = {"choose": "start" if isinstance(chosen, Entry) else "show" if isinstance(chosen, More) else "open"}
-    found |= {"find": "find", "edit": "edit first", "copy": "copy command", "go_on": "go on"}
-    found |= {
-        "compare": f"compare {marked}" if marked > 1 else "compare",
-        "delete": "clear away" if _is_empty(chosen) else "delete",
+    """Return a word for each action, the most wanted first. marked: how many runs are marked to be compared."""
+    return {
+        "choose": _("start") if isinstance(chosen, Entry) else _("show") if isinstance(chosen, More) else _("open"),
+        "find": _("find"),
+        "edit": _("edit and start"),
+        "copy": _("copy command"),
+        "go_on": _("resume"),
+        "compare": _("compare {count}", count=marked) if marked > 1 else _("compare"),
+        "delete": _("remove") if _is_empty(chosen) else _("delete"),
+        "app.settings": _("settings"),
+        "app.help": _("help"),
+        "mark": _("mark"),
+        "app.quit": _("quit"),
     }
-    return found | {"app.settings": "settings", "app.help": "help", "mark": "mark", "app.quit": "quit"}
 
 
 def _is_empty(chosen: Chosen) -> bool:
@@ -56,7 +63,7 @@ def _is_empty(chosen: Chosen) -> bool:
 
 
 def source_of(entry: Entry) -> str:
-    """How the engine finds it: a path cannot be taken for another preset's name."""
+    """Return what the engine finds it by: its path, which can't be taken for another preset's name."""
     return str(entry.path)
 
 
@@ -64,19 +71,19 @@ class Home(Screen[None]):
     """Lists runs, labs and presets; Enter opens a run or a lab, or starts a preset."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Start the preset, or open the run or the lab", id="home.choose"),
+        Binding("enter", "choose", N_("start the preset, or open the run or lab"), id="home.choose"),
         # First of all keys: what is typed fast, or pasted, behind it must not reach the list.
-        Binding("slash,f", "find", "Find as you type", key_display="/", priority=True, id="home.find"),
-        Binding("e", "edit", "Change settings, then start", id="home.edit"),
-        Binding("y", "copy", "Copy the command line", id="home.copy"),
-        Binding("r", "go_on", "Go on with a run that was stopped, failed or lost", id="home.go-on"),
-        Binding("space", "mark", "Mark a run, to compare it", id="home.mark"),
-        Binding("o", "compare", "Compare the marked runs, or this one with others", id="home.compare"),
-        Binding("x,delete", "delete", "Delete an ended run", key_display="x", id="home.delete"),
-        Binding("s", "app.settings", "Settings", id="home.settings"),
-        Binding("q", "app.quit", "Quit; training goes on", id="home.quit"),
-        Binding("escape", "clear", "Show all again", show=False, id="home.clear"),
-        Binding("f5", "read", "Read everything anew", show=False, id="home.read"),
+        Binding("slash,f", "find", N_("find as you type"), key_display="/", priority=True, id="home.find"),
+        Binding("e", "edit", N_("change settings, then start"), id="home.edit"),
+        Binding("y", "copy", N_("copy the command"), id="home.copy"),
+        Binding("r", "go_on", N_("resume a run that was stopped, failed or lost"), id="home.go-on"),
+        Binding("space", "mark", N_("mark a run to compare it"), id="home.mark"),
+        Binding("o", "compare", N_("compare the marked runs, or this one with others"), id="home.compare"),
+        Binding("x,delete", "delete", N_("delete an ended run"), key_display="x", id="home.delete"),
+        Binding("s", "app.settings", N_("settings"), id="home.settings"),
+        Binding("q", "app.quit", N_("quit (training continues)"), id="home.quit"),
+        Binding("escape", "clear", N_("show all again"), show=False, id="home.clear"),
+        Binding("f5", "read", N_("refresh"), show=False, id="home.read"),
     ]
     app: ConsoleApp
 
@@ -91,7 +98,7 @@ class Home(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Title()
         with Horizontal(id="find-line"):
-            yield Find(placeholder="/ to find a run, a lab or a preset", id="find", select_on_focus=False)
+            yield Find(placeholder=_("/ find a run, lab or preset"), id="find", select_on_focus=False)
         with Vertical(id="home-body"):
             yield Listing()
             yield Details()
@@ -181,8 +188,10 @@ class Home(Screen[None]):
             return
         keys = self.query_one(KeyLine)
         if self.query_one(Find).has_focus:
-            arrows = "↑↓" if self.app.terminal.unicode else "up down"
-            keys.show([Hint("enter", "to the list", ""), Hint(arrows, "move", ""), Hint("esc", "show all", "leave")])
+            arrows = "↑↓" if self.app.terminal.unicode else _("up down")
+            keys.show(
+                [Hint("enter", _("list"), ""), Hint(arrows, _("move"), ""), Hint("esc", _("show all"), "leave")]
+            )
             return
         keys.show(self._hints())
 
@@ -190,21 +199,21 @@ class Home(Screen[None]):
         labels = key_labels(self._chosen, len(self._marked))
         keys = {
             binding.action.removeprefix("screen."): self.app.get_key_display(binding)
-            for _, binding, enabled, _ in reversed(self.active_bindings.values())
-            if enabled and not binding.key.startswith("ctrl")
+            for active in reversed(self.active_bindings.values())
+            if active.enabled and not (binding := active.binding).key.startswith("ctrl")
         }
         keys.setdefault("app.help", keys.get("help", "?"))
         return [Hint(keys[action], label, action) for action, label in labels.items() if action in keys]
 
     @property
     def _marked(self) -> list[RunFolder]:
-        """The runs that are marked and still there, in the order of the list."""
+        """The marked runs that still exist, in the order of the list."""
         marked = self.query_one(Listing).marked
         return [run.folder for run in self._runs or () if run.folder.path in marked]
 
     @property
     def _is_whole(self) -> bool:
-        """Whether all its parts are there: runs may be seen before they are, or when some are gone already."""
+        """Whether all its parts are there. Runs may be seen earlier, or when some parts are gone already."""
         return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
 
     @property
@@ -213,7 +222,7 @@ class Home(Screen[None]):
         return chosen if isinstance(chosen, RunStatus | Entry | LabEntry | More) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what works for the highlighted entry, and is not meant for the line that is typed into."""
+        """Allow what works for the highlighted entry, and no key that is meant for the field to find."""
         works = WORKS.get(action)
         if works is None or not self._is_whole:
             return True
@@ -289,7 +298,7 @@ class Home(Screen[None]):
         if isinstance(chosen, Entry | RunStatus | LabEntry):
             command = command_of(chosen)
             self.app.copy_to_clipboard(command)
-            self.app.tell(f"copied: {command}", seconds=3)
+            self.app.tell(_("copied: {command}", command=command), seconds=3)
 
     def action_edit(self) -> None:
         chosen = self._chosen

@@ -1,4 +1,4 @@
-"""Editing the learner's files where there is no other editor at hand."""
+"""An editor for the learner's files."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from textual.widgets import Markdown, Static, TextArea
 
 from descent.common.errors import PresetError
 from descent.common.files import write_atomically
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs.messages import line_named
@@ -29,7 +29,7 @@ from tui.widgets.lab_guide import to_do
 
 
 class Editor(TextArea):
-    """A new line begins as far in as the one before it, deeper after a colon; backspace takes a whole indent."""
+    """Indents a new line like the one before it, deeper after a colon. Backspace removes a whole indent."""
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "escape":
@@ -56,14 +56,14 @@ class Editor(TextArea):
         self._delete_via_keyboard((row, stop), (row, column))
 
     def go_to(self, line: int) -> None:
-        """The cursor to where that line's text begins; lines count from 1."""
+        """Move the cursor to where that line's text begins. Lines count from 1."""
         row = max(0, min(line, self.document.line_count) - 1)
         text = self.document.get_line(row)
         self.move_cursor((row, len(text) - len(text.lstrip())), center=True)
 
 
 class Write(Screen[int]):
-    """One file at a time, the tasks beside it; saved whole or not at all. What can't be trained is saved, and said.
+    """Shows one file at a time, with the tasks beside it. A file that can't be trained is saved too, with a warning.
 
     Dismissed with the place in `files` of the one that was edited last.
     """
@@ -84,10 +84,10 @@ class Write(Screen[int]):
     .-ascii Write #write-task { border: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "save the file", show=False, id="write.save"),
-        Binding("ctrl+n", "next", "the next file", show=False, id="write.next"),
-        Binding("ctrl+t", "task", "the tasks, or the file alone", show=False, id="write.task"),
-        Binding("escape", "close", "back to the lab", show=False, id="write.close"),
+        Binding("ctrl+s", "save", N_("save the file"), show=False, id="write.save"),
+        Binding("ctrl+n", "next", N_("next file"), show=False, id="write.next"),
+        Binding("ctrl+t", "task", N_("show or hide the tasks"), show=False, id="write.task"),
+        Binding("escape", "close", N_("back to the lab"), show=False, id="write.close"),
     ]
 
     def __init__(self, standing: LabStatus, files: Sequence[Path], at: int = 0) -> None:
@@ -191,13 +191,15 @@ class Write(Screen[int]):
         self._say(f"{saved}; {problem}" if problem else saved, trouble=bool(problem))
 
     def _problem(self) -> str:
-        """What is wrong with the file as it was saved; nothing where it can be trained or run."""
+        """Return what is wrong with the saved file; nothing if it can be trained or run."""
         if self._file.suffix == ".py":
             try:
                 ast.parse(self._saved)
             except (SyntaxError, ValueError) as error:
-                line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-                return clean(f"{self._file.name}{line}: {getattr(error, 'msg', error)}")
+                file, why = self._file.name, getattr(error, "msg", error)
+                if isinstance(error, SyntaxError):
+                    return clean(_("{file}, line {line}: {error}", file=file, line=error.lineno, error=why))
+                return clean(f"{file}: {why}")
             return ""
         from engine.preset.loading import load_preset
 
@@ -214,7 +216,7 @@ class Write(Screen[int]):
         self.query_one(Editor).redo()
 
     def action_task(self) -> None:
-        """The tasks beside the file, where there is room for both, else in its place; or the file alone."""
+        """Show the tasks beside the file, or in its place if there is no room for both; or the file alone."""
         self.toggle_class("-turned")
         is_hidden = self.has_class("-narrow") and self.has_class("-turned")
         self.query_one("#write-task" if is_hidden else Editor).focus()
@@ -250,7 +252,7 @@ class Write(Screen[int]):
 
 
 def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, str]:
-    """What the last grading said of a line of a file, where the files are as they were then; the first of each."""
+    """Return the first complaint of the last grading about a line of each file, if no file has changed since."""
     errors = [clean(error) for error in standing.errors.values()] if standing.unchanged else []
     found = {path: [error for error in errors if line_named(error, path.name) is not None] for path in files}
     return {path: said[0] for path, said in found.items() if said}

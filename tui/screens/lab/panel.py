@@ -1,4 +1,4 @@
-"""A lab on a screen: its text, its criteria, and its keys. It stands alone, or around the panes of a console."""
+"""A lab on a screen: its text, its criteria and its keys, alone or around the panes of a console."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -14,7 +15,7 @@ from textual.worker import Worker
 
 from descent.common import paths
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.text import clean
 from descent.run import find
 from engine.labs import flow, progress
@@ -30,18 +31,18 @@ from tui.widgets.lab_guide import Guide, Way
 from tui.widgets.lines import fitted
 
 LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog
-PANE = VerticalScroll  # what tab goes to, and arrows and page keys scroll: the text, the criteria
+PANE = VerticalScroll  # the text and the criteria: tab goes to them, arrows and page keys scroll them
 KEYS: tuple[BindingType, ...] = (
-    Binding("k", "panel('check')", "have it graded", show=False, id="lab.check"),
-    Binding("h", "panel('hint')", "a hint: what to look at, which knob, the answer", show=False, id="lab.hint"),
-    Binding("w", "panel('write')", "edit your files", show=False, id="lab.write"),
-    Binding("g", "panel('go')", "train your preset anew", show=False, id="lab.go"),
-    Binding("y", "panel('why')", "prediction and result, and why", show=False, id="lab.why"),
-    Binding("b", "panel('labs')", "other labs", show=False, id="lab.labs"),
-    Binding("tab", "app.focus_next", "the next pane; arrows and page keys scroll it", show=False, id="lab.tab"),
-    Binding("pageup", "panel('up')", "scroll the text up", show=False, id="lab.up"),
-    Binding("pagedown", "panel('down')", "scroll the text down", show=False, id="lab.down"),
-    Binding("t", "panel('text')", "the text, or the console alone", show=False, id="lab.text"),
+    Binding("k", "panel('check')", N_("check your files"), show=False, id="lab.check"),
+    Binding("h", "panel('hint')", N_("a hint: where to look, which setting, the answer"), show=False, id="lab.hint"),
+    Binding("w", "panel('write')", N_("edit your files"), show=False, id="lab.write"),
+    Binding("g", "panel('go')", N_("train your preset again"), show=False, id="lab.go"),
+    Binding("y", "panel('why')", N_("predictions, results and the explanation"), show=False, id="lab.why"),
+    Binding("b", "panel('labs')", N_("other labs"), show=False, id="lab.labs"),
+    Binding("tab", "app.focus_next", N_("next pane; arrows and page keys scroll it"), show=False, id="lab.tab"),
+    Binding("pageup", "panel('up')", N_("scroll the text up"), show=False, id="lab.up"),
+    Binding("pagedown", "panel('down')", N_("scroll the text down"), show=False, id="lab.down"),
+    Binding("t", "panel('text')", N_("show or hide the text"), show=False, id="lab.text"),
 )
 
 
@@ -150,7 +151,7 @@ class LabPanel(Vertical):
             await self.query_one(Guide).show(self.status)
 
     async def look_again(self) -> None:
-        """Read anew where the learner stands, and show it."""
+        """Read the learner's progress again, and show it."""
         trained = self.status.trained or await asyncio.to_thread(self._has_trained)
         try:
             self.status = look_at_lab(self.lab_id, trained=trained)
@@ -174,7 +175,7 @@ class LabPanel(Vertical):
             checks.show_again()
 
     def show_criteria(self) -> None:
-        """They were looked at anew: bring them before the learner's eyes, what is not met first."""
+        """Scroll to the criteria, those that are not met first."""
         box = self.query_one("#lab-criteria")
         box.scroll_home(animate=False)
         if not (box.display and self._criteria.display):  # no room for them but at the end of the text
@@ -233,7 +234,7 @@ class LabPanel(Vertical):
                 self.refresh_bindings()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it in the place of what was begun before: it may open dialogs, and their answers belong together."""
+        """Start this work and cancel what was begun before. It may open dialogs, whose answers belong together."""
         self.run_worker(work, group="dialog", exclusive=True)
 
     def hints(self) -> list[tuple[str, str]]:
@@ -243,12 +244,12 @@ class LabPanel(Vertical):
             ("lab.write", _("edit files")),
             ("lab.check", _("check")),
             ("lab.hint", _("hint")),
-            ("lab.why", _("why")),
+            ("lab.why", _("explanation")),
             ("lab.labs", _("other labs")),
         ]
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
-        """What a learner wants comes first: on a small screen there is room for little else."""
+        """Put the keys that a learner wants first. A small screen has room for few others."""
         reads = self._takes_turns and self.has_class("-reading")
         text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
         stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
@@ -266,8 +267,8 @@ class LabPanel(Vertical):
                 return
 
     def is_ready(self) -> bool:
-        """Whether the files are there and every prediction is made; says what is missing."""
-        missing = {"start": _("get the files"), "predict": _("predict")}.get(self.status.step)
+        """Return whether the files are there and every prediction is made. If not, tell what is missing."""
+        missing = {"start": _("get files"), "predict": _("predict")}.get(self.status.step)
         if missing is not None:
             self.tell(_("first: {what}", what=missing), "trouble")
         return missing is None
@@ -310,9 +311,13 @@ class LabPanel(Vertical):
             self.tell("")
 
     def _ask_which(self, presets: Sequence[tuple[Path, str]]) -> Ask[str]:
-        width = max(len(path.name) for path, _ in presets)
+        width = max(cell_len(path.name) for path, __ in presets)
         choices = [
-            (str(at), f"{path.name:<{width}}  {fitted(clean(title), LONGEST_CHOICE - width).rstrip()}", str(path))
+            (
+                str(at),
+                f"{fitted(path.name, width)}  {fitted(clean(title), LONGEST_CHOICE - width).rstrip()}",
+                str(path),
+            )
             for at, (path, title) in enumerate(presets, 1)
         ]
         choices.append(("escape", _("not now"), ""))
@@ -341,17 +346,17 @@ class LabPanel(Vertical):
             return True  # it is ending what it has started
         worker.cancel()
         seconds = int(time.monotonic() - self._check_since)
-        self.tell(_("stopped after {seconds} s; it counts as no attempt", seconds=seconds))
+        self.tell(_("stopped after {seconds} s; this does not count as an attempt", seconds=seconds))
         return True
 
     def may_leave(self) -> bool:
-        """Whether no grading is under way that leaving would stop; says how to stop it."""
+        """Return whether no grading is under way that leaving would stop. If one is, tell how to stop it."""
         if self.check_worker is not None:
-            self.tell(_("it is being graded; esc stops that"), busy=True)
+            self.tell(_("grading is under way; esc stops it"), busy=True)
         return self.check_worker is None
 
     async def _ask_for_check(self) -> None:
-        """Check, unless nothing has changed and the learner thinks better of it."""
+        """Check. If nothing has changed since the last check, ask first."""
         await self.look_again()
         if not self.is_ready():
             return
@@ -367,12 +372,12 @@ class LabPanel(Vertical):
         said = self.status.problem or reached(self.status.record)
         choices = [
             ("w", _("edit files"), "write"),
-            ("k", _("check all the same"), "check"),
+            ("k", _("check anyway"), "check"),
             ("escape", _("not now"), ""),
         ]
         return Ask(
             _("nothing has changed"),
-            _("Your files are as they were at the last check, which said:\n{said}", said=said),
+            _("Your files have not changed since the last check, which said:\n{said}", said=said),
             choices,
         )
 
@@ -381,7 +386,7 @@ class LabPanel(Vertical):
         self.run_worker(self._check(), group="grade")
 
     async def _check(self) -> None:
-        self._check_since, self._under_way = time.monotonic(), _("begins; 10 to 30 s as a rule")
+        self._check_since, self._under_way = time.monotonic(), _("starting; this usually takes 10 to 30 s")
         timer = self.set_interval(1, self._tell_under_way)
         self._tell_under_way()
         try:

@@ -1,4 +1,4 @@
-"""After a pass: what was predicted and what came out, the reference curve, and why. It waits for the learner."""
+"""The screen after a pass: predictions and results, the reference curve, the explanation."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widgets import Markdown
 
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs import flow, progress
@@ -25,7 +25,7 @@ from tui.widgets.top_line import LabLine
 
 
 class Compared(Lines):
-    """A line for each prediction: what was said, what it was."""
+    """Each prediction: the question, the answer, the result."""
 
     DEFAULT_CSS = """
     Compared { height: auto; padding: 0 1; margin-bottom: 1; }
@@ -47,15 +47,15 @@ class Compared(Lines):
     def _rows(self, standing: LabStatus, width: int) -> list[Row]:
         results = standing.results
         width = max(20, width)
-        rows: list[Row] = [(Piece(_("Predicted, and what came out"), "strong"),)]
+        rows: list[Row] = [(Piece(_("Your predictions"), "strong"),)]
         for question in standing.lab.model.predictions:
             texts = {choice.id: clean(str(choice.text)) for choice in question.choices}
             said = answer_in_words(standing.record.predictions.get(question.id), texts, question.unit)
             rows += [(Piece(line, "quiet"),) for line in wrapped(clean(str(question.text)), width)]
-            rows += [(Piece(f"  {line}"),) for line in wrapped(_("you said {value}", value=said), width - 2)]
+            rows += [(Piece(f"  {line}"),) for line in wrapped(_("your answer: {value}", value=said), width - 2)]
             result = results.get(question.id)
             if result is not None:
-                came = _("it was {value}", value=answer_in_words(result, texts, question.unit))
+                came = _("result: {value}", value=answer_in_words(result, texts, question.unit))
                 rows += [(Piece(f"  {line}", "good"),) for line in wrapped(came, width - 2)]
         return rows
 
@@ -78,11 +78,11 @@ class Passed(Screen[bool]):
     Passed.-narrow Chart { height: 12; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "leave(True)", "the next lab", show=False, id="passed.next"),
-        Binding("escape,q", "leave(False)", "back to this lab", show=False, id="passed.back"),
-        Binding("s", "solution", "the reference solution", show=False, id="passed.solution"),
-        Binding("pageup", "page(-1)", "scroll up", show=False, id="passed.up"),
-        Binding("pagedown", "page(1)", "scroll down", show=False, id="passed.down"),
+        Binding("enter", "leave(True)", N_("next lab"), show=False, id="passed.next"),
+        Binding("escape,q", "leave(False)", N_("back to this lab"), show=False, id="passed.back"),
+        Binding("s", "solution", N_("the reference solution"), show=False, id="passed.solution"),
+        Binding("pageup", "page(-1)", N_("scroll up"), show=False, id="passed.up"),
+        Binding("pagedown", "page(1)", N_("scroll down"), show=False, id="passed.down"),
     ]
 
     def __init__(self, standing: LabStatus) -> None:
@@ -111,10 +111,10 @@ class Passed(Screen[bool]):
         compared = self.query_one(Compared)
         compared.set_class(not standing.lab.model.predictions, "-nothing")
         self.call_after_refresh(compared.show, standing)  # its width is known then
-        data, title = reference(standing)
+        data, title, is_loss = reference(standing)
         chart = self.query_one(Chart)
         chart.set_class(not data.lines, "-nothing")
-        chart.title, chart.log_y = title, title.startswith("loss")
+        chart.title, chart.log_y = title, is_loss
         chart.source = lambda dots, zoom: data
         chart.refresh_data()
         self.query_one(KeyLine).show(
@@ -130,7 +130,7 @@ class Passed(Screen[bool]):
         self.call_after_refresh(self._focus_what_scrolls)
 
     def _focus_what_scrolls(self) -> None:
-        """So that the arrows scroll it."""
+        """Focus what scrolls, so that the arrows scroll it."""
         self._scrolling.focus(scroll_visible=False)
 
     @property

@@ -1,4 +1,4 @@
-"""Asking for a prediction: a number, one of several, or an order."""
+"""A dialog that asks for a prediction: a number, one of several, or an order."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.labs import flow
 from engine.labs.format import Prediction
@@ -36,12 +36,12 @@ class Predict(ModalScreen[Any]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "not now", show=False),
-        Binding("backspace", "take_back", "take the last one back", show=False),
+        Binding("escape", "dismiss(None)", N_("not now"), show=False),
+        Binding("backspace", "take_back", N_("take the last one back"), show=False),
     ]
 
     def __init__(self, question: Prediction, at: int, of: int) -> None:
-        """at: the how manieth of `of` questions it is."""
+        """at: the number of this question, out of `of`."""
         super().__init__()
         self._question, self._at, self._of = question, at, of
         self._ranked: list[str] = []
@@ -57,12 +57,10 @@ class Predict(ModalScreen[Any]):
                 yield OptionList(*self._options())
                 yield Static("", classes="order")
             yield Static("", classes="problem", markup=False)
-            ranking = (
-                f"{_('enter takes the next in order, backspace takes one back')}\n"
-                if question.kind == "order"
-                else ""
-            )
-            yield Static(ranking + _("enter keeps it as it is, for good   esc not now"), classes="keys", markup=False)
+            keys = _("enter submit (final)   esc not now")
+            if question.kind == "order":
+                keys = f"{_('enter picks the next in order, backspace takes one back')}\n{keys}"
+            yield Static(keys, classes="keys", markup=False)
 
     def _options(self) -> Sequence[Option]:
         texts = [(choice.id, clean(str(choice.text))) for choice in self._question.choices]
@@ -92,7 +90,7 @@ class Predict(ModalScreen[Any]):
         self.query_one(".problem", Static).update("")
 
     def on_key(self, event: events.Key) -> None:
-        """A choice's number goes to it."""
+        """Go to the choice whose number is typed."""
         options = self.query(OptionList)
         if options and event.character and event.character.isdigit():
             at = int(event.character) - 1

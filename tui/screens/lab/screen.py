@@ -1,4 +1,4 @@
-"""A lab before and between its runs: the text, the way through it, the criteria. Enter does what comes next."""
+"""A lab before and between its runs: the text, the steps, the criteria. Enter does the next step."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from engine.labs import flow, progress
 from tui.base import ConsoleApp, ShowNotice
 from tui.data.labs import Next, next_words
@@ -32,8 +32,8 @@ class LabScreen(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *KEYS,
-        Binding("enter", "go_on", "what comes next", show=False, id="lab.next"),
-        Binding("escape,q", "back", "back; stops a check that is under way", show=False, id="lab.back"),
+        Binding("enter", "go_on", N_("the next step"), show=False, id="lab.next"),
+        Binding("escape,q", "back", N_("back; stops a check that is under way"), show=False, id="lab.back"),
     ]
 
     def __init__(self, panel: LabPanel) -> None:
@@ -48,7 +48,7 @@ class LabScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.bindings_updated_signal.subscribe(self, lambda _: self._show())
+        self.bindings_updated_signal.subscribe(self, lambda __: self._show())
         self._show()
 
     async def on_screen_resume(self) -> None:
@@ -58,7 +58,7 @@ class LabScreen(Screen[None]):
         self.query_one(Said).say(message.notice)
 
     def _show(self) -> None:
-        """Say where the lab stands, and what the keys do now."""
+        """Show the lab's status, and what the keys do now."""
         if not self.query(KeyLine):
             return
         status = self.panel.status
@@ -94,12 +94,12 @@ class LabScreen(Screen[None]):
 
     def action_go_on(self) -> None:
         if self.app.read_only:
-            self.panel.tell("read-only", "trouble")
+            self.panel.tell(_("read-only"), "trouble")
         elif self.panel.may_leave():
             self.panel.begin(self._go_on())
 
     async def _go_on(self) -> None:
-        """What comes next now: files may have been edited elsewhere."""
+        """Do the next step. Files may have been edited elsewhere, so look again first."""
         await self.panel.look_again()
         match self.panel.status.next:
             case "start":
@@ -118,7 +118,7 @@ class LabScreen(Screen[None]):
                 await self.panel.next_lab()
 
     async def _get_files(self) -> None:
-        """Put the lab's files into the current folder; what is there already is never lost."""
+        """Put the lab's files into the current folder. Files that are there already are never lost."""
         status, folder = self.panel.status, Path.cwd()
         there = [path for path in (folder / file.name for file in status.files) if path.exists()]
         again = False
@@ -126,11 +126,11 @@ class LabScreen(Screen[None]):
             names = "\n".join(f"  {path.name}" for path in there)
             choices = [
                 ("g", _("go on with them"), "use"),
-                ("m", _("move them aside and begin anew"), "move"),
+                ("m", _("move them aside and start again"), "move"),
                 ("escape", _("not now"), ""),
             ]
-            text = f"{_('these files are in {folder} already', folder=folder)}\n{names}"
-            chosen = await self.app.push_screen_wait(Ask(_("get the files"), text, choices))
+            text = f"{_('{folder} already has these files:', folder=folder)}\n{names}"
+            chosen = await self.app.push_screen_wait(Ask(_("get files"), text, choices))
             if chosen == "use":
                 progress.started(self.lab_id, folder)
             again = chosen == "move"
@@ -145,7 +145,7 @@ class LabScreen(Screen[None]):
         await self.panel.look_again()
 
     async def _predict(self) -> None:
-        """Ask the questions that are still open, one after the other; each answer is kept at once."""
+        """Ask the open questions, one after the other. Each answer is kept at once."""
         from tui.screens.lab.predict import Predict
 
         lab = self.panel.status.lab

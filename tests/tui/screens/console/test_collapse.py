@@ -27,7 +27,7 @@ async def test_a_broken_model_is_told_and_the_way_back_leads_to_a_lower_rate(tmp
         await Run(run).set("lr_scale=1000")
         app = DescentApp(run=run, runs_dir=run.path.parent)
         async with app.run_test(size=(120, 40)) as pilot:
-            await until(pilot, lambda: "✗ collapsed since step" in shown(pilot), "the notice")
+            await until(pilot, lambda: "✗ collapsed at step" in shown(pilot), "the notice")
             assert run.state() == "running"  # a person decides
             await pilot.press("a")
             await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
@@ -36,7 +36,7 @@ async def test_a_broken_model_is_told_and_the_way_back_leads_to_a_lower_rate(tmp
             await until(pilot, lambda: run.last("rewound") is not None, "the way back")
             await until(pilot, lambda: run.last("plan")["lr_scale"] == 0.1, "the lower rate")
             await until(pilot, lambda: run.state() == "running", "training")
-            await until(pilot, lambda: "collapsed since" not in shown(pilot), "the end of the notice")
+            await until(pilot, lambda: "collapsed at" not in shown(pilot), "the end of the notice")
         assert [name for name, _ in commands(run)][2:] == ["pause", "rewind", "set", "resume"]
     finally:
         kill(child)

@@ -129,8 +129,8 @@ def test_the_log_says_means_and_what_became_of_members(run: RunFolder) -> None:
         "member 2 diverged",
         "epoch 1  val 0.150 ± 0.014  95.4%",
         "epoch 2  val 0.150 ± 0.014  95.4%",
-        "winner #1: lr = 0.2  val 0.137",
-        "test of all together 0.0796  98.0%",
+        "best: lr 0.2  val 0.137",
+        "ensemble test loss 0.0796  98.0%",
         "finished",
     ]
     log = Log()

@@ -45,20 +45,22 @@ def test_a_run_that_is_started_again_says_what_its_worker_does() -> None:
     """The last word of a run that is being resumed would be how it stopped."""
     log = (LogLine("13:15:09", None, "stopped", "strong"),)
     now = Snapshot("digits-mlp", "mine", "starting", stage="torch", step=800, log=log, **PASSED)
-    assert status(now).endswith("loading torch…")
+    assert status(now).endswith("loading PyTorch…")
     assert "stopped" not in status(now)
 
 
 def test_trouble_takes_the_place_of_the_values() -> None:
     """On 80 columns the end of what is wrong would be cut off, for numbers that mean nothing any more."""
     anomaly = Anomaly(1200, "loss", 1000, collapse="the loss is back where it began")
-    assert "(a: the way back)" in status(Snapshot("digits-mlp", "mine", "running", anomaly=anomaly, **PASSED))
+    assert "collapsed at step 1,200: a for options" in status(
+        Snapshot("digits-mlp", "mine", "running", anomaly=anomaly, **PASSED)
+    )
 
 
 def test_a_killed_worker_is_told_of_in_80_columns() -> None:
     """The key that goes on would be cut off."""
     now = Snapshot("digits-mlp", "mine", "lost", checkpoints=(0, 31_280), **PASSED)
-    assert status(now).endswith("space goes on from step 31,280")
+    assert status(now).endswith("space resumes from step 31,280")
 
 
 REFUSAL = (
@@ -114,16 +116,16 @@ def test_an_id_is_not_taken_for_the_preset_as_well() -> None:
 
 def test_a_long_line_of_the_log_is_folded() -> None:
     """The number that a line is about would be cut off."""
-    line = LogLine("12:33:00", 800, "test of all together 0.0799  98.1%", "good")
-    lines = ["".join(piece.text for piece in part) for part in folded(line, 46)]
-    assert lines == ["12:33:00 step 800  test of all together 0.0799", "                   98.1%"]
+    line = LogLine("12:33:00", 800, "ensemble test loss 0.0799  98.1%", "good")
+    lines = ["".join(piece.text for piece in part) for part in folded(line, 44)]
+    assert lines == ["12:33:00 step 800  ensemble test loss 0.0799", "                   98.1%"]
     assert folded("x" * 100, 46)[2][0].text == "x" * 8  # what the worker has printed, too
 
 
 def test_your_hand_on_the_rate_stays_where_the_schedule_has_no_room() -> None:
     """The learning rate's chart would not say by what it is multiplied."""
-    said = legend.settings("constant · 0.1 × yours 1.414", "", None, "step", 26, zoomed=False, unicode=True)
-    assert said == "0.1 × yours 1.414"
+    said = legend.settings("constant · 0.1 × 1.41 (you)", "", None, "step", 20, zoomed=False, unicode=True)
+    assert said == "0.1 × 1.41 (you)"
 
 
 @pytest.mark.parametrize(("edit", "mark"), [("lr_scale=1.0", "lr ×1"), ("train.clip_norm=none", "clip_norm none")])
@@ -174,8 +176,8 @@ def test_a_long_name_leaves_room_for_the_numbers() -> None:
 def test_what_explains_a_chart_gives_way_to_its_value() -> None:
     """On 80 columns a layer's charts had the beginning of a sentence, and no number."""
     line = Line("norm", None, np.array([0.0427], np.float32), np.array([0.0427], np.float32), "train")
-    for room, words in ((60, "gradient norm: near 0: nothing arrives  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
-        pieces = legend.title("gradient norm: near 0: nothing arrives", [line], room, unicode=True)
+    for room, words in ((60, "gradient norm: near 0 is vanishing  ━ 0.0427"), (30, "gradient norm  ━ 0.0427")):
+        pieces = legend.title("gradient norm: near 0 is vanishing", [line], room, unicode=True)
         assert "".join(text for text, _ in pieces) == words
 
 

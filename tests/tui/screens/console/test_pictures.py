@@ -65,11 +65,11 @@ async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypat
         await pilot.press("down")
         assert "Not available for this run: its targets are classes, not numbers." in text(app)
         await pilot.press(*["down"] * (kinds.index("confusion") - kinds.index("fit")))
-        await until(pilot, lambda: "right, of" in text(app), "the confusion matrix")
+        await until(pilot, lambda: "samples correct" in text(app), "the confusion matrix")
         await pilot.press("s", "t")
         await until(pilot, lambda: len(list(tmp_path.glob("mine-confusion-step-*"))) == 2, "the saved files")
         assert "<svg" in next(tmp_path.glob("*.svg")).read_text()
-        assert "right, of" in next(tmp_path.glob("*.txt")).read_text()
+        assert "samples correct" in next(tmp_path.glob("*.txt")).read_text()
         await pilot.press("a")
         second = view(app).picture
         await until(pilot, lambda: view(app).picture is not second, "one that comes by itself")

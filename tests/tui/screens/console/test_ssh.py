@@ -67,7 +67,7 @@ def test_started_and_steered_cut_off_and_found_again(
     terminal.wait_for("[red]long[/]")  # as it is in the file, and nothing of it obeyed
     terminal.wait_for("$ descent run long")
     terminal.press("Enter")
-    wait_for(lambda: "to the list" not in terminal.screen(), "the list, from which a second one starts")
+    wait_for(lambda: "esc show all" not in terminal.screen(), "the list, from which a second one starts")
     terminal.press("Enter")
     terminal.wait_for("space pause")
     (run,) = (RunFolder(folder) for folder in runs.iterdir() if (folder / "events.jsonl").exists())

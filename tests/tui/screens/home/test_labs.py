@@ -44,12 +44,12 @@ async def test_a_learner_sees_how_far_the_course_is(course: Path) -> None:
     record_some(course / "runs")
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
-        for part in ("1 of 3", "runs  2 live", "your files of labs"):  # each comes when it is read
+        for part in ("1 of 3", "runs  2 running", "your files of labs"):  # each comes when it is read
             shown = await seen(pilot, part)
         assert on_line(shown, "a-line ").startswith(" ✓ a-line            A slow line")
         assert on_line(shown, "b-curve ").startswith(" ▸ b-curve")
         assert on_line(shown, "c-fold").startswith("   c-fold")
-        assert shown.index("runs  2 live") < shown.index("labs  1 of 3") < shown.index("images")
+        assert shown.index("runs  2 running") < shown.index("labs  1 of 3") < shown.index("images")
         assert "a-line" in shown[shown.index("your files of labs") :]  # the learner's own, below all presets
 
 

@@ -85,7 +85,7 @@ async def test_a_run_that_failed_at_its_start_is_cleared_away_by_one_key(place: 
         await _ready(pilot)
         shown = await seen(pilot, "failed at start")
         assert "no column y" in shown
-        assert "x clear away" in shown
+        assert "x remove" in shown
         await pilot.press("x")
         await until(pilot, lambda: not run.exists(), "the folder to go")
 
@@ -96,7 +96,7 @@ async def test_nothing_fits(place: Path) -> None:
     async with app.run_test() as pilot:
         await _ready(pilot)
         await pilot.press("slash", *"zzz")
-        await seen(pilot, "nothing here is called so")
+        await seen(pilot, "nothing found")
 
 
 async def test_copy(place: Path) -> None:
@@ -232,8 +232,8 @@ async def wait_a_moment() -> None:
 
 def test_presets_that_are_still_being_read_are_spoken_of() -> None:
     """Runs without a preset below them would seem to be all there is."""
-    assert rows.listed(rows.Found(runs=[]), "", {}) == [Nothing("reading …")]
-    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing here is called so")]
+    assert rows.listed(rows.Found(runs=[]), "", {}) == [Nothing("reading…")]
+    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing found")]
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,24 @@
 """A lab in Korean: without these a Korean learner would meet English in the middle of a Korean screen."""
 
-import inspect
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App
 
-from descent.common.i18n import use
+from descent.common.i18n import _, use
 from engine.labs import flow, template
 from engine.labs.library import find_lab
 from engine.pictures import KINDS
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.waiting import until
-from tui.data import translation
+from tui.data.words import said
 from tui.screens.console.screen import Console
 from tui.screens.lab.screen import LabScreen
 
 LAB = "slow-line"
-ROOT = Path(translation.__file__).parents[2]
-TABLE: dict[str, str] = tomllib.loads((ROOT / "tui/data/console.ko.toml").read_text(encoding="utf-8"))
-WORD = re.compile("[A-Za-z]{2,}")
 NAMES = {"slow", "line", "toml", "cpu", "esc", "enter", "space", "torch", "pytorch", "sgd", "mib", "gib"}
 
 
@@ -109,36 +103,30 @@ async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "korean"),
+    ("event", "korean"),
     [
-        ("paused at step 1,200", "1,200스텝에서 일시정지"),
-        ("  you: rate × 0.5", "  나: 학습률 × 0.5"),
-        ("epoch 3  val 0.088 ± 0.010  97.4%", "에포크 3  검증 0.088 ± 0.010 97.4%"),
-        ("the loss is not finite in hidden1", "손실 값이 유한하지 않습니다(층 hidden1)"),
-        ("rate × 0.5 of the plan from step 10 on: it is 0.05 now", "10스텝부터 계획한 학습률 × 0.5: 지금 0.05"),
-        ("stopped at step 12; saved checkpoints/step-12.pt", "12스텝에서 중단. 저장: checkpoints/step-12.pt"),
-        ("nobody has put this into Korean", "nobody has put this into Korean"),
+        ({"event": "command", "command": "set", "arguments": {"edits": ["lr_scale=0.5"]}}, "나: 학습률 × 0.5"),
+        ({"event": "anomaly", "what": "loss", "layer": "hidden1"}, "손실 값이 유한하지 않습니다(층 hidden1)"),
+        (
+            {"event": "evaluation", "split": "validation", "epoch": 3.0, "loss": 0.088, "accuracy": 0.974},
+            "에포크 3  검증 0.0880  97.4%",
+        ),
+        ({"event": "resumed", "to": 1200}, "1,200스텝에서 이어 감"),
     ],
 )
-def test_a_sentence_is_put_into_korean_with_what_was_filled_in(said: str, korean: str) -> None:
-    """Numbers would be lost or swapped."""
-    assert translation.in_language(said, "ko") == korean
-
-
-def test_the_table_says_what_the_console_says() -> None:
-    """A sentence that was changed in the console would be English again, and nobody would notice."""
-    files = [*(ROOT / "tui").rglob("*.py"), *(ROOT / "engine").rglob("*.py"), Path(inspect.getfile(App))]
-    said = [set(WORD.findall(path.read_text(encoding="utf-8"))) for path in files]
-    for text, korean in TABLE.items():
-        blanks = text.count("{}")
-        assert korean.count("{") == blanks, text
-        korean.format(*map(str, range(blanks)))
-        words = set(WORD.findall(text))
-        assert any(words <= of_file for of_file in said), f"nothing says {text!r} any more"
+def test_the_log_is_in_korean_with_what_was_filled_in(
+    event: dict[str, Any], korean: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers would be lost or swapped, or the log would stay English."""
+    monkeypatch.setenv("DESCENT_LANG", "ko")
+    words = said(event, {})
+    assert words is not None
+    assert words[0] == korean
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_every_picture_has_a_korean_title(kind: Any) -> None:
+def test_every_picture_has_a_korean_title(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of pictures would be half English."""
-    assert not english(translation.in_language(kind.title, "ko"))
-    assert translation.in_language(kind.shows, "ko") != kind.shows
+    monkeypatch.setenv("DESCENT_LANG", "ko")
+    assert not english(_(kind.title))
+    assert _(kind.shows) != kind.shows

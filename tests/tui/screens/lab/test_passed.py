@@ -48,7 +48,7 @@ async def opened(pilot: Any) -> Passed:
     await until(pilot, lambda: LAB in shown(pilot), "the lab")
     await pilot.press("y")
     screen = await until(pilot, lambda: s if isinstance(s := pilot.app.screen, Passed) else None, "the pass")
-    await until(pilot, lambda: "you said 0.01" in shown(pilot), "the prediction")
+    await until(pilot, lambda: "your answer: 0.01" in shown(pilot), "the prediction")
     assert isinstance(screen, Passed)
     return screen
 
@@ -80,7 +80,7 @@ async def test_all_of_it_can_be_read_on_a_small_screen(passed: Path) -> None:
         await opened(pilot)
         assert LAST not in shown(pilot)
         await pressed_until(pilot, "pagedown", LAST)
-        await pressed_until(pilot, "pageup", "you said 0.01")
+        await pressed_until(pilot, "pageup", "your answer: 0.01")
         await pressed_until(pilot, "down", LAST)
 
 

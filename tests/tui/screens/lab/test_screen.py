@@ -92,8 +92,8 @@ async def test_a_pass_shows_prediction_and_result_and_waits(here: Path) -> None:
         await opened(pilot)
         await pilot.press("k")
         await until(pilot, lambda: isinstance(app.screen, Passed), "the pass")
-        text = await until(pilot, lambda: t if "you said 0.01" in (t := shown(pilot)) else "", "the prediction")
-        assert "it was 0.0" in text
+        text = await until(pilot, lambda: t if "your answer: 0.01" in (t := shown(pilot)) else "", "the prediction")
+        assert "result: 0.0" in text
         assert "The loss of the best line" in text
         assert not progress.load().of(LAB).read
         await pilot.press("enter")
