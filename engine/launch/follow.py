@@ -33,7 +33,7 @@ def follow(folder: RunFolder, command: str, arguments: dict[str, Any], *, as_jso
         return 0
     changed = ", ".join(f"{key} = {value}" for key, value in answer.get("set", {}).items())
     changed += "".join(
-        ", " + _("only {member}", member=text.replace("=", " "))
+        " " + _("(only member {member})", member=text.partition("=")[2].strip())
         for text in arguments.get("edits", ())
         if key_of(text) == "member"
     )

@@ -20,7 +20,7 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
     listed = descent("picture", "mine", "--runs-dir", str(runs)).end()
     assert listed.code == 0, str(listed)
     assert "confusion          which class is taken for which" in listed.out
-    assert "boundary           - not of this run: the inputs are images of 8 × 8" in listed.out
+    assert "boundary           - not available for this run: the inputs are images of 8 × 8" in listed.out
     held.release()
     answer = asked.end().json
     assert answer["ok"]
@@ -31,7 +31,7 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
         (["boundry"], "did you mean boundary?"),
         (["boundary"], "no picture boundary of this run: the inputs are images of 8 × 8"),
         (["confusion", "--set", "sample=3"], "did you mean samples?"),
-        (["confusion", "--set", "samples"], "write it as OPTION=VALUE"),
+        (["confusion", "--set", "samples"], "must be OPTION=VALUE"),
     ):
         refused = descent("picture", "mine", *words, "--runs-dir", str(runs)).end()
         assert refused.code == 2
