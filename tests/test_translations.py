@@ -12,6 +12,7 @@ from babel.messages.catalog import Catalog, Message
 
 from descent.common import i18n
 from descent.common.i18n import N_, _, ngettext, pgettext
+from engine import cli
 from tests.tools.translations import ROOT, catalogues, template
 
 CODES = [code for code in i18n.LANGUAGES if code != "en"]
@@ -97,6 +98,21 @@ def test_the_language_is_the_one_chosen_before_the_locales(monkeypatch: pytest.M
     monkeypatch.delenv("DESCENT_LANG")
     i18n._of_environment.cache_clear()
     assert i18n.language() == "en"
+
+
+def test_a_language_given_once_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A learner would have to write --lang with every command."""
+    monkeypatch.setenv("DESCENT_LANG", "en")
+    assert cli.main(["--lang", "ko", "presets", "list", "no-such-preset"]) == 0
+    assert capsys.readouterr().out == "맞는 프리셋이 없습니다.\n"
+    monkeypatch.delenv("DESCENT_LANG")
+    i18n._of_environment.cache_clear()
+    assert i18n.language() == "ko"
+
+
+def test_a_text_within_an_f_string_is_found(texts: Catalog) -> None:
+    """It would be missing from the catalogue, and nothing would say so."""
+    assert (None, "bonus") in _keys(texts)
 
 
 def _unmarked(path: Path) -> Iterator[str]:

@@ -50,7 +50,7 @@ def find_run(word: str, runs: Path) -> Path:
         folder = Path(word).expanduser().absolute()
         if is_run(folder):
             return folder
-        raise DescentError(_("{folder}: is no run's folder (it has no preset.toml)", folder=show(word)))
+        raise DescentError(_("{folder}: is not a run folder (it has no preset.toml)", folder=show(word)))
     known = known_runs(runs)
     if word == "last" and known:
         return next((run for run in known if study_of(run) is None), known[0])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from descent.common.i18n import _
+from descent.common.i18n import _, language
 from engine.cli.lab import lab_app
 from engine.cli.live import live_app
 from engine.cli.options import Lang
@@ -18,13 +18,15 @@ from engine.cli.runs import runs_app
 from engine.cli.study import study_app
 from engine.cli.train import train_app
 
+# Click wraps the help by letters, and a Korean letter takes two cells.
+_HELP_WIDTH = 56 if language() == "ko" else 80
 # The help is plain: importing Rich would take a third of the time that `descent --help` may take.
 app = typer.Typer(
     name="descent",
     help=_("A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
 )
 
 

@@ -49,7 +49,7 @@ def print_answer(command: str, arguments: dict[str, Any], answer: control.Answer
         return
     changed = ", ".join(f"{key} = {value}" for key, value in answer.get("set", {}).items())
     changed += "".join(
-        ", " + _("only {member}", member=text.replace("=", " "))
+        " " + _("(only member {member})", member=text.partition("=")[2].strip())
         for text in arguments.get("edits", ())
         if key_of(text) == "member"
     )

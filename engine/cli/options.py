@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from descent.common.errors import DescentError
-from descent.common.i18n import Language, _, keep
+from descent.common.i18n import LANGUAGES, Language, _, keep
 
 
 def step_number(text: str) -> int:
@@ -18,11 +18,13 @@ def step_number(text: str) -> int:
     return int(digits)
 
 
-def _speak(chosen: Language | None) -> Language | None:
-    """Use the chosen language from now on, in later sessions too."""
-    if chosen is not None:
-        with suppress(DescentError):  # where it can't be kept, it is still used now
-            keep(chosen)
+def _speak(code: str) -> Language:
+    """Use a language from now on, in later sessions too."""
+    chosen = next((language for language in LANGUAGES if language == code), None)
+    if chosen is None:
+        raise typer.BadParameter(_("{given!r}: must be en or ko", given=code))
+    with suppress(DescentError):  # where it can't be kept, it is still used now
+        keep(chosen)
     return chosen
 
 
@@ -32,7 +34,7 @@ Lang = Annotated[
     typer.Option(
         "--lang",
         metavar="en|ko",
-        callback=_speak,
+        parser=_speak,
         is_eager=True,
         help=_("The language of all texts, kept for later. [default: the system's]"),
     ),

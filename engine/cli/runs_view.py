@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common import paths, stdio
 from descent.common.errors import DescentError, why_damaged
 from descent.common.glyphs import STATES, sparkline
-from descent.common.i18n import N_, _, ngettext
+from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show
 from descent.run import comparison, find
@@ -317,7 +317,7 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[t
     reached = {"step": result.step, "total": total_steps, "epoch": result.epoch}
     return [
         (_("preset"), str(facts["preset"])),
-        (_("started"), _("{time} on {host}", time=started, host=facts["host"])),
+        (pgettext("time", "started"), _("{time} on {host}", time=started, host=facts["host"])),
         (_("device"), device),
         (_("step"), _("{step:,} of {total:,}, epoch {epoch}", **reached)),
         (_("training time"), spent),

@@ -71,7 +71,7 @@ def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str |
         return None
     shown = curves[: len(_MARKS)]
     first = METRICS[wanted[0]]
-    what = _(first.head) if len(wanted) == 1 else _(first.column)
+    what = _(first.title) if len(wanted) == 1 else _(first.column)
     title = _(
         "{metric} by {key}", metric=what, key=_("parameters") if key == "parameters" else short_names([key])[key]
     )

@@ -228,7 +228,7 @@ def find(word: str, studies: Path) -> Study:
         folder = Path(word).expanduser().absolute()
         if is_study(folder):
             return load(folder)
-        raise DescentError(_("{folder}: is no study's folder (it has no study.json)", folder=show(word)))
+        raise DescentError(_("{folder}: is not a study folder (it has no study.json)", folder=show(word)))
     there = known(studies)
     if word == "last" and there:
         return load(there[0])

@@ -109,4 +109,4 @@ def test_the_same_from_a_shell(tmp_path: Path) -> None:
     assert descent("show", "bg", *where)["state"] == "stopped"
     late = descent("pause", "bg", *where)
     assert late["code"] == 2
-    assert "bg is stopped; go on with: descent resume bg" in late["error"]
+    assert "bg is stopped; continue with: descent resume bg" in late["error"]

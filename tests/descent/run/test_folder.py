@@ -33,7 +33,7 @@ def test_a_new_run_is_private_and_holds_what_it_was_started_with(folder: RunFold
 
 
 def test_an_id_is_given_once_and_the_first_run_is_not_touched(folder: RunFolder) -> None:
-    with pytest.raises(DescentError, match="there is such a run"):
+    with pytest.raises(DescentError, match="already has a run of this name"):
         create(folder.path.parent, "mine", "title = 'y'\n", {})
     assert folder.preset.read_text() == "title = 'x'\n"
     assert [p.name for p in folder.path.parent.iterdir()] == ["mine"]

@@ -32,10 +32,10 @@ def run_with(tmp_path: Path, *events: dict[str, Any], steps: int = 4) -> RunFold
 @pytest.mark.parametrize(
     ("events", "steps", "said"),
     [
-        ([RUNNING, {"event": "state", "state": "stopped"}], 4, "mine is stopped; go on with: descent resume mine"),
+        ([RUNNING, {"event": "state", "state": "stopped"}], 4, "mine is stopped; continue with: descent resume mine"),
         ([RUNNING, {"event": "state", "state": "finished"}], 4, "mine is finished"),
-        ([FAILED], 0, "mine has failed: no space is left; put that right and start it anew"),
-        ([RUNNING, FAILED], 4, "no space is left; once that is put right, go on with: descent resume mine"),
+        ([FAILED], 0, "mine has failed: no space is left; fix this and start a new run"),
+        ([RUNNING, FAILED], 4, "no space is left; fix this, then continue with: descent resume mine"),
         ([RUNNING, ANOMALY, FAILED], 4, "descent fork mine --set optimizer.lr="),
         ([RUNNING, ANOMALY, {"event": "state", "state": "paused"}, RUNNING, FAILED], 4, "descent resume mine"),
     ],

@@ -228,7 +228,7 @@ def test_show_has_the_candidates_and_the_models(
     assert lines[2].startswith("   0.01")
     assert lines[3].startswith("✗     9")
     assert lines[3].endswith("2/2 diverged, step 1")
-    assert lines[4].startswith("★ lr = 0.1 wins by validation loss: ")
+    assert lines[4].startswith("★ best validation loss: lr = 0.1 (")
     assert "test acc 85.0% ± 7.1% (std error 5.0%)" in lines[4]
     assert sum("diverged at step" in line for line in lines) == 2
     # The ± of a column lie below one another.
@@ -243,7 +243,7 @@ def test_show_of_repeats_ends_with_mean_and_errors(
     assert lines[3].endswith("stopped early at step 2")
     assert [line.split("  ")[0] for line in lines[4:7]] == ["mean", "std", "std error"]
     assert lines[4].split() == ["mean", "3.67", "0.300", "30.0%"]
-    assert lines[7] == "ensemble, the members' mean prediction: test loss 0.100, test acc 95.0%"
+    assert lines[7] == "ensemble (mean prediction of the members): test loss 0.100, test acc 95.0%"
 
 
 @pytest.mark.parametrize("columns", [60, 80])
@@ -260,7 +260,7 @@ def test_a_long_table_is_cut_and_says_who_diverged(sweep: RunFolder, monkeypatch
     """A receipt of 1,000 lines, or one that hides that models were lost."""
     monkeypatch.setattr("descent.common.stdio.width", lambda: 200)
     lines = members_view.members(result_of(sweep), most=2)
-    assert lines[-1] == "… 4 more, all in `descent show RUN --json`; diverged: 4, 5"
+    assert lines[-1] == "… 4 more; `descent show RUN --json` has all; diverged: 4, 5"
     assert len(lines) == 4
 
 

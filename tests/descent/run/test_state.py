@@ -53,7 +53,7 @@ def test_a_machine_that_was_switched_off(descent: Descent, held: Held, run: RunF
     kill(child)
     held.release()
     assert after.state() == "lost"
-    with pytest.raises(NotRunningError, match="mine is lost; go on with: descent resume mine"):
+    with pytest.raises(NotRunningError, match="mine is lost; continue with: descent resume mine"):
         send(after.path, "pause")
     done = descent("resume", str(after.path), "--json").end()
     assert done.code == 0, done
@@ -106,7 +106,7 @@ def test_of_four_at_once_one_trains(how: str, descent: Descent, held: Held, run:
         if child is not winner:
             done = child.end()
             assert done.code == 2, done
-            assert "there is such a run" in done.err or f"in process {winner.pid}; nothing was changed" in done.err
+            assert "already has a run of this name" in done.err or f"already, in process {winner.pid}" in done.err
     held.release()
     assert winner.end().code == 0
     assert run.state() == "finished"

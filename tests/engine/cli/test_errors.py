@@ -144,7 +144,7 @@ def test_a_runs_folder_that_can_not_be_made(descent: Descent, tmp_path: Path, ru
     """A run would train and have nowhere to write."""
     (tmp_path / "file").touch()
     done = descent("run", "digits-mlp", "--runs-dir", "file/runs", "--json").end()
-    refused(done, ExitCode.WRONG_USE, r"can't make the run folder .*--runs-dir", runs)
+    refused(done, ExitCode.WRONG_USE, r"the run folder can't be made: .*--runs-dir", runs)
     done = descent("run", "digits-mlp", "--runs-dir", "file", "--json").end()
     refused(done, ExitCode.WRONG_USE, r"file is not a folder; .*--runs-dir", runs)
 

@@ -31,7 +31,7 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
         (["boundry"], "did you mean boundary?"),
         (["boundary"], "picture boundary is not available for this run: each input is an image of 8 × 8"),
         (["confusion", "--set", "sample=3"], "did you mean samples?"),
-        (["confusion", "--set", "samples"], "write it as OPTION=VALUE"),
+        (["confusion", "--set", "samples"], "must be OPTION=VALUE"),
     ):
         refused = descent("picture", "mine", *words, "--runs-dir", str(runs)).end()
         assert refused.code == 2

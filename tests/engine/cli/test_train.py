@@ -138,7 +138,7 @@ def test_an_id_that_is_taken_is_refused_and_its_run_untouched(finished: tuple[Do
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")}
     done = descent("run", "digits-mlp", "--id", "whole", cwd=folder).end()
     assert done.code == ExitCode.WRONG_USE
-    assert "there is such a run" in done.err
+    assert "already has a run of this name" in done.err
     assert {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")} == before
 
 

@@ -45,9 +45,9 @@ def settings_of(study: Study, index: int) -> Any:
         (("--vary", "optimizer.lr=[0.1, -1]"), "at lr=-1: --vary: optimizer.lr = -1: must be a number > 0"),
         (("--vary", "model.widths=[16, 64]"), "at widths=16: --vary: model.widths = 16: must be a list"),
         ((*WIDTHS, "--set", "model.widths=[8]"), "model.widths is given with --set and with --vary"),
-        (("--vary", "train.seed=[1, 2]", "--repeats", "2"), "--repeats counts train.seed up by itself"),
+        (("--vary", "train.seed=[1, 2]", "--repeats", "2"), "--repeats sets train.seed itself"),
         (("--repeats", "0"), "--repeats 0: must be 1 or more"),
-        (("--repeats", "10001"), "would be 10,001 runs; a study has at most 10,000"),
+        (("--repeats", "10001"), "would have 10,001 runs; at most 10,000 are allowed"),
         ((*WIDTHS, "--id", "last"), "choose another id"),
     ],
 )
@@ -105,7 +105,7 @@ def test_the_same_command_again_is_the_same_study(capsys: pytest.CaptureFixture[
     words = ("digits-mlp", *WIDTHS, "--id", "mine")
     assert planned(capsys, *words) == planned(capsys, *words)
     assert cli.main([*PLAN, *words, "--repeats", "2"]) == 2
-    assert "there is such a study" in capsys.readouterr().err
+    assert "already has a study of this name" in capsys.readouterr().err
 
 
 def test_a_word_that_is_no_study(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_a_word_that_is_no_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["study", "run", "widhts"]) == 2
     assert "no such study; did you mean widths?" in capsys.readouterr().err
     assert cli.main(["study", "run", "widths", "--set", "train.epochs=1"]) == 2
-    assert "--set: widths goes on as it was planned" in capsys.readouterr().err
+    assert "--set: widths continues as planned" in capsys.readouterr().err
     assert cli.main(["study", "job", "widths", "2"]) == 2
     assert "widths has the jobs 0 to 1" in capsys.readouterr().err
 

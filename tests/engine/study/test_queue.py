@@ -140,7 +140,7 @@ def test_a_study_is_deleted_whole_or_not_at_all(descent: Descent, tmp_path: Path
     refused = descent("study", "rm", "mine", "--yes").end()
     assert (refused.code, "notes.txt; nothing was deleted" in refused.err) == (2, True)
     (folder / "notes.txt").unlink()
-    assert "say so with --yes" in descent("study", "rm", "mine").end().err
+    assert "confirm with --yes" in descent("study", "rm", "mine").end().err
     assert folder.exists()
     assert descent("study", "rm", "mine", "--yes").end().code == 0
     assert not folder.exists()
@@ -187,7 +187,7 @@ def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     held.wait()
     queue.send(signal.SIGTERM)
     wait_for(lambda: "stopping" in (queue.folder / "err").read_text(), "word of the signal")
-    assert "is training, in process" in descent("study", "rm", "mine", "--yes").end().err
+    assert "is training in process" in descent("study", "rm", "mine", "--yes").end().err
     other = descent("study", "run", "mine").end()
     assert other.code == 2
     assert f"in process {queue.pid}" in other.err

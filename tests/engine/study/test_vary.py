@@ -28,15 +28,15 @@ def test_the_grid_has_every_combination() -> None:
     ("text", "says"),
     [
         ("model.widths", "must have the form section.key=[value, value …]"),
-        ("optimizer.lr=0.1", "--vary optimizer.lr: must be a range, as in 1..12 or 100..60000*2, or a list"),
+        ("optimizer.lr=0.1", "--vary optimizer.lr: must be a range, such as 1..12 or 100..60000*2, or a list"),
         ("model.activation=[relu, tanh]", 'or ["relu", "tanh"]; given "[relu, tanh]"'),
         ("model.degree=12..1", "12..1: is empty; a range goes from the lower number to the higher one"),
-        ("optimizer.lr=0.1..1", "0.1..1: say by what it goes up, as in 0.1..1+0.1 or 0.1..1*10"),
+        ("optimizer.lr=0.1..1", "0.1..1: needs a step or a factor, such as 0.1..1+0.1 or 0.1..1*10"),
         ("data.size=0..10*2", "the factor after * must be more than 1, and the first number more than 0"),
         ("data.size=1..10+0", "the step after + must be more than 0"),
-        ("data.size=1..1000000", "are more than 10,000 values"),
+        ("data.size=1..1000000", "has more than 10,000 values"),
         ("optimizer.lr=[]", "is an empty list"),
-        ("optimizer.lr=[0.1, 0.1]", "has 0.1 twice; for several seeds of each point give --repeats"),
+        ("optimizer.lr=[0.1, 0.1]", "has 0.1 twice; for several seeds use --repeats"),
     ],
 )
 def test_what_is_no_list_of_values(text: str, says: str) -> None:

@@ -156,7 +156,7 @@ def test_stopping_saves_and_the_receipt_says_where(live: tuple[int, RunFolder]) 
     assert folder.state() == "stopped"
     assert result_of(folder).epoch == answer["step"] // folder.facts()["steps_per_epoch"]
     assert not (folder.path / "control.sock").exists()
-    with pytest.raises(control.NotRunningError, match="is stopped; go on with: descent resume live"):
+    with pytest.raises(control.NotRunningError, match="is stopped; continue with: descent resume live"):
         send(folder.path, "pause")
 
 

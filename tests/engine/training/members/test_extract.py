@@ -105,7 +105,7 @@ def test_it_is_told_which_member_was_steered_alone(parent: RunFolder) -> None:
     assert edits[0] == (LiveEdit(5, ["optimizer.lr=0.03"]),)
     assert edits[1] == ()
     said = " ".join(members_view.table(found, most=9))
-    assert "member 5 was steered alone: optimizer.lr=0.02, lr_scale=0.5 from step 5 on" in " ".join(said.split())
+    assert "only member 5 was changed: optimizer.lr=0.02, lr_scale=0.5 from step 5 on" in " ".join(said.split())
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def test_what_was_set_for_one_member_is_said_to_be_its_alone(
 ) -> None:
     _, folder = live
     live_view.give(str(folder.path), None, "set", {"edits": ["member=1", "optimizer.lr=0.2"]}, as_json=False)
-    assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2, of member 1 alone\n"
+    assert capsys.readouterr().out == "set from step 0 on: optimizer.lr = 0.2 (only member 1)\n"
 
 
 @pytest.mark.slow
