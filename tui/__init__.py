@@ -4,7 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-HEADLESS = "train without it: descent run PRESET; look at runs with descent runs and descent show RUN"
+from descent.common.i18n import N_, _
+
+HEADLESS = N_("train without it: descent run PRESET; look at runs with descent runs and descent show RUN")
 
 
 def open_console(
@@ -32,7 +34,7 @@ def open_console(
 
     refusal = terminal.refusal()
     if refusal is not None:
-        print(f"descent: {refusal}\n{HEADLESS}", file=sys.stderr)
+        print(f"descent: {refusal}\n{_(HEADLESS)}", file=sys.stderr)
         return 2
     from tui import app
 

@@ -150,7 +150,7 @@ def test_where_nobody_can_answer_the_questions_are_printed(capsys: pytest.Captur
         (["predict", "slow-line", "bias=x"], 'bias = "x": must be a number'),
         (["hint", "slow-line", "--level", "7"], "must be from 1 to 3"),
         (["list", "--lang", "fr"], "must be en or ko"),
-        (["new", "../x"], "a lab's id has small letters"),
+        (["new", "../x"], "a lab's id has only a-z"),
         (["strat", "slow-line"], "start"),
     ],
 )

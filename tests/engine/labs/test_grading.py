@@ -304,7 +304,7 @@ def test_two_gradings_of_a_lab_do_not_share_a_folder(tmp_path: Path) -> None:
     lab = make_lab(tmp_path)
     with (
         private_folder(lab, "graded") as place,
-        pytest.raises(DescentError, match="graded already"),
+        pytest.raises(DescentError, match="is grading this lab right now"),
         private_folder(lab, "graded"),
     ):
         pass

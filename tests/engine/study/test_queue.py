@@ -95,7 +95,7 @@ def test_what_is_over_is_not_trained_again(ended: tuple[Done, Path], descent: De
     assert done.code == 1, done
     assert "study mine: 2 jobs" in done.out
     assert "1 finished before" in done.out
-    assert "mine-0000 (lr=1e+20 seed=0) failed" in done.out
+    assert "mine-0000 (lr=1e20 seed=0) failed" in done.out
     assert finished.events() == before
 
 

@@ -26,7 +26,7 @@ from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
 from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
-from engine.training.live_edits import _meant
+from engine.training.live_edits import _refusal
 from tests.helpers.processes import fork
 from tests.helpers.waiting import DEADLINE, wait_for
 from tests.helpers.workers import alive, ends_with, start
@@ -413,4 +413,4 @@ def test_what_was_measured_can_be_set_one_by_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("typed", ["lr", "rate", "learning_rate", "optimizer.learning_rate", "optimizer.l"])
 def test_the_rate_is_known_by_all_its_names(typed: str) -> None:
-    assert "did you mean optimizer.lr?" in _meant(typed)
+    assert "did you mean optimizer.lr?" in _refusal(typed)

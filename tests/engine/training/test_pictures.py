@@ -369,10 +369,10 @@ def test_a_damaged_or_hostile_file_is_said_to_be_no_picture(tmp_path: Path) -> N
     """A pickle in it could run code."""
     path = tmp_path / "confusion-step-3.npz"
     np.savez(path, counts=np.array([{"evil": 1}], dtype=object))
-    with pytest.raises(DescentError, match="is no picture"):
+    with pytest.raises(DescentError, match="is not a picture"):
         pictures.read(path)
     path.write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(DescentError, match="is no picture"):
+    with pytest.raises(DescentError, match="is not a picture"):
         pictures.read(path)
     with pytest.raises(DescentError, match="there is no picture"):
         pictures.read(tmp_path / "boundary-step-9.npz")
@@ -393,7 +393,7 @@ def test_options_are_checked_before_anything_is_drawn() -> None:
         ("boundary", {"resolutoin": 5}, "did you mean resolution"),
         ("boundary", {"resolution": 10_000}, "from 8 to 400"),
         ("boundary", {"resolution": "many"}, "from 8 to 400"),
-        ("confusion", {"split": "test"}, "is one of validation, train"),
+        ("confusion", {"split": "test"}, "must be one of validation, train"),
     ):
         with pytest.raises(DescentError, match=said):
             pictures.settings(kind, options)

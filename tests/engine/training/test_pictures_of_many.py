@@ -74,7 +74,7 @@ def test_a_line_has_paths_too_and_more_parameters_have_none(train: Train) -> Non
     x, y = (tensor.double().numpy() for tensor in last(folder).dataset.train)
     w, b = found["x"][3], found["y"][7]
     assert found["loss"][7, 3] == pytest.approx(np.mean((w * x + b - y) ** 2) + 0.1 * w * w, rel=1e-4)
-    with pytest.raises(DescentError, match="a way on a map needs 2"):
+    with pytest.raises(DescentError, match="paths on a map need 2"):
         make(last(train("moons-mlp", "train.steps=2")), "paths")
 
 
@@ -95,7 +95,7 @@ def test_the_tally_counts_those_that_are_right_and_shows_what_they_choose(train:
     votes = np.mean([one.model(place).item() > 0 for one in alone])
     assert found["probability"][7, 2].tolist() == pytest.approx([1 - votes, votes])
     assert all(torch.equal(before[name], tensor) for name, tensor in run.weights().items())
-    with pytest.raises(DescentError, match="one model trains in it"):
+    with pytest.raises(DescentError, match="only one model trains in this run"):
         make(last(train("xor-mlp", "train.steps=2")), "tally")
 
 
@@ -120,7 +120,7 @@ def test_the_spread_is_that_of_the_scores(train: Train) -> None:
     assert found["se"] == pytest.approx(found["sd"] / 2)
     losses = from_rows.make(folder, "spread", {"metric": "val_loss"})
     assert losses["values"].min() > 0
-    with pytest.raises(DescentError, match="it has no test_accuracy; it has"):
+    with pytest.raises(DescentError, match="this run has no test_accuracy; it has"):
         from_rows.make(train("ravine-point", "members.repeats=2"), "spread", {"metric": "test_accuracy"})
 
 

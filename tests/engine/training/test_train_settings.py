@@ -192,8 +192,8 @@ def test_batch_norm_never_trains_on_a_part_of_one(train: Train) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["train.batch_size=1"], "train.batch_size = 1 leaves .* allowed: 2 to 300"),
-        (["train.batch_size=9", "train.accumulate=6"], "train.batch_size = 9 in 6 parts, .* allowed: 12 to 300"),
+        (["train.batch_size=1"], "train.batch_size = 1 gives .* allowed: 2 to 300"),
+        (["train.batch_size=9", "train.accumulate=6"], "train.batch_size = 9 in 6 parts .* allowed: 12 to 300"),
     ],
 )
 def test_where_batch_norm_would_have_one_sample_only_it_is_said_beforehand(

@@ -154,7 +154,7 @@ def test_what_code_must_not_do_is_one_sentence(learner: Learner, name: str, en: 
 
 def test_a_missing_function_is_named_with_those_there_are(learner: Learner) -> None:
     """A misspelt name would be hard to find."""
-    assert failed(learner, "shape").en.startswith("mine.py has no function shape; it has both, many, fine, shapes, ")
+    assert failed(learner, "shape").startswith("mine.py has no function shape; it has both, many, fine, shapes, ")
 
 
 @pytest.mark.usefixtures("forked_grader")
@@ -163,8 +163,9 @@ def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
     broken = process(tmp_path, "def f(:\n    pass")
     try:
         for _ in range(2):
-            assert "mine.py can't be read as Python: " in failed(broken, "f").en
-            assert '1번째 줄: "def f(:"' in failed(broken, "f").ko
+            assert "mine.py can't be read as Python: " in failed(broken, "f")
+        use("ko")
+        assert '1번째 줄: "def f(:"' in failed(broken, "f")
     finally:
         broken.end()
 
@@ -174,9 +175,10 @@ def test_an_own_module_with_a_name_of_ours_is_told(tmp_path: Path) -> None:
     """A learner would search in Descent's package for what is in their own file."""
     learner = process(tmp_path, "import math\nimport engine\n\ndef fine(): return engine.answer()\n")
     said = failed(learner, "fine")
-    assert "(mine.py, line 4" in said.en
-    assert "engine is Descent's own package in this process, not your engine.py" in said.en
-    assert "engine.py가 아니라" in said.ko
+    assert "(mine.py, line 4" in said
+    assert "engine is Descent's own package in this process, not your engine.py" in said
+    use("ko")
+    assert "engine.py가 아니라" in failed(learner, "fine")
     learner.end()
 
 
@@ -198,7 +200,7 @@ def test_an_endless_call_is_ended_in_time(hasty: Learner, name: str) -> None:
     """`lab check` would never return, and the loop would go on heating the machine."""
     assert hasty.has("fine")
     pid = hasty._process.pid if hasty._process is not None else 0
-    assert failed(hasty, name).en == f"{name} ran longer than 0.5 s and was ended"
+    assert failed(hasty, name) == f"{name} ran longer than 0.5 s and was ended"
     with pytest.raises(ProcessLookupError):
         os.killpg(pid, 0)
     assert len(hasty.output.text()) < KEPT_OUTPUT + 100
@@ -209,15 +211,15 @@ def test_a_loop_at_import_is_ended_once(tmp_path: Path) -> None:
     """Each of ten checks would wait for the limit again."""
     stuck = process(tmp_path, "while True: pass", seconds=0.5)
     for _ in range(2):
-        assert failed(stuck, "f").en == "mine.py ran longer than 0.5 s and was ended"
+        assert failed(stuck, "f") == "mine.py ran longer than 0.5 s and was ended"
         assert stuck._process is None
 
 
 @pytest.mark.slow
 def test_a_process_that_ends_itself_is_started_again(learner: Learner) -> None:
     """One os._exit, or a crash in C, would fail all other checks."""
-    assert "ended the whole process (exit code 7)" in failed(learner, "ends").en
-    assert "SIGSEGV" in failed(learner, "crashes").ko
+    assert "ended the whole process (exit code 7)" in failed(learner, "ends")
+    assert "SIGSEGV" in failed(learner, "crashes")
     assert learner.call("fine", []) == 1
 
 
@@ -226,7 +228,7 @@ def test_all_calls_together_have_a_limit(tmp_path: Path) -> None:
     """A hundred calls of nine seconds each would be allowed."""
     slow = process(tmp_path, seconds=0.5, total=0.1)
     failed(slow, "sleeps")
-    assert "has used its 0.1 s" in failed(slow, "fine").en
+    assert "has used its 0.1 s" in failed(slow, "fine")
     slow.end()
 
 
