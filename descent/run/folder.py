@@ -81,7 +81,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise DamagedError(_("{file}: is damaged: {error}", file=f"{self.id}/{name}", error=error)) from None
+            raise DamagedError(_("{file} is damaged: {error}", file=f"{self.id}/{name}", error=error)) from None
         return stored
 
     def events(self) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, t
     assert "can't be used as numbers" in listed
     late = descent("stop", "bad", cwd=tmp_path).end()
     assert late.code == 2
-    assert "not a usable number" in late.err
+    assert "can't be used as numbers" in late.err
     assert "start a new run" in late.err
     assert "descent resume" not in late.err  # which would fail the same way
     assert descent("rm", "bad", cwd=tmp_path).end().code == 0

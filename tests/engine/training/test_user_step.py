@@ -147,7 +147,7 @@ def test_what_is_wrong_with_it_is_said_in_its_own_words(
 )
 def test_what_belongs_to_the_built_in_step_is_refused_with_it(own: Write, key: str, value: str) -> None:
     """A setting would be taken and do nothing."""
-    with pytest.raises(PresetError, match=rf"train\.{key} = \w.*train\.code replaces that step"):
+    with pytest.raises(PresetError, match=rf"train\.{key} = \S.*train\.code replaces that step"):
         load_preset("digits-mlp", [own(), f"train.{key}={value}"])
 
 

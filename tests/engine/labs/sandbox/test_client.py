@@ -164,8 +164,7 @@ def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
     try:
         for _ in range(2):
             assert "mine.py can't be read as Python: " in failed(broken, "f")
-        use("ko")
-        assert '1번째 줄: "def f(:"' in failed(broken, "f")
+            assert '(mine.py, line 1: "def f(:")' in failed(broken, "f")
     finally:
         broken.end()
 
