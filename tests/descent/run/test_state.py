@@ -106,7 +106,7 @@ def test_of_four_at_once_one_trains(how: str, descent: Descent, held: Held, run:
         if child is not winner:
             done = child.end()
             assert done.code == 2, done
-            assert "already has a run of this name" in done.err or f"already, in process {winner.pid}" in done.err
+            assert "already has a run of this name" in done.err or f"in process {winner.pid}" in done.err
     held.release()
     assert winner.end().code == 0
     assert run.state() == "finished"

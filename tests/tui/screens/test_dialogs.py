@@ -43,7 +43,7 @@ async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:
         await seen(pilot, "images")
         await pilot.press("question_mark")
         shown = await seen(pilot, "everywhere")
-        assert "^f" in next(line for line in shown.splitlines() if "Find as you type" in line)
+        assert "^f" in next(line for line in shown.splitlines() if "find as you type" in line)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Home), "Home")
         await pilot.press("ctrl+f", *"line")

@@ -38,7 +38,7 @@ def test_not_agreed_to(read):
 def test_failure(read):
     """A mistake in the user's code would look like a bug of ours, without its line."""
     section, loader = given(lambda: 1 / 0)
-    with pytest.raises(DataError, match=r"failed: ZeroDivisionError: .*test_user_code\.py, line \d+"):
+    with pytest.raises(DataError, match=r"failed: ZeroDivisionError: .*test_load\.py, line \d+"):
         read(**section, loader=loader)
 
 

@@ -133,7 +133,7 @@ def test_early_stopping_begins_anew(tmp_path: Path) -> None:
     ("member", "at", "why"),
     [
         (6, AT, "the members 0 to 5"),
-        (2, AT, r"member 2 diverged at step \d and has not trained since: fork it at a checkpoint before, --at 0$"),
+        (2, AT, r"--member 2: it diverged at step \d; fork it at an earlier checkpoint: --at 0$"),
         (1, 13, "has no checkpoint of that step"),
     ],
 )
