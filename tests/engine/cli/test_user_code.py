@@ -156,7 +156,7 @@ def test_a_training_step_of_one_s_own_is_asked_for_kept_and_explained(
     words = ["run", "linear-regression", "--set", "train.code=step.py:step", "--id"]
     done = descent(*words, "unasked").end()
     assert done.code == ExitCode.WRONG_USE
-    assert "train.code: this preset runs your own code" in done.err
+    assert "train.code: this preset runs code that you have not agreed to yet" in done.err
     done = descent(*words, "mine", "--allow-code").end()
     assert done.code == ExitCode.WRONG_USE
     assert f"{file}, line 2: KeyError: 'mine'" in done.err

@@ -50,7 +50,7 @@ def test_a_batch_size_that_leaves_batch_norm_one_sample_is_met_or_refused(tmp_pa
     )
     samples = folder.facts()["samples"]["train"]
     size = next(size for size in range(2, samples) if samples % size == 1)
-    with pytest.raises(RefusedError, match=f"train.batch_size = 1 leaves .* allowed: 2 to {samples}"):
+    with pytest.raises(RefusedError, match=f"train.batch_size = 1 gives .* allowed: 2 to {samples}"):
         send(folder.path, "set", {"edits": ["train.batch_size=1"]})
     send(folder.path, "set", {"edits": [f"train.batch_size={size}"]})
     event = wait_for(lambda: folder.last("batch_size"), "the next epoch")

@@ -138,7 +138,7 @@ async def test_one_run_alone_asks_for_the_others(place: Path) -> None:
         await pilot.press("o")
         await on_screen(pilot, "compare which runs?")
         await pilot.press("enter")
-        await on_screen(pilot, "2 to 8 runs can be compared; 1 are marked")
+        await on_screen(pilot, "2 to 8 runs can be compared. Marked: 1")
         await pilot.press("space", "enter")
         await until(pilot, lambda: isinstance(app.screen, Compare), "the comparison")
 

@@ -215,9 +215,9 @@ async def test_the_end_of_another_run_is_told_in_the_status_line_and_covers_noth
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
             await until(pilot, lambda: app.runs and len(app.runs) == 2, "both runs")
             kill(child)
-            await on_screen(pilot, "live lost")
+            await on_screen(pilot, "live was lost")
             assert not app._notifications
-            assert "live lost" in shown(pilot).splitlines()[-2]
+            assert "live was lost" in shown(pilot).splitlines()[-2]
     finally:
         kill(child)
     assert run.state() == "lost"

@@ -63,7 +63,7 @@ async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypat
         await pilot.press("enter")
         await until(pilot, lambda: view(app).picture is not first, "a newer one")
         await pilot.press("down")
-        assert "Not available for this run: its targets are classes, not numbers." in text(app)
+        assert "Not available for this run: the targets are classes, not numbers." in text(app)
         await pilot.press(*["down"] * (kinds.index("confusion") - kinds.index("fit")))
         await until(pilot, lambda: "samples correct" in text(app), "the confusion matrix")
         await pilot.press("s", "t")
