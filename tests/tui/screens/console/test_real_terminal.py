@@ -46,7 +46,7 @@ def test_a_run_is_opened_from_home_steered_stopped_and_left(tmp_path: Path, term
     terminal.wait_for("stopped at step")
     wait_for(lambda: run.state() == "stopped", "the run's end")
     terminal.press("Escape")
-    terminal.wait_for("find a run, a lab or a preset")
+    terminal.wait_for("find a run, lab or preset")
     terminal.press("C-q")
     wait_for(lambda: "find a run" not in terminal.screen(), "the shell")
     assert commands(run) == [
