@@ -139,9 +139,9 @@ async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, 
         last = live.checkpoints()[-1]
         assert f"step {last:,}" in text(app)
         await pilot.press("down", "down", "down", "down")
-        await until(pilot, lambda: "weights of each layer" in text(app), "another, at once")
+        await until(pilot, lambda: "each layer's weights" in text(app), "another, at once")
         assert sorted(file.name for file in (live.path / "pictures").iterdir())[0] == f"activations-step-{last}.npz"
         before = view(app).picture
         await pilot.press("enter")  # once more, of the same step: two whose arrays were compared ended the console
         await until(pilot, lambda: view(app).picture is not before, "a new one")
-        assert "weights of each layer" in text(app)
+        assert "each layer's weights" in text(app)
