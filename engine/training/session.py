@@ -51,7 +51,7 @@ class Session:
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows()
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
-        self.desk = CommandHandler(run, self, queue, events, script_of(folder))
+        self.commands = CommandHandler(run, self, queue, events, script_of(folder))
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._miss_best()
@@ -99,13 +99,13 @@ class Session:
         if self._run.step >= self._run.total_steps:
             self.drain()  # numbers of the last steps may not be finite
         if (self._monitor.non_finite is not None and self._in_trouble()) or self._trouble.has_lost():
-            self.desk.hold(self._trouble.reason)
-        self.desk.attend(self._stop_wanted)
+            self.commands.hold(self._trouble.reason)
+        self.commands.attend(self._stop_wanted)
         return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
 
     def is_stopped(self) -> bool:
         """Return whether a client, or early stopping, has ended the training."""
-        return self.desk.stop in ("now", "discard") or self._run.is_over()
+        return self.commands.stop in ("now", "discard") or self._run.is_over()
 
     def drain(self) -> None:
         """Write the rows of all steps so far into the file, where every reader finds them."""
@@ -152,7 +152,7 @@ class Session:
 
     def end_epoch(self) -> None:
         """Report the epoch (of very many, every n-th), and follow a stop that has waited for its end."""
-        self.desk.end_epoch()
+        self.commands.end_epoch()
         if self._reporter.says_this_epoch():
             self._say_epoch()
 
@@ -174,7 +174,7 @@ class Session:
             if self._in_trouble():
                 return  # a broken model is not evaluated
             self._disown()
-            between = partial(self.desk.attend_within, self._stop_wanted)
+            between = partial(self.commands.attend_within, self._stop_wanted)
             results = self._evaluator.evaluate("validation", run.step, between=between)
             is_best, stopped = self._evaluator.observe(results, broken=self._rows.collapsed is not None)
             for member in stopped:

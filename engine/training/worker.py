@@ -91,7 +91,7 @@ def _train(
         with session.clock.running():
             loop.train(run, session)
         ending = _end(run, session, signals)
-        session.desk.say_stopped(str(ending.receipt) if ending.receipt else None)
+        session.commands.say_stopped(str(ending.receipt) if ending.receipt else None)
         return ending
     finally:
         session.close()
@@ -100,10 +100,10 @@ def _train(
 def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
     """End the run: stopped before its last step, with a checkpoint, or finished."""
     interrupted = signals.received is not None and run.step < run.total_steps
-    if interrupted or session.desk.stop == "now":
+    if interrupted or session.commands.stop == "now":
         code = 128 + signals.received if signals.received is not None else ExitCode.DONE
         return Ending(code, "stopped", session.save() or session.last_receipt())
-    if session.desk.stop == "discard":
+    if session.commands.stop == "discard":
         return Ending(ExitCode.DONE, "stopped")
     receipt = session.finish() or session.last_receipt()
     return Ending(ExitCode.DONE, "finished", receipt, cpu_seconds=round(session.clock.cpu_seconds(), 4))

@@ -333,7 +333,7 @@ class Reader:
     def __init__(self, folder: RunFolder, fps: float, seen: Callable[[Snapshot], object]) -> None:
         self.folder = folder
         self.follower: Follower | None = None
-        self.camera: SnapshotBuilder | None = None
+        self.builder: SnapshotBuilder | None = None
         self.member: int | None = None  # the one that is shown; None: the mean
         self.trends: Collection[str] = ()  # layers whose sparkline is on the screen
         self.wants_output = False
@@ -411,10 +411,10 @@ class Reader:
 
     def _look(self, *, anyway: bool) -> Snapshot | None:
         with self._lock:
-            camera = self.camera or SnapshotBuilder(Follower(self.folder))
-            if self.camera is not None and not (camera.follower.look() or camera.is_behind or anyway):
+            builder = self.builder or SnapshotBuilder(Follower(self.folder))
+            if self.builder is not None and not (builder.follower.look() or builder.is_behind or anyway):
                 return None
-            camera.member, camera.wants_output = self.member, self.wants_output
-            snapshot = camera.take(tuple(self.trends))
-            self.camera, self.follower = camera, camera.follower  # known before, charts would wait for this look
+            builder.member, builder.wants_output = self.member, self.wants_output
+            snapshot = builder.take(tuple(self.trends))
+            self.builder, self.follower = builder, builder.follower  # known before, charts would wait for this look
             return snapshot

@@ -91,10 +91,10 @@ class Panes:
         return curves.grad_norm_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member)
 
     def _rate(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
-        camera = self._reader.camera
-        plan = camera.plan if camera is not None else None
+        builder = self._reader.builder
+        plan = builder.plan if builder is not None else None
         data = curves.rate_curve(follower, dots, zoom, chart.x_mode, plan, self._reader.member)
-        schedule = schedule_of(camera.preset if camera is not None else {})
+        schedule = schedule_of(builder.preset if builder is not None else {})
         return data if data.note else dataclasses.replace(data, note=described(plan, schedule))
 
 

@@ -235,13 +235,13 @@ def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str) -
     if file and re.search(rb"\boptim\b", Path(file).read_bytes()):
         # An optimizer's first step loads it. That takes seconds, which must not count as the learner's.
         importlib.import_module("torch._dynamo")
-    desk = Session(LearnerFile(Path(file), name) if file else None)
+    session = Session(LearnerFile(Path(file), name) if file else None)
     if file:
         _limit(int(memory), int(cpu_seconds))
         sys.addaudithook(_refuse_processes)
     _send(talk, {"value": "ready"})
     for line in talk.makefile("rb"):
-        _send(talk, desk.answer(json.loads(line)))
+        _send(talk, session.answer(json.loads(line)))
     sys.exit(0)
 
 

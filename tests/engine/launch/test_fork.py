@@ -311,12 +311,12 @@ def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steere
 
         attend = CommandHandler.attend
 
-        def attend_until_40(desk: CommandHandler, interrupted: Callable[[], bool]) -> None:
-            if desk._run.step == 40:
-                desk._session.save()
-            if desk._run.step == 45:
+        def attend_until_40(handler: CommandHandler, interrupted: Callable[[], bool]) -> None:
+            if handler._run.step == 40:
+                handler._session.save()
+            if handler._run.step == 45:
                 os.kill(os.getpid(), signal.SIGKILL)
-            attend(desk, interrupted)
+            attend(handler, interrupted)
 
         CommandHandler.attend = attend_until_40  # type: ignore[method-assign]
         return launch_start.replay(str(steered_run.path), Options("interrupted", quiet=True))

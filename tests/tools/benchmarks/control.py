@@ -140,7 +140,7 @@ def idle(folder: Path) -> Result:
         run, run_folder, layout, Events(run_folder), Display("idle", None),
         seconds=0.0, queue=queue, stop_wanted=lambda: False,
     )  # fmt: skip
-    attend = session.desk.attend
+    attend = session.commands.attend
 
     processor: dict[str, list[float]] = {"with": [], "without": []}
 
@@ -160,11 +160,11 @@ def idle(folder: Path) -> Result:
             server.stop()
 
     def without() -> float:
-        session.desk.attend = lambda interrupted: None  # type: ignore[method-assign]
+        session.commands.attend = lambda interrupted: None  # type: ignore[method-assign]
         try:
             return train("without")
         finally:
-            session.desk.attend = attend  # type: ignore[method-assign]
+            session.commands.attend = attend  # type: ignore[method-assign]
 
     with session.clock.running():
         times = interleave({"with": with_server, "without": without}, ROUNDS)

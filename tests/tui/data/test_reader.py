@@ -16,10 +16,10 @@ def test_charts_do_not_wait_for_the_first_look(tmp_path: Path, monkeypatch: pyte
     begun, go_on, seen = threading.Event(), threading.Event(), threading.Event()
     take = SnapshotBuilder.take
 
-    def slow(camera: SnapshotBuilder, trends: tuple[str, ...] = ()) -> Snapshot:
+    def slow(builder: SnapshotBuilder, trends: tuple[str, ...] = ()) -> Snapshot:
         begun.set()
         assert go_on.wait(DEADLINE)
-        return take(camera, trends)
+        return take(builder, trends)
 
     monkeypatch.setattr(SnapshotBuilder, "take", slow)
     reader = Reader(record(tmp_path), 10.0, lambda _: seen.set())

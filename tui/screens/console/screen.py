@@ -79,10 +79,10 @@ class Console(SteeredScreen):
         """Whether all its parts exist. A message may come before they do, or after some are gone."""
         parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
         there = list(self.walk_children())  # asked in every frame: a query for each took a fifth of it
-        return all(any(isinstance(node, part) for node in there) for part in parts) and self.deck.is_whole
+        return all(any(isinstance(node, part) for node in there) for part in parts) and self.console_panes.is_whole
 
     @property
-    def deck(self) -> ConsolePanes:
+    def console_panes(self) -> ConsolePanes:
         return self.query_one(ConsolePanes)
 
     def meanings(self) -> list[tuple[str, str]]:
@@ -142,7 +142,7 @@ class Console(SteeredScreen):
     def _own_hints(self) -> Hints:
         now = self.snapshot
         hints: Hints = [
-            (("console.zoom",), _("all charts") if self.deck.alone is not None else _("zoom")),
+            (("console.zoom",), _("all charts") if self.console_panes.alone is not None else _("zoom")),
             (("console.output",), _("output") if self.query_one(RunLog).display else _("log")),
             (("console.pictures",), _("pictures")),
             (("console.compare",), _("compare")),
@@ -192,7 +192,7 @@ class Console(SteeredScreen):
     def action_back(self) -> None:
         if self.panel is not None and self.panel.stop():
             return
-        if self.deck.alone is not None:
+        if self.console_panes.alone is not None:
             self._zoom(None)
         elif self.focused is not None:
             self.set_focus(None)
@@ -202,11 +202,11 @@ class Console(SteeredScreen):
     def action_zoom(self, name: str) -> None:
         if not name:
             focused = self.focused.id if self.focused is not None else None
-            name = self.deck.alone or (focused if focused in PANES else "loss") or "loss"
-        self._zoom(None if self.deck.alone == name else name)
+            name = self.console_panes.alone or (focused if focused in PANES else "loss") or "loss"
+        self._zoom(None if self.console_panes.alone == name else name)
 
     def _zoom(self, name: str | None) -> None:
-        self.deck.show_alone(name)
+        self.console_panes.show_alone(name)
         self.set_focus(self.query_one(f"#{name}") if name is not None else None)
 
     def action_output(self) -> None:
@@ -214,7 +214,7 @@ class Console(SteeredScreen):
         log = self.query_one(RunLog)
         if log.display:
             self.reader.wants_output = log.toggle_output()
-            if not log.shows_output and self.deck.alone == "log":
+            if not log.shows_output and self.console_panes.alone == "log":
                 self._zoom(None)
         else:  # no room beside the charts: first the log, then the output, then the charts again
             self._zoom("log")
@@ -268,7 +268,7 @@ class Console(SteeredScreen):
         now = message.snapshot
         if not self.is_whole:
             return
-        self.deck.leave_out_accuracy(not now.has_accuracy)
+        self.console_panes.leave_out_accuracy(not now.has_accuracy)
         try:
             self.draw(now)
         finally:
@@ -297,7 +297,7 @@ class Console(SteeredScreen):
         self.query_one(RunLog).show(now)
         top = self.app.screen
         if top is self or isinstance(top, ModalScreen):
-            for at, chart in enumerate(chart for chart in self.deck.charts if chart.display):
+            for at, chart in enumerate(chart for chart in self.console_panes.charts if chart.display):
                 if not in_turns or at % 2 == self._turn or not chart.data.lines:
                     chart.keep_up(now.step, now.news)
         elif self._side is not None and top is self._side and self._side.is_whole:

@@ -74,7 +74,7 @@ class SteeredScreen(Screen[None]):
 
     def rate_of_one(self) -> float | None:
         """The learning rate of the next step with the dial at 1; None where it is not known."""
-        plan = self.reader.camera.plan if self.reader is not None and self.reader.camera is not None else None
+        plan = self.reader.builder.plan if self.reader is not None and self.reader.builder is not None else None
         if plan is None or self.snapshot is None or not plan.hand:
             return None
         return plan.rate(self.snapshot.step) / plan.hand

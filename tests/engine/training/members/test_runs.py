@@ -151,12 +151,12 @@ def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Pa
 
         attend = CommandHandler.attend
 
-        def attend_until_80(desk: CommandHandler, interrupted: Callable[[], bool]) -> None:
-            if desk._run.step == 55:
-                desk._session.save()
-            if desk._run.step == 80:
+        def attend_until_80(handler: CommandHandler, interrupted: Callable[[], bool]) -> None:
+            if handler._run.step == 55:
+                handler._session.save()
+            if handler._run.step == 80:
                 os.kill(os.getpid(), signal.SIGKILL)
-            attend(desk, interrupted)
+            attend(handler, interrupted)
 
         CommandHandler.attend = attend_until_80  # type: ignore[method-assign]
         return run("digits-mlp", [*common, *settings], Options("killed", tmp_path, quiet=True))

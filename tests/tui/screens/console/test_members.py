@@ -106,19 +106,19 @@ def test_each_members_own_rate(run: RunFolder) -> None:
 
 
 def test_numbers_are_the_mean_or_those_of_the_picked_member(run: RunFolder) -> None:
-    camera = SnapshotBuilder(Follower(run))
-    now = camera.take()
+    builder = SnapshotBuilder(Follower(run))
+    now = builder.take()
     assert (now.loss, now.val_loss) == (pytest.approx(1.5), pytest.approx(0.15))
-    camera.member = 1
-    now = camera.take()
+    builder.member = 1
+    now = builder.take()
     assert (now.loss, now.val_loss) == (2.0, 0.16)
 
 
 def test_numbers_of_a_member_that_stopped_early_are_its_last(run: RunFolder) -> None:
     Events(run).write("member", member=2, state="stopped early", step=20)
-    camera = SnapshotBuilder(Follower(run))
-    camera.member = 2
-    assert camera.take().loss == 3.0
+    builder = SnapshotBuilder(Follower(run))
+    builder.member = 2
+    assert builder.take().loss == 3.0
 
 
 def test_the_log_says_means_and_what_became_of_members(run: RunFolder) -> None:

@@ -177,14 +177,14 @@ async def test_charts_come_first_where_there_is_little_room(here: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the console")
         await until(pilot, lambda: "t text" in shown(pilot).splitlines()[-1], "the key of the text")
-        deck, guide = screen.query_one(ConsolePanes), screen.query_one(Guide)
-        assert deck.display
+        console_panes, guide = screen.query_one(ConsolePanes), screen.query_one(Guide)
+        assert console_panes.display
         assert not guide.display
         screen.query_one(LabPanel).show_criteria()
         await until(pilot, lambda: "✗ The criterion called third" in shown(pilot), "the criteria")
         assert "t charts" in shown(pilot)
         await pilot.press("t")
-        await until(pilot, lambda: deck.display and "t text" in shown(pilot), "the charts")
+        await until(pilot, lambda: console_panes.display and "t text" in shown(pilot), "the charts")
 
 
 async def test_presets_are_chosen_in_the_order_of_the_tasks(here: Path) -> None:
