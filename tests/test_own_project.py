@@ -92,7 +92,7 @@ def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: P
     (project / "net.py").write_text(NET.format(module="engine"))
     said = python(project, *run, code=2)
     assert f"the engine that is imported in {project / 'net.py'}, line 3 is Descent's own package" in said
-    assert "rename it or put it into a package, with its folder on PYTHONPATH, or copy what you need" in said
+    assert "Rename it, or put it into a package whose folder is on PYTHONPATH, or copy what you need" in said
     for module in ("my_engine", "package.engine"):
         (project / "net.py").write_text(NET.format(module=module))
         assert '"state": "finished"' in python(project, *run)

@@ -52,7 +52,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
     assert hashes == {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names - {"handin.json"}
     }
-    with pytest.raises(DescentError, match="here already"):
+    with pytest.raises(DescentError, match="exists already; give another folder"):
         write(lab, folder)
     (tmp_path / "work" / "slow.py").write_text(START)
     with pytest.raises(DescentError, match=r"slow\.py was edited after grading"):
