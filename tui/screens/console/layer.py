@@ -8,12 +8,13 @@ from textual.containers import Grid
 
 from descent.common.i18n import N_, _
 from descent.common.numbers import percent, short_number
+from descent.run.folder import RunFolder
 from tui.data.histograms import Histograms
 from tui.data.snapshot import LayerRow, Snapshot
 from tui.pictures.layer_histograms import LayerHistograms
 from tui.screens.console.base import SideScreen
-from tui.screens.console.screen import Console
 from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import Panes
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.layer_table import update_ratio
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
@@ -83,10 +84,11 @@ class Layer(SideScreen):
     Layer.-narrow Grid { grid-size: 1; }
     """
 
-    def __init__(self, console: Console, name: str) -> None:
+    def __init__(self, folder: RunFolder, sources: Panes, now: Snapshot, name: str) -> None:
+        """sources: of the curves. now: the latest snapshot of the run. name: of the layer."""
         super().__init__()
-        self.console, self._layer = console, name
-        self._histograms = Histograms(console.folder)
+        self._sources, self._now, self._layer = sources, now, name
+        self._histograms = Histograms(folder)
         self._asking = False
 
     def compose(self) -> ComposeResult:
@@ -104,8 +106,7 @@ class Layer(SideScreen):
         self._show_keys()
         await self._histograms.look()
         self._show_histograms()
-        now = self.console.snapshot
-        if now is not None and (now.is_alive or self._histograms.is_older_than(max(now.checkpoints, default=0))):
+        if self._now.is_alive or self._histograms.is_older_than(max(self._now.checkpoints, default=0)):
             self.action_ask()
 
     def _show_keys(self) -> None:
@@ -145,19 +146,19 @@ class Layer(SideScreen):
     def _choose(self, name: str) -> None:
         self._layer = name
         self._show_histograms()
-        self.console.panes.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
+        self._sources.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
         for chart in self.query(Chart):
-            chart.source = self.console.panes.column(f"layer.{name}.{chart.id}", chart)
-        if self.console.snapshot is not None:
-            self.draw(self.console.snapshot)
+            chart.source = self._sources.column(f"layer.{name}.{chart.id}", chart)
+        self.draw(self._now)
 
     def draw(self, now: Snapshot) -> None:
+        self._now = now
         super().draw(now)
         self.query_one(LayerLine).show(next((row for row in now.layers if row.name == self._layer), None))
         for chart in self.query(Chart):
             chart.keep_up(now.step, (now.news, self._layer))
 
     def action_other(self, by: int) -> None:
-        names = [row.name for row in self.console.snapshot.layers] if self.console.snapshot is not None else []
+        names = [row.name for row in self._now.layers]
         if names:
             self._choose(names[(names.index(self._layer) + by) % len(names)])

@@ -335,7 +335,8 @@ class Console(SteeredScreen):
     def on_layer_table_opened(self, message: LayerTable.Opened) -> None:
         from tui.screens.console.layer import Layer
 
-        self._open(Layer(self, message.name))
+        assert self.snapshot is not None  # the table shows layers of a snapshot
+        self._open(Layer(self.folder, self.panes, self.snapshot, message.name))
 
     def _open(self, side: SideScreen) -> None:
         self._side = side
