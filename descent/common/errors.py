@@ -2,8 +2,6 @@
 
 from enum import IntEnum
 
-from descent.common.text import clean, shorten
-
 
 class ExitCode(IntEnum):
     """Exit codes, for a shell or a batch system."""
@@ -56,9 +54,3 @@ class NonFiniteError(DescentError):
     """The loss or a gradient became NaN or infinite."""
 
     exit_code = ExitCode.NON_FINITE
-
-
-def why_damaged(error: Exception) -> str:
-    """Return why the files of a run can't be read, on one short line. They may hold anything, so it is cleaned."""
-    text = str(error) if isinstance(error, DescentError) else f"{type(error).__name__}: {error}"
-    return shorten(clean(text), 200)

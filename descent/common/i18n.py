@@ -11,6 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from descent.common.errors import DescentError
+from descent.common.files import write_atomically
+from descent.common.paths import config_dir
+
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LOCALE = Path(__file__).parents[1] / "locale"
@@ -54,9 +58,6 @@ def use(chosen: Language) -> None:
 
 def keep(chosen: Language) -> None:
     """Speak this language from now on, in later sessions too. Raises DescentError where it can't be kept."""
-    from descent.common.errors import DescentError
-    from descent.common.files import write_atomically
-
     use(chosen)
     path = kept_file()
     try:
@@ -79,8 +80,6 @@ def _of_environment(named: str) -> Language:
 
 def kept_file() -> Path:
     """The file of the language that the user has chosen. It may not exist."""
-    from descent.common.paths import config_dir
-
     return config_dir() / "language"
 
 
@@ -89,8 +88,6 @@ def _catalogue(chosen: Language) -> gettext.NullTranslations:
     try:
         return gettext.translation("descent", LOCALE, [chosen])
     except FileNotFoundError:
-        from descent.common.errors import DescentError
-
         folder = LOCALE / chosen
         raise DescentError(
             f"{folder}: descent.mo is missing; installing Descent makes it (pip install -e .)"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, time
 from itertools import islice
 
+from descent.common.errors import DescentError
 from descent.common.i18n import _
 
 LONGEST_VALUE = 60
@@ -87,3 +88,9 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Map each key to its last part if no other key has the same, else to itself."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}
+
+
+def why_damaged(error: Exception) -> str:
+    """Return why the files of a run can't be read, on one short line. They may hold anything, so it is cleaned."""
+    text = str(error) if isinstance(error, DescentError) else f"{type(error).__name__}: {error}"
+    return shorten(clean(text), 200)

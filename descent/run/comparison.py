@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from descent.common import paths
-from descent.common.errors import DescentError, why_damaged
+from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import NONE, metric
 from descent.common.settings import flatten, parse
-from descent.common.text import clean, show
+from descent.common.text import clean, show, why_damaged
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from descent.common import paths, stdio
-from descent.common.errors import DescentError, why_damaged
+from descent.common.errors import DescentError
 from descent.common.glyphs import STATES, sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
-from descent.common.text import clean, shorten, show
+from descent.common.text import clean, shorten, show, why_damaged
 from descent.run import comparison, find
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from descent.common.arrays import mean_of_finite
-from descent.common.errors import why_damaged
+from descent.common.text import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid

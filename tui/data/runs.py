@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.arrays import mean_of_finite
-from descent.common.errors import why_damaged
 from descent.common.paths import runs_dir
-from descent.common.text import clean
+from descent.common.text import clean, why_damaged
 from descent.run import find
 from descent.run.events import Evaluation, Event, EventLog, Fold, epochs_since, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
