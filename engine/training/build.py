@@ -91,11 +91,13 @@ def build(
     with undisturbed(device):
         fewest = fewest_samples(made[0], dataset.train.inputs[:2])
     size = batch_size(preset, smallest, fewest)
+    criterion = partial(losses.build, task=dataset.task, num_classes=dataset.num_classes, code=load_object)
     common: dict[str, Any] = {
         "preset": preset,
         "device": device,
         "dataset": dataset,
-        "criterion": losses.build(preset.loss, task=dataset.task, num_classes=dataset.num_classes, code=load_object),
+        "criterion": criterion(preset.loss),
+        "eval_criterion": criterion(losses.for_evaluation(preset.loss)),
         "precision": _precision(preset.train.precision, device),
         "augmentation": augmentation,
         "best": Best(preset.train.early_stopping),
@@ -192,6 +194,7 @@ def _of_many(
         batches=batches,
         statistics=MemberStatistics(stack, update),
         members_criterion=member_losses.build(preset.loss, common["criterion"]),
+        eval_members_criterion=member_losses.build(losses.for_evaluation(preset.loss), common["eval_criterion"]),
         standings=standings(members),
         folds=folds,
         best_weights={name: t.clone() for name, t in stack.state_dict().items()} if keeps_best else None,

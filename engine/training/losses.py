@@ -41,6 +41,13 @@ def build(section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLo
             return SIMPLE[section.name]
 
 
+def for_evaluation(section: schema.AnyLoss) -> schema.AnyLoss:
+    """Return the loss without what only training adds to it, so that losses of different settings can be compared."""
+    if isinstance(section, schema.CrossEntropyLoss) and section.label_smoothing:
+        return section.model_copy(update={"label_smoothing": 0.0})
+    return section
+
+
 def outputs(section: schema.AnyLoss, task: Task, target_size: int) -> int:
     """Return how many outputs the model must have. target_size: number of classes, or of target columns."""
     return 1 if task == "classification" and section.name in ONE_OUTPUT else target_size

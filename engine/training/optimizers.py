@@ -40,7 +40,7 @@ def recipe(section: schema.AnyOptimizer) -> tuple[type[torch.optim.Optimizer], d
         case schema.RmsProp():
             own = {"alpha": section.alpha, "momentum": section.momentum, "eps": section.eps}
             return torch.optim.RMSprop, {**shared, **own}
-        case schema.Adam():
+        case schema.Adam() | schema.AdamW():
             kind = torch.optim.Adam if section.name == "adam" else torch.optim.AdamW
             return kind, {**shared, "betas": (section.beta1, section.beta2), "eps": section.eps}
 

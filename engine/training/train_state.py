@@ -36,6 +36,7 @@ class TrainState:
     model: nn.Module
     forward: Callable[[Tensor], Tensor]  # the model, or what torch.compile made of it
     criterion: Callable[[Tensor, Tensor], Tensor]
+    eval_criterion: Callable[[Tensor, Tensor], Tensor]  # of validation and test, see losses.for_evaluation
     update: AnyUpdate
     batches: AnyBatches
     statistics: AnyStatistics
@@ -103,7 +104,7 @@ class TrainState:
 
         between: called after each batch.
         """
-        return [evaluate(self.model, self.criterion, self.dataset.split(split), self.precision, between)]
+        return [evaluate(self.model, self.eval_criterion, self.dataset.split(split), self.precision, between)]
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
         """Take note of an evaluation on the validation split. Returns whether this is the best model so far."""

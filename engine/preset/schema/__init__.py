@@ -43,7 +43,7 @@ from engine.preset.schema.model import (
     TorchvisionModel,
     TransformerModel,
 )
-from engine.preset.schema.optimizer import Adagrad, Adam, AnyOptimizer, Optimizer, RmsProp, Sgd
+from engine.preset.schema.optimizer import Adagrad, Adam, AdamW, AnyOptimizer, Optimizer, RmsProp, Sgd
 from engine.preset.schema.preset import PresetModel
 from engine.preset.schema.schedule import (
     AnySchedule,
@@ -63,6 +63,7 @@ __all__ = [
     "LOCKSTEP",
     "Adagrad",
     "Adam",
+    "AdamW",
     "AnyData",
     "AnyLoss",
     "AnyModel",

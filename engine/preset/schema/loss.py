@@ -32,7 +32,9 @@ class CrossEntropyLoss(Loss):
     """Negative log-likelihood of the softmax."""
 
     name: Literal["cross-entropy"]
-    label_smoothing: Share = 0.0
+    label_smoothing: Share = Field(
+        0.0, description="In training only: validation and test losses are the plain cross-entropy."
+    )
 
 
 class SurfaceLoss(Loss):

@@ -37,11 +37,21 @@ class RmsProp(Optimizer):
     eps: Positive = 1e-8
 
 
-class Adam(Optimizer):
-    name: Literal["adam", "adamw"]
+class _Moments(Optimizer):
     beta1: Share = 0.9
     beta2: Share = 0.999
     eps: Positive = 1e-8
 
 
-AnyOptimizer = Annotated[Sgd | Adagrad | RmsProp | Adam, Field(discriminator="name")]
+class Adam(_Moments):
+    name: Literal["adam"]
+
+
+class AdamW(_Moments):
+    """Adam with a weight decay that the gradient's scale does not change (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["adamw"]
+    weight_decay: NonNegative = Field(0.01, description="As torch.optim has it.")
+
+
+AnyOptimizer = Annotated[Sgd | Adagrad | RmsProp | Adam | AdamW, Field(discriminator="name")]

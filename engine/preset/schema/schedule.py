@@ -54,7 +54,9 @@ class InverseTimeSchedule(Schedule):
 
 
 class PlateauSchedule(Schedule):
-    """Multiply by `factor` when the validation loss has not fallen for `patience` evaluations."""
+    """Multiply by `factor` when the validation loss has not fallen for `patience` evaluations, as Keras counts them:
+    any fall begins the count again. torch's ReduceLROnPlateau waits for one evaluation more, and takes only a fall by
+    0.01 % for one."""
 
     name: Literal["plateau"]
     factor: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.1

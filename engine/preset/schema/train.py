@@ -14,7 +14,8 @@ class EverySteps(Section):
 
 
 class EarlyStopping(Section):
-    """Stop when the validation loss has not fallen for `patience` evaluations; the test uses the best model."""
+    """Stop when the validation loss has not fallen for `patience` evaluations, counted as Keras and Lightning do; the
+    test uses the best model."""
 
     patience: Count
     min_delta: NonNegative = Field(0.0, description="A fall smaller than this does not count.")

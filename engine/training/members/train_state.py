@@ -61,6 +61,7 @@ class MemberTrainState(TrainState):
     statistics: MemberStatistics
     batches: MemberBatches
     members_criterion: MemberCriterion = field(kw_only=True)
+    eval_members_criterion: MemberCriterion = field(kw_only=True)
     standings: list[MemberState] = field(kw_only=True)
     folds: Folds | None = field(kw_only=True)
     best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping
@@ -118,7 +119,7 @@ class MemberTrainState(TrainState):
         rows = self.folds.validation if self.folds is not None and split == "validation" else None
         return evaluate(
             self.stack,
-            self.members_criterion,
+            self.eval_members_criterion,
             self.dataset.split(split),
             self.precision,
             between,
@@ -130,7 +131,12 @@ class MemberTrainState(TrainState):
         """Evaluate the mean prediction of the members that have not diverged."""
         kept = [m for m, standing in enumerate(self.standings) if standing.ended != "diverged"]
         return evaluate_ensemble(
-            self.stack, self.criterion, self.dataset.split(split), self.precision, scaling=self.scaling, only=kept
+            self.stack,
+            self.eval_criterion,
+            self.dataset.split(split),
+            self.precision,
+            scaling=self.scaling,
+            only=kept,
         )
 
     @property

@@ -1,6 +1,7 @@
 """If these fail, the number on the loss chart is not the loss that it is called."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from descent.common.errors import PresetError
+from descent.run.folder import RunFolder
 from engine.preset import schema
+from engine.preset.loading import load_preset
 from engine.training import losses
+from engine.training.build import build as build_run
 
 
 def section(**keys: Any) -> schema.AnyLoss:
@@ -52,6 +56,26 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     expected = -(0.9 * logs[torch.arange(8), targets] + 0.1 * logs.mean(dim=1)).mean()
     got = build(classes=5, name="cross-entropy", label_smoothing=0.1)(outputs, targets)
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_label_smoothing_is_no_part_of_a_validation_loss(tmp_path: Path, members: int) -> None:
+    """Runs that differ in it could not be compared, and early stopping would go by another loss than it says."""
+    preset = load_preset("digits-mlp", ["loss.label_smoothing=0.3", f"members.repeats={members}"])
+    run = build_run(preset, RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
+    split = run.dataset.split("validation")
+    for member, result in enumerate(run.evaluate("validation")):
+        with torch.no_grad():
+            outputs = run.alone(member).model.eval()(split.inputs)
+        assert result.loss == pytest.approx(F.cross_entropy(outputs, split.targets).item(), rel=1e-5)
+    batch = run.batches.next()
+    with torch.no_grad():
+        loss = run.loss(run.forward(batch.inputs), batch).flatten()[0]
+        plain = F.cross_entropy(
+            run.forward(batch.inputs).view(-1, len(batch.targets.flatten()) // members, 10)[0],
+            batch.targets.view(members, -1)[0],
+        )
+    assert loss.item() != pytest.approx(plain.item(), rel=1e-5)
 
 
 def test_bce_by_hand_and_without_overflow() -> None:

@@ -58,8 +58,8 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             torch.optim.Adam,
             {"betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1},
         ),
-        # AdamW's own default decay is 0.01; a preset that says nothing means none.
-        ({"name": "adamw"}, torch.optim.AdamW, {"weight_decay": 0.0}),
+        ({"name": "adamw"}, torch.optim.AdamW, {}),  # without its default decay it would be Adam
+        ({"name": "adamw", "weight_decay": 0.0}, torch.optim.AdamW, {"weight_decay": 0.0}),
         ({"name": "adamw", "weight_decay": 0.1}, torch.optim.AdamW, {"weight_decay": 0.1}),
     ],
 )
