@@ -1,10 +1,12 @@
 """The Textual app: themes, settings, key names, opening runs and labs, notices, and the end of the app."""
 
+import asyncio
 import contextlib
 import importlib
 import pkgutil
 import shlex
 import sys
+import threading
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -83,6 +85,7 @@ class DescentApp(ConsoleApp):
         super().__init__(**options)
         self.crash: Exception | None = None  # what ended the app, where that was a bug
         self.runs: tuple[RunStatus, ...] | None = None
+        self._excepthook = threading.excepthook  # in force again when the app has ended
         self._watch = Watch(self.runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
         self._complaint = complaint
         self._first_run, self._first_compared, self._first_lab = run, compare, lab
@@ -95,6 +98,8 @@ class DescentApp(ConsoleApp):
         return Home()
 
     def on_mount(self) -> None:
+        self._excepthook = threading.excepthook
+        threading.excepthook = partial(self._end_with_thread, asyncio.get_running_loop())
         if isinstance(self._driver, TerminalDriver):
             self._driver.obey_signals()
         self._watch.start()
@@ -125,13 +130,24 @@ class DescentApp(ConsoleApp):
         if self._exit:
             return  # a message for a widget that is gone already; the user has left
         self.crash = self.crash or error
-        super()._handle_exception(error)
+        try:
+            raise error  # Textual renders the exception that is being handled
+        except Exception:
+            super()._handle_exception(error)
+
+    def _end_with_thread(self, loop: asyncio.AbstractEventLoop, ended: threading.ExceptHookArgs) -> None:
+        """End the app with the exception that a thread of it has died of, as with one of its own."""
+        error = ended.exc_value
+        if isinstance(error, Exception):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._handle_exception, error)
 
     def _print_error_renderables(self) -> None:
         self._exit_renderables.clear()
 
     def on_unmount(self) -> None:
         self._watch.end()
+        threading.excepthook = self._excepthook
 
     # --- the runs ---
 

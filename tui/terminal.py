@@ -1,24 +1,33 @@
 """What the terminal can show, and a driver that ends the app with its terminal and never hangs on one."""
 
+import codecs
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO, cast
 
+from textual import events
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.keys import Keys
+from textual.message import Message
 
 from descent.common.errors import ExitCode
 from descent.common.glyphs import ascii_text
 from descent.common.i18n import _
 
 _LOOK_EVERY = 1.0  # seconds between looks for a terminal that has gone without a signal
+_INPUT_EVERY = 0.1  # seconds between looks whether an escape that came alone is the key
+_NOT_UTF8 = "\ufffd"  # what bytes that are no UTF-8 are read as
+_OLD_MOUSE = re.compile(rb"\x1b\[M[\x20-\xff]{3}", re.DOTALL)  # a report of X10, which Textual does not understand
 _PATIENCE = 3.0  # seconds in which a killed app has time to leave the terminal as it was
 
 
@@ -30,6 +39,7 @@ class TerminalDriver(LinuxDriver):
         assert self._file is not None
         self._file = cast("Any", _Outlet(self._file, self._lose))
         self._watches = False
+        self._told = False  # that what is typed is not UTF-8
 
     def start_application_mode(self) -> None:
         """Also called when the app comes back from the shell."""
@@ -37,6 +47,43 @@ class TerminalDriver(LinuxDriver):
         if not self._watches:
             self._watches = True
             threading.Thread(target=self._watch, name="hangup", daemon=True).start()
+
+    def _run_input_thread(self) -> None:
+        """As Textual's, but an exception ends the app by way of threading.excepthook, not without a word."""
+        self.run_input_thread()
+
+    def run_input_thread(self) -> None:
+        """As Textual's, but no byte that a terminal may send ends it."""
+        parser = _Parser(self._debug)
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        inlet = select.poll()
+        inlet.register(self.fileno, select.POLLIN)
+        while not self.exit_event.is_set():
+            if inlet.poll(_INPUT_EVERY * 1000):
+                try:
+                    given = os.read(self.fileno, 4096)
+                except OSError:
+                    given = b""
+                if not given:
+                    self._lose()
+                    return
+                text = decoder.decode(_OLD_MOUSE.sub(b"", given))
+                if _NOT_UTF8 in text and not self._told:
+                    self._told = True
+                    self._loop.call_soon_threadsafe(self._tell_encoding)
+                for event in parser.feed(text) if text else ():  # no text would mean the end of all
+                    self.process_message(event)
+            for event in parser.tick():
+                self.process_message(event)
+
+    def _tell_encoding(self) -> None:
+        text = _("the terminal sends text that is not UTF-8, which is left out; set its encoding to UTF-8")
+        self._app.notify(text, severity="warning", timeout=15, markup=False)
+
+    def process_message(self, message: Message) -> None:
+        # A size that nobody has asked for is no answer of a terminal.
+        if not isinstance(message, events.Resize) or self._in_band_window_resize:
+            super().process_message(message)
 
     def obey_signals(self) -> None:
         """A kill or a lost line ends the app as `q` does: with the terminal as it was."""
@@ -74,6 +121,24 @@ class TerminalDriver(LinuxDriver):
         os.close(null)
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._leave(int(ExitCode.TERMINATED))
+
+
+class _Parser(XTermParser):
+    """Textual's parser, which ignores what is no key: text that is not UTF-8, numbers that no terminal means."""
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        try:
+            keys = list(super()._sequence_to_key_events(sequence, alt))
+            "".join(key.character or "" for key in keys).encode()  # half a character can't be saved
+        except (ValueError, OverflowError):
+            return [events.Key(Keys.Ignore, sequence)]
+        return [key for key in keys if key.character != _NOT_UTF8]
+
+    def parse_mouse_code(self, code: str) -> Message | None:
+        try:
+            return super().parse_mouse_code(code)
+        except (ValueError, ArithmeticError):
+            return None
 
 
 class _Outlet:

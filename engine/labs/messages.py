@@ -14,7 +14,7 @@ class CheckError(DescentError):
 
 def line_named(text: str, file: str) -> int | None:
     """Return the line of `file` that one of these texts names, in either language."""
-    found = re.search(rf"{re.escape(file)}(?:, line (\d+)| (\d+)번째 줄)", text)
+    found = re.search(rf"{re.escape(file)}[,:]? (?:line (\d+)|(\d+)번째 줄)", text)
     return int(found[1] or found[2]) if found else None
 
 

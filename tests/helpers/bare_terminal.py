@@ -83,7 +83,11 @@ class BareTerminal:
         return int(struct.unpack("i", fcntl.ioctl(self._end, termios.FIONREAD, b"1234"))[0])
 
     def type(self, keys: str) -> None:
-        os.write(self._end, keys.encode())
+        self.send(keys.encode())
+
+    def send(self, sent: bytes) -> None:
+        """Send these bytes as a terminal would, in one piece."""
+        os.write(self._end, sent)
 
     def close(self) -> None:
         """As a window that is closed."""

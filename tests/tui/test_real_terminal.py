@@ -10,18 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bare_terminal import BareTerminal
 from tests.helpers.processes import DESCENT, process
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import DEADLINE, wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 CRASH = """
 import sys
 from engine.cli import main
+from tui.data.runs import Watch
 from tui.screens.home.screen import Home
-Home._show_title = lambda self: 1 / 0
+from tui.terminal import _Parser
+{bug}
 sys.argv = ["descent"]
 sys.exit(main([]))
 """
+MAIN, THREAD, INPUT = (
+    "Home._show_title = lambda self: 1 / 0",
+    "Watch._look = lambda self: 1 / 0",
+    "_Parser.feed = None",
+)
+BUG = "this is a bug in Descent"
 
 
 class Terminal:
@@ -105,8 +114,13 @@ def _kill(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize(
     ("command", "after", "code", "said"),
-    [(DESCENT, _kill, 143, ""), ([sys.executable, "-c", CRASH], None, 70, "this is a bug in Descent")],
-    ids=["killed", "crashed"],
+    [
+        (DESCENT, _kill, 143, ""),
+        ([sys.executable, "-c", CRASH.format(bug=MAIN)], None, 70, BUG),
+        ([sys.executable, "-c", CRASH.format(bug=THREAD)], None, 70, BUG),
+        ([sys.executable, "-c", CRASH.format(bug=INPUT)], lambda terminal: terminal.type("j"), 70, BUG),
+    ],
+    ids=["killed", "crashed", "a thread crashed", "the input's thread crashed"],
 )
 def test_leaves_the_terminal_as_it_was(
     terminal: Terminal, command: list[str], after: Callable[[Terminal], None] | None, code: int, said: str
@@ -119,7 +133,39 @@ def test_leaves_the_terminal_as_it_was(
     shown = terminal.see(f"code={code}")
     assert said in shown
     assert "Traceback" not in shown
+    assert len(list(terminal.folder.glob("xdg_state_home/descent/crash-*"))) == (code == 70)
     assert terminal.modes() == "0 0 1"
+
+
+SENT = [
+    b"\xf8",  # alt+x of a terminal that sets the eighth bit
+    "ㅂ".encode("euc-kr"),
+    b"\xe9",
+    b"\x1b[M\x20\x84\x25",  # a mouse report of X10, of column 100
+    b"\x1b[M\x20\xc4\x85",  # whose bytes are UTF-8 by chance
+    b"\x1b[99999999999999999999;1u",
+    b"\x1b[55296;1;55296u",  # half of a character
+    b"\x1b[48;0;0;0;0t\x1b[<0;5;5M",
+]
+
+
+@pytest.mark.slow
+def test_no_byte_from_the_terminal_closes_the_console(tmp_path: Path) -> None:
+    """A key in another encoding, or a click far to the right, would end Descent without a word."""
+    terminal = BareTerminal([], tmp_path, environment={"XDG_STATE_HOME": str(tmp_path)})
+    try:
+        terminal.see("classification")
+        terminal.type("/")
+        for letter, sent in zip("moons-mlp", SENT, strict=False):
+            terminal.send(sent)
+            terminal.type(letter)
+        terminal.see("$ descent run moons-mlp")  # each letter arrived, and nothing else
+        terminal.see("text that is not UTF-8")
+        terminal.type("\x11")
+        assert terminal.process.wait(DEADLINE) == 0
+        assert not list(tmp_path.glob("descent/crash-*"))
+    finally:
+        terminal.end()
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
-from descent.common.text import clean, without_escapes
+from descent.common.text import clean, why_damaged, without_escapes
 from descent.run.events import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
@@ -17,6 +18,7 @@ from tui.data import live_settings
 from tui.data.evaluations import digest_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
+from tui.data.runs import Glances
 from tui.data.snapshot import TREND, Anomaly, LayerRow, Snapshot, Story, preset_of
 from tui.data.words import collapse_words, device, winner_words
 
@@ -150,7 +152,10 @@ class SnapshotBuilder:
         if self._loaded is None:
             from engine.preset.loading import load_preset
 
-            self._loaded = load_preset(self.follower.folder.preset)
+            try:
+                self._loaded = load_preset(self.follower.folder.preset)
+            except (DescentError, OSError):
+                return None  # it is gone, or of another version: the charts do without the planned rate
         return planned(self._loaded, events)
 
     def _anomaly(self) -> Anomaly | None:
@@ -327,10 +332,13 @@ BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the ne
 class Reader:
     """Calls `seen` from its thread with a snapshot whenever something changed, and once a second for the clocks.
 
-    The follower is None until its first look is over. Charts take their curves from it inside `looking`.
+    The follower is None until its first look is over. Charts take their curves from it inside `looking`. Where the
+    run's files can't be read, `failed` is called with the reason, once for each, and the next look may fare better.
     """
 
-    def __init__(self, folder: RunFolder, fps: float, seen: Callable[[Snapshot], object]) -> None:
+    def __init__(
+        self, folder: RunFolder, fps: float, seen: Callable[[Snapshot], object], failed: Callable[[str], object]
+    ) -> None:
         self.folder = folder
         self.follower: Follower | None = None
         self.builder: SnapshotBuilder | None = None
@@ -338,7 +346,8 @@ class Reader:
         self.trends: Collection[str] = ()  # layers whose sparkline is on the screen
         self.wants_output = False
         self._interval = 1 / fps
-        self._seen = seen
+        self._seen, self._failed = seen, failed
+        self._problem = ""  # the last that was told
         self._lock = threading.Lock()
         self._shown = threading.Event()  # the screen has taken the last snapshot
         self._wanted = threading.Event()  # somebody sees the screen
@@ -402,12 +411,26 @@ class Reader:
             self._shown.clear()
             asked = self._now.is_set()
             self._now.clear()
-            snapshot = self._look(anyway=asked or begun - last >= EVERY)
+            try:
+                snapshot = self._look(anyway=asked or begun - last >= EVERY)
+            except Exception as error:
+                self._fail(error)
+                self._now.wait(EVERY)
+                continue
             if snapshot is not None and not self._over:
                 last = begun
                 self._seen(snapshot)
                 self._shown.wait(BACKLOG)
             self._now.wait(max(0.0, self._interval - (time.monotonic() - begun)))
+
+    def _fail(self, error: Exception) -> None:
+        """Tell why the run can't be read. Raises what the run's files are not to blame for."""
+        if not isinstance(error, DescentError | OSError) and Glances().of(self.folder.path).state != "damaged":
+            raise error
+        problem = why_damaged(error)
+        if problem != self._problem and not self._over:
+            self._problem = problem
+            self._failed(problem)
 
     def _look(self, *, anyway: bool) -> Snapshot | None:
         with self._lock:

@@ -22,7 +22,7 @@ def test_charts_do_not_wait_for_the_first_look(tmp_path: Path, monkeypatch: pyte
         return take(builder, trends)
 
     monkeypatch.setattr(SnapshotBuilder, "take", slow)
-    reader = Reader(record(tmp_path), 10.0, lambda _: seen.set())
+    reader = Reader(record(tmp_path), 10.0, lambda _: seen.set(), pytest.fail)
     reader.start()
     try:
         assert begun.wait(DEADLINE)

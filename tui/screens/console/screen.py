@@ -59,6 +59,13 @@ class Console(SteeredScreen):
             super().__init__()
             self.snapshot = snapshot
 
+    class Unreadable(Message):
+        """The reader can't take a snapshot now."""
+
+        def __init__(self, why: str) -> None:
+            super().__init__()
+            self.why = why
+
     def __init__(self, folder: RunFolder, panel: Panel | None = None) -> None:
         """panel: surrounds the charts and has keys of its own."""
         super().__init__(folder)
@@ -245,7 +252,12 @@ class Console(SteeredScreen):
         yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
-        self.reader = Reader(self.folder, self.app.terminal.fps, lambda now: self.post_message(self.Seen(now)))
+        self.reader = Reader(
+            self.folder,
+            self.app.terminal.fps,
+            lambda now: self.post_message(self.Seen(now)),
+            lambda why: self.post_message(self.Unreadable(why)),
+        )
         self.panes = Panes(self.reader)
         for chart in self.query(Chart):
             assert chart.id is not None
@@ -279,6 +291,10 @@ class Console(SteeredScreen):
         if changed:
             self.refresh_bindings()
             self.notice_anomaly()
+
+    def on_console_unreadable(self, message: Unreadable) -> None:
+        text = _("the run {run} can't be read: {why}", run=self.folder.id, why=message.why)
+        self.app.tell(text, trouble=True, seconds=15)
 
     def draw(self, now: Snapshot) -> None:
         if self.reader is None or not self.is_whole:

@@ -1,7 +1,6 @@
 """An editor for the learner's files."""
 
 import ast
-import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -145,8 +144,7 @@ class Write(Screen[int]):
         problem = self._problem()
         complaint = problem or self._complaints.get(self._file, "")
         self._say(complaint, trouble=bool(complaint))
-        found = re.search(r"\bline (\d+)", problem)
-        line = int(found[1]) if found else line_named(complaint, self._file.name)
+        line = line_named(complaint, self._file.name)
         if line is not None:
             self.call_after_refresh(self.query_one(Editor).go_to, line)  # its height is known then
 

@@ -1,5 +1,6 @@
 """What the console says of a run, where there is little room, and when the run is not as it was."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -145,6 +146,32 @@ async def test_a_run_whose_folder_is_deleted(tmp_path: Path) -> None:
         await until(pilot, lambda: "the folder of this run is gone" in shown(pilot), "the truth")
         assert "resume" not in shown(pilot)
         assert "fork" not in shown(pilot)
+
+
+async def test_a_run_without_its_preset(tmp_path: Path) -> None:
+    """A preset that is gone, or of a version that this one can't read, would stop the screen for good."""
+    run = record(tmp_path)
+    run.preset.unlink()
+    with (run.path / "events.jsonl").open("a") as log:
+        log.write(json.dumps({"event": "plan", "step": 0, "lr": 0.1, "lr_scale": 1.0, "time": 0.0}) + "\n")
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "o compare" in shown(pilot), "the run")
+        shutil.rmtree(run.path)
+        await until(pilot, lambda: "the folder of this run is gone" in shown(pilot), "a later look")
+
+
+async def test_a_run_whose_files_are_damaged(tmp_path: Path) -> None:
+    """The screen would stay empty and say nothing, or end as for a bug in Descent."""
+    run = record(tmp_path)
+    whole = (run.path / "run.json").read_text()
+    (run.path / "run.json").write_text(whole[:20])
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        told = app._notifications
+        await until(pilot, lambda: any("run.json is damaged" in each.message for each in told), "what is wrong")
+        (run.path / "run.json").write_text(whole)
+        await until(pilot, lambda: "o compare" in shown(pilot), "the run, once it can be read")
 
 
 async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:

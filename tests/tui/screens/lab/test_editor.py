@@ -113,14 +113,16 @@ async def test_an_error_of_other_files_than_these_is_not_shown(here: Path) -> No
         assert "ZeroDivisionError" not in shown(pilot)
 
 
-async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path) -> None:
+@pytest.mark.parametrize(("language", "said"), [("en", "line {}"), ("ko", "{}번째 줄")])
+async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path, language: Language, said: str) -> None:
     """What a slip in another editor has broken would be said, and not shown."""
+    use(language)
     file = here / f"{LAB}.toml"
     file.write_text(file.read_text().replace("lr = 0.01", "lr = fast"))
     row = next(i for i, line in enumerate(file.read_text().splitlines()) if line == "lr = fast")
     async with editing() as (pilot, editor):
         await until(pilot, lambda: editor.cursor_location[0] == row, "the line")
-        assert f"line {row + 1}" in shown(pilot)
+        assert said.format(row + 1) in shown(pilot)
 
 
 def graded(error: str) -> None:
