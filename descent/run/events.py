@@ -54,7 +54,7 @@ Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is
 class Evaluation(NamedTuple):
     """An event of kind evaluation or ensemble.
 
-    values: the loss, and the accuracy where there are classes; None where it is not finite.
+    values: by column of METRICS; None where it is not finite.
     """
 
     step: int
@@ -63,8 +63,11 @@ class Evaluation(NamedTuple):
     values: dict[str, float | None]
 
 
+_NO_VALUES = {"time", "event", "step", "split", "member"}
+
+
 def evaluation_of(event: Event) -> Evaluation:
-    values: dict[str, float | None] = {name: event[name] for name in ("loss", "accuracy") if name in event}
+    values: dict[str, float | None] = {name: event[name] for name in event.keys() - _NO_VALUES}
     return Evaluation(int(event["step"]), str(event.get("split")), int(event.get("member", 0)), values)
 
 

@@ -310,7 +310,7 @@ def _last(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
 
 
 def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> Numbers:
-    """The last of each split, as val_loss, val_accuracy, test_loss and test_accuracy.
+    """The last of each split, by the names of METRICS.
 
     chosen: the step of the model that was tested, where that was not the last one.
     """

@@ -13,7 +13,21 @@ from descent.run.metrics import METRICS, OF_RESULTS, MetricName
 from descent.run.results import Candidate, MemberResult, RunResult, Winner
 
 # The columns that a narrow terminal shows, the most wanted first.
-_WANTED: tuple[MetricName, ...] = ("val_loss", "val_accuracy", "test_accuracy", "train_loss", "test_loss")
+_WANTED: tuple[MetricName, ...] = (
+    "val_loss",
+    "val_accuracy",
+    "val_r2",
+    "val_balanced_accuracy",
+    "test_accuracy",
+    "test_r2",
+    "test_balanced_accuracy",
+    "train_loss",
+    "test_loss",
+    "val_rmse",
+    "test_rmse",
+    "val_f1",
+    "test_f1",
+)
 _GAP = "  "
 _MOST_STEERED = 5  # lines about members that were steered alone
 Total = Literal["mean", "std", "stderr"]

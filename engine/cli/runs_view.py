@@ -16,7 +16,16 @@ from descent.common.text import clean, shorten, show, why_damaged
 from descent.run import comparison, find
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
-from descent.run.metrics import METRICS, OF_RESULTS, Metrics, Numbers, Split, loss_and_accuracy
+from descent.run.metrics import (
+    METRICS,
+    OF_RESULTS,
+    Metrics,
+    Numbers,
+    Split,
+    loss_and_accuracy,
+    score_words,
+    values_on,
+)
 from descent.run.results import RunResult, mean_curves, result_of
 from descent.run.state import ALIVE
 from engine.cli import members_view, tables
@@ -326,10 +335,13 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[t
 
 
 def _split(reached: Numbers, split: Split) -> str:
-    loss, accuracy = loss_and_accuracy(reached, split)
-    if accuracy is None:
-        return _("loss {loss}", loss=number(loss))
-    return _("loss {loss}, accuracy {accuracy}", loss=number(loss), accuracy=percent(accuracy))
+    values = values_on(reached, split)
+    if values.get("accuracy") is None:
+        text = _("loss {loss}", loss=number(values.get("loss")))
+    else:
+        accuracy = percent(values["accuracy"])
+        text = _("loss {loss}, accuracy {accuracy}", loss=number(values.get("loss")), accuracy=accuracy)
+    return ", ".join([text, *score_words(values)])
 
 
 def _curve(name: str, values: "NDArray[np.float32]") -> str:

@@ -14,7 +14,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
-from descent.run.metrics import METRICS, SPLIT_HEADS, MetricName
+from descent.run.metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName
 from engine.study.folder import Study
 from engine.study.results import Point
 from engine.study.vary import label
@@ -111,8 +111,8 @@ def _is_shape(points: Sequence[Point], key: str) -> bool:
 
 
 def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
-    """Return the wanted metrics that were measured: one, or `loss` or `accuracy` of every split."""
-    allowed = ["loss", "accuracy", *METRICS]
+    """Return the wanted metrics that were measured: one, or a column such as `loss` of every split."""
+    allowed = [*COLUMNS, *METRICS]
     if metric is not None and metric not in allowed:
         raise DescentError(
             _("--metric {given}: must be one of {allowed}", given=show(metric), allowed=", ".join(allowed))

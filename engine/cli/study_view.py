@@ -36,6 +36,14 @@ _WANTED: tuple[MetricName, ...] = (
     "val_loss",
     "val_accuracy",
     "train_accuracy",
+    "test_r2",
+    "test_balanced_accuracy",
+    "test_rmse",
+    "test_f1",
+    "val_r2",
+    "val_balanced_accuracy",
+    "val_rmse",
+    "val_f1",
 )
 _COLUMN_GAP = 2
 _LONGEST_REASON = 200

@@ -1,18 +1,21 @@
 """Loss and accuracy on a split that is not trained on, the best model so far, and early stopping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from descent.common.numbers import metric
+from descent.run.metrics import Split as SplitName
+from descent.run.metrics import score_words, values_on
 from engine.preset.schema import EarlyStopping
 from engine.training import losses
 from engine.training.data import Split
 from engine.training.data.batches import in_order
+from engine.training.scores import Scores, Sums
 
 BATCH = 1024  # samples at a time; fits into the memory of small GPUs, and is large enough to be fast
 
@@ -21,6 +24,7 @@ BATCH = 1024  # samples at a time; fits into the memory of small GPUs, and is la
 class Evaluation:
     loss: float
     accuracy: float | None  # None for regression
+    scores: Scores = field(default_factory=dict)
 
 
 def nothing() -> None:
@@ -34,8 +38,9 @@ def evaluate(
     split: Split,
     precision: AbstractContextManager[None],
     between: Callable[[], None] = nothing,
+    sums: Sums | None = None,
 ) -> Evaluation:
-    """Return the mean loss and the share of right answers over `split`.
+    """Return the mean loss, the share of right answers, and the scores of `sums`, over `split`.
 
     Draws no random number, so the run goes on as if it had not been evaluated. between: called after each batch.
     """
@@ -53,24 +58,29 @@ def evaluate(
                 total[1] += (
                     losses.predictions(outputs) == batch.targets
                 ).sum()  # counted as whole numbers, so 163/180 is exact
+            if sums is not None:
+                sums.add(outputs.unsqueeze(0), batch.targets)
             between()
     finally:
         model.train(training)
     loss_sum, right = (total / len(split.inputs)).tolist()
-    return Evaluation(loss_sum, right if counts_right else None)
+    return Evaluation(loss_sum, right if counts_right else None, sums.scores()[0] if sums is not None else {})
 
 
 def values_of(result: Evaluation) -> dict[str, float]:
     """Return the values of an evaluation as its event holds them."""
-    values = {"loss": result.loss}
-    return values if result.accuracy is None else values | {"accuracy": result.accuracy}
+    accuracy = {} if result.accuracy is None else {"accuracy": result.accuracy}
+    return {"loss": result.loss, **accuracy, **result.scores}
 
 
-def described(reached: dict[str, float], split: str) -> str:
-    """0.123, 97.4%: the loss, and the accuracy where there is one."""
-    return ", ".join(
-        metric(name, reached[name]) for name in (f"{split}_loss", f"{split}_accuracy") if name in reached
-    )
+def described(reached: Mapping[str, float], split: SplitName, *, brief: bool = False) -> str:
+    """Return "0.123, 97.4%" or "0.123, R² 0.95, RMSE 2.10": the loss, and what else was measured.
+
+    brief: with one number beside the loss.
+    """
+    values = values_on(reached, split)
+    words = [metric(name, values[name]) for name in ("loss", "accuracy") if name in values] + score_words(values)
+    return ", ".join(words[:2] if brief else words)
 
 
 @dataclass

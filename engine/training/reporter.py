@@ -84,7 +84,7 @@ class Reporter:
             _("mean loss {loss}", loss=trained) if several else _("loss {loss}", loss=trained),
         ]
         if "val_loss" in run.reached:
-            reached = described(run.reached, "val")
+            reached = described(run.reached, "validation", brief=True)
             words.append(_("mean val {reached}", reached=reached) if several else _("val {reached}", reached=reached))
         words.append(_("lr {lr}", lr=metric("lr", lr)))
         words.append(_("{rate} step/s", rate=rate(monitor.steps_per_second)))

@@ -16,7 +16,7 @@ from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, SchedulePosition, learning_rate
 from engine.preset.schema import EverySteps
-from engine.training import checkpoint, losses, models, optimizers
+from engine.training import checkpoint, losses, models, optimizers, scores
 from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
@@ -104,7 +104,9 @@ class TrainState:
 
         between: called after each batch.
         """
-        return [evaluate(self.model, self.eval_criterion, self.dataset.split(split), self.precision, between)]
+        sums = scores.sums_for(self.preset.loss, self.dataset)
+        samples, criterion = self.dataset.split(split), self.eval_criterion
+        return [evaluate(self.model, criterion, samples, self.precision, between, sums)]
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
         """Take note of an evaluation on the validation split. Returns whether this is the best model so far."""

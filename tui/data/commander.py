@@ -12,6 +12,7 @@ from descent.common.i18n import _
 from descent.common.numbers import count, number, percent, trimmed
 from descent.control import Answer, NotRunningError
 from descent.handle import Run
+from descent.run.metrics import score_words, values_on
 from descent.run.state import ALIVE
 from engine.launch.options import Options
 from tui.base import Notice
@@ -128,11 +129,10 @@ def save() -> Order:
 
 def evaluate() -> Order:
     def done(answer: Answer) -> str:
-        step, loss, accuracy = step_of(answer), number(answer.get("val_loss")), answer.get("val_accuracy")
-        if accuracy is None:
-            return _("validation at step {step}: loss {loss}", step=step, loss=loss)
-        reached = percent(accuracy)
-        return _("validation at step {step}: loss {loss}, {accuracy}", step=step, loss=loss, accuracy=reached)
+        values = values_on(answer, "validation")
+        accuracy = [percent(values["accuracy"])] if values.get("accuracy") is not None else []
+        loss = _("validation at step {step}: loss {loss}", step=step_of(answer), loss=number(values.get("loss")))
+        return ", ".join([loss, *accuracy, *score_words(values)])
 
     return Order(_("evaluating"), lambda run: run.evaluate(), done)
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from descent.common.arrays import mean_of_finite
 from descent.run.events import Epochs, Evaluation, Event, Fold, evaluation_of, resized
 from descent.run.follower import Follower, Member
+from descent.run.metrics import COLUMNS
 from tui.data.words import mark_of
 
-NAMES = ("loss", "accuracy")  # what an evaluation tells
+NAMES: tuple[str, ...] = tuple(COLUMNS)  # what an evaluation tells
 
 
 class Points(NamedTuple):

@@ -10,6 +10,7 @@ from descent.common.arrays import mean_of_finite
 from descent.common.i18n import ngettext
 from descent.common.text import clean
 from descent.run.events import Epochs, Event, Fold, epochs_since, resized
+from descent.run.metrics import COLUMNS
 from tui.data.words import is_best, names_epoch, said
 
 CALM = 1.0  # seconds that new routine lines wait: several a second can't be read
@@ -194,7 +195,6 @@ def _mean(of_members: Sequence[Event]) -> Event:
     losses = [e["loss"] for e in of_members if e.get("loss") is not None]
     return {
         **of_members[-1],
-        "loss": mean_of_finite(losses),
-        "accuracy": mean_of_finite(e.get("accuracy") for e in of_members),
+        **{name: mean_of_finite(e.get(name) for e in of_members) for name in COLUMNS if name in of_members[-1]},
         "spread": statistics.stdev(losses) if len(losses) > 1 else None,
     }

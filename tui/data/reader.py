@@ -91,6 +91,8 @@ class SnapshotBuilder:
             accuracy=self._calmly("accuracy", lambda: self._recent("accuracy", per_epoch)),
             val_loss=self._evaluated("validation", "loss"),
             val_accuracy=self._evaluated("validation", "accuracy"),
+            val_balanced_accuracy=self._evaluated("validation", "balanced_accuracy"),
+            val_r2=self._evaluated("validation", "r2"),
             test_loss=self._evaluated("test", "loss"),
             test_accuracy=self._evaluated("test", "accuracy"),
             layers=self._calmly("layers", lambda: self._layers(trends), of=trends),

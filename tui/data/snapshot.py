@@ -99,6 +99,8 @@ class Snapshot:
     accuracy: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    val_balanced_accuracy: float | None = None
+    val_r2: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
     layers: tuple[LayerRow, ...] = ()

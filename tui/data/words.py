@@ -6,6 +6,7 @@ from typing import Any
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
+from descent.run.metrics import score_words
 
 Event = dict[str, Any]
 Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
@@ -162,11 +163,12 @@ def _evaluation(event: Event, facts: Event) -> Said:
     epoch = f"{_('epoch {epoch}', epoch=count(event['epoch']))}  " if names_epoch(event) else ""
     around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
     loss = f"{split_words(str(event['split']))} {number(event.get('loss'))}{around}"
-    return f"{epoch}{loss}{_accuracy(event)}", "validation"
+    return f"{epoch}{loss}{_scores(event)}", "validation"
 
 
-def _accuracy(event: Event) -> str:
-    return f"  {percent(event['accuracy'])}" if event.get("accuracy") is not None else ""
+def _scores(event: Event) -> str:
+    accuracy = [percent(event["accuracy"])] if event.get("accuracy") is not None else []
+    return "".join(f"  {text}" for text in [*accuracy, *score_words(event)])
 
 
 def _member(event: Event, facts: Event) -> Said:
@@ -189,7 +191,7 @@ def _winner(event: Event, facts: Event) -> Said:
 def _ensemble(event: Event, facts: Event) -> Said:
     split = split_words(str(event.get("split", "test")))
     loss = _("ensemble {split} loss {loss}", split=split, loss=number(event.get("loss")))
-    return f"{loss}{_accuracy(event)}", "good"
+    return f"{loss}{_scores(event)}", "good"
 
 
 def _end_of_epoch(event: Event, facts: Event) -> Said:

@@ -153,9 +153,13 @@ def values(now: Snapshot) -> Line:
             Piece(f" {split_words('validation')} ", "quiet"),
             Piece(f"{number(now.val_loss):<6}", "validation"),
         ]
+    if now.val_r2 is not None:
+        pieces += [Piece(f" {_('R²')} ", "quiet"), Piece(number(now.val_r2), "validation")]
     if now.accuracy is not None:
         pieces += [Piece(f" {_('acc')} ", "quiet"), Piece(percent(now.accuracy).removesuffix("%"), "train")]
         if now.val_accuracy is not None:
             pieces += [Piece("/", "quiet"), Piece(percent(now.val_accuracy).removesuffix("%"), "validation")]
         pieces.append(Piece("%", "quiet"))
+        if now.val_balanced_accuracy is not None:
+            pieces += [Piece(f" {_('bal')} ", "quiet"), Piece(percent(now.val_balanced_accuracy), "validation")]
     return tuple(pieces)

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, bincount
 
 from descent.common.i18n import _
 
 Task = Literal["classification", "regression"]
+
+
+UNEQUAL = 1.5  # times as many samples in the largest class as in the smallest; MNIST has 1.24
 
 
 class Split(NamedTuple):
@@ -59,6 +63,17 @@ class Dataset:
     def num_classes(self) -> int:
         """The number of classes; 0 for regression."""
         return len(self.classes)
+
+    @cached_property
+    def has_unequal_classes(self) -> bool:
+        """Whether the largest class of the training samples is much larger than the smallest.
+
+        A model that always says the largest class has a high accuracy then. The first call waits for the device.
+        """
+        if self.task != "classification":
+            return False
+        counts = bincount(self.train.targets)
+        return bool(counts.max() > UNEQUAL * counts[counts > 0].min())
 
     @property
     def target_size(self) -> int:

@@ -14,6 +14,7 @@ from engine.training.evaluation import BATCH, Evaluation, nothing
 from engine.training.members.folds import Scaling
 from engine.training.members.losses import MemberCriterion
 from engine.training.members.stacked import Members
+from engine.training.scores import Sums
 
 
 class _Piece(NamedTuple):
@@ -32,10 +33,11 @@ def evaluate(
     precision: AbstractContextManager[None],
     between: Callable[[], None] = nothing,
     *,
+    sums: Sums | None = None,
     rows: Sequence[Tensor] | None = None,
     scaling: Scaling | None = None,
 ) -> list[Evaluation]:
-    """Return the mean loss and the share of right answers of each member over `split`.
+    """Return the mean loss, the share of right answers, and the scores of `sums`, of each member over `split`.
 
     rows: for folds, the rows of each member, (n,) int64. Their lengths differ by one at most. None for all rows.
     between: called after each piece. Draws no random number.
@@ -57,14 +59,17 @@ def evaluate(
             if counts_right:
                 right = (losses.predictions(outputs) == piece.targets).sum(dim=1)
                 total[1] += torch.where(own, right, 0)
+            if sums is not None:
+                sums.add(outputs, piece.targets, own)
             total[2] += piece.counts
             between()
     finally:
         members.train(training)
     loss_sums, right_sums, samples = total.tolist()
+    scores = [{}] * members.count if sums is None else sums.scores()
     return [
-        Evaluation(loss / n, right / n if counts_right else None)
-        for loss, right, n in zip(loss_sums, right_sums, samples, strict=True)
+        Evaluation(loss / n, right / n if counts_right else None, of_one)
+        for loss, right, n, of_one in zip(loss_sums, right_sums, samples, scores, strict=True)
     ]
 
 
@@ -94,10 +99,11 @@ def evaluate_ensemble(
     split: Split,
     precision: AbstractContextManager[None],
     *,
+    sums: Sums | None = None,
     scaling: Scaling | None = None,
     only: Sequence[int] | None = None,
 ) -> Evaluation:
-    """Return loss and accuracy of the members' mean prediction (see `mean_prediction`).
+    """Return loss, accuracy and scores of the members' mean prediction (see `mean_prediction`).
 
     criterion: of one model. only: the members to use; None for all.
     """
@@ -113,10 +119,12 @@ def evaluate_ensemble(
             mean = mean_prediction(outputs if only is None else outputs[list(only)], classes=counts_right)
             loss_sum += float(criterion(mean, piece.targets)) * len(piece.targets)
             right += float((losses.predictions(mean) == piece.targets).sum()) if counts_right else 0.0
+            if sums is not None:
+                sums.add(mean.unsqueeze(0), piece.targets)
     finally:
         members.train(training)
     n = len(split.targets)
-    return Evaluation(loss_sum / n, right / n if counts_right else None)
+    return Evaluation(loss_sum / n, right / n if counts_right else None, sums.scores()[0] if sums is not None else {})
 
 
 def mean_prediction(outputs: Tensor, *, classes: bool) -> Tensor:

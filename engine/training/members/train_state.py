@@ -24,6 +24,7 @@ from engine.training.members.stacked import Members
 from engine.training.members.statistics import MemberStatistics
 from engine.training.members.update import MemberUpdate, rates, scalar
 from engine.training.protocols import AnyBatch
+from engine.training.scores import sums_for
 from engine.training.train_state import TrainState
 
 
@@ -123,6 +124,7 @@ class MemberTrainState(TrainState):
             self.dataset.split(split),
             self.precision,
             between,
+            sums=sums_for(self.preset.loss, self.dataset, self.stack.count),
             rows=rows,
             scaling=self.scaling,
         )
@@ -135,6 +137,7 @@ class MemberTrainState(TrainState):
             self.eval_criterion,
             self.dataset.split(split),
             self.precision,
+            sums=sums_for(self.preset.loss, self.dataset),
             scaling=self.scaling,
             only=kept,
         )
