@@ -90,7 +90,9 @@ def main() -> None:
     own_packages_first()
     del sys.argv[0]
     warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning, "runpy")
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    # sys.modules["__main__"] stays this module, which the processes of `multiprocessing` that don't begin as copies
+    # import once more: it loads nothing of Descent's, and no `engine` that could be another's.
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=False)
 
 
 if __name__ == "__main__":

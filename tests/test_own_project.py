@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from descent.run.folder import RunFolder
 from tests.helpers.processes import DESCENT
 from tests.helpers.tmux import Terminal, terminal  # noqa: F401 - a fixture
-from tests.helpers.waiting import DEADLINE
+from tests.helpers.waiting import DEADLINE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,43 @@ def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: P
     for module in ("my_engine", "package.engine"):
         (project / "net.py").write_text(NET.format(module=module))
         assert '"state": "finished"' in python(project, *run)
+
+
+LOADER = """
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+class Squares(Dataset):
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, i):
+        return torch.tensor([float(i), i * i]), i % 2
+
+def load(method):
+    loader = DataLoader(Squares(), batch_size=10, num_workers=1, multiprocessing_context=method)
+    parts = list(loader)
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+"""
+
+
+@pytest.mark.parametrize(("method", "behind"), [("spawn", ["--detach"]), ("forkserver", [])])
+def test_workers_of_a_data_loader_find_its_code_however_they_are_started(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str, behind: list[str]
+) -> None:
+    """They would lack a module 'descent_user_code_…', or load Descent and find the project's `engine` instead."""
+    temporary = project / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (project / "own.py").write_text(LOADER)
+    data = f'data={{code="own.py:load", arguments={{method="{method}"}}}}'
+    settings = (data, "train.epochs=2", "train.batch_size=8")
+    words = [word for setting in settings for word in ("--set", setting)]
+    python(project, "-m", "descent", "run", "digits-mlp", *words, "--allow-code", "--id", "own", *behind)
+    run = RunFolder(project / "runs" / "own")
+    wait_for(lambda: run.state() in ("finished", "failed"), "the run to end")
+    assert run.state() == "finished", run.output.read_text()
+    wait_for(lambda: not list(temporary.glob("descent-code-*")), "its folder of modules to go")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")

@@ -16,7 +16,7 @@ from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
-from engine.training import checkpoint, losses, models, optimizers, parameters, user_step
+from engine.training import checkpoint, losses, models, optimizers, parameters, trial, user_step
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -72,6 +72,7 @@ def build(
     way: how members are computed, if that was chosen before. None to choose it here.
     Draws initial weights from the global generators, which are seeded here with `train.seed`.
     """
+    trial.load_code(preset)
     members = roster(preset)
     folds: Folds | None = None
     if members[0].fold is None:
@@ -87,18 +88,23 @@ def build(
         _model(member.preset, dataset, run, device, notes if member.member == 0 else None, fresh=fresh)
         for member in members
     ]
+    criterion = partial(losses.build, task=dataset.task, num_classes=dataset.num_classes, code=load_object)
+    common: dict[str, Any] = {
+        "criterion": criterion(preset.loss),
+        "eval_criterion": criterion(losses.for_evaluation(preset.loss)),
+        "precision": _precision(preset.train.precision, device),
+    }
+    outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
+    with undisturbed(device):
+        trial.check(preset, made[0], common["criterion"], dataset.train, outputs, common["precision"])
     augmentation = partial(augment, settings=preset.data.augment) if is_on(preset.data.augment) else None
     with undisturbed(device):
         fewest = fewest_samples(made[0], dataset.train.inputs[:2])
     size = batch_size(preset, smallest, fewest)
-    criterion = partial(losses.build, task=dataset.task, num_classes=dataset.num_classes, code=load_object)
-    common: dict[str, Any] = {
+    common |= {
         "preset": preset,
         "device": device,
         "dataset": dataset,
-        "criterion": criterion(preset.loss),
-        "eval_criterion": criterion(losses.for_evaluation(preset.loss)),
-        "precision": _precision(preset.train.precision, device),
         "augmentation": augmentation,
         "best": Best(preset.train.early_stopping),
         "plateau": schedule.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,

@@ -4,18 +4,23 @@ The caller checks that the user has agreed to run the file. An error inside beco
 and the line. What the code prints goes to stderr, because stdout may carry JSON.
 """
 
+import atexit
 import contextlib
 import hashlib
 import importlib.machinery
 import inspect
+import shutil
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import nn
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
@@ -43,6 +48,33 @@ def load_object(spec: str) -> Any:
     return getattr(module, name)
 
 
+def check_call(
+    spec: str, function: Callable[..., Any], names: tuple[str, ...], arguments: Mapping[str, Any] | None = None
+) -> None:
+    """Raise PresetError if `function` can't be called as function(*names, **arguments), before its inputs are there.
+
+    spec: "file.py:name". names: what the call's positional arguments are called.
+    """
+    arguments = arguments or {}
+    called = function.forward if isinstance(function, nn.Module) else function
+    try:
+        inspect.signature(called).bind(*names, **arguments)
+    except TypeError as error:
+        given = ", ".join([*names, *(f"{key}={value!r}" for key, value in arguments.items())])
+        name = f"{type(function).__name__}.forward" if called is not function else spec.rpartition(":")[2]
+        raise PresetError(
+            _(
+                "{place}: Descent calls {call}, and {name} does not take these arguments ({reason})",
+                place=_definition(spec, called),
+                call=f"{name}({given})",
+                name=name,
+                reason=error,
+            )
+        ) from None
+    except ValueError:
+        pass  # a function of C without a signature
+
+
 def call_user_code(spec: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Return function(*args, **kwargs). Whatever it raises becomes a PresetError with the file and line.
 
@@ -51,10 +83,17 @@ def call_user_code(spec: str, function: Callable[..., Any], /, *args: Any, **kwa
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return function(*args, **kwargs)
-    except (DescentError, torch.OutOfMemoryError):  # not the code's fault, and handled elsewhere
+    except DescentError:
         raise
     except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):  # not the code's fault, and handled elsewhere
+            raise
         raise _explain(error, _place(error) or _definition(spec, function)) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, on a GPU or on the CPU, for which torch has no error class of its own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def described_result(result: object) -> str:
@@ -73,11 +112,11 @@ def user_code(spec: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DescentError, torch.OutOfMemoryError, MemoryError):
+    except DescentError:
         raise
     except (Exception, SystemExit) as error:
         place = _place(error)
-        if place is None or "can't allocate memory" in str(error):  # what torch says on the CPU
+        if place is None or is_out_of_memory(error):
             raise
         raise _explain(error, place) from error
 
@@ -104,15 +143,35 @@ def _load_module(path: Path) -> ModuleType:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             exec(compile(source, str(path), "exec"), module.__dict__)
+        _let_children_import(name, path, source)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception | SystemExit) or isinstance(error, torch.OutOfMemoryError):
+        if not isinstance(error, Exception | SystemExit) or is_out_of_memory(error):
             raise
-        raise _explain(error, _place(error) or str(path), importing=True) from error
+        raise _explain(error, _place(error) or str(path)) from error
     return module
 
 
-def _explain(error: BaseException, place: str, *, importing: bool = False) -> PresetError:
+def _let_children_import(name: str, path: Path, source: bytes) -> None:
+    """Make the module importable by name in processes that don't begin as copies of this one.
+
+    The workers of a DataLoader are such where `multiprocessing` starts them by "spawn" or "forkserver". They get this
+    process's import path, and import the module of each object that they are sent.
+    """
+    text = f"__file__ = {str(path)!r}\nexec(compile({source!r}, __file__, 'exec'))\n"
+    (_modules_folder() / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+@cache
+def _modules_folder() -> Path:
+    """Return a folder, removed when this process ends, whose modules this process and its children can import."""
+    folder = tempfile.mkdtemp(prefix="descent-code-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sys.path.append(folder)
+    return Path(folder)
+
+
+def _explain(error: BaseException, place: str) -> PresetError:
     if isinstance(error, SystemExit):
         return PresetError(_("{place}: the code called exit(), which a loaded file must not do", place=place))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -127,9 +186,30 @@ def _explain(error: BaseException, place: str, *, importing: bool = False) -> Pr
             module=taken.name,
             place=where,
         )
-    elif importing and isinstance(error, ModuleNotFoundError):  # no other file lies beside the run's copy of the file
-        hint = _("only this one file is loaded, so what it needs from {module}.py must be in it", module=error.name)
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("descent_user_code_"):
+        hint = _(
+            "if {module} is a package, install it for {python}; if it is a file of yours, put its folder on "
+            "PYTHONPATH, or copy what you need into this file, because the run loads only this one",
+            module=error.name.partition(".")[0],
+            python=sys.executable,
+        )
+    elif isinstance(error, ImportError) and "relative import" in text:
+        hint = _(
+            "this file is loaded by itself and not as part of a package, so a relative import finds nothing; put the "
+            "folder of the module on PYTHONPATH and import it by its name, or copy what you need into this file"
+        )
+    elif isinstance(error, FileNotFoundError) and _is_beside_code(error.filename):
+        hint = _(
+            "the run keeps a copy of this file in a folder of its own, and what lies beside your file is not there; "
+            "open it by its whole path, or pass that path in (model.arguments, data.arguments)"
+        )
     return PresetError(f"{message}; {hint}" if hint else message)
+
+
+def _is_beside_code(file: object) -> bool:
+    """Return whether `file` names something in the folder of a loaded file."""
+    folders = {Path(loaded).parent for loaded in _user_files}
+    return isinstance(file, str) and any(folder in Path(file).absolute().parents for folder in folders)
 
 
 def _place(error: BaseException) -> str | None:
@@ -150,7 +230,7 @@ def _place(error: BaseException) -> str | None:
 
 def _definition(spec: str, function: Callable[..., Any]) -> str:
     """Return where `function`, or its class, is defined."""
-    target = function if inspect.isclass(function) or inspect.isfunction(function) else type(function)
+    target = function if inspect.isclass(function) or inspect.isroutine(function) else type(function)
     try:
         file, line = inspect.getsourcefile(target), inspect.getsourcelines(target)[1]
     except (OSError, TypeError):

@@ -1,10 +1,10 @@
 """`train.code`: the user's own training step in place of zero_grad, backward and the optimizer's step.
 
 The rate of the schedule is set before the call. The numbers to record are taken after it: from the weights, the
-gradients in `.grad` and, for the accuracy, the outputs of its last forward pass.
+gradients that its backward left and, for the accuracy, the outputs of its last forward pass.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -45,7 +45,7 @@ def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
                     code=spec.rpartition("/")[2],
                 )
             )
-    step = _OwnStep(spec, code(spec))
+    step = _OwnStep(spec, code(spec), preset)
     return step.of_many if several else step.of_one
 
 
@@ -55,8 +55,8 @@ class _OwnStep:
     Called for each model at every step.
     """
 
-    def __init__(self, spec: str, function: Callable[..., object]) -> None:
-        self._spec, self._function = spec, function
+    def __init__(self, spec: str, function: Callable[..., object], preset: Preset) -> None:
+        self._spec, self._function, self._loss = spec, function, preset.loss
 
     def of_one(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
         update = run.update
@@ -64,13 +64,16 @@ class _OwnStep:
         optimizers.set_rate(update.optimizer, lr)
         if measured:
             run.statistics.note_weights()
-        with run.statistics.watch() if measured else nullcontext():
-            loss, accuracy = self._call(run, run.model, update.optimizer, *_own(batch, run.batches.size is None))
-        if run.numbers is not None:
-            parameters.adopt(update.parameters, run.numbers)
-        norms = update.finish_gradients(measured)
-        if measured:
-            run.statistics.note_gradients()
+        with _left_by_backward(update.parameters if measured else []) as left:
+            with run.statistics.watch() if measured else nullcontext():
+                loss, accuracy = self._call(run, run.model, update.optimizer, *_own(batch, run.batches.size is None))
+            if run.numbers is not None:
+                parameters.adopt(update.parameters, run.numbers)
+            with _put_back(left):
+                norms = update.finish_gradients(measured)
+                if norms is not None:
+                    norms = _total(update.parameters, left), norms[1]
+                    run.statistics.note_gradients()
         return StepResult(loss, accuracy, norms, run.statistics.row() if measured else None)
 
     def of_many(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
@@ -85,7 +88,25 @@ class _OwnStep:
         update.begin(lr)
         if measured:
             run.statistics.note_weights()
-        ended = run.ended()
+        every = [p for module in run.stack.modules for p in module.parameters() if p.requires_grad]
+        with _left_by_backward(every if measured else []) as left:
+            found = self._call_each(run, batch)
+            with _put_back(left):
+                norms = update.finish_gradients(measured)
+                if norms is not None:
+                    totals = [_total(module.parameters(), left) for module in run.stack.modules]
+                    norms = torch.stack(totals), norms[1]
+                    run.statistics.note_gradients()
+        each = torch.stack([loss for loss, _ in found])
+        update.end(each)
+        shares = [share for _, share in found if share is not None]
+        accuracy = update.marked(torch.stack(shares)) if run.classifies else None
+        return StepResult(update.marked(each), accuracy, norms, run.statistics.row() if measured else None)
+
+    def _call_each(self, run: MemberTrainState, batch: MemberBatch) -> list[tuple[Tensor, Tensor | None]]:
+        """Return what `_call` returns for each member, and NaN for those that no longer train."""
+        update, ended = run.update, run.ended()
+        assert isinstance(update, OwnMemberUpdate)
         unknown = torch.full((), float("nan"), device=run.device)
         found: list[tuple[Tensor, Tensor | None]] = [(unknown, unknown)] * run.stack.count
         for member, (module, optimizer) in enumerate(zip(run.stack.modules, update.optimizers, strict=True)):
@@ -94,14 +115,7 @@ class _OwnStep:
                 part = Batch(batch.inputs[mine], batch.targets[mine])
                 samples = _own(part, batch.shared or run.batches.size is None)
                 found[member] = self._call(run, module, optimizer, *samples)
-        each = torch.stack([loss for loss, _ in found])
-        norms = update.finish_gradients(measured)
-        if measured:
-            run.statistics.note_gradients()
-        update.end(each)
-        shares = [share for _, share in found if share is not None]
-        accuracy = update.marked(torch.stack(shares)) if run.classifies else None
-        return StepResult(update.marked(each), accuracy, norms, run.statistics.row() if measured else None)
+        return found
 
     def _call(
         self, run: TrainState, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor
@@ -121,7 +135,8 @@ class _OwnStep:
             )
         if not run.classifies:
             return loss.detach(), None
-        fitting = [outputs for outputs in seen if len(outputs) == len(targets)]
+        count = losses.outputs(self._loss, run.dataset.task, run.dataset.target_size)
+        fitting = [outputs for outputs in seen if outputs.shape == (len(targets), count)]
         if not fitting:
             return loss.detach(), torch.full((), float("nan"), device=run.device)
         return loss.detach(), losses.correct(fitting[-1], targets)
@@ -129,13 +144,61 @@ class _OwnStep:
 
 @contextmanager
 def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the outputs of the forward passes inside the block, detached."""
+    """Collect the outputs of the forward passes inside the block, detached.
+
+    Of several outputs the first one counts. Those that are no tensors are left out: to a training step of the user's
+    own, a model may return anything.
+    """
     seen: list[Tensor] = []
-    handle = model.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs.detach()))
+
+    def note(module: nn.Module, inputs: object, outputs: object) -> None:
+        first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
+        if isinstance(first, Tensor):
+            seen.append(first.detach())
+
+    handle = model.register_forward_hook(note)
     try:
         yield seen
     finally:
         handle.remove()
+
+
+@contextmanager
+def _left_by_backward(trained: Iterable[nn.Parameter]) -> Iterator[dict[nn.Parameter, Tensor]]:
+    """Collect copies of the gradients as the last backward left them, before the step clips or clears them."""
+    left: dict[nn.Parameter, Tensor] = {}
+
+    def note(parameter: Tensor) -> None:
+        assert isinstance(parameter, nn.Parameter)
+        assert parameter.grad is not None
+        left[parameter] = parameter.grad.detach().clone()
+
+    handles = [p.register_post_accumulate_grad_hook(note) for p in trained]  # type: ignore[no-untyped-call]
+    try:
+        yield left
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _put_back(left: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
+    """Put the gradients that the step has cleared after the update back into `.grad`, inside the block."""
+    cleared = {parameter: gradient for parameter, gradient in left.items() if parameter.grad is None}
+    for parameter, gradient in cleared.items():
+        parameter.grad = gradient
+    try:
+        yield
+    finally:
+        for parameter in cleared:
+            parameter.grad = None
+
+
+def _total(trained: Iterable[nn.Parameter], left: Mapping[nn.Parameter, Tensor]) -> Tensor:
+    """Return the norm of the gradient that backward left. One that was set by hand is taken as it is."""
+    given = [(parameter, left.get(parameter, parameter.grad)) for parameter in trained]
+    gradients = [gradient for _, gradient in given if gradient is not None]
+    return torch.nn.utils.get_total_norm(gradients).to(given[0][0].device)
 
 
 def _own(batch: AnyBatch, lent: bool) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """A Dataset from a preset's data section, with checks of the samples before they are split."""
 
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from descent.common.errors import CannotGoOnError, DataError, DescentError, PresetError
+from descent.common.errors import CannotGoOnError, DataError, PresetError
 from descent.common.i18n import N_, _, ngettext
 from engine.preset import schema
 from engine.training.data import array_files, arrays, augment, image_folder, public_sets, splits, synthetic, tables
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples
 from engine.training.data.preprocess import assemble
+from engine.training.user_code import call_user_code
 
 _LARGEST = float(np.finfo(np.float32).max)
 _UNUSABLE = {
@@ -209,22 +209,7 @@ def read_user_code(section: schema.CodeData, code: Callable[[str], Any] | None) 
                 code=section.code,
             )
         )
-    function = code(section.code)
-    try:
-        returned = function(**section.arguments)
-    except DescentError:
-        raise
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise DataError(
-            _(
-                "data.code = {code!r} failed: {kind}: {error} ({place}).",
-                code=section.code,
-                kind=type(error).__name__,
-                error=error,
-                place=_("{file}, line {line}", file=place.filename, line=place.lineno),
-            )
-        ) from error
+    returned = call_user_code(section.code, code(section.code), **section.arguments)
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise DataError(
             _(

@@ -14,7 +14,7 @@ from engine.preset import schema
 from engine.training import surfaces
 from engine.training.models import basic, convnets, pretrained, sequence
 from engine.training.models.layers import describe, layers
-from engine.training.user_code import CodeLoader, call_user_code, described_result
+from engine.training.user_code import CodeLoader, call_user_code, check_call, described_result
 
 __all__ = ["build", "describe", "lay_out", "layers"]
 
@@ -82,6 +82,7 @@ def user_model(
                 returned=type(model).__name__,
             )
         )
+    check_call(section.code, model, ("x",))
     _try(model, section.code, input_shape, outputs)
     if not layers(model):
         raise PresetError(

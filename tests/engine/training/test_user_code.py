@@ -46,9 +46,33 @@ def test_neighbours_and_names_of_the_standard_library_are_not_shadowed(tmp_path:
     path = list(sys.path)
     assert 0 <= load_object(f"{tmp_path / 'mine.py'}:value") < 1
     (tmp_path / "mine.py").write_text("x = 1\nimport tools\n")
-    with pytest.raises(PresetError, match=r"mine\.py, line 2: .*only this one file.*tools\.py"):
+    with pytest.raises(PresetError, match=r"mine\.py, line 2: .*if tools is a package, install it"):
         load_object(f"{tmp_path / 'mine.py'}:value")
     assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import tensorbored", "line 1: ModuleNotFoundError.*if tensorbored is a package, install it for .*python"),
+        ("def load():\n    import utils.deep\n\nload()", "if utils is a package.* put its folder on PYTHONPATH"),
+        ("from .utils import x", "line 1: ImportError.*by itself and not as part of a package.*copy what you need"),
+        ("from pathlib import Path\nopen(Path(__file__).parent / 'config.json')",
+         r"line 2: FileNotFoundError.*what lies beside your file is not there.*model\.arguments"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_said_to_be_so_with_a_way_on(write: Write, text: str, said: str) -> None:
+    """A package that is not installed would be looked for beside the file, and a file beside it in the package."""
+    with pytest.raises(PresetError, match=said):
+        load_object(f"{write(text)}:load")
+
+
+def test_a_file_elsewhere_that_is_missing_is_no_matter_of_the_copy(write: Write) -> None:
+    """A mistyped path to the data would be explained by the run's copy of the code."""
+    file = write("open('/nowhere/data.csv')")
+    with pytest.raises(PresetError, match="FileNotFoundError") as caught:
+        load_object(f"{file}:load")
+    assert "copy" not in str(caught.value)
 
 
 def test_missing_file_and_missing_name_suggest_what_is_there(write: Write) -> None:

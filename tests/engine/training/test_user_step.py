@@ -94,6 +94,61 @@ def test_without_zero_grad_the_gradients_add_up(train: Train, own: Write) -> Non
     assert added[1] == pytest.approx(added[0] + fresh[1], rel=0.1)
 
 
+CLIPPED = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3); optimizer.step()"
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("step", [CLIPPED, "optimizer.step(); optimizer.zero_grad()"])
+def test_the_gradient_norm_is_the_one_that_backward_left(train: Train, own: Write, step: str, members: int) -> None:
+    """The chart would show the limit of a step that clips, and nothing of one that clears its gradients last."""
+    settings = ["linear-regression", "train.steps=1", "train.statistics_every=1", f"members.repeats={members}"]
+    ours, theirs = train(*settings), train(*settings, own(zero="import torch; optimizer.zero_grad()", step=step))
+    for member in range(members):
+        one, other = (Metrics(run.path).column("grad_norm", member)[0] for run in (ours, theirs))
+        assert one == pytest.approx(other, rel=1e-6)
+        assert one > 1e-3
+    if step != CLIPPED:
+        name = "layer.linear.grad_norm"
+        assert Metrics(theirs.path).column(name)[0] == pytest.approx(Metrics(ours.path).column(name)[0], rel=1e-6)
+
+
+RETURNS = """
+import types, torch
+
+class Net(torch.nn.Module):
+    def __init__(self, input_shape, outputs):
+        super().__init__()
+        self.head = torch.nn.Linear(64, outputs)
+
+    def forward(self, x):
+        logits = self.head(x.flatten(1))
+        return {returned} if self.training else logits
+
+def train_step(model, loss_function, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = loss_function(model(x){logits}, y)
+    loss.backward()
+    optimizer.step()
+    return loss
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "logits", "is_counted"),
+    [("(logits, x.mean())", "[0]", True), ("types.SimpleNamespace(logits=logits)", ".logits", False)],
+)
+def test_a_model_may_return_anything_to_its_own_step(
+    train: Train, tmp_path: Path, returned: str, logits: str, is_counted: bool
+) -> None:
+    """A model with an auxiliary output could not be trained, and its author's line would be blamed."""
+    file = tmp_path / "both.py"
+    file.write_text(RETURNS.format(returned=returned, logits=logits))
+    folder = train("digits-mlp", "train.steps=20", f'model={{code="{file}:Net"}}', f"train.code={file}:train_step")
+    rows = Metrics(folder.path)
+    assert np.isfinite(rows.column("loss")).all()
+    assert np.isfinite(rows.column("accuracy")).all() == is_counted
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_run_goes_on_with_the_gradients_it_had(tmp_path: Path, own: Write, members: int) -> None:
     """A resumed run with that bug would take another way than one that was not interrupted."""

@@ -38,7 +38,7 @@ def test_not_agreed_to(read):
 def test_failure(read):
     """A mistake in the user's code would look like a bug of ours, without its line."""
     section, loader = given(lambda: 1 / 0)
-    with pytest.raises(DataError, match=r"failed: ZeroDivisionError: .*test_load\.py, line \d+"):
+    with pytest.raises(PresetError, match=r"test_load\.py, line \d+: ZeroDivisionError: "):
         read(**section, loader=loader)
 
 

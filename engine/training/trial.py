@@ -1,0 +1,209 @@
+"""A trial of the user's own model and loss before the first step: one forward and one backward pass on a copy.
+
+What goes wrong in it is said in words that name their file. In the first step it would look like a bug of Descent.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from descent.common.errors import DescentError, PresetError
+from descent.common.i18n import _
+from engine.preset import schema
+from engine.preset.loading import Preset
+from engine.training.data import Split
+from engine.training.losses import Criterion
+from engine.training.user_code import call_user_code, check_call, described_result, is_out_of_memory, load_object
+
+_CALLS: dict[str, tuple[str, ...]] = {  # what the user's own code of each section is given, besides its arguments
+    "data": (),
+    "model": ("input_shape", "outputs"),
+    "loss": ("outputs", "targets"),
+    "train": ("model", "loss_function", "optimizer", "x", "y"),
+}
+
+
+def load_code(preset: Preset) -> None:
+    """Load the user's own code before the data, which may take long. Raises PresetError if it can't be called.
+
+    The generators are seeded with `train.seed`, because a file may draw numbers as it is loaded.
+    """
+    torch.manual_seed(preset.train.seed)
+    for section, spec in preset.code.items():
+        arguments = getattr(getattr(preset, section), "arguments", {})
+        check_call(spec, load_object(spec), _CALLS[section], arguments)
+
+
+def check(
+    preset: Preset,
+    model: nn.Module,
+    criterion: Criterion,
+    split: Split,
+    outputs: int,
+    precision: AbstractContextManager[None],
+) -> None:
+    """Raise PresetError if the user's own model or loss can't be trained. For others do nothing.
+
+    model: as it will be trained, on its device. outputs: how many it must have. With `train.code`, which may use
+    further outputs and have its loss elsewhere, only the parameters are looked at.
+    """
+    section = preset.model
+    spec = section.code if isinstance(section, schema.CodeModel) else None
+    if spec is not None:
+        _check_parameters(model, spec)
+    if preset.train.code is None and (spec is not None or isinstance(preset.loss, schema.CodeLoss)):
+        _train_once(preset, _copied(model, spec), criterion, split, outputs, precision)
+
+
+def _train_once(
+    preset: Preset,
+    model: nn.Module,
+    criterion: Criterion,
+    split: Split,
+    outputs: int,
+    precision: AbstractContextManager[None],
+) -> None:
+    model_key, loss_key = _keys(preset)
+    inputs, targets = split.inputs[:2], split.targets[:2]
+    with precision:
+        found = _forward(preset, model, inputs)
+        if not isinstance(found, Tensor) or found.shape != (len(inputs), outputs):
+            raise PresetError(
+                _(
+                    "{key}: in training mode forward() must return outputs of shape {wanted}, as it does in "
+                    "evaluation mode; it returned {returned}. Only a training step of your own (train.code) can use "
+                    "further outputs",
+                    key=model_key,
+                    wanted=(len(inputs), outputs),
+                    returned=described_result(found),
+                )
+            )
+        if not found.requires_grad and any(p.requires_grad for p in model.parameters()):
+            raise PresetError(
+                _(
+                    "{key}: the outputs of forward() in training mode have no gradient, so nothing would be trained; "
+                    "look for torch.no_grad(), detach() and numpy() on the way to them",
+                    key=model_key,
+                )
+            )
+        loss = criterion(found, targets)
+    if found.requires_grad and not loss.requires_grad:
+        raise PresetError(
+            _(
+                "{key}: the loss has no gradient, so nothing would be trained; look for torch.no_grad(), detach(), "
+                "item() and torch.tensor(…) on the way to it",
+                key=loss_key,
+            )
+        )
+    if not loss.requires_grad:
+        return  # a frozen model is refused where the optimizer is made
+    _check_leaves(model, found, loss, model_key, loss_key)
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except DescentError:
+        raise
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        key = model_key if isinstance(preset.model, schema.CodeModel) else loss_key
+        raise PresetError(_("{key}: backward() fails: {error}", key=key, error=error)) from error
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None and parameter.grad.layout != torch.strided:
+            raise PresetError(
+                _(
+                    "{key}: the gradient of the parameter {name} is sparse, and Descent's statistics and optimizers "
+                    "need dense ones; leave out sparse=True",
+                    key=model_key,
+                    name=name,
+                )
+            )
+
+
+def _keys(preset: Preset) -> tuple[str, str]:
+    """Return the keys that messages on the model and on the loss begin with, as they stand in the preset."""
+    model, loss = preset.model, preset.loss
+    return (
+        f'model.code = "{model.code}"' if isinstance(model, schema.CodeModel) else f'model.name = "{model.name}"',
+        f'loss.code = "{loss.code}"' if isinstance(loss, schema.CodeLoss) else f'loss.name = "{loss.name}"',
+    )
+
+
+def _forward(preset: Preset, model: nn.Module, inputs: Tensor) -> object:
+    if isinstance(preset.model, schema.CodeModel):
+        return call_user_code(preset.model.code, model, inputs)
+    return model(inputs)
+
+
+def _copied(model: nn.Module, spec: str | None) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        if spec is None:
+            raise
+        raise PresetError(
+            _(
+                'model.code = "{code}": the model can\'t be copied, which measuring and pictures need: {error}',
+                code=spec,
+                error=error,
+            )
+        ) from error
+
+
+def _check_parameters(model: nn.Module, spec: str) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.is_complex():
+            raise PresetError(
+                _(
+                    'model.code = "{code}": the parameter {name} is complex; keep it as a real one of shape {shape} '
+                    "and use torch.view_as_complex in forward()",
+                    code=spec,
+                    name=name,
+                    shape=(*parameter.shape, 2),
+                )
+            )
+
+
+def _check_leaves(model: nn.Module, outputs: Tensor, loss: Tensor, model_key: str, loss_key: str) -> None:
+    """Refuse tensors that get a gradient and are no parameters of the model: nothing would train or save them."""
+    own = {id(parameter) for parameter in model.parameters()}
+    of_model = {id(leaf) for leaf in _leaves(outputs)}
+    for leaf in _leaves(loss):
+        if id(leaf) in own:
+            continue
+        if id(leaf) in of_model:
+            raise PresetError(
+                _(
+                    "{key}: a tensor of shape {shape} gets a gradient, but is no parameter of the model, so that "
+                    "nothing would train it; make it a torch.nn.Parameter of the model, or, if it is to stay as it "
+                    "is, a buffer (register_buffer)",
+                    key=model_key,
+                    shape=tuple(leaf.shape),
+                )
+            )
+        raise PresetError(
+            _(
+                "{key}: the loss has a parameter of its own, of shape {shape}, and the optimizer trains those of the "
+                "model alone; put it into the model, or, if it is to stay as it is, call requires_grad_(False)",
+                key=loss_key,
+                shape=tuple(leaf.shape),
+            )
+        )
+
+
+def _leaves(result: Tensor) -> Iterator[Tensor]:
+    """Yield the tensors at which the graph of `result` ends."""
+    waiting, seen = [result.grad_fn], set()
+    if result.grad_fn is None and result.requires_grad:
+        yield result
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, Tensor):
+            yield leaf
+        waiting += [following for following, _index in node.next_functions]
