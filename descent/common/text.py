@@ -8,6 +8,7 @@ from datetime import date, time
 from itertools import islice
 
 from descent.common.errors import DescentError
+from descent.common.files import NotRegularError
 from descent.common.i18n import _
 
 LONGEST_VALUE = 60
@@ -88,6 +89,13 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Map each key to its last part if no other key has the same, else to itself."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return why a file can't be read: the system's words, where it has some that fit."""
+    if isinstance(error, NotRegularError):
+        return _("it is no regular file")
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def why_damaged(error: Exception) -> str:

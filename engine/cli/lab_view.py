@@ -294,7 +294,7 @@ def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool
     """Print a table of all hand-ins. Return 0 if all agree, else 1."""
     if allow_code:
         stdio.say(_(_NO_SANDBOX), sys.stderr)
-    rows = [verified(folder, allow_code=allow_code) for folder in folders]
+    rows = [verified(folder, allow_code=allow_code, handed_in_too=folders) for folder in folders]
     if as_json:
         tables.print_json({"handins": [asdict(row) for row in rows]})
     else:

@@ -4,6 +4,7 @@ A separate process trains the runs, within a time limit and without live edits. 
 loaded when a check first needs them.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -131,10 +132,13 @@ class Graded:
         return float(ended.get("cpu_seconds", float("nan")))
 
 
-def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> dict[str, Graded]:
+def train(
+    jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None], agreed: str = ""
+) -> dict[str, Graded]:
     """Train the jobs, and return the graded runs by the jobs' ids. A job that takes too long is ended.
 
-    place: the folder for presets and runs. tell: called with each job's id when it begins.
+    place: the folder for presets and runs. tell: called with each job's id when it begins. agreed: the SHA-256 of
+    the one file of code that the jobs may run, empty if they may run none.
     """
     runs = place / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -143,7 +147,7 @@ def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str
     for job in jobs:
         (place / f"{job.id}.toml").write_text(job.preset.to_toml(), encoding="utf-8")
     while left:
-        codes = _trained(left, place, data_root, tell)
+        codes = _trained(left, place, data_root, tell, agreed)
         for job in left[: len(codes)]:
             code, error = codes[left.index(job)]
             found[job.id] = Graded(job.preset, place / f"{job.id}.toml", runs / job.id, code, error)
@@ -151,11 +155,13 @@ def train(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str
     return found
 
 
-def _trained(jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None]) -> list[tuple[int, str]]:
+def _trained(
+    jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None], agreed: str
+) -> list[tuple[int, str]]:
     """Train in one process. Return exit code and message of each job, up to the one that ended the process."""
     words = [f"{job.id}={place / f'{job.id}.toml'}" for job in jobs]
-    command = child.command("engine.launch.batch", str(place / "runs"), str(data_root), *words)
-    # It has a state folder of its own: graded runs are not listed, and the learner has agreed to the code already.
+    command = child.command("engine.launch.batch", str(place / "runs"), str(data_root), agreed, *words)
+    # It has a state folder of its own: graded runs are not listed, and it knows of no agreement but `agreed`.
     environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
     with open(place / "output.log", "ab") as log:
         process = subprocess.Popen(
@@ -278,7 +284,12 @@ class CheckContext:
 
     def _train(self, jobs: Sequence[Job]) -> None:
         if jobs:
-            self._runs |= train(jobs, self.place, self.data_root, self.tell)
+            self._runs |= train(jobs, self.place, self.data_root, self.tell, self._agreed)
+
+    @cached_property
+    def _agreed(self) -> str:
+        """The SHA-256 of the learner's file, which was agreed to when it was copied. Empty without one."""
+        return hashlib.sha256(self.code.read_bytes()).hexdigest() if self.code is not None else ""
 
     def _limit(self, part: Part) -> float:
         grade = self.lab.model.grade if part is None else self.lab.model.parts[part].grade
@@ -367,7 +378,7 @@ class CheckContext:
         if self.code is None:
             known = self.lab.start_file is not None
             raise CheckError(_("there is no file {file}", file=self.lab.id + ".py") if known else _(messages.NO_CODE))
-        return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits)
+        return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits, agreed=self._agreed)
 
     @cached_property
     def source(self) -> str:

@@ -35,7 +35,7 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.client import Limits
 from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
-from engine.preset import datasets
+from engine.preset import consent, datasets
 
 
 def main(lab_id: str, *options: str) -> int:
@@ -138,13 +138,14 @@ def grade(
         unmet = tuple(criterion.unmet(check) for check in checks)
         refusal = "\n".join(complaints)
         return Verdict(lab.id, unmet, changed=all_changed, problem=refusal, code=ExitCode.WRONG_USE)
+    code = _copied(work, place)
     material = CheckContext(
         lab=lab,
-        presets={part: work.graded(part, preset, further) for part, preset in presets.items()},
+        presets={part: work.graded(part, preset, further, code) for part, preset in presets.items()},
         place=place,
         data_root=datasets.data_root(data_root).resolve(),
         predictions=work.predictions,
-        code=_copied(work, place),
+        code=code,
         tell=partial(tell, "training"),
         limits=limits or Limits(),
     )
@@ -172,12 +173,22 @@ def grade(
 
 
 def _copied(work: Submission, place: Path) -> Path | None:
-    """Copy the learner's file, so that a save during grading changes nothing. Return the copy."""
+    """Copy the learner's file, so that a save during grading changes nothing. Return the copy.
+
+    Raises DescentError if the user has not agreed to run it.
+    """
     if work.code is None:
         return None
-    folder = place / "code"
-    folder.mkdir()
-    return Path(shutil.copyfile(work.code, folder / work.code.name))
+    content = consent.agreed_content(f"{work.code.absolute()}:", False, key="lab")
+    copy = copy_of_code(place, work.code)
+    copy.parent.mkdir()
+    copy.write_bytes(content)
+    return copy
+
+
+def copy_of_code(place: Path, code: Path) -> Path:
+    """Return where a grading in the folder `place` keeps the learner's file."""
+    return place / "code" / code.name
 
 
 def _prepare(work: Submission, checks: Sequence[Check], material: CheckContext) -> None:

@@ -21,7 +21,7 @@ from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.labs import page
-from engine.labs.grading import last_graded
+from engine.labs.grading import copy_of_code, last_graded
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission, is_of, of_learner
 from engine.preset.loading import load_preset
@@ -102,11 +102,14 @@ def _files(work: Submission) -> list[Path]:
 
 def _check_graded(work: Submission, place: Path, lab: Lab) -> None:
     """Raise DescentError if a file has changed since it was graded."""
-    if work.code is not None and work.code.read_bytes() != (place / "code" / work.code.name).read_bytes():
+    if work.code is not None and work.code.read_bytes() != copy_of_code(place, work.code).read_bytes():
         raise _edited_since(lab, work.code)
     for part in work.parts():
         graded = place / f"{part or 'main'}.toml"
-        if graded.is_file() and load_preset(graded).settings != work.graded(part, work.preset(part), ()).settings:
+        if not graded.is_file():
+            continue
+        code = copy_of_code(place, work.code) if work.code is not None else None
+        if load_preset(graded).settings != work.graded(part, work.preset(part), (), code).settings:
             raise _edited_since(lab, work.file(part))
 
 

@@ -15,11 +15,13 @@ from descent.run.folder import RunFolder
 from engine.labs import progress
 from engine.labs.format import Grade
 from engine.labs.library import Lab
-from engine.preset import consent
+from engine.preset import consent, overrides
 from engine.preset.loading import Preset, load_preset
 
 _OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which do not change the training
 _LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # these do not change it either
+_CODE_KEYS = tuple(f"{section}.code" for section in overrides.CODE_TABLES)
+_FILE_KEYS = tuple(".".join(pair) for pair in overrides.FILES)
 _OWN_FILES = ("start.py", "solution.py")  # names in the lab's folder; the learner has ID.py
 NOTHING = "—"
 
@@ -53,6 +55,30 @@ def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence
         for key, (ours, theirs) in found.items()
         if not any(key == one or key.startswith(f"{one}.") for one in free)
     ]
+
+
+def not_to_be_chosen(found: Mapping[str, Change], own_code: str | None, file: str) -> list[str]:
+    """Return a sentence for each changed key that names code, a file or a run other than the lab's.
+
+    A lab's `changes` never allow that: sections have such keys too, and whoever grades would run and read what others
+    chose. own_code: the name of the learner's file of code, if the lab has one.
+    """
+    complaints = []
+    for key, (_ours, theirs) in found.items():
+        if theirs == NOTHING or key not in _CODE_KEYS + _FILE_KEYS:
+            continue
+        given = {"file": clean(file), "key": key, "given": _shown(theirs)}
+        if key in _FILE_KEYS:
+            complaints.append(
+                _("{file}: {key} = {given}: a lab has no other files or runs; remove this line", **given)
+            )
+        elif own_code is None:
+            complaints.append(_("{file}: {key} = {given}: this lab takes no code; remove this line", **given))
+        elif not theirs.startswith(f"{own_code}:"):
+            complaints.append(
+                _("{file}: {key} = {given}: this lab takes code from {own} only", own=own_code, **given)
+            )
+    return complaints
 
 
 def _shown(value: Any) -> str:
@@ -151,15 +177,26 @@ class Submission:
 
     def complaints(self, part: Part, changed: Mapping[str, Change]) -> list[str]:
         """Return a sentence for each change that the lab does not allow."""
-        grade = self.grade(part)
-        return refused(changed, self.allowed(part), grade.set if grade is not None else (), self.file(part).name)
+        grade, name = self.grade(part), self.file(part).name
+        own_code = f"{self.lab.id}.py" if self.lab.start_file is not None else None
+        foreign = not_to_be_chosen(changed, own_code, name)
+        return foreign or refused(changed, self.allowed(part), grade.set if grade is not None else (), name)
 
-    def graded(self, part: Part, preset: Preset, further: Sequence[str]) -> Preset:
-        """Return the preset to grade: with the overrides that fix the seeds, and without the lab's id."""
+    def graded(self, part: Part, preset: Preset, further: Sequence[str], code: Path | None) -> Preset:
+        """Return the preset to grade: with the overrides that fix the seeds, and without the lab's id.
+
+        code: the copy of the learner's file that it names in place of the file.
+        """
         grade = self.grade(part)
         texts = [*(grade.set if grade is not None else ()), *further]
         fixed = preset.changed(texts) if texts else preset
-        return Preset(fixed.settings.model_copy(update={"lab": None}), fixed.name, fixed.path)
+        settings = fixed.settings.model_copy(update={"lab": None})
+        for section, spec in fixed.code.items():
+            file, _colon, name = spec.rpartition(":")
+            if code is not None and Path(file).name == code.name:
+                of_copy = getattr(settings, section).model_copy(update={"code": f"{code}:{name}"})
+                settings = settings.model_copy(update={section: of_copy})
+        return Preset(settings, fixed.name, fixed.path)
 
 
 def of_learner(lab: Lab) -> Submission:

@@ -8,21 +8,22 @@ within bounds, links are not followed, and only the preset, the predictions and 
 import hashlib
 import json
 import math
-import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import DescentError
+from descent.common.files import read_regular
 from descent.common.i18n import N_, _
-from descent.common.text import clean, shorten
+from descent.common.text import clean, shorten, why_unreadable
 from engine.labs.grading import grade
 from engine.labs.handin import FORMAT, MANIFEST, lab_hash
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, versions
+from engine.preset import consent
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
 LARGEST = 1 << 20  # bytes of one file of a hand-in
@@ -56,8 +57,11 @@ class _BrokenError(Exception):
     """A hand-in can't be read. The text says why."""
 
 
-def verified(folder: Path, *, allow_code: bool) -> Row:
-    """Grade a hand-in again. The row's `why` says what is wrong with it."""
+def verified(folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path] = ()) -> Row:
+    """Grade a hand-in again. The row's `why` says what is wrong with it.
+
+    handed_in_too: the other hand-ins. No lab is taken from any of them, nor from a folder beside them.
+    """
     name, lab_id, handed_in = clean(folder.absolute().name), "", ""
     try:
         manifest = _object(folder, MANIFEST)
@@ -65,13 +69,16 @@ def verified(folder: Path, *, allow_code: bool) -> Row:
         if manifest.get("format") != FORMAT:
             raise _BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
         lab = find_lab(str(manifest.get("lab", "")))
+        _refuse_handed_in_lab(lab, [folder, *handed_in_too])
         theirs = _object(folder, "verdict.json")
         handed_in = _met(theirs.get("met"), theirs.get("of"))
         _check_hashes(folder, manifest)
         with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
             work = _work(lab, folder, Path(place) / "work")
-            if work.code is not None and not allow_code:
-                return Row(name, lab.id, handed_in, "", "not run", _("it has code; --allow-code runs it"))
+            if work.code is not None:
+                if not allow_code:
+                    return Row(name, lab.id, handed_in, "", "not run", _("it has code; --allow-code runs it"))
+                consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
             graded = Path(place) / "graded"
             graded.mkdir()
             ours = grade(work, graded)
@@ -84,6 +91,21 @@ def verified(folder: Path, *, allow_code: bool) -> Row:
     return Row(name, lab_id, handed_in, "", "broken", shorten(clean(why), 300))
 
 
+def _refuse_handed_in_lab(lab: Lab, handed_in: Sequence[Path]) -> None:
+    """Raise DescentError if the lab may have been handed in itself: its preset and checks would be anybody's."""
+    place = lab.folder.resolve()
+    for folder in (folder.resolve() for folder in handed_in):
+        if place.is_relative_to(folder) or place.parent == folder.parent:
+            raise DescentError(
+                _(
+                    "{id}: this lab is in {place}, among the hand-ins; move your own lab elsewhere, or start this "
+                    "in another folder",
+                    id=lab.id,
+                    place=clean(str(place)),
+                )
+            )
+
+
 def _met(met: object, of: object) -> str:
     return f"{met}/{of}" if isinstance(met, int) and isinstance(of, int) else ""
 
@@ -93,19 +115,10 @@ def _met(met: object, of: object) -> str:
 
 def _read(folder: Path, name: str) -> bytes:
     """Return the content of a small, regular file of the hand-in. Links are not followed: they may lead anywhere."""
-    path = folder / name
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise _BrokenError(_("{file} is not a regular file", file=name))
-        if found.st_size > LARGEST:
-            size = found.st_size >> 20
-            raise _BrokenError(_("{file} has {size} MiB, too much for a file of a hand-in", file=name, size=size))
-        with path.open("rb") as file:
-            return file.read(LARGEST + 1)
+        return read_regular(folder / name, LARGEST, follow=False)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _BrokenError(_("{file}: can't be read: {reason}", file=name, reason=reason)) from None
+        raise _BrokenError(_("{file}: can't be read: {reason}", file=name, reason=why_unreadable(error))) from None
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:

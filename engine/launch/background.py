@@ -1,6 +1,6 @@
-"""The worker of a run without a terminal: `python -m engine.launch.background FOLDER NAME ROOT`.
+"""The worker of a run without a terminal: `python -m engine.launch.background FOLDER NAME ROOT SHA256…`.
 
-Its output goes to the run's log.
+Its output goes to the run's log. The hashes are of code that the user has agreed to without a record.
 """
 
 import sys
@@ -12,13 +12,15 @@ from descent.common.signals import Signals
 from descent.run.folder import Claim, RunFolder
 from engine.launch import loading
 from engine.launch.display import Display
+from engine.preset import consent
 
 if TYPE_CHECKING:
     from engine.training.worker import Ending
 
 
-def main(folder: str, name: str, data_root: str) -> int:
+def main(folder: str, name: str, data_root: str, *agreed: str) -> int:
     """Train the run in `folder`, of the preset called `name`, and return the exit code."""
+    consent.agree_for_now(*agreed)
     with Signals() as signals:
         claim = Claim(RunFolder(Path(folder)))
         try:

@@ -1,8 +1,9 @@
 """Several runs one after another in one process, which loads PyTorch once. The grader trains by it.
 
-    python -P -m engine.launch.batch RUNS_DIR DATA_ROOT ID=PRESET.toml …
+    python -P -m engine.launch.batch RUNS_DIR DATA_ROOT AGREED ID=PRESET.toml …
 
-Each is a run as `descent run` makes it. After each, a line of JSON is printed: {"run", "exit_code", "error"}.
+AGREED is the SHA-256 of the one file of code that the presets may run, or "" if they may run none. Each is a run as
+`descent run` makes it. After each, a line of JSON is printed: {"run", "exit_code", "error"}.
 """
 
 import contextlib
@@ -17,11 +18,14 @@ from descent.common.exit import end
 from descent.common.machine import die_with_parent
 from engine.launch import start
 from engine.launch.options import Options, Outcome
+from engine.preset import consent
 
 
-def main(runs_dir: str, data_root: str, *jobs: str) -> int:
+def main(runs_dir: str, data_root: str, agreed: str, *jobs: str) -> int:
     """Train each run, and return the first exit code that is not 0, or 0."""
     die_with_parent()
+    if agreed:
+        consent.agree_for_now(agreed)
     codes = []
     for job in jobs:
         run_id, _, preset = job.partition("=")
@@ -39,9 +43,7 @@ def _train(run_id: str, preset: str, runs_dir: Path, data_root: Path) -> tuple[i
         if outcome.ending is not None and outcome.ending.error is not None:
             stdio.complain(outcome.ending.error)
 
-    options = Options(
-        run_id, runs_dir, data_root, allow_code=True, quiet=True, tell=partial(print, file=said), show=show
-    )
+    options = Options(run_id, runs_dir, data_root, quiet=True, tell=partial(print, file=said), show=show)
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         code = end(lambda: start.run(preset, (), options), as_json=False)
     return code, said.getvalue().strip().removeprefix("descent: ")

@@ -174,7 +174,8 @@ def _begin(folder: RunFolder, name: str, root: Path) -> RunFolder:
 def _spawn(folder: RunFolder, name: str, root: Path) -> None:
     # asyncio's subprocesses are not used: on Python 3.12 and 3.13 they kill the child when their event loop closes.
     # With -P, the worker does not import a random.py, say, from the current folder.
-    command = child.command("engine.launch.background", str(folder.path), name, str(root))
+    words = (str(folder.path), name, str(root), *consent.agreed_for_now())
+    command = child.command("engine.launch.background", *words)
     log = JsonLinesReader(folder.path / "events.jsonl")
     log.read()
     with open(folder.output, "ab") as out:

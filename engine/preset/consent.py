@@ -1,26 +1,41 @@
 """The user's consent to run a file of their own code. A file is known by its SHA-256."""
 
-import contextlib
 import hashlib
 import time
 from pathlib import Path
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.files import read_regular
 from descent.common.i18n import _
 from descent.common.paths import note, notes
-from descent.common.text import clean, show
+from descent.common.text import clean, show, why_unreadable
 
 _NOTES = "agreed.jsonl"
+LARGEST = 1 << 24  # bytes of a file of code
+_for_now: set[str] = set()  # contents that only this process may run
 
 
 def agreed(sha256: str) -> bool:
-    """Return whether the user has agreed to this content before."""
-    return any(entry.get("sha256") == sha256 for entry in notes(_NOTES))
+    """Return whether the user has agreed to this content."""
+    return sha256 in _for_now or any(entry.get("sha256") == sha256 for entry in notes(_NOTES))
 
 
 def agree(path: Path, sha256: str) -> None:
-    """Record that the user agrees to this content. Raises OSError if the record can't be written."""
-    note(_NOTES, {"time": time.time(), "path": str(path), "sha256": sha256})
+    """Record that the user agrees to this content. Without a record it holds for this process alone."""
+    try:
+        note(_NOTES, {"time": time.time(), "path": str(path), "sha256": sha256})
+    except OSError:  # the next run asks again, this one goes on
+        _for_now.add(sha256)
+
+
+def agree_for_now(*sha256: str) -> None:
+    """Agree to contents for the lifetime of this process, without a record."""
+    _for_now.update(sha256)
+
+
+def agreed_for_now() -> list[str]:
+    """Return what a process that this one starts can't find in the record. Hand it over as an argument."""
+    return sorted(_for_now)
 
 
 def agree_to_path(path: Path) -> None:
@@ -48,34 +63,42 @@ def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:
     """Like `check_consent`, but return the bytes that were agreed to. The file itself may change a moment later."""
     path = Path(spec.rpartition(":")[0])
     try:
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise PresetError(
             _(
                 "{key} = {given}: can't read {file}: {reason}",
                 key=key,
                 given=show(spec),
                 file=_shown(path),
-                reason=reason,
+                reason=why_unreadable(error),
             )
         ) from None
     sha256 = hashlib.sha256(content).hexdigest()
-    if agreed(sha256):
-        return content
-    if not allow and not _agreed_to_path(path):
-        raise DescentError(
-            _(
-                "{key}: this preset runs code that you have not agreed to yet: {file} (SHA-256 {hash}…).\n"
-                "Read that file. Then add --allow-code to run it.",
-                key=key,
-                file=_shown(path),
-                hash=sha256[:12],
-            )
-        )
-    with contextlib.suppress(OSError):  # the next run asks again, this one goes on
+    if not agreed(sha256):
+        if not allow and not _agreed_to_path(path):
+            raise _not_agreed(key, path, sha256)
         agree(path, sha256)
     return content
+
+
+def require(path: Path, content: bytes) -> None:
+    """Raise DescentError unless the user has agreed to `content`. Whoever runs code asks this just before."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not agreed(sha256):
+        raise _not_agreed("code", path, sha256)
+
+
+def _not_agreed(key: str, path: Path, sha256: str) -> DescentError:
+    return DescentError(
+        _(
+            "{key}: this preset runs code that you have not agreed to yet: {file} (SHA-256 {hash}…).\n"
+            "Read that file. Then add --allow-code to run it.",
+            key=key,
+            file=_shown(path),
+            hash=sha256[:12],
+        )
+    )
 
 
 def _shown(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Where presets are found: among the shipped ones, the user's own, and those in the current folder."""
 
+import errno
 import os
 import re
 import tomllib
@@ -10,8 +11,9 @@ from typing import Any
 import platformdirs
 
 from descent.common.errors import PresetError
+from descent.common.files import open_regular, read_regular
 from descent.common.i18n import N_, _
-from descent.common.text import clean, did_you_mean, show
+from descent.common.text import clean, did_you_mean, show, why_unreadable
 
 # The origins of presets and labs. `--json` prints them as they are; translate them where they are shown.
 SHIPPED = N_("shipped")
@@ -77,8 +79,8 @@ def _looks_like_preset(path: Path) -> bool:
 
 def _holds(path: Path, words: re.Pattern[str]) -> bool:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return words.search(file.read(1 << 16)) is not None
+        with open_regular(path) as file:
+            return words.search(file.read(1 << 16).decode(errors="replace")) is not None
     except OSError:
         return False
 
@@ -122,8 +124,7 @@ def read_text(path: Path) -> str:
     """Return the text of a preset file. Raises PresetError if it can't be read, is too large or is not UTF-8."""
     shown = path_shown(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = read_regular(path, LARGEST_FILE)
     except FileNotFoundError:
         if path.stem not in _preset_files():
             raise PresetError(_("{file}: no such file", file=shown)) from None
@@ -133,12 +134,11 @@ def read_text(path: Path) -> str:
     except IsADirectoryError:
         raise PresetError(_("{file}: is a folder; give the .toml file of a preset", file=shown)) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PresetError(_("{file}: can't be read: {reason}", file=shown, reason=reason)) from None
-    if len(content) > LARGEST_FILE:
-        raise PresetError(
-            _("{file}: is larger than {most} MiB, so it is not a preset", file=shown, most=LARGEST_FILE >> 20)
-        )
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            raise PresetError(
+                _("{file}: is larger than {most} MiB, so it is not a preset", file=shown, most=LARGEST_FILE >> 20)
+            ) from None
+        raise PresetError(_("{file}: can't be read: {reason}", file=shown, reason=why_unreadable(error))) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -158,12 +158,7 @@ def _join_sweep_keys(settings: dict[str, Any]) -> None:
 
 def _make_paths_absolute(settings: dict[str, Any], folder: Path, given: Sequence[Override]) -> None:
     here = Path.cwd()
-    for section, key in (
-        ("data", "path"),
-        ("model", "weights"),
-        ("model", "from"),
-        *((section, "code") for section in overrides.CODE_TABLES),
-    ):
+    for section, key in (*overrides.FILES, *((section, "code") for section in overrides.CODE_TABLES)):
         table = settings.get(section)
         text = table.get(key) if isinstance(table, dict) else None
         if not isinstance(table, dict) or not isinstance(text, str) or not text:

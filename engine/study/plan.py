@@ -17,7 +17,7 @@ from descent.run.folder import LONGEST_ID, check_id, new_id
 from engine.preset import consent, datasets
 from engine.preset.find import find, read_text
 from engine.preset.loading import Preset, load_preset
-from engine.preset.overrides import toml
+from engine.preset.overrides import FILES, toml
 from engine.study import folder as folders
 from engine.study.folder import Job, Study
 from engine.study.vary import Axis, axes, grid, label, settings
@@ -170,7 +170,7 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
         kept = Path("code", hashlib.sha256(content).hexdigest()[:12], Path(file).name)
         code[kept] = content
         fixed.append(f"{key}={toml(f'{place / kept}:{name}')}")
-    for section, key in (("data", "path"), ("model", "weights"), ("model", "from")):
+    for section, key in FILES:
         text = tables[section].get(key)
         if not text:
             continue

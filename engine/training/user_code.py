@@ -1,7 +1,7 @@
 """The user's own models, data sets, losses and training steps, each from one Python file.
 
-The caller checks that the user has agreed to run the file. An error inside becomes a PresetError that names the file
-and the line. What the code prints goes to stderr, because stdout may carry JSON.
+A file runs only if the user has agreed to its content, which is checked here. An error inside becomes a PresetError
+that names the file and the line. What the code prints goes to stderr, because stdout may carry JSON.
 """
 
 import atexit
@@ -24,10 +24,12 @@ from torch import nn
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
+from descent.common.files import read_regular
 from descent.common.i18n import _
 from descent.common.text import likely
+from engine.preset import consent
 
-CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object; the caller has checked the user's consent
+CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object
 
 _CALLERS = 3  # callers that a message names
 _user_files: set[str] = set()  # every loaded file, as tracebacks name it
@@ -37,7 +39,8 @@ def load_object(spec: str) -> Any:
     """Return the object that `spec`, an absolute "dir/file.py:name", names.
 
     Only that one file is loaded. Its folder is not put on the import path, so no other file runs, because the user
-    has agreed to this one only. Raises PresetError if the file or the name is missing, or importing the file fails.
+    has agreed to this one only. Raises PresetError if the file or the name is missing, or importing the file fails,
+    and DescentError if the user has not agreed to the file's content.
     """
     file, name = spec.rpartition(":")[::2]
     module = _load_module(Path(file))
@@ -124,7 +127,7 @@ def user_code(spec: str) -> Iterator[None]:
 def _load_module(path: Path) -> ModuleType:
     """Run the file as a module of its own. The same content again gives the same module."""
     try:
-        source = path.read_bytes()
+        source = read_regular(path, consent.LARGEST)
     except FileNotFoundError:
         near = [other.name for other in path.parent.glob("*.py")]
         missing = _("{file}: no such file", file=path)
@@ -135,6 +138,7 @@ def _load_module(path: Path) -> ModuleType:
     name = f"descent_user_code_{digest[:16]}"
     if name in sys.modules:
         return sys.modules[name]
+    consent.require(path, source)
     spec = importlib.machinery.ModuleSpec(name, None, origin=str(path))
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)

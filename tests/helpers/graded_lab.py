@@ -1,6 +1,7 @@
 """A lab with code and two parts, and its grades, for the tests of the grader."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from engine.labs import progress
@@ -9,6 +10,7 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.sandbox.client import Limits
 from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict
+from engine.preset.consent import agree_for_now
 from tests.helpers.small_lab import LAB, PRESET
 
 QUICK = Limits(seconds=60.0, total=600.0)
@@ -57,6 +59,8 @@ def work_on(lab: Lab, folder: Path, *, lr: float = 0.5, code: str = SOLVED, more
 def graded(work: Submission, folder: Path, limits: Limits = QUICK, further: Sequence[str] = ()) -> Verdict:
     place = folder / "graded"
     place.mkdir()
+    if work.code is not None:
+        agree_for_now(sha256(work.code.read_bytes()).hexdigest())
     return grade(work, place, limits=limits, further=further)
 
 

@@ -1,12 +1,14 @@
 """A lab's files as a learner would have them: untouched, or with the reference solution laid over them."""
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 from engine.labs import flow
 from engine.labs.format import Prediction
 from engine.labs.library import Lab
 from engine.labs.submission import Submission
+from engine.preset import consent
 from engine.preset.loading import load_preset
 
 
@@ -15,7 +17,7 @@ def started(lab: Lab, folder: Path) -> Submission:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in flow.learners_files(lab).items():
         (folder / name).write_text(text, encoding="utf-8")
-    return Submission(lab, folder, {one.id: _guess(one) for one in lab.model.predictions})
+    return _agreed(Submission(lab, folder, {one.id: _guess(one) for one in lab.model.predictions}))
 
 
 def solved(lab: Lab, folder: Path) -> Submission:
@@ -28,7 +30,14 @@ def solved(lab: Lab, folder: Path) -> Submission:
             file.write_text(load_preset(file, texts).to_toml(), encoding="utf-8")
     if lab.solution_code is not None:
         shutil.copyfile(lab.solution_code, folder / f"{lab.id}.py")
-    return Submission(lab, folder, {**work.predictions, **solution.predictions})
+    return _agreed(Submission(lab, folder, {**work.predictions, **solution.predictions}))
+
+
+def _agreed(work: Submission) -> Submission:
+    """Agree to the code of this work, as `lab start` does."""
+    if work.code is not None:
+        consent.agree_for_now(sha256(work.code.read_bytes()).hexdigest())
+    return work
 
 
 def _guess(prediction: Prediction) -> object:

@@ -8,6 +8,7 @@ the curve of the solution over all those seeds as the lab's reference.json.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
@@ -77,17 +78,18 @@ def _graded(lab: Lab, work: Submission, folder: Path, seeds: int) -> tuple[list[
     for turn in range(seeds):
         place = folder / f"graded-{turn}"
         place.mkdir()
-        own = work.graded(None, work.preset(None), ()).train.seed
+        own = work.graded(None, work.preset(None), (), None).train.seed
         further = [f"train.seed={own + APART * turn}"] if turn else []
-        verdict = grade(work, place, "en", further=further)
+        verdict = grade(work, place, further=further)
         verdicts.append(verdict)
         if verdict.problem is not None:
             print(verdict.problem)
             break
         run = place / "runs" / "main"
         if not run.is_dir() and work.grade(None) is not None:  # no check looks at it, but its curve is wanted
-            job = Job("main", work.graded(None, work.preset(None), further), LONGEST)
-            train([job], place, datasets.data_root(None), lambda _: None)
+            job = Job("main", work.graded(None, work.preset(None), further, None), LONGEST)
+            agreed = hashlib.sha256(work.code.read_bytes()).hexdigest() if work.code is not None else ""
+            train([job], place, datasets.data_root(None), lambda _: None, agreed)
         if run.is_dir():
             curves.append(_curve(run, goal))
         marks = " ".join(f"{check.id}={_number(check)}{'' if check.passed else '!'}" for check in verdict.checks)

@@ -83,14 +83,18 @@ class Learner:
     It starts at the first question, and starts again after it has died.
     """
 
-    def __init__(self, file: Path | None, name: str, scratch: Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self, file: Path | None, name: str, scratch: Path, limits: Limits | None = None, *, agreed: str = ""
+    ) -> None:
         """Describe the process.
 
         file: a copy that nobody edits. name: of the learner's file. scratch: a folder where its code may write files.
+        agreed: the SHA-256 of the file as it may run.
         """
         self.output = Output()
         self._file, self._name, self._scratch = file, name, scratch
         self._limits = limits or Limits()
+        self._agreed = agreed
         self._left = self._limits.total
         self._process: subprocess.Popen[bytes] | None = None
         self._talk: socket.socket | None = None
@@ -143,6 +147,7 @@ class Learner:
         ours, theirs = socket.socketpair()
         command = child.command("engine.labs.sandbox.process", str(theirs.fileno()))
         command += [str(self._file or ""), self._name, str(self._limits.memory), str(int(self._limits.total) + 5)]
+        command.append(self._agreed)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         self._process = subprocess.Popen(
             command,

@@ -1,8 +1,9 @@
 """The process that runs a learner's file: it loads the file, calls its functions and answers on a socket.
 
-    python -P -m engine.labs.sandbox.process DESCRIPTOR FILE NAME MEMORY CPU_SECONDS
+    python -P -m engine.labs.sandbox.process DESCRIPTOR FILE NAME MEMORY CPU_SECONDS AGREED
 
-FILE may be "". The process then reads data, and runs no code of the learner's. Requests and answers are JSON objects,
+FILE may be "". The process then reads data, and runs no code of the learner's. AGREED is the SHA-256 of the file as
+it may run. Requests and answers are JSON objects,
 one a line. The other side watches the time and ends this process when it is up. The limits set here are for memory,
 files and processes. They prevent accidents; they are not a security sandbox.
 """
@@ -26,6 +27,7 @@ from descent.common.errors import DescentError
 from descent.common.machine import die_with_parent
 from engine.labs.sandbox.objects import Bench, as_array, facts, splits
 from engine.labs.sandbox.wire import Marked, WireError, decode, encode
+from engine.preset import consent
 from engine.training import optimizers
 
 LARGEST_FILE = 1 << 30  # bytes of a file that the learner's code may write
@@ -61,8 +63,9 @@ class LearnerFile:
         self._module: ModuleType | None = None
 
     def load(self) -> None:
-        """Run the file. Raises whatever the file raises."""
+        """Run the file. Raises whatever the file raises, and DescentError if nobody has agreed to it."""
         source = self._path.read_bytes()
+        consent.require(self._path, source)
         self._lines = source.decode("utf-8", "replace").splitlines()
         linecache.cache[self._name] = len(source), None, [f"{line}\n" for line in self._lines], self._name
         module = ModuleType("learner")
@@ -223,11 +226,12 @@ def _refuse_processes(event: str, _: Any) -> None:
         raise _ProcessStartedError
 
 
-def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str) -> NoReturn:
+def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str, agreed: str) -> NoReturn:
     """Answer requests until there are no more."""
     import socket
 
     die_with_parent()
+    consent.agree_for_now(agreed)
     talk = socket.socket(fileno=int(descriptor))
     talk.set_inheritable(False)
     optimizers.leave_compiler_out()

@@ -1,10 +1,12 @@
 """A user's own model, data or loss must run when they agreed to it, and fail in their words when it fails."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from descent import child
 from descent.common.errors import ExitCode
 from descent.run.folder import RunFolder
 from tests.helpers.held_run import PRESET
@@ -61,6 +63,23 @@ def test_code_runs_once_it_was_agreed_to_and_not_before(
     done = descent("run", "mine.toml").end()
     assert done.code == ExitCode.WRONG_USE
     assert "--allow-code" in done.err
+
+
+def test_the_worker_itself_asks_for_consent(
+    model: Callable[[str], Path], descent: Descent, runs: Path, tmp_path: Path
+) -> None:
+    """Whatever starts a worker without asking would run code, or code that was changed after somebody agreed."""
+    model("pass")
+    assert descent("run", "mine.toml", "--allow-code", "-q", "--id", "mine").end().code == 0
+    kept = runs / "mine" / "code" / "my_model.py"
+    kept.write_text("from pathlib import Path\nPath('ran').touch()\n" + kept.read_text())
+    words = child.command("engine.launch.background", str(runs / "mine"), "mine", str(tmp_path))
+    subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+    last = RunFolder(runs / "mine").last("state")
+    assert last is not None
+    assert last["state"] == "failed"
+    assert "code that you have not agreed to yet" in last["reason"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_error_in_the_user_s_code_names_their_line(

@@ -5,18 +5,25 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from descent import child
 from descent.common.errors import ExitCode
 from engine.labs.handin import write
+from engine.labs.messages import CheckError
+from engine.labs.sandbox.client import Learner
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.helpers.graded_lab import begin, make_lab, work_on
 from tests.helpers.processes import Child, fork_grader
+from tests.helpers.small_lab import LAB, PRESET
+from tests.helpers.small_lab import make_lab as make_small_lab
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +132,9 @@ def _no_preset(folder: Path) -> None:
         (_deep, "handin.json is not JSON"),
         (_other_lab, "no such lab"),
         (_edited, "slow.toml was changed after the hand-in was written"),
-        (_huge, "too much for a file of a hand-in"),
-        (_link, "is not a regular file"),
-        (_pipe, "is not a regular file"),
+        (_huge, "verdict.json: can't be read: File too large"),
+        (_link, "it is no regular file"),
+        (_pipe, "it is no regular file"),
         (_no_preset, "is not UTF-8"),
     ],
 )
@@ -137,6 +144,149 @@ def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why:
     row = verified(hand_in, allow_code=True)
     assert row.outcome == "broken"
     assert why in row.why
+
+
+# --- hand-ins that want to run code or to read what is not theirs ---
+
+
+ALL_MAY_CHANGE = 'changes = ["data", "model", "loss", "optimizer", "schedule", "train", "members"]'
+EVIL = (
+    "from pathlib import Path\nPath({marker!r}).touch()\ndef f(*given, **named): raise RuntimeError('ran')\nNet = f\n"
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """`hostile(old, new)` writes a hand-in of the lab `open`, which has no code, with that change of its preset."""
+    monkeypatch.chdir(tmp_path)
+    make_small_lab(tmp_path / "labs", "open", lab=LAB.replace('changes = ["optimizer.lr"]', ALL_MAY_CHANGE))
+    (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
+    np.savez(tmp_path / "private.npz", x=np.ones((50, 1), np.float32), y=np.ones(50, np.float32))
+
+    def write_folder(old: str, new: str) -> Path:
+        folder = tmp_path / "handed-in" / "mina"
+        folder.mkdir(parents=True)
+        assert old in PRESET
+        verdict = {"checks": [{"id": "loss", "value": 0.0, "passed": True}], "met": 1, "of": 1}
+        (folder / "handin.json").write_text(json.dumps({"format": 1, "lab": "open", "sha256": {}}))
+        rewrite(folder, "verdict.json", json.dumps(verdict).encode())
+        rewrite(folder, "predictions.json", b'{"bias": 1.0}')
+        preset = PRESET.replace(old, new.replace("HERE", str(tmp_path)))
+        rewrite(folder, "open.toml", f'lab = "open"\n{preset}'.encode())
+        return folder
+
+    return write_folder
+
+
+def verified_by_command(descent: Callable[..., Child], folder: Path, *words: str) -> dict[str, Any]:
+    """The row of a hand-in, as `descent lab verify` prints it."""
+    done = descent("lab", "verify", str(folder), *words, "--json").end()
+    assert done.code == ExitCode.CHECK_FAILED, done
+    row = done.json["handins"][0]
+    assert isinstance(row, dict)
+    return row
+
+
+NO_CODE = "this lab takes no code"
+NO_FILE = "a lab has no other files or runs"
+LOSS, MODEL, DATA = 'name = "mse"', 'name = "linear"', 'name = "line"'
+
+
+@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (LOSS, 'name = "code"\ncode = "HERE/evil.py:f"', f'loss.code = "HERE/evil.py:f": {NO_CODE}'),
+        (LOSS, 'code = "../../evil.py:f"', NO_CODE),
+        (LOSS, 'code = "open.py:f"', NO_CODE),
+        (MODEL, 'name = "code"\ncode = "HERE/evil.py:Net"', NO_CODE),
+        (DATA, 'name = "code"\ncode = "HERE/evil.py:f"', NO_CODE),
+        ("epochs = 20", 'epochs = 20\ncode = "HERE/evil.py:f"', NO_CODE),
+        (MODEL, 'name = "linear"\nfrom = "last"', f'model.from = "last": {NO_FILE}'),
+        (MODEL, 'name = "torchvision"\narchitecture = "resnet18"\nweights = "HERE/private.npz"', NO_FILE),
+        (DATA, 'name = "npz"\npath = "HERE/private.npz"', NO_FILE),
+        (DATA, 'name = "pickle"\npath = "../../private.npz"', NO_FILE),
+        (DATA, 'name = "images"\npath = "photos.zip"', NO_FILE),
+        (DATA, 'name = "csv"\ntarget = "x"\npath = "/etc/passwd"', NO_FILE),
+    ],
+)
+@pytest.mark.parametrize("allow", [(), ("--allow-code",)])
+def test_a_hand_in_chooses_no_code_and_no_file(
+    hostile: Callable[[str, str], Path],
+    descent: Callable[..., Child],
+    tmp_path: Path,
+    old: str,
+    new: str,
+    why: str,
+    allow: tuple[str, ...],
+) -> None:
+    """Whoever hands in would run code as the instructor, or have the instructor's files read."""
+    row = verified_by_command(descent, hostile(old, new), *allow)
+    assert row["outcome"] == "not comparable", row
+    assert why.replace("HERE", str(tmp_path))[:40] in row["why"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.parametrize("name", ["open.py", "code.py"])
+def test_a_link_out_of_a_hand_in_leads_nowhere(
+    hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, name: str
+) -> None:
+    """A name that looks like the hand-in's own would stand for any file of the instructor's."""
+    folder = hostile(LOSS, f'name = "code"\ncode = "{name}:f"')
+    (folder / name).symlink_to(tmp_path / "evil.py")
+    assert NO_CODE in verified_by_command(descent, folder)["why"]
+    preset = (folder / "open.toml").rename(tmp_path / "elsewhere.toml")
+    (folder / "open.toml").symlink_to(preset)
+    assert "open.toml: can't be read: it is no regular file" in verified_by_command(descent, folder)["why"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.parametrize("start_in", [".", "handed-in", "handed-in/mina"])
+def test_a_hand_in_brings_no_lab_of_its_own(
+    hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, start_in: str
+) -> None:
+    """A hand-in beside the others would be found as a lab, with code of its own that nothing then differs from."""
+    folder = hostile(LOSS, f'name = "code"\ncode = "{tmp_path}/evil.py:f"')
+    given = PRESET.replace(LOSS, f'name = "code"\ncode = "{tmp_path}/evil.py:f"')
+    (folder / "lab.toml").write_text(given + LAB)
+    manifest = json.loads((folder / "handin.json").read_text())
+    (folder / "handin.json").write_text(json.dumps({**manifest, "lab": "mina"}))
+    rewrite(folder, "mina.toml", (folder / "open.toml").read_bytes())
+    words = ["lab", "verify", str(folder), "--json"]
+    done = descent(*words, cwd=tmp_path / start_in).end()
+    why = done.json["handins"][0]["why"]
+    assert "among the hand-ins" in why or '"mina": no such lab' in why
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("forked_grader")
+def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
+    hand_in: Path, descent: Callable[..., Child], tmp_path: Path
+) -> None:
+    """--allow-code for what was handed in would run any file that the preset names."""
+    lab = tmp_path / "labs" / "slow" / "lab.toml"
+    lab.write_text(lab.read_text().replace('changes = ["optimizer.lr", "train.epochs"]', ALL_MAY_CHANGE))
+    (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
+    preset = (hand_in / "slow.toml").read_text()
+    rewrite(hand_in, "slow.toml", preset.replace(LOSS, f'name = "code"\ncode = "{tmp_path}/evil.py:f"').encode())
+    assert "takes code from slow.py only" in verified_by_command(descent, hand_in, "--allow-code")["why"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_grader_s_processes_run_no_code_by_themselves(tmp_path: Path) -> None:
+    """Whatever starts one of them with a preset from elsewhere would have it run its code."""
+    (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
+    (tmp_path / "p.toml").write_text(PRESET.replace(LOSS, 'name = "code"\ncode = "evil.py:f"'))
+    words = child.command("engine.launch.batch", str(tmp_path / "runs"), str(tmp_path), "", f"one={tmp_path}/p.toml")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "code that you have not agreed to yet" in json.loads(done.stdout)["error"], done
+    learner = Learner(tmp_path / "evil.py", "evil.py", tmp_path, agreed="0" * 64)
+    with pytest.raises(CheckError, match="code that you have not agreed to yet"):
+        learner.call("f", [])
+    learner.end()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_another_machine_is_no_accusation() -> None:

@@ -1,11 +1,12 @@
 """A preset that loads wrongly trains something else than was asked; a bad message leaves a student lost."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from descent.common.errors import PresetError
-from engine.preset import schema
+from engine.preset import consent, schema
 from engine.preset.loading import Preset, load_preset
 
 GOOD = """
@@ -267,6 +268,19 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "no such file" in problems(tmp_path / "none.toml")[0]
     assert "no such file; to run the preset digits-mlp, leave out .toml" in problems(tmp_path / "digits-mlp.toml")[0]
     assert "can't be read" in problems(Path("a\0b.toml"))[0]
+
+
+def test_what_never_ends_is_no_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`descent run` would wait for ever for a pipe that nobody writes to, or fill the memory from a device."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("p.toml")
+    Path("loop.toml").symlink_to("loop.toml")
+    assert problems(Path("p.toml")) == ["p.toml: can't be read: it is no regular file"]
+    assert problems(Path("/dev/zero")) == ["/dev/zero: can't be read: it is no regular file"]
+    assert problems(Path("loop.toml")) == ["loop.toml: can't be read: Too many levels of symbolic links"]
+    os.mkfifo("net.py")
+    with pytest.raises(PresetError, match=r"can't read net\.py: it is no regular file"):
+        consent.check_consent("net.py:Net", allow=True)
 
 
 def test_hostile_text_does_not_reach_the_terminal(tmp_path: Path) -> None:

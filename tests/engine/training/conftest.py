@@ -9,9 +9,16 @@ import pytest
 from descent.common.signals import Signals
 from descent.run.folder import Claim, RunFolder, create
 from engine.launch.display import Display
+from engine.preset import consent
 from engine.preset.loading import load_preset
 
 Train = Callable[..., RunFolder]
+
+
+@pytest.fixture(autouse=True)
+def agreed_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has agreed to the code that these tests write. Consent has tests of its own."""
+    monkeypatch.setattr(consent, "require", lambda path, content: None)
 
 
 @pytest.fixture

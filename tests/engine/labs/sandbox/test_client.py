@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def wrong(model, loss, optimizer, x, y):
 
 def process(folder: Path, source: str = SOURCE, **limits: float) -> Learner:
     (folder / "mine.py").write_text(source)
-    return Learner(folder / "mine.py", "mine.py", folder, Limits(**{"memory": 1 << 30, **limits}))  # type: ignore[arg-type]
+    agreed = sha256(source.encode()).hexdigest()
+    return Learner(folder / "mine.py", "mine.py", folder, Limits(**{"memory": 1 << 30, **limits}), agreed=agreed)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
