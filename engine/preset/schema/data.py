@@ -140,7 +140,7 @@ class DownloadedData(Data):
 
 
 class ImagesData(SplitData):
-    """A folder, or a zip of one, with a folder of images a class; `train/` and `test/` above them are used."""
+    """A folder, or a zip of one, with a folder of images a class; `train/`, `val/`, `test/` above them are splits."""
 
     name: Literal["images"]
     path: str = Field(description=N_("The folder or zip file."))

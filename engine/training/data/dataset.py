@@ -98,7 +98,7 @@ class Inputs(Protocol):
 
 
 class HeldOut(NamedTuple):
-    """The test split of a data set that has its own."""
+    """A validation or test split that a data set has of its own."""
 
     inputs: Inputs
     targets: Array
@@ -115,7 +115,8 @@ class Samples:
 
     inputs: (N, *features), any real type; (N, C, H, W) uint8 are images, whose pixels become [0, 1].
     targets: (N,) int64 class labels, or (N, T) float64 for regression.
-    where: what errors call them. row: returns what errors call row i.
+    where: what errors call them. row: returns what errors call row i. read_notes: returns notes that are known only
+    once the inputs have been picked.
     """
 
     where: str
@@ -123,9 +124,11 @@ class Samples:
     targets: Array
     classes: tuple[str, ...] = ()
     input_names: tuple[str, ...] = ()
+    validation: HeldOut | None = None
     test: HeldOut | None = None
     notes: tuple[str, ...] = ()
     row: Callable[[int], str] = counted_row
+    read_notes: Callable[[], tuple[str, ...]] = tuple
 
     @property
     def is_classification(self) -> bool:

@@ -1,28 +1,34 @@
-"""The images in a folder or a zip file, and their classes."""
+"""The files below a folder or in a zip file, and which of them are images."""
 
 import hashlib
+import io
 import os
 import zipfile
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, NoReturn, Protocol
+
+from PIL import Image, ImageFile
 
 from descent.common.errors import DataError
 from descent.common.i18n import N_, _, ngettext
-from engine.training.data.array_files import listed
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _LAYOUT = N_(
     "Expected is a folder for each class, such as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/1.jpg."
 )
+_USUAL = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000"})
+_NOT_OPENED = frozenset({"MPEG"})  # Pillow only recognises it
+_HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
+_UTF_8 = 0x800  # the flag of a zip file's entry whose name is in UTF-8
+_START = 16  # bytes by which Pillow recognises a format
 
 
-class Labelled(NamedTuple):
-    """One image: its path below the folder, and its class."""
-
-    file: str
-    label: int
+def expected_layout() -> str:
+    """Return the sentence that says how images are to lie in folders."""
+    return _(_LAYOUT)
 
 
 class Source(Protocol):
@@ -30,108 +36,90 @@ class Source(Protocol):
 
     def read(self, file: str) -> bytes: ...
 
+    def open(self, file: str) -> BinaryIO: ...
 
-@dataclass(frozen=True)
-class Listing:
-    """The images of a folder or zip file, sorted by path.
 
-    source: reads them. state: changes when any of the files does. test: empty without a test folder.
+class Files(NamedTuple):
+    """The files of a folder or a zip file, in sorted order, without hidden ones.
+
+    names: their paths, whole and in parts. An empty folder has "" as its last part. state: changes when any of the
+    files does. source: reads them by their paths.
     """
 
-    path: Path
-    classes: tuple[str, ...]
-    train: tuple[Labelled, ...]
-    test: tuple[Labelled, ...]
-    source: Source
+    names: dict[str, list[str]]
     state: str
-    notes: tuple[str, ...]
+    source: Source
+
+
+def list_files(path: Path) -> Files:
+    """List the files. Raises DataError if the path is neither a folder nor a zip file, or can't be read."""
+    try:
+        names, state, source = _in_folder(path) if path.is_dir() else _in_zip(path)
+    except OSError as error:
+        _refuse(path, error)
+    parts = {name: name.split("/") for name in names}
+    return Files({name: own for name, own in parts.items() if not _is_hidden(own)}, state, source)
+
+
+def split_images(files: Files) -> tuple[list[str], list[str]]:
+    """Return the names of the images, and of the other files.
+
+    A file is an image if it has a usual ending, or if Pillow can open it. Empty folders are neither.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    usual = _endings(_USUAL)
+    for name, parts in files.names.items():
+        if parts[-1]:
+            is_image = ending(parts[-1]) in usual or _is_opened(files.source, name, ending(parts[-1]))
+            (images if is_image else others).append(name)
+    return images, others
+
+
+def ending(name: str) -> str:
+    """Return the ending of a file's name, such as ".jpg", or "" if it has none."""
+    return Path(name).suffix.lower()
+
+
+def counts_by_ending(names: Iterable[str], most: int = 5) -> str:
+    """Return how many files have which ending, as '15 .txt, 3 .json'. The most frequent come first."""
+    counted = Counter(ending(name) for name in names).most_common()
+    texts = [
+        f"{count} {kind}" if kind else ngettext("{count} without an ending", "{count} without an ending", count)
+        for kind, count in counted[:most]
+    ]
+    if len(counted) > most:
+        rest = sum(count for _kind, count in counted[most:])
+        texts.append(ngettext("{count} other", "{count} others", rest))
+    return ", ".join(texts)
 
 
 class _Folder:
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
 
     def read(self, file: str) -> bytes:
-        return (self.path / file).read_bytes()
+        return (self._path / file).read_bytes()
+
+    def open(self, file: str) -> BinaryIO:
+        return (self._path / file).open("rb")
 
 
-def list_images(path: Path) -> Listing:
-    """List the images. Raises DataError if the path is neither a folder nor a zip file, or has no images by class."""
-    try:
-        names, state, source = _in_folder(path) if path.is_dir() else _in_zip(path)
-    except OSError as error:
-        raise DataError(_("{file} can't be read: {error}.", file=path, error=error.strerror)) from error
-    images = sorted(name for name in names if _is_image(name))
-    if not images:
-        others = sum(not name.endswith("/") for name in names)
-        if others:
-            found = ngettext(
-                "{file} holds no images, only {count} other file.",
-                "{file} holds no images, only {count} other files.",
-                others,
-                file=path,
-            )
-        else:
-            found = _("{file} is empty.", file=path)
-        raise DataError(f"{found} {_(_LAYOUT)}")
-    by_parts = [(name, name.split("/")) for name in images]
-    by_parts = _without_top_folders(by_parts)
-    folders = {parts[0] for _, parts in by_parts if len(parts) > 1}
-    empty = [name.rstrip("/") for name in names if name.endswith("/") and not _is_hidden(name)]
-    notes: tuple[str, ...] = ()
-    if {"train", "test"} <= folders:
-        train = _by_class(path, by_parts, "train", empty)
-        test = _by_class(path, by_parts, "test", empty)
-        unused = sorted(folders - {"train", "test"})
-        if unused:
-            notes = (_("only train and test are used, not {folders}", folders=listed(unused)),)
-    else:
-        train, test = _by_class(path, by_parts, None, empty), []
-    classes = sorted({label for _, label in train})
-    if len(classes) < 2:
-        only = _("{file} holds images of one class only, {name!r}.", file=path, name=classes[0])
-        raise DataError(f"{only} {_(_LAYOUT)}")
-    strange = sorted({label for _, label in test} - set(classes))
-    if strange:
-        raise DataError(
-            _(
-                "{file}: there are test images of {classes}, but no training images.",
-                file=path,
-                classes=listed(strange),
-            )
-        )
-    number = {label: i for i, label in enumerate(classes)}
-    return Listing(
-        path=path,
-        classes=tuple(classes),
-        train=tuple(Labelled(file, number[label]) for file, label in train),
-        test=tuple(Labelled(file, number[label]) for file, label in test),
-        source=source,
-        state=state,
-        notes=notes,
-    )
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile, entries: dict[str, str]) -> None:
+        self._archive, self._entries = archive, entries
 
+    def read(self, file: str) -> bytes:
+        return self._archive.read(self._entries[file])
 
-def _in_zip(path: Path) -> tuple[list[str], str, Source]:
-    """Return the names of its files (and of empty folders, ending in "/"), its state, and what reads the files."""
-    if not zipfile.is_zipfile(path):
-        wrong = _("{file} is neither a folder nor a zip file.", file=path)
-        raise DataError(f"{wrong} {_(_LAYOUT)}")
-    try:
-        # It is kept open, because the directory of a zip of 60,000 files takes 0.5 s to read.
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise DataError(_("{file} is a damaged zip file: {error}.", file=path, error=error)) from error
-    about = path.stat()
-    names = sorted(entry.filename for entry in archive.infolist())
-    # In sorted order, the files in a folder come right after the folder.
-    names = [name for name, after in pairwise([*names, ""]) if not (name.endswith("/") and after.startswith(name))]
-    return names, f"{about.st_mtime_ns} {about.st_size}", archive
+    def open(self, file: str) -> BinaryIO:
+        return io.BytesIO(self.read(file))
 
 
 def _in_folder(path: Path) -> tuple[list[str], str, Source]:
+    """Return the files' names (and those of empty folders, ending in "/"), their state, and what reads them."""
     entries = []
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=_raise):
         for file in files:
             found = Path(folder, file)
             about = found.stat()
@@ -139,53 +127,108 @@ def _in_folder(path: Path) -> tuple[list[str], str, Source]:
         if not files and not folders:
             entries.append((Path(folder).relative_to(path).as_posix() + "/", 0, 0))
     entries.sort()
-    return [entry[0] for entry in entries], hashlib.sha256(repr(entries).encode()).hexdigest(), _Folder(path)
+    state = hashlib.sha256(repr(entries).encode()).hexdigest()
+    return [entry[0] for entry in entries if entry[0] != "./"], state, _Folder(path)
 
 
-def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and name.lower().endswith(_SUFFIXES)
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
-def _is_hidden(name: str) -> bool:
-    """Return whether a file is hidden, or is the shadow file that macOS adds."""
-    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-
-
-def _without_top_folders(images: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
-    """Leave out top folders that all images share, as long as each image is still in a class's folder."""
-    while len({parts[0] for _, parts in images}) == 1 and all(len(parts) > 2 for _, parts in images):
-        images = [(name, parts[1:]) for name, parts in images]
-    return images
-
-
-def _by_class(
-    path: Path, images: list[tuple[str, list[str]]], folder: str | None, empty: list[str]
-) -> list[tuple[str, str]]:
-    """Return (path, class) of the images below `folder`. The class is the first folder below it.
-
-    Raises DataError for a class without images, and for an image outside of a class's folder.
-    """
-    found = []
-    above = set()  # the folders that hold the classes' folders
-    for name, parts in images:
-        if folder is None:
-            below = parts
-        elif parts[0] == folder:
-            below = parts[1:]
-        else:
-            continue
-        if len(below) < 2:
-            outside = _("{file}: {image} is not in a class's folder.", file=path, image=name)
-            raise DataError(f"{outside} {_(_LAYOUT)}")
-        found.append((name, below[0]))
-        above.add(name.removesuffix("/".join(below)).rstrip("/"))
-    without = [name for name in empty if name.rpartition("/")[0] in above]
-    if without:
+def _refuse(path: Path, error: OSError) -> NoReturn:
+    """Raise DataError, which names the file below `path` that can't be read."""
+    file = Path(os.fsdecode(error.filename)) if error.filename is not None else path
+    if file.is_symlink() and not file.exists():
         raise DataError(
             _(
-                "{file}: no images in {folders}. Add the missing ones, or remove the folder.",
-                file=path,
-                folders=listed(without),
+                "{file} is a link to {target}, which can't be reached ({error}). Repair or remove the link.",
+                file=file,
+                target=file.readlink(),
+                error=error.strerror,
             )
-        )
-    return found
+        ) from error
+    raise DataError(_("{file} can't be read: {error}.", file=file, error=error.strerror or error)) from error
+
+
+def _in_zip(path: Path) -> tuple[list[str], str, Source]:
+    if not zipfile.is_zipfile(path):
+        wrong = _("{file} is neither a folder nor a zip file.", file=path)
+        raise DataError(f"{wrong} {expected_layout()}")
+    try:
+        # It is kept open, because the directory of a zip of 60,000 files takes 0.5 s to read.
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DataError(_("{file} is a damaged zip file: {error}.", file=path, error=error)) from error
+    about = path.stat()
+    entries = archive.infolist()
+    named = dict(zip(_zip_names(entries), (entry.filename for entry in entries), strict=True))
+    # In sorted order, the files in a folder come right after the folder.
+    pairs = pairwise([*sorted(named), ""])
+    names = [name for name, after in pairs if not (name.endswith("/") and after.startswith(name))]
+    return names, f"{about.st_mtime_ns} {about.st_size}", _Zip(archive, named)
+
+
+def _zip_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of a zip file's entries.
+
+    Windows writes names in the code page of its language, which Python reads as cp437, and some programs write
+    backslashes. If no entry says that its name is UTF-8, the names are read as UTF-8 or as Korean if all of them can
+    be.
+    """
+    names = [entry.filename for entry in entries]
+    old = [name for entry, name in zip(entries, names, strict=True) if not entry.flag_bits & _UTF_8]
+    if not all(name.isascii() for name in old):
+        for encoding in ("utf-8", "cp949"):
+            try:
+                names = [
+                    name if entry.flag_bits & _UTF_8 else name.encode("cp437").decode(encoding)
+                    for entry, name in zip(entries, names, strict=True)
+                ]
+            except UnicodeError:
+                continue
+            break
+    return [name.replace("\\", "/") for name in names]
+
+
+def _is_hidden(parts: list[str]) -> bool:
+    """Return whether a file is hidden, or one that a system adds for itself."""
+    return any(part.startswith(".") or part.lower() in _HIDDEN for part in parts)
+
+
+@cache
+def _opened() -> frozenset[str]:
+    """Return the formats that Pillow opens."""
+    Image.init()
+    stubs = {
+        name
+        for name, (kind, _accept) in Image.OPEN.items()
+        if isinstance(kind, type) and issubclass(kind, ImageFile.StubImageFile)
+    }
+    return frozenset(Image.OPEN) - stubs - _NOT_OPENED
+
+
+@cache
+def _endings(formats: frozenset[str]) -> frozenset[str]:
+    return frozenset(kind for kind, name in Image.registered_extensions().items() if name in formats & _opened())
+
+
+@cache
+def _possible(kind: str) -> list[str]:
+    """Return the formats that a file with this ending may have. One without a signature needs its own ending."""
+    own = Image.registered_extensions().get(kind)
+    return [name for name in sorted(_opened()) if Image.OPEN[name][1] is not None or name == own]
+
+
+def _is_opened(source: Source, name: str, kind: str) -> bool:
+    """Return whether Pillow can open the file, by its first bytes and, if they are promising, by its header."""
+    try:
+        with source.open(name) as file:
+            start = file.read(_START)
+            accepts = [Image.OPEN[form][1] for form in _possible(kind)]
+            if not any(accept is None or accept(start) for accept in accepts):
+                return False
+            file.seek(0)
+            with Image.open(file, formats=_possible(kind)):
+                return True
+    except Exception:  # a file of any other format may make a plug-in of Pillow fail in any way
+        return False

@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import io
+import json
 import os
 import tempfile
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import numpy as np
 import platformdirs
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from descent.common.errors import DataError
 from descent.common.i18n import _
@@ -22,30 +19,52 @@ from descent.common.numbers import memory
 from engine.preset import schema
 from engine.training.data.array_files import existing
 from engine.training.data.dataset import Array, HeldOut, Rows, Samples
-from engine.training.data.image_files import Listing, list_images
+from engine.training.data.image_decoding import (
+    DAMAGED,
+    DeepRange,
+    Size,
+    Treatment,
+    WrongSizeError,
+    decode,
+    reason_of,
+    shown_size,
+    size_of,
+)
+from engine.training.data.image_layout import Labelled, Listing, list_images
 from engine.training.data.memory import free_memory
+
+_VERSION = 2  # of the decoding: raise it when other pixels come of the same files
+_CHUNK = 256  # images in a task; a small image decodes in 0.1 ms, less than a task costs
+_NAMED = 12  # damaged images that a message names
 
 
 def cache_file(source: Path, settings: tuple[object, ...], state: str) -> Path:
     """Return the cache's file for these images.
 
-    Its name depends on the source, the settings and the source's state.
+    Its name depends on the source, the settings, the source's state and the version of the decoding.
     """
     what = hashlib.sha256(repr((str(source.resolve()), settings)).encode()).hexdigest()[:16]
-    version = hashlib.sha256(state.encode()).hexdigest()[:16]
+    version = hashlib.sha256(f"{_VERSION} {state}".encode()).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("descent")) / "images" / f"{what}-{version}.npy"
 
 
-def read_cached(path: Path, shape: tuple[int, ...]) -> Array | None:
-    """Return the images, mapped into memory and not read yet, or None if the file does not hold these images."""
+def read_cached(path: Path, shape: tuple[int, ...]) -> tuple[Array, Treatment] | None:
+    """Return the images, mapped into memory and not read yet, or None if the file does not hold these images.
+
+    What had to be done to them follows the array in the file, as JSON.
+    """
     try:
-        found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(found, np.memmap) or found.shape != shape or found.dtype != np.uint8:
+            return None
+        with path.open("rb") as file:
+            file.seek(found.offset + found.nbytes)
+            return found, Treatment.from_json(json.loads(file.read()))
+    except (OSError, ValueError, EOFError, TypeError):
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
 
 
-def write_cached(path: Path, images: Array) -> None:
+def write_cached(path: Path, images: Array, treatment: Treatment) -> None:
     """Write the images, all or none of them. Nothing happens if the cache can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +74,7 @@ def write_cached(path: Path, images: Array) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.save(file, images, allow_pickle=False)
+            file.write(json.dumps(treatment.to_json()).encode())
         Path(name).replace(path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -64,15 +84,11 @@ def write_cached(path: Path, images: Array) -> None:
 
 
 def _forget_older(path: Path) -> None:
-    """Remove the files of the same source and settings from before the source was changed."""
+    """Remove the files of the same source and settings from before the source, or the decoding, was changed."""
     for other in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
         if other != path:
             with contextlib.suppress(OSError):
                 other.unlink()
-
-
-_CHUNK = 256  # images in a task; a small image decodes in 0.1 ms, less than a task costs
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read(section: schema.ImagesData, device: torch.device) -> Samples:
@@ -82,33 +98,75 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
     """
     path = existing(section.path)
     listing = list_images(path)
-    size = section.image_size or _size(listing, listing.train[0].file)
+    everything = [image.file for image in (*listing.train, *listing.validation, *listing.test)]
+    deep = DeepRange(everything, listing.source.read)
+    first, size = everything[0], (section.image_size or 0, section.image_size or 0)
+    if section.image_size is None:
+        first, size = _first_readable(listing, everything)
+    made: list[Images] = []
 
-    def images(part: str, files: list[str]) -> Images:
-        return Images(listing, files, part, section=section, size=size, device=device)
+    def split(part: str, images: tuple[Labelled, ...]) -> HeldOut:
+        files = [image.file for image in images]
+        made.append(Images(listing, files, part, section=section, first=first, size=size, device=device, deep=deep))
+        return HeldOut(made[-1], np.array([image.label for image in images], dtype=np.int64))
 
-    notes = list(listing.notes)
-    test = None
-    if listing.test:
-        if "test" in section.model_fields_set:
-            notes.append(_("data.test is not used: the images have a test folder"))
-        test = HeldOut(
-            images("test", [image.file for image in listing.test]),
-            np.array([image.label for image in listing.test], dtype=np.int64),
-        )
+    def read_notes() -> tuple[str, ...]:
+        treatment = Treatment()
+        for images in made:
+            treatment.add(images.treatment)
+        return tuple(treatment.notes(section.image_size))
+
+    train = split("train", listing.train)
     return Samples(
         where=str(path),
-        inputs=images("train", [image.file for image in listing.train]),
-        targets=np.array([image.label for image in listing.train], dtype=np.int64),
+        inputs=train.inputs,
+        targets=train.targets,
         classes=listing.classes,
-        test=test,
-        notes=tuple(notes),
+        validation=split("validation", listing.validation) if listing.validation else None,
+        test=split("test", listing.test) if listing.test else None,
+        notes=(*_split_notes(section, listing), *listing.notes),
         row=lambda i: listing.train[i].file,
+        read_notes=read_notes,
     )
 
 
+def _split_notes(section: schema.ImagesData, listing: Listing) -> list[str]:
+    """Return notes on the folders that are splits, and on the splits that are cut from the training images."""
+    if not listing.folders:
+        return []
+    notes = [
+        _(
+            "splits by folders: {splits}",
+            splits=", ".join(
+                f"{split} {listing.folders[split]!r} ({len(getattr(listing, split)):,})"
+                for split in ("train", "validation", "test")
+                if split in listing.folders
+            ),
+        )
+    ]
+    if not listing.validation and section.validation:
+        notes.append(
+            _(
+                "no validation folder: {share:.0%} of the training images are held out for it (data.validation)",
+                share=section.validation,
+            )
+        )
+    if not listing.test and section.test:
+        notes.append(
+            _(
+                "no test folder: {share:.0%} of the training images are held out for it (data.test)",
+                share=section.test,
+            )
+        )
+    return notes
+
+
 class Images:
-    """Images, (N, C, H, W) uint8, decoded when rows are picked, and kept in the user's cache folder."""
+    """Images, (N, C, H, W) uint8, decoded when rows are picked, and kept in the user's cache folder.
+
+    first: the image whose size all others have to have. treatment: what had to be done to the images that have been
+    decoded, or that were for the cache.
+    """
 
     dtype: np.dtype[Any] = np.dtype(np.uint8)
 
@@ -119,15 +177,20 @@ class Images:
         part: str,
         *,
         section: schema.ImagesData,
-        size: int | tuple[int, int],
+        first: str,
+        size: Size,
         device: torch.device,
+        deep: DeepRange,
     ) -> None:
         self._listing = listing
         self._files = files
-        self._resize = section.image_size
+        self._first = first
+        self._scale = section.image_size is not None
         self._device = device
-        width, height = (size, size) if isinstance(size, int) else size
+        self._deep = deep
+        width, height = size
         self.shape: tuple[int, ...] = (len(files), section.channels, height, width)
+        self.treatment = Treatment()
         self._cache = cache_file(listing.path, (part, section.image_size, section.channels), listing.state)
 
     def __getitem__(self, rows: Rows) -> Array:
@@ -135,12 +198,14 @@ class Images:
         everything = read_cached(self._cache, self.shape)
         if everything is None and self._fits(len(self._files)):
             everything = self._decode(self._files)
-            write_cached(self._cache, everything)
-        if everything is not None:
-            self._refuse_too_many(len(rows))
-            return np.asarray(everything[rows])
+            write_cached(self._cache, *everything)
         self._refuse_too_many(len(rows))
-        return self._decode([self._files[row] for row in rows])
+        if everything is not None:
+            images, self.treatment = everything
+            return np.asarray(images[rows])
+        images, treatment = self._decode([self._files[row] for row in rows])
+        self.treatment.add(treatment)
+        return images
 
     def _fits(self, count: int) -> bool:
         """Return whether the images take at most half of the free memory.
@@ -177,84 +242,86 @@ class Images:
             )
         )
 
-    def _decode(self, files: list[str]) -> Array:
-        """Decode the images, in the order of the files, in several threads (PIL releases the GIL)."""
+    def _decode(self, files: list[str]) -> tuple[Array, Treatment]:
+        """Decode the images, in the order of the files, in several threads (PIL releases the GIL).
+
+        Raises DataError, which names the damaged ones.
+        """
         images = np.empty((len(files), *self.shape[1:]), dtype=np.uint8)
+        channels, height, width = self.shape[1:]
+        damaged: dict[str, BaseException] = {}
 
-        def decode(start: int) -> None:
+        def decode_chunk(start: int) -> Treatment:
+            treatment = Treatment()
             for at in range(start, min(start + _CHUNK, len(files))):
-                images[at] = self._decode_one(files[at])
+                try:
+                    data = self._listing.source.read(files[at])
+                    images[at], done = decode(data, channels, (width, height), self._deep, scale=self._scale)
+                except DAMAGED as error:
+                    damaged[files[at]] = error
+                except WrongSizeError as error:
+                    raise self._wrong_size(files[at], error.size) from error
+                else:
+                    treatment.add(done)
+            return treatment
 
-        workers = min(8, len(os.sched_getaffinity(0)))
-        with ThreadPoolExecutor(workers) as pool:
+        treatment = Treatment()
+        with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
             try:
-                # list() raises the first error here.
-                list(pool.map(decode, range(0, len(files), _CHUNK)))
+                for done in pool.map(decode_chunk, range(0, len(files), _CHUNK)):
+                    treatment.add(done)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        return images
+        if damaged:
+            raise _damaged(self._listing, damaged)
+        return images, treatment
 
-    def _decode_one(self, file: str) -> Array:
-        channels, height, width = self.shape[1:]
-        try:
-            with Image.open(io.BytesIO(self._listing.source.read(file))) as opened:
-                if self._resize is None and opened.size != (width, height):
-                    raise _wrong_size(self._listing, file, opened.size, (width, height))
-                # A JPEG of a large photograph can be decoded at a fraction of its size.
-                opened.draft("L" if channels == 1 else "RGB", (width, height))
-                image = _convert(opened, channels)
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.BILINEAR)
-                pixels = np.asarray(image)
-        except (*_DAMAGED, Image.DecompressionBombError) as error:
-            raise _unreadable(self._listing, file, error) from error
-        return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """Convert to grey or colour of 8 bits."""
-    if image.mode.startswith("I;16"):  # PIL would clip at 255 instead of scaling
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _size(listing: Listing, file: str) -> tuple[int, int]:
-    try:
-        with Image.open(io.BytesIO(listing.source.read(file))) as image:
-            return image.size
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
-        raise _unreadable(listing, file, error) from error
-
-
-def _wrong_size(listing: Listing, file: str, size: tuple[int, int], expected: tuple[int, int]) -> DataError:
-    return DataError(
-        _(
-            "{file}: {image} has the size {size}, but {first} has the size {expected}. Set data.image_size to scale "
-            "all "
-            "images to one size.",
-            file=listing.path,
-            image=file,
-            size=f"{size[0]} × {size[1]}",
-            first=listing.train[0].file,
-            expected=f"{expected[0]} × {expected[1]}",
+    def _wrong_size(self, file: str, size: Size) -> DataError:
+        height, width = self.shape[2:]
+        return DataError(
+            _(
+                "{file}: {image} has the size {size}, but {first} has the size {expected}. Set data.image_size to "
+                "scale all images to one size.",
+                file=self._listing.path,
+                image=file,
+                size=shown_size(size),
+                first=self._first,
+                expected=shown_size((width, height)),
+            )
         )
-    )
 
 
-def _unreadable(listing: Listing, file: str, error: BaseException) -> DataError:
-    if isinstance(error, UnidentifiedImageError):
-        reason = _("not an image")
-    else:
-        reason = str(error).rstrip(".") or type(error).__name__
+def _first_readable(listing: Listing, files: list[str]) -> tuple[str, Size]:
+    """Return the first image that can be read, and its size. Raises DataError if none can be."""
+    damaged: dict[str, BaseException] = {}
+    for file in files:
+        try:
+            return file, size_of(listing.source.read(file))
+        except DAMAGED as error:
+            damaged[file] = error
+    raise _damaged(listing, damaged)
+
+
+def _damaged(listing: Listing, errors: dict[str, BaseException]) -> DataError:
+    first = sorted(errors)[:_NAMED]
+    if len(errors) == 1:
+        return DataError(
+            _(
+                "{file}: {image} can't be read: {reason}. Replace or delete it.",
+                file=listing.path,
+                image=first[0],
+                reason=reason_of(errors[first[0]]),
+            )
+        )
+    images = "; ".join(f"{file}: {reason_of(errors[file])}" for file in first)
+    if len(errors) > len(first):
+        images = _("{names} and {count} more", names=images, count=len(errors) - len(first))
     return DataError(
         _(
-            "{file}: {image} can't be read: {reason}. Replace or delete it.",
+            "{file}: {count:,} images can't be read. Replace or delete them: {images}.",
             file=listing.path,
-            image=file,
-            reason=reason,
+            count=len(errors),
+            images=images,
         )
     )

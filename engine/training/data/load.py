@@ -50,17 +50,20 @@ def check_settings(section: schema.Data, samples: Samples) -> None:
 
 
 def check_samples(samples: Samples) -> None:
-    """Check lengths, finiteness and labels, of the samples and of their own test split. Raises DataError."""
+    """Check lengths, finiteness and labels, of the samples and of their own splits. Raises DataError."""
     _check(samples, samples.inputs, samples.targets, "")
-    if samples.test is not None:
-        _check(samples, *samples.test, " (test)")
-        if samples.test.inputs.shape[1:] != samples.inputs.shape[1:]:
+    for split, own in (("validation", samples.validation), ("test", samples.test)):
+        if own is None:
+            continue
+        _check(samples, *own, f" ({split})")
+        if own.inputs.shape[1:] != samples.inputs.shape[1:]:
             raise DataError(
                 _(
-                    "{where}: a training sample has the shape {shape}, but a test sample has {other}.",
+                    "{where}: a training sample has the shape {shape}, but one of the {split} split has {other}.",
                     where=samples.where,
                     shape=tuple(samples.inputs.shape[1:]),
-                    other=tuple(samples.test.inputs.shape[1:]),
+                    split=split,
+                    other=tuple(own.inputs.shape[1:]),
                 )
             )
 

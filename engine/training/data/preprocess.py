@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.preset import schema
 from engine.training.data import synthetic
-from engine.training.data.dataset import Array, Dataset, Inputs, Rows, Samples, Split
+from engine.training.data.dataset import Array, Dataset, HeldOut, Inputs, Rows, Samples, Split
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
 
@@ -24,28 +24,36 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
     if section.noise and not isinstance(section, synthetic.Made):
         train = _add_noise(train, section)
     scaling = fit(train, section.scaling)
-    test_inputs, test_targets, test_rows = samples.inputs, samples.targets, plan.test
-    if samples.test is not None:
-        test_inputs, test_targets = samples.test
-        test_rows = np.arange(len(test_targets), dtype=np.int64)
 
-    def split(inputs: Inputs, targets: Array, rows: Rows) -> Split | None:
+    def split(own: HeldOut | None, rows: Rows) -> Split | None:
+        inputs, targets, rows = held_out(samples, own, rows)
         if len(rows) == 0:
             return None
         return Split(_finish(place(inputs, rows, device), scaling), targets_of(targets[rows], device))
 
+    validation, test = split(samples.validation, plan.validation), split(samples.test, plan.test)
     return Dataset(
         name=name,
         task="classification" if samples.is_classification else "regression",
         train=Split(_finish(train, scaling), targets_of(_training_targets(section, samples, plan), device)),
-        validation=split(samples.inputs, samples.targets, plan.validation),
-        test=split(test_inputs, test_targets, test_rows),
+        validation=validation,
+        test=test,
         classes=samples.classes,
         input_names=samples.input_names,
         mean=None if scaling is None else scaling.mean.float(),
         std=None if scaling is None else scaling.std.float(),
-        notes=(*samples.notes, *plan.notes),
+        notes=(*samples.notes, *samples.read_notes(), *plan.notes),
     )
+
+
+def held_out(samples: Samples, own: HeldOut | None, rows: Rows) -> tuple[Inputs, Array, Rows]:
+    """Return inputs and targets of a validation or test split, and its rows in them.
+
+    own: the split that the data have of their own, all of which is used. rows: of the samples, if they have none.
+    """
+    if own is None:
+        return samples.inputs, samples.targets, rows
+    return own.inputs, own.targets, np.arange(len(own.targets), dtype=np.int64)
 
 
 def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:

@@ -29,7 +29,7 @@ _TOO_LARGE_OF_REST = N_(
 
 
 class Plan(NamedTuple):
-    """Rows of the samples, in ascending order. test is empty if the data set has a test split of its own."""
+    """Rows of the samples, in ascending order. A split that the data set has of its own is empty here."""
 
     train: Rows
     validation: Rows
@@ -41,27 +41,42 @@ def plan(section: schema.Data, samples: Samples) -> Plan:
     """Draw the test split from all samples, the validation split from the rest, and `size` of the rest for training.
 
     Shares are of all samples. Random draws are stratified: they keep the classes' shares. A class with one sample
-    stays in the training split, and a note says so. A data set's own test split is used whole. Raises DataError if
+    stays in the training split, and a note says so. A data set's own splits are used whole. Raises DataError if
     there are too few samples.
     """
     n = len(samples.targets)
     cutter = _Cutter(section, samples)
     rest = np.arange(n, dtype=np.int64)
     test_share = section.test if isinstance(section, schema.SplitData) and samples.test is None else 0.0
-    if section.validation + test_share >= 1:
+    validation_share = section.validation if samples.validation is None else 0.0
+    if validation_share + test_share >= 1:
         raise DataError(
             _(
                 "data.validation = {validation:g} and data.test = {test:g} leave nothing to train on: "
                 "together they must be below 1.",
-                validation=section.validation,
+                validation=validation_share,
                 test=test_share,
             )
         )
     rest, test = cutter.hold_out(rest, test_share, Purpose.TEST)
-    rest, validation = cutter.hold_out(rest, section.validation, Purpose.VALIDATION)
+    rest, validation = cutter.hold_out(rest, validation_share, Purpose.VALIDATION)
     if section.size is not None:
         rest = cutter.keep(rest, section.size)
-    return Plan(rest, validation, test, tuple(cutter.notes))
+    return Plan(rest, validation, test, (*_unused_shares(section, samples), *cutter.notes))
+
+
+def _unused_shares(section: schema.Data, samples: Samples) -> list[str]:
+    """Return notes on shares in the preset that do nothing, because the data have such a split of their own.
+
+    A share that is the default goes without saying.
+    """
+    own = {"validation": samples.validation, "test": samples.test}
+    defaults = type(section).model_fields
+    return [
+        _("data.{key} is not used: {where} has a {key} split of its own", key=key, where=samples.where)
+        for key, split in own.items()
+        if split is not None and key in defaults and getattr(section, key) != defaults[key].default
+    ]
 
 
 class _Cutter:

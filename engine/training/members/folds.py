@@ -15,9 +15,9 @@ from descent.common.errors import DataError, PresetError
 from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import synthetic
-from engine.training.data.dataset import Dataset, Split
+from engine.training.data.dataset import Array, Dataset, Inputs, Samples, Split
 from engine.training.data.load import name_of, read_samples
-from engine.training.data.preprocess import Scale, fit, place, targets_of
+from engine.training.data.preprocess import Scale, fit, held_out, place, targets_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import plan
 
@@ -154,8 +154,8 @@ def load_pool(
 ) -> tuple[Dataset, Folds]:
     """Return the data of a section in `count` folds. `train` and `validation` of the Dataset hold all samples.
 
-    `data.validation` is not used, because every sample validates once. The test split is the same as in a run without
-    folds. Raises the errors of `load`.
+    `data.validation` is not used, because every sample validates once; the data's own validation split joins the
+    training samples. The test split is the same as in a run without folds. Raises the errors of `load`.
     """
     for key in _OF_TRAINING_ALONE:
         if getattr(section, key, 0) and not (key == "noise" and isinstance(section, synthetic.Made)):
@@ -167,7 +167,7 @@ def load_pool(
                 )
             )
     with_all = section.model_copy(update={"validation": 0.0})
-    samples = read_samples(with_all, root, device, code)
+    samples = _with_own_validation(read_samples(with_all, root, device, code))
     split = plan(with_all, samples)
     labels = samples.targets[split.train] if samples.is_classification else None
     parts, notes = folds(labels, len(split.train), count, section.seed)
@@ -175,10 +175,7 @@ def load_pool(
         place(samples.inputs, split.train, device), [fold.train for fold in parts], section.scaling
     )
     pool = Split(inputs, targets_of(samples.targets[split.train], device))
-    test_inputs, test_targets, test_rows = samples.inputs, samples.targets, split.test
-    if samples.test is not None:
-        test_inputs, test_targets = samples.test
-        test_rows = np.arange(len(test_targets), dtype=np.int64)
+    test_inputs, test_targets, test_rows = held_out(samples, samples.test, split.test)
     test = None
     if len(test_rows):
         test = Split(
@@ -194,10 +191,35 @@ def load_pool(
         input_names=samples.input_names,
         mean=None,
         std=None,
-        notes=(*samples.notes, *split.notes, *notes),
+        notes=(*samples.notes, *samples.read_notes(), *split.notes, *notes),
     )
     rows = [(_on(fold.train, device), _on(fold.validation, device)) for fold in parts]
     return dataset, Folds([train for train, _ in rows], [held for _, held in rows], whole, own)
+
+
+class _Joined:
+    """The inputs of two sets, one after the other, for rows in ascending order."""
+
+    def __init__(self, first: Inputs, second: Inputs) -> None:
+        self._first, self._second = first, second
+        self.shape: tuple[int, ...] = (first.shape[0] + second.shape[0], *first.shape[1:])
+        self.dtype = first.dtype
+
+    def __getitem__(self, rows: Rows) -> Array:
+        here, there = np.split(rows, [np.searchsorted(rows, self._first.shape[0])])
+        return np.concatenate([self._first[here], self._second[there - self._first.shape[0]]])
+
+
+def _with_own_validation(samples: Samples) -> Samples:
+    if samples.validation is None:
+        return samples
+    inputs, targets = samples.validation
+    return replace(
+        samples,
+        inputs=_Joined(samples.inputs, inputs),
+        targets=np.concatenate([samples.targets, targets]),
+        validation=None,
+    )
 
 
 def _on(rows: Any, device: torch.device) -> torch.Tensor:

@@ -4,19 +4,20 @@ import io
 import shutil
 import zipfile
 
-import numpy as np
 import platformdirs
 import pytest
 import torch
 from PIL import Image
 
 from descent.common.errors import DataError, DataMissingError
-from engine.training.data import image_files
+from engine.preset import schema
 from engine.training.data import image_folder as images_module
+from engine.training.data.image_layout import list_images
+from engine.training.members.folds import load_pool
 
 
 def picture(value, size=(6, 4), mode="RGB", kind="png"):
-    colour = value if mode != "RGB" else (value, 0, 255 - value)
+    colour = value if mode != "RGB" or isinstance(value, tuple) else (value, 0, 255 - value)
     written = io.BytesIO()
     Image.new(mode, size, colour).save(written, kind)
     return written.getvalue()
@@ -80,11 +81,37 @@ def test_train_and_test_folders(pack, read, prefix):
     assert data.test.targets.tolist() == [0, 0, 1, 1]
 
 
-def test_notes(pack, read):
-    """A folder that is left out, or a share that does nothing, would go unsaid."""
-    data = load(read, pack({**with_test(), **plain(1, "val/")}), test=0.1)
-    assert any("'val'" in note for note in data.notes)
-    assert any("data.test is not used" in note for note in data.notes)
+def test_validation_folder(pack, read):
+    """Images meant for validation would be trained on, or left out, and other images be validated on."""
+    data = load(read, pack({**with_test(), **plain(1, "val/")}), validation=0.1)
+    assert (len(data.train.inputs), len(data.validation.inputs), len(data.test.inputs)) == (8, 2, 4)
+    assert data.validation.targets.tolist() == [0, 1]
+    assert "splits by folders: train 'train' (8), validation 'val' (2), test 'test' (4)" in data.notes
+
+
+def test_missing_splits_are_cut(pack, read):
+    """A folder of training and validation images would end without a test, or not say what it was tested on."""
+    data = load(read, pack({**plain(10, "train/"), **plain(2, "val/")}), test=0.2)
+    assert (len(data.train.inputs), len(data.validation.inputs), len(data.test.inputs)) == (16, 4, 4)
+    assert "no test folder: 20% of the training images are held out for it (data.test)" in data.notes
+
+
+def test_shares_that_do_nothing(pack, read):
+    """A share in the preset that the folders overrule would do nothing, unsaid."""
+    data = load(read, pack({**with_test(), **plain(1, "val/")}), test=0.3, validation=0.3)
+    assert sum("is not used" in note for note in data.notes) == 2
+
+
+def test_folds_with_a_validation_folder(pack, tmp_path):
+    """Images of a validation folder would never be trained on, or stop the folds."""
+    files = {**plain(4, "train/"), **plain(2, "val/"), **plain(2, "test/")}
+    section = schema.ImagesData(name="images", path=pack(files))
+    pool, folds = load_pool(section, 3, root=tmp_path, device=torch.device("cpu"), code=None)
+    assert pool.train.targets.tolist() == [0] * 4 + [1] * 4 + [0] * 2 + [1] * 2
+    reds = pool.train.inputs[:, 0, 0, 0] * 255
+    assert reds.round().int().tolist() == [0, 1, 2, 3, 100, 101, 102, 103, 0, 1, 100, 101]
+    assert sorted(torch.cat(folds.validation).tolist()) == list(range(12))
+    assert len(pool.test.inputs) == 4
 
 
 def test_a_single_folder_above(pack, read):
@@ -98,20 +125,23 @@ def test_grey_and_size(pack, read):
     assert data.input_shape == (1, 3, 3)
 
 
-def test_modes(pack, read):
-    """Images with transparency, palettes or 16 bits would be refused or come out wrong."""
-    deep = io.BytesIO()
-    Image.fromarray(np.full((4, 6), 32768, np.uint16)).save(deep, "png")
-    files = {
-        "a/deep.png": deep.getvalue(),
-        "a/grey.png": picture(128, mode="L"),
-        "b/bits.png": picture(1, mode="1"),
-        "b/palette.gif": picture(0, mode="P", kind="gif"),
-        "b/photo.jpg": picture(128, mode="L", kind="jpeg"),
-    }
-    data = load(read, pack(files), test=0.0)
-    values = data.train.inputs.amax((1, 2, 3)) * 255
-    assert values.round().int().tolist() == [128, 128, 255, 0, 128]
+def test_treatment_is_said(pack, read):
+    """A person would not know what was done to the images, or know it in the first run only."""
+    files = {**plain(), "dog/1.png": picture((0, 0, 0, 0), (9, 9), mode="RGBA"), "dog/2.png": picture(9, (12, 4))}
+    path = pack(files)
+    for _time in ("decoded", "from the cache"):
+        notes = load(read, path, image_size=8).notes
+        assert "images of 6 × 4 to 9 × 9 were scaled to 8 × 8" in notes
+        assert "7 images are not square, and were stretched to be" in notes
+        assert "1 image with transparent parts was laid on white" in notes
+        assert "8 images are of one colour throughout" in notes
+
+
+def test_all_damaged_images_are_named(pack, read):
+    """A person would find damaged images one by one, a run for each."""
+    damaged = {f"dog/{i}.png": picture(i)[:45] for i in range(20)}
+    with pytest.raises(DataError, match=r"20 images can't be read.*dog/0\.png: .*; dog/1\.png: .* and 8 more"):
+        load(read, pack({**plain(), **damaged}))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +168,6 @@ def test_what_cannot_be(pack, read, change, message):
     [
         ({"readme.txt": b""}, "no images, only 1 other file"),
         ({"cat/1.png": picture(0)}, "images of one class only, 'cat'"),
-        ({**with_test(), "test/cow/1.png": picture(0)}, "test images of 'cow', but no training images"),
     ],
 )
 def test_layouts_that_cannot_be(pack, read, files, message):
@@ -201,6 +230,17 @@ def test_cache_follows_changes(pack, read):
     assert small.input_shape == (3, 2, 2)
 
 
+def test_cache_of_another_version(pack, read, monkeypatch):
+    """Pixels as an earlier version decoded them would be trained on, or pile up."""
+    path = pack(plain())
+    load(read, path, test=0.0)
+    before = cache()
+    monkeypatch.setattr(images_module, "_VERSION", 1)
+    load(read, path, test=0.0)
+    assert len(cache()) == 1
+    assert cache() != before
+
+
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"x"), lambda p: p.write_bytes(p.read_bytes()[:-9])])
 def test_damaged_cache(pack, read, damage):
     """A cache that was cut short by a full disk would stop every run."""
@@ -232,7 +272,7 @@ def test_memory(pack, read, monkeypatch):
 def test_real_cifar10(real_data, read):
     """A real zip of train and test folders below one folder would not load."""
     path = real_data / "cifar10-jpeg.zip"
-    listing = image_files.list_images(path)
+    listing = list_images(path)
     assert len(listing.train) == 50_000
     assert len(listing.test) == 10_000
     assert len(listing.classes) == 10
