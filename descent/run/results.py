@@ -330,23 +330,74 @@ def means_of_last_epoch(
 ) -> list[float | None]:
     """Of a column, each member's mean over the last epoch that it trained; `ends`: the steps that each has made.
 
-    events, facts: of the run; a live batch size changes how many steps an epoch has. A frozen member has rows of NaN,
-    which are left out; the NaN of a run's only model is its loss.
+    events, facts: of the run; a live batch size changes how many steps an epoch has. None for a member without rows,
+    and for a fork that has not begun, whose epochs are not known.
+    """
+    changes = [event for event in events if event["event"] == "batch_size"]
+    known = {end: epochs_before(end, changes, facts) for end in set(ends)}
+    found = {
+        end: means_of_steps(stored, name, max(0, end - epochs.per_epoch), end, changes, facts)
+        for end, epochs in known.items()
+        if epochs is not None
+    }
+    return [found[end][member] if end in found else None for member, end in enumerate(ends)]
+
+
+def means_of_steps(
+    stored: Metrics,
+    name: str,
+    first: int,
+    end: int,
+    changes: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+) -> list[float | None]:
+    """Of a column, each member's mean over the samples of the steps from `first` to before `end`.
+
+    changes: the events of kind batch_size. facts: run.json. A short last batch counts for its samples, except in the
+    files of an older Descent, where each step counts alike.
     """
     import numpy as np
 
     assert stored.layout is not None
-    column, several = stored.layout.columns.index(name), len(ends) > 1
-    changes = [event for event in events if event["event"] == "batch_size"]
-    firsts = {end: max(0, end - epochs_before(end, changes, facts).per_epoch) for end in set(ends)}
-    windows = {end: stored.rows(first, end)[:, :, column] for end, first in firsts.items()}
+    column = stored.layout.columns.index(name)
+    values = np.concatenate(
+        [np.empty((0, len(stored.layout.members)), np.float32)]
+        + [rows[:, :, column] for rows in stored.pieces(first, end)]
+    )
+    return mean_over_samples(values, samples_of_batches(first, first + len(values), changes, facts))
+
+
+def mean_over_samples(values: "NDArray[np.float32]", samples: "NDArray[np.int64] | None") -> list[float | None]:
+    """Return each member's mean of `values`, (steps, M), weighted by `samples`, (steps,). None if it is not finite.
+
+    A frozen member has rows of NaN, which are left out. The NaN of a run's only model is its loss.
+    """
+    import numpy as np
+
     means: list[float | None] = []
-    for member, end in enumerate(ends):
-        own = windows[end][:, member]
-        own = own[np.isfinite(own)] if several else own
-        mean = float(np.mean(own, dtype=np.float64)) if len(own) else math.nan
+    for own in values.T:
+        kept = np.isfinite(own) if values.shape[1] > 1 else np.full(len(own), fill_value=True)
+        weights = None if samples is None else samples[kept]
+        mean = float(np.average(own[kept].astype(np.float64), weights=weights)) if kept.any() else math.nan
         means.append(mean if math.isfinite(mean) else None)
     return means
+
+
+def samples_of_batches(
+    first: int, end: int, changes: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> "NDArray[np.int64] | None":
+    """Return the samples in the batch of each step from `first` to before `end`. None if they are not known."""
+    import numpy as np
+
+    steps = np.arange(first, end)
+    samples = np.zeros(len(steps), np.int64)
+    for change in (None, *changes):
+        epochs = epochs_since(change, facts)
+        if epochs is not None:
+            ends = (steps + 1 - epochs.since) % epochs.per_epoch == 0
+            of_these = np.where(ends, epochs.last or 0, epochs.size or 0)
+            samples = np.where(steps >= epochs.since, of_these, samples)
+    return samples if samples.all() else None
 
 
 def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.float32]]":
@@ -376,4 +427,5 @@ def _epochs(events: Sequence[dict[str, Any]], step: int, facts: Mapping[str, Any
     """Epochs completed at `step`, counted from the last event that told: not every epoch writes one."""
     told = [event for event in events if event["event"] in ("epoch", "batch_size")]
     epoch, since = (int(told[-1]["epoch"]), int(told[-1]["step"])) if told else (0, 0)
-    return epoch + max(0, step - since) // epochs_since(_last(told, "batch_size"), facts).per_epoch
+    epochs = epochs_since(_last(told, "batch_size"), facts)
+    return epoch if epochs is None else epoch + max(0, step - since) // epochs.per_epoch

@@ -12,7 +12,7 @@ from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
-from descent.run.results import result_of
+from descent.run.metrics import Metrics
 from engine.launch import loading
 from engine.launch.display import Display
 from engine.launch.options import Options, Outcome
@@ -80,7 +80,7 @@ def _remove_unbegun(folder: RunFolder, options: Options, *, code: bool) -> bool:
 
     Returns whether it was removed.
     """
-    if not failed_at_start("failed", result_of(folder, "failed").step, folder.origin()):
+    if not failed_at_start("failed", len(Metrics(folder.path)), folder.origin()):
         return False
     if code:  # print what the user's code has printed, because its log is removed with the folder
         printed = folder.output.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -10,7 +10,7 @@ A fork of a run with several members may go on with one of them alone, as a plai
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from descent.run.events import SCRIPT
 from descent.run.folder import RunFolder
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.results import means_of_last_epoch
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import roster
 
@@ -80,7 +81,7 @@ class Branch:
         members = slice(None)
         if self.member is not None:
             layout, members = layout_of_member(layout, self.member), slice(self.member, self.member + 1)
-            events = events_of_member(events, self.member, stored.column("loss", self.member)[:step])
+            events = events_of_member(events, self.member, stored, parent.facts())
         for saved in (step, *self._best()):
             shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
             shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
@@ -280,10 +281,11 @@ def layout_of_member(whole: Layout, member: int) -> Layout:
 
 
 def events_of_member(
-    shared: Sequence[dict[str, Any]], member: int, losses: "NDArray[np.float32]"
+    shared: Sequence[dict[str, Any]], member: int, stored: Metrics, facts: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the events of this member, as a plain run has them. losses: (steps,), of the member."""
-    kept, since = [], 0
+    """Return the events of this member, as a plain run has them. stored, facts: the rows and run.json of all."""
+    assert stored.layout is not None
+    kept, changes = [], [event for event in shared if event["event"] == "batch_size"]
     for event in shared:
         match event:
             case {"event": "evaluation"}:
@@ -293,14 +295,9 @@ def events_of_member(
                 if member_named(edits) in (None, str(member)):
                     kept.append(event)
             case {"event": "epoch"}:
-                kept.append({**event, "train_loss": _mean(losses[since : event["step"]])})
-                since = event["step"]
+                ends = [event["step"]] * len(stored.layout.members)
+                means = means_of_last_epoch(stored, "loss", ends, changes, facts)
+                kept.append({**event, "train_loss": means[member]})
             case _:
                 kept.append(event)
     return kept
-
-
-def _mean(losses: "NDArray[np.float32]") -> float | None:
-    import numpy as np
-
-    return float(np.mean(losses, dtype=np.float64)) if len(losses) else None

@@ -18,6 +18,7 @@ from descent.common.i18n import ngettext
 from descent.common.paths import version
 from engine.preset.loading import Preset
 from engine.training import checkpoint
+from engine.training.data.batches import last_batch
 from engine.training.members.train_state import MemberTrainState
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
@@ -62,6 +63,8 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "input_shape": list(data.input_shape),
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "steps_per_epoch": run.batches.per_epoch,
+        "batch_size": run.batches.size or run.batches.samples,
+        "last_batch": last_batch(run.batches),
         "total_steps": run.total_steps,
         **({"way": run.stack.path} if isinstance(run, MemberTrainState) else {}),
         "parent": None

@@ -46,10 +46,6 @@ class Monitor:
         ] = []  # members that went non-finite, and at which step; the caller empties it
         self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
         self.steps_per_second: float | None = None
-        self._sums, self._counts = np.zeros(
-            (2, len(layout.members))
-        )  # of each member's losses since the mean was last asked for
-        self._lost: set[int] = set()  # members that went non-finite
         self._seen: tuple[float, float] | None = None  # step and time at which the window begins
         self._rate_before: float | None = None
         self._time = names.index("time")
@@ -61,9 +57,6 @@ class Monitor:
             self._look_for_trouble(first, rows)
         else:
             self._look_for_diverged(first, losses)
-        counted = np.isfinite(losses) | (losses.shape[1] == 1)  # with one model even a NaN counts
-        self._sums += np.sum(losses, axis=0, where=counted, dtype=np.float64)
-        self._counts += counted.sum(axis=0)
         self.last = {
             "loss": float(mean_over_members(losses[-1:])[0]),
             "accuracy": None if self._accuracy is None else float(mean_over_members(rows[-1:, :, self._accuracy])[0]),
@@ -86,7 +79,6 @@ class Monitor:
         for member in np.flatnonzero(bad.any(axis=0)).tolist():
             if member not in self.known_ended:
                 self.known_ended.add(member)
-                self._lost.add(member)
                 self.diverged.append((member, first + int(np.argmax(bad[:, member]))))
 
     def report(self, step: int, what: str) -> None:
@@ -117,21 +109,6 @@ class Monitor:
         self.steps_per_second = rate if self._rate_before is None else 0.5 * (rate + self._rate_before)
         if seconds - when >= 0.5:
             self._seen, self._rate_before = (float(step), seconds), rate
-
-    @property
-    def has_more_to_tell(self) -> bool:
-        """Whether rows have come since the mean loss was last asked for."""
-        return bool(self._counts.any())
-
-    def mean_loss(self) -> float:
-        """Return the mean loss of the rows since the last call, over the members that have not diverged.
-
-        NaN without any.
-        """
-        known = [m for m in np.flatnonzero(self._counts).tolist() if m not in self._lost]
-        mean = float(np.mean(self._sums[known] / self._counts[known])) if known else float("nan")
-        self._sums[:] = self._counts[:] = 0
-        return mean
 
 
 WINDOW = 1.0  # seconds of training

@@ -5,9 +5,13 @@ from typing import Any
 
 from descent.common.i18n import _
 from descent.common.numbers import metric, number, rate
-from descent.run.events import Events
+from descent.run.events import Events, epochs_before
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from descent.run.progress import Display, Progress
+from descent.run.results import means_of_steps
 from engine.training.build import left_out
+from engine.training.data.batches import last_batch
 from engine.training.evaluation import Evaluation, described, values_of
 from engine.training.monitor import Monitor
 from engine.training.train_state import TrainState
@@ -18,11 +22,17 @@ MOST_LINES = 100  # of epochs; a run of more epochs prints a line for several at
 class Reporter:
     """Writes events, and prints what a person wants to know of them. Each thing is reported once."""
 
-    def __init__(self, run: TrainState, run_id: str, events: Events, display: Display) -> None:
-        self._run, self._id, self._events, self._display = run, run_id, events, display
-        self._epoch_said_at = -1
+    def __init__(self, run: TrainState, folder: RunFolder, events: Events, display: Display) -> None:
+        self._run, self._folder, self._events, self._display = run, folder, events, display
+        self._look_back()
         self._collapsed: int | None = None  # as it was reported last
         self._planned: dict[str, Any] = {}
+
+    def _look_back(self) -> None:
+        """Read what the log already holds: the changes of the batch size, and the last epoch that was reported."""
+        told = self._folder.events()
+        self._changes = [event for event in told if event["event"] == "batch_size"]
+        self._epoch_said_at = max((event["step"] for event in told if event["event"] == "epoch"), default=-1)
 
     # --- learning rate and batch size ---
 
@@ -36,20 +46,23 @@ class Reporter:
     def rewound(self, to: int, log: int) -> None:
         """Report that the run went back to step `to`, at which the log ended at byte `log`. Later plans are void."""
         self._events.write("rewound", to=to, log=log)
+        self._look_back()
         self._planned = {}
         self.plan()
 
     def batch_size(self, size: int) -> None:
         """Report the batch size from the current epoch on. The last step may change with it."""
         run = self._run
-        self._events.write(
-            "batch_size",
-            step=run.step - run.batches.index,
-            epoch=run.batches.epoch,
-            size=size,
-            per_epoch=run.batches.per_epoch,
-            total_steps=run.total_steps,
-        )
+        change = {
+            "step": run.step - run.batches.index,
+            "epoch": run.batches.epoch,
+            "size": size,
+            "last_batch": last_batch(run.batches),
+            "per_epoch": run.batches.per_epoch,
+            "total_steps": run.total_steps,
+        }
+        self._events.write("batch_size", **change)
+        self._changes.append(change)
         self.plan()
 
     def left_out(self) -> None:
@@ -71,10 +84,10 @@ class Reporter:
         return self._epoch_said_at == self._run.step
 
     def epoch(self, monitor: Monitor, lr: float | None) -> None:
-        """Report the epoch. lr: of the last step; None if the members' rates differ."""
+        """Report the epoch, whose rows are in the file. lr: of the last step; None if the members' rates differ."""
         run = self._run
         self._epoch_said_at = run.step
-        loss = monitor.mean_loss()
+        loss = self._mean_loss()
         self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
         several = len(run.members) > 1  # a mean over all candidates of a sweep, the bad ones too
         trained = f"{number(loss):<7}"
@@ -89,6 +102,19 @@ class Reporter:
         words.append(_("lr {lr}", lr=metric("lr", lr)))
         words.append(_("{rate} step/s", rate=rate(monitor.steps_per_second)))
         self._display.say("  ".join(words))  # within 80 columns, except for runs of very many steps
+
+    def _mean_loss(self) -> float:
+        """Return the mean loss of the epoch so far, over the members that have not diverged. NaN without any."""
+        run, facts = self._run, self._folder.facts()
+        steps = run.batches.index
+        if steps == 0:  # the epoch is over; the batch size of the next one may already be in force
+            epochs = epochs_before(run.step, self._changes, facts)
+            steps = epochs.per_epoch if epochs is not None else run.batches.per_epoch
+        first = max(0, run.step - steps)
+        means = means_of_steps(Metrics(self._folder.path), "loss", first, run.step, self._changes, facts)
+        lost = [member for member, why in run.ended().items() if why == "diverged"]
+        known = [mean for member, mean in enumerate(means) if mean is not None and member not in lost]
+        return sum(known) / len(known) if known else math.nan
 
     def evaluation(self, step: int, split: str, member: int, result: Evaluation) -> None:
         """Write the event of an evaluation. step: the step that the evaluated model is from."""
@@ -142,7 +168,7 @@ class Reporter:
             usual=rate(values["usual"]),
         )
         if "try" in values:
-            command = f"descent set {self._id} {values['try']}"
+            command = f"descent set {self._folder.id} {values['try']}"
             advice = _("if other programs use the cores, this helps: {command}", command=command)
             words = f"{words}; {advice}"
         self._display.say(words)

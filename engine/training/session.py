@@ -47,7 +47,7 @@ class Session:
         self._run, self._folder, self._events = run, folder, events
         self._layout = layout
         self._stop_wanted = stop_wanted
-        self._reporter = Reporter(run, folder.id, events, display)
+        self._reporter = Reporter(run, folder, events, display)
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows()
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
@@ -88,6 +88,7 @@ class Session:
         run, batches = self._run, self._run.batches
         told = epochs_since(self._folder.last("batch_size"), self._folder.facts())
         first = run.step - batches.index
+        assert told is not None  # this worker has written run.json
         if told.per_epoch != batches.per_epoch or told.at(first) != batches.epoch:
             self._reporter.batch_size(batches.size or batches.samples)
 
@@ -156,13 +157,17 @@ class Session:
         if self._reporter.says_this_epoch():
             self._say_epoch()
 
+    def catch_up(self) -> None:
+        """Report the epoch that has just ended if the log, up to a checkpoint of this very step, lacks it."""
+        if self._run.step and self._run.batches.index == 0 and self._reporter.says_this_epoch():
+            self._say_epoch()
+
     def _say_epoch(self) -> None:
         if self._reporter.has_said_epoch():
             return
         with self.clock.stopped():
             self._rows.sync()
-        if self._monitor.has_more_to_tell:  # false for a run that was resumed at its end
-            self._reporter.epoch(self._monitor, self._lr)
+        self._reporter.epoch(self._monitor, self._lr)
 
     def evaluate(self) -> None:
         """Evaluate on the validation split. Keep the model if it is the best so far."""
@@ -247,6 +252,7 @@ class Session:
         self._reporter.rewound(to, state["log"])
         self._open_rows()
         self._miss_best()
+        self.catch_up()
         return to
 
     def _miss_best(self) -> None:

@@ -85,6 +85,8 @@ def _train(
         if opened.begins:
             session.note_epochs()
             session.save()  # so that every run can go back to its beginning
+        else:
+            session.catch_up()
         session.note_plan()
         events.state("running", step=run.step)
         display.watch(session.progress)

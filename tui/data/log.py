@@ -89,7 +89,7 @@ class Log(Fold):
     def begin(self) -> None:
         self._lines: list[LogLine | _Evaluation | _Folded] = []
         self._together: tuple[Event, ...] = ()  # of one evaluation, member by member: one line
-        self._epochs: Epochs | None = epochs_since(None, self._facts) if self._facts.get("steps_per_epoch") else None
+        self._epochs: Epochs | None = epochs_since(None, self._facts)
         self._row = 0  # routine lines in a row, at the end
         self._folded = self._folded_epochs = (
             0  # how many of them one line stands for; how many of these name an epoch

@@ -64,7 +64,7 @@ class SnapshotBuilder:
         if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
             self.plan, self._unplanned = self._planned([self._unplanned]), None
         self._taken = True
-        epochs = epochs_since(story.last.get("batch_size"), facts) if facts.get("steps_per_epoch") else None
+        epochs = epochs_since(story.last.get("batch_size"), facts)
         per_epoch = None if epochs is None else epochs.per_epoch
         total = story.total_steps or facts.get("total_steps")
         epoch = 0.0 if epochs is None else epochs.at(follower.step)

@@ -197,6 +197,7 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
     layout = Layout.load(folder.path)
     rows = _Rows(folder.path, layout)
     step = rows.count
+    epochs = epochs_since(told.last.get("batch_size"), facts)
     return RunStatus(
         folder,
         state=state,
@@ -204,7 +205,7 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
         preset=clean(str(facts.get("preset", ""))),
         step=step,
         total=_whole(told.total or facts.get("total_steps")),
-        epoch=epochs_since(told.last.get("batch_size"), facts).at(step) if facts.get("steps_per_epoch") else None,
+        epoch=None if epochs is None else epochs.at(step),
         started=facts.get("started") or folder.preset.stat().st_mtime,
         changed=_changed(folder),
         parameters=_whole(facts.get("parameters")),

@@ -219,10 +219,10 @@ def scale(follower: Follower, mode: XMode) -> Scale:
 
 def _epochs(follower: Follower) -> tuple[Floats, Floats] | None:
     """Steps and the epochs they lie at: an epoch has fewer steps once the batch is larger."""
-    if not follower.facts.get("steps_per_epoch"):
-        return None
     changes = digest_of(follower).epochs
     last = changes[-1] if changes else epochs_since(None, follower.facts)
+    if last is None:
+        return None
     steps, epochs = [0], [0.0]
     for change in changes:
         if change.since > steps[-1]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.training.data.dataset import Split
+from engine.training.protocols import AnyBatches
 
 
 class Batch(NamedTuple):
@@ -48,6 +49,12 @@ def steps_an_epoch(samples: int, size: int | None, leave_out_single: bool) -> in
     if size is None:
         return 1
     return -(-samples // size) - (leave_out_single and size > 1 and samples % size == 1)
+
+
+def last_batch(batches: AnyBatches) -> int:
+    """Return the samples in the last batch of an epoch. The others have `size`."""
+    size = batches.size or batches.samples
+    return min(size, batches.samples - size * (batches.per_epoch - 1))
 
 
 class Batches:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.run.events import KEPT, EventLog, Events, epochs_before, epochs_since
+from descent.run.events import KEPT, Epochs, EventLog, Events, epochs_before, epochs_since, resized
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, MetricsWriter
-from descent.run.results import result_of
+from descent.run.results import result_of, samples_of_batches
 from engine.study import results
 from engine.study.folder import Job, Study
 
@@ -84,9 +84,30 @@ def test_a_member_that_ended_before_the_change_had_epochs_of_the_old_length(fold
 
 
 def test_the_epoch_at_a_step() -> None:
-    assert epochs_since(None, FACTS).at(6) == 1.5
-    assert epochs_since(SMALLER, FACTS).at(9) == 2.5
-    assert [epochs_before(step, [SMALLER], FACTS).per_epoch for step in (0, 8, 9)] == [4, 4, 2]
+    assert epochs_since(None, FACTS) == Epochs(4)
+    assert Epochs(4).at(6) == 1.5
+    assert resized(SMALLER).at(9) == 2.5
+    assert [epochs_before(step, [SMALLER], FACTS) for step in (0, 8, 9)] == [Epochs(4), Epochs(4), resized(SMALLER)]
+    assert epochs_since(None, {}) is None  # a fork has no run.json before it begins
+
+
+def test_a_short_last_batch_counts_for_its_samples(folder: RunFolder) -> None:
+    """The training loss would be of other weights than the validation loss that stands beside it."""
+    _trained(folder, 8)
+    (folder.path / "run.json").write_text(json.dumps(FACTS | {"batch_size": 32, "last_batch": 8}))
+    assert result_of(folder).metrics["train_loss"] == pytest.approx((32 * (5 + 6 + 7) + 8 * 8) / 104)
+    assert _train_accuracy(folder) == pytest.approx((32 * (5 + 6 + 7) + 8 * 8) / 104 / 100)
+
+
+def test_in_the_middle_of_an_epoch_the_short_batch_is_that_of_the_epoch_before(folder: RunFolder) -> None:
+    """The loss of a run that was stopped would be weighted by batches that it never had."""
+    smaller = {**SMALLER, "size": 64, "last_batch": 16}
+    _trained(folder, 11, smaller)
+    (folder.path / "run.json").write_text(json.dumps(FACTS | {"batch_size": 32, "last_batch": 8}))
+    assert result_of(folder).metrics["train_loss"] == pytest.approx((16 * 10 + 64 * 11) / 80)
+    facts = folder.facts()
+    assert samples_of_batches(2, 11, [smaller], facts).tolist() == [32, 8, 32, 32, 32, 8, 64, 16, 64]
+    assert samples_of_batches(2, 11, [SMALLER], facts) is None  # of an older Descent
 
 
 EACH = KEPT // 2

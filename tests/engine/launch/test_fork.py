@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from descent.common.errors import DescentError, ExitCode
 from descent.control import send
 from descent.run.events import epochs_since
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, create
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from engine import cli
@@ -202,6 +202,32 @@ def test_a_fork_that_has_nothing_to_train_is_refused(parent: RunFolder, capfd: p
     nothing = fork(parent, None, "nothing", "optimizer.lr=0.01", code=ExitCode.WRONG_USE)
     assert "the fork begins at step 60, the last one: nothing is left to train" in capfd.readouterr().err
     assert not nothing.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("train.batch_size=99999",), "train.batch_size = 99999 is larger than the training split"),
+        (("train.device=cuda:99",), 'train.device = "cuda:99": no such GPU here'),
+    ],
+)
+def test_a_fork_that_cannot_begin_says_why_and_leaves_nothing(
+    parent: RunFolder, capfd: pytest.CaptureFixture[str], settings: Sequence[str], said: str
+) -> None:
+    """The reason was hidden behind a bug in Descent, and a damaged run had taken the id."""
+    folder = fork(parent, None, "unbegun", *settings, "train.steps=90", code=ExitCode.WRONG_USE)
+    assert said in capfd.readouterr().err
+    assert not folder.path.exists()
+
+
+def test_a_fork_that_has_not_begun_can_be_read(parent: RunFolder) -> None:
+    """It would be listed as damaged while its worker loads the data."""
+    planned = branch(parent, 40, ())
+    waiting = create(parent.path.parent, "waiting", planned.preset.to_toml(), {}, planned.fill)
+    assert waiting.facts() == {}
+    assert (result_of(waiting).step, result_of(waiting).metrics["train_loss"]) == (40, None)
+    assert cli.main(["show", str(waiting.path)]) == ExitCode.DONE
+    shutil.rmtree(waiting.path)
 
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:

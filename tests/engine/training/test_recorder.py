@@ -68,26 +68,6 @@ def test_members_keep_their_own_numbers(tmp_path: Path) -> None:
     assert metrics.column("grad_norm", member=1)[0] == 2
 
 
-def test_the_mean_loss_leaves_out_who_diverged(tmp_path: Path) -> None:
-    """One member on its way to infinity would be all that the line of an epoch tells."""
-    monitor = Monitor(_layout(tmp_path, accuracy=False, members=3), gradients_may_overflow=False)
-    rows = np.full((4, 3, len(monitor._names)), np.nan, np.float32)
-    rows[:, :, 0] = [[1.0, 2.0, 3.0], [1.0, 4.0, 1e30], [3.0, 6.0, np.nan], [3.0, np.nan, np.nan]]
-    monitor.known_ended.add(1)  # stopped early
-    monitor.rows(0, rows[:2])
-    monitor.rows(2, rows[2:])
-    assert monitor.mean_loss() == (2.0 + 4.0) / 2
-    monitor.rows(4, rows[:1])
-    assert monitor.mean_loss() == (1.0 + 2.0) / 2
-    assert np.isnan(monitor.mean_loss())
-
-    alone = Monitor(_layout(tmp_path), gradients_may_overflow=False)
-    rows = np.full((2, 1, len(alone._names)), np.nan, np.float32)
-    rows[0, 0, 0] = 1.0
-    alone.rows(0, rows)
-    assert np.isnan(alone.mean_loss())  # the run's loss is no number, and its mean is none
-
-
 def test_the_first_step_that_is_not_finite_is_named(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     monitor = Monitor(layout, gradients_may_overflow=False)

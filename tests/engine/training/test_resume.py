@@ -14,6 +14,7 @@ import torch
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from descent.run.results import result_of
 from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.schema import describe
@@ -91,7 +92,12 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
         for run in (left, right)
     ]
     assert evaluations[0] == evaluations[1]
-    assert None not in [event["train_loss"] for event in right.events() if event["event"] == "epoch"]
+    epochs = [
+        [(e["epoch"], e["step"], e["train_loss"]) for e in run.events() if e["event"] == "epoch"]
+        for run in (left, right)
+    ]
+    assert epochs[0] == epochs[1]
+    assert result_of(left).metrics == result_of(right).metrics
 
 
 @pytest.fixture(scope="module", params=SETTINGS)

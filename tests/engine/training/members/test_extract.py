@@ -90,6 +90,11 @@ def test_it_is_a_plain_run_with_that_members_settings_and_past(parent: RunFolder
         if e["event"] == "evaluation" and e["step"] <= AT and e["member"] == 5
     ]
     assert mine == of_member != []
+    facts, losses = parent.facts(), Metrics(parent.path).column("loss", 5)
+    told = {e["step"]: e["train_loss"] for e in alone.events() if e["event"] == "epoch" and e["step"] <= AT}
+    for step, loss in told.items():
+        sizes = [facts["batch_size"]] * (facts["steps_per_epoch"] - 1) + [facts["last_batch"]]
+        assert loss == pytest.approx(np.average(losses[step - len(sizes) : step].astype(float), weights=sizes))
     edits = [e["arguments"]["edits"] for e in alone.events() if e["event"] == "command" and e["command"] == "set"]
     assert edits == [["member=5", "optimizer.lr=0.02", "lr_scale=0.5"]]
     reached = result_of(alone)

@@ -81,6 +81,8 @@ def test_a_member_that_diverges_is_marked_and_harms_no_other(train: Train) -> No
     assert np.isfinite(losses[: ended[0]["step"]]).all()
     assert np.isnan(losses[ended[0]["step"] + 1 :]).all()
     assert not evaluations(run, "validation", 1)
+    told = [event["train_loss"] for event in run.events() if event["event"] == "epoch"]
+    assert max(told) < 10  # its last losses, on the way to infinity, would be all that the line of an epoch tells
 
 
 def test_each_fold_validates_on_its_own_part_and_the_test_is_the_same(train: Train) -> None:
