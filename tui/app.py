@@ -28,7 +28,7 @@ from descent.run.state import ALIVE
 from engine.launch import loading
 from engine.launch.options import Options
 from tui import settings, terminal, themes
-from tui.base import CompareRuns, ConsoleApp, OpenLab, OpenRun, WatchRuns
+from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, WatchRuns
 from tui.data.runs import RunStatus, Watch
 from tui.terminal import TerminalDriver
 from tui.widgets.run_line import metric
@@ -195,7 +195,7 @@ class DescentApp(ConsoleApp):
         self.open_lab(message.lab_id)
 
     def on_compare_runs(self, message: CompareRuns) -> None:
-        self.run_worker(self._choose_and_compare(message), group="compare", exclusive=True)
+        self.screen.run_worker(self._choose_and_compare(message), group=OPENING, exclusive=True)
 
     async def _choose_and_compare(self, wanted: CompareRuns) -> None:
         from tui.screens import starting

@@ -1,13 +1,18 @@
 """The app as its screens know it, and the messages by which they ask it for other screens."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.style import Style
-from textual.app import App
+from textual import events
+from textual.app import App, ScreenStackError
+from textual.dom import DOMNode
 from textual.message import Message
+from textual.message_pump import MessagePump
 
 from descent.common.errors import DescentError
 from descent.run.folder import RunFolder
@@ -41,6 +46,92 @@ STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line 
 READING = 12.0  # characters that are read in a second: a long notice stays longer
 
 
+OPENING = "opening"  # the group of the workers that a key starts and that end in another screen, or in a dialog
+_ROUNDS = 8  # of messages that one key leads to; a screen that is never quiet holds up the next key no longer
+_STUCK = 1.0  # seconds after which a part that takes no message holds up the next key no longer
+_AGAIN = 0.02  # seconds between looks whether a screen has opened
+
+
+_Typed = events.Key | events.Paste
+
+
+class KeyQueue:
+    """Passes keys and pastes to an app, each when all that the one before it led to is done.
+
+    Textual passes each at once. Those of one burst, as a line that stalls delivers them, are then taken in a wrong
+    order: letters are taken by the field itself, and bound keys by the app later; and keys behind one that opens a
+    screen reach the screen before it.
+    """
+
+    def __init__(self, app: App[None]) -> None:
+        self._app = app
+        self._waiting: deque[_Typed] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._passed: _Typed | None = None
+        self._target: DOMNode = app  # what had the focus when the last was passed
+
+    def is_passed(self, event: events.Event) -> bool:
+        """Whether the app shall take this event now. If not, it comes again when it is its turn."""
+        if not isinstance(event, _Typed) or event.is_forwarded:
+            return True
+        if event is self._passed or (self._quits(event) and self.is_opening):
+            self._target = self._app.focused or self._app.screen
+            return True
+        self._waiting.append(event)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._pass_all())
+        return False
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether something is under way that ends in another screen than the one that is shown."""
+        workers = [each for each in self._app.workers if each.group == OPENING and not each.is_finished]
+        return any(each.node.is_attached and each.node.screen is self._app.screen for each in workers)
+
+    def _quits(self, event: _Typed) -> bool:
+        active = self._app.screen.active_bindings.get(event.key) if isinstance(event, events.Key) else None
+        return active is not None and active.binding.action == "quit"
+
+    async def _pass_all(self) -> None:
+        try:
+            while self._waiting:
+                while self.is_opening:
+                    await asyncio.sleep(_AGAIN)
+                    await self._settled()
+                self._passed = self._waiting.popleft()
+                self._app.post_message(self._passed)
+                await _asked(self._app)
+                await self._settled()
+        except ScreenStackError:
+            self._waiting.clear()  # the app has ended
+
+    async def _settled(self) -> None:
+        """Wait until all parts of the screen have taken what they were sent, and what that led to."""
+        target = self._target
+        for _round in range(_ROUNDS):
+            way = [node for node in target.ancestors_with_self if isinstance(node, MessagePump)]  # as events bubble
+            for node in [*self._busy(), *way]:
+                await _asked(node)
+            if not self._busy():
+                return
+            target = self._app.focused or self._app.screen
+
+    def _busy(self) -> list[MessagePump]:
+        parts = [*self._app.screen.walk_children(with_self=True), self._app]
+        return [part for part in parts if part.message_queue_size]
+
+
+async def _asked(part: MessagePump) -> None:
+    """Wait until a part has taken all messages that it was sent up to now."""
+    answered = asyncio.Event()
+    if part.call_later(answered.set):
+        try:
+            async with asyncio.timeout(_STUCK):
+                await answered.wait()
+        except TimeoutError:
+            return
+
+
 class ConsoleApp(App[None]):
     """The part of the app that every screen may use.
 
@@ -65,6 +156,7 @@ class ConsoleApp(App[None]):
         self.runs_dir, self.data_root = runs_dir, data_root
         self.clock: Callable[[], float] = time.time
         self.opened: list[RunFolder] = []  # in this session, each once
+        self._key_queue = KeyQueue(self)
         for known in list(self.available_themes):
             if not known.startswith("textual-"):
                 self.unregister_theme(known)
@@ -74,6 +166,10 @@ class ConsoleApp(App[None]):
         self.set_keymap(self.settings.keys)
         if not self.terminal.unicode:
             self.add_class("-ascii")
+
+    async def on_event(self, event: events.Event) -> None:
+        if self._key_queue.is_passed(event):
+            await super().on_event(event)
 
     def colour(self, name: str) -> Style:
         """One of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""

@@ -1,45 +1,28 @@
 """Settings of a preset, changed before it is started: KEY=VALUE words, checked as they are typed."""
 
+import asyncio
 import shlex
-import threading
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, show
-from tui.base import ConsoleApp
+from tui.base import OPENING, ConsoleApp
 from tui.data.live_settings import flat_settings
 from tui.data.search import fitting
 
 _DELAY = 0.15  # seconds without a key before what was typed is checked
 
 
-class Checked(Message):
-    """The check of a typed line is done. problem: what is wrong with it, or "". changes: (key, before, after)."""
-
-    def __init__(self, typed: str, problem: str, changes: list[tuple[str, str, str]]) -> None:
-        super().__init__()
-        self.typed, self.problem, self.changes = typed, problem, changes
-
-
-class _Line(Input):
-    """The line that is typed in. It completes by itself: a key of the screen would overtake letters that wait."""
-
-    async def _on_key(self, event: events.Key) -> None:
-        active = self.screen.active_bindings.get(event.key)
-        if active is not None and active.binding.action == "complete":
-            event.stop()
-            event.prevent_default()
-            await self.screen.run_action("complete")
+Change = tuple[str, str, str]  # a key, its value before, and after
 
 
 class Overrides(ModalScreen[list[str] | None]):
@@ -47,7 +30,7 @@ class Overrides(ModalScreen[list[str] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", N_("back"), show=False, id="overrides.back"),
-        Binding("tab", "complete", N_("complete a key"), show=False, id="overrides.complete"),
+        Binding("tab", "complete", N_("complete a key"), show=False, priority=True, id="overrides.complete"),
         Binding("ctrl+l", "clear", N_("clear the line"), show=False, id="overrides.clear"),
     ]
     app: ConsoleApp
@@ -56,13 +39,12 @@ class Overrides(ModalScreen[list[str] | None]):
         super().__init__()
         self._name, self._source = name, source
         self._settings = flat_settings(source, [])
-        self._wants_start = False
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="overrides", classes="dialog")
         box.border_title = Text(_("start {preset} with changed settings", preset=self._name))  # as Text: never markup
         with box:
-            line = _Line(
+            line = Input(
                 placeholder="optimizer.lr=0.01 train.epochs=5",
                 id="overrides-line",
                 select_on_focus=False,
@@ -95,47 +77,51 @@ class Overrides(ModalScreen[list[str] | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        self._wants_start = False
         self.query_one("#overrides-keys Static", Static).update(self._keys())
-        self.set_timer(_DELAY, lambda: self._check_if_still(event.value))
+        self.run_worker(self._check(event.value), group="check", exclusive=True)
 
-    def _check_if_still(self, typed: str) -> None:
-        if self.query_one(Input).value == typed:
-            self._check(typed)
-
-    def _check(self, typed: str) -> None:
-        threading.Thread(target=self._examine, args=(typed,), name="overrides", daemon=True).start()
-
-    def _examine(self, typed: str) -> None:
+    async def _check(self, typed: str) -> None:
+        """Show what the line changes, when no key has followed for a while."""
+        await asyncio.sleep(_DELAY)
         try:
             words = split(typed)
-            if not self._wants_start and words and "=" not in words[-1]:
+            if words and "=" not in words[-1]:
                 words.pop()  # still being typed
-            after = flat_settings(self._source, words)
+            self._show(await asyncio.to_thread(self._changes, words))
         except DescentError as error:
-            self.post_message(Checked(typed, str(error), []))
-            return
-        changes = [
+            self._refuse(error)
+
+    def _changes(self, words: list[str]) -> list[Change]:
+        """The settings that these overrides change. Raises DescentError with all that is wrong."""
+        after = flat_settings(self._source, words)
+        return [
             (key, self._settings.get(key, "none"), value)
             for key, value in after.items()
             if self._settings.get(key) != value
         ]
-        self.post_message(Checked(typed, "", changes))
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
-        self._wants_start = True
-        self._check(event.value)
+        self.workers.cancel_group(self, "check")
+        self.run_worker(self._end_with(event.value), group=OPENING, exclusive=True)
 
-    def on_checked(self, message: Checked) -> None:
-        if message.typed != self.query_one(Input).value:
-            return
-        if self._wants_start and not message.problem:
-            self.dismiss(split(message.typed))
-            return
-        self._wants_start = False
-        said = Text(message.problem, self.app.colour("trouble")) if message.problem else Text()
-        for number, (key, before, after) in enumerate(message.changes):
+    async def _end_with(self, typed: str) -> None:
+        """Dismiss with what was typed. Say what is wrong with it, if anything is."""
+        try:
+            words = split(typed)
+            await asyncio.to_thread(self._changes, words)
+        except DescentError as error:
+            self._refuse(error)
+        else:
+            self.dismiss(words)
+
+    def _refuse(self, error: DescentError) -> None:
+        said = Text(str(error), self.app.colour("trouble"))
+        self.query_one("#overrides-changes", Static).update(said)
+
+    def _show(self, changes: list[Change]) -> None:
+        said = Text()
+        for number, (key, before, after) in enumerate(changes):
             said.append("\n" if number else "")
             said.append(f"{key}  ").append(before, self.app.colour("quiet"))
             said.append(self.app.terminal.plain(" → ")).append(after, "bold")

@@ -1,5 +1,7 @@
 """The console's dialogs: what to do when training breaks, editing a live run, forking."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.numbers import count, number, trimmed
 from descent.run.folder import RunFolder
+from tui.base import OPENING
 from tui.data.live_settings import HINTS, shown
 from tui.data.snapshot import Anomaly, Snapshot
 from tui.screens.choices import LIST_CSS, Checkpoint, rows
@@ -107,6 +110,7 @@ def explanation(anomaly: Anomaly, now: Snapshot) -> str:
     return "\n".join(lines)
 
 
+PATIENCE = 2.0  # seconds that keys wait for the worker's answer to an edit
 Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
 
 
@@ -134,6 +138,7 @@ class Edit(ModalScreen[None]):
     def __init__(self, values: dict[str, Any], apply: Apply) -> None:
         """values: the settings that this run can take. apply: sends the edits, then calls done or failed."""
         super().__init__()
+        self._answered = asyncio.Event()
         self._before = {key: shown(values[key]) for key in HINTS if key in values}
         self._apply = apply
 
@@ -159,12 +164,24 @@ class Edit(ModalScreen[None]):
         if not edits:
             self.dismiss(None)
             return
+        self._answered.clear()
         self._say(_("asking the worker…"))
-        self._apply(edits, self._done, self._say)
+        self._apply(edits, self._done, self._fail)
+        self.run_worker(self._wait(), group=OPENING, exclusive=True)
+
+    async def _wait(self) -> None:
+        """Have the keys wait for the answer, which ends the dialog, unless it is long in coming."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), PATIENCE)
 
     def _done(self, answer: Any) -> None:
+        self._answered.set()
         if self.is_attached:
             self.dismiss(None)
+
+    def _fail(self, why: str) -> None:
+        self._answered.set()
+        self._say(why)
 
     def _say(self, text: str) -> None:
         if self.is_attached:
@@ -213,7 +230,7 @@ class Fork(ModalScreen[RunFolder | None]):
         self._try()
 
     def _try(self) -> None:
-        self.run_worker(self._begin(), exclusive=True)
+        self.run_worker(self._begin(), group=OPENING, exclusive=True)
 
     async def _begin(self) -> None:
         chosen = self.query_one(OptionList).highlighted or 0

@@ -16,7 +16,7 @@ from descent.common.i18n import N_, _
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from engine.launch.options import Options
-from tui.base import ConsoleApp, Notice, OpenRun
+from tui.base import OPENING, ConsoleApp, Notice, OpenRun
 from tui.data import commander
 from tui.data.commander import Commander, Order
 from tui.data.reader import Reader
@@ -130,7 +130,7 @@ class SteeredScreen(Screen[None]):
             case "paused":
                 self._mean("running", commander.go_on())
             case _:
-                self.run_worker(self._ask_to_resume(), group="dialog", exclusive=True)
+                self.run_worker(self._ask_to_resume(), group=OPENING, exclusive=True)
 
     def _mean(self, state: str, order: Order) -> None:
         """Ask for a state. The same key then means the opposite at once, although the screen lags a frame or two."""
@@ -210,7 +210,7 @@ class SteeredScreen(Screen[None]):
             self.commander.give(commander.stop(how))
 
     def action_rewind(self) -> None:
-        self.run_worker(self._rewind(), group="dialog", exclusive=True)
+        self.run_worker(self._rewind(), group=OPENING, exclusive=True)
 
     async def _rewind(self) -> None:
         from tui.screens.choices import Rewind, read_checkpoints
@@ -223,7 +223,7 @@ class SteeredScreen(Screen[None]):
             self.commander.give(commander.back(to))
 
     def action_fork(self) -> None:
-        self.run_worker(self._fork(), group="dialog", exclusive=True)
+        self.run_worker(self._fork(), group=OPENING, exclusive=True)
 
     async def _fork(self) -> None:
         from tui.screens import starting
@@ -288,7 +288,7 @@ class SteeredScreen(Screen[None]):
                 else:
                     self.say(Notice(_("no new run was started"), since=time.monotonic()))
 
-        self.run_worker(begin(), group="dialog", exclusive=True)
+        self.run_worker(begin(), group=OPENING, exclusive=True)
 
 
 STEERING = (

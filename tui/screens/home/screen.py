@@ -14,7 +14,7 @@ from descent.common.i18n import N_, _
 from descent.run.folder import RunFolder
 from engine.preset import listing
 from engine.preset.listing import Entry
-from tui.base import CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
+from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
 from tui.data import labs
 from tui.data.labs import FilesRead, LabEntry, Labs
 from tui.data.runs import RunStatus
@@ -253,7 +253,7 @@ class Home(Screen[None]):
     def _start(self, preset: str, overrides: Sequence[str] = ()) -> None:
         from tui.screens import starting
 
-        self.run_worker(starting.start(self.app, preset, overrides), group="start", exclusive=True)
+        self.run_worker(starting.start(self.app, preset, overrides), group=OPENING, exclusive=True)
 
     def action_find(self) -> None:
         find = self.query_one(Find)
@@ -318,7 +318,7 @@ class Home(Screen[None]):
         if isinstance(chosen, RunStatus):
             from tui.screens import starting
 
-            self.run_worker(starting.go_on(self.app, chosen.folder))
+            self.run_worker(starting.go_on(self.app, chosen.folder), group=OPENING, exclusive=True)
 
     def action_mark(self) -> None:
         self.query_one(Listing).mark()
@@ -334,4 +334,4 @@ class Home(Screen[None]):
         if isinstance(chosen, RunStatus) and not chosen.alive:
             from tui.screens import starting
 
-            self.run_worker(starting.delete(self.app, chosen.folder))
+            self.run_worker(starting.delete(self.app, chosen.folder), group=OPENING)

@@ -20,7 +20,7 @@ from descent.common.text import clean
 from descent.run import find
 from engine.labs import flow, progress
 from engine.labs.submission import any_of
-from tui.base import ConsoleApp, Notice, OpenLab, ShowNotice
+from tui.base import OPENING, ConsoleApp, Notice, OpenLab, ShowNotice
 from tui.data.labs import grade, look_at_lab, reached
 from tui.screens.dialogs import Ask
 from tui.widgets.chart import Chart
@@ -235,7 +235,7 @@ class LabPanel(Vertical):
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Start this work and cancel what was begun before. It may open dialogs, whose answers belong together."""
-        self.run_worker(work, group="dialog", exclusive=True)
+        self.run_worker(work, group=OPENING, exclusive=True)
 
     def hints(self) -> list[tuple[str, str]]:
         """Ids of the lab's bindings, and what they are called; the most wanted first."""
