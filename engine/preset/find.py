@@ -106,18 +106,40 @@ def read_tables(path: Path) -> dict[str, Any]:
         ) from None
 
 
+# What somebody may give for a preset, by its ending, and the way to train it or on it.
+_NO_PRESETS = {
+    ".py": N_(
+        "{file}: is Python code and not a preset. Name it in one: descent run digits-mlp --set "
+        "model.code={file}:CLASS --allow-code (loss.code and train.code name functions)"
+    ),
+    ".csv": N_(
+        "{file}: is a table and not a preset. Name it in one: descent run digits-mlp --set "
+        '\'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
+    ),
+    ".npz": N_(
+        "{file}: holds arrays and is not a preset. Name it in one: descent run digits-mlp --set "
+        '\'data={{name="npz", path="{file}", inputs="x", targets="y"}}\''
+    ),
+}
+
+
 def find(source: str | Path) -> Path:
-    """Return a file by its path, or a preset's file by its name. A name wins over a file that is called the same."""
+    """Return a file by its path, or a preset's file by its name. A name wins over a file that is called the same.
+
+    Raises PresetError, with what to do, for a file of code or data.
+    """
     text = os.path.expanduser(source)
     path = Path(text)
-    if isinstance(source, Path) or os.sep in text or text.endswith(".toml"):
-        return path
-    try:
-        return find_preset(text)
-    except PresetError:
-        if path.is_file():
-            return path
-        raise
+    if not (isinstance(source, Path) or os.sep in text or text.endswith(".toml")):
+        try:
+            return find_preset(text)
+        except PresetError:
+            if not path.is_file():
+                raise
+    other = _NO_PRESETS.get(path.suffix.lower())
+    if other is not None and path.is_file():
+        raise PresetError(_(other, file=path_shown(path)))
+    return path
 
 
 def read_text(path: Path) -> str:

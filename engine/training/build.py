@@ -88,7 +88,13 @@ def build(
         _model(member.preset, dataset, run, device, notes if member.member == 0 else None, fresh=fresh)
         for member in members
     ]
-    criterion = partial(losses.build, task=dataset.task, num_classes=dataset.num_classes, code=load_object)
+    criterion = partial(
+        losses.build,
+        task=dataset.task,
+        num_classes=dataset.num_classes,
+        code=load_object,
+        has_task=hasattr(preset.data, "task"),
+    )
     common: dict[str, Any] = {
         "criterion": criterion(preset.loss),
         "eval_criterion": criterion(losses.for_evaluation(preset.loss)),

@@ -22,9 +22,14 @@ Task = Literal["classification", "regression"]
 ONE_OUTPUT = ("bce", "perceptron")
 
 
-def build(section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLoader | None) -> Criterion:
-    """Return the loss without penalties. Raises PresetError if it does not fit the data."""
-    _check(section, task, num_classes)
+def build(
+    section: schema.AnyLoss, *, task: Task, num_classes: int, code: CodeLoader | None, has_task: bool = False
+) -> Criterion:
+    """Return the loss without penalties. Raises PresetError if it does not fit the data.
+
+    has_task: whether the data have the setting `data.task`, which says what whole numbers mean.
+    """
+    _check(section, task, num_classes, has_task)
     match section:
         case schema.CodeLoss():
             return _user_loss(section, code)
@@ -114,9 +119,19 @@ def correct(outputs: Tensor, targets: Tensor) -> Tensor:
     return (predictions(outputs) == targets).count_nonzero() / len(targets)
 
 
-def _check(section: schema.AnyLoss, task: Task, num_classes: int) -> None:
+def _check(section: schema.AnyLoss, task: Task, num_classes: int, has_task: bool) -> None:
     given = f'loss.name = "{section.name}"'
     if section.name in ("mse", "mae", "huber") and task == "classification":
+        if has_task:
+            raise PresetError(
+                _(
+                    "{given} is for regression, but the targets of the data are whole numbers or words, which count "
+                    'as {count} classes. For quantities set data.task = "regression"; for classes use '
+                    '"cross-entropy"',
+                    given=given,
+                    count=num_classes,
+                )
+            )
         raise PresetError(
             _(
                 "{given} is for regression, but the data have {count} classes; "

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -210,8 +211,9 @@ class TrainState:
 
     def weights_are_finite(self) -> bool:
         """Return whether all weights are finite. Waits for the device."""
-        norms = torch._foreach_norm([p.detach() for p in self.model.parameters()])
-        return bool(torch.isfinite(torch.stack(norms)).all())
+        # The largest of each, because the squares of a Euclidean norm overflow from 1e19 on.
+        largest = torch._foreach_norm([p.detach() for p in self.model.parameters() if p.numel()], math.inf)
+        return bool(torch.isfinite(torch.stack(largest)).all())
 
     def capture(self, seconds: float) -> State:
         """Return all that the next step depends on.

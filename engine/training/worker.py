@@ -1,14 +1,15 @@
 """The process that trains: its lock, and the beginning and end of a run."""
 
+import contextlib
 import errno
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
+from descent.common.text import clean, shorten
 from descent.control import Queue, Server
 from descent.run.events import Events
 from descent.run.folder import Claim, RunFolder
@@ -19,7 +20,9 @@ from engine.training import checkpoint, loop
 from engine.training.resume import open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState
-from engine.training.user_code import user_code
+from engine.training.user_code import is_out_of_memory, user_code
+
+_PRINTED = 120  # characters of a line that the user's code printed
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,10 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
 def _train(
     folder: RunFolder, name: str, data_root: Path, display: Display, signals: Signals, events: Events, queue: Queue
 ) -> Ending:
+    printed = _Printed(folder, events, display)
     opened = open_run(folder, name, data_root, display, events)
     run = opened.run
+    printed.tell(run)
     session = Session(
         run,
         folder,
@@ -97,6 +102,39 @@ def _train(
         return ending
     finally:
         session.close()
+        printed.tell(run)
+
+
+class _Printed:
+    """What the user's own code has printed, and warnings that it caused. They are in output.log, where few look."""
+
+    def __init__(self, folder: RunFolder, events: Events, display: Display) -> None:
+        self._log, self._events, self._display = folder.output, events, display
+        self._seen = self._size()
+
+    def _size(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def tell(self, run: TrainState) -> None:
+        """Tell how many lines have come since the last time, and what the first one says."""
+        if not run.preset.code or self._size() <= self._seen:
+            return
+        count, first = 0, b""
+        with self._log.open("rb") as log:
+            log.seek(self._seen)
+            for line in log:
+                count, first = count + 1, first or line.strip()
+            self._seen = log.tell()
+        text = ngettext(
+            "your code printed {count:,} line into output.log: {first}",
+            "your code printed {count:,} lines into output.log, the first of them: {first}",
+            count,
+            first=shorten(clean(first.decode(errors="replace")), _PRINTED),
+        )
+        self._events.write("warning", message=text)
+        self._display.say(text)
 
 
 def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
@@ -119,8 +157,7 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
                 f"{error.filename}: {error.strerror}"
             )  # data, or a file that the user's own code writes
         return checkpoint.cannot_write(error, folder, _("the run's metrics"))
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    if out_of_memory or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         stage = folder.last("stage")
         if stage is not None and stage["stage"] == "data" and not folder.last("state", state="running"):
             return CannotGoOnError(

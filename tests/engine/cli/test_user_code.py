@@ -127,6 +127,11 @@ def test_what_the_code_prints_is_kept_and_tears_nothing(
     model("print('in forward')")
     done = descent("run", "mine.toml", "--allow-code", "--id", "mine", "--json").end()
     assert done.code == 0, done
+    told = [event["message"] for event in RunFolder(runs / "mine").events() if event["event"] == "warning"]
+    opening, ending = [text for text in told if text.startswith("your code printed")]
+    assert "lines into output.log, the first of them: loaded" in opening
+    assert "the first of them: in forward" in ending
+    assert opening in done.err
     assert len(done.out.splitlines()) == 1
     assert done.json["state"] == "finished"
     log = RunFolder(runs / "mine").output.read_text()

@@ -36,6 +36,25 @@ def test_every_shipped_preset_loads() -> None:
     assert [entry for entry in entries if entry.broken or entry.origin != "shipped"] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train.py", r"^train\.py: is Python code.*--set model\.code=train\.py:CLASS --allow-code"),
+        (
+            "penguins.csv",
+            r"""^penguins\.csv: is a table.*'data=\{name="csv", path="penguins\.csv", target="COLUMN",""",
+        ),
+        ("sub/arrays.npz", r"""^sub/arrays\.npz: holds arrays.*'data=\{name="npz", path="sub/arrays\.npz","""),
+    ],
+)
+def test_a_file_of_code_or_data_is_told_the_way_to_train_it(here: Path, name: str, said: str) -> None:
+    """`descent run train.py` is what a newcomer tries first, and would be answered with an error of TOML."""
+    (here / "sub").mkdir()
+    (here / name).write_text("import torch\n")
+    with pytest.raises(PresetError, match=said):
+        find.find(name)
+
+
 def test_shipped_presets_name_their_schema() -> None:
     """An editor would not help with them."""
     for entry in listing.presets():

@@ -78,6 +78,15 @@ def test_label_smoothing_is_no_part_of_a_validation_loss(tmp_path: Path, members
     assert loss.item() != pytest.approx(plain.item(), rel=1e-5)
 
 
+def test_whole_numbers_may_be_quantities() -> None:
+    """Who predicts ages by mse would be sent to cross-entropy, and not be told of the setting that it takes."""
+    with pytest.raises(PresetError, match=r'5 classes\. For quantities set data\.task = "regression"'):
+        losses.build(section(name="mse"), task="classification", num_classes=5, code=None, has_task=True)
+    with pytest.raises(PresetError) as without:
+        build(classes=5, name="mse")
+    assert "data.task" not in str(without.value)
+
+
 def test_bce_by_hand_and_without_overflow() -> None:
     """Logistic regression would have a wrong loss, or an infinite one for a sure mistake."""
     criterion = build(name="bce")

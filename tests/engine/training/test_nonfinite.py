@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from descent.control import RefusedError, send
 from descent.run.folder import RunFolder
@@ -16,7 +17,9 @@ from descent.run.metrics import Metrics
 from engine.cli import report
 from engine.launch import fork
 from engine.launch import start as launch_start
+from engine.preset.loading import load_preset
 from engine.training import checkpoint, worker
+from engine.training.build import build
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import child, ends_with, start
 
@@ -163,3 +166,14 @@ def test_a_disk_s_fault_is_told_of_the_file_that_has_it(tmp_path: Path) -> None:
     ]
     assert told[0] == f"{image}: Input/output error"
     assert told[1] == told[2] == f"can't write the run's metrics in {folder.path}: Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_finite"), [(1e21, True), (-3e38, True), (float("inf"), False), (float("nan"), False)]
+)
+def test_large_weights_are_finite(tmp_path: Path, value: float, is_finite: bool) -> None:
+    """A run with large weights would not be saved, and be said to have infinite ones."""
+    run = build(load_preset("linear-regression"), RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(value)
+    assert run.weights_are_finite() == is_finite
