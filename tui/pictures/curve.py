@@ -5,7 +5,7 @@ import numpy as np
 from descent.common.i18n import _
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
-from tui.pictures.frame import Floats, Frame, frame
+from tui.pictures.frame import Floats, PictureFrame, frame
 from tui.pictures.plane import heat, polyline
 from tui.pictures.plane import surface as map_of_loss
 
@@ -58,7 +58,7 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def _on_curve(
-    canvas: PictureCanvas, inside: Frame, x: Floats, y: Floats, place: float, sign: str, style: str
+    canvas: PictureCanvas, inside: PictureFrame, x: Floats, y: Floats, place: float, sign: str, style: str
 ) -> None:
     height = np.interp([place], x, y, left=np.nan, right=np.nan)
     column, row = int(inside.columns(np.array([place]))[0]), int(inside.rows(height)[0])

@@ -15,7 +15,7 @@ TICKS_HEIGHT = 7
 
 
 @dataclass(frozen=True)
-class Frame:
+class PictureFrame:
     """The cells inside the axes, and the values at their outer edges."""
 
     left: int
@@ -55,16 +55,16 @@ def frame(
     names: tuple[str, str] = ("", ""),
     *,
     top: int = 1,
-) -> Frame:
+) -> PictureFrame:
     """Draw axes that leave the `top` rows alone; the values at the outer edges are exactly those of the ranges."""
     x_range, y_range = _wide(x_range), _wide(y_range)
     if canvas.width < TICKS_WIDTH or canvas.height - top < TICKS_HEIGHT:
-        return Frame(0, top, canvas.width, max(1, canvas.height - top), x_range, y_range)
+        return PictureFrame(0, top, canvas.width, max(1, canvas.height - top), x_range, y_range)
     height = canvas.height - top - 2
     # Asked as an axis of more cells than there are rows: labels of one row each may stand closer.
     y_axis = axes.horizontal(*y_range, cells=max(14, 4 * height), unit="")
     left = max((len(label) for _, label in y_axis.ticks), default=0) + 1
-    inside = Frame(left, top, canvas.width - left, height, x_range, y_range)
+    inside = PictureFrame(left, top, canvas.width - left, height, x_range, y_range)
     for row in range(height):
         canvas.write(left - 1, top + row, "│", "quiet")
     for value, label in y_axis.ticks:

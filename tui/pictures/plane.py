@@ -14,7 +14,7 @@ from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas
-from tui.pictures.frame import Floats, Frame, frame, resample
+from tui.pictures.frame import Floats, PictureFrame, frame, resample
 
 FAINT = 0.35  # of the map's colours: seven more must be told apart on them
 
@@ -70,7 +70,7 @@ def _rows(labels: list[str], width: int) -> list[list[int]]:
     return rows
 
 
-def _apart(inside: Frame, ways: Floats, index: int) -> Floats | None:
+def _apart(inside: PictureFrame, ways: Floats, index: int) -> Floats | None:
     """Return where on the map a path is farthest from the others; None if no part of it is on the map."""
     sizes = np.array([inside.x_range[1] - inside.x_range[0], inside.y_range[1] - inside.y_range[0]])
     corner = np.array([inside.x_range[0], inside.y_range[0]])
@@ -168,7 +168,7 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def landscape(
-    canvas: PictureCanvas, inside: Frame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
+    canvas: PictureCanvas, inside: PictureFrame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
 ) -> None:
     """Draw `loss` as a map, and its scale on the top row with the text `said`. full: how strong its colours are."""
     x, y = inside.centres(inside.width, 2 * inside.height)
@@ -181,14 +181,14 @@ def landscape(
 
 
 def point(
-    canvas: PictureCanvas, inside: Frame, place: Floats, sign: str, colour: RGB | None, style: str = "strong"
+    canvas: PictureCanvas, inside: PictureFrame, place: Floats, sign: str, colour: RGB | None, style: str = "strong"
 ) -> None:
     column, row = int(inside.columns(place[:1])[0]), int(inside.rows(place[1:2])[0])
     if column >= 0 and row >= 0:
         canvas.mark(inside.left + column, inside.top + row, sign, style, colour)
 
 
-def polyline(inside: Frame, x: Floats, y: Floats) -> NDArray[np.bool_]:
+def polyline(inside: PictureFrame, x: Floats, y: Floats) -> NDArray[np.bool_]:
     """Dots of a polyline; parts of it outside are left out."""
     dots = np.zeros((4 * inside.height, 2 * inside.width), dtype=bool)
     if len(x) < 2:
@@ -208,7 +208,7 @@ def polyline(inside: Frame, x: Floats, y: Floats) -> NDArray[np.bool_]:
     return dots
 
 
-def _map(canvas: PictureCanvas, inside: Frame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
+def _map(canvas: PictureCanvas, inside: PictureFrame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
     share = (values - ends[0]) / (ends[1] - ends[0])
     bands = np.clip(np.floor(np.nan_to_num(share, nan=1.0, posinf=1.0) * LEVELS), 0, LEVELS - 1) / (LEVELS - 1)
     if canvas.palette.shades:
