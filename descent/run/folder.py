@@ -10,6 +10,7 @@ import socket
 import string
 import time
 import unicodedata
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,6 +216,30 @@ def create(
             )
         ) from None
     return RunFolder(path)
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Raise ValueError, with the reason, if the file of a checkpoint is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except FileNotFoundError:
+        raise ValueError(missing(path)) from None
+    except Exception as error:  # the file may hold anything
+        raise ValueError(damaged(path, error)) from None
+    if wrong is not None:
+        raise ValueError(_("{file} is damaged (checksum of {part})", file=path.name, part=wrong))
+
+
+def missing(path: Path) -> str:
+    """Return the message for a checkpoint that does not exist."""
+    return _("{file} is missing", file=path.name)
+
+
+def damaged(path: Path, error: Exception) -> str:
+    """Return the message for a checkpoint that reading failed on."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return _("{file} is damaged ({reason})", file=path.name, reason=reason)
 
 
 def failed_at_start(state: str, step: int, origin: Mapping[str, Any] | None) -> bool:

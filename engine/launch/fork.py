@@ -21,7 +21,7 @@ from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run.events import SCRIPT
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from descent.run.results import means_of_last_epoch
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command")  # kept of the past that both runs share
+_KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command", "member")  # kept of the past that both runs share
+_OF_TRAINING = ("data.augment", "data.random_labels")  # settings that change neither the splits nor their evaluations
 _STEERING = ("set", "extend")  # commands that change what a run computes
 _MEASURED = (
     "threads",
@@ -48,6 +49,7 @@ class Branch:
     """What a new run takes over from its parent.
 
     script: for a replay, the commands to give to it. member: of several, the one to go on with, as a plain run.
+    notes: on checkpoints that can't be read, for the user.
     """
 
     parent: RunFolder
@@ -56,6 +58,15 @@ class Branch:
     changed: tuple[str, ...]  # the keys that differ from the parent's settings at that step
     script: tuple[dict[str, Any], ...] | None = None
     member: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_other_data(self) -> bool:
+        """Whether its samples, or their splits, are not its parent's."""
+        return any(
+            (key.partition(".")[0] == "data" and not key.startswith(_OF_TRAINING)) or key == "members.folds"
+            for key in self.changed
+        )
 
     @property
     def is_replay(self) -> bool:
@@ -77,7 +88,7 @@ class Branch:
                     count=there,
                 )
             )
-        events = _shared_events(parent, step)
+        events = self._past()
         members = slice(None)
         if self.member is not None:
             layout, members = layout_of_member(layout, self.member), slice(self.member, self.member + 1)
@@ -103,14 +114,34 @@ class Branch:
                 "dir": str(parent.path.absolute()),
                 "step": step,
                 "changed": self.changed,
+                **({"replay": True} if self.is_replay else {}),
+                **({"other_data": True} if self.has_other_data else {}),
+                **({"notes": self.notes} if self.notes else {}),
+                **({"fingerprint": facts["fingerprint"]} if "fingerprint" in facts else {}),
                 "measured": {key: facts[key] for key in _MEASURED if key in facts},
                 **({} if self.member is None else {"member": self.member}),
             },
         )
 
+    def _past(self) -> list[dict[str, Any]]:
+        """Return the events that both runs share.
+
+        Evaluations on other data are left out, and the ends of members that train again: early stopping begins anew
+        if a setting is changed, or if it has ended all members.
+        """
+        events = _shared_events(self.parent, self.step)
+        if self.has_other_data:
+            events = [event for event in events if event["event"] != "evaluation"]
+        ends = [event for event in events if event["event"] == "member"]
+        layout = Layout.load(self.parent.path)
+        all_ended = layout is not None and len(ends) == len(layout.members)
+        if not self.is_replay and (self.changed or all_ended):
+            events = [event for event in events if event not in ends or event["state"] != "stopped early"]
+        return events
+
     def _best(self) -> list[int]:
         """Return the step of the best model so far, if early stopping may still need its checkpoint."""
-        if self.preset.train.early_stopping is None or self.member is not None:
+        if self.preset.train.early_stopping is None or self.member is not None or self.has_other_data:
             return []
         told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
         best = told[-1]["best"] if told else None
@@ -129,7 +160,7 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
     there = parent.checkpoints()
     if not there:
         raise DescentError(_("{run} has no checkpoint yet to fork from", run=parent.id))
-    step = there[-1] if at is None else at
+    step, notes = _first_intact(parent, there[::-1]) if at is None else (at, ())
     if step not in there:
         listed = ", ".join(f"{n:,}" for n in there)
         raise DescentError(
@@ -140,13 +171,37 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
                 steps=listed,
             )
         )
+    if at is not None:
+        try:
+            verify_checkpoint(parent.checkpoint(at))
+        except ValueError as error:
+            raise DescentError(
+                _("--at {at}: {problem}; fork {run} at another checkpoint", at=at, problem=error, run=parent.id)
+            ) from None
     if member is not None:
         check_member(parent, load_preset(parent.preset), member, step)
     before = _settings_at(parent, step, member)
     after = before.changed(texts) if texts else before
     new, old = after.flat(), before.flat()
     changed = tuple(key for key in new | old if new.get(key) != old.get(key))
-    return Branch(parent, step, after, changed, member=member)
+    return Branch(parent, step, after, changed, member=member, notes=notes)
+
+
+def _first_intact(parent: RunFolder, steps: Sequence[int]) -> tuple[int, tuple[str, ...]]:
+    """Return the first of these steps whose checkpoint can be read, and a note on each before it."""
+    problems: list[str] = []
+    for step in steps:
+        try:
+            verify_checkpoint(parent.checkpoint(step))
+            _readable(parent, step)
+        except (ValueError, DescentError) as error:
+            problems.append(str(error))
+        else:
+            note = N_("checkpoint {problem}: going on from step {step:,}")
+            return step, tuple(_(note, problem=problem, step=step) for problem in problems)
+    raise DescentError(
+        _("{run} has no checkpoint that can be read: {problems}", run=parent.id, problems="; ".join(problems))
+    )
 
 
 def branch_to_replay(parent: RunFolder) -> Branch:
@@ -154,7 +209,7 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     there = parent.checkpoints()
     if not there:
         raise DescentError(_("{run} has no checkpoint to replay it from", run=parent.id))
-    step = there[0]
+    step, notes = _first_intact(parent, there)
     log = _readable(parent, step).get("log", 0)
     script = [
         {"step": event["step"], "command": event["command"], "arguments": event["arguments"]}
@@ -166,7 +221,7 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     preset = _settings_at(parent, step)
     if preset.train.on_nan == "pause":  # no person is here to decide again
         preset = preset.changed(['train.on_nan="continue"'])
-    return Branch(parent, step, preset, (), tuple(script))
+    return Branch(parent, step, preset, (), tuple(script), notes=notes)
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:
@@ -294,6 +349,8 @@ def events_of_member(
             case {"event": "command", "arguments": {"edits": [*edits]}}:
                 if member_named(edits) in (None, str(member)):
                     kept.append(event)
+            case {"event": "member"}:
+                pass
             case {"event": "epoch"}:
                 ends = [event["step"]] * len(stored.layout.members)
                 means = means_of_last_epoch(stored, "loss", ends, changes, facts)

@@ -21,6 +21,7 @@ from engine.training.checkpoint import undisturbed
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
 from engine.training.data.batches import Batches
+from engine.training.data.randomness import seed_all
 from engine.training.evaluation import Best
 from engine.training.layer_statistics import LayerStatistics
 from engine.training.members import MemberBatches, Members, MemberStatistics, MemberUpdate, choose
@@ -125,7 +126,7 @@ def build(
         models.lay_out(made[0], preset.model, device)
         training = _of_one(made[0], Batches(dataset.train, size, preset.train.seed, **order), common)
     else:
-        torch.manual_seed(preset.train.seed)
+        seed_all(preset.train.seed)
         training = _of_many(made, members, folds, size, order, common, way)
     training.notes += left_out(training.batches)
     return training
@@ -232,7 +233,7 @@ def _model(
     preset: Preset, dataset: Dataset, run: RunFolder, device: torch.device, notes: list[str] | None, *, fresh: bool
 ) -> nn.Module:
     """Build the model of one member, with its initial weights."""
-    torch.manual_seed(preset.train.seed)
+    seed_all(preset.train.seed)
     outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
     model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)
     if preset.model.from_run and fresh:
@@ -320,7 +321,7 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
 
     Returns a note of what was loaded.
     """
-    path = Path(source)
+    path, complaints = Path(source), list[str]()
     if path.is_file():
         try:
             state: dict[str, Any] | None = checkpoint.read(path)
@@ -333,4 +334,12 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
             raise PresetError("; ".join([missing, *complaints]))
     assert state is not None
     report = transfer.start_from(model, state["model"])
-    return _("weights from {source}: {report}", source=source, report=report)
+    if not complaints:
+        return _("weights from {source}: {report}", source=source, report=report)
+    return _(
+        "weights from {source}, of step {step:,} because a later checkpoint can't be read ({problems}): {report}",
+        source=source,
+        step=state["step"],
+        problems="; ".join(complaints),
+        report=report,
+    )

@@ -8,7 +8,6 @@ import errno
 import json
 import random
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from descent.common.errors import CannotGoOnError
 from descent.common.files import replacing, write_atomically
 from descent.common.i18n import _
 from descent.run.events import Events
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, damaged, verify_checkpoint
 
 FORMAT = 2
 
@@ -82,27 +81,16 @@ def read(path: Path, device: torch.device | str = "cpu") -> State:
 
     Raises ValueError, with the reason, if it is missing, damaged or not a checkpoint of this version.
     """
+    verify_checkpoint(path)  # torch itself does not check the checksums
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not check the checksums
-        if damaged is not None:
-            raise ValueError(_("{file} is damaged (checksum of {part})", file=path.name, part=damaged))
         state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(missing(path)) from None
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(_("{file} is damaged ({reason})", file=path.name, reason=reason)) from None
+    except (OSError, EOFError, RuntimeError) as error:
+        raise ValueError(damaged(path, error)) from None
     except Exception as error:  # pickle errors of many kinds: a hostile or foreign file
         raise ValueError(_("{file} can't be read ({reason})", file=path.name, reason=type(error).__name__)) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(_("{file} is not a checkpoint of this version of Descent", file=path.name))
     return state
-
-
-def missing(path: Path) -> str:
-    """Return the message for a checkpoint that does not exist."""
-    return _("{file} is missing", file=path.name)
 
 
 def latest(run: RunFolder) -> tuple[State | None, list[str]]:

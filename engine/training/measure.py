@@ -59,6 +59,7 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "measuring_took": took,
         "data_root": str(data_root),
         "samples": {name: len(split.inputs) for name, split in splits.items() if split is not None},
+        **({} if data.fingerprint is None else {"fingerprint": data.fingerprint}),
         "task": data.task,
         "input_shape": list(data.input_shape),
         "parameters": sum(p.numel() for p in run.model.parameters()),

@@ -4,6 +4,7 @@ A fork takes over its parent's checkpoint and then trains under its own settings
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from descent.common.errors import CannotGoOnError, PresetError
+from descent.common.errors import CannotGoOnError, DataError, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
@@ -20,11 +21,14 @@ from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets, latest
 from descent.run.metrics import Layout, Metrics
 from descent.run.progress import Display
+from engine.preset import schema
 from engine.preset.loading import Preset, load_preset
 from engine.preset.schedule import SchedulePosition
 from engine.training import checkpoint, live_edits, measure, models, optimizers, parameters
 from engine.training.build import build, choose_device
 from engine.training.checkpoint import State
+from engine.training.data import fingerprint
+from engine.training.evaluation import Best
 from engine.training.measure import measured_before
 from engine.training.members.extract import of_member
 from engine.training.members.stacked import Way
@@ -40,7 +44,7 @@ def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float,
     user. Raises PresetError if the checkpoint and the settings don't fit.
     """
     changed = set(origin["changed"])
-    notes = []
+    notes = list(origin.get("notes", ()))
     state = dict(state)
     live_edits.restore(run, [text for text in latest(state["edits"]) if not is_of_presets(text)])
 
@@ -49,10 +53,26 @@ def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float,
         notes.append(_("the optimizer begins again: the parent's momentum does not fit it"))
     if "schedule.name" in changed:
         state |= run.fresh_plateaus()
+    other_data = _other_data(run, origin)
+    if other_data:
+        state |= _without_evaluations(state)
+        if state["step"]:
+            notes.append(
+                _(
+                    "these are other data, or other splits, than those of {parent} ({what}): its evaluations are "
+                    "forgotten, and the model may have been trained on samples that validate and test it now",
+                    parent=clean(origin["run"]),
+                    what=shorten(other_data, 120),
+                )
+            )
     if "train.seed" in changed:
         state["random"] = checkpoint.random_state(run.device)  # `build` has just seeded it
 
     seconds = run.restore(state)
+    for member in run.ended():
+        run.end(member, run.ended()[member])  # again, because the optimizer may have begun again
+    if not origin.get("replay") and (changed or run.is_over()):
+        run.begin_patience()
     live_edits.restore(run, run.edits)  # again, because the checkpoint has restored the parent's scalars
     if run.batches.index == 0:
         live_edits.begin_epoch(
@@ -72,16 +92,72 @@ def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float,
     return seconds, notes
 
 
+def _other_data(run: TrainState, origin: dict[str, Any]) -> str:
+    """Return what differs between the fork's data and its parent's, or "" if they are the same."""
+    if origin.get("other_data"):
+        return ", ".join(key for key in origin["changed"] if key.startswith(("data.", "members.")))
+    return "; ".join(fingerprint.differences(origin.get("fingerprint"), run.dataset.fingerprint))
+
+
+def _without_evaluations(state: State) -> State:
+    """Return the parts of a checkpoint that came of evaluations, as if there had been none. The rate stays."""
+
+    def forgotten(part: State) -> State:
+        plateau = part["plateau"]
+        waiting = None if plateau is None else plateau | {"best": math.inf, "waited": 0}
+        return {"best": Best(None).state(), "plateau": waiting}
+
+    found: State = {"metrics": {}, "evaluated": {}, **forgotten(state)}
+    if "standings" in state:
+        found["standings"] = [standing | forgotten(standing) for standing in state["standings"]]
+        found["best_weights"] = None if state["best_weights"] is None else state["model"]
+    return found
+
+
+def refuse_other_data(run: TrainState, facts: dict[str, Any], run_id: str) -> None:
+    """Raise DataError, naming what differs, if the data are not those that a run began with.
+
+    facts: its run.json; of an older Descent it doesn't say what the data were.
+    """
+    found = fingerprint.differences(facts.get("fingerprint"), run.dataset.fingerprint)
+    if not found:
+        return
+    differs = "; ".join(found)
+    if isinstance(run.preset.data, schema.CodeData):
+        raise DataError(
+            _(
+                "data.code gives {run} other data than when it began: {differs}. It must return the same samples "
+                "each time. Its draws from the global generators of random, NumPy and torch are seeded by data.seed. "
+                "A generator of its own needs a seed too. To go on with these data, fork the run: descent fork {run}",
+                run=run_id,
+                differs=differs,
+            )
+        )
+    raise DataError(
+        _(
+            "the data are not those that {run} began with: {differs}. With other splits it would train on samples "
+            "that it is validated and tested with. Put the former data back, or go on with these in a fork: "
+            "descent fork {run}",
+            run=run_id,
+            differs=differs,
+        )
+    )
+
+
 def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None:
-    """Raise PresetError, naming the first weight of the parent that does not fit, if any does not."""
+    """Raise PresetError, naming the first weight of the parent that does not fit, if any does not.
+
+    Raises DataError for a replay whose parent was trained on other data.
+    """
+    if origin.get("replay"):
+        refuse_other_data(run, origin, origin["run"])
     mine, theirs = run.weights(), state["model"]
     for name in [*mine, *theirs]:
         wanted = tuple(mine[name].shape) if name in mine else None
         given = tuple(theirs[name].shape) if name in theirs else None
         if wanted != given:
-            changed = shorten(
-                ", ".join(key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))), 80
-            )
+            keys = [key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))]
+            changed = shorten(", ".join(keys), 80) or _other_data(run, origin)
             raise PresetError(
                 _(
                     "the checkpoint of {run} does not fit this model: {weight} has the shape {given}, and the model "
@@ -141,31 +217,26 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         optimizers.leave_compiler_out()
     facts, origin = folder.facts(), folder.origin()
     state, complaints = checkpoint.latest(folder)
+    if origin is not None and state is None:
+        lost = _(
+            "the fork {run} has lost the checkpoint that it began with; fork {parent} again",
+            run=folder.id,
+            parent=origin["run"],
+        )
+        raise CannotGoOnError("; ".join([lost, *complaints]))
     for loss in _losses(folder, None if state is None else state["step"], complaints):
         _warn(events, display, loss)
-    if origin is not None and state is None:
-        raise CannotGoOnError(
-            _(
-                "the fork {run} has lost the checkpoint that it began with; fork {parent} again",
-                run=folder.id,
-                parent=origin["run"],
-            )
-        )
     if facts:
         torch.set_num_threads(facts["threads"])
     device = choose_device(preset.train.device)
-    if facts and preset.train.device == "auto" and facts["device"] != str(device):
-        note = _(
-            "trained on {before} until now, from here on {device}: not bit-equal",
-            before=facts["device"],
-            device=device,
-        )
+    if note := _on_another_device(preset, facts, device):
         _warn(events, display, note)
     events.write("stage", stage="data")
     way = facts.get("way", _way_before(origin, preset, device))
     run = build(preset, folder, data_root, device, fresh=state is None, way=way)
     for note in run.notes:
         _warn(events, display, note)
+    refuse_other_data(run, facts, folder.id)
     if not facts:
         events.write("stage", stage="measuring")
         facts = measure.choose(run, preset, data_root, origin)
@@ -197,6 +268,15 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     events.write("resumed", to=run.step, log=state["log"])
     display.say(_resumed(run, reached))
     return Opened(run, layout, seconds, begins=False)
+
+
+def _on_another_device(preset: Preset, facts: dict[str, Any], device: torch.device) -> str:
+    """Return a note if the run was trained on another device until now, else ""."""
+    if not facts or preset.train.device != "auto" or facts["device"] == str(device):
+        return ""
+    return _(
+        "trained on {before} until now, from here on {device}: not bit-equal", before=facts["device"], device=device
+    )
 
 
 def _resumed(run: TrainState, reached: int) -> str:

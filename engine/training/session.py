@@ -11,7 +11,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.control import Queue
 from descent.run.events import Events, epochs_since, script_of
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, missing
 from descent.run.metrics import Layout
 from descent.run.progress import Display, Progress
 from engine import pictures
@@ -259,7 +259,7 @@ class Session:
         """Go on without the best model so far if its file was removed. Early stopping would end with it."""
         best = self._run.best
         if best.settings is not None and best.step is not None and not self._keeper.has(best.step):
-            self._lose_best(best.step, checkpoint.missing(self._folder.checkpoint(best.step)))
+            self._lose_best(best.step, missing(self._folder.checkpoint(best.step)))
 
     def _lose_best(self, step: int, why: str) -> None:
         self._run.best.forget()

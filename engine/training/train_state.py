@@ -123,6 +123,10 @@ class TrainState:
         """End the training of one member. Only for runs of several."""
         raise AssertionError("a run with one model ends as a whole")
 
+    def begin_patience(self) -> None:
+        """Let early stopping wait anew, as at the beginning of a run."""
+        self.best.waited = 0
+
     def is_over(self) -> bool:
         """Return whether early stopping has ended the training."""
         return self.best.patience_is_over()

@@ -1,6 +1,6 @@
 """Samples of a source, on the host, and the data set to train on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -35,6 +35,7 @@ class Dataset:
     mean, std: the scaling that was applied, scaled = (x − mean) / std; for minmax the minimum and the range. They are
     float32, in a shape that broadcasts over a sample; None without scaling.
     notes: messages for the user.
+    fingerprint: of the user's own data; see fingerprint.py. None for data that can't change.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     mean: Tensor | None
     std: Tensor | None
     notes: tuple[str, ...]
+    fingerprint: Mapping[str, Any] | None = None
 
     def split(self, name: str) -> Split:
         """Return the split called "train", "validation" or "test", which must exist."""
@@ -95,6 +97,14 @@ class Inputs(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
 
     def __getitem__(self, rows: Rows) -> Array: ...
+
+
+class Undecoded(Inputs, Protocol):
+    """Inputs that are not an array."""
+
+    def identity(self) -> str:
+        """Return what changes when any of the inputs does, or their order."""
+        ...
 
 
 class HeldOut(NamedTuple):

@@ -38,6 +38,8 @@ class Source(Protocol):
 
     def open(self, file: str) -> BinaryIO: ...
 
+    def size(self, file: str) -> int: ...
+
 
 class Files(NamedTuple):
     """The files of a folder or a zip file, in sorted order, without hidden ones.
@@ -104,6 +106,9 @@ class _Folder:
     def open(self, file: str) -> BinaryIO:
         return (self._path / file).open("rb")
 
+    def size(self, file: str) -> int:
+        return (self._path / file).stat().st_size
+
 
 class _Zip:
     def __init__(self, archive: zipfile.ZipFile, entries: dict[str, str]) -> None:
@@ -114,6 +119,9 @@ class _Zip:
 
     def open(self, file: str) -> BinaryIO:
         return io.BytesIO(self.read(file))
+
+    def size(self, file: str) -> int:
+        return self._archive.getinfo(self._entries[file]).file_size
 
 
 def _in_folder(path: Path) -> tuple[list[str], str, Source]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,11 @@ class Images:
         images, treatment = self._decode([self._files[row] for row in rows])
         self.treatment.add(treatment)
         return images
+
+    def identity(self) -> str:
+        """Return a checksum of the files' names and sizes."""
+        sizes = [self._listing.source.size(file) for file in self._files]
+        return f"{zlib.crc32(repr([self._files, sizes]).encode()):08x}"
 
     def _fits(self, count: int) -> bool:
         """Return whether the images take at most half of the free memory.

@@ -13,6 +13,7 @@ from engine.preset import schema
 from engine.training.data import array_files, arrays, augment, image_folder, public_sets, splits, synthetic, tables
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples
 from engine.training.data.preprocess import assemble
+from engine.training.data.randomness import seed_all
 from engine.training.user_code import call_user_code
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -204,7 +205,10 @@ def _read(section: schema.AnyData, root: Path, device: torch.device, code: CodeL
 
 
 def read_user_code(section: schema.CodeData, code: Callable[[str], Any] | None) -> Samples:
-    """Return the samples of the user's function `load(**arguments) -> (inputs, targets)`."""
+    """Return the samples of the user's function `load(**arguments) -> (inputs, targets)`.
+
+    The global generators, which it may draw from, are seeded with `data.seed`.
+    """
     if code is None:
         raise PresetError(
             _(
@@ -212,6 +216,7 @@ def read_user_code(section: schema.CodeData, code: Callable[[str], Any] | None) 
                 code=section.code,
             )
         )
+    seed_all(section.seed)
     returned = call_user_code(section.code, code(section.code), **section.arguments)
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise DataError(

@@ -9,6 +9,7 @@ from torch import Tensor
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, Dataset, HeldOut, Inputs, Rows, Samples, Split
+from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
 
@@ -43,6 +44,7 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         mean=None if scaling is None else scaling.mean.float(),
         std=None if scaling is None else scaling.std.float(),
         notes=(*samples.notes, *samples.read_notes(), *plan.notes),
+        fingerprint=fingerprint_of(section, samples),
     )
 
 

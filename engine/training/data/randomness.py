@@ -1,11 +1,14 @@
 """Streams of random numbers on the host, which are the same on every device.
 
-Each purpose has its own stream, so that noise, say, does not change the split.
+Each purpose has its own stream, so that noise, say, does not change the split. The user's own code draws from the
+global generators of torch, NumPy and Python, which are seeded here.
 """
 
+import random
 from enum import IntEnum
 
 import numpy as np
+import torch
 
 
 class Purpose(IntEnum):
@@ -22,6 +25,13 @@ class Purpose(IntEnum):
 def stream(seed: int, purpose: Purpose) -> np.random.RandomState:
     """Return the stream of `purpose`. seed: any whole number ≥ 0."""
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, purpose])))
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators of torch, NumPy and Python. seed: any whole number ≥ 0."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def legacy(seed: int) -> np.random.RandomState:

@@ -16,6 +16,7 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples, Split
+from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.load import name_of, read_samples
 from engine.training.data.preprocess import Scale, fit, held_out, place, targets_of
 from engine.training.data.randomness import Purpose, stream
@@ -192,6 +193,7 @@ def load_pool(
         mean=None,
         std=None,
         notes=(*samples.notes, *samples.read_notes(), *split.notes, *notes),
+        fingerprint=fingerprint_of(section, samples),
     )
     rows = [(_on(fold.train, device), _on(fold.validation, device)) for fold in parts]
     return dataset, Folds([train for train, _ in rows], [held for _, held in rows], whole, own)

@@ -174,6 +174,14 @@ class MemberTrainState(TrainState):
         """Return the members that no longer train, and why."""
         return {m: s.ended for m, s in enumerate(self.standings) if s.ended is not None}
 
+    def begin_patience(self) -> None:
+        """Let early stopping wait anew. The members that it has ended train again."""
+        for member, standing in enumerate(self.standings):
+            standing.best.waited = 0
+            if standing.ended == "stopped early":
+                standing.ended = None
+                self.update.thaw(member)
+
     def is_over(self) -> bool:
         """Return whether no member trains any more."""
         return len(self.ended()) == len(self.standings)

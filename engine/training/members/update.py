@@ -215,6 +215,10 @@ class MemberUpdate:
         """Keep this member's weights as they are from now on."""
         self.trains[member] = False
 
+    def thaw(self, member: int) -> None:
+        """Train this member again."""
+        self.trains[member] = True
+
     def marked(self, values: Tensor) -> Tensor:
         """Return the values, (M,), with NaN for frozen members."""
         return torch.where(self.trains, values, float("nan"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from descent.common.errors import DescentError, ExitCode
@@ -228,6 +229,73 @@ def test_a_fork_that_has_not_begun_can_be_read(parent: RunFolder) -> None:
     assert (result_of(waiting).step, result_of(waiting).metrics["train_loss"]) == (40, None)
     assert cli.main(["show", str(waiting.path)]) == ExitCode.DONE
     shutil.rmtree(waiting.path)
+
+
+@pytest.fixture(scope="module")
+def stopped_early(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of 24 steps that early stopping ended, after a test of its best model. Not to be changed."""
+    settings = ("optimizer.lr=5", "train.steps=400", "train.evaluate_every.steps=6")
+    whole = run(tmp_path_factory.mktemp("early"), "early", *settings, "train.early_stopping.patience=2")
+    assert len(Metrics(whole.path)) < 400
+    return whole
+
+
+def test_a_fork_of_a_run_that_stopped_early_trains(stopped_early: RunFolder) -> None:
+    """It would train nothing, and report its parent's test as its own."""
+    before = len(Metrics(stopped_early.path))
+    on = fork(stopped_early, None, "on", "optimizer.lr=0.1")
+    assert len(Metrics(on.path)) >= before + 12
+    same = fork(stopped_early, None, "same")
+    assert len(Metrics(same.path)) > before
+    assert len([event for event in same.events() if event["event"] == "evaluation" and event["split"] == "test"]) == 2
+
+
+def test_a_fork_with_other_splits_forgets_the_best_on_the_old_ones(stopped_early: RunFolder) -> None:
+    """A loss on samples that it trains on now would be its best, and its test would be of a model that knew them."""
+    end = len(Metrics(stopped_early.path))
+    other = fork(stopped_early, None, "reseeded", "data.seed=7", "optimizer.lr=0.1", "train.steps=90")
+    evaluations = [event for event in other.events() if event["event"] == "evaluation"]
+    assert min(event["step"] for event in evaluations) > end
+    assert model_tested(other) > end
+    (said,) = [event["message"] for event in other.events() if "forgotten" in event.get("message", "")]
+    assert said.startswith("these are other data, or other splits, than those of early (data.seed)")
+
+
+def test_members_that_stopped_early_train_again_in_a_fork(tmp_path: Path) -> None:
+    settings = ("optimizer.lr=5", "train.steps=200", "train.evaluate_every.steps=6", "members.repeats=2")
+    whole = run(tmp_path, "whole", *settings, "train.early_stopping.patience=1")
+    end = len(Metrics(whole.path))
+    assert end < 200
+    on = fork(whole, None, "on", "optimizer.lr=0.1")
+    assert np.isfinite(Metrics(on.path).column("loss", 0)[end : end + 6]).all()
+    assert np.isfinite(Metrics(on.path).column("loss", 1)[end : end + 6]).all()
+    ended = [event["step"] for event in on.events() if event["event"] == "member"]
+    assert all(step > end for step in ended)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK nothing of the kind"])
+def test_a_fork_passes_over_a_damaged_checkpoint_and_says_so(
+    parent: RunFolder, tmp_path: Path, damage: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would begin with nothing, and end in an error that hides why."""
+    mine = RunFolder(shutil.copytree(parent.path, tmp_path / "mine"))
+    last, before = mine.checkpoints()[-1], mine.checkpoints()[-2]
+    mine.checkpoint(last).write_bytes(damage)
+    other = fork(mine, None, "other", "optimizer.lr=0.01")
+    assert other.checkpoints()[0] == before
+    (said,) = [event["message"] for event in other.events() if event["event"] == "warning"]
+    assert f"step-{last}.pt is damaged" in said
+    assert f"going on from step {before}" in said
+    assert fork(mine, last, "at", "optimizer.lr=0.01", code=ExitCode.WRONG_USE).path.exists() is False
+    assert f"--at {last}: step-{last}.pt is damaged" in capfd.readouterr().err
+    new = child(
+        lambda: launch_start.run(
+            "digits-mlp", [*COMMON, "train.steps=2", f"model.from={mine.path}"], Options("new", tmp_path, quiet=True)
+        )
+    )
+    assert new == 0
+    told = [event["message"] for event in RunFolder(tmp_path / "new").events() if event["event"] == "warning"]
+    assert f"of step {before} because a later checkpoint can't be read (step-{last}.pt is damaged" in told[0]
 
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
