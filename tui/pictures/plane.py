@@ -168,7 +168,12 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 def landscape(
-    canvas: PictureCanvas, inside: PictureFrame, arrays: Mapping[str, NDArray[Any]], name: str, said: str, full: float = FULL
+    canvas: PictureCanvas,
+    inside: PictureFrame,
+    arrays: Mapping[str, NDArray[Any]],
+    name: str,
+    said: str,
+    full: float = FULL,
 ) -> None:
     """Draw `loss` as a map, and its scale on the top row with the text `said`. full: how strong its colours are."""
     x, y = inside.centres(inside.width, 2 * inside.height)
@@ -208,7 +213,9 @@ def polyline(inside: PictureFrame, x: Floats, y: Floats) -> NDArray[np.bool_]:
     return dots
 
 
-def _map(canvas: PictureCanvas, inside: PictureFrame, values: Floats, ends: tuple[float, float], full: float = FULL) -> None:
+def _map(
+    canvas: PictureCanvas, inside: PictureFrame, values: Floats, ends: tuple[float, float], full: float = FULL
+) -> None:
     share = (values - ends[0]) / (ends[1] - ends[0])
     bands = np.clip(np.floor(np.nan_to_num(share, nan=1.0, posinf=1.0) * LEVELS), 0, LEVELS - 1) / (LEVELS - 1)
     if canvas.palette.shades:
