@@ -41,6 +41,13 @@ def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
     return found
 
 
+def test_each_wrong_choice_says_why(lab: Lab) -> None:
+    """A prediction teaches most where it was wrong."""
+    for question in lab.model.predictions:
+        if question.kind == "choice":
+            assert len([choice for choice in question.choices if choice.why is None]) == 1, question.id
+
+
 def _graded(work: Submission, folder: Path, root: Path | None) -> Verdict:
     place = folder / "graded"
     place.mkdir()

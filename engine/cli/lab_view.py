@@ -24,7 +24,7 @@ from engine.labs.format import TOPICS, Prediction, Solution
 from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.progress import Progress
-from engine.labs.verdict import against, shown
+from engine.labs.verdict import against
 from engine.labs.verify import OUTCOMES, Row, verified
 
 LONGEST_LINE = 100  # cells; longer lines are hard to read
@@ -216,6 +216,17 @@ def show_next(lab: Lab | None, progress: Progress) -> None:
         print_line(f"  {command:<{max(len(command) for command, _text in rows)}}  {text}")
 
 
+def show_prediction(question: Prediction, answer: Any, result: Any) -> None:
+    """Print a question, the learner's answer, what came out, and why a wrong choice is wrong."""
+    right = flow.is_right(question, answer, result)
+    sign = " " if right is None else "✓" if right else "✗"
+    print_line(f"{sign} {question.text}")
+    print_line(f"    {_('your answer: {value}', value=flow.in_words(question, answer))}")
+    print_line(f"    {_('result: {value}', value=flow.in_words(question, result))}")
+    if right is False and (why := flow.why_wrong(question, answer)):
+        print_line(f"    {why}")
+
+
 _MOST_PRINTED = 10  # lines of what the learner's code printed
 
 
@@ -228,8 +239,10 @@ def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
     compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result may still change
     if compared:
         print_heading(_("Predicted, and what came out"))
+    questions = {question.id: question for question in lab.model.predictions}
     for one in compared:
-        print_line(f"  {one['id']}: {shown(one['predicted'])}  →  {shown(one['result'])}")
+        if one["id"] in questions:  # else the lab has changed since
+            show_prediction(questions[one["id"]], one["predicted"], one["result"])
     lines = verdict["printed"].splitlines()
     if lines:
         print_heading(_("What your code printed"))

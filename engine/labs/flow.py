@@ -257,6 +257,25 @@ def shown_answer(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def in_words(question: Prediction, value: Any) -> str:
+    """Return an answer or a result with its unit, or with the texts of the choices."""
+    texts = {choice.id: clean(str(choice.text)) for choice in question.choices}
+    if isinstance(value, list):
+        return " → ".join(texts.get(str(one), str(one)) for one in value)
+    said = trimmed(value) if isinstance(value, float) else shown_answer(value)
+    return texts.get(value) or f"{said} {question.unit}".strip()
+
+
+def is_right(question: Prediction, answer: Any, result: Any) -> bool | None:
+    """Return whether that came out which was predicted. None for a number, which is near or far, and without both."""
+    return None if question.kind == "number" or answer is None or result is None else bool(answer == result)
+
+
+def why_wrong(question: Prediction, answer: Any) -> str:
+    """Return what the lab says to a wrong choice, or nothing."""
+    return next((str(choice.why) for choice in question.choices if choice.id == answer and choice.why), "")
+
+
 def predict_line(lab: Lab, progress: Progress) -> str:
     """Return the command that makes the missing predictions."""
     words = " ".join(f"{one.id}=…" for one in unanswered(lab, progress))

@@ -40,6 +40,7 @@ class Text(Section):
 class Choice(Section):
     id: Name
     text: Text
+    why: Text | None = Field(None, description="Of a wrong choice: why it is wrong. One sentence or two.")
 
 
 class Prediction(Section):

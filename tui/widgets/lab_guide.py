@@ -109,17 +109,7 @@ def to_do(standing: LabStatus) -> list[str]:
 def _answer(standing: LabStatus, prediction_id: str) -> str:
     """A prediction in the words of its choices."""
     question = next(one for one in standing.lab.model.predictions if one.id == prediction_id)
-    texts = {choice.id: str(choice.text) for choice in question.choices}
-    return answer_in_words(standing.record.predictions[prediction_id], texts, question.unit)
-
-
-def answer_in_words(value: object, texts: dict[str, str], unit: str) -> str:
-    """texts: those of the choices, by id."""
-    if isinstance(value, list):
-        return " → ".join(texts.get(str(one), str(one)) for one in value)
-    if isinstance(value, str) and value in texts:
-        return texts[value]
-    return f"{flow.shown_answer(value)} {unit}".strip()
+    return flow.in_words(question, standing.record.predictions[prediction_id])
 
 
 STEPS = {

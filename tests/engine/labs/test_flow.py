@@ -174,6 +174,21 @@ def test_what_counts_as_an_answer(kind: str, given: object, expected: object) ->
         assert flow.answer(question, flow.shown_answer(expected)) == expected
 
 
+def test_a_wrong_choice_is_told_why() -> None:
+    """A learner whose prediction was wrong would see the same as one who was right."""
+    text = {"en": "?", "ko": "?"}
+    choices = [{**choice, "why": {"en": f"not {choice['id']}", "ko": "아님"}} for choice in CHOICES]
+    question = Prediction.model_validate({"id": "q", "kind": "choice", "text": text, "choices": choices})
+    right, wrong = CHOICES[0]["id"], CHOICES[1]["id"]
+    assert flow.is_right(question, right, right) is True
+    assert flow.is_right(question, wrong, right) is False
+    assert flow.is_right(question, wrong, None) is None  # nothing is known before a pass
+    assert flow.why_wrong(question, wrong) == f"not {wrong}"
+    number = Prediction.model_validate({"id": "q", "kind": "number", "text": text, "unit": "%"})
+    assert flow.is_right(number, 1.0, 1.1) is None
+    assert flow.in_words(number, 0.98123456) == "0.9812 %"
+
+
 def test_an_impossible_number_is_refused_with_what_is_possible(tmp_path: Path) -> None:
     """A slip of the finger, 99 of four points, would be kept for ever."""
     slow = lab(tmp_path, lab=LAB.replace('kind = "number"', 'kind = "number"\nleast = 0\nmost = 4\nunit = "%"'))

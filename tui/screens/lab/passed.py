@@ -18,14 +18,13 @@ from tui.data.labs import LabStatus
 from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import reference
 from tui.widgets.key_line import Hint, KeyLine
-from tui.widgets.lab_guide import answer_in_words
 from tui.widgets.lines import Line as Row
 from tui.widgets.lines import Lines, Piece, cut, wrapped
 from tui.widgets.top_line import LabLine
 
 
 class Compared(Lines):
-    """Each prediction: the question, the answer, the result."""
+    """Each prediction: the question, the answer, the result, and why a wrong choice is wrong."""
 
     DEFAULT_CSS = """
     Compared { height: auto; padding: 0 1; margin-bottom: 1; }
@@ -49,14 +48,18 @@ class Compared(Lines):
         width = max(20, width)
         rows: list[Row] = [(Piece(_("Your predictions"), "strong"),)]
         for question in standing.lab.model.predictions:
-            texts = {choice.id: clean(str(choice.text)) for choice in question.choices}
-            said = answer_in_words(standing.record.predictions.get(question.id), texts, question.unit)
+            answer, result = standing.record.predictions.get(question.id), results.get(question.id)
+            said = flow.in_words(question, answer)
             rows += [(Piece(line, "quiet"),) for line in wrapped(clean(str(question.text)), width)]
             rows += [(Piece(f"  {line}"),) for line in wrapped(_("your answer: {value}", value=said), width - 2)]
-            result = results.get(question.id)
-            if result is not None:
-                came = _("result: {value}", value=answer_in_words(result, texts, question.unit))
-                rows += [(Piece(f"  {line}", "good"),) for line in wrapped(came, width - 2)]
+            if result is None:
+                continue
+            right = flow.is_right(question, answer, result)
+            sign, style = ("  ", "good") if right is None else ("✓ ", "good") if right else ("✗ ", "trouble")
+            came = wrapped(_("result: {value}", value=flow.in_words(question, result)), width - 2)
+            rows += [(Piece(f"{sign if line is came[0] else '  '}{line}", style),) for line in came]
+            if right is False and (why := flow.why_wrong(question, answer)):
+                rows += [(Piece(f"  {line}"),) for line in wrapped(why, width - 2)]
         return rows
 
 

@@ -93,3 +93,35 @@ async def test_the_chart_is_drawn_anew_in_another_size(passed: Path) -> None:
         await until(pilot, lambda: 0 < chart.content_size.width < 80, "the new size")
         chart.scroll_visible(animate=False)
         await until(pilot, lambda: chart._canvas is not None and "reference 0.5" in shown(pilot), "the chart")
+
+
+CHOICE = """
+[[lab.predictions]]
+id = "sign"
+kind = "choice"
+result = '"up"'
+choices = [
+    { id = "up", text = { en = "it grows", ko = "커진다" } },
+    { id = "down", text = { en = "it shrinks", ko = "작아진다" }, why = { en = "Minus a minus is plus.", ko = "-" } },
+]
+[lab.predictions.text]
+en = "What does w do?"
+ko = "w는 어떻게 될까요?"
+"""
+
+
+@pytest.mark.parametrize(("answer", "mark"), [("up", "✓ result: it grows"), ("down", "✗ result: it grows")])
+async def test_a_wrong_choice_is_marked_and_told_why(passed: Path, answer: str, mark: str) -> None:
+    """A learner whose prediction was wrong would see the same as one who was right, and learn nothing from it."""
+    file = passed / "labs" / LAB / "lab.toml"
+    file.write_text(file.read_text() + CHOICE)
+    flow.predict(find_lab(LAB), {"sign": answer})
+    graded = grading.last_graded(LAB)
+    assert graded is not None
+    results = [{"id": "loss", "result": 0.0098}, {"id": "sign", "result": "up"}]
+    (graded / "verdict.json").write_text(json.dumps({"predictions": results}))
+    app = console(lab=LAB)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: mark in shown(pilot), "the mark")
+        assert ("Minus a minus is plus." in shown(pilot)) is (answer == "down")
