@@ -54,11 +54,14 @@ def edits_of(edits: Sequence[str], member: int) -> list[str]:
 
 
 def latest(edits: Sequence[str]) -> list[str]:
-    """Those of `edits` that still hold: the last of each key for all, and of each for a member since then."""
+    """Those of `edits` that still hold: the last of each key for all, and of each for a member since then.
+
+    They are sorted, so that the same settings are the same texts however a run came to them.
+    """
     kept: dict[str, dict[str, str]] = {}
     for text in edits:
         mark, _, rest = text.partition(" ") if text.startswith(_MARK) else ("", "", text)
         if not mark:
             kept[key_of(rest)] = {}
         kept.setdefault(key_of(rest), {})[mark] = text
-    return [text for of_key in kept.values() for text in of_key.values()]
+    return [kept[key][mark] for key in sorted(kept) for mark in sorted(kept[key], key=lambda mark: (len(mark), mark))]

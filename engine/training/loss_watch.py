@@ -73,6 +73,22 @@ class Collapse:
                 if step - since >= LASTS:
                     self._tell(since, step, why="dead", layer=name)
 
+    def state(self) -> dict[str, Any]:
+        """Return what it has seen so far, in plain containers, for a checkpoint."""
+        return {
+            "start": self._start,
+            "lowest": self._lowest,
+            "high": self._high,
+            "low": self._low,
+            "dead": dict(self._dead),
+            "since": self.since,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._start, self._lowest = state["start"], state["lowest"]
+        self._high, self._low = state["high"], state["low"]
+        self._dead, self.since = dict(state["dead"]), state["since"]
+
     def _limit(self) -> float | None:
         """Return the loss above which the model counts as collapsed, or None if it is not known."""
         if self._start is None or not self._start > 0:
@@ -110,6 +126,21 @@ STALL_SHARE = 0.3
 STALL_STEPS = 1000
 
 
+_KEPT = (
+    "next",
+    "step",
+    "start",
+    "mean",
+    "variance",
+    "blocks",
+    "spiking",
+    "spiked",
+    "lowest",
+    "fell_at",
+    "stalled",
+)  # of a LossWatch, in checkpoints
+
+
 class LossWatch:
     """Watches the loss in the rows that reach the host. Reports by `write(event, **values)`."""
 
@@ -127,6 +158,18 @@ class LossWatch:
         self._lowest, self._fell_at, self._stalled = float("inf"), first, False
         blocks = _averages(np.array(past, np.float64)) if first else np.empty(0)
         self.collapse = Collapse(self._start, float(np.nanmin(blocks, initial=math.inf)), write)
+
+    def state(self) -> dict[str, Any]:
+        """Return what it has seen so far, in plain containers, for a checkpoint."""
+        kept = {name: getattr(self, f"_{name}") for name in _KEPT}
+        return kept | {"rest": self._rest.tolist(), "collapse": self.collapse.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken, so that a resume or a rewind changes nothing of what is reported."""
+        for name in _KEPT:
+            setattr(self, f"_{name}", state[name])
+        self._rest = np.array(state["rest"], np.float64)
+        self.collapse.restore(state["collapse"])
 
     def rows(self, rows: Rows) -> None:
         """rows: (n, M, columns) float32, the next ones. Members are averaged; of several none collapses alone."""

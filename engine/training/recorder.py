@@ -5,7 +5,7 @@ asynchronous copy, and the rows of the copy before are appended to the metrics.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,20 @@ class RowWriter:
         events: Events,
         diverged: Callable[[int, int], Any],
         slow: Callable[..., Any],
+        watched: Mapping[str, Any] | None = None,
     ) -> None:
-        """diverged(member, step): called when a member of several went non-finite. slow: see RateWatch."""
+        """diverged(member, step): called when a member of several went non-finite. slow: see RateWatch.
+
+        watched: what `watched` returned at the current step. None in the checkpoints of an older Descent.
+        """
         self._run, self._diverged = run, diverged
         self._writer = MetricsWriter(folder.path, run.step)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
-        self._watch = LossWatch(layout, run.step, events.write, _past(folder, layout, run.step))
+        past = _past(folder, layout, run.step) if watched is None else ()
+        self._watch = LossWatch(layout, run.step, events.write, past)
+        if watched is not None:
+            self._watch.restore(watched)
         self._rate = RateWatch(run, layout, slow)
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
@@ -78,6 +85,10 @@ class RowWriter:
     def collapsed(self) -> int | None:
         """The step at which the model collapsed although its numbers are finite. None if it has not."""
         return self._watch.collapse.since
+
+    def watched(self) -> dict[str, Any]:
+        """Return what the watch of the loss knows, for a checkpoint. All rows must have been drained."""
+        return self._watch.state()
 
     def drain(self) -> None:
         """Write the rows of all steps so far into the file, where every reader finds them."""

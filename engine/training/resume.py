@@ -5,7 +5,7 @@ A fork takes over its parent's checkpoint and then trains under its own settings
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,12 +199,16 @@ def _plan_anew(run: TrainState, *, length: bool) -> None:
 
 @dataclass(frozen=True)
 class Opened:
-    """A run, ready to train. seconds: of training so far. begins: whether it has no checkpoint of its own yet."""
+    """A run, ready to train. seconds: of training so far. begins: whether it has no checkpoint of its own yet.
+
+    watched: what the watch of the loss knew; see RowWriter.
+    """
 
     run: TrainState
     layout: Layout
     seconds: float
     begins: bool
+    watched: Mapping[str, Any] | None = None
 
 
 def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, events: Events) -> Opened:
@@ -261,13 +265,13 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
             _warn(events, display, note)
         events.write("resumed", to=run.step, log=events.size())
         display.say(_forked(run, origin))
-        return Opened(run, layout, seconds, begins=True)
+        return Opened(run, layout, seconds, begins=True, watched=state.get("watched"))
     live_edits.restore(run, state["edits"])
     seconds = run.restore(state)
     reached = len(Metrics(folder.path))
     events.write("resumed", to=run.step, log=state["log"])
     display.say(_resumed(run, reached))
-    return Opened(run, layout, seconds, begins=False)
+    return Opened(run, layout, seconds, begins=False, watched=state.get("watched"))
 
 
 def _on_another_device(preset: Preset, facts: dict[str, Any], device: torch.device) -> str:

@@ -1,6 +1,6 @@
 """The work around the steps of a run: rows, epochs, evaluations, checkpoints, and numbers that are not finite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,18 @@ class Session:
         seconds: float,
         queue: Queue,
         stop_wanted: Callable[[], bool],
+        watched: Mapping[str, Any] | None = None,
     ) -> None:
-        """seconds: of training so far. queue: of commands. stop_wanted: whether a signal asks the worker to end."""
+        """seconds: of training so far. queue: of commands. stop_wanted: whether a signal asks the worker to end.
+
+        watched: see RowWriter.
+        """
         self._run, self._folder, self._events = run, folder, events
         self._layout = layout
         self._stop_wanted = stop_wanted
         self._reporter = Reporter(run, folder, events, display)
         self._evaluator = Evaluator(run, self._reporter)
-        self._open_rows()
+        self._open_rows(watched)
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
         self.commands = CommandHandler(run, self, queue, events, script_of(folder))
         self.clock = Clock(run.device, seconds)
@@ -60,9 +64,10 @@ class Session:
     def id(self) -> str:
         return self._folder.id
 
-    def _open_rows(self) -> None:
-        """Begin to write rows from the run's current step on."""
-        self._rows = RowWriter(self._run, self._folder, self._layout, self._events, self._lose, self._reporter.slow)
+    def _open_rows(self, watched: Mapping[str, Any] | None) -> None:
+        """Begin to write rows from the run's current step on. watched: see RowWriter."""
+        run, folder, events = self._run, self._folder, self._events
+        self._rows = RowWriter(run, folder, self._layout, events, self._lose, self._reporter.slow, watched)
         self._trouble = NonFiniteHandler(self._run, self._folder, self._events, self._stop_wanted)
 
     @property
@@ -222,7 +227,11 @@ class Session:
 
     def _capture(self) -> State:
         # A run that goes on from this checkpoint ignores the log from this byte on.
-        return self._run.capture(self.clock.seconds()) | {"run": self.id, "log": self._events.size()}
+        return self._run.capture(self.clock.seconds()) | {
+            "run": self.id,
+            "log": self._events.size(),
+            "watched": self._rows.watched(),
+        }
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step.
@@ -250,7 +259,7 @@ class Session:
         self.clock.set(self._run.restore(state))
         self._keeper.forget_beyond(to)
         self._reporter.rewound(to, state["log"])
-        self._open_rows()
+        self._open_rows(state.get("watched"))
         self._miss_best()
         self.catch_up()
         return to

@@ -15,6 +15,7 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.preset.loading import Preset
 from engine.training.data import Split
+from engine.training.data.randomness import seed_all
 from engine.training.losses import Criterion
 from engine.training.user_code import call_user_code, check_call, described_result, is_out_of_memory, load_object
 
@@ -31,7 +32,7 @@ def load_code(preset: Preset) -> None:
 
     The generators are seeded with `train.seed`, because a file may draw numbers as it is loaded.
     """
-    torch.manual_seed(preset.train.seed)
+    seed_all(preset.train.seed)
     for section, spec in preset.code.items():
         arguments = getattr(getattr(preset, section), "arguments", {})
         check_call(spec, load_object(spec), _CALLS[section], arguments)

@@ -85,6 +85,7 @@ def _train(
         seconds=opened.seconds,
         queue=queue,
         stop_wanted=signals.wanted,
+        watched=opened.watched,
     )
     try:
         if opened.begins:

@@ -34,7 +34,7 @@ def of_member(state: State, member: int, run: TrainState) -> State:
         "evaluated": {},
         "random": checkpoint.random_state(run.device),
     }
-    return {key: value for key, value in state.items() if key not in ("standings", "best_weights")} | own
+    return {key: value for key, value in state.items() if key not in ("standings", "best_weights", "watched")} | own
 
 
 def _update(state: Mapping[str, Any], member: int, run: TrainState) -> State:

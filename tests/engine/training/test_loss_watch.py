@@ -22,6 +22,26 @@ def told(losses: np.ndarray[Any, Any], chunk: int = 37) -> list[dict[str, Any]]:
     return events
 
 
+def test_what_is_told_does_not_depend_on_a_resume() -> None:
+    """A resumed run would average other blocks of ten, and tell other spikes and stalls, or none."""
+    losses = np.concatenate([falling(1003, noise=0.3), np.full(4000, 0.2)])
+    losses[640:700] *= 8
+    rows = np.full((len(losses), 1, len(LAYOUT.columns)), np.nan, np.float32)
+    rows[:, 0, LAYOUT.columns.index("loss")] = losses
+    for at in (13, 645, 3999):
+        events: list[dict[str, Any]] = []
+
+        def write(event: str, events: list[dict[str, Any]] = events, **values: Any) -> None:
+            events.append({"event": event, **values})
+
+        before = LossWatch(LAYOUT, 0, write)
+        before.rows(rows[:at])
+        after = LossWatch(LAYOUT, at, write)
+        after.restore(before.state())
+        after.rows(rows[at:])
+        assert events == told(losses) != []
+
+
 def falling(steps: int, noise: float) -> np.ndarray[Any, Any]:
     """A loss like that of a network: steep, then slow, with the noise of batches."""
     drawn = np.random.default_rng(0).gamma(2.0, 0.5, steps)

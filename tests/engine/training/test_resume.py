@@ -97,6 +97,11 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
         for run in (left, right)
     ]
     assert epochs[0] == epochs[1]
+    for kind in ("spike", "stall", "collapse", "recovered"):
+        told = [[e | {"time": 0} for e in run.events() if e["event"] == kind] for run in (left, right)]
+        assert told[0] == told[1]
+    assert states[0]["watched"] == states[1]["watched"]
+    assert states[0]["edits"] == states[1]["edits"]
     assert result_of(left).metrics == result_of(right).metrics
 
 
