@@ -21,6 +21,7 @@ from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs.messages import line_named
 from tui.base import ConsoleApp
+from tui.data import unsaved
 from tui.data.labs import LabStatus
 from tui.screens.dialogs import Ask
 from tui.widgets.key_line import Hint, KeyLine
@@ -97,6 +98,7 @@ class Write(Screen[int]):
         named = (i for i, path in enumerate(self._files) if path in self._complaints)
         self._at = next(named, at % len(files))
         self._saved = ""  # the text as it is on the disk
+        self._offered = False  # whether the user is being asked about text that was never saved
 
     @property
     def _file(self) -> Path:
@@ -136,8 +138,46 @@ class Write(Screen[int]):
         else:
             editor.load_text(self._saved)
             self._show_what_is_wrong()
+        kept = unsaved.kept(self._file)
+        if kept is not None and kept != self._saved:
+            self._offer(kept)
         editor.focus()
         self._show_title()
+
+    def _offer(self, kept: str) -> None:
+        """Ask whether to take up the text that Descent had to leave unsaved."""
+
+        self._offered = True
+
+        def chosen(what: str | None) -> None:
+            self._offered = False
+            if what == "drop":
+                self._keep()
+            else:  # it can be undone, and nothing is lost
+                editor = self.query_one(Editor)
+                editor.replace(kept, editor.document.start, editor.document.end)
+
+        lines = [_("{file} was edited, and Descent ended before it was saved.", file=self._file.name)]
+        if unsaved.is_older(self._file):
+            lines.append(_("The file has been written since then: what was written would be replaced."))
+        choices = [
+            ("r", _("restore what was typed (undo with ^z)"), "restore"),
+            ("d", _("discard it, and open the file as it is"), "drop"),
+        ]
+        self.app.push_screen(Ask(_("unsaved text"), "\n".join(lines), choices), chosen)
+
+    def _keep(self) -> None:
+        """Keep what is not saved, so that it outlives a line that drops, or forget it where all is saved."""
+        if self._offered:
+            return
+        try:
+            if self.is_unsaved:
+                unsaved.keep(self._file, self.query_one(Editor).text)
+            else:
+                unsaved.drop(self._file)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self._say(_("unsaved text can't be kept: {why}", why=why), trouble=True)
 
     def _show_what_is_wrong(self) -> None:
         """Say why the file can't be read, else what the last grading said of one of its lines; go there."""
@@ -152,6 +192,7 @@ class Write(Screen[int]):
         self._show_title()
         if self.is_unsaved:
             self._say("")  # what was said was of the file as it was
+        self._keep()
 
     @property
     def is_unsaved(self) -> bool:
@@ -182,6 +223,7 @@ class Write(Screen[int]):
             self._say(_("{file} can't be saved: {why}", file=self._file.name, why=why), trouble=True)
             return
         self._saved = text
+        self._keep()
         self._complaints.pop(self._file, None)  # the line may be another by now
         self._show_title()
         problem = self._problem()
@@ -237,6 +279,9 @@ class Write(Screen[int]):
         def chosen(what: str | None) -> None:
             if what == "save":
                 self.action_save()
+            elif what == "drop":
+                self.query_one(Editor).load_text(self._saved)
+                self._keep()
             if what == "drop" or (what == "save" and not self.is_unsaved):
                 then()
 

@@ -14,9 +14,11 @@ from engine.labs import flow, progress, template
 from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
 from engine.labs.submission import content
+from tests.helpers.bare_terminal import BareTerminal
 from tests.helpers.live_console import shown
 from tests.helpers.screens import burst, console
-from tests.helpers.waiting import until
+from tests.helpers.waiting import DEADLINE, until, wait_for
+from tui.data import unsaved
 from tui.data.labs import look_at_lab
 from tui.screens.dialogs import Ask
 from tui.screens.lab.editor import Editor
@@ -123,6 +125,82 @@ async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path, lan
     async with editing() as (pilot, editor):
         await until(pilot, lambda: editor.cursor_location[0] == row, "the line")
         assert said.format(row + 1) in shown(pilot)
+
+
+async def leave_unsaved(what: str) -> None:
+    """Type in the first file, and end the app without an answer to anything."""
+    async with editing() as (pilot, editor):
+        burst(pilot.app, *what)
+        await until(pilot, lambda: editor.text.startswith(what), what)
+
+
+@asynccontextmanager
+async def offered() -> AsyncIterator[Any]:
+    """The pilot, when the editor is opened again and asks about the text."""
+    app = console(lab=LAB)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
+        await pilot.press("w")
+        await until(pilot, lambda: f"{LAB}.toml was edited, and Descent ended" in shown(pilot), "the offer")
+        yield pilot
+
+
+@pytest.mark.parametrize(("answer", "begins"), [("r", "# mine"), ("escape", "# mine"), ("d", "")])
+async def test_what_was_not_saved_is_offered_when_the_file_is_opened(here: Path, answer: str, begins: str) -> None:
+    """Whoever types when the line drops would have to type it again."""
+    file = here / f"{LAB}.toml"
+    before = file.read_text()
+    await leave_unsaved("# mine")
+    assert file.read_text() == before
+    assert unsaved.kept(file) == "# mine" + before
+    async with offered() as pilot:
+        await pilot.press(answer)
+        editor = await until(pilot, lambda: next(iter(pilot.app.screen.query(Editor)), None), "the editor")
+        await until(pilot, lambda: editor.text == begins + before, "the text")
+        burst(pilot.app, "ctrl+home", "x", "ctrl+s")
+        await until(pilot, lambda: file.read_text() == f"x{begins}{before}", "the save")
+        await until(pilot, lambda: unsaved.kept(file) is None, "nothing kept of what is saved")
+
+
+async def test_an_offer_says_when_the_file_has_changed_since(here: Path) -> None:
+    """What another editor has written would be replaced without a word."""
+    await leave_unsaved("# mine")
+    file = here / f"{LAB}.toml"
+    file.write_text(file.read_text() + "# another's\n")
+    async with offered() as pilot:
+        assert "The file has been written since then" in shown(pilot)
+
+
+async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
+    """The next one to open the file would be asked about text that nobody wants."""
+    file = here / f"{LAB}.toml"
+    async with editing() as (pilot, editor):
+        burst(pilot.app, *"# a")
+        await until(pilot, lambda: unsaved.kept(file), "the text to be kept")
+        await pilot.press("ctrl+z")
+        await until(
+            pilot, lambda: editor.text == file.read_text() and unsaved.kept(file) is None, "it to be forgotten"
+        )
+        burst(pilot.app, *"# b", "escape", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen), "the lab")
+        assert unsaved.kept(file) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> None:
+    """A line that drops would cost what was typed since the last save."""
+    file = here / f"{LAB}.toml"
+    terminal = BareTerminal(["lab"], here)
+    try:
+        terminal.see(LAB)
+        terminal.type("w# mine")
+        wait_for(lambda: (unsaved.kept(file) or "").startswith("# mine"), "what is typed")
+        terminal.close() if how == "closed" else terminal.process.kill()
+        terminal.process.wait(DEADLINE)
+        assert unsaved.kept(file) == "# mine" + file.read_text()
+    finally:
+        terminal.end()
 
 
 def graded(error: str) -> None:
