@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from descent.handle import Run as Run
     from descent.handle import attach as attach
     from descent.handle import start as start
+    from descent.learned import load as load
     from descent.run.metrics import Metrics as Metrics
 
 _HOMES = {
@@ -33,11 +34,12 @@ _HOMES = {
     "RefusedError": "descent.control",
     "Run": "descent.handle",
     "attach": "descent.handle",
+    "load": "descent.learned",
     "start": "descent.handle",
 }
 
 __all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Metrics", "NotRunningError", "RefusedError", "Run",
-           "attach", "start", "sync"]  # fmt: skip
+           "attach", "load", "start", "sync"]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

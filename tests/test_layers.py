@@ -15,6 +15,7 @@ ROOMS = [*DESCENT, *(f"engine.{room}" for room in ENGINE), *(f"tui.{room}" for r
 CLOSED = {"tui": ("engine.cli", "engine.training")}
 # The entry of a command loads the commands, and some of these the console.
 ALLOWED = {
+    ("descent.learned", "engine.training.learned"),  # what a run has learned needs PyTorch, once it is asked for
     ("descent.__main__", "engine.cli"),
     ("engine.cli", "tui"),
     ("engine.cli.lab", "tui"),
@@ -95,6 +96,7 @@ def test_every_module_is_in_a_room() -> None:
         "descent.__main__",
         "descent.child",
         "descent.handle",
+        "descent.learned",
         "descent.sync",
         "engine",
         "tui",

@@ -102,12 +102,26 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
+class BestModel:
+    """The model that early stopping has chosen, and that was tested.
+
+    step: of the model; None if each of several members has its own. checkpoint: the file that holds it.
+    """
+
+    step: int | None
+    checkpoint: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step, "checkpoint": str(self.checkpoint)}
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run has come to. seconds: of training, pauses and evaluations left out.
 
     members: one each model; none before their number is known. With several, `metrics` are means over those that did
     not diverge, with their `spread`. candidates: of a sweep, the best first. winner, ensemble: once they are known.
-    device, threads: None before a worker has chosen them.
+    device, threads: None before a worker has chosen them. best: None without early stopping, and before the test.
     """
 
     run: str
@@ -124,6 +138,7 @@ class RunResult:
     candidates: tuple[Candidate, ...] = ()
     winner: Winner | None = None
     ensemble: Ensemble | None = None
+    best: BestModel | None = None
 
     @property
     def has_members(self) -> bool:
@@ -153,6 +168,8 @@ class RunResult:
             "device": self.device,
             "threads": self.threads,
         }
+        if self.best is not None:
+            found["best"] = self.best.to_json()
         if self.has_members:
             found["spread"] = {name: asdict(spread) for name, spread in self.spread.items()}
             found["members"] = [entry.to_json() for entry in self.members]
@@ -185,7 +202,7 @@ def result_of(
         evaluations = [evaluation_of(event) for event in events if event["event"] == "evaluation"]
         return replace(found, metrics=_evaluated(evaluations))
     members = _members(found.state, stored, layout, events, facts)
-    found = replace(found, members=members, metrics=members[0].metrics)
+    found = replace(found, members=members, metrics=members[0].metrics, best=_best(run, events))
     if step:
         found = replace(found, epoch=_epochs(events, step, facts), seconds=round(_seconds(stored, layout, step), 4))
     return found if len(members) == 1 else _with_means(found, events)
@@ -225,6 +242,16 @@ def _members(
             )
         )
     return tuple(found)
+
+
+def _best(run: RunFolder, events: Sequence[dict[str, Any]]) -> BestModel | None:
+    chosen = _last(events, "best")
+    if chosen is None:
+        return None
+    alone = len(chosen["steps"]) == 1
+    step = chosen["steps"][0] if alone else None
+    path = run.checkpoint(chosen["step"] if step is None else step)  # the last one holds each member's best
+    return BestModel(step, path) if path.exists() else None
 
 
 def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, list[LiveEdit]]:

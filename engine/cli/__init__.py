@@ -11,6 +11,7 @@ import typer
 
 from descent.common.i18n import _, language
 from engine.cli.lab import lab_app
+from engine.cli.learned import learned_app
 from engine.cli.live import live_app
 from engine.cli.options import Lang
 from engine.cli.presets import data_app, presets_app
@@ -57,6 +58,7 @@ def descent(
 
 app.add_typer(train_app)
 app.add_typer(runs_app)
+app.add_typer(learned_app)
 app.add_typer(live_app)
 app.add_typer(presets_app, name="presets")
 app.add_typer(data_app, name="data")

@@ -12,7 +12,7 @@ from descent.common.numbers import metric, time_taken
 from descent.common.text import clean
 from descent.run.folder import RunFolder
 from descent.run.remove import advice
-from descent.run.results import RunResult, result_of
+from descent.run.results import BestModel, RunResult, result_of
 from engine.launch.options import Options, Outcome
 
 if TYPE_CHECKING:
@@ -75,11 +75,21 @@ def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> l
         lines += ["", *members_view.table(result, most=_MEMBERS), ""]
     elif result.metrics:
         lines.append("  ".join(f"{key} {metric(key, value)}" for key, value in result.metrics.items()))
+    if result.best is not None:
+        lines.append(f"{_('best model')} {best_words(result.best)}")
     if ending is not None and ending.receipt is not None:
         lines.append(_("checkpoint {file}", file=clean(str(ending.receipt))))
     if result.state in ("stopped", "failed"):
         lines.append(advice(folder))
     return lines
+
+
+def best_words(best: BestModel) -> str:
+    """Return "of step 400: …/step-400.pt", or for several members "of each member: …/step-720.pt"."""
+    file = clean(str(best.checkpoint))
+    if best.step is None:
+        return _("of each member: {file}", file=file)
+    return _("of step {step:,}: {file}", step=best.step, file=file)
 
 
 def print_started(folder: RunFolder, *, as_json: bool) -> None:

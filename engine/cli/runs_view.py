@@ -29,6 +29,7 @@ from descent.run.metrics import (
 from descent.run.results import RunResult, mean_curves, result_of
 from descent.run.state import ALIVE
 from engine.cli import members_view, tables
+from engine.cli.report import best_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,6 +267,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     for label, each in ((_("validation"), METRICS["val_loss"]), (_("test"), METRICS["test_loss"])):
         if each.name in result.metrics and not several:
             fields.append((label, _split(result.metrics, each.split)))
+    if result.best is not None:
+        fields.append((_("best model"), best_words(result.best)))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}

@@ -317,7 +317,7 @@ def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
 
 
 def _start_from(model: nn.Module, source: str, runs: Path) -> str:
-    """Load the weights of another run's last checkpoint, or of a checkpoint file.
+    """Load the weights of another run's scored model, or of a checkpoint file.
 
     Returns a note of what was loaded.
     """
@@ -328,14 +328,14 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
         except ValueError as error:
             raise PresetError(f"model.from = {source}: {error}") from None
     else:
-        state, complaints = checkpoint.latest(RunFolder(find_run(source, runs)))
+        state, complaints = checkpoint.scored(RunFolder(find_run(source, runs)))
         if state is None:
             missing = _("model.from = {run}: that run has no checkpoint", run=source)
             raise PresetError("; ".join([missing, *complaints]))
     assert state is not None
     report = transfer.start_from(model, state["model"])
     if not complaints:
-        return _("weights from {source}: {report}", source=source, report=report)
+        return _("weights from {source} at step {step:,}: {report}", source=source, step=state["step"], report=report)
     return _(
         "weights from {source}, of step {step:,} because a later checkpoint can't be read ({problems}): {report}",
         source=source,

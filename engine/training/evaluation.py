@@ -85,31 +85,40 @@ def described(reached: Mapping[str, float], split: SplitName, *, brief: bool = F
 
 @dataclass
 class Best:
-    """The lowest validation loss so far, and the number of evaluations since then."""
+    """The lowest validation loss so far, and early stopping's patience.
+
+    reference: the loss that a later one must fall below by `min_delta` to renew the patience. waited: evaluations
+    since then.
+    """
 
     settings: EarlyStopping | None
     loss: float = float("inf")
     step: int | None = None
     waited: int = 0
+    reference: float = float("inf")
 
     def observe(self, loss: float, step: int) -> bool:
         """Take note of a loss. Returns whether this is the best model so far. A NaN never is."""
         margin = self.settings.min_delta if self.settings else 0.0
-        if loss < self.loss - margin:
-            self.loss, self.step, self.waited = loss, step, 0
+        if loss < self.reference - margin:
+            self.reference, self.waited = loss, 0
+        else:
+            self.waited += 1
+        if loss < self.loss:
+            self.loss, self.step = loss, step
             return True
-        self.waited += 1
         return False
 
     def forget(self) -> None:
         """Forget the best model: it turned out to be broken or is lost, and no other is known."""
-        self.loss, self.step = float("inf"), None
+        self.loss, self.step, self.reference = float("inf"), None, float("inf")
 
     def patience_is_over(self) -> bool:
         return self.settings is not None and self.waited >= self.settings.patience
 
     def state(self) -> dict[str, Any]:
-        return {"loss": self.loss, "step": self.step, "waited": self.waited}
+        return {"loss": self.loss, "step": self.step, "waited": self.waited, "reference": self.reference}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.loss, self.step, self.waited = state["loss"], state["step"], state["waited"]
+        self.reference = state.get("reference", self.loss)  # a checkpoint of Descent 0.1 has none

@@ -114,6 +114,15 @@ def predictions(outputs: Tensor) -> Tensor:
     return (outputs.squeeze(-1) > 0).long() if outputs.shape[-1] == 1 else outputs.argmax(dim=-1)
 
 
+def probabilities(outputs: Tensor, section: schema.AnyLoss) -> Tensor:
+    """Return the probabilities of the classes, (B, K). One output makes two classes. A perceptron's are 0 or 1."""
+    if outputs.shape[-1] > 1:
+        return outputs.softmax(dim=-1)
+    scores = outputs[:, 0]
+    one = (scores > 0).to(scores.dtype) if section.name == "perceptron" else scores.sigmoid()
+    return torch.stack([1 - one, one], dim=-1)
+
+
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the share of right predictions, a scalar on the device."""
     return (predictions(outputs) == targets).count_nonzero() / len(targets)

@@ -27,7 +27,7 @@ from engine.preset.schedule import SchedulePosition
 from engine.training import checkpoint, live_edits, measure, models, optimizers, parameters
 from engine.training.build import build, choose_device
 from engine.training.checkpoint import State
-from engine.training.data import fingerprint
+from engine.training.data import fingerprint, preparation
 from engine.training.evaluation import Best
 from engine.training.measure import measured_before
 from engine.training.members.extract import of_member
@@ -241,6 +241,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     for note in run.notes:
         _warn(events, display, note)
     refuse_other_data(run, facts, folder.id)
+    preparation.keep(folder.path, run.preparations())
     if not facts:
         events.write("stage", stage="measuring")
         facts = measure.choose(run, preset, data_root, origin)

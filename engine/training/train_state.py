@@ -21,6 +21,7 @@ from engine.training import checkpoint, losses, models, optimizers, scores
 from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
+from engine.training.data.preparation import Preparation
 from engine.training.evaluation import Best, Evaluation, evaluate, nothing
 from engine.training.layer_statistics import LayerStatistics
 from engine.training.protocols import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate, StepResult
@@ -83,6 +84,10 @@ class TrainState:
         plateau = 1.0 if self.plateau is None else self.plateau.scale
         base = self.preset.optimizer.lr
         return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
+
+    def preparations(self) -> list[Preparation]:
+        """Return how raw data become inputs: one for all members, or for folds one for each."""
+        return [Preparation.of(self.dataset, self.preset.data)]
 
     # --- what the loop asks for at every step ---
 

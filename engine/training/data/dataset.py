@@ -32,8 +32,10 @@ class Dataset:
     """The three splits, and their description.
 
     classes: names; () for regression. input_names: names of the columns; () if they have none.
-    mean, std: the scaling that was applied, scaled = (x − mean) / std; for minmax the minimum and the range. They are
-    float32, in a shape that broadcasts over a sample; None without scaling.
+    mean, std: the scaling that was applied, scaled = (x − mean) / std; for minmax the minimum and the range. Their
+    shape broadcasts over a sample. They are float64, or float32 for images; None without scaling.
+    are_bytes: whether the inputs were images of bytes, which became numbers from 0 to 1. deep_range: what became 0
+    and 1 of image files with more than 8 bits; None if there were none.
     notes: messages for the user.
     fingerprint: of the user's own data; see fingerprint.py. None for data that can't change.
     """
@@ -49,6 +51,8 @@ class Dataset:
     std: Tensor | None
     notes: tuple[str, ...]
     fingerprint: Mapping[str, Any] | None = None
+    are_bytes: bool = False
+    deep_range: tuple[float, float] | None = None
 
     def split(self, name: str) -> Split:
         """Return the split called "train", "validation" or "test", which must exist."""
@@ -126,7 +130,7 @@ class Samples:
     inputs: (N, *features), any real type; (N, C, H, W) uint8 are images, whose pixels become [0, 1].
     targets: (N,) int64 class labels, or (N, T) float64 for regression.
     where: what errors call them. row: returns what errors call row i. read_notes: returns notes that are known only
-    once the inputs have been picked.
+    once the inputs have been picked. read_range: returns `deep_range` of the Dataset, which is known only then too.
     """
 
     where: str
@@ -139,6 +143,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     row: Callable[[int], str] = counted_row
     read_notes: Callable[[], tuple[str, ...]] = tuple
+    read_range: Callable[[], tuple[float, float] | None] = lambda: None
 
     @property
     def is_classification(self) -> bool:

@@ -128,6 +128,7 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
         notes=(*_split_notes(section, listing), *listing.notes),
         row=lambda i: listing.train[i].file,
         read_notes=read_notes,
+        read_range=lambda: next((images.treatment.range for images in made if images.treatment.range), None),
     )
 
 

@@ -41,8 +41,10 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         test=test,
         classes=samples.classes,
         input_names=samples.input_names,
-        mean=None if scaling is None else scaling.mean.float(),
-        std=None if scaling is None else scaling.std.float(),
+        mean=None if scaling is None else scaling.mean,
+        std=None if scaling is None else scaling.std,
+        are_bytes=are_bytes(samples.inputs),
+        deep_range=samples.read_range(),
         notes=(*samples.notes, *samples.read_notes(), *plan.notes),
         fingerprint=fingerprint_of(section, samples),
     )
@@ -65,10 +67,15 @@ def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
     because a column of large, close numbers (years, time stamps) would lose its digits in float32.
     """
     picked = inputs[rows]
-    if picked.dtype == np.uint8 and picked.ndim == 4:
+    if are_bytes(picked):
         return torch.from_numpy(np.ascontiguousarray(picked)).to(device).float().div_(255)
     dtype = np.float32 if picked.ndim == 4 else np.float64
     return torch.from_numpy(np.ascontiguousarray(picked, dtype=dtype)).to(device)
+
+
+def are_bytes(inputs: Inputs) -> bool:
+    """Return whether inputs are images of bytes, which become numbers from 0 to 1."""
+    return inputs.dtype == np.uint8 and len(inputs.shape) == 4
 
 
 def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:

@@ -22,7 +22,7 @@ def read(section: schema.CsvData) -> Samples:
     They are separated by commas, semicolons or tabs, under a header line.
     """
     path = existing(section.path)
-    header, rows, lines = _rows(path)
+    header, rows, lines = read_rows(path)
     target = _find(section.target, header, "data.target", path)
     names = section.features
     if names is None:
@@ -45,7 +45,7 @@ def read(section: schema.CsvData) -> Samples:
     )
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+def read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Return the header, the rows, and the line on which each row ends."""
     rows, lines = [], []
     try:

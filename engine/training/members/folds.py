@@ -18,7 +18,7 @@ from engine.training.data import synthetic
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples, Split
 from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.load import name_of, read_samples
-from engine.training.data.preprocess import Scale, fit, held_out, place, targets_of
+from engine.training.data.preprocess import Scale, are_bytes, fit, held_out, place, targets_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import plan
 
@@ -108,6 +108,13 @@ class Folds:
             own = Scaling(own.mean[rows], own.std[rows])
         return Folds([self.train[n] for n in chosen], [self.validation[n] for n in chosen], self.whole, own)
 
+    def scale_of(self, member: int) -> Scale | None:
+        """Return the scaling of one member's samples, both steps in one. None without scaling."""
+        if self.whole is None or self.scaling is None:
+            return None
+        own_mean, own_std = self.scaling.mean[member, 0], self.scaling.std[member, 0]
+        return Scale(self.whole.mean + self.whole.std * own_mean, self.whole.std * own_std)
+
     def dataset_of(self, member: int, pool: Dataset) -> Dataset:
         """Return the data of one member as a data set of its own. pool: the samples of all."""
 
@@ -121,10 +128,8 @@ class Folds:
 
         train = split(pool.train, self.train[member])
         assert train is not None
-        mean, std = pool.mean, pool.std
-        if self.whole is not None and self.scaling is not None:
-            own_mean, own_std = self.scaling.mean[member, 0], self.scaling.std[member, 0]
-            mean, std = self.whole.mean.float() + self.whole.std.float() * own_mean, self.whole.std.float() * own_std
+        scale = self.scale_of(member)
+        mean, std = (None, None) if scale is None else scale
         validation = split(pool.train, self.validation[member])
         return replace(pool, train=train, validation=validation, test=split(pool.test, None), mean=mean, std=std)
 
@@ -194,6 +199,8 @@ def load_pool(
         std=None,
         notes=(*samples.notes, *samples.read_notes(), *split.notes, *notes),
         fingerprint=fingerprint_of(section, samples),
+        are_bytes=are_bytes(samples.inputs),
+        deep_range=samples.read_range(),
     )
     rows = [(_on(fold.train, device), _on(fold.validation, device)) for fold in parts]
     return dataset, Folds([train for train, _ in rows], [held for _, held in rows], whole, own)

@@ -14,6 +14,7 @@ from engine.preset.members import Member
 from engine.preset.schedule import Plan, Plateau, learning_rate
 from engine.training import losses as losses_of_one
 from engine.training.checkpoint import State
+from engine.training.data.preparation import Preparation
 from engine.training.evaluation import Best, Evaluation, nothing
 from engine.training.members import losses
 from engine.training.members.batches import MemberBatch, MemberBatches
@@ -66,6 +67,12 @@ class MemberTrainState(TrainState):
     standings: list[MemberState] = field(kw_only=True)
     folds: Folds | None = field(kw_only=True)
     best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping
+
+    def preparations(self) -> list[Preparation]:
+        found = super().preparations()
+        if self.folds is None:
+            return found
+        return [found[0].scaled_by(self.folds.scale_of(member)) for member in range(len(self.members))]
 
     # --- what the loop asks for at every step ---
 

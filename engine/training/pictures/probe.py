@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.run.folder import RunFolder
+from engine.training import losses
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Split
 from engine.training.data.batches import in_order
@@ -70,12 +71,7 @@ class Probe:
 
         A perceptron's are 0 or 1.
         """
-        outputs = self.outputs(inputs)
-        if outputs.shape[-1] > 1:
-            return outputs.softmax(dim=-1)
-        scores = outputs[:, 0]
-        one = (scores > 0).float() if self.run.preset.loss.name == "perceptron" else scores.sigmoid()
-        return torch.stack([1 - one, one], dim=-1)
+        return losses.probabilities(self.outputs(inputs), self.run.preset.loss)
 
     def original(self, inputs: Tensor) -> Tensor:
         """Return scaled inputs in the units of the data, float64."""

@@ -9,9 +9,12 @@ import torch
 
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.results import result_of
+from descent.run.results import BestModel, result_of
+from engine.preset.schema import EarlyStopping
 from engine.training import checkpoint
+from engine.training.evaluation import Best
 from tests.engine.training.conftest import Train
+from tests.helpers.model_families import parsed
 
 FEW = ("data.size=300", "train.batch_size=50")
 SMALL = (*FEW, "train.epochs=4")
@@ -96,6 +99,29 @@ def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> N
     metrics = result_of(run).metrics
     assert (metrics["val_loss"], metrics["test_loss"]) == (losses[best], tested["loss"])
     assert _final(run)["step"] == len(_loss(run))
+
+    chosen = result_of(run).best
+    assert chosen == BestModel(tested["step"], run.checkpoint(tested["step"]))
+    assert result_of(run).to_json()["best"] == {"step": tested["step"], "checkpoint": str(chosen.checkpoint)}
+    scored, _ = checkpoint.scored(run)
+    assert scored is not None
+    assert scored["step"] == tested["step"]
+    later = train("digits-mlp", "data.size=200", "train.steps=1", f"model.from={run.path.name}")
+    started = checkpoint.read(later.checkpoint(0))["model"]
+    assert all(torch.equal(started[name], tensor) for name, tensor in scored["model"].items())
+
+
+def test_min_delta_steers_the_patience_and_not_the_choice_of_the_best() -> None:
+    """A run that became better in small steps would be tested at an earlier, worse one."""
+    best = Best(parsed(EarlyStopping, {"patience": 2, "min_delta": 0.1}))
+    assert [best.observe(loss, step) for step, loss in enumerate([1.0, 0.95, 0.94])] == [True, True, True]
+    assert best.patience_is_over()
+    assert (best.loss, best.step) == (0.94, 2)
+
+    renewed = Best(best.settings)
+    renewed.restore({"loss": 0.95, "step": 1, "waited": 1})  # as Descent 0.1 has saved it
+    assert renewed.observe(0.84, 2)
+    assert renewed.waited == 0
 
 
 def test_evaluations_and_checkpoints_come_when_asked_for(train: Train) -> None:

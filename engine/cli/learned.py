@@ -1,0 +1,53 @@
+"""Commands that use what a run has learned, each a few lines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from descent.common.i18n import _
+from engine.cli.options import AllowCode, DataRoot, Json, Run, RunsDir
+
+learned_app = typer.Typer()
+Member = Annotated[
+    int | None, typer.Option("--member", metavar="N", help=_("Use this one of several models [default: the best]."))
+]
+
+
+@learned_app.command(help=_("Predict with a run's best model: for a CSV file, an image, or a folder of images."))
+def predict(
+    run: Run,
+    data: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help=_("The new data."))],
+    out: Annotated[Path | None, typer.Option("--out", metavar="CSV", help=_("Write into this file."))] = None,
+    member: Member = None,
+    device: Annotated[str, typer.Option("--device", help=_("cpu, cuda or cuda:N."))] = "cpu",
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    from engine.cli import learned_view
+
+    found = learned_view.Wanted(run, member, device, runs_dir, data_root, allow_code)
+    learned_view.predict(found, data, out, as_json=as_json)
+
+
+@learned_app.command(help=_("Export a run's best model for other programs: safetensors, torch.export or ONNX."))
+def export(
+    run: Run,
+    kind: Annotated[
+        str | None, typer.Option("--to", metavar="FORMAT", help=_("safetensors, pt2 or onnx [default: by --out]."))
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help=_("The file [default: RUN.FORMAT, here]."))
+    ] = None,
+    member: Member = None,
+    runs_dir: RunsDir = None,
+    data_root: DataRoot = None,
+    allow_code: AllowCode = False,
+    as_json: Json = False,
+) -> None:
+    from engine.cli import learned_view
+
+    found = learned_view.Wanted(run, member, "cpu", runs_dir, data_root, allow_code)
+    learned_view.export(found, kind, out, as_json=as_json)
