@@ -62,6 +62,10 @@ class Predict(ModalScreen[Any]):
                 keys = f"{_('enter picks the next in order, backspace takes one back')}\n{keys}"
             yield Static(keys, classes="keys", markup=False)
 
+    def on_mount(self) -> None:
+        for options in self.query(OptionList):
+            options.highlighted = None  # a second enter on the question would be an answer, and final
+
     def _options(self) -> Sequence[Option]:
         texts = [(choice.id, clean(str(choice.text))) for choice in self._question.choices]
         return [Option(Text(f"{at}  {text}"), id=name) for at, (name, text) in enumerate(texts, 1)]
@@ -90,12 +94,16 @@ class Predict(ModalScreen[Any]):
         self.query_one(".problem", Static).update("")
 
     def on_key(self, event: events.Key) -> None:
-        """Go to the choice whose number is typed."""
-        options = self.query(OptionList)
-        if options and event.character and event.character.isdigit():
-            at = int(event.character) - 1
-            if 0 <= at < len(self._question.choices):
-                options.first().highlighted = at
+        """Go to the choice whose number is typed. Say what enter needs."""
+        problem = ""
+        for options in self.query(OptionList):
+            if event.character and event.character.isdigit():
+                at = int(event.character) - 1
+                if 0 <= at < len(self._question.choices):
+                    options.highlighted = at
+            elif event.key == "enter" and options.highlighted is None:
+                problem = _("choose first: ↑ ↓, or the number of a choice")
+            self.query_one(".problem", Static).update(problem)
 
     def action_take_back(self) -> None:
         if self._ranked:

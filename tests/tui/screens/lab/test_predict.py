@@ -1,0 +1,33 @@
+"""A prediction is final: nothing may be kept that the learner has not chosen."""
+
+from typing import Any
+
+import pytest
+
+from engine.labs.format import Prediction
+from tests.helpers.live_console import shown
+from tests.helpers.screens import console
+from tests.helpers.waiting import until
+from tui.screens.lab.predict import Predict
+
+TEXT = {"en": "What does w do?", "ko": "?"}
+CHOICES = [{"id": name, "text": {"en": name, "ko": name}} for name in ("up", "down", "same")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"), [(["3", "enter"], "same"), (["down", "enter"], "up"), (["down", "down", "enter"], "down")]
+)
+async def test_enter_alone_is_no_answer(keys: list[str], kept: str) -> None:
+    """Two enters, meant for the screen before, would keep the first choice of a question that nobody has read."""
+    question = Prediction.model_validate({"id": "q", "kind": "choice", "text": TEXT, "choices": CHOICES})
+    answers: list[Any] = []
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Predict(question, 1, 1), answers.append)
+        await until(pilot, lambda: "What does w do?" in shown(pilot), "the question")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: "choose first" in shown(pilot), "what enter needs")
+        assert answers == []
+        await pilot.press(*keys)
+        await until(pilot, lambda: answers, "the answer")
+        assert answers == [kept]
