@@ -1,6 +1,7 @@
 """The scored model of a run, ready for raw data: what `descent.load`, `descent predict` and `descent export` use."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from torch import Tensor, nn
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, show
 from descent.run.folder import RunFolder
 from descent.run.results import MemberResult, RunResult, result_of
 from engine.preset import consent, datasets, schema
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import Member, roster
 from engine.training import checkpoint, losses, models
+from engine.training.build import choose_device
 from engine.training.checkpoint import State
 from engine.training.data import load as load_data
 from engine.training.data import preparation
@@ -150,6 +152,7 @@ def load(
     runs of an older Descent. allow_code: agree to the run's copy of the user's code.
     Raises DescentError if there is no checkpoint, no such member, or no consent.
     """
+    placed = _device(device)
     preset = load_preset(folder.preset)
     if "model" in preset.code:
         consent.check_consent(preset.code["model"], allow_code, key="model.code")
@@ -170,14 +173,20 @@ def load(
         notes.append(_("member {member} of {count}", member=chosen, count=len(members)))
     return LearnedModel(
         run=folder.id,
-        module=module.to(device).eval(),
+        module=module.to(placed).eval(),
         preparation=prepared,
         loss=own.loss,
         step=_step(state, chosen),
         member=chosen,
-        device=torch.device(device),
+        device=placed,
         notes=tuple(notes),
     )
+
+
+def _device(name: str) -> torch.device:
+    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
+        raise DescentError(_("--device {device}: must be cpu, cuda or cuda:N", device=show(name)))
+    return choose_device(name)
 
 
 def _choose(folder: RunFolder, members: Sequence[Member], wanted: int | None) -> int:

@@ -32,7 +32,7 @@ def fingerprint_of(section: schema.Data, samples: Samples) -> dict[str, Any] | N
         "shape": list(samples.inputs.shape[1:]),
         "classes": list(samples.classes),
         "columns": list(samples.input_names),
-        "inputs": [_of_inputs(part.inputs) for part in there.values()],
+        "inputs": [of_inputs(part.inputs) for part in there.values()],
         "targets": [_checksum(part.targets) for part in there.values()],
     }
 
@@ -65,7 +65,7 @@ def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -
     return [words for key, words in contents.items() if then.get(key) != now.get(key)]
 
 
-def _of_inputs(inputs: Inputs) -> str:
+def of_inputs(inputs: Inputs) -> str:
     """Return the checksum of an array, or what images that are not decoded yet say of themselves."""
     return _checksum(inputs) if isinstance(inputs, np.ndarray) else cast(Undecoded, inputs).identity()
 

@@ -16,7 +16,7 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples, Split
-from engine.training.data.fingerprint import fingerprint_of
+from engine.training.data.fingerprint import fingerprint_of, of_inputs
 from engine.training.data.load import name_of, read_samples
 from engine.training.data.preprocess import Scale, are_bytes, fit, held_out, place, targets_of
 from engine.training.data.randomness import Purpose, stream
@@ -217,6 +217,10 @@ class _Joined:
     def __getitem__(self, rows: Rows) -> Array:
         here, there = np.split(rows, [np.searchsorted(rows, self._first.shape[0])])
         return np.concatenate([self._first[here], self._second[there - self._first.shape[0]]])
+
+    def identity(self) -> str:
+        """Return what a fingerprint of the data holds of them."""
+        return f"{of_inputs(self._first)} {of_inputs(self._second)}"
 
 
 def _with_own_validation(samples: Samples) -> Samples:

@@ -157,6 +157,8 @@ def test_wrong_tables_are_refused_by_name(regression: tuple[RunFolder, dict[str,
     for raw, message in cases:
         with pytest.raises(DescentError, match=message):
             model.predict(raw)
+    with pytest.raises(DescentError, match='--device "gpu": must be cpu, cuda or cuda:N'):
+        load(regression[0], device="gpu")
     with pytest.raises(DescentError, match="predicts numbers"):
         model.probabilities(np.zeros((1, 2)))
 
