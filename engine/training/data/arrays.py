@@ -8,7 +8,7 @@ from descent.common.errors import DataError
 from descent.common.i18n import _
 from engine.training.data.dataset import Array, Samples
 
-_COLOURS = (1, 3)
+_CHANNELS = (1, 2, 3, 4)  # grey, colour, and both with transparency
 
 
 class Targets(NamedTuple):
@@ -62,7 +62,7 @@ def as_inputs(where: str, array: Array) -> tuple[Array, tuple[str, ...]]:
     if array.ndim == 1:
         return array[:, None], ()
     notes = []
-    if array.ndim == 4 and array.shape[-1] in _COLOURS and array.shape[1] not in _COLOURS:
+    if array.ndim == 4 and array.shape[-1] in _CHANNELS and array.shape[1] not in _CHANNELS:
         array = array.transpose(0, 3, 1, 2)
         notes.append(_("the last axis of the inputs was taken as colours, and moved to the front"))
     if array.dtype == np.uint8 and array.ndim in (3, 4):

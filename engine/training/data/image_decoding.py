@@ -178,12 +178,13 @@ class DeepRange:
 
 
 def _usual_range(low: float, high: float, floats: bool) -> tuple[float, float]:
-    """Return the range that values were probably meant to have: 0 … 1, 0 … 255, 0 … 4095 …, or else their own."""
-    if low < 0:
-        return low, high
-    if floats:
-        return (0.0, 1.0) if high <= 1 else (0.0, 255.0) if high <= 255 else (low, high)
-    return 0.0, 2.0 ** max(8, math.ceil(math.log2(high + 1))) - 1
+    """Return the range that values were probably meant to have, such as 0 … 1, 0 … 255 or 0 … 4095.
+
+    It is their own range if they have negative ones, or would use less than half of the usual one.
+    """
+    bits = max(8, math.ceil(math.log2(max(high, 0) + 1)))
+    white = 2.0**bits - 1 if not floats else 1.0 if high <= 1 else 255.0
+    return (0.0, white) if low >= 0 and white / 2 <= high - low <= white else (low, high)
 
 
 def size_of(data: bytes) -> Size:

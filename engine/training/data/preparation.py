@@ -74,7 +74,7 @@ class Preparation:
     def of(cls, dataset: Dataset, section: schema.AnyData) -> "Preparation":
         """Return what is known of the data of a run. section: the preset's."""
         shape = dataset.input_shape
-        is_image = len(shape) == 3 and shape[0] in (1, 3)
+        is_image = len(shape) == 3
         encoding = _encoding(dataset, section)
         made = cls(
             kind="table" if encoding is not None else "images" if is_image else "arrays",
@@ -267,7 +267,7 @@ class Preparation:
 
     def _decoded(self, names: Sequence[str], read: Callable[[str], bytes], where: Path | None) -> Prepared:
         """where: the folder, for messages."""
-        if self.kind != "images":
+        if self.kind != "images" or self.input_shape[0] not in (1, 3):
             raise DataError(
                 _(
                     "this model takes {shape} numbers for each sample, not images",

@@ -1,5 +1,6 @@
 """A Dataset from samples and a plan of the splits: on the device, with noise, scaling, outliers and random labels."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
 
+_BLOCK = 2**23  # values that are float64 at once, 64 MB of them
+
 
 class Scale(NamedTuple):
     mean: Tensor
@@ -21,8 +24,10 @@ class Scale(NamedTuple):
 
 def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
     """Return the splits as tensors, each moved to the device once."""
-    train = place(samples.inputs, plan.train, device)
-    if section.noise and not isinstance(section, synthetic.Made):
+    noisy = bool(section.noise) and not isinstance(section, synthetic.Made)
+    exact = section.scaling != "none" or noisy
+    train = place(samples.inputs, plan.train, device, exact=exact)
+    if noisy:
         train = _add_noise(train, section)
     scaling = fit(train, section.scaling)
 
@@ -30,7 +35,7 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         inputs, targets, rows = held_out(samples, own, rows)
         if len(rows) == 0:
             return None
-        return Split(_finish(place(inputs, rows, device), scaling), targets_of(targets[rows], device))
+        return Split(_finish(place(inputs, rows, device, exact=exact), scaling), targets_of(targets[rows], device))
 
     validation, test = split(samples.validation, plan.validation), split(samples.test, plan.test)
     return Dataset(
@@ -60,17 +65,28 @@ def held_out(samples: Samples, own: HeldOut | None, rows: Rows) -> tuple[Inputs,
     return own.inputs, own.targets, np.arange(len(own.targets), dtype=np.int64)
 
 
-def place(inputs: Inputs, rows: Rows, device: torch.device) -> Tensor:
+def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> Tensor:
     """Move the inputs of these rows to the device.
 
-    Images are moved as bytes and become float32 in [0, 1] there. Other inputs stay float64 until they are scaled,
-    because a column of large, close numbers (years, time stamps) would lose its digits in float32.
+    Images are moved as bytes and become float32 in [0, 1] there. exact: keep other inputs as float64 if float32 can't
+    hold them, because a column of large, close numbers (years, time stamps) would lose its digits before the scaling.
     """
-    picked = inputs[rows]
-    if are_bytes(picked):
-        return torch.from_numpy(np.ascontiguousarray(picked)).to(device).float().div_(255)
-    dtype = np.float32 if picked.ndim == 4 else np.float64
-    return torch.from_numpy(np.ascontiguousarray(picked, dtype=dtype)).to(device)
+    if are_bytes(inputs):
+        return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device).float().div_(255)
+    is_narrow = len(inputs.shape) == 4 or not exact or np.can_cast(inputs.dtype, np.float32)
+    dtype = np.dtype(np.float32 if is_narrow else np.float64)
+    if inputs.dtype == dtype:
+        return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device)
+    placed = np.empty((len(rows), *inputs.shape[1:]), dtype)
+    block = _block(inputs.shape[1:])
+    for start in range(0, len(rows), block):
+        placed[start : start + block] = inputs[rows[start : start + block]]
+    return torch.from_numpy(placed).to(device)
+
+
+def _block(shape: tuple[int, ...]) -> int:
+    """Return how many samples of a shape are converted at once."""
+    return max(1, _BLOCK // max(1, math.prod(shape)))
 
 
 def are_bytes(inputs: Inputs) -> bool:
@@ -81,14 +97,26 @@ def are_bytes(inputs: Inputs) -> bool:
 def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     """Add noise, which is drawn on the host, so that every device trains on the same samples."""
     draws = stream(section.seed, Purpose.NOISE).standard_normal(tuple(inputs.shape))
+    inputs = inputs if inputs.ndim == 4 else inputs.double()
     return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
 
 
 def fit(train: Tensor, kind: str) -> Scale | None:
-    """Return the scaling by the training inputs: for each channel of images, else for each feature."""
+    """Return the scaling by the training inputs: for each channel of images, else for each feature, as float64."""
     if kind == "none":
         return None
-    axes = (0, 2, 3) if train.ndim == 4 else (0,)
+    if train.ndim == 4:
+        return _scale(train, (0, 2, 3), kind)
+    features = train.flatten(1)
+    width = max(1, _BLOCK // len(features))
+    parts = [
+        _scale(features[:, at : at + width].double(), (0,), kind) for at in range(0, max(1, features.shape[1]), width)
+    ]
+    mean, std = (torch.cat(own).reshape(train.shape[1:]) for own in zip(*parts, strict=True))
+    return Scale(mean, std)
+
+
+def _scale(train: Tensor, axes: tuple[int, ...], kind: str) -> Scale:
     low, high = train.amin(axes, keepdim=True), train.amax(axes, keepdim=True)
     if kind == "minmax":
         mean, std = low, high - low
@@ -101,9 +129,14 @@ def fit(train: Tensor, kind: str) -> Scale | None:
 
 
 def _finish(inputs: Tensor, scaling: Scale | None) -> Tensor:
-    if scaling is not None:
-        inputs = inputs.sub_(scaling.mean).div_(scaling.std)
-    return inputs.float()
+    """Return the inputs scaled, as float32. They are overwritten. The arithmetic is that of the scaling's type."""
+    if scaling is None:
+        return inputs.float()
+    if inputs.dtype == scaling.mean.dtype:
+        return inputs.sub_(scaling.mean).div_(scaling.std).float()
+    for part in torch.split(inputs, _block(tuple(inputs.shape[1:]))):
+        part.copy_(part.to(scaling.mean.dtype).sub_(scaling.mean).div_(scaling.std))
+    return inputs
 
 
 def targets_of(targets: Array, device: torch.device) -> Tensor:

@@ -178,14 +178,15 @@ def load_pool(
     labels = samples.targets[split.train] if samples.is_classification else None
     parts, notes = folds(labels, len(split.train), count, section.seed)
     inputs, whole, own = scaling(
-        place(samples.inputs, split.train, device), [fold.train for fold in parts], section.scaling
+        place(samples.inputs, split.train, device, exact=True), [fold.train for fold in parts], section.scaling
     )
     pool = Split(inputs, targets_of(samples.targets[split.train], device))
     test_inputs, test_targets, test_rows = held_out(samples, samples.test, split.test)
     test = None
     if len(test_rows):
         test = Split(
-            _scaled(place(test_inputs, test_rows, device), whole), targets_of(test_targets[test_rows], device)
+            _scaled(place(test_inputs, test_rows, device, exact=True), whole),
+            targets_of(test_targets[test_rows], device),
         )
     dataset = Dataset(
         name=name_of(section),

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from descent.common.errors import DataError, DataMissingError
+from engine.preset import schema
+from engine.training.data.preparation import Preparation
 
 
 @pytest.fixture
@@ -74,6 +76,19 @@ def test_images_of_bytes(arrays):
     assert torch.allclose(data.train.inputs, torch.from_numpy(pixels[:32]).permute(0, 3, 1, 2) / 255)
     assert len(data.notes) == 2
     assert arrays(pixels[..., 0], LABELS).input_shape == (1, 5, 6)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_images_with_transparency(arrays, tmp_path, kind):
+    """The rows of RGBA images would be their channels, or the trained model be given other numbers."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 5, 6, 4)).astype(kind)
+    data = arrays(pixels, LABELS, split="ordered", validation=0.0)
+    assert data.input_shape == (4, 5, 6)
+    scale = 255 if kind == np.uint8 else 1
+    assert torch.allclose(data.train.inputs, torch.from_numpy(pixels[:32]).permute(0, 3, 1, 2) / scale)
+    section = schema.NpzData(name="npz", path=str(tmp_path / "a.npz"))
+    prepared = Preparation.of(data, section).apply(pixels[:32])
+    assert torch.equal(prepared.inputs, data.train.inputs)
 
 
 def test_sequences_stay(arrays):

@@ -96,7 +96,9 @@ def test_opaque_alpha():
         (np.int32([-100, 0, 100, 0, 0, 0]), [0, 128, 255, 128, 128, 128]),
         (np.int32([0, 2**19, 2**20 - 1, 0, 0, 0]), [0, 128, 255, 0, 0, 0]),
         (np.float32([0, 0.5, 1, 0, 0, 0]), [0, 128, 255, 0, 0, 0]),
-        (np.float32([0, 0.2, 0.4, 0, 0, 0]), [0, 51, 102, 0, 0, 0]),
+        (np.float32([0, 0.2, 0.6, 0, 0, 0]), [0, 51, 153, 0, 0, 0]),
+        (np.float32([0, 0.01, 0.02, 0, 0, 0]), [0, 128, 255, 0, 0, 0]),
+        (np.uint16([30000, 30500, 31000, 30000, 30000, 30000]), [0, 128, 255, 0, 0, 0]),
         (np.float32([0, 7, 200, 0, 0, 0]), [0, 7, 200, 0, 0, 0]),
         (np.float32([-2, 0, 2, 0, 0, 0]), [0, 128, 255, 128, 128, 128]),
     ],
@@ -143,8 +145,9 @@ def test_cut_short(kind):
 def test_notes_add_up():
     """Counts of several threads, or those kept in the cache, would be wrong."""
     treatment = Treatment()
-    for value in (0, 9):
-        treatment.add(decoded(written(of_values(np.uint16([value] * 6))), size=(3, 3))[1])
+    dark, bright = (written(of_values(np.uint16([value] * 6))) for value in (0, 200))
+    for data in (dark, bright):
+        treatment.add(decoded(data, size=(3, 3), others=[dark, bright])[1])
     again = Treatment.from_json(treatment.to_json())
     assert again == treatment
     assert again.notes(3) == [

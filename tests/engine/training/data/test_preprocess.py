@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from descent.common.errors import DataError
+from engine.training.data import preprocess
 
 
 def test_standard(read):
@@ -16,7 +17,7 @@ def test_standard(read):
     assert data.mean.shape == data.std.shape == (13,)
     for split in ("train", "validation", "test"):
         back = getattr(data, split).inputs * data.std + data.mean
-        assert torch.allclose(back, getattr(raw, split).inputs, rtol=1e-4, atol=1e-3)
+        assert torch.allclose(back.float(), getattr(raw, split).inputs, rtol=1e-4, atol=1e-3)
     assert not torch.allclose(data.test.inputs.mean(0), torch.zeros(13), atol=1e-3)
 
 
@@ -42,6 +43,36 @@ def test_large_close_numbers(tmp_path, read):
     np.savez(tmp_path / "t.npz", x=1.7e9 + np.arange(40.0), y=np.arange(40) % 2)
     data = read(name="npz", path=str(tmp_path / "t.npz"), scaling="standard")
     assert len(data.train.inputs.unique()) == len(data.train.inputs)
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (40, 3, 2)])
+@pytest.mark.parametrize("scaling", ["standard", "minmax"])
+def test_float32_is_scaled_as_float64_would_be(tmp_path, read, monkeypatch, shape, scaling):
+    """Arrays of float32 would need three times their memory, or be scaled less exactly than others."""
+    x = (1.7e6 + np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+    scaled = {}
+    for kind in (np.float32, np.float64):
+        np.savez(tmp_path / "t.npz", x=x.astype(kind), y=np.arange(40) % 2)
+        for block in (7, 2**23):
+            monkeypatch.setattr(preprocess, "_BLOCK", block)
+            scaled[kind, block] = read(name="npz", path=str(tmp_path / "t.npz"), scaling=scaling)
+    first, *others = scaled.values()
+    for other in others:
+        for split in ("train", "validation", "test"):
+            assert torch.equal(first.split(split).inputs, other.split(split).inputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "exact", "placed"),
+    [("f4", True, "f4"), ("i2", True, "f4"), ("f8", True, "f8"), ("i4", True, "f8"), ("f8", False, "f4")],
+)
+def test_memory_of_inputs(kind, exact, placed):
+    """Inputs that float32 holds would be float64 in between, and need three times their memory."""
+    rows = np.arange(1, 4)
+    values = np.arange(20).reshape(5, 4).astype(kind)
+    found = preprocess.place(values, rows, torch.device("cpu"), exact=exact).numpy()
+    assert found.dtype == np.dtype(placed)
+    assert np.array_equal(found, values[1:4])
 
 
 def test_images_are_scaled_by_channel(tmp_path, read):
