@@ -25,6 +25,7 @@ from descent.common.errors import CannotGoOnError, DataMissingError
 from descent.common.i18n import _
 from engine.preset import datasets
 from engine.training.data import public_sets
+from engine.training.packages import needed
 
 Progress = Callable[[int, int], None]
 
@@ -142,7 +143,8 @@ def _sweep(root: Path) -> None:
 @contextmanager
 def _reporting(progress: Progress, total: int) -> Iterator[None]:
     """Give the downloaded bytes to `progress`. torchvision would draw a bar of tqdm on stderr, over our screen."""
-    from torchvision.datasets import utils
+    with needed("torchvision", "descent data fetch"):
+        from torchvision.datasets import utils
 
     done = 0
 

@@ -16,6 +16,7 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.preset.datasets import entry, require
 from engine.training.data.dataset import Array, HeldOut, Samples
+from engine.training.packages import needed
 
 
 def read_bundled(section: schema.BundledData) -> Samples:
@@ -26,7 +27,8 @@ def read_bundled(section: schema.BundledData) -> Samples:
     if section.name == "digits":
         return _digits()
     # scikit-learn takes a second to import, and digits and MNIST do not need it.
-    from sklearn import datasets
+    with needed("scikit-learn", f'data.name = "{section.name}"'):
+        from sklearn import datasets
 
     if section.name == "diabetes":
         found = datasets.load_diabetes()
@@ -59,7 +61,8 @@ def _digits() -> Samples:
         table = np.loadtxt(file, delimiter=",")
         images, targets = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     else:
-        from sklearn import datasets
+        with needed("scikit-learn", 'data.name = "digits"'):
+            from sklearn import datasets
 
         found = datasets.load_digits()
         images, targets = found.images, found.target
@@ -148,7 +151,8 @@ def _damaged(name: str, folder: Path, reason: str) -> str:
 def dataset_class(name: str) -> Any:
     """Return torchvision's class of that data set."""
     # torchvision takes seconds to import, and other data do not need it.
-    from torchvision import datasets as torchvision_sets
+    with needed("torchvision", f'data.name = "{name}"'):
+        from torchvision import datasets as torchvision_sets
 
     return {
         "mnist": torchvision_sets.MNIST,

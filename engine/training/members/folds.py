@@ -21,6 +21,7 @@ from engine.training.data.load import name_of, read_samples
 from engine.training.data.preprocess import Scale, are_bytes, fit, held_out, place, targets_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import plan
+from engine.training.packages import needed
 
 Rows = NDArray[np.int64]
 
@@ -38,7 +39,8 @@ def folds(labels: NDArray[np.int64] | None, samples: int, count: int, seed: int)
     labels: (N,) to keep the classes' shares, or None. The sizes of the folds differ by one at most. Raises DataError
     if there are too few samples.
     """
-    from sklearn.model_selection import KFold, StratifiedKFold
+    with needed("scikit-learn", f"members.folds = {count}"):
+        from sklearn.model_selection import KFold, StratifiedKFold
 
     if not 2 <= count <= samples:
         raise DataError(

@@ -16,11 +16,13 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.models.layers import layers, refuse, shape_text
 from engine.training.models.transfer import start_from
+from engine.training.packages import needed
 
 
 def torchvision_model(section: schema.TorchvisionModel, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     """Build the architecture, with `outputs` outputs and a first convolution for the images' channels."""
-    from torchvision import models  # takes a second to import
+    with needed("torchvision", 'model.name = "torchvision"'):
+        from torchvision import models  # takes a second to import
 
     name = section.architecture
     known = models.list_models(module=models)
