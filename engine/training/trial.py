@@ -68,7 +68,9 @@ def _train_once(
     precision: AbstractContextManager[None],
 ) -> None:
     model_key, loss_key = _keys(preset)
-    inputs, targets = split.inputs[:2], split.targets[:2]
+    size = preset.train.batch_size
+    count = None if size == "full" else max(1, size // preset.train.accumulate)
+    inputs, targets = split.inputs[:count], split.targets[:count]
     with precision:
         found = _forward(preset, model, inputs)
         if not isinstance(found, Tensor) or found.shape != (len(inputs), outputs):

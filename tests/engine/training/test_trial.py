@@ -64,7 +64,7 @@ def model(above: str = "", init: str = "pass", forward: str = "pass") -> str:
     [
         (
             {"forward": "if self.training: return logits, x.mean()"},
-            r"in training mode forward\(\) must return outputs of shape \(2, 10\).* it returned tuple",
+            r"in training mode forward\(\) must return outputs of shape \(32, 10\).* it returned tuple",
         ),
         (
             {"forward": "with torch.no_grad(): logits = self.head(x.flatten(1))"},
@@ -114,6 +114,12 @@ def test_a_loss_that_trains_nothing_is_refused_by_its_name(built: Build, stateme
     text = LOSS.format(requires_grad=", requires_grad=True", statement=statement)
     with pytest.raises(PresetError, match=rf'loss\.code = ".*own\.py:loss": .*{said}'):
         built("own.py", text, "loss.code=own.py:loss")
+
+
+def test_a_loss_that_needs_a_whole_batch_is_given_one(built: Build) -> None:
+    """A loss of the hardest eight of a batch would be refused because the trial has fewer."""
+    hardest = "return torch.nn.functional.cross_entropy(outputs, targets, reduction='none').topk(8).values.mean()"
+    assert built("own.py", LOSS.format(requires_grad="", statement=hardest), "loss.code=own.py:loss").step == 0
 
 
 def test_what_a_loss_keeps_fixed_is_let_be(built: Build) -> None:
