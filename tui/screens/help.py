@@ -16,7 +16,7 @@ from descent.common.i18n import N_, _
 from tui.base import ConsoleApp
 from tui.widgets.lines import fitted
 
-_GROUPS = {"list": N_("in the list")}
+_GROUPS = {"list": N_("in the list"), "log": N_("in the log")}
 _OWN, _EVERYWHERE = N_("this screen"), N_("everywhere")
 # Actions of every Textual screen, such as moving the focus or copying the selected text.
 _TEXTUAL = {binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding)}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import count
 from tui.data.log import LogLine
 from tui.data.snapshot import Snapshot
@@ -15,7 +15,7 @@ NARROW = 40  # cells; below, a line that has no room for its clock does without
 
 
 class RunLog(Lines, can_focus=True):
-    """Shows the latest lines at the bottom. Scrolls with the cursor keys while it has the focus."""
+    """Shows the latest lines at the bottom. Keys scroll it while it has the focus."""
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
@@ -27,12 +27,12 @@ class RunLog(Lines, can_focus=True):
     .-ascii RunLog { border: ascii $border-blurred; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("up", "scroll_by(1)"),
-        ("down", "scroll_by(-1)"),
-        ("pageup", "scroll_by(10)"),
-        ("pagedown", "scroll_by(-10)"),
-        ("end", "scroll_by(-100000)"),
-        ("home", "scroll_by(100000)"),
+        Binding("up", "scroll_by(1)", N_("older lines"), show=False, id="log.up"),
+        Binding("down", "scroll_by(-1)", N_("newer lines"), show=False, id="log.down"),
+        Binding("pageup", "scroll_by(10)", N_("older lines"), show=False, id="log.page_up"),
+        Binding("pagedown", "scroll_by(-10)", N_("newer lines"), show=False, id="log.page_down"),
+        Binding("home", "scroll_by(100000)", N_("the first lines"), show=False, id="log.first"),
+        Binding("end", "scroll_by(-100000)", N_("the last lines"), show=False, id="log.last"),
     ]
 
     snapshot: Snapshot | None = None
@@ -57,8 +57,8 @@ class RunLog(Lines, can_focus=True):
         return self.shows_output
 
     def action_scroll_by(self, lines: int) -> None:
-        height = self.content_size.height
-        most = max(0, len(self._all(self.snapshot)) - height) if self.snapshot is not None else 0
+        entries = self._all(self.snapshot) if self.snapshot is not None else ()
+        most = len(entries) - _count_that_fit(entries, *self.content_size)
         self.back = min(most, max(0, self.back + lines))
         self.border_subtitle = _("{count} newer below", count=self.back) if self.back else ""
         self.show_lines()
@@ -69,7 +69,7 @@ class RunLog(Lines, can_focus=True):
     def on_mouse_scroll_down(self) -> None:
         self.action_scroll_by(-2)
 
-    def _all(self, snapshot: Snapshot) -> Sequence[LogLine] | Sequence[str]:
+    def _all(self, snapshot: Snapshot) -> Sequence[LogLine | str]:
         return snapshot.output if self.shows_output else snapshot.log
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -81,6 +81,16 @@ class RunLog(Lines, can_focus=True):
             return [(Piece(_("the worker has printed nothing"), "quiet"),)]
         shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width)]
         return shown[max(0, len(shown) - height) :]
+
+
+def _count_that_fit(entries: Sequence[LogLine | str], width: int, height: int) -> int:
+    """Return how many of the first entries have room, each folded into as many lines as it takes."""
+    used = 0
+    for at, entry in enumerate(entries):
+        used += len(folded(entry, width))
+        if used > height:
+            return max(at, 1)
+    return len(entries)
 
 
 def folded(entry: LogLine | str, width: int) -> list[Line]:

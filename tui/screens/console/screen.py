@@ -142,6 +142,8 @@ class Console(SteeredScreen):
                     "cursor": _("cursor"),
                 }
                 return [((f"chart.{name}",), label) for name, label in keys.items()]
+            case RunLog():
+                return [(("log.up", "log.down"), _("scroll")), (("log.first", "log.last"), _("first, last lines"))]
             case LayerTable():
                 return [(("layers.open",), _("open")), (("layers.sort",), _("sort"))]
         return []
@@ -223,6 +225,8 @@ class Console(SteeredScreen):
             self.reader.wants_output = log.toggle_output()
             if not log.shows_output and self.console_panes.alone == "log":
                 self._zoom(None)
+            else:
+                self.set_focus(log)  # so that its keys scroll
         else:  # no room beside the charts: first the log, then the output, then the charts again
             self._zoom("log")
         self.reader.look_now()

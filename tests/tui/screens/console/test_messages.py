@@ -189,6 +189,22 @@ async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
         await until(pilot, lambda: "learning rate" in shown(pilot), "the charts")
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_beginning_of_a_long_log_is_a_key_away(tmp_path: Path, size: tuple[int, int]) -> None:
+    """What happened first could not be read: lines that fold would push it out for good."""
+    run = record(tmp_path)
+    run.output.write_text("".join(f"line {number} begins {'and goes on ' * 20}\n" for number in range(80)))
+    app = DescentApp(run=run, runs_dir=tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "compare" in shown(pilot), "the run")
+        await pilot.press(*["l"] * (1 if size[0] > 100 else 2))
+        await until(pilot, lambda: "line 79 begins" in shown(pilot), "the output")
+        await pilot.press("home")
+        await until(pilot, lambda: "line 0 begins" in shown(pilot), "its beginning")
+        await pilot.press("end")
+        await until(pilot, lambda: "line 79 begins" in shown(pilot), "its end")
+
+
 def test_a_long_name_leaves_room_for_the_numbers() -> None:
     """On 80 columns the step, which moves, would give way to a name, which is known."""
     now = Snapshot(

@@ -86,9 +86,8 @@ def test_started_and_steered_cut_off_and_found_again(
 
     _, console = log_in(machine, terminal, tmp_path, "second", "attach", run.id)
     terminal.wait_for("space pause")
-    terminal.press("l")
-    terminal.press("l")
-    terminal.wait_for("one step")  # the log begins with what was done over the first connection
+    terminal.press("l", "l", "Home")  # the output, the log again, its beginning
+    terminal.wait_for("you: 1 step")  # what was done over the first connection
     terminal.press("x")
     terminal.wait_for("save now and stop")
     terminal.press("s")
