@@ -10,13 +10,14 @@ from torch import nn
 
 from descent.common.errors import PresetError
 from descent.common.i18n import _, ngettext
+from descent.common.text import shorten
 from descent.run.find import find_run
 from descent.run.folder import RunFolder
 from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
-from engine.training import checkpoint, losses, models, optimizers, parameters, trial, user_step
+from engine.training import checkpoint, hidden_state, losses, models, optimizers, parameters, trial, user_step
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -73,6 +74,8 @@ def build(
     way: how members are computed, if that was chosen before. None to choose it here.
     Draws initial weights from the global generators, which are seeded here with `train.seed`.
     """
+    if preset.train.code is not None:
+        hidden_state.watch_optimizers()
     trial.load_code(preset)
     members = roster(preset)
     folds: Folds | None = None
@@ -240,8 +243,20 @@ def _model(
         note = _start_from(model, preset.model.from_run, run.path.parent)
         if notes is not None:
             notes.append(note)
+    model = model.to(device).train()
+    with undisturbed(device):
+        grown = trial.grow(preset, model, dataset.train)
+    if grown and notes is not None:
+        notes.append(
+            _(
+                "the model makes {names} in its first forward pass in training mode: made before step 0 by a pass "
+                "over the first {count:,} training samples",
+                names=shorten(", ".join(grown), 80),
+                count=trial.samples_to_grow(preset, dataset.train),
+            )
+        )
     transfer.freeze(model, preset.model.freeze)
-    return model.to(device).train()
+    return model
 
 
 def _penalties(members: list[Member]) -> bool:

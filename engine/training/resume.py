@@ -172,6 +172,25 @@ def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None
             )
 
 
+def _refuse_other_weights(run: TrainState, state: State) -> None:
+    """Raise PresetError, naming the first one, if the run's own checkpoint holds other weights than its model."""
+    mine = {name: tuple(tensor.shape) for name, tensor in run.weights().items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in state["model"].items()}
+    for name in [*mine, *theirs]:
+        if mine.get(name) != theirs.get(name):
+            raise PresetError(
+                _(
+                    "the checkpoint of step {step:,} does not fit the model: {weight} has the shape {given}, and the "
+                    "model has {wanted}. A model of your own must have all its parameters and buffers from the "
+                    "beginning: make them in __init__, not while it trains",
+                    step=state["step"],
+                    weight=name,
+                    given=theirs.get(name) or (_("none") if name not in theirs else "()"),
+                    wanted=mine.get(name) or (_("none") if name not in mine else "()"),
+                )
+            )
+
+
 def _plan_anew(run: TrainState, *, length: bool) -> None:
     """Plan the schedule, and with `length` the last step, as if the settings had held since the run's first step."""
     train, per_epoch = run.preset.train, run.batches.per_epoch
@@ -267,6 +286,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         events.write("resumed", to=run.step, log=events.size())
         display.say(_forked(run, origin))
         return Opened(run, layout, seconds, begins=True, watched=state.get("watched"))
+    _refuse_other_weights(run, state)
     live_edits.restore(run, state["edits"])
     seconds = run.restore(state)
     reached = len(Metrics(folder.path))

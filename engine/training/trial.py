@@ -27,6 +27,9 @@ _CALLS: dict[str, tuple[str, ...]] = {  # what the user's own code of each secti
 }
 
 
+_MOST_TO_GROW = 256  # samples
+
+
 def load_code(preset: Preset) -> None:
     """Load the user's own code before the data, which may take long. Raises PresetError if it can't be called.
 
@@ -57,6 +60,42 @@ def check(
         _check_parameters(model, spec)
     if preset.train.code is None and (spec is not None or isinstance(preset.loss, schema.CodeLoss)):
         _train_once(preset, _copied(model, spec), criterion, split, outputs, precision)
+
+
+def grow(preset: Preset, model: nn.Module, split: Split) -> list[str]:
+    """Let the user's own model make what it makes only in its first forward pass in training mode.
+
+    A checkpoint holds it, which a model that has not trained yet could not take up. model: on its device, in training
+    mode. It is left as it was but for what is new. Returns the names of that. A pass that fails is left to `check`,
+    or to the user's own step, which may call the model in another way.
+    """
+    if not isinstance(preset.model, schema.CodeModel):
+        return []
+    code, inputs = preset.model.code, split.inputs[: samples_to_grow(preset, split)].clone()
+    tried, before = _copied(model, code), {name: t.clone() for name, t in model.state_dict().items()}
+    with torch.no_grad():
+        try:
+            call_user_code(code, tried, inputs)
+        except PresetError:
+            return []
+        if _shapes(tried) == _shapes(model):
+            return []
+        call_user_code(code, model, inputs)
+    model.train()
+    now = _shapes(model)
+    known = {name: t for name, t in before.items() if now.get(name) == t.shape}
+    model.load_state_dict(known, strict=False)
+    return [name for name in now if name not in known]
+
+
+def samples_to_grow(preset: Preset, split: Split) -> int:
+    """Return how many samples `grow` passes through the model: a batch, if that is not very large."""
+    size = preset.train.batch_size
+    return min(len(split.inputs), _MOST_TO_GROW, max(2, size) if isinstance(size, int) else _MOST_TO_GROW)
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 def _train_once(

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -49,6 +49,33 @@ def load_object(spec: str) -> Any:
         missing = _('{file} has no "{name}"', file=file, name=name)
         raise PresetError(f"{missing}{_suggestion(name, there)}")
     return getattr(module, name)
+
+
+def reload_object(spec: str) -> Any:
+    """Return the object that `spec` names, from the file run once more, as another process would have it.
+
+    The file's classes stay those of the first time, so that objects made of them are still theirs.
+    """
+    file, name = spec.rpartition(":")[::2]
+    first = _load_module(Path(file))
+    del sys.modules[first.__name__]
+    try:
+        again = _load_module(Path(file))
+    finally:
+        sys.modules[first.__name__] = first
+    for key, value in vars(first).items():
+        if isinstance(value, type) and value.__module__ == first.__name__:
+            setattr(again, key, value)
+    return getattr(again, name)
+
+
+def line_being_run(frame: FrameType | None) -> str | None:
+    """Return the line of the user's files that is being run in `frame` or that has called it. None without one."""
+    while frame is not None:
+        if frame.f_code.co_filename in _user_files:
+            return _("{file}, line {line}", file=frame.f_code.co_filename, line=frame.f_lineno)
+        frame = frame.f_back
+    return None
 
 
 def check_call(

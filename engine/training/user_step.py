@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from engine.preset.loading import Preset
-from engine.training import losses, optimizers, parameters
+from engine.training import hidden_state, losses, optimizers, parameters
 from engine.training.data.batches import Batch
 from engine.training.losses import Criterion
 from engine.training.members.batches import MemberBatch
@@ -65,8 +65,12 @@ class _OwnStep:
         if measured:
             run.statistics.note_weights()
         with _left_by_backward(update.parameters if measured else []) as left:
+            samples = _own(batch, run.batches.size is None)
+            proof = hidden_state.proof(run, lr, *samples)
             with run.statistics.watch() if measured else nullcontext():
-                loss, accuracy = self._call(run, run.model, update.optimizer, *_own(batch, run.batches.size is None))
+                loss, accuracy = self._call(run, run.model, update.optimizer, *samples)
+            if proof is not None:
+                proof.check(self._spec, run.criterion)
             if run.numbers is not None:
                 parameters.adopt(update.parameters, run.numbers)
             with _put_back(left):
@@ -122,8 +126,11 @@ class _OwnStep:
     ) -> tuple[Tensor, Tensor | None]:
         """Return the loss and, for classes, the share of right predictions. Both are scalars on the device."""
         criterion: Criterion = run.criterion
+        groups = len(optimizer.param_groups)
         with _outputs(model) as seen:
             loss = call_user_code(self._spec, self._function, model, criterion, optimizer, inputs, targets)
+        hidden_state.refuse_other_groups(self._spec, optimizer, groups)
+        hidden_state.refuse_own_optimizers(self._spec)
         if not isinstance(loss, Tensor) or loss.ndim:
             raise PresetError(
                 _(
