@@ -144,6 +144,13 @@ class ImagesData(SplitData):
 
     name: Literal["images"]
     path: str = Field(description=N_("The folder or zip file."))
+    labels: str | None = Field(
+        None,
+        description=N_(
+            "A table in the folder with the images' names and classes, for images in no classes' folders."
+        ),
+    )
+    target: str | None = Field(None, description=N_("The column of the classes in `labels`, if it has several."))
     image_size: Count | None = Field(None, description="Resize to this many pixels square.")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for colour.")
 

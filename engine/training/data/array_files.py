@@ -38,8 +38,8 @@ def read(section: schema.NpzData) -> Samples:
     return arrays.as_samples(str(path), inputs, targets, section.task, section.classes)
 
 
-def existing(given: str) -> Path:
-    """Return the path if it exists.
+def existing(given: str, key: str = "data.path") -> Path:
+    """Return the path if it exists. key: of the preset, for errors.
 
     Raises DataMissingError, with the name that was probably meant, if it does not.
     """
@@ -50,9 +50,9 @@ def existing(given: str) -> Path:
         neighbours = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError as error:
         raise DataMissingError(
-            _("data.path = {given!r} can't be read: {error}.", given=given, error=error.strerror)
+            _("{key} = {given!r} can't be read: {error}.", key=key, given=given, error=error.strerror)
         ) from error
-    missing = _("data.path = {given!r}: there is no such file.", given=given)
+    missing = _("{key} = {given!r}: there is no such file.", key=key, given=given)
     raise DataMissingError(f"{missing}{likely(path.name, neighbours)}")
 
 

@@ -98,7 +98,7 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
     The images, (N, C, H, W) uint8, are decoded when a split picks them.
     """
     path = existing(section.path)
-    listing = list_images(path)
+    listing = list_images(path, section.labels, section.target)
     everything = [image.file for image in (*listing.train, *listing.validation, *listing.test)]
     deep = DeepRange(everything, listing.source.read)
     first, size = everything[0], (section.image_size or 0, section.image_size or 0)
@@ -193,7 +193,9 @@ class Images:
         width, height = size
         self.shape: tuple[int, ...] = (len(files), section.channels, height, width)
         self.treatment = Treatment()
-        self._cache = cache_file(listing.path, (part, section.image_size, section.channels), listing.state)
+        self._cache = cache_file(
+            listing.path, (part, section.image_size, section.channels, section.labels), listing.state
+        )
 
     def __getitem__(self, rows: Rows) -> Array:
         """Return the images of these rows. All images are decoded for the cache if memory allows, else only these."""

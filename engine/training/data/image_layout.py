@@ -15,7 +15,16 @@ from unicodedata import normalize
 from descent.common.errors import DataError
 from descent.common.i18n import N_, _, ngettext
 from engine.training.data.array_files import likely, listed
-from engine.training.data.image_files import Source, counts_by_ending, expected_layout, list_files, split_images
+from engine.training.data.image_files import (
+    Files,
+    Source,
+    counts_by_ending,
+    ending,
+    expected_layout,
+    list_files,
+    split_images,
+)
+from engine.training.data.image_labels import read_labels
 
 _WORDS = {
     "train": ("train", "training", "learn", "학습", "훈련"),
@@ -24,6 +33,7 @@ _WORDS = {
 }
 _EITHER = ("eval", "evaluation", "평가")  # validation if no other folder is, else the test
 _FILLER = re.compile("(data|sets?|images?|imgs?|split|데이터|셋|이미지)+$")
+_TABLES = (".csv", ".tsv")
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _ROLES = {
     "train": N_("the training split"),
@@ -86,28 +96,35 @@ class _Splits(NamedTuple):
     notes: list[str]
 
 
-def list_images(path: Path) -> Listing:
-    """List the images. Raises DataError if the path is neither a folder nor a zip file, or has no images by class."""
+def list_images(path: Path, table: str | None = None, target: str | None = None) -> Listing:
+    """List the images. Raises DataError if the path is neither a folder nor a zip file, or has no images by class.
+
+    table: a table in the folder that names their classes, in the column `target`; None if their folders do.
+    """
     files = list_files(path)
     images, others = split_images(files)
     if not images:
         raise DataError(f"{_no_images(path, others)} {expected_layout()}")
     notes = []
-    if others:
+    unused = [name for name in others if name != table]
+    if unused:
         notes.append(
             ngettext(
                 "{count:,} file left out, because it is not an image: {endings}",
                 "{count:,} files left out, because they are not images: {endings}",
-                len(others),
-                endings=counts_by_ending(others),
+                len(unused),
+                endings=counts_by_ending(unused),
             )
         )
-    splits = _by_split(path, _without_shared([_Placed(name, (), files.names[name]) for name in images]))
-    by_class = {split: _by_class(path, own) for split, own in splits.images.items()}
-    known = set(images)
-    rest = {name: parts for name, parts in files.names.items() if name not in known}
-    for split, own in splits.images.items():
-        _refuse_empty_classes(path, own, set(by_class[split].values()), rest)
+    splits = _Splits({}, {}, [])
+    by_class: dict[str, dict[str, str]] = {}
+    if table is None:
+        splits, by_class = _by_folders(path, files, images, others)
+    elif path.is_dir():
+        by_class["train"], more = read_labels(path, table, target, images)
+        notes += more
+    else:
+        raise DataError(_("data.labels needs a folder, but {file} is a zip file. Unpack it.", file=path))
     classes = _classes(path, by_class)
     number = {name: label for label, name in enumerate(classes)}
 
@@ -125,6 +142,31 @@ def list_images(path: Path) -> Listing:
         state=files.state,
         notes=(*notes, *splits.notes, *_same_names(splits)),
     )
+
+
+def _by_folders(
+    path: Path, files: Files, images: list[str], others: list[str]
+) -> tuple[_Splits, dict[str, dict[str, str]]]:
+    """Return the splits and, for each, the class of each image."""
+    placed = _without_shared([_Placed(name, (), files.names[name]) for name in images])
+    tables = [name for name in others if ending(name) in _TABLES]
+    if tables and all(len(image.parts) < 2 for image in placed):
+        raise DataError(
+            _(
+                "{file}: the images are in no classes' folders. If {table} names their classes, set data.labels = "
+                "{quoted}.",
+                file=path,
+                table=tables[0],
+                quoted=f'"{tables[0]}"',
+            )
+        )
+    splits = _by_split(path, placed)
+    by_class = {split: _by_class(path, own) for split, own in splits.images.items()}
+    known = set(images)
+    rest = {name: parts for name, parts in files.names.items() if name not in known}
+    for split, own in splits.images.items():
+        _refuse_empty_classes(path, own, set(by_class[split].values()), rest)
+    return splits, by_class
 
 
 def _no_images(path: Path, others: list[str]) -> str:
