@@ -26,6 +26,7 @@ NOT_SHOWN = {
     "loss of every member",
     "loss of member ",
     "gradient of layer ",
+    "buffer of layer ",
     " of layer ",
     "epoch order ",
     "Ankle boot",

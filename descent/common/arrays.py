@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
+Seconds = NDArray[np.float64]  # of training, at each of some steps
 Float = TypeVar("Float", bound="np.floating[Any]")
 
 

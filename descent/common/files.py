@@ -72,6 +72,27 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that `replacing` has left there in processes that were killed."""
+    for file in folder.glob(".*.tmp"):
+        pid = file.name.removesuffix(".tmp").rpartition(".")[2]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False  # no number of a process
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     with replacing(path, mode) as file:
         file.write(data)

@@ -258,6 +258,32 @@ def script_of(run: "RunFolder") -> list[dict[str, Any]]:
     return script[given:]
 
 
+STEERING = ("set", "extend")  # commands that change what a run computes
+
+
+def to_give_again(run: "RunFolder", log: int) -> list[dict[str, Any]]:
+    """The commands that a run loses by going on from its last checkpoint, where its log ended at byte `log`.
+
+    They were given after it, by a worker that was killed. Also those that an earlier resume was still to give again.
+    Each has `step`, `command` and `arguments`. To be asked before the resume is written.
+    """
+    events = run.events_with_positions()
+    given = [(at, e) for at, e in events if e.get("event") == "command" and e["command"] in STEERING]
+    promised: list[dict[str, Any]] = []
+    for at, event in events:
+        if event.get("event") == "again":
+            promised = list(event["commands"])
+            for _, again in [(a, e) for a, e in given if a > at and e.get("again")]:
+                promised = [one for one in promised if not _is_same(one, again)]
+    lost = [event for at, event in given if at >= log and not event.get("replayed")]
+    entries = [{key: event[key] for key in ("step", "command", "arguments")} for event in [*lost, *promised]]
+    return sorted(entries, key=lambda entry: int(entry["step"]))
+
+
+def _is_same(one: Event, other: Event) -> bool:
+    return all(one[key] == other[key] for key in ("step", "command", "arguments"))
+
+
 class Events:
     """The worker's hand on events.jsonl."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DamagedError, DescentError
+from descent.common.files import remove_leftovers
 from descent.common.i18n import _
 from descent.common.text import clean, show
 from descent.run.events import EventLog, Events, still_valid
@@ -122,6 +123,8 @@ class Claim:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._lock = WorkerLock(folder)
+        for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
+            remove_leftovers(place)  # of workers that were killed
         self.events = Events(folder)
         self.events.state("starting", pid=os.getpid(), host=socket.gethostname())
         self.events.write("stage", stage="torch")

@@ -30,10 +30,13 @@ class Progress:
 
 
 class Display(Protocol):
-    """Where a worker tells of its run. Neither method waits."""
+    """Where a worker tells of its run. No method waits."""
 
     def say(self, line: str) -> None:
         """Show a line that stays."""
+
+    def doing(self, what: str) -> None:
+        """Show what the worker does before it trains. what: in the current language."""
 
     def watch(self, progress: Callable[[], Progress]) -> None:
         """Show from now on what `progress` returns. It is called from another thread."""

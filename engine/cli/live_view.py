@@ -57,6 +57,9 @@ def print_answer(command: str, arguments: dict[str, Any], answer: control.Answer
     saved = answer.get("checkpoint")
     receipt = _("checkpoint {file}", file=saved) if saved else _("nothing was saved")
     print(_(_SAID[command], **answer, changed=changed, measured=measured, receipt=receipt))
+    if answer.get("dropped"):
+        changes = clean("; ".join(answer["dropped"]))
+        print(_("these earlier changes are lost, because of the new one: {changes}", changes=changes))
 
 
 def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:

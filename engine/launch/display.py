@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 INTERVAL = 0.5  # seconds between frames
+SILENCE = 15.0  # seconds without a line after which a log gets one, so that a slow run does not seem to hang
+LONGEST_SILENCE = 600.0  # each time it is twice as long as before, up to this
 PATIENCE = 1.0  # seconds to wait at most for a terminal to take the last frame
 LONGEST_NAME = 24
 _SHOW_CURSOR = b"\x1b[?25h\r\n"
@@ -41,6 +43,7 @@ class Display:
         self._draws = terminal is not None and os.isatty(terminal) and os.environ.get("TERM", "dumb") != "dumb"
         self._encoding = sys.stdout.encoding or "utf-8"
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._doing = _("loading torch and data")
         self._progress: Callable[[], Progress] | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,6 +59,10 @@ class Display:
 
     def say_stopping(self) -> None:
         self.say(_("stopping after this step, with a checkpoint; once more stops at once, without saving"))
+
+    def doing(self, what: str) -> None:
+        """Show what the worker does before it trains, which may take long. what: in the current language."""
+        self._doing = what
 
     def watch(self, progress: Callable[[], Progress]) -> None:
         """Show what `progress` returns from now on. It is called from the display's thread."""
@@ -91,11 +98,34 @@ class Display:
 
     def _print_lines(self, file: io.TextIOWrapper) -> None:
         over = False
+        began = spoke = time.monotonic()
+        silence = SILENCE
         while not over:
             over = self._over.wait(INTERVAL)
-            for line in self._waiting():
+            lines, now = list(self._waiting()), time.monotonic()
+            if not lines and not over and now - spoke >= silence:
+                silence = min(2 * silence, LONGEST_SILENCE)
+                lines = [plain(self._sign_of_life(now - began), self._encoding)]
+            for line in lines:
                 print(line, file=file)
+                spoke = now
             file.flush()
+
+    def _sign_of_life(self, elapsed: float) -> str:
+        """Return a line on what goes on, for a log to which nothing else was written for a while."""
+        progress = self._progress() if self._progress is not None else None
+        if progress is None:
+            return self._waiting_for(elapsed)
+        return _(
+            "step {step:,} of {total:,}, {rate} step/s, ETA {time}",
+            step=progress.step,
+            total=progress.total_steps,
+            rate=rate(progress.steps_per_second),
+            time=duration(progress.eta),
+        )
+
+    def _waiting_for(self, elapsed: float) -> str:
+        return _("{name}  {doing} … {seconds:.0f} s", name=self._name, doing=self._doing, seconds=elapsed)
 
     def _waiting(self) -> Iterable[str]:
         while not self._lines.empty():
@@ -135,8 +165,8 @@ class Display:
 
         progress = self._progress() if self._progress is not None else None
         if progress is None:
-            waiting = _("{name}  loading torch and data … {seconds:.0f} s", name=self._name, seconds=elapsed)
-            return Text(plain(waiting, self._encoding), style="dim", no_wrap=True, overflow="ellipsis")
+            waiting = plain(self._waiting_for(elapsed), self._encoding)
+            return Text(waiting, style="dim", no_wrap=True, overflow="ellipsis")
         top = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for column in range(4):
             top.add_column(ratio=1 if column == 1 else None, no_wrap=True)

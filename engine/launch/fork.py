@@ -20,7 +20,7 @@ from descent.common.files import JsonLines, write_json
 from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
-from descent.run.events import SCRIPT
+from descent.run.events import SCRIPT, STEERING
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.metrics import Layout, Metrics, MetricsWriter
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command", "member")  # kept of the past that both runs share
 _OF_TRAINING = ("data.augment", "data.random_labels")  # settings that change neither the splits nor their evaluations
-_STEERING = ("set", "extend")  # commands that change what a run computes
 _MEASURED = (
     "threads",
     "statistics_every",
@@ -214,7 +213,7 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     script = [
         {"step": event["step"], "command": event["command"], "arguments": event["arguments"]}
         for at, event in parent.events_with_positions()
-        if event["event"] == "command" and event["command"] in _STEERING and at >= log
+        if event["event"] == "command" and event["command"] in STEERING and at >= log
     ]
     if parent.state() != "finished":
         script.append({"step": len(Metrics(parent.path)), "command": "stop", "arguments": {"how": "now"}})

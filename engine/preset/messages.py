@@ -1,5 +1,6 @@
 """What pydantic finds wrong with a preset or a lab, one line for each key: file, key, given value, allowed values."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from descent.common.i18n import _
 from descent.common.settings import Override
 from descent.common.text import clean, did_you_mean, show
 from engine.preset.schema import describe
+from engine.preset.schema.section import LARGEST
 
 _NOTHING = object()
 Path = tuple[str, ...]
@@ -55,9 +57,14 @@ class Complaints:
                 self.add((section,), _("must be a table, [{section}]", section=section), settings.pop(section))
 
     def storable(self, path: Path, value: object) -> None:
-        """Add a line for each whole number of more than 64 bits: TOML has none, so a run folder could not keep it."""
+        """Add a line for each number that can't be kept or computed with.
+
+        TOML has no whole number of more than 64 bits, and training computes in float32.
+        """
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             self.add(path, _("must fit into 64 bits"), value)
+        elif isinstance(value, float) and LARGEST < abs(value) < math.inf:
+            self.add(path, _("must be at most {largest:g}: training computes in float32", largest=LARGEST), value)
         elif isinstance(value, dict):
             for key, inner in value.items():
                 self.storable((*path, key), inner)

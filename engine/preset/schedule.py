@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.preset import schema
 from engine.preset.loading import Preset
+from engine.preset.schema.section import LARGEST
 
 HAS_HORIZON = ("linear", "cosine", "one-cycle")  # kinds that end at the last step
 
@@ -70,8 +71,11 @@ class SchedulePosition:
 def learning_rate(
     section: schema.AnySchedule, pace: SchedulePosition, step: int, *, base: float, hand: float, plateau: float
 ) -> float:
-    """Return the rate of update `step`: base_lr × schedule × lr_scale × the scale of reduce-on-plateau."""
-    return base * (pace.scale(section, step) * hand * plateau)
+    """Return the rate of update `step`: base_lr × schedule × lr_scale × the scale of reduce-on-plateau.
+
+    It is at most what float32 can hold.
+    """
+    return min(base * (pace.scale(section, step) * hand * plateau), LARGEST)
 
 
 @dataclass(frozen=True)

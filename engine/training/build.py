@@ -18,6 +18,7 @@ from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
 from engine.training import checkpoint, hidden_state, losses, models, optimizers, parameters, trial, user_step
+from engine.training.at_once import AtOnce
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -117,9 +118,13 @@ def build(
         "dataset": dataset,
         "augmentation": augmentation,
         "best": Best(preset.train.early_stopping),
+        "at_once": AtOnce(
+            preset.train.evaluate_batch_size, (size or smallest) // preset.train.accumulate, len(members)
+        ),
         "plateau": schedule.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         "notes": notes,
         "members": members,
+        "never_finite": frozenset(checkpoint.not_finite(made[0].state_dict())),
         "fewest": fewest,
         "own_step": user_step.build(preset, len(members) > 1, load_object),
         "penalised": losses.penalised(made[0]) if _penalties(members) else [],
@@ -159,7 +164,7 @@ def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> Train
             device=device,
         ),
         batches=batches,
-        statistics=LayerStatistics(model, models.layers(model)),
+        statistics=LayerStatistics(model, models.layers(model), compiled=train.compile),
         total_steps=total_steps,
         pace=SchedulePosition(total_steps, batches.per_epoch),
         **common,
@@ -256,6 +261,7 @@ def _model(
             )
         )
     transfer.freeze(model, preset.model.freeze)
+    optimizers.trainable(model.parameters())
     return model
 
 

@@ -6,6 +6,7 @@ CheckpointManager decides which are written and which are kept.
 import copy
 import errno
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -64,14 +65,29 @@ def copied(value: Any) -> Any:
     return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value
 
 
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of the tensors that hold a NaN or an infinity. Waits for the device."""
+    known = {  # a state dict may also hold what is no tensor
+        name: tensor
+        for name, tensor in tensors.items()
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.numel()
+    }
+    if not known:
+        return []
+    largest = torch._foreach_norm(list(known.values()), math.inf)  # of a NaN, NaN
+    flags = torch.stack([norm.isfinite() for norm in largest]).tolist()
+    return [name for name, finite in zip(known, flags, strict=True) if not finite]
+
+
 def write(run: RunFolder, state: State) -> Path:
     """Write `checkpoints/step-N.pt`, and beside it step-N.json for people.
 
-    The rows before step N must already be on the disk. Raises OSError if the files can't be written.
+    The weights must be finite, except for what is never so, such as a mask. The rows before step N must already be on
+    the disk. Raises OSError if the files can't be written.
     """
     path = run.checkpoint(state["step"])
     with replacing(path) as file:
-        torch.save({"format": FORMAT, **state}, file)
+        torch.save({"format": FORMAT, "is_finite": True, **state}, file)
     readable = {key: state[key] for key in ("step", "epoch", "metrics", "edits", "log")}
     write_atomically(path.with_suffix(".json"), json.dumps(readable, indent=1).encode())
     return path
@@ -80,7 +96,8 @@ def write(run: RunFolder, state: State) -> Path:
 def read(path: Path, device: torch.device | str = "cpu") -> State:
     """Read and verify a checkpoint.
 
-    Raises ValueError, with the reason, if it is missing, damaged or not a checkpoint of this version.
+    Raises ValueError, with the reason, if it is missing, damaged or not a checkpoint of this version, or if its
+    weights are not finite. Older versions of Descent wrote such ones.
     """
     verify_checkpoint(path)  # torch itself does not check the checksums
     try:
@@ -91,6 +108,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> State:
         raise ValueError(_("{file} can't be read ({reason})", file=path.name, reason=type(error).__name__)) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(_("{file} is not a checkpoint of this version of Descent", file=path.name))
+    tensors = [value for value in state["model"].values() if isinstance(value, torch.Tensor)]
+    if "is_finite" not in state and any(tensor.isnan().any() for tensor in tensors):
+        raise ValueError(_("{file} holds weights that are NaN", file=path.name))
     return state
 
 
@@ -145,15 +165,16 @@ def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:
     return CannotGoOnError(text)
 
 
-REST = 5.0  # seconds between checkpoints under `checkpoint_every = "auto"`; one takes 4 ms for digits-mlp
+REST = 5.0  # seconds at least between checkpoints under `checkpoint_every = "auto"`; one takes 4 ms for digits-mlp
+_SHARE = 20  # times as long as the last write took, so that a large model spends at most 5% of its time on them
 
 
 class CheckpointManager:
     """Writes checkpoints, each after the rows of the steps before it.
 
     There may be a new best model many times a second, and writing a checkpoint takes milliseconds. So the best model
-    is held in memory for REST seconds, and written before any later checkpoint. A crash can then lose only a best
-    model that a resumed run will find again.
+    is held in memory for a while (see `rested`), and written before any later checkpoint. A crash can then lose only
+    a best model that a resumed run will find again.
     """
 
     def __init__(self, run: RunFolder, events: Events, flush: Callable[[], None], keep: int) -> None:
@@ -168,10 +189,11 @@ class CheckpointManager:
         # A checkpoint that a person asked for is never removed here.
         self._wanted = {e["step"] for e in told if e["event"] == "command" and e["command"] == "checkpoint"}
         self._last_write = time.monotonic()
+        self._took = 0.0  # seconds, by the last write
 
     def rested(self) -> bool:
-        """Return whether REST seconds have passed since the last write."""
-        return time.monotonic() - self._last_write >= REST
+        """Return whether enough time has passed since the last write: REST seconds, or _SHARE times what it took."""
+        return time.monotonic() - self._last_write >= max(REST, _SHARE * self._took)
 
     def save(self, state: State, *, wanted: bool = False) -> Path:
         """Write `state` now. Raises CannotGoOnError if it can't be written.
@@ -191,6 +213,12 @@ class CheckpointManager:
             self.save(state)
         else:
             self._held = copied(state)
+
+    def write_held(self) -> None:
+        """Write the best model now, because no later checkpoint may follow."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._write(held)
 
     def drop_held(self) -> None:
         """Drop the state that was held as the best model."""
@@ -217,6 +245,7 @@ class CheckpointManager:
         return self._held if self._held is not None and self._held["step"] == step else None
 
     def _write(self, state: State) -> Path:
+        began = time.monotonic()
         try:
             self._flush()
             path = write(self._run, state)
@@ -228,6 +257,7 @@ class CheckpointManager:
         self._best_of[state["step"]] = state["best"]["step"]
         self._remove_old()
         self._last_write = time.monotonic()
+        self._took = self._last_write - began
         return path
 
     def _remove_old(self) -> None:
@@ -250,8 +280,13 @@ class CheckpointManager:
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
     """Restore the random generators afterwards, so that measuring does not change the run."""
-    state = copy.deepcopy(random_state(device))
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     try:
         yield
     finally:
-        restore_random_state(state, device)
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        np.random.set_state(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.control import Queue, Request
-from descent.run.events import Events
+from descent.run.events import STEERING, Events
 from engine.training import live_edits
 from engine.training.train_state import TrainState
 
@@ -37,6 +37,22 @@ class Scripted:
             )
 
 
+class Again(Scripted):
+    """A command that a killed worker had followed after the last checkpoint, and that this one follows again."""
+
+    def __init__(self, entry: dict[str, Any], warn: Callable[[str], None]) -> None:
+        super().__init__(entry["command"], entry["arguments"])
+        self.step = int(entry["step"])
+        self.described = live_edits.described(entry)
+        self._warn = warn
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        if not answer["ok"]:
+            self._warn(
+                _("this earlier change is lost: {change}: {error}", change=self.described, error=answer["error"])
+            )
+
+
 class CommandHandler:
     """Follows the commands of a run's clients. Each is answered once it has taken effect and is in the log."""
 
@@ -47,10 +63,14 @@ class CommandHandler:
         queue: Queue,
         events: Events,
         script: Sequence[dict[str, Any]] = (),
+        again: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """script: the commands that a replay has still to give, each with its `step`."""
+        """script: the commands that a replay has still to give, each with its `step`. again: those that were given
+        after the last checkpoint, for a worker that was killed.
+        """
         self._run, self._session, self._queue, self._events = run, session, queue, events
         self._script = deque(script)
+        self._again = deque(Again(entry, session.warn) for entry in again)
         self._waiting: deque[Request | Scripted] = deque()
         self.paused = False
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
@@ -76,7 +96,7 @@ class CommandHandler:
         """
         if self._steps is not None and self._run.step >= self._steps[0]:
             self._end_steps()
-        if self._script:
+        if self._script or self._again:
             self._waiting.extend(self._due())
         self._waiting.extend(self._queue.take_all())
         if not self._waiting and not self._idle():
@@ -105,8 +125,10 @@ class CommandHandler:
             self._queue.wait(PATIENCE)
 
     def _due(self) -> list[Scripted]:
-        """Return the commands that the replayed run was given before this step."""
-        due = []
+        """Return the commands that the replayed run, or the killed worker, was given before this step."""
+        due: list[Scripted] = []
+        while self._again and self._again[0].step <= self._run.step:
+            due.append(self._again.popleft())
         while self._script and self._script[0]["step"] <= self._run.step:
             entry = self._script.popleft()
             due.append(Scripted(entry["command"], entry["arguments"]))
@@ -130,7 +152,7 @@ class CommandHandler:
             ValueError,
             OverflowError,
         ) as error:  # raised by torch for a value that no check refuses
-            if isinstance(request, Scripted):
+            if isinstance(request, Scripted) and not isinstance(request, Again):
                 raise
             request.answer(self._frame(request) | {"ok": False, "error": f"{type(error).__name__}: {error}"})
 
@@ -138,11 +160,28 @@ class CommandHandler:
         return {"run": self._session.id, "command": request.command, "step": self._run.step}
 
     def _answer(self, request: Request | Scripted, result: dict[str, Any]) -> None:
-        again = {"replayed": True} if isinstance(request, Scripted) else {}
+        marks = {"again": True} if isinstance(request, Again) else {}
+        if isinstance(request, Scripted) and not marks:
+            marks = {"replayed": True}
         self._events.write(
-            "command", step=self._run.step, command=request.command, arguments=request.arguments, **again
+            "command", step=self._run.step, command=request.command, arguments=request.arguments, **marks
         )
+        if self._again and not marks and request.command in (*STEERING, "rewind"):
+            result = result | {"dropped": self._drop_again()}
         request.answer(self._frame(request) | {"ok": True, "error": None} | result)
+
+    def _drop_again(self) -> list[str]:
+        """Drop the commands that were to be followed again: a person has changed the run in another way now.
+
+        Returns them in words.
+        """
+        dropped = [entry.described for entry in self._again]
+        self._again.clear()
+        self._events.write("again", step=self._run.step, commands=[])
+        self._session.warn(
+            _("these earlier changes are lost, because of the new one: {changes}", changes="; ".join(dropped))
+        )
+        return dropped
 
     # --- one for each command ---
 

@@ -1,9 +1,9 @@
 """Loss and accuracy on a split that is not trained on, the best model so far, and early stopping."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,10 @@ from descent.run.metrics import Split as SplitName
 from descent.run.metrics import score_words, values_on
 from engine.preset.schema import EarlyStopping
 from engine.training import losses
+from engine.training.at_once import AtOnce
+from engine.training.checkpoint import undisturbed
 from engine.training.data import Split
-from engine.training.data.batches import in_order
 from engine.training.scores import Scores, Sums
-
-BATCH = 1024  # samples at a time; fits into the memory of small GPUs, and is large enough to be fast
 
 
 @dataclass(frozen=True)
@@ -31,38 +30,62 @@ def nothing() -> None:
     """Do nothing: the default for what is called between two batches."""
 
 
+class HasModes(Protocol):
+    """A model, or several as one object."""
+
+    @property
+    def training(self) -> bool: ...
+
+    def train(self, mode: bool) -> Any: ...
+
+
+@contextmanager
+def evaluating(model: HasModes, device: torch.device) -> Iterator[None]:
+    """Use the model in evaluation mode inside the block. Draws there, by a user's model, do not change the run."""
+    training = model.training
+    with undisturbed(device):
+        model.train(False)
+        try:
+            yield
+        finally:
+            model.train(training)
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
     criterion: Callable[[Tensor, Tensor], Tensor],
     split: Split,
     precision: AbstractContextManager[None],
+    at_once: AtOnce,
     between: Callable[[], None] = nothing,
     sums: Sums | None = None,
 ) -> Evaluation:
     """Return the mean loss, the share of right answers, and the scores of `sums`, over `split`.
 
-    Draws no random number, so the run goes on as if it had not been evaluated. between: called after each batch.
+    The run goes on as if it had not been evaluated. at_once: how many samples to take at once. between: called after
+    each batch.
     """
     counts_right = not split.targets.is_floating_point()
     total = torch.zeros(2, device=split.inputs.device, dtype=torch.float64)
-    training = model.training
-    model.eval()
-    try:
-        for batch in in_order(split, BATCH):
+    with evaluating(model, split.inputs.device):
+
+        def add(first: int, last: int) -> None:
+            inputs, targets = split.inputs[first:last], split.targets[first:last]
             with precision:
-                outputs = model(batch.inputs)
-                loss = criterion(outputs, batch.targets)
-            total[0] += loss.double() * len(batch.targets)
-            if counts_right:
-                total[1] += (
-                    losses.predictions(outputs) == batch.targets
-                ).sum()  # counted as whole numbers, so 163/180 is exact
+                outputs = model(inputs)
+                loss = criterion(outputs, targets)
+            # Counted as whole numbers, so 163/180 is exact.
+            right = (losses.predictions(outputs) == targets).sum() if counts_right else 0
             if sums is not None:
-                sums.add(outputs.unsqueeze(0), batch.targets)
+                sums.add(outputs.unsqueeze(0), targets)
+            total[0] += loss.double() * len(targets)
+            total[1] += right
+
+        with precision:
+            at_once.settle(model, split.inputs)
+        for _done in at_once.over(len(split.inputs), add):
             between()
-    finally:
-        model.train(training)
     loss_sum, right = (total / len(split.inputs)).tolist()
     return Evaluation(loss_sum, right if counts_right else None, sums.scores()[0] if sums is not None else {})
 

@@ -43,6 +43,9 @@ class Evaluator:
         """Evaluate and report. Returns the evaluations, and their means by the names of `run.reached`."""
         run = self._run
         results = run.evaluate(split, between)
+        if run.at_once.halved:
+            run.at_once.halved = False
+            self._reporter.evaluates_fewer(run.at_once.samples)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
         shown = [m for m in (range(len(results)) if members is None else members) if m not in lost]
         for member in shown:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from descent.run.metrics import LAYER_STATISTICS
 
@@ -25,7 +26,11 @@ class LayerStatistics:
         row = statistics.row()        # (layers, len(LAYER_STATISTICS)) float32
     """
 
-    def __init__(self, model: nn.Module, layers: list[tuple[str, nn.Module]]) -> None:
+    def __init__(self, model: nn.Module, layers: list[tuple[str, nn.Module]], *, compiled: bool = False) -> None:
+        """compiled: torch.compile will be used on the model, which sees only the hooks that are there from the start.
+
+        It then compiles the model twice, with what they do on measured steps and without.
+        """
         self.parameters: list[nn.Parameter] = []
         owners: list[int] = []
         for index, (_, module) in enumerate(layers):
@@ -39,6 +44,10 @@ class LayerStatistics:
         self._layer_size = self._per_layer(sizes)
         self._activations = _activation_owners(model, layers)
         self._dead: dict[int, list[Tensor]] = {}
+        self._watching = False
+        self._hooks_stay = compiled
+        if compiled:
+            self._hook()
         self._old: list[Tensor] = []
         self._measured: list[Tensor] = []
 
@@ -49,18 +58,24 @@ class LayerStatistics:
         The hooks exist only on measured steps, because an idle hook would slow every step.
         """
         self._dead.clear()
-        handles = [
-            module.register_forward_hook(lambda m, _, output, layer=layer: self._note(layer, m, output))
-            for module, layer in self._activations
-        ]
+        handles = [] if self._hooks_stay else self._hook()
+        self._watching = True
         try:
             yield
         finally:
+            self._watching = False
             for handle in handles:
                 handle.remove()
 
+    def _hook(self) -> list[RemovableHandle]:
+        return [
+            module.register_forward_hook(lambda m, _, output, layer=layer: self._note(layer, m, output))
+            for module, layer in self._activations
+        ]
+
     def _note(self, layer: int, module: nn.Module, output: Tensor) -> None:
-        self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
+        if self._watching:
+            self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
 
     def before_update(self) -> None:
         """Measure the gradients, and keep a copy of the weights."""

@@ -21,14 +21,12 @@ from engine.preset import consent, datasets, schema
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import Member, roster
 from engine.training import checkpoint, losses, models
+from engine.training.at_once import AtOnce
 from engine.training.build import choose_device
 from engine.training.checkpoint import State
 from engine.training.data import load as load_data
 from engine.training.data import preparation
-from engine.training.data.batches import in_order
-from engine.training.data.dataset import Split
 from engine.training.data.preparation import Preparation, Prepared
-from engine.training.evaluation import BATCH
 from engine.training.user_code import load_object, user_code
 
 Floats = NDArray[np.float32]
@@ -131,11 +129,9 @@ class LearnedModel:
     @torch.no_grad()
     def _outputs(self, inputs: Tensor) -> Tensor:
         with user_code(self.run):
-            parts = [
-                self.module(batch.inputs.to(self.device)).float().cpu()
-                for batch in in_order(Split(inputs, inputs), BATCH)
-            ]
-        return torch.cat(parts)
+            return AtOnce("auto", trained=1).outputs(
+                lambda some: self.module(some.to(self.device)).float().cpu(), inputs
+            )
 
 
 def load(

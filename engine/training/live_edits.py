@@ -1,6 +1,7 @@
 """Changes of a run between two steps: live edits, a longer training, another batch size."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,10 +10,12 @@ from descent.common import settings
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from descent.common.settings import key_of
-from descent.common.text import did_you_mean
+from descent.common.text import clean, did_you_mean, shorten
 from descent.run.live_settings import KEYS, OF_ONE_MEMBER, SWITCHES, edits_of, latest, mark_of
 from engine.preset.loading import Preset
+from engine.training import checkpoint
 from engine.training.build import batch_size
+from engine.training.checkpoint import State
 from engine.training.train_state import TrainState
 
 MOST_STEPS = 10**12  # the fastest loop would take decades
@@ -53,6 +56,29 @@ def restore(run: TrainState, texts: list[str]) -> None:
     torch.set_num_threads(run.measured["threads"])
     run.statistics_every = run.measured["statistics_every"]
     _take(run, list(texts), checked=False)
+
+
+def go_to(run: TrainState, state: State) -> float:
+    """Restore the settings and the state of a checkpoint. Returns the seconds trained until then.
+
+    Raises DescentError if the checkpoint does not fit. The run is then as it was before.
+    """
+    before = checkpoint.copied(run.capture(0.0))
+    try:
+        restore(run, state["edits"])
+        return run.restore(state)
+    except Exception as error:
+        restore(run, before["edits"])
+        run.restore(before)
+        if not isinstance(error, RuntimeError | ValueError | KeyError | DescentError):
+            raise
+        reason = " ".join(shorten(clean(line.strip()), 200) for line in str(error).splitlines()[:3])
+        raise DescentError(
+            _(
+                "the checkpoint does not fit the model as it is now, so the run stays where it is ({reason})",
+                reason=reason,
+            )
+        ) from None
 
 
 def _member(run: TrainState, edits: dict[str, Any]) -> int | None:
@@ -147,6 +173,13 @@ def extend(run: TrainState, *, epochs: int = 0, steps: int = 0) -> int:
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps
+
+
+def described(entry: Mapping[str, Any]) -> str:
+    """Return a `set` or `extend` command of the log in a few words."""
+    arguments = entry["arguments"]
+    given = arguments.get("edits") or [f"{key}={value}" for key, value in arguments.items()]
+    return _("step {step:,}: {command}", step=entry["step"], command=clean(f"{entry['command']} {' '.join(given)}"))
 
 
 def _refusal(key: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from descent.common.arrays import Rows, mean_over_members
+from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.run.metrics import Layout
 from engine.training.train_state import TrainState
 
@@ -25,7 +25,9 @@ class NonFinite:
     """The first step with a number that is not finite, and what that number was."""
 
     step: int
-    what: str  # "loss", "loss of every member", "update" or "gradient of layer NAME"; nonfinite.py has the words
+    # "loss", "loss of every member", "update", "gradient of layer NAME" or "buffer of layer NAME", where NAME is the
+    # buffer's own; nonfinite.py has the words
+    what: str
 
 
 class Monitor:
@@ -48,10 +50,9 @@ class Monitor:
         self.steps_per_second: float | None = None
         self._seen: tuple[float, float] | None = None  # step and time at which the window begins
         self._rate_before: float | None = None
-        self._time = names.index("time")
 
-    def rows(self, first: int, rows: Rows) -> None:
-        """rows: (n, M, columns) float32, of steps `first` on."""
+    def rows(self, first: int, rows: Rows, seconds: Seconds) -> None:
+        """rows: (n, M, columns) float32, of steps `first` on. seconds: (n,), of training so far."""
         losses = rows[:, :, self._loss]
         if losses.shape[1] == 1:
             self._look_for_trouble(first, rows)
@@ -63,8 +64,8 @@ class Monitor:
             "grad_norm": self._latest_norm(rows),
         }
         if self._seen is None:
-            self._seen = float(first), float(rows[0, 0, self._time])
-        self._rate(first + len(rows), float(rows[-1, 0, self._time]))
+            self._seen = float(first), float(seconds[0])
+        self._rate(first + len(rows), float(seconds[-1]))
 
     def _look_for_trouble(self, first: int, rows: Rows) -> None:
         bad = ~np.isfinite(rows[:, 0, self._loss])
@@ -124,8 +125,8 @@ class RateWatch:
     Reports a drop by `slow(step=…, steps_per_second=…, usual=…)`, with `threads=…` and `try=…` where that may help.
     """
 
-    def __init__(self, run: TrainState, layout: Layout, slow: Callable[..., Any]) -> None:
-        self._run, self._time, self._tell = run, layout.columns.index("time"), slow
+    def __init__(self, run: TrainState, slow: Callable[..., Any]) -> None:
+        self._run, self._tell = run, slow
         self._begin(None)
 
     def _begin(self, conditions: Hashable) -> None:
@@ -134,18 +135,18 @@ class RateWatch:
         self._since: tuple[int, float] | None = None  # step and time at which the window begins
         self._slow_windows, self._good_windows, self._told = 0, 0, False
 
-    def rows(self, first: int, rows: Rows) -> None:
-        """rows: (n, M, columns) float32, of steps `first` on."""
+    def rows(self, first: int, times: Seconds) -> None:
+        """times: (n,), the seconds of training after each of the steps `first` on."""
         conditions = _conditions(self._run)
         if conditions != self._conditions:
             self._begin(conditions)
-        seconds = float(rows[-1, 0, self._time])
+        seconds = float(times[-1])
         if self._since is None:
-            self._since = first + len(rows), seconds
+            self._since = first + len(times), seconds
             return
         step, then = self._since
         if seconds - then >= WINDOW:
-            self._since = first + len(rows), seconds
+            self._since = first + len(times), seconds
             self._observe(self._since[0], (self._since[0] - step) / (seconds - then))
 
     def _observe(self, step: int, rate: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from descent.common.errors import NonFiniteError
+from descent.common.errors import DescentError, NonFiniteError
 from descent.common.i18n import N_, _
 from descent.common.numbers import number, trimmed
 from descent.run.events import Events
@@ -60,10 +60,11 @@ def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Cal
         return None
     now, forward = checkpoint.copied(run.capture(0.0)), run.forward
     try:
-        live_edits.restore(run, start["edits"])
-        run.restore(start)
+        live_edits.go_to(run, start)
         run.forward = run.model  # because a compiled model calls no hooks
         return _replay(run, folder, start["log"], until, interrupted)
+    except DescentError:  # the checkpoint does not fit the model as it is now
+        return None
     finally:
         run.forward = forward
         live_edits.restore(run, now["edits"])
@@ -153,6 +154,7 @@ _BECAME = {  # by NonFinite.what, without the layer
     "loss of every member": N_("the loss of every member became NaN or infinite at step {step} (lr {lr})."),
     "gradient": N_("the gradient of layer {layer} became NaN or infinite at step {step} (lr {lr})."),
     "update": N_("the update became NaN or infinite at step {step} (lr {lr})."),
+    "buffer": N_("the buffer {layer} became NaN or infinite at step {step} (lr {lr})."),
 }
 _BEGAN = {  # by Origin.what
     "output": N_("It began in layer {layer} ({kind}): at step {step} its output was not finite."),

@@ -21,12 +21,18 @@ def build(
     The caller sets the learning rate of each step through param_groups[0]["lr"]. Raises PresetError if every
     parameter is frozen.
     """
-    trainable = [p for p in parameters if p.requires_grad]
-    if not trainable:
-        raise PresetError(_("nothing to train: model.freeze leaves no trainable parameter"))
+    trained = trainable(parameters)
     kind, arguments = recipe(section)
     form: dict[str, Any] = {"fused": True} if fused_works(kind, device) else {"foreach": True}
-    return kind(trainable, **arguments, **form)
+    return kind(trained, **arguments, **form)
+
+
+def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Return the trainable ones among `parameters`. Raises PresetError if there is none."""
+    found = [p for p in parameters if p.requires_grad]
+    if not found:
+        raise PresetError(_("nothing to train: model.freeze leaves no trainable parameter"))
+    return found
 
 
 def recipe(section: schema.AnyOptimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -46,13 +52,18 @@ def recipe(section: schema.AnyOptimizer) -> tuple[type[torch.optim.Optimizer], d
 
 
 def fused_works(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
-    """Return whether this PyTorch has a fused update of that optimizer on that device, tried by one update."""
+    """Return whether this PyTorch has a fused update of that optimizer on that device, tried by one update.
+
+    Other errors of the device, such as a lack of memory, are raised.
+    """
     parameter = nn.Parameter(torch.zeros(1, device=device))
     parameter.grad = torch.zeros_like(parameter)
     try:
         bare_step(kind([parameter], fused=True))()  # type: ignore[call-arg]
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):
-        return False
+    except (RuntimeError, TypeError, ValueError) as error:
+        if not isinstance(error, RuntimeError) or "fused" in str(error):
+            return False
+        raise
     return True
 
 

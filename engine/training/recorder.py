@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from descent.common.arrays import Rows, mean_over_members
+from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import LAYER_STATISTICS, PARAMETER, Layout, Metrics, MetricsWriter
@@ -49,7 +48,7 @@ class RowWriter:
         self._watch = LossWatch(layout, run.step, events.write, past)
         if watched is not None:
             self._watch.restore(watched)
-        self._rate = RateWatch(run, layout, slow)
+        self._rate = RateWatch(run, slow)
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
     def record(
@@ -70,11 +69,11 @@ class RowWriter:
             self._recorder.parameters(self._run.numbers)
         self._recorder.record(loss, accuracy, lr, seconds)
 
-    def _look_at(self, first: int, rows: Rows) -> None:
+    def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
         """Check rows that have come to the host."""
-        self.monitor.rows(first, rows)
+        self.monitor.rows(first, rows, seconds)
         self._watch.rows(rows)
-        self._rate.rows(first, rows)
+        self._rate.rows(first, seconds)
         lost, self.monitor.diverged = self.monitor.diverged, []
         for member, step in lost:
             self._diverged(member, step)
@@ -123,7 +122,8 @@ INTERVAL = 0.1  # seconds between copies
 class Recorder:
     """Keeps `loss`, `accuracy`, `grad_norm` … of each step. lr and time are already known on the host.
 
-    `on_rows(first_step, rows)` is called with each block of rows, (n, M, columns) float32, once it is in the file.
+    `on_rows(first_step, rows, seconds)` is called with each block of rows, (n, M, columns) float32, once it is in the
+    file. seconds: (n,) float64, the column `time` of the rows before it is rounded.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Recorder:
         layout: Layout,
         device: torch.device,
         step: int,
-        on_rows: Callable[[int, Rows], None],
+        on_rows: Callable[[int, Rows, Seconds], None],
     ) -> None:
         self._writer = writer
         self._on_rows = on_rows
@@ -153,10 +153,10 @@ class Recorder:
             self._parameters = list(self._ring[:, :, last:].unbind(0))
         self._lr, self._time = names.index("lr"), names.index("time")
         self._rates = self._slots(self._lr)
-        self._host = np.empty((CAPACITY, 2), np.float32)  # lr and time
+        self._host = np.empty((CAPACITY, 2), np.float64)  # lr and time
         self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
         self._copied: torch.cuda.Event | None = None
-        self._pending: tuple[int, NDArray[np.float32]] | None = None  # rows being copied, their lr and time
+        self._pending: tuple[int, Seconds] | None = None  # rows being copied, their lr and time
         self._filled = 0
         self._first = step  # the step of the first row that is not on disk yet
         self._next_copy = time.perf_counter() + INTERVAL
@@ -225,7 +225,7 @@ class Recorder:
         rows[:, :, self._time] = host[:, 1:]
         self._writer.append(rows)
         first, self._first = self._first, self._first + count
-        self._on_rows(first, rows.copy())
+        self._on_rows(first, rows.copy(), host[:, 1])
 
     def flush(self) -> None:
         """Write every row onto the disk."""

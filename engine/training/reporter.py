@@ -1,6 +1,7 @@
 """Reports of a run as it trains: events in its log, and lines on the display."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from descent.common.i18n import _
@@ -27,6 +28,7 @@ class Reporter:
         self._look_back()
         self._collapsed: int | None = None  # as it was reported last
         self._planned: dict[str, Any] = {}
+        self._not_saved = False
 
     def _look_back(self) -> None:
         """Read what the log already holds: the changes of the batch size, and the last epoch that was reported."""
@@ -48,6 +50,7 @@ class Reporter:
         self._events.write("rewound", to=to, log=log)
         self._look_back()
         self._planned = {}
+        self._not_saved = False
         self.plan()
 
     def batch_size(self, size: int) -> None:
@@ -68,8 +71,7 @@ class Reporter:
     def left_out(self) -> None:
         """Report the samples that no batch holds now that the batch size has changed."""
         for note in left_out(self._run.batches):
-            self._events.write("warning", message=note)
-            self._display.say(note)
+            self.warn(note)
 
     # --- epochs and evaluations ---
 
@@ -141,14 +143,25 @@ class Reporter:
 
     def best_lost(self, step: int, why: str) -> None:
         """Report that the best model so far, of step `step`, is lost. The run goes on without it."""
-        message = _(
-            "the best model so far, of step {step:,}, is lost ({why}): "
-            "the best later one is tested instead or, if there is none, the last one",
-            step=step,
-            why=why,
+        self.warn(
+            _(
+                "the best model so far, of step {step:,}, is lost ({why}): "
+                "the best later one is tested instead or, if there is none, the last one",
+                step=step,
+                why=why,
+            )
         )
-        self._events.write("warning", message=message)
-        self._display.say(message)
+
+    def not_saved(self, saved: Sequence[int]) -> None:
+        """Report, once, that the model is not saved because it is not finite. saved: steps of the checkpoints."""
+        if self._not_saved:
+            return
+        self._not_saved = True
+        message = _("the weights are not finite, so no checkpoint is written from here on")
+        if saved:
+            last = _("the last whole one is that of step {step:,}", step=saved[-1])
+            message = f"{message}; {last}"
+        self.warn(message)
 
     def ended(self, member: int, why: str, step: int) -> None:
         """Report that a member of several no longer trains. why: "diverged" or "stopped early"."""
@@ -172,6 +185,21 @@ class Reporter:
             advice = _("if other programs use the cores, this helps: {command}", command=command)
             words = f"{words}; {advice}"
         self._display.say(words)
+
+    def evaluates_fewer(self, samples: int) -> None:
+        """Report that memory ran out in an evaluation, which then took fewer samples at once."""
+        self.warn(
+            _(
+                "memory ran out in an evaluation, which now takes {count:,} samples at once; "
+                "train.evaluate_batch_size = {count} does so from the start",
+                count=samples,
+            )
+        )
+
+    def warn(self, message: str) -> None:
+        """Write a warning into the log, and print it."""
+        self._events.write("warning", message=message)
+        self._display.say(message)
 
     def collapsed(self, since: int | None) -> None:
         """Print that the model has collapsed, once. since: the step at which it did; None if it has not."""

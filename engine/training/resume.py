@@ -16,7 +16,7 @@ from descent.common.errors import CannotGoOnError, DataError, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
-from descent.run.events import Events
+from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets, latest
 from descent.run.metrics import Layout, Metrics
@@ -221,6 +221,7 @@ class Opened:
     """A run, ready to train. seconds: of training so far. begins: whether it has no checkpoint of its own yet.
 
     watched: what the watch of the loss knew; see RowWriter.
+    again: commands that a killed worker had followed after the last checkpoint, to be followed at their steps again.
     """
 
     run: TrainState
@@ -228,6 +229,7 @@ class Opened:
     seconds: float
     begins: bool
     watched: Mapping[str, Any] | None = None
+    again: Sequence[dict[str, Any]] = ()
 
 
 def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, events: Events) -> Opened:
@@ -263,6 +265,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     preparation.keep(folder.path, run.preparations())
     if not facts:
         events.write("stage", stage="measuring")
+        display.doing(_("measuring how this machine trains fastest"))
         facts = measure.choose(run, preset, data_root, origin)
         write_json(folder.path / "run.json", facts)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
@@ -275,9 +278,9 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         check_weights(run, state, origin)
     layout = _layout(run, folder)
     if state is None:
-        if len(Metrics(folder.path)):
-            events.write("resumed", to=0, log=0)  # a worker that died before its first checkpoint
-        return Opened(run, layout, 0.0, begins=True)
+        # With rows, a worker died before its first checkpoint, or all checkpoints are lost.
+        again = _resume(run, folder, 0, events, display) if len(Metrics(folder.path)) else []
+        return Opened(run, layout, 0.0, begins=True, again=again)
     if origin is not None and adopted:
         seconds, notes = adopt(run, state, origin)
         write_json(folder.path / "run.json", facts | {"total_steps": run.total_steps})  # with the parent's steps
@@ -289,10 +292,31 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     _refuse_other_weights(run, state)
     live_edits.restore(run, state["edits"])
     seconds = run.restore(state)
-    reached = len(Metrics(folder.path))
-    events.write("resumed", to=run.step, log=state["log"])
-    display.say(_resumed(run, reached))
-    return Opened(run, layout, seconds, begins=False, watched=state.get("watched"))
+    again = _resume(run, folder, state["log"], events, display)
+    return Opened(run, layout, seconds, begins=False, watched=state.get("watched"), again=again)
+
+
+def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, display: Display) -> list[dict[str, Any]]:
+    """Write and tell that the run goes on from its step, at which its log ended at byte `log`.
+
+    Returns the commands to follow again, which are kept in the log for the case that this worker is killed too.
+    """
+    reached, again = len(Metrics(folder.path)), to_give_again(folder, log)
+    events.write("resumed", to=run.step, log=log)
+    if run.step:
+        display.say(_resumed(run, reached))
+    if again:
+        events.write("again", step=run.step, commands=again)
+        changes = "; ".join(live_edits.described(entry) for entry in again)
+        _warn(
+            events,
+            display,
+            _(
+                "these changes came after the last checkpoint; they are made again at their steps: {changes}",
+                changes=changes,
+            ),
+        )
+    return again
 
 
 def _on_another_device(preset: Preset, facts: dict[str, Any], device: torch.device) -> str:

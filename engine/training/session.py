@@ -1,6 +1,6 @@
 """The work around the steps of a run: rows, epochs, evaluations, checkpoints, and numbers that are not finite."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,13 @@ class Session:
         *,
         seconds: float,
         queue: Queue,
+        again: Sequence[dict[str, Any]] = (),
         stop_wanted: Callable[[], bool],
         watched: Mapping[str, Any] | None = None,
     ) -> None:
         """seconds: of training so far. queue: of commands. stop_wanted: whether a signal asks the worker to end.
 
-        watched: see RowWriter.
+        again: commands of the log to follow again. watched: see RowWriter.
         """
         self._run, self._folder, self._events = run, folder, events
         self._layout = layout
@@ -55,7 +56,7 @@ class Session:
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows(watched)
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
-        self.commands = CommandHandler(run, self, queue, events, script_of(folder))
+        self.commands = CommandHandler(run, self, queue, events, script_of(folder), again)
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._miss_best()
@@ -120,6 +121,10 @@ class Session:
     def _sync(self) -> None:
         """Write the rows onto the disk, as a checkpoint needs them."""
         self._rows.sync()
+
+    def warn(self, message: str) -> None:
+        """Tell of something that a person should know, in the log and on the display."""
+        self._reporter.warn(message)
 
     # --- every step ---
 
@@ -192,7 +197,7 @@ class Session:
             self.note_plan()  # a plateau may have lowered the rate
             if is_best:
                 self._rows.sync()
-                if not self._in_trouble():
+                if self._is_whole() and not self._in_trouble():
                     self._keeper.hold(self._capture())
 
     def _disown(self) -> None:
@@ -240,7 +245,8 @@ class Session:
         """
         steps = self._keeper.steps()
         if to is None:
-            to = max((step for step in steps if step < self._run.step), default=None)
+            to, state = self._last_whole()
+            return self._rewind(to, state)
         if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
             there = ", ".join(str(step) for step in steps if step <= self._run.step)
             raise DescentError(
@@ -254,9 +260,25 @@ class Session:
             state = checkpoint.read(self._folder.checkpoint(to))
         except ValueError as error:
             raise DescentError(f"to {to}: {error}") from None
+        return self._rewind(to, state)
+
+    def _last_whole(self) -> tuple[int, State]:
+        """Return the last checkpoint before this step that can be read. Raises DescentError if there is none."""
+        problems = []
+        for step in reversed([step for step in self._keeper.steps() if step < self._run.step]):
+            try:
+                return step, checkpoint.read(self._folder.checkpoint(step))
+            except ValueError as error:
+                problems.append(str(error))
+        raise DescentError("; ".join([_("there is no checkpoint to go back to"), *problems]))
+
+    def _rewind(self, to: int, state: State) -> int:
+        self._rows.sync()  # what the last rows tell of members belongs to the state before
+        try:
+            self.clock.set(live_edits.go_to(self._run, state))
+        except DescentError as error:
+            raise DescentError(f"to {to}: {error}") from None
         self._rows.close()
-        live_edits.restore(self._run, state["edits"])
-        self.clock.set(self._run.restore(state))
         self._keeper.forget_beyond(to)
         self._reporter.rewound(to, state["log"])
         self._open_rows(state.get("watched"))
@@ -291,16 +313,33 @@ class Session:
     def save(self, *, wanted: bool = False) -> Path | None:
         """Write a checkpoint of the current state. wanted: a person asked for it.
 
-        If weights are not finite, nothing is written: returns None, or raises NonFiniteError if on_nan says to stop.
+        If weights or buffers are not finite, nothing is written, whatever on_nan says: returns None, or raises
+        NonFiniteError if on_nan says to stop.
         """
         with self.clock.stopped():
             self._rows.sync()
-            if not self._run.weights_are_finite():
-                self._monitor.report(self._run.step - 1, "update")
+            whole = self._is_whole()
+            if not whole:
+                self._keeper.write_held()
             if self._in_trouble():
+                return None
+            if not whole:
+                self._reporter.not_saved(self._keeper.steps())
                 return None
             self._disown()
             return self._keeper.save(self._capture(), wanted=wanted)
+
+    def _is_whole(self) -> bool:
+        """Return whether weights and buffers are finite. Of several members, those that are not whole end."""
+        broken, step = self._run.broken(), self._run.step - 1
+        if len(self._run.members) > 1:
+            for member in broken:
+                self._lose(member, step)
+            return True
+        for name in broken.values():
+            buffers = dict(self._run.model.named_buffers())
+            self._monitor.report(step, f"buffer of layer {name}" if name in buffers else "update")
+        return not broken
 
     def last_receipt(self) -> Path | None:
         """Return the last checkpoint that led to the current state."""

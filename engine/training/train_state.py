@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from engine.preset.members import Member
 from engine.preset.schedule import Plan, SchedulePosition, learning_rate
 from engine.preset.schema import EverySteps
 from engine.training import checkpoint, losses, models, optimizers, scores
+from engine.training.at_once import AtOnce
 from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
@@ -48,12 +48,14 @@ class TrainState:
     pace: SchedulePosition
     augmentation: Callable[[Tensor], Tensor] | None  # the preset's; `batches.augment` is the one in use now, or None
     best: Best
+    at_once: AtOnce  # samples in an evaluation
     plateau: schedule.Plateau | None
     numbers: Tensor | None = (
         None  # all trained numbers of a small model (see parameters.py), (P,) or (M, P); the live tensor
     )
     own_step: "Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult] | None" = None  # of train.code
     notes: list[str] = field(default_factory=list)
+    never_finite: frozenset[str] = frozenset()  # buffers that were built with infinities, such as masks
     fewest: int = 1  # samples that the model can train on at once; see models/layers.py
     statistics_every: int = 1
     step: int = 0  # updates completed
@@ -106,13 +108,13 @@ class TrainState:
     # --- evaluations, and what follows from them ---
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
-        """Evaluate each member on the split "validation" or "test". Draws no random number.
+        """Evaluate each member on the split "validation" or "test". Leaves the random generators as they were.
 
         between: called after each batch.
         """
         sums = scores.sums_for(self.preset.loss, self.dataset)
         samples, criterion = self.dataset.split(split), self.eval_criterion
-        return [evaluate(self.model, criterion, samples, self.precision, between, sums)]
+        return [evaluate(self.model, criterion, samples, self.precision, self.at_once, between, sums)]
 
     def observe(self, results: Sequence[Evaluation]) -> bool:
         """Take note of an evaluation on the validation split. Returns whether this is the best model so far."""
@@ -218,11 +220,14 @@ class TrainState:
         """Return parameters and buffers by name, (M, …) each for members. These are the live tensors."""
         return self.model.state_dict()
 
-    def weights_are_finite(self) -> bool:
-        """Return whether all weights are finite. Waits for the device."""
-        # The largest of each, because the squares of a Euclidean norm overflow from 1e19 on.
-        largest = torch._foreach_norm([p.detach() for p in self.model.parameters() if p.numel()], math.inf)
-        return bool(torch.isfinite(torch.stack(largest)).all())
+    def broken(self) -> dict[int, str]:
+        """Return the members that train with a weight or buffer that is not finite, and the name of the first one.
+
+        Waits for the device.
+        """
+        names = checkpoint.not_finite(self.weights())
+        first = next((name for name in names if name not in self.never_finite), None)
+        return {} if first is None else {0: first}
 
     def capture(self, seconds: float) -> State:
         """Return all that the next step depends on.

@@ -84,6 +84,7 @@ def _train(
         display,
         seconds=opened.seconds,
         queue=queue,
+        again=opened.again,
         stop_wanted=signals.wanted,
         watched=opened.watched,
     )
@@ -174,6 +175,15 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
                 "{parts}",
                 size=train.batch_size,
                 parts=2 * train.accumulate,
+            )
+        )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = shorten(clean(next(iter(str(error).strip().splitlines()), type(error).__name__)), 200)
+        return CannotGoOnError(
+            _(
+                "train.compile = true: PyTorch could not compile the model ({reason}). That needs a working C++ "
+                "compiler, such as g++; without one, leave train.compile out",
+                reason=reason,
             )
         )
     return None

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 
 PLAN_POINTS = 200
+# Rows hold times in float32, which are 0.03 s apart after 100 h. A bin of the throughput spans as many of these steps
+# at least, so that their rounding is 2% of it at most.
+STAMPS = 64
 RATE_BINS = 120  # of the throughput: shorter ones show the machine's noise
 COLOURS = 8  # of members that are told apart
 EACH = 12  # members drawn each; of more than that the band says enough
@@ -86,7 +89,9 @@ def throughput_curve(
     if view is None or len(time) < 2:
         return NOTHING
     first, last = view.steps
-    count = max(1, min(dots // 2, RATE_BINS, (last - first) // 2))
+    begin, end = take(time, np.array([first, max(first, last - 1)]))
+    told_apart = int((end - begin) / (STAMPS * np.spacing(end))) if end > begin else 1
+    count = max(1, min(dots // 2, RATE_BINS, (last - first) // 2, told_apart))
     edges = np.unique(np.linspace(first, max(first, last - 1), count + 1).astype(np.int64))
     seconds = np.diff(take(time, edges).astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):

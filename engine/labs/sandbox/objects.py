@@ -16,6 +16,7 @@ from descent.run.folder import RunFolder
 from engine.labs.sandbox.wire import Handle
 from engine.preset.loading import Preset, load_preset
 from engine.training import checkpoint, losses, models
+from engine.training.at_once import MOST, AtOnce
 from engine.training.data import Dataset, Split, load
 from engine.training.evaluation import Evaluation, evaluate
 from engine.training.models import transfer
@@ -137,7 +138,8 @@ class Bench:
 
     def _evaluated(self, name: str, x: Any, y: Any) -> Evaluation:
         split = Split(_inputs(x), _targets(y))
-        return evaluate(self._model(name), self._criterion(), split, torch.autocast("cpu", enabled=False))
+        precision, at_once = torch.autocast("cpu", enabled=False), AtOnce(MOST, trained=MOST)
+        return evaluate(self._model(name), self._criterion(), split, precision, at_once)
 
     def _step_of(self, model: str, optimizer: str, x: Any, y: Any) -> float:
         """Do one correct training step, and return the loss before it."""

@@ -42,9 +42,16 @@ class Train(Section):
     )
     clip_norm: Norm | None = Field(None, description="Scale the gradient down to at most this norm.")
     evaluate_every: Count | EverySteps = Field(1, description="Epochs, or { steps = N }, between evaluations.")
+    evaluate_batch_size: Count | Literal["auto"] = Field(
+        "auto",
+        description="Samples that an evaluation takes at once; auto: up to 1024, as memory allows. Does not change "
+        "the training.",
+    )
     early_stopping: EarlyStopping | None = None
     checkpoint_every: Count | EverySteps | Literal["auto"] = Field(
-        "auto", description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds."
+        "auto",
+        description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds, and less often "
+        "where writing one takes long.",
     )
     keep: Count = Field(
         3, description="How many of the latest checkpoints to keep; also the first, and each one's best so far."

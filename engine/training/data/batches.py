@@ -1,7 +1,7 @@
 """Batches of the training split, in an order that depends only on seed and epoch."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -118,12 +118,6 @@ class Batches:
 
     def seek(self, epoch: int, index: int) -> None:
         self.epoch, self.index, self._order = epoch, index, None
-
-
-def in_order(split: Split, size: int) -> Iterator[Batch]:
-    """Yield all samples once, `size` at a time, in their stored order."""
-    for inputs, targets in zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True):
-        yield Batch(inputs, targets)
 
 
 def throw_away(split: Split, size: int | None) -> Batch:

@@ -101,10 +101,19 @@ def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
 
 
-def fit(train: Tensor, kind: str) -> Scale | None:
-    """Return the scaling by the training inputs: for each channel of images, else for each feature, as float64."""
+def fit(train: Tensor, kind: str, unit: Tensor | None = None) -> Scale | None:
+    """Return the scaling by the training inputs: for each channel of images, else for each feature, as float64.
+
+    unit: what a constant feature is divided by, in the shape of the scaling; None for 1.
+    """
     if kind == "none":
         return None
+    mean, std = _mean_and_std(train, kind)
+    return Scale(mean, torch.where(std == 0, torch.ones_like(std) if unit is None else unit.to(std), std))
+
+
+def _mean_and_std(train: Tensor, kind: str) -> Scale:
+    """Return the scaling, with a deviation of 0 for constant features."""
     if train.ndim == 4:
         return _scale(train, (0, 2, 3), kind)
     features = train.flatten(1)
@@ -123,8 +132,8 @@ def _scale(train: Tensor, axes: tuple[int, ...], kind: str) -> Scale:
     else:
         # The deviation of the split itself, not an estimate for a population, as in scikit-learn's StandardScaler.
         std, mean = torch.std_mean(train, axes, correction=0, keepdim=True)
-    # A constant feature is not scaled. Rounding may leave its deviation just above zero.
-    std = torch.where(high == low, torch.ones_like(std), std)
+    # Rounding may leave the deviation of a constant feature just above zero.
+    std = torch.where(high == low, torch.zeros_like(std), std)
     return Scale(mean[0], std[0])
 
 

@@ -1,28 +1,20 @@
 """Losses and accuracies of all members, and of their mean prediction, on a split that is not trained on."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from engine.training import losses
+from engine.training.at_once import AtOnce
 from engine.training.data import Split
-from engine.training.evaluation import BATCH, Evaluation, nothing
+from engine.training.evaluation import Evaluation, evaluating, nothing
 from engine.training.members.folds import Scaling
 from engine.training.members.losses import MemberCriterion
 from engine.training.members.stacked import Members
 from engine.training.scores import Sums
-
-
-class _Piece(NamedTuple):
-    """Samples to evaluate together. counts: (M,) float64, how many of them belong to each member."""
-
-    inputs: Tensor
-    targets: Tensor
-    counts: Tensor
 
 
 @torch.no_grad()
@@ -31,6 +23,7 @@ def evaluate(
     criterion: MemberCriterion,
     split: Split,
     precision: AbstractContextManager[None],
+    at_once: AtOnce,
     between: Callable[[], None] = nothing,
     *,
     sums: Sums | None = None,
@@ -40,31 +33,35 @@ def evaluate(
     """Return the mean loss, the share of right answers, and the scores of `sums`, of each member over `split`.
 
     rows: for folds, the rows of each member, (n,) int64. Their lengths differ by one at most. None for all rows.
-    between: called after each piece. Draws no random number.
+    at_once: how many samples of each member to take at once. between: called after each piece.
+    The run goes on as if it had not been evaluated.
     """
     counts_right = not split.targets.is_floating_point()
     device = split.inputs.device
     total = torch.zeros(3, members.count, dtype=torch.float64, device=device)
-    training = members.training
-    members.train(False)
-    try:
-        for piece in _pieces(split, rows, members.count):
-            inputs = piece.inputs if scaling is None else scaling(piece.inputs)
+    with evaluating(members, device):
+
+        def one(inputs: Tensor) -> Tensor:
+            return members.module(0)(inputs)  # type: ignore[no-any-return]
+
+        def add(inputs: Tensor, targets: Tensor, counts: Tensor) -> None:
+            """counts: (M,) float64, how many of these samples belong to each member."""
             with precision:
-                outputs = members(inputs)
-                loss = criterion(outputs, piece.targets, None)
+                outputs = members(inputs if scaling is None else scaling(inputs))
+                loss = criterion(outputs, targets, None)
             # A member without samples in this piece may have got a sample of another member.
-            own = piece.counts > 0
-            total[0] += torch.where(own, loss.double() * piece.counts, 0.0)
-            if counts_right:
-                right = (losses.predictions(outputs) == piece.targets).sum(dim=1)
-                total[1] += torch.where(own, right, 0)
+            own = counts > 0
+            right = (losses.predictions(outputs) == targets).sum(dim=1) if counts_right else torch.zeros_like(loss)
             if sums is not None:
-                sums.add(outputs, piece.targets, own)
-            total[2] += piece.counts
+                sums.add(outputs, targets, own)
+            total[0] += torch.where(own, loss.double() * counts, 0.0)
+            total[1] += torch.where(own, right, 0)
+            total[2] += counts
+
+        with precision:
+            at_once.settle(one, split.inputs)
+        for _done in _parts(split, rows, members.count, at_once, add):
             between()
-    finally:
-        members.train(training)
     loss_sums, right_sums, samples = total.tolist()
     scores = [{}] * members.count if sums is None else sums.scores()
     return [
@@ -73,23 +70,34 @@ def evaluate(
     ]
 
 
-def _pieces(split: Split, rows: Sequence[Tensor] | None, members: int) -> list[_Piece]:
-    device = split.inputs.device
-    size = max(32, BATCH // members)
+def _parts(
+    split: Split,
+    rows: Sequence[Tensor] | None,
+    members: int,
+    at_once: AtOnce,
+    add: Callable[[Tensor, Tensor, Tensor], None],
+) -> Iterator[None]:
+    """Call add(inputs, targets, counts) on all samples, a part at a time, and yield after each part."""
+    each = torch.ones(members, dtype=torch.float64, device=split.inputs.device)
     if rows is None:
-        parts = zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True)
-        ones = torch.ones(members, dtype=torch.float64, device=device)
-        return [_Piece(inputs, targets, ones * len(targets)) for inputs, targets in parts]
+
+        def shared(first: int, last: int) -> None:
+            add(split.inputs[first:last], split.targets[first:last], each * (last - first))
+
+        yield from at_once.over(len(split.inputs), shared)
+        return
     fewest = min(len(of_one) for of_one in rows)
-    pieces = []
-    for part in torch.split(torch.stack([of_one[:fewest] for of_one in rows]), size, dim=1):
-        counts = torch.full((members,), float(part.shape[1]), dtype=torch.float64, device=device)
-        pieces.append(_Piece(split.inputs[part], split.targets[part], counts))
-    counts = torch.tensor([float(len(of_one) - fewest) for of_one in rows], dtype=torch.float64, device=device)
+    together = torch.stack([of_one[:fewest] for of_one in rows])
+
+    def own(first: int, last: int) -> None:
+        part = together[:, first:last]
+        add(split.inputs[part], split.targets[part], each * (last - first))
+
+    yield from at_once.over(fewest, own)
     if max(len(of_one) for of_one in rows) > fewest:
-        last = torch.stack([of_one[-1:] for of_one in rows])
-        pieces.append(_Piece(split.inputs[last], split.targets[last], counts))
-    return pieces
+        last_rows = torch.stack([of_one[-1:] for of_one in rows])
+        more = torch.tensor([float(len(of_one) - fewest) for of_one in rows]).to(each)
+        yield from at_once.over(1, lambda *_: add(split.inputs[last_rows], split.targets[last_rows], more))
 
 
 @torch.no_grad()
@@ -98,6 +106,7 @@ def evaluate_ensemble(
     criterion: losses.Criterion,
     split: Split,
     precision: AbstractContextManager[None],
+    at_once: AtOnce,
     *,
     sums: Sums | None = None,
     scaling: Scaling | None = None,
@@ -107,22 +116,25 @@ def evaluate_ensemble(
 
     criterion: of one model. only: the members to use; None for all.
     """
-    training = members.training
     counts_right = not split.targets.is_floating_point()
     loss_sum = right = 0.0
-    members.train(False)
-    try:
-        for piece in _pieces(split, None, members.count):
-            inputs = piece.inputs if scaling is None else scaling(piece.inputs)
-            with precision:
-                outputs = members(inputs)
-            mean = mean_prediction(outputs if only is None else outputs[list(only)], classes=counts_right)
-            loss_sum += float(criterion(mean, piece.targets)) * len(piece.targets)
-            right += float((losses.predictions(mean) == piece.targets).sum()) if counts_right else 0.0
-            if sums is not None:
-                sums.add(mean.unsqueeze(0), piece.targets)
-    finally:
-        members.train(training)
+
+    def add(first: int, last: int) -> None:
+        nonlocal loss_sum, right
+        inputs, targets = split.inputs[first:last], split.targets[first:last]
+        with precision:
+            outputs = members(inputs if scaling is None else scaling(inputs))
+        mean = mean_prediction(outputs if only is None else outputs[list(only)], classes=counts_right)
+        loss = float(criterion(mean, targets)) * len(targets)
+        correct = float((losses.predictions(mean) == targets).sum()) if counts_right else 0.0
+        if sums is not None:
+            sums.add(mean.unsqueeze(0), targets)
+        right += correct
+        loss_sum += loss
+
+    with evaluating(members, split.inputs.device):
+        for _done in at_once.over(len(split.inputs), add):
+            pass
     n = len(split.targets)
     return Evaluation(loss_sum / n, right / n if counts_right else None, sums.scores()[0] if sums is not None else {})
 

@@ -148,7 +148,8 @@ def scaling(inputs: Tensor, train: list[Rows], kind: str) -> tuple[Tensor, Scale
     whole = fit(inputs, "standard")
     assert whole is not None
     inputs = (inputs - whole.mean) / whole.std
-    own = [fit(inputs[torch.from_numpy(rows).to(inputs.device)], kind) for rows in train]
+    # A feature that is constant in one fold keeps the unit of the data, as it would in a run on that fold alone.
+    own = [fit(inputs[torch.from_numpy(rows).to(inputs.device)], kind, 1 / whole.std) for rows in train]
     mean = torch.stack([of_one.mean for of_one in own if of_one is not None]).unsqueeze(1)
     std = torch.stack([of_one.std for of_one in own if of_one is not None]).unsqueeze(1)
     return inputs.float(), whole, Scaling(mean.float(), std.float())

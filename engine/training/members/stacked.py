@@ -244,9 +244,10 @@ class Members:
 
         Raises DescentError if they don't fit.
         """
-        own = {saved: self.tensors()[name][member] for saved, name in self._names.items()}
         if self._modules:  # which hold their own buffers
             own = self._modules[member].state_dict()
+        else:
+            own = {saved: tensor[member] for saved, tensor in self.state_dict().items()}
         if {name: tensor.shape for name, tensor in state.items()} != {name: t.shape for name, t in own.items()}:
             raise DescentError(_("these weights belong to another model than that of the members"))
         for name, tensor in own.items():

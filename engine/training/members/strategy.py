@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.numbers import time_taken
+from engine.training.checkpoint import undisturbed
 from engine.training.members import batched
 from engine.training.members.stacked import Members, Way
 
@@ -51,8 +52,7 @@ def choose(
                 'allowed: "auto", "vmap", "loop"'
             )
         )
-    devices = [sample.device] if sample.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), precision or nullcontext():
+    with undisturbed(sample.device), precision or nullcontext():
         trouble = _recurrent(models[0]) or _trouble(models[:2], sample[:_FEW], shape)
         if trouble is not None and wanted == "vmap":
             raise PresetError(_('members.way = "vmap": {reason}; allowed: "auto", "loop"', reason=trouble))

@@ -12,6 +12,7 @@ from descent.common.i18n import _
 from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, Plateau, learning_rate
+from engine.training import checkpoint
 from engine.training import losses as losses_of_one
 from engine.training.checkpoint import State
 from engine.training.data.preparation import Preparation
@@ -130,6 +131,7 @@ class MemberTrainState(TrainState):
             self.eval_members_criterion,
             self.dataset.split(split),
             self.precision,
+            self.at_once,
             between,
             sums=sums_for(self.preset.loss, self.dataset, self.stack.count),
             rows=rows,
@@ -144,6 +146,7 @@ class MemberTrainState(TrainState):
             self.eval_criterion,
             self.dataset.split(split),
             self.precision,
+            self.at_once,
             sums=sums_for(self.preset.loss, self.dataset),
             scaling=self.scaling,
             only=kept,
@@ -266,9 +269,21 @@ class MemberTrainState(TrainState):
     def weights(self) -> dict[str, Tensor]:
         return self.stack.state_dict()
 
-    def weights_are_finite(self) -> bool:
-        """Return True: a member whose next weights would not be finite keeps its last ones."""
-        return True
+    def broken(self) -> dict[int, str]:
+        """Return the members that train with a weight or buffer that is not finite, and the name of the first one.
+
+        Weights never are: a member whose next ones would not be finite keeps its last ones.
+        """
+        names = [name for name in checkpoint.not_finite(self.weights()) if name not in self.never_finite]
+        if not names:
+            return {}
+        ended, weights = self.ended(), self.weights()
+        of_each = {
+            member: checkpoint.not_finite({name: weights[name][member] for name in names})
+            for member in range(self.stack.count)
+            if member not in ended
+        }
+        return {member: found[0] for member, found in of_each.items() if found}
 
     def capture(self, seconds: float) -> State:
         own = {

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
@@ -22,6 +21,7 @@ from engine.training import models
 from engine.training.pictures import confusion, paths, plane, surface, weights
 from engine.training.pictures.probe import Arrays, Probe
 from engine.training.train_state import TrainState
+from engine.training.user_code import is_out_of_memory
 
 __all__ = ["make", "traits"]
 
@@ -70,11 +70,11 @@ def make(
             arrays = MAKERS[kind](look, chosen)
     except DescentError as error:
         raise pictures.refusal(kind, str(error), known) from None
-    except (torch.OutOfMemoryError, MemoryError):
-        raise DescentError(
-            _("no memory is left for the picture {kind}; try fewer samples: --set samples=100", kind=kind)
-        ) from None
     except Exception as error:
+        if is_out_of_memory(error):
+            raise DescentError(
+                _("no memory is left for the picture {kind}; try fewer samples: --set samples=100", kind=kind)
+            ) from None
         traceback.print_exc()
         raise DescentError(
             _(

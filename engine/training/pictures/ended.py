@@ -18,7 +18,7 @@ from descent.run.folder import RunFolder
 from engine import pictures
 from engine.preset.loading import load_preset
 from engine.training import checkpoint, live_edits
-from engine.training.build import build, choose_device
+from engine.training.build import build
 from engine.training.pictures import make
 from engine.training.resume import refuse_other_data
 from engine.training.train_state import TrainState
@@ -30,14 +30,18 @@ def last_state(folder: RunFolder, data_root: Path) -> TrainState:
 
     Writes nothing. Raises DescentError without a checkpoint.
     """
+    # On the CPU, wherever it was trained: a machine without that GPU can draw it too, and one with it needs no
+    # second copy of the data there.
     preset = load_preset(folder.preset)
+    half = ['train.precision="fp32"'] if preset.train.precision == "fp16" else []
+    preset = preset.changed(['train.device="cpu"', "train.compile=false", *half])
     state, complaints = checkpoint.latest(folder)
     if state is None:
         missing = _("{run} has no checkpoint to draw from", run=folder.id)
         raise DescentError("; ".join([missing, *complaints]))
     facts = folder.facts()
     torch.set_num_threads(int(facts["threads"]))
-    run = build(preset, folder, data_root, choose_device(preset.train.device), fresh=False)
+    run = build(preset, folder, data_root, torch.device("cpu"), fresh=False)
     refuse_other_data(run, facts, folder.id)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     run.statistics_every = facts["statistics_every"]

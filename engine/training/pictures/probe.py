@@ -17,8 +17,6 @@ from descent.run.folder import RunFolder
 from engine.training import losses
 from engine.training.checkpoint import undisturbed
 from engine.training.data import Split
-from engine.training.data.batches import in_order
-from engine.training.evaluation import BATCH
 from engine.training.train_state import TrainState
 
 Arrays = dict[str, NDArray[Any]]
@@ -60,11 +58,12 @@ class Probe:
     @torch.no_grad()
     def outputs(self, inputs: Tensor) -> Tensor:
         """Return the outputs for scaled inputs: (N, *features) -> (N, K) float32, with K as the loss needs it."""
-        parts = []
-        for batch in in_order(Split(inputs, inputs), BATCH):
+
+        def forward(some: Tensor) -> Tensor:
             with self.run.precision:
-                parts.append(self.model(batch.inputs).float())
-        return torch.cat(parts)
+                return self.model(some).float()  # type: ignore[no-any-return]
+
+        return self.run.at_once.outputs(forward, inputs)
 
     def probabilities(self, inputs: Tensor) -> Tensor:
         """Return the class probabilities for scaled inputs: (N, *features) -> (N, classes) float32.

@@ -77,3 +77,29 @@ def tensors(value: Any) -> list[Tensor]:
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return [tensor for part in parts for tensor in tensors(part)]
+
+
+def test_a_large_model_is_not_saved_so_often_that_it_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that takes 3 s, every 5 s, would take a third of the time."""
+    clock, seconds = 100.0, 0.0
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock)
+    folder, run = RunFolder(tmp_path), Small("cpu")
+    folder.checkpoint_folder.mkdir()
+
+    def flush() -> None:
+        nonlocal clock
+        clock += seconds
+
+    events = Events(folder)
+    keeper = CheckpointManager(folder, events, flush, keep=3)
+    for took, rest in ((0.1, 5.0), (3.0, 60.0)):
+        seconds = took
+        keeper.save(run.state())
+        saved_at = clock
+        clock = saved_at + rest - 0.1
+        assert not keeper.rested()
+        clock = saved_at + rest
+        assert keeper.rested()
+    events.close()

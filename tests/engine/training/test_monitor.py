@@ -7,30 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from descent.run.metrics import Layout
 from engine.training import monitor
 from engine.training.monitor import RateWatch
-
-LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
 
 
 class Watched:
     """A watch on a run whose steps take as long as is said."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", seconds: float = 0.0) -> None:
         self.told: list[dict[str, Any]] = []
         batches = SimpleNamespace(size=64, augment=None)
         self.run: Any = SimpleNamespace(batches=batches, statistics_every=10, device=torch.device(device))
-        self._watch = RateWatch(self.run, LAYOUT, lambda **values: self.told.append(values))
-        self._step, self._seconds = 0, 0.0
+        self._watch = RateWatch(self.run, lambda **values: self.told.append(values))
+        self._step, self._seconds = 0, seconds
 
     def train(self, seconds: float, rate: float) -> None:
         """So long, at so many steps a second; rows come ten times a second."""
         for _ in range(round(10 * seconds)):
             count = round(rate / 10)
-            rows = np.full((count, 1, len(LAYOUT.columns)), np.nan, np.float32)
-            rows[:, 0, LAYOUT.columns.index("time")] = self._seconds + np.arange(1, count + 1) / rate
-            self._watch.rows(self._step, rows)
+            self._watch.rows(self._step, self._seconds + np.arange(1, count + 1) / rate)
             self._step, self._seconds = self._step + count, self._seconds + count / rate
 
 
@@ -49,6 +44,17 @@ def test_a_rate_that_drops_by_half_is_told_once_with_what_helps() -> None:
     assert event["steps_per_second"] == pytest.approx(400, rel=0.05)
     assert event["usual"] == pytest.approx(1000, rel=0.05)
     assert (event["threads"], event["try"]) == (2, "train.threads=1")
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_drop_is_told_after_weeks_of_training_too() -> None:
+    """Times in float32 are half a second apart by then."""
+    watched = Watched(seconds=1200 * 3600.0)
+    watched.train(10, rate=1000)
+    watched.train(10, rate=400)
+    (event,) = watched.told
+    assert event["steps_per_second"] == pytest.approx(400, rel=0.05)
+    assert event["usual"] == pytest.approx(1000, rel=0.05)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -17,6 +17,7 @@ from descent.run.metrics import Metrics
 from engine.cli import report
 from engine.launch import fork
 from engine.launch import start as launch_start
+from engine.launch.options import Options
 from engine.preset.loading import load_preset
 from engine.training import checkpoint, worker
 from engine.training.build import build
@@ -176,4 +177,92 @@ def test_large_weights_are_finite(tmp_path: Path, value: float, is_finite: bool)
     run = build(load_preset("linear-regression"), RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True)
     with torch.no_grad():
         next(run.model.parameters()).fill_(value)
-    assert run.weights_are_finite() == is_finite
+    assert (run.broken() == {}) == is_finite
+
+
+def weights_of(folder: RunFolder, step: int) -> dict[str, torch.Tensor]:
+    model: dict[str, torch.Tensor] = checkpoint.read(folder.checkpoint(step))["model"]
+    return model
+
+
+def test_going_on_regardless_saves_nothing_broken_and_keeps_what_was_whole(tmp_path: Path) -> None:
+    """Every good checkpoint would rotate away for one that is NaN, and hours of training with it."""
+    settings = ["train.steps=400", "train.checkpoint_every.steps=10", 'train.on_nan="continue"', "train.keep=1"]
+    assert run(tmp_path, "goes-on", *settings, "optimizer.lr=1e30") == 0
+    folder = RunFolder(tmp_path / "goes-on")
+    assert folder.state() == "finished"
+    assert folder.checkpoints()[0] == 0
+    for step in folder.checkpoints():
+        assert all(bool(tensor.isfinite().all()) for tensor in weights_of(folder, step).values())
+    told = [e["message"] for e in folder.events() if e["event"] == "warning"]
+    assert [message for message in told if "no checkpoint is written from here on" in message] == told[-1:]
+
+
+def test_a_batch_norm_whose_statistics_overflow_is_not_saved(tmp_path: Path) -> None:
+    """Loss and weights stay finite, and what was saved would predict nonsense for ever."""
+    (tmp_path / "net.py").write_text(OVERFLOWS)
+    (tmp_path / "net.toml").write_text(OVERFLOWING)
+    options = Options("norm", tmp_path, quiet=True, allow_code=True)
+    assert child(lambda: launch_start.run(str(tmp_path / "net.toml"), [], options)) == 3
+    folder = RunFolder(tmp_path / "norm")
+    state = folder.last("state")
+    assert state is not None
+    assert "the buffer norm.running_var became NaN or infinite" in state["reason"]
+    assert folder.checkpoints() == [0]
+    assert weights_of(folder, 0)["mask"].isinf().any(), "a mask is infinite by design"
+
+
+def test_a_broken_checkpoint_of_an_older_version_is_passed_over(tmp_path: Path) -> None:
+    """A resume, a rewind or a picture would go on with a model that is NaN."""
+    assert run(tmp_path, "old", "train.steps=30", "train.checkpoint_every.steps=10") == 0
+    folder = RunFolder(tmp_path / "old")
+    state = checkpoint.read(folder.checkpoint(30))
+    state["model"][next(iter(state["model"]))][0] = float("nan")
+    del state["is_finite"]
+    torch.save(state, folder.checkpoint(30))
+    with pytest.raises(ValueError, match=r"step-30\.pt holds weights that are NaN"):
+        checkpoint.read(folder.checkpoint(30))
+    found, complaints = checkpoint.latest(folder)
+    assert found is not None
+    assert found["step"] < 30
+    assert complaints == ["step-30.pt holds weights that are NaN"]
+
+
+OVERFLOWS = """
+import torch
+
+class Net(torch.nn.Module):
+    '''The variance of its second layer overflows from the fifth step on. Its outputs are finite.'''
+    def __init__(self, input_shape, outputs):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, outputs)
+        self.norm = torch.nn.BatchNorm1d(64, affine=False)
+        self.register_buffer("mask", torch.full((2,), float("-inf")))
+        self.calls = 0
+
+    def forward(self, x):
+        x = x.flatten(1)
+        self.calls += self.training
+        y = self.norm(x * (1e25 if self.calls >= 5 else 1.0))
+        return self.linear(torch.nan_to_num(y))
+"""
+OVERFLOWING = """
+[data]
+name = "digits"
+size = 400
+[model]
+code = "net.py:Net"
+[loss]
+name = "cross-entropy"
+[optimizer]
+name = "sgd"
+lr = 0.1
+[train]
+steps = 20
+batch_size = 32
+threads = 1
+device = "cpu"
+statistics_every = 5
+evaluate_every = 1000
+checkpoint_every = { steps = 10 }
+"""

@@ -121,7 +121,11 @@ def test_every_optimizer_steps_on_a_gpu(name: str) -> None:
 
 WITHOUT_COMPILER = """
 import sys, torch
+from contextlib import nullcontext
 from engine.preset import schema
+from engine.training.at_once import AtOnce
+from engine.training.data import Split
+from engine.training.evaluation import evaluate
 from engine.training import optimizers
 from engine.training.update import Update
 
@@ -134,6 +138,9 @@ for _ in range(3):
     update.backward(weight.square().sum())
     update.apply(0.1)
 optimizer.load_state_dict(optimizer.state_dict())
+data = Split(torch.zeros(100, 2), torch.zeros(100, 1))
+model = torch.nn.Linear(2, 1)
+evaluate(model, torch.nn.functional.mse_loss, data, nullcontext(), AtOnce("auto", trained=4))
 assert weight.tolist() != [1, 1]
 print("torch._dynamo" in sys.modules)
 """
@@ -143,3 +150,23 @@ print("torch._dynamo" in sys.modules)
 def test_training_does_not_wait_for_a_compiler_that_it_does_not_use() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_missing_fused_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimizer would be blamed, or the run be slow, where another program has filled the GPU."""
+    assert optimizers.fused_works(torch.optim.SGD, CPU)
+    assert not optimizers.fused_works(torch.optim.RMSprop, CPU)
+
+    missing = "Could not run 'aten::_fused_sgd_' with arguments from the 'CUDA' backend"
+    monkeypatch.setattr(torch.optim.SGD, "step", raising(NotImplementedError(missing)))
+    assert not optimizers.fused_works(torch.optim.SGD, CPU)
+    monkeypatch.setattr(torch.optim.SGD, "step", raising(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        optimizers.fused_works(torch.optim.SGD, CPU)
+
+
+def raising(error: Exception) -> Any:
+    def step(self: torch.optim.Optimizer, closure: Any = None) -> Any:
+        raise error
+
+    return step

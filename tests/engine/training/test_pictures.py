@@ -410,3 +410,16 @@ def test_an_ended_run_is_drawn_from_its_last_checkpoint(worked: Train, capsys: p
     assert first["step"] == 20
     assert pictures.read(Path(first["picture"])).step == 20
     assert "not an image" in second["error"]
+
+
+def test_a_run_that_was_trained_on_a_gpu_is_drawn_without_one(
+    worked: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever copies a run to a laptop would get no picture of it."""
+    from engine.training.pictures import ended
+
+    folder = worked("moons-mlp", "data.n=100", "train.steps=5")
+    text = folder.preset.read_text().replace('device = "auto"', 'device = "cuda:7"')
+    folder.preset.write_text(text.replace('precision = "fp32"', 'precision = "fp16"'))
+    assert ended.main(str(folder.path), str(folder.path), '{"kind": "boundary", "options": {}}') == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 5

@@ -103,6 +103,7 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
     assert states[0]["watched"] == states[1]["watched"]
     assert states[0]["edits"] == states[1]["edits"]
     assert result_of(left).metrics == result_of(right).metrics
+    assert list(right.path.rglob("*.tmp")) == [], "half-written files of the killed worker"
 
 
 @pytest.fixture(scope="module", params=SETTINGS)

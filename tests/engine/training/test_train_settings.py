@@ -1,6 +1,7 @@
 """Each setting of [train] must change the run as it says, and nothing else."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.training import checkpoint
 from engine.training.evaluation import Best
 from tests.engine.training.conftest import Train
 from tests.helpers.model_families import parsed
+from tests.helpers.processes import process
 
 FEW = ("data.size=300", "train.batch_size=50")
 SMALL = (*FEW, "train.epochs=4")
@@ -159,10 +161,27 @@ def test_a_device_that_is_not_there_is_refused(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_learns_the_same(train: Train) -> None:
+def test_a_compiled_model_learns_the_same_and_shows_its_dead_units(train: Train) -> None:
+    """A layer that has died would look alive for ever: the compiler sees no hook that comes later."""
     plain = train("digits-mlp", *FEW, "train.steps=6")
     compiled = train("digits-mlp", *FEW, "train.steps=6", "train.compile=true")
     assert _loss(compiled) == pytest.approx(_loss(plain), rel=1e-3)
+    layout = Metrics(plain.path).layout
+    assert layout is not None
+    dead = [
+        Metrics(run.path).columns([n for n in layout.columns if n.endswith(".dead")]) for run in (plain, compiled)
+    ]
+    assert np.isfinite(dead[0][[0, 5]]).any(axis=1).all()
+    np.testing.assert_allclose(dead[1], dead[0], atol=0.05)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_setting_that_needs_it_is_named(tmp_path: Path) -> None:
+    """It would be called a bug in Descent."""
+    words = ["run", "digits-mlp", "--set", "train.compile=true", "--set", "train.steps=2", "--runs-dir", "runs"]
+    done = process(words, cwd=tmp_path, env={**os.environ, "CXX": "/nonexistent/g++"})
+    assert done.code == 5, done
+    assert "train.compile = true: PyTorch could not compile the model" in done.err
 
 
 def test_penalties_pull_the_weights_in_and_stay_out_of_the_loss(train: Train) -> None:

@@ -44,7 +44,7 @@ def metrics(folder: Path) -> Result:
 def _write(run: Path, layout: Layout) -> tuple[float, float, int]:
     """Seconds for ROWS rows, seconds until the last ones are on the disk, and how many rows were looked at."""
     writer, looked = MetricsWriter(run, 0), []
-    recorder = Recorder(writer, layout, torch.device("cpu"), 0, lambda first, rows: looked.append(len(rows)))
+    recorder = Recorder(writer, layout, torch.device("cpu"), 0, lambda first, rows, seconds: looked.append(len(rows)))
     value, accuracy = torch.tensor(0.5), torch.tensor(0.9)
     statistics_row = torch.rand(len(LAYERS), len(LAYER_STATISTICS))
     begin = time.perf_counter()

@@ -191,6 +191,16 @@ def test_members_are_a_mean_and_a_band(tmp_path: Path) -> None:
     assert [line.style for line in each] == ["faint"] * 3
 
 
+@pytest.mark.parametrize("hours", [0, 300, 1200])
+def test_throughput_is_right_after_weeks_of_training(tmp_path: Path, hours: int) -> None:
+    """Times in float32 are half a second apart by then, and the curve would jump between nothing and all."""
+    run = _Run(tmp_path, 400_000)
+    run.train(100_000, time=hours * 3600.0 + np.arange(100_000) * 1e-3)  # type: ignore[arg-type]
+    (line,) = curves.throughput_curve(run.follow(), 400).lines
+    assert len(line.high) >= 1
+    assert line.high == pytest.approx(1000.0, rel=0.04)
+
+
 def test_throughput_leaves_pauses_out(tmp_path: Path) -> None:
     run = _Run(tmp_path, 1000)
     run.train(400)

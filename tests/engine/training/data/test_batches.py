@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine.training.data import Split
-from engine.training.data.batches import Batches, epoch_order, in_order
+from engine.training.data.batches import Batches, epoch_order
 
 
 def _split(samples: int) -> Split:
@@ -88,10 +88,6 @@ def test_parts_of_a_batch_hold_all_of_it() -> None:
     parts = batch.parts(3)
     assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
     assert len(parts) == 3
-
-
-def test_evaluation_sees_every_sample_in_order() -> None:
-    assert [batch.targets.tolist() for batch in in_order(_split(5), 2)] == [[0, 1], [2, 3], [4]]
 
 
 CPU = torch.device("cpu")

@@ -2,6 +2,8 @@
 comparison, or folds.
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from descent.common.errors import DataError
 from engine.preset import schema
 from engine.training import losses
+from engine.training.at_once import AtOnce
 from engine.training.data import Split
 from engine.training.data.batches import Batches
 from engine.training.evaluation import evaluate as evaluate_one
@@ -152,17 +155,17 @@ def test_each_member_is_evaluated_on_its_own_samples() -> None:
     criterion = member_losses.build(section, one)
     data = Split(torch.randn(1100, 2), torch.randint(3, (1100,)))
     for got, model in zip(
-        evaluate(members, criterion, data, torch.autocast("cpu", enabled=False)), singles, strict=True
+        evaluate(members, criterion, data, nullcontext(), AtOnce("auto", 8, 3)), singles, strict=True
     ):
-        expected = evaluate_one(model, one, data, torch.autocast("cpu", enabled=False))
+        expected = evaluate_one(model, one, data, nullcontext(), AtOnce("auto", 8))
         assert got.loss == pytest.approx(expected.loss, rel=1e-5)
         assert got.accuracy == expected.accuracy
     made, _ = folds(None, 1100, 3, seed=0)
     rows = [torch.from_numpy(fold.validation) for fold in made]  # 367, 367 and 366
-    results = evaluate(members, criterion, data, torch.autocast("cpu", enabled=False), rows=rows)
+    results = evaluate(members, criterion, data, nullcontext(), AtOnce("auto", 8, 3), rows=rows)
     for got, model, own in zip(results, singles, rows, strict=True):
         part = Split(data.inputs[own], data.targets[own])
-        expected = evaluate_one(model, one, part, torch.autocast("cpu", enabled=False))
+        expected = evaluate_one(model, one, part, nullcontext(), AtOnce("auto", 8))
         assert got.loss == pytest.approx(expected.loss, rel=1e-5)
         assert got.accuracy == expected.accuracy
 
@@ -172,7 +175,20 @@ def test_an_ensemble_predicts_the_mean_of_the_probabilities() -> None:
     section = parsed(schema.AnyLoss, {"name": "cross-entropy"})
     one = losses.build(section, task="classification", num_classes=3, code=None)
     data = Split(torch.randn(50, 2), torch.randint(3, (50,)))
-    got = evaluate_ensemble(members, one, data, torch.autocast("cpu", enabled=False))
+    got = evaluate_ensemble(members, one, data, nullcontext(), AtOnce("auto", 8, 3))
     mean = torch.stack([model(data.inputs).softmax(-1) for model in singles]).mean(0)
     assert got.loss == pytest.approx(-mean[torch.arange(50), data.targets].log().mean().item(), rel=1e-5)
     assert got.accuracy == pytest.approx((mean.argmax(-1) == data.targets).float().mean().item())
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+def test_a_column_that_is_constant_in_one_fold_keeps_its_unit_there(kind: str) -> None:
+    """A rare 1 in a column of zeros would come out as 31.6 in the fold that has never seen one."""
+    raw = torch.zeros(1000, 2, dtype=torch.float64)
+    raw[:, 0] = torch.arange(1000) % 7
+    raw[999, 1] = 1
+    train = [np.arange(500, 1000), np.arange(500)]
+    inputs, _, own = scaling(raw, train, kind)
+    assert own is not None
+    assert own(inputs)[1, 999, 1].item() == pytest.approx(1.0, abs=1e-6)
+    assert own(inputs)[1, 0, 1].item() == pytest.approx(0.0, abs=1e-6)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from descent.common.errors import DescentError, PresetError
 from engine.preset import schema
 from engine.training import models
-from engine.training.members import Members, choose
+from engine.training.members import Members, choose, layout
 from tests.helpers.model_families import COUNT, FAMILIES, family, parsed
 
 
@@ -204,3 +204,17 @@ def test_a_model_that_vmap_can_not_do_takes_turns_and_the_reason_is_said(kind: t
     inputs = torch.rand(2, 4, 3)
     expected = torch.stack([model(x) for model, x in zip(copy.deepcopy(singles), inputs, strict=True)])
     torch.testing.assert_close(Members(singles, (3,), choice.path)(inputs), expected)
+
+
+def test_loading_the_members_one_by_one_costs_no_more_for_each_the_more_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Forty small networks would take seconds at every resume and rewind: everything was stacked for each name."""
+    stacked = []
+    stack = layout.stack
+    monkeypatch.setattr(layout, "stack", lambda tensors: stacked.append(len(tensors)) or stack(tensors))
+    members = Members(family("lstm", 8), FAMILIES["lstm"][1], "loop")
+    saved = copy.deepcopy(members.state_dict())
+    stacked.clear()
+    members.load_state_dict(saved)
+    assert stacked == []
