@@ -135,9 +135,9 @@ def refuse_other_data(run: TrainState, facts: dict[str, Any], run_id: str) -> No
         )
     raise DataError(
         _(
-            "the data are not those that {run} began with: {differs}. With other splits it would train on samples "
-            "that it is validated and tested with. Put the former data back, or go on with these in a fork: "
-            "descent fork {run}",
+            "the data are not those that {run} began with: {differs}. With these its splits would be others, and "
+            "samples that it has trained on would validate and test it. Put the former data back, or go on with "
+            "these in a fork: descent fork {run}",
             run=run_id,
             differs=differs,
         )
