@@ -36,7 +36,7 @@ from engine.training.data.memory import free_memory
 
 _VERSION = 2  # of the decoding: raise it when other pixels come of the same files
 _CHUNK = 256  # images in a task; a small image decodes in 0.1 ms, less than a task costs
-_NAMED = 12  # damaged images that a message names
+_NAMED = 12  # damaged images, or classes, that a message names
 
 
 def cache_file(source: Path, settings: tuple[object, ...], state: str) -> Path:
@@ -125,10 +125,21 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
         classes=listing.classes,
         validation=split("validation", listing.validation) if listing.validation else None,
         test=split("test", listing.test) if listing.test else None,
-        notes=(*_split_notes(section, listing), *listing.notes),
+        notes=(_class_note(listing), *_split_notes(section, listing), *listing.notes),
         row=lambda i: listing.train[i].file,
         read_notes=read_notes,
         read_range=lambda: next((images.treatment.range for images in made if images.treatment.range), None),
+    )
+
+
+def _class_note(listing: Listing) -> str:
+    """Return a note with the images of each class, for training and for splits that are cut from those."""
+    counts = np.bincount([image.label for image in listing.train])
+    texts = [f"{name} {count:,}" for name, count in zip(listing.classes, counts, strict=True)]
+    shown, more = ", ".join(texts[:_NAMED]), len(texts) - _NAMED
+    return _(
+        "images by class: {counts}",
+        counts=_("{names} and {count} more", names=shown, count=more) if more > 0 else shown,
     )
 
 
