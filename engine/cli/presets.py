@@ -9,7 +9,7 @@ from descent.common.i18n import _
 from engine.cli.options import DataRoot, Json, Overrides
 
 presets_app = typer.Typer(help=_("List, show, copy and check presets."), no_args_is_help=True)
-data_app = typer.Typer(help=_("List and download data sets."), no_args_is_help=True)
+data_app = typer.Typer(help=_("List, look at and download data sets."), no_args_is_help=True)
 
 
 @presets_app.command("list", help=_("List all presets: shipped, your own, and those in the current folder."))
@@ -60,6 +60,23 @@ def data_list(data_root: DataRoot = None, as_json: Json = False) -> None:
     from engine.preset import datasets
 
     tables.data_sets(datasets.data_root(data_root), as_json=as_json)
+
+
+@data_app.command("look", help=_("Show what a table or a preset's data are: columns, classes, what is left out."))
+def data_look(
+    source: Annotated[str, typer.Argument(metavar="FILE|PRESET")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="NAME", help=_("A table's target column; repeatable.")),
+    ] = None,
+    overrides: Overrides = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    from engine.cli import data_view
+    from engine.preset import datasets
+
+    data_view.look(source, target or [], overrides or [], datasets.data_root(data_root), as_json=as_json)
 
 
 @data_app.command("fetch", help=_("Download a data set."))

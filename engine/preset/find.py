@@ -106,16 +106,19 @@ def read_tables(path: Path) -> dict[str, Any]:
         ) from None
 
 
+_TABLE = N_(
+    "{file}: is a table and not a preset. `descent data look {file}` shows its columns. Name it in a preset: descent "
+    'run digits-mlp --set \'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
+)
 # What somebody may give for a preset, by its ending, and the way to train it or on it.
 _NO_PRESETS = {
     ".py": N_(
         "{file}: is Python code and not a preset. Name it in one: descent run digits-mlp --set "
         "model.code={file}:CLASS --allow-code (loss.code and train.code name functions)"
     ),
-    ".csv": N_(
-        "{file}: is a table and not a preset. Name it in one: descent run digits-mlp --set "
-        '\'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
-    ),
+    ".csv": _TABLE,
+    ".tsv": _TABLE,
+    ".parquet": _TABLE,
     ".npz": N_(
         "{file}: holds arrays and is not a preset. Name it in one: descent run digits-mlp --set "
         '\'data={{name="npz", path="{file}", inputs="x", targets="y"}}\''

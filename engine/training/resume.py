@@ -259,8 +259,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     events.write("stage", stage="data")
     way = facts.get("way", _way_before(origin, preset, device))
     run = build(preset, folder, data_root, device, fresh=state is None, way=way)
-    for note in run.notes:
-        _warn(events, display, note)
+    _tell_data(run, events, display)
     refuse_other_data(run, facts, folder.id)
     preparation.keep(folder.path, run.preparations())
     if not facts:
@@ -326,6 +325,14 @@ def _on_another_device(preset: Preset, facts: dict[str, Any], device: torch.devi
     return _(
         "trained on {before} until now, from here on {device}: not bit-equal", before=facts["device"], device=device
     )
+
+
+def _tell_data(run: TrainState, events: Events, display: Display) -> None:
+    """Say what the user's own data are, and what is noteworthy about them and the model."""
+    if isinstance(run.preset.data, fingerprint.OWN):
+        display.say(run.dataset.summary)
+    for note in run.notes:
+        _warn(events, display, note)
 
 
 def _resumed(run: TrainState, reached: int) -> str:

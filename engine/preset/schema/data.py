@@ -169,15 +169,41 @@ class NpzData(SplitData):
 
 
 class CsvData(SplitData):
-    """Numbers in columns under a header line; the target may be a name of a class."""
+    """A table: columns under a header line, or a .parquet file. Words become categories; the target may be words."""
 
     name: Literal["csv"]
     path: str = Field(description=N_("The file."))
-    target: str = Field(description=N_("Name of the target's column."))
+    target: str | tuple[str, ...] = Field(
+        description=N_("Name of the target's column; several names are several quantities.")
+    )
     features: tuple[str, ...] | None = Field(None, description="Names of the input columns; else all others.")
+    exclude: tuple[str, ...] = Field((), description="Names of columns that are no inputs.")
+    categories: tuple[str, ...] = Field((), description="Names of columns whose numbers are names of categories.")
     task: Literal["auto", "classification", "regression"] = Field(
         "auto", description="auto: targets that are words or whole numbers are classes."
     )
+    missing: Literal["refuse", "drop", "mean"] = Field(
+        "refuse",
+        description="What to do where a cell is missing. drop: leave the row out; mean: take the mean of the "
+        "training samples, and leave rows without a target out.",
+    )
+    missing_words: tuple[str, ...] | None = Field(
+        None, description='What counts as a missing cell; else an empty one, "NA", "NaN", "null", "?" and the like.'
+    )
+    scale_target: Flag = Field(
+        False, description="Scale the targets of a regression to mean 0 and deviation 1, by the training samples."
+    )
+    header: Flag = Field(
+        True, description='Whether the first line names the columns; else they are "1", "2" and so on.'
+    )
+    delimiter: Literal["auto", ",", ";", "\t", "|", " "] = Field(
+        "auto", description="What separates the columns. A blank stands for any number of blanks and tabs."
+    )
+    decimal: Literal["auto", ".", ","] = Field("auto", description="The decimal sign of the numbers.")
+    encoding: Literal[
+        "auto", "utf-8", "utf-16", "cp949", "latin-1", "cp1252", "cp1250", "cp1251", "shift_jis", "gb18030", "big5"
+    ] = Field("auto", description="The encoding of the text; auto takes UTF-8, UTF-16, cp949 or latin-1.")
+    skip_lines: Natural = Field(0, description="Lines above the header that are not read.")
 
 
 class CodeData(SplitData):

@@ -99,7 +99,13 @@ def _pick(found: Mapping[Any, Any], name: str, key: str, path: Path) -> Any:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise DataError(
-                _("{file}: {name!r} ({key}) holds Python objects; numbers are needed.", file=path, name=name, key=key)
+                _(
+                    "{file}: {name!r} ({key}) holds Python objects, which are not loaded. Save words with "
+                    ".astype(str), and numbers with .astype(float).",
+                    file=path,
+                    name=name,
+                    key=key,
+                )
             ) from error
         raise DataError(
             _(

@@ -1,5 +1,6 @@
 """The user's arrays as inputs and targets: which inputs are images, and which targets are labels."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from descent.common.errors import DataError
 from descent.common.i18n import _
 from engine.training.data.dataset import Array, Samples
+from engine.training.data.table_columns import text
 
 _CHANNELS = (1, 2, 3, 4)  # grey, colour, and both with transparency
 
@@ -47,9 +49,25 @@ def as_array(where: str, value: Any) -> Array:
         raise DataError(
             _("{where} are not an array, but have the type {type}.", where=where, type=type(value).__name__)
         )
+    if array.dtype.kind in "OT":
+        array = _plain(where, array)
     if array.dtype.kind not in "biufUS":
         raise DataError(_("{where} have the type {type}; numbers are needed.", where=where, type=array.dtype))
     return array
+
+
+def _plain(where: str, array: Array) -> Array:
+    """Return an array of objects or of NumPy's strings, as pandas makes them, as words or numbers."""
+    values = array.ravel().tolist()
+    for i, value in enumerate(values):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            raise DataError(_("{where}: a value is missing, the first in place {place}.", where=where, place=i))
+    if all(isinstance(value, str) for value in values):
+        return np.array(values, dtype=str).reshape(array.shape)
+    if all(isinstance(value, bool | int | float | np.generic) for value in values):
+        return np.array(values).reshape(array.shape)
+    kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+    raise DataError(_("{where} are objects of type {type}; numbers or words are needed.", where=where, type=kinds))
 
 
 def as_inputs(where: str, array: Array) -> tuple[Array, tuple[str, ...]]:
@@ -129,8 +147,10 @@ def not_labels(where: str) -> str:
 
 def name_classes(words: Array) -> Targets:
     """Return labels in the sorted order of the words."""
-    names, labels = np.unique(words, return_inverse=True)
-    return Targets(labels.astype(np.int64), tuple(str(name) for name in names))
+    given, places = np.unique(words, return_inverse=True)
+    # Unicode may write the same word in several ways, and a word may hold what a terminal would obey.
+    names, labels = np.unique([text(str(word)) for word in given], return_inverse=True)
+    return Targets(labels[places].astype(np.int64), tuple(str(name) for name in names))
 
 
 def _from_words(where: str, array: Array, task: str) -> Targets:

@@ -1,6 +1,6 @@
 """Samples of a source, on the host, and the data set to train on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, bincount
 
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
+from descent.common.text import clean, shorten
+from engine.training.data import table_columns
+from engine.training.data.table_columns import counted_row
+from engine.training.data.table_encoding import TableEncoding
 
 Task = Literal["classification", "regression"]
 
@@ -27,6 +31,13 @@ class Split(NamedTuple):
     targets: Tensor
 
 
+def _names(names: Sequence[str]) -> str:
+    """Return names for a line: the first of many, and how many more there are."""
+    shown = ", ".join(shorten(clean(name), 40) for name in names[:_NAMED])
+    more = len(names) - _NAMED
+    return _("{names} and {count} more", names=shown, count=more) if more > 0 else shown
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The three splits, and their description.
@@ -38,6 +49,8 @@ class Dataset:
     and 1 of image files with more than 8 bits; None if there were none.
     notes: messages for the user.
     fingerprint: of the user's own data; see fingerprint.py. None for data that can't change.
+    encoding: how the cells of a table became inputs and targets; None for other data. For folds it has no scaling.
+    rows_left_out: rows of a table that lack a value.
     """
 
     name: str
@@ -53,6 +66,8 @@ class Dataset:
     fingerprint: Mapping[str, Any] | None = None
     are_bytes: bool = False
     deep_range: tuple[float, float] | None = None
+    encoding: TableEncoding | None = None
+    rows_left_out: int = 0
 
     def split(self, name: str) -> Split:
         """Return the split called "train", "validation" or "test", which must exist."""
@@ -64,6 +79,28 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one sample: (C, H, W) for images."""
         return tuple(self.train.inputs.shape[1:])
+
+    @property
+    def summary(self) -> str:
+        """What the data are, on one line: classes or targets, inputs, and rows that are left out."""
+        if self.classes:
+            parts = [_("{count} classes: {names}", count=len(self.classes), names=_names(self.classes))]
+        elif self.encoding is not None:
+            names = _names(self.encoding.targets)
+            parts = [ngettext("target: {names}", "{count} targets: {names}", self.target_size, names=names)]
+        else:
+            parts = [ngettext("{count} target", "{count} targets", self.target_size)]
+        if self.input_names:
+            names = _names(self.input_names)
+            parts.append(
+                ngettext("{count} input: {names}", "{count} inputs: {names}", len(self.input_names), names=names)
+            )
+        else:
+            shape = " × ".join(map(str, self.input_shape))
+            parts.append(_("inputs of {shape}", shape=shape))
+        if self.rows_left_out:
+            parts.append(ngettext("{count} row left out", "{count} rows left out", self.rows_left_out))
+        return "; ".join(parts)
 
     @property
     def num_classes(self) -> int:
@@ -87,7 +124,8 @@ class Dataset:
         return self.num_classes if self.task == "classification" else self.train.targets.shape[1]
 
 
-Array = NDArray[Any]
+_NAMED = 12  # in the summary
+Array = table_columns.Array
 Rows = NDArray[np.int64]
 
 
@@ -118,11 +156,6 @@ class HeldOut(NamedTuple):
     targets: Array
 
 
-def counted_row(index: int) -> str:
-    """Return what an error calls a row of an array."""
-    return _("row {index} (counted from 0)", index=index)
-
-
 @dataclass(frozen=True)
 class Samples:
     """Inputs and targets of equal length.
@@ -131,6 +164,8 @@ class Samples:
     targets: (N,) int64 class labels, or (N, T) float64 for regression.
     where: what errors call them. row: returns what errors call row i. read_notes: returns notes that are known only
     once the inputs have been picked. read_range: returns `deep_range` of the Dataset, which is known only then too.
+    fit: for a table, returns the samples encoded by what the rows of the training split show. encoding: how they were
+    encoded. rows_left_out: rows of a table that lack a value.
     """
 
     where: str
@@ -144,6 +179,13 @@ class Samples:
     row: Callable[[int], str] = counted_row
     read_notes: Callable[[], tuple[str, ...]] = tuple
     read_range: Callable[[], tuple[float, float] | None] = lambda: None
+    fit: "Callable[[Rows], Samples] | None" = None
+    encoding: TableEncoding | None = None
+    rows_left_out: int = 0
+
+    def fitted(self, train: Rows) -> "Samples":
+        """Return the samples encoded by what the training rows show; themselves, if nothing has to be fitted."""
+        return self if self.fit is None else self.fit(train)
 
     @property
     def is_classification(self) -> bool:

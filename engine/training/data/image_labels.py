@@ -7,7 +7,7 @@ from unicodedata import normalize
 from descent.common.errors import DataError
 from descent.common.i18n import _, ngettext
 from engine.training.data.array_files import existing, likely, listed
-from engine.training.data.tables import read_rows
+from engine.training.data.table_text import read_rows
 
 _USUAL = ("label", "labels", "class", "classes", "category", "target", "species", "breed")
 

@@ -90,6 +90,14 @@ def _check(samples: Samples, inputs: Inputs, targets: Array, split: str) -> None
         _check_finite(where, "inputs", inputs, samples)
     if samples.is_classification:
         _check_labels(where, targets, samples)
+        if not split and (targets == targets[0]).all():
+            raise DataError(
+                _(
+                    "{where}: every sample is of the class {name!r}, so there is nothing to tell apart.",
+                    where=where,
+                    name=samples.classes[int(targets[0])],
+                )
+            )
     else:
         _check_finite(where, "targets", targets, samples)
 
@@ -152,7 +160,7 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
         samples = read_samples(section, root, device, code)
         plan = splits.plan(section, samples)
         splits.check_training_classes(samples, plan.train)
-        return assemble(section, samples, plan, name_of(section), device)
+        return assemble(section, samples.fitted(plan.train), plan, name_of(section), device)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise CannotGoOnError(
             _(

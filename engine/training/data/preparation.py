@@ -18,10 +18,10 @@ from engine.preset import schema
 from engine.training.data import image_files, tables
 from engine.training.data.array_files import likely, listed
 from engine.training.data.arrays import as_array
-from engine.training.data.dataset import Array, Dataset, Task, counted_row
+from engine.training.data.dataset import Array, Dataset, Task
 from engine.training.data.image_decoding import DAMAGED, DeepRange, WrongSizeError, decode, reason_of, shown_size
 from engine.training.data.preprocess import Scale
-from engine.training.data.table_columns import Column
+from engine.training.data.table_columns import Column, counted_row
 from engine.training.data.table_encoding import InputColumn, TableEncoding
 
 FILE = "model.json"  # in the run's folder
@@ -75,7 +75,7 @@ class Preparation:
         """Return what is known of the data of a run. section: the preset's."""
         shape = dataset.input_shape
         is_image = len(shape) == 3
-        encoding = _encoding(dataset, section)
+        encoding = _encoding(dataset)
         made = cls(
             kind="table" if encoding is not None else "images" if is_image else "arrays",
             task=dataset.task,
@@ -132,15 +132,14 @@ class Preparation:
                 raise DataError(_("{file} can't be read: {error}.", file=path, error=error)) from None
             return Prepared.numbered(self._array(array))
         if self.kind == "table" or (path.suffix.lower() in TABLES and path.is_file()):
-            header, rows, lines = tables.read_rows(path)
-            columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+            columns, lines = tables.read_new(path, None if self.encoding is None else self.encoding.reading)
             return self._columns(columns, lines, where=str(path))
         return self._images([path]) if path.is_file() and path.suffix.lower() != ".zip" else self._folder(path)
 
     # --- tables ---
 
     def _columns(
-        self, columns: Mapping[str, Iterable[object]], lines: Sequence[int] = (), where: str = ""
+        self, columns: Mapping[str, Iterable[object] | Column], lines: Sequence[int] = (), where: str = ""
     ) -> Prepared:
         """lines: of the file, one for each row."""
         encoding = self.encoding
@@ -167,9 +166,7 @@ class Preparation:
         def row(index: int) -> str:
             return place + (_("line {line}", line=lines[index]) if lines else counted_row(index))
 
-        used = {
-            each.name: Column.of(each.name, columns[each.name], encoding.missing_words) for each in encoding.inputs
-        }
+        used = {each.name: encoding.column(each.name, columns) for each in encoding.inputs}
         lengths = {len(column) for column in used.values()}
         if len(lengths) > 1:
             raise DataError(
@@ -335,12 +332,13 @@ def shown_shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "0"
 
 
-def _encoding(dataset: Dataset, section: schema.AnyData) -> TableEncoding | None:
+def _encoding(dataset: Dataset) -> TableEncoding | None:
+    if dataset.encoding is not None:
+        return dataset.encoding
     if not dataset.input_names or len(dataset.input_names) != math.prod(dataset.input_shape):
         return None
     columns = tuple(InputColumn(name, "number") for name in dataset.input_names)
-    targets = (section.target,) if isinstance(section, schema.CsvData) else ()
-    return TableEncoding(columns, targets, dataset.classes)
+    return TableEncoding(columns, (), dataset.classes)
 
 
 def _refuse_unseen(column: InputColumn, given: Column, row: Any) -> None:

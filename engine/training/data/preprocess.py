@@ -13,6 +13,7 @@ from engine.training.data.dataset import Array, Dataset, HeldOut, Inputs, Rows, 
 from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
+from engine.training.data.table_encoding import TableEncoding
 
 _BLOCK = 2**23  # values that are float64 at once, 64 MB of them
 
@@ -52,6 +53,8 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         deep_range=samples.read_range(),
         notes=(*samples.notes, *samples.read_notes(), *plan.notes),
         fingerprint=fingerprint_of(section, samples),
+        encoding=_with_scaling(samples, scaling),
+        rows_left_out=samples.rows_left_out,
     )
 
 
@@ -63,6 +66,12 @@ def held_out(samples: Samples, own: HeldOut | None, rows: Rows) -> tuple[Inputs,
     if own is None:
         return samples.inputs, samples.targets, rows
     return own.inputs, own.targets, np.arange(len(own.targets), dtype=np.int64)
+
+
+def _with_scaling(samples: Samples, scaling: Scale | None) -> TableEncoding | None:
+    if samples.encoding is None or scaling is None:
+        return samples.encoding
+    return samples.encoding.with_scaling(scaling.mean.tolist(), scaling.std.tolist())
 
 
 def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> Tensor:

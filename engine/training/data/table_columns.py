@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from descent.common.i18n import _
 from descent.common.text import clean
-from engine.training.data.dataset import Array
+
+Array = NDArray[Any]
 
 Kind = Literal["number", "boolean", "date", "category"]
 
@@ -125,6 +128,11 @@ def _place(cell: object, missing: Sequence[str], places: dict[str, int]) -> int:
     return -1 if word.casefold() in missing else places.setdefault(word, len(places))
 
 
+def counted_row(index: int) -> str:
+    """Return what an error calls a row of an array."""
+    return _("row {index} (counted from 0)", index=index)
+
+
 def text(cell: str) -> str:
     """Return a cell or a name as Descent keeps it.
 
@@ -191,8 +199,3 @@ def days(word: str, name: str) -> float | None:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - _EPOCH).total_seconds() / _DAY
-
-
-def example(values: Any) -> str:
-    """Return a number as short as it can be said."""
-    return f"{float(values):g}"

@@ -1,16 +1,16 @@
 """How the cells of a table become a model's inputs and targets: one object, kept with the model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from descent.common.errors import DataError
 from descent.common.i18n import _
-from engine.training.data.array_files import likely, listed
-from engine.training.data.dataset import Array, Rows, counted_row
-from engine.training.data.table_columns import MISSING, Column, Kind, days, number, truth
+from descent.common.text import did_you_mean, show
+from engine.training.data.table_columns import Array, Column, Kind, counted_row, days, number, truth
+from engine.training.data.table_text import Options
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TableEncoding:
 
     inputs: the columns that are inputs, in order. targets: the names of the target columns.
     classes: names of the classes, in the order of the labels; () for regression.
-    missing_words: what counts as a missing cell, in small letters.
+    reading: how the text of the file was read; its `missing` is what counts as a missing cell, in small letters.
     mean, std: of the inputs, one for each of `input_names`: scaled = (x − mean) / std. None without scaling.
     target_mean, target_std: of the targets, one for each of `targets`. None without `data.scale_target`.
 
@@ -112,7 +112,7 @@ class TableEncoding:
     inputs: tuple[InputColumn, ...]
     targets: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    missing_words: tuple[str, ...] = MISSING
+    reading: Options = field(default_factory=Options)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     target_mean: tuple[float, ...] | None = None
@@ -140,14 +140,14 @@ class TableEncoding:
 
     def encode(self, columns: Mapping[str, Iterable[object] | Column], row: Callable[[int], str]) -> Array:
         """Return the inputs before scaling, (N, F) float64. Raises the errors of `apply`."""
-        parts = [column.encode(self._column(column.name, columns), row) for column in self.inputs]
+        parts = [column.encode(self.column(column.name, columns), row) for column in self.inputs]
         return np.concatenate(parts, axis=1)
 
     def labels(
         self, columns: Mapping[str, Iterable[object] | Column], row: Callable[[int], str] = counted_row
     ) -> Array:
         """Return the labels of the target column, (N,) int64. Raises DataError for a word that is no class."""
-        column = self._column(self.targets[0], columns).as_words()
+        column = self.column(self.targets[0], columns).as_words()
         places = {name: label for label, name in enumerate(self.classes)}
         labels = column.mapped(places.get)
         if np.isnan(labels).any():
@@ -160,7 +160,7 @@ class TableEncoding:
                     row=row(first),
                     cell="" if code < 0 else column.words[code][:40],
                     name=self.targets[0],
-                    names=listed(self.classes),
+                    names=show(self.classes),
                 )
             )
         return labels.astype(np.int64)
@@ -178,12 +178,13 @@ class TableEncoding:
             return replace(self, mean=None, std=None)
         return replace(self, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
 
-    def _column(self, name: str, columns: Mapping[str, Iterable[object] | Column]) -> Column:
+    def column(self, name: str, columns: Mapping[str, Iterable[object] | Column]) -> Column:
+        """Return the column of that name, read as training read it. Raises DataError if there is none."""
         if name not in columns:
-            missing = _("There is no column {name!r}; there are {names}.", name=name, names=listed(columns))
-            raise DataError(f"{missing}{likely(name, columns)}")
+            missing = _("there is no column {name!r}; there are {names}", name=name, names=show(list(columns)))
+            raise DataError(missing + did_you_mean(name, columns))
         column = columns[name]
-        return column if isinstance(column, Column) else Column.of(name, column, self.missing_words)
+        return column if isinstance(column, Column) else Column.of(name, column, self.reading.missing)
 
     def to_json(self) -> dict[str, Any]:
         """Return the encoding as plain dicts, lists, texts and numbers. Floats keep all their digits in JSON."""
@@ -193,7 +194,8 @@ class TableEncoding:
     def from_json(cls, content: Mapping[str, Any]) -> "TableEncoding":
         """Return the encoding that `to_json` was made of. Keys of later versions are ignored."""
         inputs = tuple(InputColumn(**_known(InputColumn, column)) for column in content["inputs"])
-        return cls(**{**_known(cls, content), "inputs": inputs})
+        reading = Options(**_known(Options, content.get("reading", {})))
+        return cls(**{**_known(cls, content), "inputs": inputs, "reading": reading})
 
 
 def _known(made: type, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,14 +204,17 @@ def _known(made: type, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(
-    columns: Sequence[Column], planned: Sequence[InputColumn], rows: Rows, *, fill: bool
+    column: Callable[[str], Column], planned: Sequence[InputColumn], rows: Array, *, fill: bool
 ) -> tuple[InputColumn, ...]:
     """Return the planned inputs with categories and fills by the training rows alone.
 
-    columns: whole, in the order of `planned`. fill: whether missing cells become the mean of the training rows: of a
-    category's inputs, that is the share of each category.
+    column: returns a whole column by its name. fill: whether missing cells become the mean of the training rows; for
+    a category's inputs that is the share of each category.
     """
-    return tuple(_fit(column.pick(rows), plan, fill) for column, plan in zip(columns, planned, strict=True))
+    return tuple(
+        _fit(column(plan.name).pick(rows), plan, fill) if fill or plan.kind == "category" else plan
+        for plan in planned
+    )
 
 
 def _fit(train: Column, plan: InputColumn, fill: bool) -> InputColumn:

@@ -178,6 +178,7 @@ def load_pool(
     with_all = section.model_copy(update={"validation": 0.0})
     samples = _with_own_validation(read_samples(with_all, root, device, code))
     split = plan(with_all, samples)
+    samples = samples.fitted(split.train)
     labels = samples.targets[split.train] if samples.is_classification else None
     parts, notes = folds(labels, len(split.train), count, section.seed)
     inputs, whole, own = scaling(
@@ -205,6 +206,8 @@ def load_pool(
         fingerprint=fingerprint_of(section, samples),
         are_bytes=are_bytes(samples.inputs),
         deep_range=samples.read_range(),
+        encoding=samples.encoding,
+        rows_left_out=samples.rows_left_out,
     )
     rows = [(_on(fold.train, device), _on(fold.validation, device)) for fold in parts]
     return dataset, Folds([train for train, _ in rows], [held for _, held in rows], whole, own)

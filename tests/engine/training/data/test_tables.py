@@ -1,5 +1,13 @@
 """Without this, a spreadsheet's columns could be mixed up, or its mistakes go unnamed."""
 
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+
+import numpy as np
+import polars as pl
 import pytest
 
 from descent.common.errors import DataError
@@ -75,19 +83,38 @@ def test_quotes(table):
         ("", {}, "is empty"),
         ("x,kind\n", {}, "holds no samples"),
         ("1,2\n3,4\n", {}, "first line must name the columns"),
-        ("x,x,kind\n1,2,3\n", {}, "two columns called 'x'"),
         ("x,kind\n1,2,3\n", {}, "line 2: 3 values, but 2 columns"),
         ("x,kind\n1,a\n\n2\n", {}, "line 4: 1 values, but 2 columns"),
         ("x,kind\n1,a\nSeoul,b\n", {}, "line 3: 'Seoul' in column 'x' is not a number"),
-        ("x,kind\n1,a\n,b\nNA,a\n", {}, r"2 of the inputs can't be used.*NaN, in line 3, column 'x'"),
-        ("x,kind\n1,a\n2,\n", {}, "line 3 has no value"),
+        (
+            "x,kind\n1,a\n,b\nNA,a\n",
+            {},
+            "line 3: the value of column 'x' is missing. Of 3 rows, so many lack a value: 'x' 2",
+        ),
+        ("x,kind\n1,a\n2,\n", {}, "line 3: the value of column 'kind' is missing"),
+        ("x,kind\n1,a\n2,NA\n", {}, 'data.missing = "drop" leaves such rows out'),
+        ("x,kind\n1,a\n,b\n2,\n", {"missing": "drop"}, "every sample is of the class 'a'"),
+        ("x,kind\n1,\n2,\n", {"missing": "drop"}, "missing in each of the 2 rows"),
+        ("x,kind\n1,a\n2,a\n", {}, "every sample is of the class 'a'"),
+        ("x,kind\n" + "1,2\n" * 61 + "1,two\n", {"task": "regression"}, "line 63: 'two' in column 'kind' is not a"),
+        ("x,kind\n" + "".join(f"1,{i}\n" for i in range(60)) + "1,x\n", {}, "line 62: 'x' in column 'kind' is not"),
+        ('x,y,kind\n1,2,"a\n1,2,b\n1,2,a\n', {}, "line 2: a quote begins a cell there"),
+        ('x,y,kind\n1,2,"a\n1,2,b\n1,2,b"\n1,2,a\n', {}, "line 2: a quote begins a cell there"),
+        ('x,y,kind\n1,2,"a"b\n1,2,b\n', {}, "line 2: can't be read as a row"),
+        ("x,kind\n1e39,a\n2,b\n", {}, "line 2: the number in column 'x' is infinite, or too large"),
+        ("x,kind\n1,1\n2,2\n", {"scale_target": True, "task": "classification"}, "data.scale_target = true, but"),
+        ("x,kind\n1,a\n2,b\n", {"exclude": ("y",)}, r"no column 'y' \(data\.exclude\)"),
+        ("x,kind\n1,a\n2,b\n", {"exclude": ("x",)}, "no column is left as an input"),
+        ("x,kind\n1,a\n2,b\n", {"target": ()}, "data.target names no column"),
+        ("x,kind\n" + "".join(f"{i},w{i}\n" for i in range(50)), {}, "50 different words in 50 samples"),
+        (b"x,kind\n1,\0a\n2,\xff\n", {}, "is no text: it holds zero bytes"),
+        ("x,kind\n1,ä\n".encode("latin-1"), {"encoding": "utf-8"}, r"not text in utf-8 \(data.encoding\)"),
         ("x,kind\n1,0.5\n2,1\n", {"task": "classification"}, "not whole numbers"),
         ("x,kind\n1,a\n2,b\n", {"task": "regression"}, "'a' in column 'kind' is not a number"),
         ("kind\n1\n2\n", {}, "no column except the target"),
         (ROWS, {"target": "kinds"}, r"no column 'kinds' \(data\.target\); it has 'age'.*Did you mean 'kind'"),
         (ROWS, {"features": ("aeg",)}, r"no column 'aeg' \(data\.features\).*Did you mean 'age'"),
         (ROWS, {"features": ("age", "kind")}, "which is data.target too"),
-        (b"x,kind\n1,\xff\n", {}, "not text in UTF-8"),
         ("x,kind\n" + "".join(f"{i},{i}\n" for i in range(50)), {}, "50 different ones in 50"),
     ],
 )
@@ -95,3 +122,254 @@ def test_what_cannot_be(table, text, section, message):
     """A person would see a traceback, or not learn which line and column to look at."""
     with pytest.raises(DataError, match=message):
         table(text, **section)
+
+
+def penguins(count=60):
+    """Rows as they are downloaded: words, truth values, dates and missing cells."""
+    lines = ["species,island,mass,tagged,seen"]
+    for i in range(count):
+        mass = "NA" if i % 20 == 3 else str(3000 + 10 * i)
+        island = "" if i == 7 else ("Biscoe", "Dream")[i % 2]
+        kind, tagged = ("Adelie", "Gentoo")[i % 3 == 0], ("no", "yes")[i % 4 == 0]
+        lines.append(f"{kind},{island},{mass},{tagged},2007-11-{i % 28 + 1:02}")
+    return "\n".join(lines) + "\n"
+
+
+def test_downloaded(table):
+    """A table with words, dates and missing cells could not be trained on as it is."""
+    data = table(penguins(), target="species", missing="mean", validation=0.2, scaling="standard")
+    assert data.classes == ("Adelie", "Gentoo")
+    assert data.input_names == ("island=Biscoe", "island=Dream", "mass", "tagged", "seen")
+    assert data.rows_left_out == 0
+    assert data.train.inputs.isfinite().all()
+    assert data.summary == "2 classes: Adelie, Gentoo; 5 inputs: island=Biscoe, island=Dream, mass, tagged, seen"
+    notes = " ".join(data.notes)
+    assert "one input for each category: 'island'" in notes
+    assert "0 for no and 1 for yes: 'tagged'" in notes
+    assert "days since 1970-01-01: 'seen'" in notes
+
+
+def test_rows_left_out(table):
+    """Rows that lack a value would be left out without a word, or a test of the wrong rows be made."""
+    data = table(penguins(), target="species", missing="drop")
+    assert data.rows_left_out == 4
+    assert len(data.train.inputs) == 56
+    assert data.summary.endswith("; 4 rows left out")
+    assert "4 of 60 rows are left out, because a value is missing" in data.notes
+
+
+def test_no_missing_target_is_a_class(table):
+    """NA would be a class, or a regression would become a classification because of one."""
+    rows = "".join(f"{i},{word}\n" for i, word in enumerate(("a", "b", "NA", "?", "nan", "None", " ", "#N/A", "b")))
+    for missing in ("drop", "mean"):
+        data = table("x,kind\n" + rows, missing=missing, features=("x",))
+        assert data.classes == ("a", "b")
+        assert data.rows_left_out == 6
+    numbers = "".join(f"{i},{i / 2}\n" for i in range(60)) + "60,NA\n"
+    assert table("x,kind\n" + numbers, missing="drop").task == "regression"
+    assert table("x,kind\n1,a\n2,NA\n3,b\n", missing_words=("-999",), features=("x",)).classes == ("NA", "a", "b")
+
+
+def test_encoding_of_the_training_rows(table):
+    """The inputs of new rows would differ from those that the model was trained on; a mean would know the test."""
+    data = table(penguins(), target="species", missing="mean", validation=0.2, test=0.2, scaling="standard")
+    cells = [line.split(",") for line in penguins().splitlines()]
+    columns = {name: [row[at] for row in cells[1:]] for at, name in enumerate(cells[0])}
+    again = data.encoding.apply(columns)
+    everything = np.concatenate([split.inputs.numpy() for split in (data.train, data.validation, data.test)])
+    assert {tuple(row) for row in again.tolist()} == {tuple(row) for row in everything.tolist()}
+    raw = table(penguins(), target="species", missing="mean", validation=0.2, test=0.2)
+    masses = raw.train.inputs[:, 2].double().numpy()
+    fill = raw.encoding.inputs[1].fill[0]
+    there = masses[np.abs(masses - fill) > 1e-3]
+    assert fill == pytest.approx(there.mean())
+    assert sorted(raw.encoding.labels(columns).tolist()).count(1) == 20
+
+
+def test_scaled_target(table):
+    """Targets of thousands would take thousands of steps, or the scale would be of the test rows too."""
+    text = "x,y,z\n" + "".join(f"{i},{1000 + 7 * i},{i / 2}\n" for i in range(50))
+    data = table(text, target=("y", "z"), scale_target=True, validation=0.2)
+    targets = data.train.targets
+    assert targets.mean(0).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert targets.std(0, correction=0).tolist() == pytest.approx([1, 1])
+    own = data.encoding.unscaled(targets.numpy())
+    assert own[:, 0] == pytest.approx(1000 + 7 * data.train.inputs[:, 0].numpy(), rel=1e-5)
+    assert data.summary.startswith("2 targets: y, z; 1 input: x")
+    assert table(text, target="y", scale_target=True).task == "regression"
+
+
+def test_nameless_first_column(table):
+    """The row numbers of pandas and R would be an input: a table sorted by class would be learned by heart."""
+    for text in (
+        ",x,kind\n" + "".join(f"{i},{i % 3}.5,{'ab'[i // 5]}\n" for i in range(10)),
+        '"x","kind"\n' + "".join(f'"{i + 1}",{i % 3}.5,"{"ab"[i // 5]}"\n' for i in range(10)),
+        ",x,kind\n" + "".join(f"Mazda {i},{i % 3}.5,{'ab'[i // 5]}\n" for i in range(10)),
+    ):
+        data = table(text)
+        assert data.input_names == ("x",)
+        assert any("left out: ''" in note for note in data.notes)
+
+
+def test_row_numbers_are_noted(table):
+    """A column of row numbers would be an input without a word."""
+    data = table("id,x,kind\n" + "".join(f"{i + 1},{i % 3}.5,{'ab'[i // 5]}\n" for i in range(10)))
+    assert data.input_names == ("id", "x")
+    assert any("data.exclude = ['id']" in note for note in data.notes)
+    assert table("id,x,kind\n1,2,a\n2,3,b\n3,3,b\n", exclude=("id",)).input_names == ("x",)
+
+
+def test_names_and_texts_are_left_out(table):
+    """A name in each row would become an input each, or refuse the file."""
+    rows = "".join(f"Mr {i},{i % 7},{'ab'[i % 2]}\n" for i in range(100))
+    data = table("name,x,kind\n" + rows)
+    assert data.input_names == ("x",)
+    assert any(note.startswith("left out: 'name'") for note in data.notes)
+    assert table("name,x,kind\n" + rows, categories=("name",)).input_shape == (101,)
+
+
+def test_numbers_as_categories(table):
+    """A column that numbers its categories would be taken for a quantity."""
+    data = table("code,kind\n1,a\n2,b\n9,a\n", categories=("code",))
+    assert data.input_names == ("code=1", "code=2", "code=9")
+    assert data.train.inputs.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_no_header(table):
+    """A file without names would lose its first row, or be refused without a way out."""
+    data = table("1,2,a\n3,4,b\n", header=False, target="3")
+    assert data.input_names == ("1", "2")
+    assert data.train.inputs.tolist() == [[1, 2], [3, 4]]
+
+
+def test_header_twice(table):
+    """Two files after one another would make their header a row; two columns of one name would be one."""
+    data = table("x,kind\n1,a\nx,kind\n2,b\n")
+    assert data.train.inputs.tolist() == [[1], [2]]
+    assert any("repeat the names of the columns" in note for note in data.notes)
+    assert table("x,x,kind\n1,2,a\n3,4,b\n").input_names == ("x", "x (2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "section"),
+    [
+        ("x;kind\n1,5;a\n2,5;b\n", {}),
+        ("x|kind\n1.5|a\n2.5|b\n", {}),
+        ("x   kind\n 1.5  a\n2.5 \t b\n", {}),
+        ("x , kind\n 1.5 , a\n 2.5, b \n   \n", {}),
+        ("x,kind\r1.5,a\r2.5,b\r", {}),
+        ('"x","kind"\n"1.5","a"\n"2.5","b"\n', {}),
+        ('x, kind\n1.5, "a"\n2.5, "b"\n', {}),
+        ("made by a machine\n\nx,kind\n1.5,a\n2.5,b\n", {"skip_lines": 1}),
+        ("x\tkind\n1.5\ta\n2.5\tb\n", {"delimiter": "\t"}),
+    ],
+)
+def test_texts(table, text, section):
+    """A file with other separators, blanks or line ends would be refused or read wrongly."""
+    data = table(text, **section)
+    assert data.train.inputs.tolist() == [[1.5], [2.5]]
+    assert data.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp949"])
+def test_encodings(table, encoding):
+    """A table of Excel or of a Korean office would be refused."""
+    data = table("길이,kind\n1,개\n2,고양이\n".encode(encoding))
+    assert data.input_names == ("길이",)
+    assert data.classes == ("개", "고양이")
+    assert any("read as cp949" in note for note in data.notes) == (encoding == "cp949")
+
+
+def test_western_letters(table):
+    """A table with accents in Latin-1 would be refused or be taken for Korean."""
+    data = table("größe,kind\n1,chat\n2,éléphant\n".encode("latin-1"))
+    assert data.classes == ("chat", "éléphant")
+    assert any("line 1: byte 0xf6), so read as latin-1" in note for note in data.notes)
+
+
+def zipped(content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("__MACOSX/._t.csv", b"x")
+        archive.writestr("t.csv", content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped])
+def test_packed(table, pack):
+    """A packed table would have to be unpacked by hand."""
+    assert table(pack(ROWS.encode())).input_names == ("age", "height")
+
+
+def test_packed_wrongly(table):
+    """A zip of several files, a workbook or half a download would be a traceback."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a\x1b[31m.csv", ROWS)
+        archive.writestr("b.csv", ROWS)
+    with pytest.raises(DataError, match="holds 2 files") as found:
+        table(file.getvalue())
+    assert "\x1b" not in str(found.value)
+    with pytest.raises(DataError, match="can't be read"):
+        table(gzip.compress(ROWS.encode() * 100)[:-20])
+
+
+def test_parquet(tmp_path, read):
+    """A parquet file would be refused, or its truth values and dates be lost."""
+    cells = {"x": [1.5, None, 3.5], "ok": [True, False, True], "kind": ["a", "b", "a"], "l": [[1], [2], []]}
+    pl.DataFrame(cells).write_parquet(tmp_path / "t.parquet")
+    how = {"name": "csv", "path": str(tmp_path / "t.parquet"), "target": "kind", "validation": 0.0, "test": 0.0}
+    data = read(**how, missing="mean")
+    assert data.input_names == ("x", "ok")
+    assert data.train.inputs.tolist() == [[1.5, 1], [2.5, 0], [3.5, 1]]
+    assert any("left out: l" in note for note in data.notes)
+    with pytest.raises(DataError, match="row 2: the value of column 'x' is missing"):
+        read(**how)
+
+
+def test_one_name_in_two_forms(table):
+    """Two classes would look equal: macOS writes é as two characters, others as one."""
+    data = table("x,kind\n1,caf\u00e9\n2,cafe\u0301\n3,tea\n")
+    assert data.classes == ("caf\u00e9", "tea")
+    assert table("e\u0301,kind\n1,a\n2,b\n", features=("\u00e9",)).input_names == ("\u00e9",)
+
+
+def test_control_characters(table):
+    """A cell or a header could write on the user's terminal."""
+    data = table("x\x1b]0;pwned\x07,kind\n1,a\x1b[31m\n2,b\n")
+    assert data.classes == ("a[31m", "b")
+    assert "\x1b" not in data.summary
+    assert all("\x1b" not in name for name in data.input_names)
+    with pytest.raises(DataError) as found:
+        table("x,kind\n1,a\n\x1b[2J2,b\n3,b\n")
+    assert "\x1b" not in str(found.value)
+
+
+def test_later_rows_show_another_kind(table):
+    """A word far down in a column of numbers would go unnoticed, or its line not be told."""
+    text = "x,c,kind\n" + "".join(f"{i}.25,{'7' if i < 499_000 else 'n'},{'ab'[i % 2]}\n" for i in range(500_000))
+    assert len(text) > 4 << 20
+    with pytest.raises(DataError, match="line 499002: 'n' in column 'c' is not a number, like 1000 of its 500000"):
+        table(text)
+    assert table(text, categories=("c",)).input_names == ("x", "c=7", "c=n")
+    with pytest.raises(DataError, match="line 500002: 'far' in column 'x' is not a number"):
+        table(text + "far,7,a\n", categories=("c",))
+    with pytest.raises(DataError, match="line 500002: 2 values, but 3 columns"):
+        table(text + "far,7\n")
+
+
+def test_cache(table, monkeypatch):
+    """A table would be parsed at every start, or an old one be trained on after it has changed."""
+    table(ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.training.data.table_file._parse_text", None)
+        assert table(ROWS).input_names == ("age", "height")
+    assert table(ROWS.replace("10.5", "11.5")).train.inputs[0].tolist() == [1, 11.5]
+    assert table(ROWS, missing_words=("1",), missing="drop").rows_left_out == 1
+
+
+def test_numbers_as_python_reads_them(table):
+    """A number would be rounded otherwise than before, so that a run would not go on bit-equal."""
+    words = ["0.1", "1e-5", "123456789.123456789", "2.2250738585072014e-308", "-0", "+7", ".5", "5.", "1E3", "17"]
+    data = table("x,kind\n" + "".join(f"{word},{'ab'[i % 2]}\n" for i, word in enumerate(words)))
+    assert data.train.inputs[:, 0].tolist() == np.array(words, dtype=float).astype(np.float32).tolist()

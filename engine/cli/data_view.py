@@ -1,0 +1,204 @@
+"""What `descent data look` prints: the columns of a table, the classes of a data set, and what is left out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from descent.common.errors import DataError, PresetError
+from descent.common.files import json_safe
+from descent.common.i18n import _
+from descent.common.text import clean, shorten, show
+from engine.cli.tables import print_fields, print_json, print_table
+from engine.preset import schema
+from engine.preset.loading import checked, load_preset
+
+if TYPE_CHECKING:
+    from engine.training.data.dataset import Samples
+    from engine.training.data.tables import ColumnFacts, Table
+
+_TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".gz", ".bz2", ".xz", ".zip")
+_SHOWN = 30  # classes
+
+
+def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Path, *, as_json: bool) -> None:
+    """Print what a table's file or the data of a preset are.
+
+    targets: the target columns of a file. Raises DescentError for what can't be read.
+    """
+    import torch
+
+    from engine.training.data import tables
+    from engine.training.data.load import check_samples, read_samples
+
+    path = Path(os.path.expanduser(source))
+    is_file = path.is_file() and path.name.lower().endswith(_TABLES)
+    data = _section(path, targets, overrides) if is_file else load_preset(source, overrides).data
+    table, samples, problem = None, None, ""
+    if isinstance(data, schema.CsvData):
+        table = tables.look(data)
+        try:
+            samples = tables.read(data)
+            check_samples(samples)
+        except DataError as error:
+            problem = str(error)
+    else:
+        samples = read_samples(data, root, torch.device("cpu"), None)
+    counts = _counts(samples)
+    if as_json:
+        print_json(_as_json(source, data.name, table, samples, counts, problem))
+        return
+    if table is not None:
+        _print_table(table)
+    _print_samples(data.name, table, samples, counts)
+    for note in samples.notes if samples is not None else table.notes if table is not None else ():
+        print(f"- {clean(note)}")
+    if problem and (not is_file or targets):
+        print(_("It can't be trained on as it is: {problem}", problem=clean(problem)))
+    if is_file:
+        _print_preset(path, targets, table)
+
+
+def _section(path: Path, targets: Sequence[str], overrides: Sequence[str]) -> schema.CsvData:
+    """Return the data section of a file without a preset."""
+    settings: dict[str, Any] = {
+        "data": {"name": "csv", "path": str(path.absolute()), "target": [*targets]},
+        "model": {"name": "softmax"},
+        "loss": {"name": "cross-entropy"},
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        "train": {"steps": 1, "batch_size": "full"},
+    }
+    data = checked(settings, path, overrides).data
+    if not isinstance(data, schema.CsvData):
+        raise PresetError(_('data.name = {name}: a file is looked at as "csv"', name=show(data.name)))
+    return data
+
+
+def _counts(samples: "Samples | None") -> dict[str, int] | None:
+    """Return the number of samples of each class, or None for a regression."""
+    if samples is None or not samples.is_classification:
+        return None
+    import numpy as np
+
+    counts = np.bincount(samples.targets, minlength=len(samples.classes))
+    return {name: int(count) for name, count in zip(samples.classes, counts, strict=True)}
+
+
+def _as_json(
+    source: str,
+    kind: str,
+    table: "Table | None",
+    samples: "Samples | None",
+    counts: dict[str, int] | None,
+    problem: str,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "source": source,
+        "kind": kind,
+        "samples": None if samples is None else len(samples.targets),
+        "classes": counts,
+        "notes": [*(samples.notes if samples is not None else table.notes if table is not None else ())],
+        "problem": problem or None,
+    }
+    if table is None:
+        return found | {"shape": None if samples is None else list(samples.inputs.shape[1:])}
+    columns = [
+        {
+            "name": column.name,
+            "kind": column.kind,
+            "role": column.role,
+            "missing": column.missing,
+            "distinct": column.distinct,
+            "low": json_safe(column.low),
+            "high": json_safe(column.high),
+            "words": [*column.words],
+            "reason": column.reason or None,
+        }
+        for column in table.columns
+    ]
+    left_out = None if samples is None else samples.rows_left_out
+    return found | {
+        "rows": len(table.file),
+        "rows_left_out": left_out,
+        "targets": [*table.targets],
+        "inputs": [column.name for column in table.inputs],
+        "columns": columns,
+    }
+
+
+def _print_table(table: "Table") -> None:
+    from engine.training.data.tables import KINDS
+
+    roles = {"input": _("input"), "target": _("target"), "left out": _("left out")}
+    rows = [
+        (
+            shorten(column.name or "–", 40),
+            _(KINDS[column.kind]),
+            str(column.missing or ""),
+            roles[column.role],
+            _values(column),
+        )
+        for column in table.columns
+    ]
+    print(
+        _(
+            "{file}: {rows} rows, {columns} columns",
+            file=clean(str(table.path)),
+            rows=len(table.file),
+            columns=len(rows),
+        )
+    )
+    print_table(
+        (_("COLUMN"), _("KIND"), _("MISSING"), _("USED AS"), _("VALUES")),
+        rows,
+        right=(_("MISSING"),),
+    )
+
+
+def _values(column: "ColumnFacts") -> str:
+    """Return what the cells of a column are, or why it is left out."""
+    if column.reason:
+        return column.reason
+    if column.low is not None and column.high is not None:
+        return _("{low:g} to {high:g}", low=column.low, high=column.high)
+    words = ", ".join(shorten(clean(word), 24) for word in column.words[:6])
+    more = (column.distinct or 0) - 6
+    return _("{names} and {count} more", names=words, count=more) if more > 0 else words
+
+
+def _print_samples(
+    kind: str, table: "Table | None", samples: "Samples | None", counts: dict[str, int] | None
+) -> None:
+    if samples is None:
+        return
+    fields = [(_("samples"), str(len(samples.targets)))]
+    if samples.rows_left_out:
+        fields.append((_("rows left out"), str(samples.rows_left_out)))
+    if table is None:
+        fields.append((_("inputs"), " × ".join(map(str, samples.inputs.shape[1:]))))
+    if counts is None:
+        fields.append((_("targets"), _("quantities ({count})", count=samples.targets.shape[1])))
+    else:
+        shown = ", ".join(f"{clean(name)} {count}" for name, count in list(counts.items())[:_SHOWN])
+        more = len(counts) - _SHOWN
+        names = _("{names} and {count} more", names=shown, count=more) if more > 0 else shown
+        fields.append((_("classes"), f"{len(counts)}: {names}"))
+    print()
+    print_fields(samples.where if table is None else _("What is trained on"), fields)
+
+
+def _print_preset(path: Path, targets: Sequence[str], table: "Table | None") -> None:
+    """Print the lines of a preset that train on this file."""
+    import tomli_w
+
+    target: str | list[str] = targets[0] if len(targets) == 1 else [*targets]
+    if not targets:
+        print(_("With --target NAME, the classes or the quantities to predict are shown too."))
+        target = _("NAME")
+    lines: dict[str, Any] = {"name": "csv", "path": str(path), "target": target, "scaling": "standard"}
+    if table is not None and any(column.missing for column in table.columns if column.role != "left out"):
+        lines["missing"] = "mean"
+    print()
+    print(_("In a preset (a .toml file):"))
+    print()
+    print(tomli_w.dumps({"data": lines}).rstrip())
