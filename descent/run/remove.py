@@ -55,7 +55,7 @@ def _ended_non_finite(run: RunFolder) -> bool:
 
 # All files that Descent itself writes into a run's folder.
 _OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
-        "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
+        "model.json", "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
         "worker.lock"}  # fmt: skip
 
 
