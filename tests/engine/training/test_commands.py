@@ -197,7 +197,7 @@ def test_edits_survive_a_kill(live: tuple[int, RunFolder]) -> None:
     assert folder.state() == "lost"
     state, _ = checkpoint.latest(folder)
     assert state is not None
-    assert state["edits"] == ["optimizer.lr=0.02", "model.dropout=0.4", "train.clip_norm=1.0"]
+    assert state["edits"] == ["model.dropout=0.4", "optimizer.lr=0.02", "train.clip_norm=1.0"]
 
 
 def test_malformed_lines_cost_the_training_nothing(live: tuple[int, RunFolder]) -> None:
