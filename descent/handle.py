@@ -22,7 +22,6 @@ from typing import Any, Generic, TypeVar
 from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DataMissingError, DescentError
-from descent.common.files import JsonLinesReader
 from descent.common.i18n import _
 from descent.common.text import clean
 from descent.control import Answer
@@ -30,6 +29,7 @@ from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
+from descent.run.schema import EventReader
 from descent.run.state import ALIVE, State, StateReader
 
 _ERRORS: dict[int, type[DescentError]] = {int(kind.exit_code): kind for kind in (DataMissingError, CannotGoOnError)}
@@ -116,7 +116,7 @@ class Handle(ABC, Generic[Reply]):
 
     def _news(self) -> Iterator[list[dict[str, Any]]]:
         """Yield the new events of each look, until the run has ended."""
-        reader = JsonLinesReader(self.folder.path / "events.jsonl")
+        reader = EventReader(self.folder.path)
         is_live = True
         while is_live:
             is_live = self.state in ALIVE  # asked first, so that the last events before the end are read too

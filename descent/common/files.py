@@ -26,7 +26,8 @@ def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
     It never waits, as a pipe would make it. Raises OSError for anything else; `text.why_unreadable` says it in words.
     """
     with open_regular(path, follow=follow) as file:
-        content = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, most) + 1)  # as much memory as this is taken at once
     if len(content) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return content
@@ -164,17 +165,18 @@ class JsonLinesReader:
     def read_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
         """Return the same objects, each with the byte at which its line begins."""
         try:
-            with self._path.open("rb") as file:
+            with self._open() as file:
                 file.seek(self.position)
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
-        entries = []
+        entries, end = [], self.position
         for line in lines:
-            begin, self.position = self.position, self.position + len(line) + 1
-            entry = _object(line)
+            begin, end = end, end + len(line) + 1
+            entry = self._object(line)
             if entry is not None:
                 entries.append((begin, entry))
+        self.position = end
         return entries
 
     def read_back(self, mark: bytes) -> Iterator[dict[str, Any]]:
@@ -182,8 +184,8 @@ class JsonLinesReader:
 
         `read` continues after these lines. The file is read only as far back as the caller asks.
         """
-        self.position = _end_of_lines(self._path)
-        found = (_object(line) for line in _lines_back(self._path, self.position) if mark in line)
+        self.position = self._end_of_lines()
+        found = (self._object(line) for line in self._lines_back(self.position) if mark in line)
         return (entry for entry in found if entry is not None)
 
     def is_cut(self) -> bool:
@@ -193,40 +195,39 @@ class JsonLinesReader:
         except OSError:
             return self.position > 0
 
+    def _open(self) -> IO[bytes]:
+        return open_regular(self._path)
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _lines_back(path: Path, end: int) -> Iterator[bytes]:
-    """Yield the lines before byte `end`, the last first."""
-    rest = b""  # the part read so far of a line that begins earlier
-    while end > 0:
-        begin = max(0, end - _BLOCK)
+    def _object(self, line: bytes) -> dict[str, Any] | None:
         try:
-            with path.open(
-                "rb", buffering=0
-            ) as file:  # opened for each block, so that a caller that stops early leaves no file open
-                block = os.pread(file.fileno(), end - begin, begin)
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        return entry if isinstance(entry, dict) else None
+
+    def _lines_back(self, end: int) -> Iterator[bytes]:
+        """Yield the lines before byte `end`, the last first."""
+        rest = b""  # the part read so far of a line that begins earlier
+        while end > 0:
+            begin = max(0, end - _BLOCK)
+            try:
+                with self._open() as file:  # for each block, so that a caller that stops early leaves no file open
+                    block = os.pread(file.fileno(), end - begin, begin)
+            except FileNotFoundError:
+                return
+            rest, *lines = (block + rest).split(b"\n")
+            yield from reversed(lines)
+            end = begin
+        yield rest
+
+    def _end_of_lines(self) -> int:
+        """Return the byte after the last complete line."""
+        try:
+            with self._open() as file:
+                size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
-            return
-        rest, *lines = (block + rest).split(b"\n")
-        yield from reversed(lines)
-        end = begin
-    yield rest
-
-
-def _end_of_lines(path: Path) -> int:
-    """Return the byte after the last complete line."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return 0
-    return size - len(next(_lines_back(path, size), b""))
+            return 0
+        return size - len(next(self._lines_back(size), b""))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

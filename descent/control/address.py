@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from descent.common.errors import CannotGoOnError
-from descent.common.files import write_json
+from descent.common.files import read_regular, write_json
 from descent.common.i18n import _
 
 LONGEST_PATH = 107  # bytes of a Unix socket's address
 BACKLOG = 1024  # connections that may wait to be accepted; more clients have to try again
 SOCKET = "control.sock"
+_LARGEST = 1 << 16  # bytes of control.json
 ELSEWHERE = "control.json"  # names the socket if the run's file system can't hold one
 _PREFIX = "descent-"  # begins the names of the folders that hold such sockets
 
@@ -79,7 +80,7 @@ def remove_all(paths: list[Path]) -> None:
 
 def _elsewhere(run: Path) -> Path | None:
     try:
-        return Path(json.loads((run / ELSEWHERE).read_text())["socket"])
+        return Path(json.loads(read_regular(run / ELSEWHERE, _LARGEST))["socket"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-from descent.common.files import JsonLines, JsonLinesReader, read_json_lines
+from descent.common.files import JsonLines
+from descent.run.schema import SCRIPT as SCRIPT_SHAPE
+from descent.run.schema import EventReader
 
 if TYPE_CHECKING:
     from descent.run.folder import RunFolder
@@ -108,7 +110,7 @@ class EventLog(Sequence[Event]):
     def __init__(self, folder: "RunFolder", keep: int = KEPT) -> None:
         self.voided = 0
         self._folder, self._keep = folder, keep
-        self._lines = JsonLinesReader(folder.events_file)
+        self._lines = EventReader(folder.path)
         self._kept: list[tuple[int, Event]] = []  # each with the byte that its line begins at
         self._left_out = 0  # events before those
 
@@ -136,7 +138,7 @@ class EventLog(Sequence[Event]):
         if not self._left_out:
             return self._kept
         again = EventLog(self._folder)
-        lines = JsonLinesReader(self._folder.events_file).read_with_positions()
+        lines = EventReader(self._folder.path).read_with_positions()
         again._take_up(line for line in lines if line[0] < position)
         return again._kept
 
@@ -253,7 +255,7 @@ SCRIPT = "replay.jsonl"
 
 def script_of(run: "RunFolder") -> list[dict[str, Any]]:
     """The commands that a replay is still to be given, by step; empty for any other run."""
-    script = read_json_lines(run.path / SCRIPT)
+    script = EventReader(run.path, SCRIPT, SCRIPT_SHAPE).read()
     given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
     return script[given:]
 

@@ -1,7 +1,6 @@
 """The run folder: its files, ids, and claiming a folder before torch is loaded."""
 
 import errno
-import json
 import os
 import random
 import re
@@ -16,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from descent.common.errors import DamagedError, DescentError
-from descent.common.files import remove_leftovers
+from descent.common.errors import DescentError
+from descent.common.files import open_regular, remove_leftovers
 from descent.common.i18n import _
 from descent.common.text import clean, show
 from descent.run.events import EventLog, Events, still_valid
 from descent.run.lock import WorkerLock
+from descent.run.schema import CHECKPOINT, PARENT, RUN, Stored, damaged_file, read_stored
 from descent.run.state import State, StateReader
 
 
@@ -65,26 +65,26 @@ class RunFolder:
         origin = self.origin()
         if origin is not None:
             written.add(origin["step"])
-        files = (file.stem.removeprefix("step-") for file in self.checkpoint_folder.glob("step-*.pt"))
-        return sorted(int(step) for step in files if step.isdigit() and int(step) in written)
+        return sorted(step for step in written if self.checkpoint(step).is_file())
 
     def facts(self) -> dict[str, Any]:
         """Return run.json, empty before it is written."""
-        return self._stored("run.json") or {}
+        return read_stored(self.path, "run.json", RUN) or Stored({}, self.path, "run.json")
 
     def origin(self) -> dict[str, Any] | None:
         """Return parent.json of a fork: `run`, `dir`, `step` of its parent, `changed` keys, what was `measured`."""
-        return self._stored("parent.json")
+        return read_stored(self.path, "parent.json", PARENT)
 
-    def _stored(self, name: str) -> dict[str, Any] | None:
-        """Return a file of JSON, or None if it does not exist. Raises DamagedError if it is no JSON."""
-        try:
-            stored: dict[str, Any] = json.loads((self.path / name).read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise DamagedError(_("{file} is damaged: {error}", file=f"{self.id}/{name}", error=error)) from None
-        return stored
+    def readable(self, step: int) -> dict[str, Any] | None:
+        """Return step-N.json, the part of a checkpoint that needs no torch, or None if it is missing."""
+        file = self.checkpoint(step).with_suffix(".json").relative_to(self.path)
+        return read_stored(self.path, str(file), CHECKPOINT)
+
+    def check_writable(self) -> None:
+        """Raise DamagedError if a folder or a pipe is in the place of a file that a worker appends to."""
+        for file in (self.output, self.events_file, self.path / "worker.lock"):
+            if not file.is_file() and os.path.lexists(file):
+                raise damaged_file(self.path, file.name, _("it is no regular file"))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, except those that a later resume or rewind has voided."""
@@ -224,7 +224,7 @@ def create(
 def verify_checkpoint(path: Path) -> None:
     """Raise ValueError, with the reason, if the file of a checkpoint is missing or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             wrong = archive.testzip()
     except FileNotFoundError:
         raise ValueError(missing(path)) from None

@@ -46,6 +46,8 @@ def worker_pid(run: Path) -> int | None:
         return None
     try:
         answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except OSError:  # a pipe in the lock's place
+        return None
     finally:
         os.close(file)
     kind, *_rest, pid = _FLOCK.unpack(answer)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from descent.common.files import write_atomically
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric as number_text
+from descent.run.schema import LAYOUT, damaged_file, read_stored
 
 Split = Literal["train", "validation", "test"]
 Column = Literal["loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse"]
@@ -229,19 +230,26 @@ class Layout:
     @classmethod
     def load(cls, run: Path) -> "Layout | None":
         """Return the layout of the run in the folder `run`, or None before it is written."""
-        try:
-            stored = json.loads((run / "metrics.json").read_text())
-        except FileNotFoundError:
+        stored = read_stored(run, "metrics.json", LAYOUT)
+        if stored is None:
             return None
+        for name in ("loss", "time"):  # results are made of these two
+            if name not in stored["columns"]:
+                raise damaged_file(run, "metrics.json", _('it has no column "{name}"', name=name))
         return cls(tuple(stored["columns"]), tuple(stored["members"]), tuple(stored["layers"]))
 
 
 def generations(run: Path) -> list[tuple[int, int, Path]]:
-    """Return (generation, first step, file) of each file of rows, oldest first."""
+    """Return (generation, first step, file) of each file of rows, oldest first.
+
+    Raises DamagedError if one of them is a folder or a pipe.
+    """
     found = []
     for file in (run / "metrics").glob("*-*.f32"):
-        generation, _, start = file.stem.partition("-")
-        if generation.isdigit() and start.isdigit():
+        generation, _dash, start = file.stem.partition("-")
+        if generation.isdecimal() and start.isdecimal():
+            if not file.is_file() and os.path.lexists(file):
+                raise damaged_file(run, f"metrics/{file.name}", _("it is no regular file"))
             found.append((int(generation), int(start), file))
     return sorted(found)
 
@@ -250,7 +258,7 @@ def steps_in(files: Sequence[tuple[int, int, Path]], layout: Layout) -> int:
     """Return the number of steps that have a row. files: as `generations` lists them."""
     if not files:
         return 0
-    _, start, file = files[-1]  # the last file voids all others from its first step on
+    _generation, start, file = files[-1]  # the last file voids all others from its first step on
     return start + file.stat().st_size // layout.row_bytes
 
 
@@ -260,7 +268,7 @@ class MetricsWriter:
     def __init__(self, run: Path, start: int) -> None:
         folder = run / "metrics"
         folder.mkdir(exist_ok=True)
-        generation = max((number for number, _, _ in generations(run)), default=-1) + 1
+        generation = max((each[0] for each in generations(run)), default=-1) + 1
         self.generation = generation
         self.path = folder / f"{generation}-{start}.f32"
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from descent.common.files import JsonLinesReader
 from descent.common.i18n import N_
 from descent.run.lock import worker_pid
+from descent.run.schema import EventReader
 
 if TYPE_CHECKING:
     from descent.run.folder import RunFolder
@@ -31,7 +31,7 @@ class StateReader:
         self._begin()
 
     def _begin(self) -> None:
-        self._log = JsonLinesReader(self._run.events_file)
+        self._log = EventReader(self._run.path)
         self._earlier: Iterator[dict[str, Any]] | None = None  # states before the first look, the latest first
         self._last: dict[str, Any] = {}
         self._began: dict[str, Any] = {}

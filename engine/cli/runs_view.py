@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common import paths, stdio
 from descent.common.errors import DescentError
+from descent.common.files import json_safe
 from descent.common.glyphs import STATES, sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
@@ -231,6 +232,8 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     run = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     try:
         found, result, fields = _details(run)
+    except DescentError:
+        raise
     except Exception as error:  # the files may hold anything
         folder, why = clean(str(run.path)), why_damaged(error)
         raise DescentError(
@@ -271,8 +274,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         fields.append((_("best model"), best_words(result.best)))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     fields.append((_("folder"), str(run.path)))
-    details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": facts}
-    details["parent"] = run.origin()
+    details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
+    details["parent"] = json_safe(run.origin())
     return {**result.to_json(), **details}, result, fields
 
 

@@ -8,7 +8,6 @@ A replay is a fork from the first checkpoint. It gets every command of its paren
 A fork of a run with several members may go on with one of them alone, as a plain run.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -269,13 +268,10 @@ def _settings_at(run: RunFolder, step: int, member: int | None = None) -> Preset
 
 def _readable(run: RunFolder, step: int) -> dict[str, Any]:
     """Return the readable part of a checkpoint, which needs no torch. Raises DescentError if it can't be read."""
-    file = run.checkpoint(step).with_suffix(".json")
-    try:
-        stored: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise DescentError(
-            _("{file}: can't be read ({error}); fork at another checkpoint", file=clean(str(file)), error=error)
-        ) from None
+    stored = run.readable(step)
+    if stored is None:
+        file = clean(str(run.checkpoint(step).with_suffix(".json")))
+        raise DescentError(_("{file}: no such file; fork at another checkpoint", file=file))
     return stored
 
 

@@ -12,13 +12,13 @@ from typing import Any
 from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
-from descent.common.files import JsonLinesReader
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run import find
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
+from descent.run.schema import EventReader
 from descent.run.state import ALIVE
 from engine.launch import foreground, loading
 from engine.launch import fork as launch_fork
@@ -176,7 +176,7 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
     # With -P, the worker does not import a random.py, say, from the current folder.
     words = (str(folder.path), name, str(root), *consent.agreed_for_now())
     command = child.command("engine.launch.background", *words)
-    log = JsonLinesReader(folder.path / "events.jsonl")
+    log = EventReader(folder.path)
     log.read()
     with open(folder.output, "ab") as out:
         started = subprocess.Popen(
@@ -280,6 +280,7 @@ def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:
     preset = load_preset(folder.preset)
     for section, spec in preset.code.items():
         consent.check_consent(spec, options.allow_code, key=f"{section}.code")
+    folder.check_writable()
     root = _data_root(options.data_root, _stored_root(folder))
     _have_data(preset, root, download=False)
     find.note_start(folder.path)

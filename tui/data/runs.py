@@ -267,7 +267,10 @@ class _Rows:
         """The column's values from step `first` on, of all members."""
         if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
             return ()
-        start, file = next((start, file) for _, start, file in reversed(self._files) if start <= first)
+        here = next(((start, file) for _, start, file in reversed(self._files) if start <= first), None)
+        if here is None:  # a disk has lost the first rows
+            return ()
+        start, file = here
         width, index = len(self._layout.columns), self._layout.columns.index(column)
         row = self._layout.row_bytes
         with open(file, "rb", buffering=0) as opened:

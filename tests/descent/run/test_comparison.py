@@ -105,7 +105,7 @@ def test_a_damaged_run_hides_no_other(family: list[RunFolder], tmp_path: Path) -
     torn = recorded(tmp_path, "torn", "[optimizer")
     (torn.path / "run.json").write_text("{")
     found = comparison.compared([family[0], torn])
-    assert found.finals[1].problem.startswith("torn/run.json is damaged: Expecting")
+    assert found.finals[1].problem.startswith("run torn: run.json is damaged: Expecting")
     assert found.finals[0].step == 40
 
 

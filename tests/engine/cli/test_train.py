@@ -178,7 +178,7 @@ def test_a_run_whose_facts_are_damaged_is_named(finished: tuple[Done, Path], des
     (runs / "mine" / "run.json").write_text("garbage")
     done = descent("resume", "mine").end()
     assert done.code == ExitCode.WRONG_USE, done
-    assert "mine/run.json is damaged: Expecting" in done.err
+    assert "run mine: run.json is damaged: Expecting" in done.err
 
 
 @pytest.mark.slow
