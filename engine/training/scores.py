@@ -5,6 +5,7 @@ balanced accuracy (the mean recall) and the macro F1 (the mean over classes), be
 largest class has a high accuracy.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -35,7 +36,8 @@ def sums_for(loss: schema.AnyLoss, dataset: Dataset, members: int = 1) -> Sums |
     if isinstance(loss, schema.SurfaceLoss):
         return None  # a point on a surface predicts nothing
     if dataset.task == "regression":
-        return QuantitySums(members)
+        encoding = dataset.encoding
+        return QuantitySums(members, None if encoding is None else encoding.target_std)
     return ClassSums(members, dataset.num_classes) if dataset.has_unequal_classes else None
 
 
@@ -79,8 +81,9 @@ class QuantitySums:
     and close to each other.
     """
 
-    def __init__(self, members: int) -> None:
-        self._members = members
+    def __init__(self, members: int, units: Sequence[float] | None = None) -> None:
+        """units: what one of each target is in its own unit, where `data.scale_target` has changed it."""
+        self._members, self._units = members, units
         self._fits = True  # whether each target has an output
         self._samples: Tensor | None = None  # (M, 1); the others (M, T), float64
         self._mean = self._spread = self._errors = torch.empty(0)
@@ -112,7 +115,10 @@ class QuantitySums:
         exact, constant = self._errors == 0, self._spread == 0
         # As scikit-learn has it where all targets are equal: 1 for a perfect prediction, else 0.
         r2 = torch.where(constant, exact.double(), 1 - self._errors / self._spread).mean(dim=1)
-        rmse = (self._errors / self._samples).sqrt().mean(dim=1)
+        rmse = (self._errors / self._samples).sqrt()
+        if self._units is not None:
+            rmse = rmse * torch.tensor(self._units, dtype=rmse.dtype, device=rmse.device)
+        rmse = rmse.mean(dim=1)
         found = torch.stack([r2, rmse, self._samples[:, 0]], dim=1).tolist()
         return [{"r2": r2, "rmse": rmse} if n > 1 else {"rmse": rmse} for r2, rmse, n in found]
 

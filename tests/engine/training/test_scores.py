@@ -1,6 +1,7 @@
 """R², RMSE, balanced accuracy and F1 must be those that scikit-learn computes: people put them into reports."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from engine.launch import start as launch
 from engine.launch.options import Options
 from engine.preset import schema
 from engine.training import losses, scores
+from engine.training.at_once import AtOnce
 from engine.training.data import Dataset, Split
-from engine.training.evaluation import BATCH, Evaluation
+from engine.training.data.table_encoding import TableEncoding
+from engine.training.evaluation import Evaluation
 from engine.training.evaluation import evaluate as evaluate_one
 from engine.training.members import Members, evaluate, evaluate_ensemble
 from engine.training.members import losses as member_losses
@@ -24,6 +27,7 @@ from engine.training.members.folds import folds
 from tests.helpers.model_families import parsed
 
 PRECISION = torch.autocast("cpu", enabled=False)
+AT_ONCE = AtOnce(400, trained=400)  # three batches
 EXACT = 1e-6
 
 
@@ -48,14 +52,14 @@ def models(outputs: int) -> list[nn.Module]:
     return [nn.Linear(4, outputs) for _ in range(3)]
 
 
-def unequal(samples: int = BATCH + 78) -> Split:
+def unequal(samples: int = 1102) -> Split:
     """Three of four classes, of unequal sizes. The last one is sometimes predicted."""
     torch.manual_seed(0)
     labels = torch.multinomial(torch.tensor([0.7, 0.2, 0.1]), samples, replacement=True)
     return Split(torch.randn(samples, 4), labels)
 
 
-def quantities(samples: int = BATCH + 78) -> Split:
+def quantities(samples: int = 1102) -> Split:
     """Two targets, one of which is large and nearly constant."""
     torch.manual_seed(0)
     targets = torch.randn(samples, 2) * torch.tensor([3.0, 0.5]) + torch.tensor([0.0, 20_000.0])
@@ -82,7 +86,7 @@ def test_scores_of_unequal_classes_are_those_of_scikit_learn() -> None:
     section = parsed(schema.AnyLoss, {"name": "cross-entropy"})
     for model in models(4):
         sums = scores.sums_for(section, dataset(split, classes=4))
-        found = evaluate_one(model, criterion, split, PRECISION, sums=sums)
+        found = evaluate_one(model, criterion, split, PRECISION, AT_ONCE, sums=sums)
         check_classes(found, model(split.inputs), split.targets)
 
 
@@ -91,7 +95,7 @@ def test_scores_of_one_logit_are_those_of_scikit_learn() -> None:
     section = parsed(schema.AnyLoss, {"name": "bce"})
     model = models(1)[0]
     sums = scores.sums_for(section, dataset(split, classes=2))
-    found = evaluate_one(model, losses.bce, split, PRECISION, sums=sums)
+    found = evaluate_one(model, losses.bce, split, PRECISION, AT_ONCE, sums=sums)
     check_classes(found, model(split.inputs), split.targets)
 
 
@@ -110,7 +114,9 @@ def test_scores_of_quantities_are_those_of_scikit_learn() -> None:
         assert isinstance(model, nn.Linear)
         with torch.no_grad():
             model.bias[1] = 20_000.0
-        found = evaluate_one(model, nn.L1Loss(), split, PRECISION, sums=scores.sums_for(section, dataset(split)))
+        found = evaluate_one(
+            model, nn.L1Loss(), split, PRECISION, AT_ONCE, sums=scores.sums_for(section, dataset(split))
+        )
         check_quantities(found, model(split.inputs), split.targets)
 
 
@@ -121,13 +127,13 @@ def test_targets_that_are_all_equal_have_the_score_of_scikit_learn(output: float
     model = nn.Linear(4, 1)
     nn.init.constant_(model.bias, output)
     sums = scores.sums_for(parsed(schema.AnyLoss, {"name": "mse"}), dataset(split))
-    assert evaluate_one(model, nn.MSELoss(), split, PRECISION, sums=sums).scores["r2"] == expected
+    assert evaluate_one(model, nn.MSELoss(), split, PRECISION, AT_ONCE, sums=sums).scores["r2"] == expected
 
 
 def test_one_sample_has_no_r2() -> None:
     split = Split(torch.zeros(1, 4), torch.ones(1, 1))
     sums = scores.sums_for(parsed(schema.AnyLoss, {"name": "mse"}), dataset(split))
-    assert evaluate_one(nn.Linear(4, 1), nn.MSELoss(), split, PRECISION, sums=sums).scores.keys() == {"rmse"}
+    assert evaluate_one(nn.Linear(4, 1), nn.MSELoss(), split, PRECISION, AT_ONCE, sums=sums).scores.keys() == {"rmse"}
 
 
 @pytest.mark.parametrize("of_folds", [False, True])
@@ -149,6 +155,7 @@ def test_each_members_scores_are_of_its_own_samples(classes: int, of_folds: bool
         member_losses.build(section, one),
         split,
         PRECISION,
+        AT_ONCE,
         sums=scores.sums_for(section, dataset(split, classes), 3),
         rows=rows if of_folds else None,
     )
@@ -157,8 +164,21 @@ def test_each_members_scores_are_of_its_own_samples(classes: int, of_folds: bool
         check(result, model(split.inputs[own]), split.targets[own])
     if not of_folds and not classes:
         sums = scores.sums_for(section, dataset(split, classes))
-        together = evaluate_ensemble(members, one, split, PRECISION, sums=sums)
+        together = evaluate_ensemble(members, one, split, PRECISION, AT_ONCE, sums=sums)
         check(together, torch.stack([model(split.inputs) for model in singles]).mean(dim=0), split.targets)
+
+
+def test_the_error_of_scaled_targets_is_in_their_own_unit() -> None:
+    """Half a million dollars would be shown as 0.4."""
+    split = quantities()
+    sums = scores.sums_for(
+        parsed(schema.AnyLoss, {"name": "mse"}),
+        replace(dataset(split), encoding=TableEncoding((), ("a", "b"), target_mean=(1, 2), target_std=(10, 1000))),
+    )
+    model = models(2)[0]
+    found = evaluate_one(model, nn.MSELoss(), split, PRECISION, AT_ONCE, sums=sums)
+    own = [tensor.double() * torch.tensor([10.0, 1000.0]) for tensor in (model(split.inputs), split.targets)]
+    check_quantities(found, *own)
 
 
 def test_a_point_on_a_surface_has_no_scores() -> None:
