@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from descent.warm import hold
 from hatch_build import compile_catalogues
 from tests.helpers.held_run import Held
-from tests.helpers.processes import Child, Done, fork_from, fork_grader, kill, process
+from tests.helpers.processes import Child, Done, kill, process
 from tests.helpers.real_data import real_folder
 
 # PyTorch's own choice of threads makes a shared machine's times and sums unpredictable.
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DESCENT_WARM", "0")  # `warm` is a fixture
     monkeypatch.setenv("DESCENT_LANG", "en")  # whatever the locale of who runs the tests
     for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(home / variable.lower()))
@@ -126,16 +128,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     return process(words, cwd=folder, env={**os.environ, **homes}), folder
 
 
-@pytest.fixture
-def forked_grader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a grading starts is forked, and so is the grader itself, instead of loading PyTorch anew."""
-    fork_grader(monkeypatch)
+@pytest.fixture(scope="session")
+def warm_process() -> None:
+    """The process that `warm` forks from. It ends with this one."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("DESCENT_WARM")
+        hold().join()
 
 
 @pytest.fixture
-def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue's jobs are forked, instead of loading PyTorch anew."""
-    from engine.study import queue
-    from engine.training import worker  # noqa: F401 - loaded once here, not in each fork
-
-    fork_from(monkeypatch, queue)
+def warm(warm_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs, gradings, learners' code, pictures and jobs begin as forks, instead of loading PyTorch anew."""
+    monkeypatch.delenv("DESCENT_WARM")

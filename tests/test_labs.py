@@ -60,7 +60,7 @@ def _told(verdict: Verdict) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Path) -> None:
     """Else nobody can pass the lab, or its threshold asks for luck."""
     verdict = _graded(solved(lab, tmp_path / "work"), tmp_path, root)
@@ -70,7 +70,7 @@ def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_the_unsolved_start_does_not_pass(lab: Lab, root: Path | None, tmp_path: Path) -> None:
     """Else the lab asks for nothing."""
     verdict = _graded(started(lab, tmp_path / "work"), tmp_path, root)

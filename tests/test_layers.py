@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # From left to right: a room may import from those before it. A module's room is the longest name that it begins with.
-DESCENT = ["descent.common", "descent.run", "descent.control", "descent.loop", "descent"]
+DESCENT = ["descent.common", "descent.run", "descent.control", "descent.loop", "descent", "descent.warm"]
 ENGINE = ["preset", "pictures", "training", "labs", "launch", "study", "cli"]
 TUI = ["themes", "terminal", "settings", "base", "data", "plot", "widgets", "pictures", "screens", "app"]
 ROOMS = [*DESCENT, *(f"engine.{room}" for room in ENGINE), *(f"tui.{room}" for room in TUI), "tui"]

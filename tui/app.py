@@ -20,6 +20,7 @@ from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 
+from descent import warm
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, did_you_mean, likely, show
@@ -115,10 +116,9 @@ class DescentApp(ConsoleApp):
             self.open_lab(self._first_lab)
 
     def on_ready(self) -> None:
-        if isinstance(
-            self._driver, TerminalDriver
-        ):  # else a process with several apps, as in tests, could never free one
+        if isinstance(self._driver, TerminalDriver):  # else a process with several apps could never free one
             loading.settle()
+            warm.hold()
 
     def _check_keys(self) -> None:
         problem = unknown_keys(self.settings.keys)

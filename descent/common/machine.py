@@ -2,17 +2,43 @@
 
 import ctypes
 import os
+import select
 import signal
+import threading
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
+_starter: tuple[int, int] | None = None  # the process that has started this one and its descriptor, if not the parent
+
+
+def started_by(process: int) -> None:
+    """Note that another process than the parent has started this one. Raises ProcessLookupError if that has ended."""
+    global _starter  # noqa: PLW0603 - a fact of the whole process
+    _starter = process, os.pidfd_open(process)
+
+
+def starter() -> int:
+    """Return the process that has started this one: its parent, unless `started_by` was called."""
+    return os.getppid() if _starter is None else _starter[0]
+
+
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to send this process that signal when its parent ends. Does nothing where the kernel can't."""
+    """Send this process that signal when its `starter` ends. Does nothing where the kernel can't."""
+    if _starter is not None:
+        threading.Thread(target=_die_with, args=(_starter[1], how), name="starter", daemon=True).start()
+        return
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
+
+
+def _die_with(process: int, how: signal.Signals) -> None:
+    waiting = select.poll()
+    waiting.register(process, select.POLLIN)
+    waiting.poll()
+    os.kill(os.getpid(), how)
 
 
 def has_nvidia_device() -> bool:

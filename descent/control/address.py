@@ -19,6 +19,7 @@ BACKLOG = 1024  # connections that may wait to be accepted; more clients have to
 SOCKET = "control.sock"
 _LARGEST = 1 << 16  # bytes of control.json
 ELSEWHERE = "control.json"  # names the socket if the run's file system can't hold one
+_PEER = struct.Struct("3i")  # struct ucred of Linux
 _PREFIX = "descent-"  # begins the names of the folders that hold such sockets
 
 
@@ -121,6 +122,17 @@ def _bound(path: Path) -> socket.socket:
 
 def is_same_user(connection: socket.socket) -> bool:
     """Return whether the process at the other end belongs to this process's user, as the kernel says."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid = struct.unpack("3i", credentials)[1]
-    return bool(uid == os.geteuid())
+    return _credentials(connection)[1] == os.geteuid()
+
+
+def peer(connection: socket.socket) -> int:
+    """Return the process at the other end, as the kernel says."""
+    return _credentials(connection)[0]
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int, int]:
+    """Return process, user and group of the other end."""
+    found: tuple[int, int, int] = _PEER.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    )
+    return found

@@ -5,14 +5,13 @@ job's lock, which this process holds from before torch is loaded until it ends. 
 the job is still saving waits for it.
 """
 
-import os
 import signal
 import sys
 from pathlib import Path
 
 from descent.common.errors import ExitCode
 from descent.common.exit import end
-from descent.common.machine import die_with_parent
+from descent.common.machine import die_with_parent, starter
 from descent.run.folder import RunFolder
 from descent.run.lock import WorkerLock
 
@@ -34,9 +33,9 @@ def _descent(folder: Path, words: list[str]) -> object:
 
 
 def _end_with(queue: int) -> None:
-    """Have the kernel send SIGUSR1 when the queue dies, for whatever reason."""
+    """Get SIGUSR1 when the queue dies, for whatever reason."""
     die_with_parent(signal.SIGUSR1)
-    if os.getppid() != queue:  # it died before we asked
+    if starter() != queue:  # it died before we asked
         sys.exit(ExitCode.TERMINATED)
 
 

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from descent import child
+from descent import warm
 from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import _
 from descent.common.text import clean
@@ -160,16 +160,14 @@ def _trained(
 ) -> list[tuple[int, str]]:
     """Train in one process. Return exit code and message of each job, up to the one that ended the process."""
     words = [f"{job.id}={place / f'{job.id}.toml'}" for job in jobs]
-    command = child.command("engine.launch.batch", str(place / "runs"), str(data_root), agreed, *words)
     # It has a state folder of its own: graded runs are not listed, and it knows of no agreement but `agreed`.
     environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
     with open(place / "output.log", "ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+        process = warm.start(
+            "engine.launch.batch",
+            *(str(place / "runs"), str(data_root), agreed, *words),
             stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,
             env=environment,
             cwd=place,
         )
@@ -200,7 +198,7 @@ def _has_code(preset: Preset) -> bool:
     return any(getattr(section, "code", None) is not None for section in sections)
 
 
-def _why(process: "subprocess.Popen[bytes]", place: Path) -> str:
+def _why(process: warm.Process, place: Path) -> str:
     process.wait()  # its stdout is closed, so at once
     last = (place / "output.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     return "; ".join([_("exit code {code}", code=process.returncode), *map(clean, last)])
@@ -209,7 +207,7 @@ def _why(process: "subprocess.Popen[bytes]", place: Path) -> str:
 class _Lines:
     """JSON objects from a process's stdout, each with a time limit."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: warm.Process) -> None:
         assert process.stdout is not None
         self._stream, self._buffer = process.stdout, b""
         self.ended = False  # nothing more will come

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from descent import child
+from descent import warm
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.i18n import _
 
@@ -36,14 +36,8 @@ class Grader:
         words = [lab_id, *(["--quick"] if quick else [])]
         # Not a pipe: the grader would wait for ever with a verdict that is longer than one holds.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        self._process = subprocess.Popen(
-            child.command("engine.labs.grading", *words),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=self._printed,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
+        self._process = warm.start(
+            "engine.labs.grading", *words, cwd=folder, stdout=self._printed, stderr=subprocess.PIPE
         )
         self._last_line = lab_id  # of stderr
         self._listener = threading.Thread(target=self._listen, args=(tell,), daemon=True)
@@ -93,7 +87,7 @@ class Grader:
         assert self._process.stderr is not None
         with self._process.stderr as stderr:
             for line in stderr:
-                text = line.strip()
+                text = line.decode(errors="replace").strip()
                 if text.startswith(STAGE):
                     stage, _, name = text.removeprefix(STAGE).partition(" ")
                     if tell is not None:

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from descent import child, control
+from descent import control, warm
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.i18n import _
@@ -29,7 +28,7 @@ from engine.preset.loading import Preset, load_preset
 
 _NAMED = 3  # settings that a message names at most
 _LOOK = 0.01  # seconds between looks at a worker that is starting
-_started: list["subprocess.Popen[bytes]"] = []
+_started: list[warm.Process] = []
 
 # --- in this process ---
 
@@ -175,13 +174,10 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
     # asyncio's subprocesses are not used: on Python 3.12 and 3.13 they kill the child when their event loop closes.
     # With -P, the worker does not import a random.py, say, from the current folder.
     words = (str(folder.path), name, str(root), *consent.agreed_for_now())
-    command = child.command("engine.launch.background", *words)
     log = EventReader(folder.path)
     log.read()
     with open(folder.output, "ab") as out:
-        started = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
-        )
+        started = warm.start("engine.launch.background", *words, stdout=out, stderr=out)
     _started.append(started)  # a Popen that is deleted while its child lives would warn
     while True:
         ended = started.poll() is not None  # checked first, so that what it wrote before its end is still read below

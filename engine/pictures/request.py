@@ -1,12 +1,11 @@
 """Asking for a picture of a run: the worker of a live run makes it, else it is made from the last checkpoint."""
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from descent import child, control
+from descent import control, warm
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.i18n import _
 from descent.control import NotRunningError
@@ -80,9 +79,7 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     stored = folder.facts().get("data_root")
     root = data_root(Path(stored) if stored else None)
     asked = [json.dumps({"kind": kind, "options": dict(options)}) for kind, options in wanted.items()]
-    # -P: a random.py in the current folder is not the one that PyTorch means.
-    command = child.command("engine.training.pictures.ended", str(folder.path), str(root), *asked)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = warm.run("engine.training.pictures.ended", str(folder.path), str(root), *asked)
     answers = [answer for line in done.stdout.splitlines() if (answer := _understood(line)) is not None]
     for answer in answers:
         if "kind" not in answer:

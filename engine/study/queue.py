@@ -5,14 +5,13 @@ import math
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from descent import child
+from descent import warm
 from descent.common import machine, stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
@@ -100,6 +99,8 @@ def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
         signals.on_first = board.say_stopping
         signals.on_second = queue.end_at_once
         board.start()
+        if len(study.jobs) > budget.jobs:
+            warm.hold().join()  # each job then begins at once
         try:
             queue.work(signals)
         finally:
@@ -119,7 +120,7 @@ class Queue:
         self._board = board
         self._states: dict[int, str] = {}  # by the job's index, as this queue knows them
         self._waiting: deque[Job] = deque()
-        self._ours: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
+        self._ours: dict[int, tuple[Job, warm.Process]] = {}
         self._gpus: dict[int, str] = {}  # by the job's index, of those of ours that were given one
         self._theirs: list[Job] = []  # trained by a process of this machine that is no child of ours
 
@@ -185,30 +186,23 @@ class Queue:
         gpu = self._budget.gpu_for(job, list(self._gpus.values()))
         if gpu is not None:
             self._gpus[job.index] = gpu
-        # -P keeps a random.py in the current folder from taking the place of the library's.
-        command = child.command("engine.cli.job", str(os.getpid()), str(folder))
-        with open(self._study.log(job), "wb") as log:
-            process = subprocess.Popen(
-                [*command, *self._study.words(job, threads)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(threads, gpu),
-                start_new_session=True,  # Ctrl-C is the queue's, which passes it on once
-            )
+        words = [str(os.getpid()), str(folder), *self._study.words(job, threads)]
+        with open(self._study.log(job), "wb") as log:  # in a session of its own: Ctrl-C is the queue's alone
+            process = warm.start("engine.cli.job", *words, stdout=log, stderr=log, env=environment(threads, gpu))
         self._ours[job.index] = (job, process)
         self._states[job.index] = "running"
 
     def _take_ended(self, signals: Signals) -> None:
         for index, (job, process) in list(self._ours.items()):
-            if process.poll() is None:
+            code = process.poll()
+            if code is None:
                 continue
             del self._ours[index]
             self._gpus.pop(index, None)
-            if process.returncode and _is_held(self._study, job):
+            if code and _is_held(self._study, job):
                 self._theirs.append(job)  # somebody resumed that run by hand meanwhile
                 continue
-            self._end(outcome(self._study, job), process.returncode, signals)
+            self._end(outcome(self._study, job), code, signals)
         for job in list(self._theirs):
             if not _is_held(self._study, job):
                 self._theirs.remove(job)

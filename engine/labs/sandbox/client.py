@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from descent import child
+from descent import warm
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten
@@ -96,7 +96,7 @@ class Learner:
         self._limits = limits or Limits()
         self._agreed = agreed
         self._left = self._limits.total
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: warm.Process | None = None
         self._talk: socket.socket | None = None
         self._drained: threading.Thread | None = None
         self._buffer = bytearray()
@@ -145,17 +145,14 @@ class Learner:
         if self._process is not None or self._broken is not None:
             return
         ours, theirs = socket.socketpair()
-        command = child.command("engine.labs.sandbox.process", str(theirs.fileno()))
-        command += [str(self._file or ""), self._name, str(self._limits.memory), str(int(self._limits.total) + 5)]
-        command.append(self._agreed)
+        limits = [str(self._limits.memory), str(int(self._limits.total) + 5)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+        self._process = warm.start(
+            "engine.labs.sandbox.process",
+            *(str(theirs.fileno()), str(self._file or ""), self._name, *limits, self._agreed),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[theirs.fileno()],
-            start_new_session=True,
             cwd=self._scratch,
             env=environment,
         )

@@ -35,7 +35,7 @@ bonus = true
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_right_work_passes_with_every_value(tmp_path: Path) -> None:
     """A learner with the right answer would not pass, or not see by how much."""
     lab = make_lab(tmp_path, CHECKS + TIMED, grade_table='[lab.grade]\nset = ["members.repeats=3", "train.seed=7"]')
@@ -85,7 +85,7 @@ def test_code_beside_another_preset_is_not_the_learner_s(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     """One loop would cost the learner every other criterion."""
     code = SOLVED.replace("return 2 * x", "while True: print(x)")
@@ -98,7 +98,7 @@ def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     assert verdict.exit_code == ExitCode.CHECK_FAILED
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> None:
     """An error of NumPy's does not tell the learner what their function returned."""
     code = SOLVED.replace("return 2 * x", "return [[1, 2], [3, 4]] if x == 2 else None")
@@ -108,7 +108,7 @@ def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> No
     assert error.endswith("; slope returned None") or "height" in error
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
     """Without the network a learner could not even have the code of such a lab looked at."""
     preset = (
@@ -135,7 +135,7 @@ def test_a_graded_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
     assert check_of(verdict, "loss").error == "the graded run took longer than 0.3 s and was ended"
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
     """`nan` would count as met, or as nothing."""
     lab = make_lab(tmp_path, "", grade_table='[lab.grade]\nset = ["members.repeats=2"]')
@@ -146,7 +146,7 @@ def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +174,7 @@ def test_lab_check_keeps_the_attempt_and_only_its_last_runs(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_lab_check_comes_after_start_and_predictions(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +196,7 @@ def test_lab_check_comes_after_start_and_predictions(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_flood_of_prints_ends_in_a_verdict_and_an_attempt(
     descent: Descent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_grading_that_is_stopped_leaves_all_as_it_was(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -> None:
     """A learner would read 0.3 and not know what was reached, nor what is wanted."""
     checks = """
@@ -271,7 +271,7 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_data_are_read_once_for_all_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check on MNIST would take half a second more for every mention of its images."""
     checks = """

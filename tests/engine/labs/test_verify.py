@@ -21,19 +21,19 @@ from engine.labs.sandbox.client import Learner
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.helpers.graded_lab import begin, make_lab, work_on
-from tests.helpers.processes import Child, fork_grader
+from tests.helpers.processes import Child
 from tests.helpers.small_lab import LAB, PRESET
 from tests.helpers.small_lab import make_lab as make_small_lab
 
 
 @pytest.fixture(scope="module")
-def handed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def handed_in(warm_process: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hand-in that was graded here, in the folder that has labs/slow. To be copied, not changed."""
     home = tmp_path_factory.mktemp("class")
     lab = make_lab(home)
     begin(lab, work_on(lab, home / "work"))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        fork_grader(monkeypatch)
+        monkeypatch.delenv("DESCENT_WARM")
         done = Child(["lab", "check", "slow", "--json"], tmp_path_factory.mktemp("printed"), cwd=home).start().end()
         assert done.code == 0, done
         monkeypatch.chdir(home)
@@ -57,7 +57,7 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_honest_work_agrees_and_a_polished_verdict_does_not(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path
 ) -> None:

@@ -154,7 +154,7 @@ def _has_said(child: Child, words: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_jobs")
+@pytest.mark.usefixtures("warm")
 def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent, held: Held, tmp_path: Path) -> None:
     """A node that runs out of memory would cost the jobs under way, or train them beside their own copies."""
     started = subprocess.Popen([*DESCENT, *SEEDS], cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -178,7 +178,7 @@ def test_killed_and_started_again_it_loses_and_doubles_nothing(descent: Descent,
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forked_jobs")
+@pytest.mark.usefixtures("warm")
 def test_asked_to_end_it_saves_its_jobs_and_another_engine_goes_on(
     descent: Descent, held: Held, tmp_path: Path
 ) -> None:

@@ -87,7 +87,7 @@ def learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learner]:
 
 
 @pytest.fixture
-def hasty(forked_grader: None, tmp_path: Path) -> Iterator[Learner]:
+def hasty(warm: None, tmp_path: Path) -> Iterator[Learner]:
     """A process whose calls may not."""
     made = process(tmp_path, seconds=0.5, total=1000.0)
     yield made
@@ -159,7 +159,7 @@ def test_a_missing_function_is_named_with_those_there_are(learner: Learner) -> N
     assert failed(learner, "shape").startswith("mine.py has no function shape; it has both, many, fine, shapes, ")
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
     """The second check of a file that can't be read would hang, or tell something else."""
     broken = process(tmp_path, "def f(:\n    pass")
@@ -171,7 +171,7 @@ def test_a_slip_of_syntax_is_said_for_every_call(tmp_path: Path) -> None:
         broken.end()
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_an_own_module_with_a_name_of_ours_is_told(tmp_path: Path) -> None:
     """A learner would search in Descent's package for what is in their own file."""
     learner = process(tmp_path, "import math\nimport engine\n\ndef fine(): return engine.answer()\n")
@@ -183,7 +183,7 @@ def test_an_own_module_with_a_name_of_ours_is_told(tmp_path: Path) -> None:
     learner.end()
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_flood_is_kept_in_part(tmp_path: Path) -> None:
     """The output of a loop with a print would fill the memory, or block the learner's process."""
     talkative = process(tmp_path, seconds=60.0)
@@ -207,7 +207,7 @@ def test_an_endless_call_is_ended_in_time(hasty: Learner, name: str) -> None:
     assert len(hasty.output.text()) < KEPT_OUTPUT + 100
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_a_loop_at_import_is_ended_once(tmp_path: Path) -> None:
     """Each of ten checks would wait for the limit again."""
     stuck = process(tmp_path, "while True: pass", seconds=0.5)
@@ -224,7 +224,7 @@ def test_a_process_that_ends_itself_is_started_again(learner: Learner) -> None:
     assert learner.call("fine", []) == 1
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_all_calls_together_have_a_limit(tmp_path: Path) -> None:
     """A hundred calls of nine seconds each would be allowed."""
     slow = process(tmp_path, seconds=0.5, total=0.1)
@@ -271,7 +271,7 @@ def test_a_learner_s_step_is_compared_with_one_of_ours(learner: Learner, tmp_pat
     assert learner.ask("calls", "m").tolist() == [[8, 1, 1]] * 2
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_data_come_from_a_process_without_the_learner_s_code(tmp_path: Path) -> None:
     """A file that patches NumPy would choose the data it is graded on."""
     (tmp_path / "p.toml").write_text(PRESET)

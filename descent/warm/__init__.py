@@ -1,0 +1,9 @@
+"""Processes that begin at once: forks of one that has PyTorch imported already.
+
+`hold` starts that one and keeps it alive. `start` and `run` start a process, forked from it where it is there. The
+program of that one is `server`.
+"""
+
+from descent.warm.client import Process, hold, run, start
+
+__all__ = ["Process", "hold", "run", "start"]
