@@ -192,7 +192,7 @@ NO_FILE = "a lab has no other files or runs"
 LOSS, MODEL, DATA = 'name = "mse"', 'name = "linear"', 'name = "line"'
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
@@ -227,7 +227,7 @@ def test_a_hand_in_chooses_no_code_and_no_file(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", ["open.py", "code.py"])
 def test_a_link_out_of_a_hand_in_leads_nowhere(
     hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, name: str
@@ -242,7 +242,7 @@ def test_a_link_out_of_a_hand_in_leads_nowhere(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("start_in", [".", "handed-in", "handed-in/mina"])
 def test_a_hand_in_brings_no_lab_of_its_own(
     hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, start_in: str
@@ -261,7 +261,7 @@ def test_a_hand_in_brings_no_lab_of_its_own(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.usefixtures("forked_grader")
+@pytest.mark.usefixtures("warm")
 def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path
 ) -> None:
