@@ -21,6 +21,7 @@ from descent.run.metrics import Metrics
 from engine.preset import find
 from engine.preset.loading import load_preset
 from engine.training import losses, models
+from engine.training.at_once import AtOnce
 from engine.training.data import Dataset, load
 from engine.training.evaluation import evaluate
 from tests.tools import golden_losses as make
@@ -167,7 +168,8 @@ def test_a_checkpoint_rebuilds_the_model_that_was_tested(mnist_mlp: RunFolder, r
     model = models.build(preset.model, input_shape=data.input_shape, outputs=outputs, code=None)
     model.load_state_dict(saved["model"])
     criterion = losses.build(preset.loss, task=data.task, num_classes=data.num_classes, code=None)
-    assert evaluate(model, criterion, data.test, nullcontext()).accuracy == saved["metrics"]["test_accuracy"]
+    found = evaluate(model, criterion, data.test, nullcontext(), AtOnce(1024, 128))
+    assert found.accuracy == saved["metrics"]["test_accuracy"]
 
 
 @pytest.mark.slow
