@@ -469,7 +469,7 @@ def _missing(table: Table, columns: Sequence[ColumnFacts]) -> str:
     shown = ", ".join(f"{column.name!r} {column.missing}" for column in columns[:12])
     name = columns[first[1]].name
     return _(
-        "{file}, {row}: the value of column {name!r} is missing. Of {total} rows, so many lack a value: {columns}. "
+        "{file}, {row}: the value of column {name!r} is missing. Values that are missing in {total} rows: {columns}. "
         'data.missing = "drop" leaves such rows out; "mean" takes the mean of the training samples instead; '
         "data.exclude leaves columns out.",
         file=table.path,

@@ -112,10 +112,10 @@ def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, t
     wait_for(lambda: run.state() == "failed", "the failure")
     listed = descent("runs", cwd=tmp_path).end().out
     assert "failed at start" in listed
-    assert "can't be used as numbers" in listed
+    assert "is missing" in listed
     late = descent("stop", "bad", cwd=tmp_path).end()
     assert late.code == 2
-    assert "can't be used as numbers" in late.err
+    assert "is missing" in late.err
     assert "start a new run" in late.err
     assert "descent resume" not in late.err  # which would fail the same way
     assert descent("rm", "bad", cwd=tmp_path).end().code == 0

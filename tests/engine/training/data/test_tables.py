@@ -89,7 +89,7 @@ def test_quotes(table):
         (
             "x,kind\n1,a\n,b\nNA,a\n",
             {},
-            "line 3: the value of column 'x' is missing. Of 3 rows, so many lack a value: 'x' 2",
+            "line 3: the value of column 'x' is missing. Values that are missing in 3 rows: 'x' 2",
         ),
         ("x,kind\n1,a\n2,\n", {}, "line 3: the value of column 'kind' is missing"),
         ("x,kind\n1,a\n2,NA\n", {}, 'data.missing = "drop" leaves such rows out'),
