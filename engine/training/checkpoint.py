@@ -87,7 +87,12 @@ def write(run: RunFolder, state: State) -> Path:
     """
     path = run.checkpoint(state["step"])
     with replacing(path) as file:
-        torch.save({"format": FORMAT, "is_finite": True, **state}, file)
+        try:
+            torch.save({"format": FORMAT, "is_finite": True, **state}, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch ends the archive nevertheless, and fails at that
+                raise error.__context__ from None
+            raise
     readable = {key: state[key] for key in ("step", "epoch", "metrics", "edits", "log")}
     write_atomically(path.with_suffix(".json"), json.dumps(readable, indent=1).encode())
     return path
