@@ -15,7 +15,7 @@ from engine.launch.options import Options
 from engine.launch.start import resume
 from engine.preset.loading import load_preset
 from engine.preset.schedule import planned
-from engine.training import checkpoint
+from engine.training.checkpoint import CheckpointManager
 from tests.helpers.processes import fork
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import ends_with, start
@@ -72,7 +72,7 @@ def test_back_at_the_best_model_it_goes_on_with_the_batch_size_set_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The best checkpoint may be the only one: a size that took effect at the epoch's turn would be lost with it."""
-    monkeypatch.setattr(checkpoint, "REST", 0.0)  # the best model is written at once
+    monkeypatch.setattr(CheckpointManager, "rested", lambda self: True)  # the best model is written at once
     pid, folder = start(
         tmp_path,
         "train.epochs=10000",
