@@ -77,12 +77,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that `replacing` has left there in processes that were killed."""
     for file in folder.glob(".*.tmp"):
         pid = file.name.removesuffix(".tmp").rpartition(".")[2]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+        if pid.isdigit() and (int(pid) == os.getpid() or not is_alive(int(pid))):
             with contextlib.suppress(OSError):
                 file.unlink()
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

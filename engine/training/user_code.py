@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import importlib.machinery
 import inspect
+import os
 import shutil
 import sys
 import tempfile
@@ -24,13 +25,14 @@ from torch import nn
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
-from descent.common.files import read_regular
+from descent.common.files import is_alive, read_regular
 from descent.common.i18n import _
 from descent.common.text import likely
 from engine.preset import consent
 
 CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object
 
+_MODULES = "descent-code-"  # begins the names of folders with modules, then comes the process's number
 _CALLERS = 3  # callers that a message names
 _user_files: set[str] = set()  # every loaded file, as tracebacks name it
 
@@ -196,7 +198,12 @@ def _let_children_import(name: str, path: Path, source: bytes) -> None:
 @cache
 def _modules_folder() -> Path:
     """Return a folder, removed when this process ends, whose modules this process and its children can import."""
-    folder = tempfile.mkdtemp(prefix="descent-code-")
+    for left in Path(tempfile.gettempdir()).glob(f"{_MODULES}*-*"):  # by processes that were killed
+        pid = left.name.removeprefix(_MODULES).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and not is_alive(int(pid)) and left.lstat().st_uid == os.getuid():
+                shutil.rmtree(left)
+    folder = tempfile.mkdtemp(prefix=f"{_MODULES}{os.getpid()}-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     sys.path.append(folder)
     return Path(folder)

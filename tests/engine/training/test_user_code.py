@@ -1,6 +1,9 @@
 """If these fail, a learner's mistake in their own file ends in a traceback, or is blamed on Descent."""
 
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 import torch
 
 from descent.common.errors import DataError, PresetError
-from engine.training.user_code import call_user_code, load_object, user_code
+from engine.training.user_code import _modules_folder, call_user_code, load_object, user_code
 
 Write = Callable[[str], str]
 
@@ -204,3 +207,21 @@ def test_an_error_about_another_module_is_left_as_it_is(write: Write) -> None:
     with pytest.raises(PresetError) as caught:
         load_object(f"{file}:load")
     assert "Descent" not in str(caught.value)
+
+
+def test_modules_of_a_process_that_was_killed_are_removed(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each killed run would leave a folder in /tmp for ever."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    _modules_folder.cache_clear()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, kept, foreign = (
+        tmp_path / f"descent-code-{name}" for name in (f"{ended.pid}-abc", f"{os.getppid()}-abc", "mine-abc")
+    )
+    for folder in (left, kept, foreign):
+        folder.mkdir()
+    load_object(f"{write('VALUE = 1')}:VALUE")
+    assert [folder.exists() for folder in (left, kept, foreign)] == [False, True, True]
+    _modules_folder.cache_clear()

@@ -1,0 +1,73 @@
+"""`descent data look` is where a person finds out, before anything trains, what their table will be to a model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.processes import Child
+
+Descent = Callable[..., Child]
+TABLE = """,island,mass,sex,species
+1,Biscoe,3750,male,Adelie
+2,Dream,3800,NA,Adelie
+3,Biscoe,5000,female,Gentoo
+4,Dream,5100,male,Gentoo
+5,Biscoe,3900,female,Adelie
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    (tmp_path / "penguins.csv").write_text(TABLE)
+    return tmp_path / "penguins.csv"
+
+
+def test_a_table_is_shown_as_a_model_will_see_it(table: Path, descent: Descent) -> None:
+    """Somebody would train on the row numbers, or on other classes than they think, and not know it."""
+    done = descent("data", "look", "penguins.csv", "--target", "species").end()
+    assert done.code == 0, done
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.split()}
+    (nameless,) = (line for line in done.out.splitlines() if line.startswith("–"))
+    assert "category" in rows["island"]
+    assert "number" in rows["mass"]
+    assert "left out" in nameless  # the row numbers that pandas writes
+    assert "target" in rows["species"]
+    assert "Adelie" in done.out
+    assert "line 3" in done.out  # where a value is missing, and what to do
+    assert 'data.missing = "drop"' in done.out
+
+
+def test_programs_read_the_same(table: Path, descent: Descent) -> None:
+    """A script could not check a table before it starts a hundred runs."""
+    drop = ["--set", 'data.missing="drop"']
+    done = descent("data", "look", "penguins.csv", "--target", "species", *drop, "--json").end()
+    assert done.code == 0, done
+    found = json.loads(done.out)
+    assert {column["name"]: column["role"] for column in found["columns"]} == {
+        "": "left out",
+        "island": "input",
+        "mass": "input",
+        "sex": "input",
+        "species": "target",
+    }
+    assert found["classes"] == {"Adelie": 2, "Gentoo": 2}
+
+
+def test_the_data_of_a_preset(descent: Descent) -> None:
+    """The classes of a data set would be known only once it trains."""
+    done = descent("data", "look", "digits-mlp", "--json").end()
+    assert done.code == 0, done
+    found = json.loads(done.out)
+    assert len(found["classes"]) == 10
+    assert sum(found["classes"].values()) == 1797
+
+
+def test_a_file_that_is_no_table_says_so(tmp_path: Path, descent: Descent) -> None:
+    """A person would read of a bug in Descent."""
+    (tmp_path / "empty.csv").write_text("")
+    done = descent("data", "look", "empty.csv").end()
+    assert done.code == 2, done
+    assert "empty.csv" in done.err
+    assert descent("data", "look", "absent.csv").end().code == 2
