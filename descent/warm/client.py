@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 
 from descent import child
 from descent.common import paths
+from descent.common.i18n import _
 from descent.warm.request import NotWarmError, RefusedError, Request, address, check, send
 
 _VARIABLE = "DESCENT_WARM"  # 0: every process is started anew
@@ -181,7 +182,7 @@ def fork(
         send(connection, request, [folder, null, out, error, *pass_fds])
         answer = _answer(connection)
         if "pid" not in answer:
-            raise RefusedError(str(answer.get("refused", "the warm process gave no answer")))
+            raise RefusedError(str(answer.get("refused") or _("the warm process gave no answer")))
     except (OSError, RefusedError) as error:
         connection.close()
         for pipe in pipes.values():
@@ -240,7 +241,7 @@ def _hold() -> None:
 
 def _connected() -> socket.socket:
     if os.environ.get(_VARIABLE) == "0":
-        raise NotWarmError(f"{_VARIABLE} is 0")
+        raise NotWarmError
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_PATIENCE)
     try:

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from descent.common.i18n import _
+
 # Beginnings of variables that are read once, when Python starts or a library is loaded.
 _READ_ONCE = (
     *("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "ATEN"),
@@ -66,7 +68,7 @@ def check(environment: Mapping[str, str]) -> None:
     changed = {name for name in given | here if given.get(name) != here.get(name)}
     numbers = {given.get(name, "none") for name in changed & {*_THREADS}}
     if not changed <= {*_THREADS} or len(numbers) > 1 or not all(number.isdigit() for number in numbers):
-        raise RefusedError(f"its environment has another {', '.join(sorted(changed))}")
+        raise RefusedError(_("its environment has another {names}", names=", ".join(sorted(changed))))
 
 
 def address() -> Path:
@@ -77,7 +79,7 @@ def address() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-            raise RefusedError(f"{folder} is not a folder of this user alone")
+            raise RefusedError(_("{folder} is not a folder of this user alone", folder=folder))
         return folder / key()
     except OSError as error:
         raise NotWarmError(str(error)) from None
@@ -176,7 +178,7 @@ def receive(connection: socket.socket) -> tuple[Request, list[int]] | None:
         while len(text) < left:
             piece = connection.recv(left - len(text))
             if not piece:
-                raise ValueError("the request ends too early")
+                raise ValueError(text)  # it ends too early
             text += piece
         return Request(**json.loads(text)), descriptors
     except BaseException:

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from descent.common.i18n import _, ngettext
 from descent.common.machine import started_by, usable_cpus
 from descent.control.address import is_same_user, peer
 from descent.warm.request import Request, receive
@@ -150,9 +151,9 @@ def _why_not() -> str | None:
     """Return why a fork of this process would not be as good as a new process, or None."""
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
-        return f"the warm process has {threads} threads"
+        return ngettext("the warm process has {count} thread", "the warm process has {count} threads", threads)
     torch = sys.modules["torch"]
-    return "the warm process has touched the GPU" if torch.cuda.is_initialized() else None
+    return _("the warm process has touched the GPU") if torch.cuda.is_initialized() else None
 
 
 def _load() -> None:
