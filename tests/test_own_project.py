@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,14 @@ def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: P
         assert '"state": "finished"' in python(project, *run)
 
 
+@pytest.fixture
+def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A $TMPDIR for sockets, whose paths may have 107 bytes: pytest's own are longer."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
 LOADER = """
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -119,12 +129,9 @@ def load(method):
 
 @pytest.mark.parametrize(("method", "behind"), [("spawn", ["--detach"]), ("forkserver", [])])
 def test_workers_of_a_data_loader_find_its_code_however_they_are_started(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str, behind: list[str]
+    project: Path, short_tmp: Path, method: str, behind: list[str]
 ) -> None:
     """They would lack a module 'descent_user_code_…', or load Descent and find the project's `engine` instead."""
-    temporary = project / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
     (project / "own.py").write_text(LOADER)
     data = f'data={{code="own.py:load", arguments={{method="{method}"}}}}'
     settings = (data, "train.epochs=2", "train.batch_size=8")
@@ -133,7 +140,7 @@ def test_workers_of_a_data_loader_find_its_code_however_they_are_started(
     run = RunFolder(project / "runs" / "own")
     wait_for(lambda: run.state() in ("finished", "failed"), "the run to end")
     assert run.state() == "finished", run.output.read_text()
-    wait_for(lambda: not list(temporary.glob("descent-code-*")), "its folder of modules to go")
+    wait_for(lambda: not list(short_tmp.glob("descent-code-*")), "its folder of modules to go")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
