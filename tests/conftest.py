@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,12 @@ for _size in ("COLUMNS", "LINES"):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the translations once, before processes of pytest-xdist start."""
+    """Compile the translations once, before processes of pytest-xdist start. Obey the signals that tests send.
+
+    Under nohup, or behind `&` in a script, the suite is started with some of them ignored, and so would Descent be.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         compile_catalogues()
 
