@@ -1,7 +1,6 @@
 """A run that goes on with other data would train on what it is validated and tested with, without a word."""
 
-import os
-import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,16 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from descent import warm
 from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
-from engine.launch import start as launch
 from engine.launch.fork import first_difference
-from engine.launch.options import Options
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
 from tests.helpers.waiting import wait_for
-from tests.helpers.workers import begin, child
 
 TOML = """
 [data]
@@ -47,19 +43,31 @@ checkpoint_every.steps = 10
 LINES = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(80)]
 
 
-def quiet(runs: Path, run_id: str | None = None) -> Options:
-    return Options(run_id, runs, quiet=True, allow_code=True)
+# A fork of the tests' own process can't read a table once another test has: Polars' threads are not in the copy.
+pytestmark = pytest.mark.usefixtures("warm", "in_folder")
 
 
-def killed(folder: Path, preset: str) -> RunFolder:
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets and runs are in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def descent(*words: str) -> "subprocess.CompletedProcess[str]":
+    return warm.run("descent", *words, "--quiet", "--allow-code", "--runs-dir", "runs")
+
+
+def killed(preset: str, *words: str, steps: int = 100_000) -> RunFolder:
     """A run that was killed after step 20."""
-    (folder / "mine.toml").write_text(preset)
-    pid = begin(lambda: launch.run(str(folder / "mine.toml"), ["train.steps=100000"], quiet(folder / "runs", "mine")))
-    run = RunFolder(folder / "runs" / "mine")
-    wait_for(lambda: run.path.exists() and len(Metrics(run.path)) > 20, "its first rows")
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return run
+    Path("mine.toml").write_text(preset)
+    fixed = ("--id", "mine", "--quiet", "--allow-code", "--runs-dir", "runs")
+    words = ("--set", f"train.steps={steps}", *words)
+    process = warm.start("descent", "run", "mine.toml", *words, *fixed)
+    begun = RunFolder(Path.cwd() / "runs" / "mine")
+    wait_for(lambda: begun.path.exists() and len(Metrics(begun.path)) > 20, "its first rows")
+    process.kill()
+    process.wait()
+    return begun
 
 
 def table(folder: Path, lines: list[str]) -> str:
@@ -76,40 +84,38 @@ def table(folder: Path, lines: list[str]) -> str:
     ],
     ids=["more rows", "another order", "another class"],
 )
-def test_a_table_that_changed_is_refused_and_named(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], lines: list[str], said: str
-) -> None:
-    run = killed(tmp_path, table(tmp_path, LINES))
+def test_a_table_that_changed_is_refused_and_named(tmp_path: Path, lines: list[str], said: str) -> None:
+    run = killed(table(tmp_path, LINES))
     table(tmp_path, lines)
     before = len(Metrics(run.path))
-    assert child(lambda: launch.resume(str(run.path), quiet(run.path.parent))) != 0
+    assert descent("resume", "mine").returncode != 0
     (reason,) = [event["reason"] for event in run.events() if event.get("state") == "failed"]
     assert f"the data are not those that mine began with: {said}." in reason
     assert f"descent fork {run.id}" in reason
     assert len(Metrics(run.path)) == before
-    replayed = child(lambda: launch.replay(str(run.path), quiet(run.path.parent, "again")))
-    assert replayed != 0
+    replayed = descent("replay", "mine", "--id", "again")
+    assert replayed.returncode != 0
     assert not (run.path.parent / "again").exists()
-    assert said in capfd.readouterr().err
+    assert said in replayed.stderr
 
 
 def test_with_the_former_data_it_goes_on(tmp_path: Path) -> None:
     """A fingerprint that isn't the same at every reading would refuse each run."""
     preset = table(tmp_path, LINES)
-    run = killed(tmp_path, preset)
+    run = killed(preset)
     table(tmp_path, [*LINES, "1,2,a"])
-    assert child(lambda: launch.resume(str(run.path), quiet(run.path.parent))) != 0
+    assert descent("resume", "mine").returncode != 0
     table(tmp_path, LINES)
-    pid = begin(lambda: launch.resume(str(run.path), quiet(run.path.parent)))
+    resumed = warm.start("descent", "resume", "mine", "--quiet", "--runs-dir", "runs")
     wait_for(lambda: run.state() == "running", "the resumed run")
     send(run.path, "stop")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert resumed.wait() == 0
 
 
 def test_a_fork_goes_on_with_the_new_data_and_says_what_that_means(tmp_path: Path) -> None:
-    run = killed(tmp_path, table(tmp_path, LINES))
+    run = killed(table(tmp_path, LINES))
     table(tmp_path, [*LINES, "1,2,a", "2,1,b"])
-    assert child(lambda: launch.fork(str(run.path), 20, ["train.steps=40"], quiet(run.path.parent, "other"))) == 0
+    assert descent("fork", "mine", "--at", "20", "--set", "train.steps=40", "--id", "other").returncode == 0
     other = RunFolder(run.path.parent / "other")
     (said,) = [event["message"] for event in other.events() if "forgotten" in event.get("message", "")]
     assert "(82 samples, not 80 samples): its evaluations are forgotten" in said
@@ -123,9 +129,9 @@ def test_a_picture_that_was_added_is_noticed(tmp_path: Path) -> None:
         for number in range(20):
             pixels = draw.integers(0, 255, (6, 6, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / kind / f"{number}.png")
-    run = killed(tmp_path, TOML.format(name="images", source=f'path = "{tmp_path}/images"\nimage_size = 6'))
+    run = killed(TOML.format(name="images", source=f'path = "{tmp_path}/images"\nimage_size = 6'))
     Image.new("RGB", (6, 6)).save(tmp_path / "images" / "a" / "new.png")
-    assert child(lambda: launch.resume(str(run.path), quiet(run.path.parent))) != 0
+    assert descent("resume", "mine").returncode != 0
     reason = [event["reason"] for event in run.events() if event.get("state") == "failed"]
     assert "41 samples, not 40 samples" in reason[-1]
 
@@ -169,29 +175,20 @@ def test_the_same_seed_gives_the_same_run_whatever_generator_ones_code_draws_fro
     (tmp_path / "mine.toml").write_text(drawing("load"))
     ids = ("one", "two")
     for run_id in ids:
-        options = quiet(tmp_path / "runs", run_id)
-        assert child(lambda options=options: launch.run(str(tmp_path / "mine.toml"), [], options)) == 0  # type: ignore[misc]
+        assert descent("run", "mine.toml", "--set", "train.steps=1000", "--id", run_id).returncode == 0
     one, two = (RunFolder(tmp_path / "runs" / run_id) for run_id in ids)
     assert first_difference(one, two) is None
     assert result_of(one).metrics == result_of(two).metrics
 
-    begun = begin(
-        lambda: launch.run(
-            str(tmp_path / "mine.toml"), ["train.checkpoint_every.steps=7"], quiet(tmp_path / "runs", "hit")
-        )
-    )
-    hit = RunFolder(tmp_path / "runs" / "hit")
-    wait_for(lambda: hit.path.exists() and len(Metrics(hit.path)) > 0, "its first rows")
-    os.kill(begun, signal.SIGKILL)
-    os.waitpid(begun, 0)
-    assert child(lambda: launch.resume(str(hit.path), quiet(tmp_path / "runs"))) == 0
+    hit = killed(drawing("load"), "--set", "train.checkpoint_every.steps=100", steps=1000)
+    assert descent("resume", "mine").returncode == 0
     assert first_difference(one, hit) is None
 
 
 def test_data_of_ones_code_that_differ_each_time_are_refused(tmp_path: Path, drawing: Callable[[str], str]) -> None:
     """Each resume would shuffle the splits, and train on what was held out."""
-    run = killed(tmp_path, drawing("load_unseeded"))
-    assert child(lambda: launch.resume(str(run.path), quiet(run.path.parent))) != 0
+    run = killed(drawing("load_unseeded"))
+    assert descent("resume", "mine").returncode != 0
     reason = [event["reason"] for event in run.events() if event.get("state") == "failed"]
     assert "data.code gives mine other data than when it began: other inputs" in reason[-1]
     assert "a generator of its own needs a seed" in reason[-1].lower()
