@@ -110,7 +110,7 @@ def test_on_a_terminal_it_draws_the_numbers_of_this_moment(terminal: Callable[..
         assert re.fullmatch(r"digits-mlp +[━╸╺]+ +\d+%  ETA \d+(:\d\d)+", bar)
         assert len(bar) == width
         assert re.fullmatch(
-            r"epoch \d+/5000  step +[\d,]+/200,000 +[\d,]+ step/s  lr 0.1( +grad norm \S+)?", pace.rstrip()
+            r"epoch \d+/5000  step +[\d,]+/200,000 +[\d,.]+ step/s  lr 0.1( +grad norm \S+)?", pace.rstrip()
         )
         assert re.fullmatch(
             r"train loss \S+ +accuracy \d+\.\d% +validation loss \S+ +accuracy \d+\.\d%", learned.rstrip()
