@@ -42,7 +42,7 @@ class Handle(ABC, Generic[Reply]):
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self._states = StateReader(folder)
+        self._states = StateReader(folder.path)
 
     @property
     def id(self) -> str:

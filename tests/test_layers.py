@@ -29,10 +29,9 @@ def modules() -> dict[str, Path]:
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
-def imports(file: Path, known: dict[str, Path], *, at_start: bool = False) -> Iterator[tuple[int, str]]:
-    """Line and module of each import of ours. at_start: not those inside functions, nor those for types alone."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in tree.body if at_start else ast.walk(tree):
+def imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
+    """Line and module of each import of ours, also inside functions and for types alone."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
                 found = [alias.name for alias in names]
@@ -104,10 +103,7 @@ def test_every_module_is_in_a_room() -> None:
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:
-    """Which of the files of a circle loads depends on which is asked for first: the others end in an ImportError."""
+    """Else nobody can read one file of a circle without the others, and one that is imported first may not load."""
     known = modules()
-    needs = {
-        module: {other for _, other in imports(file, known, at_start=True)} - {module}
-        for module, file in known.items()
-    }
+    needs = {module: {other for _, other in imports(file, known)} - {module} for module, file in known.items()}
     TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle

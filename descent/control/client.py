@@ -22,7 +22,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     timeout: seconds to wait at most; None for no limit. Raises RefusedError with the worker's reason,
     NotRunningError if no worker runs, and CannotGoOnError if the worker dies or does not answer in time.
     """
-    line, states = line_of(command, arguments), StateReader(RunFolder(run))
+    line, states = line_of(command, arguments), StateReader(run)
     deadline = None if timeout is None else time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -54,7 +54,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
 
 async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
     """Do the same as `send`, without blocking the event loop and without a time limit."""
-    line, states = line_of(command, arguments), StateReader(RunFolder(run))
+    line, states = line_of(command, arguments), StateReader(run)
     try:
         while True:
             try:

@@ -8,15 +8,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
 
 from descent.common.files import JsonLines
+from descent.run.schema import EVENTS, EventReader
 from descent.run.schema import SCRIPT as SCRIPT_SHAPE
-from descent.run.schema import EventReader
-
-if TYPE_CHECKING:
-    from descent.run.folder import RunFolder
-    from descent.run.state import State
+from descent.run.state import State
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,10 @@ class EventLog(Sequence[Event]):
     `voided` says how often that was.
     """
 
-    def __init__(self, folder: "RunFolder", keep: int = KEPT) -> None:
+    def __init__(self, run: Path, keep: int = KEPT) -> None:
         self.voided = 0
-        self._folder, self._keep = folder, keep
-        self._lines = EventReader(folder.path)
+        self._run, self._keep = run, keep
+        self._lines = EventReader(run)
         self._kept: list[tuple[int, Event]] = []  # each with the byte that its line begins at
         self._left_out = 0  # events before those
 
@@ -137,8 +135,8 @@ class EventLog(Sequence[Event]):
         """All that counted when the log was as long as byte `position`."""
         if not self._left_out:
             return self._kept
-        again = EventLog(self._folder)
-        lines = EventReader(self._folder.path).read_with_positions()
+        again = EventLog(self._run)
+        lines = EventReader(self._run).read_with_positions()
         again._take_up(line for line in lines if line[0] < position)
         return again._kept
 
@@ -171,6 +169,16 @@ class EventLog(Sequence[Event]):
         if begin < left_out:
             known, left_out = self.with_positions(), 0
         return [event for _, event in known[begin - left_out : max(0, end - left_out) : step]]
+
+
+def valid_events(run: Path) -> list[tuple[int, Event]]:
+    """Return the events of the run in the folder `run` that a resume or a rewind has not voided.
+
+    Each comes with the byte of the log where its line begins.
+    """
+    log = EventLog(run)
+    log.look()
+    return log.with_positions()
 
 
 def still_valid(events: Iterable[tuple[int, Event]], *, to: int, log: int | None) -> list[tuple[int, Event]]:
@@ -253,23 +261,23 @@ class EventIndex(Fold):
 SCRIPT = "replay.jsonl"
 
 
-def script_of(run: "RunFolder") -> list[dict[str, Any]]:
+def script_of(run: Path) -> list[dict[str, Any]]:
     """The commands that a replay is still to be given, by step; empty for any other run."""
-    script = EventReader(run.path, SCRIPT, SCRIPT_SHAPE).read()
-    given = sum(1 for event in run.events() if event["event"] == "command" and event.get("replayed"))
+    script = EventReader(run, SCRIPT, SCRIPT_SHAPE).read()
+    given = sum(1 for _at, event in valid_events(run) if event["event"] == "command" and event.get("replayed"))
     return script[given:]
 
 
 STEERING = ("set", "extend")  # commands that change what a run computes
 
 
-def to_give_again(run: "RunFolder", log: int) -> list[dict[str, Any]]:
+def to_give_again(run: Path, log: int) -> list[dict[str, Any]]:
     """The commands that a run loses by going on from its last checkpoint, where its log ended at byte `log`.
 
     They were given after it, by a worker that was killed. Also those that an earlier resume was still to give again.
     Each has `step`, `command` and `arguments`. To be asked before the resume is written.
     """
-    events = run.events_with_positions()
+    events = valid_events(run)
     given = [(at, e) for at, e in events if e.get("event") == "command" and e["command"] in STEERING]
     promised: list[dict[str, Any]] = []
     for at, event in events:
@@ -289,15 +297,15 @@ def _is_same(one: Event, other: Event) -> bool:
 class Events:
     """The worker's hand on events.jsonl."""
 
-    def __init__(self, run: "RunFolder") -> None:
-        self._lines = JsonLines(run.events_file)
+    def __init__(self, run: Path) -> None:
+        self._lines = JsonLines(run / EVENTS)
 
     def write(self, event: str, **values: Any) -> None:
         """One line. Floats that JSON can't hold (NaN, infinity) become null."""
         entry = {"time": round(time.time(), 3), "event": event, **values}
         self._lines.append({key: _plain(value) for key, value in entry.items()})
 
-    def state(self, state: "State", **values: Any) -> None:
+    def state(self, state: State, **values: Any) -> None:
         self.write("state", state=state, **values)
         if state not in ("running", "paused"):  # after a power cut these two say the same: lost
             self._lines.sync()

@@ -19,9 +19,9 @@ from descent.common.errors import DescentError
 from descent.common.files import open_regular, remove_leftovers
 from descent.common.i18n import _
 from descent.common.text import clean, show
-from descent.run.events import EventLog, Events, still_valid
+from descent.run.events import Events, still_valid, valid_events
 from descent.run.lock import WorkerLock
-from descent.run.schema import CHECKPOINT, PARENT, RUN, Stored, damaged_file, read_stored
+from descent.run.schema import CHECKPOINT, EVENTS, PARENT, damaged_file, read_facts, read_stored
 from descent.run.state import State, StateReader
 
 
@@ -41,7 +41,7 @@ class RunFolder:
 
     @property
     def events_file(self) -> Path:
-        return self.path / "events.jsonl"
+        return self.path / EVENTS
 
     @property
     def output(self) -> Path:
@@ -69,7 +69,7 @@ class RunFolder:
 
     def facts(self) -> dict[str, Any]:
         """Return run.json, empty before it is written."""
-        return read_stored(self.path, "run.json", RUN) or Stored({}, self.path, "run.json")
+        return read_facts(self.path)
 
     def origin(self) -> dict[str, Any] | None:
         """Return parent.json of a fork: `run`, `dir`, `step` of its parent, `changed` keys, what was `measured`."""
@@ -92,9 +92,7 @@ class RunFolder:
 
     def events_with_positions(self) -> list[tuple[int, dict[str, Any]]]:
         """Return the same, each with the byte of events.jsonl where its line begins."""
-        log = EventLog(self)
-        log.look()
-        return log.with_positions()
+        return valid_events(self.path)
 
     def events_until(self, step: int, log: int | None) -> list[dict[str, Any]]:
         """Return the events that stay valid after a rewind to step `step`, where the log ended at byte `log`."""
@@ -102,11 +100,11 @@ class RunFolder:
 
     def state(self) -> State:
         """Return the last state written, or "lost" if the worker that wrote it is gone."""
-        return StateReader(self).state()
+        return StateReader(self.path).state()
 
     def host(self) -> str:
         """Return the machine that trained the run last, this machine's name until it is known."""
-        return StateReader(self).host()
+        return StateReader(self.path).host()
 
     def last(self, event: str, **wanted: Any) -> dict[str, Any] | None:
         """Return the latest event of a kind whose values are as `wanted`."""
@@ -122,10 +120,10 @@ class Claim:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self._lock = WorkerLock(folder)
+        self._lock = WorkerLock(folder.path)
         for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
             remove_leftovers(place)  # of workers that were killed
-        self.events = Events(folder)
+        self.events = Events(folder.path)
         self.events.state("starting", pid=os.getpid(), host=socket.gethostname())
         self.events.write("stage", stage="torch")
 

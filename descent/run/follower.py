@@ -78,7 +78,7 @@ class Follower:
         self.facts: dict[str, Any] = {}
         self.step = 0
         self.state: State = "starting"
-        self.events = EventLog(folder)
+        self.events = EventLog(folder.path)
         self.rewinds = 0  # how often events or rows were voided since this Follower was made
         self._states = _States()
         self._generation = -1
@@ -125,7 +125,7 @@ class Follower:
         return host_of(self._states.began, self.facts)
 
     def _state_now(self) -> State:
-        return state_now(self.folder, self._look_for_state, lambda: self.host)
+        return state_now(self.folder.path, self._look_for_state, lambda: self.host)
 
     def _look_for_state(self) -> dict[str, Any]:
         self._read_events()

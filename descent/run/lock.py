@@ -4,13 +4,11 @@ import fcntl
 import os
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 
-if TYPE_CHECKING:
-    from descent.run.folder import RunFolder
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 
 
 class WorkerLock:
@@ -20,8 +18,8 @@ class WorkerLock:
     that holds the lock must not open and close the file again, because that drops the lock.
     """
 
-    def __init__(self, run: "RunFolder") -> None:
-        self._file = os.open(run.path / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, run: Path) -> None:
+        self._file = os.open(run / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -29,8 +27,8 @@ class WorkerLock:
             raise DescentError(
                 _(
                     "{run} is training already, in process {pid}; nothing was changed",
-                    run=run.id,
-                    pid=worker_pid(run.path),
+                    run=run.name,
+                    pid=worker_pid(run),
                 )
             ) from None
 
@@ -52,8 +50,3 @@ def worker_pid(run: Path) -> int | None:
         os.close(file)
     kind, *_rest, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else pid
-
-
-# --- the lock that tells a live worker from a dead one ---------------------------------------------------
-
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux

@@ -14,6 +14,7 @@ from descent.common.files import JsonLinesReader, open_regular, read_regular
 from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten, show, why_unreadable
 
+EVENTS = "events.jsonl"
 LARGEST = 1 << 26  # bytes of a file of JSON; that of a thousand members has some hundred thousand
 
 
@@ -209,10 +210,15 @@ def read_stored(run: Path, file: str, shape: Record) -> Stored | None:
     return Stored(found, run, file)
 
 
+def read_facts(run: Path) -> Stored:
+    """Return run.json of the run in the folder `run`, empty before it is written. Raises DamagedError."""
+    return read_stored(run, "run.json", RUN) or Stored({}, run, "run.json")
+
+
 class EventReader(JsonLinesReader):
     """A reader of events.jsonl, or of a file like it. Raises DamagedError for an object that is not of this shape."""
 
-    def __init__(self, run: Path, file: str = "events.jsonl", shape: Record = EVENT) -> None:
+    def __init__(self, run: Path, file: str = EVENTS, shape: Record = EVENT) -> None:
         super().__init__(run / file)
         self._run, self._file, self._shape = run, file, shape
 

@@ -4,19 +4,18 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from descent.common.i18n import N_
 from descent.run.lock import worker_pid
-from descent.run.schema import EventReader
-
-if TYPE_CHECKING:
-    from descent.run.folder import RunFolder
-
+from descent.run.schema import EventReader, read_facts
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 ALIVE = (N_("starting"), N_("running"), N_("paused"))  # `_(state)` translates a state where it is shown
 ENDED = (N_("finished"), N_("stopped"), N_("failed"), N_("lost"))
+SILENCE = 60.0  # seconds without a sign of life, six times the interval of descent.control.server
+STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 
 class StateReader:
@@ -26,12 +25,12 @@ class StateReader:
     neither state nor host.
     """
 
-    def __init__(self, run: "RunFolder") -> None:
+    def __init__(self, run: Path) -> None:
         self._run = run
         self._begin()
 
     def _begin(self) -> None:
-        self._log = EventReader(self._run.path)
+        self._log = EventReader(self._run)
         self._earlier: Iterator[dict[str, Any]] | None = None  # states before the first look, the latest first
         self._last: dict[str, Any] = {}
         self._began: dict[str, Any] = {}
@@ -63,7 +62,7 @@ class StateReader:
         if not self._began:
             known = itertools.chain([self._last], self._earlier or ())
             self._began = next((event for event in known if event.get("state") == "starting"), {})
-        return host_of(self._began, {} if self._began.get("host") else self._run.facts())
+        return host_of(self._began, {} if self._began.get("host") else read_facts(self._run))
 
 
 def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -74,7 +73,7 @@ def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return str(began.get("host") or facts.get("host") or socket.gethostname())
 
 
-def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
+def state_now(run: Path, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
     """Return the last state written, or "lost" if the worker that wrote it is gone.
 
     last: reads the log to its end and returns the event with the state, an empty one before the first.
@@ -86,26 +85,22 @@ def state_now(run: "RunFolder", last: Callable[[], Mapping[str, Any]], host: Cal
             return state
         if host() != socket.gethostname():
             return "lost" if _is_silent(run) else state
-        if worker_pid(run.path) is not None:
+        if worker_pid(run) is not None:
             return state
     try:
-        since = float(written["time"] if written else run.path.stat().st_mtime)
+        since = float(written["time"] if written else run.stat().st_mtime)
     except OSError:
         return "lost"  # the folder is gone
     return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
-
-
-SILENCE = 60.0  # seconds without a sign of life, six times the interval of descent.control.server
-STARTING_GRACE = 30.0  # seconds in which a run without a lock still counts as starting
 
 
 def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     return (event for event in events if event.get("event") == "state")
 
 
-def _is_silent(run: "RunFolder") -> bool:
+def _is_silent(run: Path) -> bool:
     """Return whether a worker on another host, whose lock is not visible here, no longer gives signs of life."""
     try:
-        return time.time() - (run.path / "worker.lock").stat().st_mtime > SILENCE
+        return time.time() - (run / "worker.lock").stat().st_mtime > SILENCE
     except OSError:
         return False

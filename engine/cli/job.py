@@ -12,7 +12,6 @@ from pathlib import Path
 from descent.common.errors import ExitCode
 from descent.common.exit import end
 from descent.common.machine import die_with_parent, starter
-from descent.run.folder import RunFolder
 from descent.run.lock import WorkerLock
 
 
@@ -25,7 +24,7 @@ def main(queue: int, folder: Path, words: list[str]) -> int:
 def _descent(folder: Path, words: list[str]) -> object:
     from engine.cli import app_command
 
-    lock = WorkerLock(RunFolder(folder))
+    lock = WorkerLock(folder)
     try:
         return app_command(words)
     finally:

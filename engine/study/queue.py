@@ -17,7 +17,6 @@ from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_atomically
 from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
-from descent.run.folder import RunFolder
 from descent.run.lock import WorkerLock, worker_pid
 from descent.run.state import ALIVE
 from engine.launch import start
@@ -93,7 +92,7 @@ def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
     start.refuse_several_processes()
     budget = share(study.jobs, jobs, cores(), gpus())
     with Signals() as signals:
-        lock = WorkerLock(RunFolder(study.folder))  # two queues would start every job twice
+        lock = WorkerLock(study.folder)  # two queues would start every job twice
         board = StudyDisplay(study.name, None if quiet else (2 if as_json else 1), len(study.jobs))
         queue = Queue(study, budget, board)
         signals.on_first = board.say_stopping
@@ -262,7 +261,7 @@ def run_job(study: Study, index: int, options: Options, *, threads: int | None) 
     os.environ.update(environment(count))  # before torch is loaded, which reads them once
     folder = study.process(job)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = WorkerLock(RunFolder(folder))
+    lock = WorkerLock(folder)
     study.log(job).unlink(missing_ok=True)
     data_root = Path(study.data_root) if study.data_root is not None else None
     options = replace(options, run_id=job.id, runs_dir=study.runs, data_root=data_root)

@@ -2,21 +2,36 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.control import Queue, Request
 from descent.run.events import STEERING, Events
 from engine.training import live_edits
+from engine.training.clock import Clock
 from engine.training.train_state import TrainState
-
-if TYPE_CHECKING:
-    from engine.training.session import Session
-
 
 PATIENCE = 0.2  # seconds between checks of the signals while paused
 WITHIN = ("pause", "resume")  # commands that are followed in the middle of an evaluation
+
+
+class Steered(Protocol):
+    """What commands need of the session that they steer. Methods that can't do as asked raise DescentError."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def clock(self) -> Clock: ...
+    def drain(self) -> None: ...
+    def warn(self, message: str, /) -> None: ...
+    def note_plan(self) -> None: ...
+    def accept_trouble(self) -> None: ...
+    def save(self, *, wanted: bool) -> Path | None: ...
+    def look(self) -> dict[str, float]: ...
+    def picture(self, kind: str, options: dict[str, Any], /) -> Path: ...
+    def rewind(self, to: object, /) -> int: ...
 
 
 class Scripted:
@@ -59,7 +74,7 @@ class CommandHandler:
     def __init__(
         self,
         run: TrainState,
-        session: "Session",
+        session: Steered,
         queue: Queue,
         events: Events,
         script: Sequence[dict[str, Any]] = (),

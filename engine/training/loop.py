@@ -8,7 +8,7 @@ from engine.training.train_state import TrainState
 def train(run: TrainState, session: Session) -> None:
     """Train from the current step of `run` to its last step, or until the session is asked to stop."""
     settings = run.preset.train
-    while session.goes_on():  # commands take effect here, between two steps
+    while session.should_continue():  # commands take effect here, between two steps
         batch = run.batches.next()
         lr = run.learning_rate()
         learned = train_step(run, batch, lr, measured=run.step % run.statistics_every == 0)

@@ -300,7 +300,7 @@ def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, displa
 
     Returns the commands to follow again, which are kept in the log for the case that this worker is killed too.
     """
-    reached, again = len(Metrics(folder.path)), to_give_again(folder, log)
+    reached, again = len(Metrics(folder.path)), to_give_again(folder.path, log)
     events.write("resumed", to=run.step, log=log)
     if run.step:
         display.say(_resumed(run, reached))

@@ -56,7 +56,7 @@ class Session:
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows(watched)
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
-        self.commands = CommandHandler(run, self, queue, events, script_of(folder), again)
+        self.commands = CommandHandler(run, self, queue, events, script_of(folder.path), again)
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._miss_best()
@@ -98,7 +98,7 @@ class Session:
         if told.per_epoch != batches.per_epoch or told.at(first) != batches.epoch:
             self._reporter.batch_size(batches.size or batches.samples)
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Follow the waiting commands, between two steps. Returns False if training ends here.
 
         Raises NonFiniteError, a few steps late, if a number was not finite and train.on_nan says to stop.

@@ -143,7 +143,7 @@ class RunSummary(Fold):
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._log = EventLog(folder, keep=0)
+        self._log = EventLog(folder.path, keep=0)
         super().__init__()
 
     def begin(self) -> None:
@@ -155,7 +155,7 @@ class RunSummary(Fold):
     def look(self) -> None:
         """Take up what is new."""
         if self._log.is_cut():  # another run of the same name
-            self._log = EventLog(self._folder, keep=0)
+            self._log = EventLog(self._folder.path, keep=0)
             self.begin_anew()
         self._log.look()
         self.take(self._log, self._log.voided)
@@ -191,7 +191,7 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
         return told.state
 
     facts = folder.facts()
-    state = state_now(folder, last_state, lambda: host_of(told.began, facts))
+    state = state_now(folder.path, last_state, lambda: host_of(told.began, facts))
     if unchanged is not None:  # but for its state: a killed worker writes nothing
         return unchanged if state == unchanged.state else RunStatus(**{**vars(unchanged), "state": state})
     layout = Layout.load(folder.path)
@@ -228,7 +228,7 @@ def _whole(value: Any) -> int | None:
 
 def _changed(folder: RunFolder) -> float:
     try:
-        return (folder.path / "events.jsonl").stat().st_mtime
+        return folder.events_file.stat().st_mtime
     except OSError:
         return time.time()
 

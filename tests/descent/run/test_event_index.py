@@ -12,7 +12,7 @@ from descent.run.results import result_of
 def _run(path: Path, members: int) -> tuple[RunFolder, Events]:
     of = tuple({"member": m, "seed": m, "values": {"optimizer.lr": 0.1 * (m + 1)}} for m in range(members))
     Layout.of(accuracy=True, members=of, layers=()).save(path)
-    events = Events(RunFolder(path))
+    events = Events(path)
     events.state("starting", host="elsewhere")
     events.state("running", step=0)
     return RunFolder(path), events

@@ -42,7 +42,7 @@ def _trained(run: RunFolder, steps: int, *told: dict[str, object], members: int 
     writer = MetricsWriter(run.path, 0)
     writer.append(rows)
     writer.close()
-    events = Events(run)
+    events = Events(run.path)
     for event in told:
         events.write(**event)  # type: ignore[arg-type]
     events.state("finished", step=steps)
@@ -120,7 +120,7 @@ def log_folder(tmp_path: Path) -> RunFolder:
 
 def _told(log_folder: RunFolder, history: EventLog, times: int) -> list[int]:
     """Write EACH events so often, with a look after each, and follow them; the steps of all that were new."""
-    events, known, seen = Events(log_folder), len(history), []
+    events, known, seen = Events(log_folder.path), len(history), []
     for _ in range(times):
         for step in range(len(history), len(history) + EACH):
             events.write("evaluation", step=step, split="validation", loss=1.0)
@@ -132,7 +132,7 @@ def _told(log_folder: RunFolder, history: EventLog, times: int) -> list[int]:
 
 @pytest.mark.slow
 def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None:
-    history = EventLog(log_folder)
+    history = EventLog(log_folder.path)
     assert _told(log_folder, history, 9) == list(range(9 * EACH))
     assert len(history) == 9 * EACH
     assert len(history._kept) <= 3 * KEPT
@@ -147,18 +147,18 @@ def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None
 
 @pytest.mark.slow
 def test_who_looks_seldom_misses_nothing(log_folder: RunFolder) -> None:
-    history = EventLog(log_folder)
+    history = EventLog(log_folder.path)
     _told(log_folder, history, 9)
-    Events(log_folder).write("evaluation", step=9 * EACH, split="validation", loss=1.0)  # not looked at yet
+    Events(log_folder.path).write("evaluation", step=9 * EACH, split="validation", loss=1.0)  # not looked at yet
     assert [event["step"] for event in history[10:]] == list(range(10, 9 * EACH))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", [5, 8 * EACH])
 def test_a_rewind_voids_what_is_in_memory_and_what_is_not(log_folder: RunFolder, to: int) -> None:
-    history = EventLog(log_folder)
+    history = EventLog(log_folder.path)
     _told(log_folder, history, 9)
-    events = Events(log_folder)
+    events = Events(log_folder.path)
     events.write("rewound", to=to)
     events.write("evaluation", step=to + 1, split="validation", loss=2.0)
     assert [event["event"] for event in history.look()] == ["rewound", "evaluation"]

@@ -49,9 +49,8 @@ def test_a_runs_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> 
 def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) -> None:
     code = (
         "import sys, pathlib\n"
-        "from descent.run.events import Events; from descent.run.folder import RunFolder\n"
-        "from descent.run.lock import WorkerLock\n"
-        "f = RunFolder(pathlib.Path(sys.argv[1])); lock = WorkerLock(f); Events(f).state('running', step=0)\n"
+        "from descent.run.events import Events; from descent.run.lock import WorkerLock\n"
+        "run = pathlib.Path(sys.argv[1]); lock = WorkerLock(run); Events(run).state('running', step=0)\n"
         "print('ready', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(folder.path)]
@@ -61,7 +60,7 @@ def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) 
         assert worker_pid(folder.path) == worker.pid
         assert folder.state() == "running"
         with pytest.raises(DescentError, match=f"in process {worker.pid}"):
-            WorkerLock(folder)
+            WorkerLock(folder.path)
         assert folder.state() == "running"
         os.kill(worker.pid, signal.SIGKILL)
     assert worker_pid(folder.path) is None
@@ -70,10 +69,10 @@ def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) 
 
 def test_a_worker_that_ends_while_it_is_looked_at_is_not_lost(folder: RunFolder, monkeypatch: Any) -> None:
     """It says how it ended and lets go of its lock, both after the log was read and before the lock was."""
-    Events(folder).state("running", step=0)
+    Events(folder.path).state("running", step=0)
 
     def pid(of: Path) -> None:
-        Events(folder).state("stopped", step=3)
+        Events(folder.path).state("stopped", step=3)
 
     monkeypatch.setattr(state, "worker_pid", pid)
     assert folder.state() == "stopped"
@@ -81,13 +80,13 @@ def test_a_worker_that_ends_while_it_is_looked_at_is_not_lost(folder: RunFolder,
 
 def test_a_run_of_another_machine_is_believed(folder: RunFolder) -> None:
     (folder.path / "run.json").write_text('{"host": "another-host"}')
-    Events(folder).state("running", step=0)
+    Events(folder.path).state("running", step=0)
     assert folder.state() == "running"
     assert folder.host() == "another-host"
 
 
 def test_going_back_voids_later_results_and_nothing_else(folder: RunFolder) -> None:
-    events = Events(folder)
+    events = Events(folder.path)
     events.state("running", step=0)
     for step in (10, 20, 30):
         events.write("evaluation", step=step, split="validation", loss=1.0 / step)
@@ -101,7 +100,7 @@ def test_going_back_voids_later_results_and_nothing_else(folder: RunFolder) -> N
 
 
 def test_numbers_that_json_cannot_hold_become_null(folder: RunFolder) -> None:
-    Events(folder).write("evaluation", step=1, split="test", loss=float("nan"), accuracy=float("inf"))
+    Events(folder.path).write("evaluation", step=1, split="test", loss=float("nan"), accuracy=float("inf"))
     last = folder.last("evaluation")
     assert last is not None
     assert last["loss"] is None

@@ -44,7 +44,7 @@ def run_of(folder: Path, losses: Sequence[Sequence[float]], values: Sequence[dic
 
 
 def tell(run: RunFolder, *events: dict[str, Any]) -> None:
-    log = Events(run)
+    log = Events(run.path)
     for event in events:
         log.write(**event)
     log.state("finished")
@@ -161,7 +161,7 @@ def test_the_winner_has_its_test(sweep: RunFolder) -> None:
 
 def test_a_rewound_member_trains_again(sweep: RunFolder) -> None:
     """A member would be counted as lost in a future that was taken back."""
-    log = Events(sweep)
+    log = Events(sweep.path)
     log.write("rewound", to=2)
     log.close()
     MetricsWriter(sweep.path, 2).close()

@@ -30,7 +30,7 @@ def _evaluate(events: Events, first: int, count: int) -> None:
 
 def _begun(folder: RunFolder, state: str = "running") -> Events:
     """A run that trains on another machine, after a long past."""
-    events = Events(folder)
+    events = Events(folder.path)
     _evaluate(events, 0, 100)
     events.state("starting", host="elsewhere")
     if state == "running":
@@ -106,21 +106,21 @@ def test_of_a_run_that_has_ended_the_end_of_the_log_is_read(
 
 def test_what_is_said_is_what_the_log_says_last(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_BLOCK", 50)  # less than a line
-    kept = StateReader(folder)
+    kept = StateReader(folder.path)
     assert (kept.state(), kept.host()) == ("starting", folder.host())
-    events = Events(folder)
+    events = Events(folder.path)
     for host, state in (("node1", "running"), ("node1", "paused"), ("node2", "running"), ("node3", "stopped")):
         events.state("starting", host=host)
         assert (kept.state(), kept.host()) == ("starting", host)
         events.state(state, step=0)
         events.write("member", member=1, state="diverged", step=3)
         events.write("rewound", to=0)
-        for reader in (kept, StateReader(folder)):
+        for reader in (kept, StateReader(folder.path)):
             assert (reader.state(), reader.host()) == (state, host)
             assert (reader.host(), reader.state()) == (host, state)
     folder.events_file.unlink()
-    Events(folder).state("paused")
-    assert kept.state() == StateReader(folder).state() == "lost"  # another run of that name, which began here
+    Events(folder.path).state("paused")
+    assert kept.state() == StateReader(folder.path).state() == "lost"  # another run of that name, which began here
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 16])

@@ -266,7 +266,7 @@ def test_show_says_what_matters(copied: Callable[..., Path], capsys: Capture) ->
 
 def test_show_says_why_a_run_failed(copied: Callable[..., Path], capsys: Capture) -> None:
     """The reason of a failure in the night would be gone with its terminal."""
-    events = Events(RunFolder(copied("mine")))
+    events = Events(copied("mine"))
     events.state("failed", reason="the loss became NaN")
     events.close()
     assert cli.main(["show", "mine"]) == 0

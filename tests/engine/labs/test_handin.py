@@ -32,7 +32,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
     with pytest.raises(DescentError, match="descent lab check slow"):
         write(lab, tmp_path / "early")
     run = create(tmp_path / "runs", "slow-mine", work.file().read_text(), {})
-    Events(run).write("command", step=40, command="set", arguments={"key": "optimizer.lr", "value": 0.5})
+    Events(run.path).write("command", step=40, command="set", arguments={"key": "optimizer.lr", "value": 0.5})
     assert process(["lab", "check", "slow"]).code == 0
     done = process(["lab", "report", "slow", "handed-in"])
     assert done.code == 0, done

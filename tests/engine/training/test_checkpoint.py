@@ -53,7 +53,7 @@ GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason
 def test_the_held_best_is_itself_to_the_bit_and_not_on_the_device(tmp_path: Path, device: str) -> None:
     folder, run = RunFolder(tmp_path), Small(device)
     folder.checkpoint_folder.mkdir()
-    events = Events(folder)
+    events = Events(folder.path)
     keeper = CheckpointManager(folder, events, lambda: None, keep=3)
     run.train()
     best = copy.deepcopy(run.state())
@@ -92,7 +92,7 @@ def test_a_large_model_is_not_saved_so_often_that_it_stands_still(
         nonlocal clock
         clock += seconds
 
-    events = Events(folder)
+    events = Events(folder.path)
     keeper = CheckpointManager(folder, events, flush, keep=3)
     for took, rest in ((0.1, 5.0), (3.0, 60.0)):
         seconds = took

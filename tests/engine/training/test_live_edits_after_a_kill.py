@@ -109,21 +109,21 @@ def entry(step: int, edit: str) -> dict[str, Any]:
 def test_a_worker_that_is_killed_before_it_has_changed_all_again_loses_none(tmp_path: Path) -> None:
     """A machine that reboots twice would forget the changes at the second time."""
     folder = RunFolder(tmp_path)
-    events = Events(folder)
+    events = Events(folder.path)
     events.write("checkpoint", step=0)
     log = events.size()
     first, second = entry(10, "optimizer.lr=0.2"), entry(15, "optimizer.lr=0.1")
     events.write("command", **first)
     events.write("command", **second)
-    assert to_give_again(folder, log) == [first, second]
+    assert to_give_again(folder.path, log) == [first, second]
     events.write("resumed", to=0, log=log)
     events.write("again", step=0, commands=[first, second])
-    assert to_give_again(folder, log) == [first, second]  # killed before step 10
+    assert to_give_again(folder.path, log) == [first, second]  # killed before step 10
     events.write("command", **first, again=True)
-    assert to_give_again(folder, log) == [first, second]  # killed between the two, without a checkpoint
-    assert to_give_again(folder, events.size()) == [second]  # or with one
+    assert to_give_again(folder.path, log) == [first, second]  # killed between the two, without a checkpoint
+    assert to_give_again(folder.path, events.size()) == [second]  # or with one
     events.write("again", step=12, commands=[])  # a person has changed something else
     third = entry(12, "optimizer.lr=0.7")
     events.write("command", **third)
-    assert to_give_again(folder, log) == [first, third]
+    assert to_give_again(folder.path, log) == [first, third]
     events.close()

@@ -137,7 +137,7 @@ def idle(folder: Path) -> Result:
     layout.save(run_folder.path)
     queue = Queue()
     session = Session(
-        run, run_folder, layout, Events(run_folder), Display("idle", None),
+        run, run_folder, layout, Events(run_folder.path), Display("idle", None),
         seconds=0.0, queue=queue, stop_wanted=lambda: False,
     )  # fmt: skip
     attend = session.commands.attend

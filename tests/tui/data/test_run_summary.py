@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def _evaluate(folder: RunFolder, step: int, *losses: float | None, split: str = "validation") -> None:
-    events = Events(folder)
+    events = Events(folder.path)
     for member, loss in enumerate(losses):
         events.write("evaluation", step=step, split=split, member=member, loss=loss, accuracy=0.5)
     events.close()
@@ -28,7 +28,7 @@ def test_a_run_that_has_said_nothing_yet(folder: RunFolder) -> None:
 
 
 def test_each_look_takes_up_what_is_new(folder: RunFolder) -> None:
-    told, events = RunSummary(folder), Events(folder)
+    told, events = RunSummary(folder), Events(folder.path)
     events.state("starting", host="here")
     events.write("plan", step=0, total_steps=900)
     told.look()
@@ -49,7 +49,7 @@ def test_of_members_the_mean_of_those_of_the_last_step_or_the_winner(folder: Run
     _evaluate(folder, 20, 0.2, 0.4)  # the third trains no more
     told.look()
     assert told.reached() == {"validation": (pytest.approx(0.3), 0.5)}
-    Events(folder).write("winner", members=[2])
+    Events(folder.path).write("winner", members=[2])
     told.look()
     assert told.reached() == {"validation": (0.1, 0.5)}
     _evaluate(folder, 30, None, None, None)
@@ -62,7 +62,7 @@ def test_a_rewind_voids_what_was_told(folder: RunFolder) -> None:
     _evaluate(folder, 10, 0.5)
     _evaluate(folder, 20, 0.25)
     told.look()
-    Events(folder).write("rewound", to=15)
+    Events(folder.path).write("rewound", to=15)
     told.look()
     assert told.reached() == {"validation": (0.5, 0.5)}
     _evaluate(folder, 16, 0.4)

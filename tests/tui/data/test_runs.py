@@ -59,7 +59,7 @@ def test_it_follows_what_is_written(tmp_path: Path) -> None:
 def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
     """Home, the console and the log would each name another epoch."""
     folder = RunFolder(record(tmp_path, "mine", "stopped", steps=800, accuracy=None))
-    events = Events(folder)
+    events = Events(folder.path)
     events.write("batch_size", step=400, epoch=10, size=128, per_epoch=10, total_steps=1000)
     for step in (405, 410, 800):
         events.write("evaluation", step=step, split="validation", member=0, loss=0.5)

@@ -23,7 +23,7 @@ class _Run:
         self.layout = Layout.of(accuracy=True, members=members_, layers=({"name": "a", "kind": "linear"},))
         self.layout.save(path)
         (path / "run.json").write_text(json.dumps({"steps_per_epoch": 100, "total_steps": total}))
-        self.path, self.events = path, Events(RunFolder(path))
+        self.path, self.events = path, Events(path)
         self.writer = MetricsWriter(path, 0)
         self.step = 0
 

@@ -114,7 +114,7 @@ def test_the_table_of_live_runs_is_what_their_logs_tell_and_each_line_is_parsed_
     names = {"a": 100, "b": 200}  # steps and seconds, so that no line is in both
     runs = [record(tmp_path, n, "running", steps=many, ended=many, host="elsewhere") for n, many in names.items()]
     folders = [RunFolder(path) for path in runs]
-    logs = [Events(folder) for folder in folders]
+    logs = [Events(folder.path) for folder in folders]
     seen: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
     comparing = compare.Together(folders, 1000, seen.put)
     comparing.start()

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> RunFolder:
     writer = MetricsWriter(folder.path, 0)
     writer.append(rows)
     writer.close()
-    events = Events(folder)
+    events = Events(folder.path)
     events.state("running", step=0)
     events.write("member", member=2, state="diverged", step=31)
     for step in (50, 100):
@@ -115,7 +115,7 @@ def test_numbers_are_the_mean_or_those_of_the_picked_member(run: RunFolder) -> N
 
 
 def test_numbers_of_a_member_that_stopped_early_are_its_last(run: RunFolder) -> None:
-    Events(run).write("member", member=2, state="stopped early", step=20)
+    Events(run.path).write("member", member=2, state="stopped early", step=20)
     builder = SnapshotBuilder(Follower(run))
     builder.member = 2
     assert builder.take().loss == 3.0
@@ -155,7 +155,7 @@ async def test_the_key_goes_through_the_members(run: RunFolder) -> None:
 def test_a_loss_that_is_not_above_zero_has_no_log_axis(run: RunFolder) -> None:
     """A likelihood of a density may be below 0: half the curve would be missing."""
     assert curves.loss_curve(Follower(run), 200).fits_log
-    Events(run).write("evaluation", step=100, split="validation", member=0, loss=-0.5)
+    Events(run.path).write("evaluation", step=100, split="validation", member=0, loss=-0.5)
     assert not curves.loss_curve(Follower(run), 200).fits_log
 
 

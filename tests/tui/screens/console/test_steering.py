@@ -55,7 +55,7 @@ def test_a_run_that_was_queued_again_is_steered_where_it_trains_now(tmp_path: Pa
     folder = record(tmp_path)
     facts = json.loads((folder.path / "run.json").read_text())
     (folder.path / "run.json").write_text(json.dumps(facts | {"host": first}))
-    events = Events(folder)
+    events = Events(folder.path)
     events.state("starting", host=then)
     events.state("running", step=0)
     taken = SnapshotBuilder(Follower(folder)).take()
