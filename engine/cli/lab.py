@@ -104,7 +104,7 @@ def lab_hint(
 
     _progress()
     found = _find(lab_id)
-    lab_view.show_hint(*flow.hint(found, level))
+    lab_view.show_hint(flow.hint(found, level))
 
 
 @lab_app.command("explain", help=_("Show the explanation after you passed, then the next lab."))

@@ -165,10 +165,13 @@ def show_predictions(lab: Lab, progress: Progress) -> None:
             print_line(f"  {question.id} = {flow.shown_answer(made[question.id])} {question.unit}".rstrip())
 
 
-def show_hint(level: int, text: str) -> None:
-    """Print a hint."""
-    print_heading(_("Hint {level} of {of}", level=level, of=flow.LEVELS))
-    print_text(text)
+def show_hint(hint: flow.Hint) -> None:
+    """Print a hint, and the criterion that it helps with."""
+    print_heading(_("Hint {level} of {of}", level=hint.level, of=flow.LEVELS))
+    if hint.check is not None:
+        print_text(str(hint.check.text))
+        print_line()
+    print_text(hint.text)
 
 
 def show_explanation(text: str) -> None:

@@ -1,11 +1,13 @@
 """The steps of a learner through a lab: start, predict, run, have it graded, read the explanation."""
 
 import contextlib
+import hashlib
 import math
 import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +17,9 @@ from descent.common.numbers import setting, trimmed
 from descent.common.settings import pair_of
 from descent.common.text import clean, likely, show
 from engine.labs import progress as kept
-from engine.labs.format import Prediction, Solution
+from engine.labs.format import OWN_CODE, Check, Prediction, Solution, Text
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
-from engine.labs.progress import Progress
+from engine.labs.progress import Progress, Record
 from engine.preset import consent
 from engine.preset.find import read_text
 
@@ -81,7 +83,9 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
     with contextlib.suppress(OSError):  # without it --allow-code will be needed
         if lab.start_file is not None:
             consent.agree_to_path(folder.absolute() / f"{lab.id}.py")
-    kept.started(lab.id, folder)
+    kept.started(
+        lab.id, folder, {path.name: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()}
+    )
     return list(files)
 
 
@@ -306,17 +310,91 @@ def check_start(lab_id: str | None) -> None:
 # --- hints, explanation, solution ---
 
 
-def hint(lab: Lab, level: int | None = None) -> tuple[int, str]:
-    """Return the level and text of the next hint, or of the given level. It is recorded as seen, without any penalty.
+@dataclass(frozen=True)
+class Hint:
+    """A hint. check: the criterion that it helps with, or None if it is about the whole lab."""
+
+    level: int
+    text: str
+    check: Check | None
+
+
+def unmet(lab: Lab, record: Record) -> Check:
+    """Return the first criterion that the latest attempt did not meet. Those for a bonus come last."""
+    met = {one.id for one in record.attempts[-1].checks if one.passed} if record.attempts else set()
+    checks = sorted(lab.model.checks, key=lambda check: check.bonus)
+    return next((check for check in checks if check.id not in met), checks[0])
+
+
+def hint(lab: Lab, level: int | None = None) -> Hint:
+    """Return the next hint for the first unmet criterion, or that of the given level. It is recorded, not punished.
 
     Raises DescentError for a level that does not exist.
     """
     if level is not None and not 1 <= level <= LEVELS:
         raise DescentError(_("--level {level}: must be from 1 to {of}", level=level, of=LEVELS))
-    seen = kept.load().of(lab.id).hints
-    shown = level or min(seen + 1, LEVELS)
-    kept.hinted(lab.id, shown)
-    return shown, str(lab.model.hints[shown - 1])
+    record = kept.load().of(lab.id)
+    check, texts = hints_for(lab, record)
+    key = check.id if check is not None else ""
+    shown = level or min(record.seen.get(key, 0) + 1, LEVELS)
+    kept.hinted(lab.id, shown, key)
+    return Hint(shown, str(texts[shown - 1]), check)
+
+
+def hints_seen(lab: Lab, record: Record) -> list[Hint]:
+    """Return the hints for the first unmet criterion that the learner has seen already."""
+    check, texts = hints_for(lab, record)
+    seen = record.seen.get(check.id if check is not None else "", 0)
+    return [Hint(level, str(text), check) for level, text in enumerate(texts[:seen], 1)]
+
+
+def hints_for(lab: Lab, record: Record) -> tuple[Check | None, Sequence[Text]]:
+    """Return the criterion to help with and its three hints; None and those of the lab if it has none of its own."""
+    check = unmet(lab, record)
+    return (check, check.hints) if check.hints else (None, lab.model.hints)
+
+
+# --- tasks ---
+
+
+def tasks_done(lab: Lab, record: Record) -> list[bool]:
+    """Return for each task whether it is done. One without `done_when` is done when a later one is, or the lab is."""
+    met = {f"met {one.id}" for one in record.attempts[-1].checks if one.passed} if record.attempts else set()
+    done = {*record.deeds, *met, *_saved(lab, record), *(["checked"] if record.attempts else [])}
+    ticked: list[bool] = []
+    for task in reversed(lab.model.tasks):
+        as_told = bool(task.done_when) and done.issuperset(task.done_when)
+        ticked.insert(0, record.passed is not None or as_told or (not task.done_when and any(ticked)))
+    return ticked
+
+
+def present_tasks(lab: Lab, record: Record) -> range:
+    """Return the places of the tasks to do now: the first undone one, and those below one without `done_when`."""
+    done, tasks = tasks_done(lab, record), lab.model.tasks
+    first = next((at for at, is_done in enumerate(done) if not is_done), len(tasks))
+    last = next((at for at in range(first, len(tasks)) if tasks[at].done_when), len(tasks) - 1)
+    return range(first, last + 1)
+
+
+def _saved(lab: Lab, record: Record) -> set[str]:
+    """Return the deeds "saved …" whose file differs from what `lab start` wrote."""
+    if record.folder is None:
+        return set()
+    names = {"saved": f"{lab.id}.toml", f"saved {OWN_CODE}": f"{lab.id}.py"}
+    names |= {f"saved {part}": f"{lab.id}-{part}.toml" for part in lab.model.parts}
+    return {deed for deed, name in names.items() if _is_changed(Path(record.folder) / name, record.files.get(name))}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_changed(path: Path, sha256: str | None) -> bool:
+    """Return whether the file is there and not what it was. What it was is not known of files of older versions."""
+    try:
+        return _sha256(path.read_bytes()) != sha256
+    except OSError:
+        return False
 
 
 def explain(lab: Lab) -> str:

@@ -7,9 +7,10 @@ writes code, it has start.py and solution.py. Each further part has a preset of 
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from descent.common.i18n import N_, _, language
+from engine.pictures import KINDS
 from engine.preset.schema import Count, Float, Natural, Section
 
 Topic = Literal["lines", "classification", "networks", "optimizers", "generalisation", "data"]
@@ -23,7 +24,16 @@ TOPICS: dict[Topic, str] = {
 }
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+Deed = Annotated[str, Field(pattern=r"^(ran|saved|checked|(ran|saved|opened|met) [a-z][a-z0-9_-]*)$")]
+OWN_CODE = "code"  # in "saved code": the learner's file of code
+OPENED = (*KINDS, "layers")  # what "opened" can name
 Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.checks.evaluator
+
+
+def _three_or_none(given: "tuple[Text, ...]") -> "tuple[Text, ...]":
+    if len(given) not in (0, 3):
+        raise ValueError(_("must be a list of 3 texts, not {count}", count=len(given)))
+    return given
 
 
 class Text(Section):
@@ -35,6 +45,9 @@ class Text(Section):
     def __str__(self) -> str:
         """Return the text in the current language."""
         return self.ko if language() == "ko" else self.en
+
+
+ThreeTexts = Annotated[tuple[Text, ...], AfterValidator(_three_or_none)]
 
 
 class Choice(Section):
@@ -79,7 +92,14 @@ class Prediction(Section):
 
 
 class Task(Section):
+    """One thing to do. It is ticked off once all of `done_when` was done."""
+
     text: Text
+    done_when: tuple[Deed, ...] = Field(
+        (),
+        description='What was done then: "ran", "ran PART", "saved", "saved PART", "saved code", "opened PICTURE", '
+        '"checked", "met CHECK". Without any, the text of the next task stands below it.',
+    )
 
 
 class Goal(Section):
@@ -104,6 +124,9 @@ class Check(Section):
     part: Name | None = Field(None, description="The part whose run is looked at; else the lab's own preset.")
     timed: bool = Field(False, description="Looks at a run of its own: one member, nothing beside it.")
     bonus: bool = Field(False, description="Not needed to pass.")
+    hints: ThreeTexts = Field(
+        (), description="Of this criterion alone: what to look at; which knob; the worked answer. Else the lab's."
+    )
 
 
 class Grade(Section):
@@ -139,8 +162,8 @@ class LabModel(Section):
     text: Text = Field(description="What it is about; Markdown, shown first.")
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     predictions: tuple[Prediction, ...] = ()
-    hints: Annotated[tuple[Text, ...], Field(min_length=3, max_length=3)] = Field(
-        description="What to look at; which knob; the worked answer."
+    hints: ThreeTexts = Field(
+        (), description="What to look at; which knob; the worked answer. For checks that have none of their own."
     )
     explanation: Text = Field(description="Shown after a pass; Markdown.")
     changes: tuple[str, ...] = Field(
@@ -167,6 +190,29 @@ class LabModel(Section):
         for check in self.checks:
             if check.part is not None and check.part not in self.parts:
                 raise ValueError(_("check {id}: there is no part {part}", id=check.id, part=check.part))
+        return self
+
+    @model_validator(mode="after")
+    def _hints_are_there(self) -> "LabModel":
+        for check in self.checks:
+            if not check.hints and not self.hints:
+                raise ValueError(
+                    _("check {id}: hints: missing, and the lab has none for all its checks", id=check.id)
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _deeds_are_possible(self) -> "LabModel":
+        checks = [check.id for check in self.checks]
+        named = {"ran": [*self.parts], "saved": [*self.parts, OWN_CODE], "opened": OPENED, "met": checks}
+        for at, task in enumerate(self.tasks, 1):
+            for deed in task.done_when:
+                verb, _space, name = deed.partition(" ")
+                if name and name not in named[verb]:
+                    there = ", ".join(named[verb]) or "–"
+                    raise ValueError(
+                        _('task {at}: "{deed}": must name one of {there}', at=at, deed=deed, there=there)
+                    )
         return self
 
 

@@ -53,7 +53,10 @@ class Record(_Part):
     started: str | None = None
     folder: str | None = None
     predictions: dict[str, Any] = {}
-    hints: Annotated[int, Field(ge=0, le=3)] = 0
+    files: dict[str, str] = {}  # SHA-256 of the files as `lab start` wrote them, by name
+    deeds: tuple[str, ...] = ()  # "ran", "ran PART", "opened PICTURE": see engine.labs.format.Task
+    hints: Annotated[int, Field(ge=0, le=3)] = 0  # the greatest level that was seen
+    seen: dict[str, int] = {}  # levels of the hints that were seen, by the check's id; "": those of the whole lab
     attempts: tuple[Attempt, ...] = ()  # the latest
     count: int = 0  # of all attempts
     best: float | None = None  # greatest share of the checks met
@@ -92,9 +95,19 @@ def load() -> Progress:
             return _whole()
 
 
-def started(lab_id: str, folder: Path) -> Progress:
-    """Record that the learner has the lab's files in `folder`."""
-    return _change(lab_id, lambda record: {"started": record.started or _now(), "folder": str(folder.absolute())})
+def started(lab_id: str, folder: Path, files: Mapping[str, str] | None = None) -> Progress:
+    """Record that the learner has the lab's files in `folder`. files: the SHA-256 of new ones, by name."""
+
+    def change(record: Record) -> dict[str, Any]:
+        place = {"started": record.started or _now(), "folder": str(folder.absolute())}
+        return place if files is None else {**place, "files": dict(files)}
+
+    return _change(lab_id, change)
+
+
+def did(lab_id: str, *deeds: str) -> Progress:
+    """Record what the learner has done: deeds of engine.labs.format.Task."""
+    return _change(lab_id, lambda record: {"deeds": tuple(dict.fromkeys((*record.deeds, *deeds)))})
 
 
 def predicted(lab_id: str, answers: Mapping[str, Any]) -> Progress:
@@ -102,9 +115,14 @@ def predicted(lab_id: str, answers: Mapping[str, Any]) -> Progress:
     return _change(lab_id, lambda record: {"predictions": {**answers, **record.predictions}})
 
 
-def hinted(lab_id: str, level: int) -> Progress:
-    """Record that the learner has seen the hint of that level."""
-    return _change(lab_id, lambda record: {"hints": max(level, record.hints)})
+def hinted(lab_id: str, level: int, check: str = "") -> Progress:
+    """Record that the learner has seen the hint of that level. check: whose hint, if not the whole lab's."""
+
+    def change(record: Record) -> dict[str, Any]:
+        seen = {**record.seen, check: max(level, record.seen.get(check, 0))}
+        return {"hints": max(level, record.hints), "seen": seen}
+
+    return _change(lab_id, change)
 
 
 def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[Mapping[str, Any]]) -> Progress:

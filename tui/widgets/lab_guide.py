@@ -97,12 +97,12 @@ def written(standing: LabStatus) -> str:
 
 def to_do(standing: LabStatus) -> list[str]:
     """The tasks, and the hints that were seen, as blocks of Markdown."""
-    model, hints = standing.lab.model, standing.record.hints
+    hints = flow.hints_seen(standing.lab, standing.record)
     parts = [f"## {_('Tasks')}"]
-    parts += [f"{at}. {task.text}" for at, task in enumerate(model.tasks, 1)]
+    parts += [f"{at}. {task.text}" for at, task in enumerate(standing.lab.model.tasks, 1)]
     if hints:
         parts.append(f"## {_('Hints')}")
-        parts += [f"**{level}** {text}" for level, text in enumerate(model.hints[:hints], 1)]
+        parts += [f"**{hint.level}** {hint.text}" for hint in hints]
     return parts
 
 

@@ -208,14 +208,84 @@ def test_hints_come_one_after_the_other_and_are_recorded(tmp_path: Path) -> None
     """A learner would get the answer first, or an instructor not see where it was hard."""
     slow = lab(tmp_path)
     seen = [flow.hint(slow) for _ in range(4)]
-    assert [level for level, _ in seen] == [1, 2, 3, 3]
-    assert seen[0][1] == "Look at the loss."
+    assert [hint.level for hint in seen] == [1, 2, 3, 3]
+    assert seen[0] == flow.Hint(1, "Look at the loss.", None)
     use("ko")
-    assert flow.hint(slow, 1) == (1, "손실을 보세요.")
+    assert flow.hint(slow, 1).text == "손실을 보세요."
     use("en")
     assert progress.load().of("slow-line").hints == 3
     with pytest.raises(DescentError, match=r"--level 4: must be from 1 to 3"):
         flow.hint(slow, 4)
+
+
+TWO_CHECKS = LAB.replace(
+    "most = 0.05\n",
+    """most = 0.05
+hints = [{ en = "Loss?", ko = "손실?" }, { en = "Rate.", ko = "학습률." }, { en = "lr = 0.5", ko = "lr = 0.5" }]
+
+[[lab.checks]]
+id = "extra"
+bonus = true
+text = { en = "More.", ko = "더." }
+value = "True"
+
+[[lab.checks]]
+id = "steps"
+text = { en = "20 steps.", ko = "20스텝." }
+value = "steps == 20"
+""",
+)
+
+
+def outcomes(**met: bool) -> list[dict[str, object]]:
+    return [{"id": name, "value": None, "passed": passed} for name, passed in met.items()]
+
+
+def test_the_first_unmet_criterion_decides_which_hint_is_shown(tmp_path: Path) -> None:
+    """A learner with seven of eight criteria met would get the answer to all eight, or a hint for one that is met."""
+    two = lab(tmp_path, lab=TWO_CHECKS)
+    assert [flow.hint(two).text for _ in range(2)] == ["Loss?", "Rate."]
+    progress.attempted("slow-line", passed=False, met=1, of=2, checks=outcomes(loss=True, extra=False, steps=False))
+    assert flow.hint(two) == flow.Hint(1, "Look at the loss.", None)  # the lab's: this check has none of its own
+    progress.attempted("slow-line", passed=False, met=0, of=2, checks=outcomes(loss=False, extra=True, steps=False))
+    assert flow.hint(two).text == "lr = 0.5"
+    assert [hint.level for hint in flow.hints_seen(two, progress.load().of("slow-line"))] == [1, 2, 3]
+    assert flow.unmet(two, progress.load().of("slow-line")).id == "loss"
+
+
+def tasks(*deeds: str) -> str:
+    """The lab with a task for each of these `done_when`."""
+    shown = "".join(
+        f'[[lab.tasks]]\ntext = {{ en = "{at}", ko = "{at}" }}\n{f"done_when = [{deed}]" if deed else ""}\n'
+        for at, deed in enumerate(deeds)
+    )
+    before, _, rest = LAB.partition("[[lab.tasks]]")
+    return before + shown + "[[lab.hints]]" + rest.partition("[[lab.hints]]")[2]
+
+
+def test_tasks_are_ticked_off_by_what_was_really_done(tmp_path: Path, here: Path) -> None:
+    """A learner would be sent on without having looked, or be kept at a task that is long done."""
+    four = lab(tmp_path, lab=tasks('"ran", "opened fit"', '"saved"', "", '"met loss"'))
+
+    def now() -> tuple[list[bool], list[int]]:
+        record = progress.load().of("slow-line")
+        return flow.tasks_done(four, record), list(flow.present_tasks(four, record))
+
+    file = flow.start(four, here)[0]
+    assert now() == ([False] * 4, [0])
+    progress.did("slow-line", "ran")
+    assert now() == ([False] * 4, [0])
+    progress.did("slow-line", "opened fit")
+    assert now() == ([True, False, False, False], [1])
+    text = file.read_text()
+    file.write_text(text.replace("lr = 0.01", "lr = 0.5"))
+    assert now() == ([True, True, False, False], [2, 3])  # the third ticks nothing: the fourth stands below it
+    progress.attempted("slow-line", passed=False, met=0, of=1, checks=outcomes(loss=False))
+    assert now()[1] == [2, 3]
+    progress.attempted("slow-line", passed=False, met=1, of=1, checks=outcomes(loss=True))
+    assert now() == ([True] * 4, [])
+    file.write_text(text)
+    assert now()[1] == [1]
 
 
 def test_explanation_and_solution_open_after_a_pass(tmp_path: Path) -> None:

@@ -75,6 +75,12 @@ def test_a_lab_is_a_preset_and_its_tables(here: Path) -> None:
             "most = 0.05\n[[lab.checks]]\nid = 'loss'\ntext = {en='', ko=''}\nvalue = '1'",
             "used twice",
         ),
+        ('"Make it faster.", ko = "더 빠르게 만드세요." }', '"", ko = "" }\ndone_when = ["went"]', "lab.tasks"),
+        (
+            '"Make it faster.", ko = "더 빠르게 만드세요." }',
+            '"", ko = "" }\ndone_when = ["met b"]',
+            "must name one of loss",
+        ),
         ("[lab]", "[lab", "line 22, column 5"),
     ],
 )

@@ -278,10 +278,11 @@ class LabPanel(Vertical):
 
         more = True
         while more:
-            level, text = flow.hint(self.status.lab)
-            title = _("Hint {level} of {of}", level=level, of=flow.LEVELS)
-            further = _("next hint") if level < flow.LEVELS else ""
-            reading = Reading(title, text, _("close"), further=further)
+            hint = flow.hint(self.status.lab)
+            title = _("Hint {level} of {of}", level=hint.level, of=flow.LEVELS)
+            further = _("next hint") if hint.level < flow.LEVELS else ""
+            of_check = f"*{hint.check.text}*\n\n" if hint.check is not None else ""
+            reading = Reading(title, f"{of_check}{hint.text}", _("close"), further=further)
             said: bool | None = await self.app.push_screen_wait(reading)
             more = bool(said)
         await self.look_again()
