@@ -12,7 +12,7 @@ import pytest
 
 from tests.tools import golden_json
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 Printed = dict[str, Future[str]]  # by scene
 AT_ONCE = 2  # scenes; each is one process after the other
@@ -20,7 +20,7 @@ AT_ONCE = 2  # scenes; each is one process after the other
 
 @pytest.fixture(scope="module")
 def printed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, warm_process: None
 ) -> Iterator[dict[str, Future[str]]]:
     """What each scene that is tested has printed, or will have."""
     tests = [test for test in request.session.items if test.path == request.path]

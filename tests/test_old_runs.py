@@ -18,7 +18,7 @@ from descent.run.metrics import Metrics
 from tests.helpers import old_runs
 from tests.helpers.processes import Done
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 # Of each run: its state, and the step that it has come to.
 RUNS = {

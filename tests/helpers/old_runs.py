@@ -3,33 +3,34 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from descent import warm
 from tests.helpers.processes import Done
 from tests.helpers.waiting import DEADLINE
 
-DESCENT = [sys.executable, "-P", "-m", "descent"]  # the command of these tests, of their data and of the golden JSON
 FOLDER = Path(__file__).parents[1] / "old_runs"
 VERSION = "0.1"  # of the folders that are opened
 
 
 def descent(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Done:
-    """`descent` in a process of its own, in `folder`, to its end."""
-    command = [*DESCENT, *words]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=DEADLINE, cwd=folder, env=environment
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    """`descent` in a process of its own, in `folder`, to its end: a fork of the warm process where there is one."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        code = warm.start("descent", *words, cwd=folder, env=environment, stdout=out, stderr=error).wait(DEADLINE)
+        said = []
+        for file in (out, error):
+            file.seek(0)
+            said.append(file.read().decode())
+    return Done(code, *said)
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Of a user who has nothing but what is in `folder`, on a machine without a GPU."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("DESCENT_", "XDG_", "LC_"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DESCENT_", "XDG_"))}
     homes = {f"XDG_{name}_HOME": str(folder / "home" / name.lower()) for name in ("STATE", "CACHE", "CONFIG", "DATA")}
-    return own | homes | {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return own | homes | {"DESCENT_LANG": "en", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def copied(to: Path) -> Path:
