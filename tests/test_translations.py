@@ -13,6 +13,7 @@ from babel.messages.catalog import Catalog, Message
 from descent.common import i18n
 from descent.common.i18n import N_, _, ngettext, pgettext
 from engine import cli
+from tests.helpers.processes import process
 from tests.tools.translations import ROOT, catalogues, template
 
 CODES = [code for code in i18n.LANGUAGES if code != "en"]
@@ -168,3 +169,9 @@ def test_a_sentence_is_marked_for_translation(room: str) -> None:
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))
     assert files
     assert [found for file in files for found in _unmarked(file)] == []
+
+
+def test_the_help_is_in_the_language_that_the_same_command_names() -> None:
+    """A learner's first look at Descent would be in a language that he or she may not read."""
+    for words in (["--lang", "ko", "run", "--help"], ["lab", "list", "--lang=ko", "--help"]):
+        assert re.search("[가-힣]", process(words).out), words

@@ -6,6 +6,7 @@ translate later. `python -m tests.tools.translations` brings the catalogues up t
 
 import gettext
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,18 @@ def keep(chosen: Language) -> None:
         write_atomically(path, f"{chosen}\n".encode())
     except OSError as error:
         raise DescentError(_("{path}: can't be written: {error}", path=path, error=error.strerror)) from None
+
+
+def use_language_of(words: Sequence[str]) -> None:
+    """Speak the language that the command line `words` asks for by --lang, if any.
+
+    The help of the commands is translated while they are loaded, so this must come before.
+    """
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, _equals, value = word.partition("=")
+        named = value or following
+        if option == "--lang" and named in LANGUAGES:
+            use(named)
 
 
 @cache

@@ -77,7 +77,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def app_command(words: list[str]) -> object:
     """Run the command in `words` and return its exit code. Its exceptions pass through."""
     return typer.main.get_command(app).main(words, prog_name="descent", standalone_mode=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,6 +24,7 @@ _ENDED = {
     "stopped": N_("stopped at step {step:,} after {time} of training"),
     "failed": N_("failed at step {step:,} after {time} of training"),
 }
+_NOT_ENDED = N_("at step {step:,} after {time} of training")  # another process trains it again by now
 
 
 def options(
@@ -68,7 +69,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
 
 
 def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
-    lines = [_(_ENDED[result.state], step=result.step, time=time_taken(result.seconds))]
+    lines = [_(_ENDED.get(result.state, _NOT_ENDED), step=result.step, time=time_taken(result.seconds))]
     if result.has_members:
         from engine.cli import members_view
 

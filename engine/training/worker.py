@@ -17,7 +17,7 @@ from descent.run.progress import Display
 from descent.run.state import State
 from engine.preset.loading import load_preset
 from engine.training import checkpoint, loop
-from engine.training.resume import open_run
+from engine.training.opening import open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState
 from engine.training.user_code import is_out_of_memory, user_code

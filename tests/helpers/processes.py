@@ -1,5 +1,6 @@
 """Real processes for tests: `descent` as a user starts it, and forks that need not load PyTorch anew."""
 
+import atexit
 import json
 import os
 import signal
@@ -17,17 +18,22 @@ DESCENT = [sys.executable, "-m", "descent"]
 
 
 def fork(action: Callable[[], int]) -> int:
-    """Run `action` in a forked process, which exits with what it returns; the process's id."""
+    """Run `action` in a forked process, which exits with what it returns; the process's id.
+
+    At its end it does what it has registered with atexit, and not what pytest has.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
         code = 99
+        atexit._clear()
         try:
             code = action()
         except BaseException:
             traceback.print_exc()
         finally:
+            atexit._run_exitfuncs()
             os._exit(code)
     return pid
 

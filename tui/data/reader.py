@@ -14,7 +14,7 @@ from descent.common.text import clean, why_damaged, without_escapes
 from descent.run.events import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
-from tui.data import live_settings
+from tui.data import run_settings
 from tui.data.evaluations import digest_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
@@ -137,13 +137,13 @@ class SnapshotBuilder:
     def _digest(self, facts: dict[str, Any]) -> None:
         """Work that only an event can call for."""
         if not self.preset:
-            self.preset = live_settings.settings(self.follower.folder)
+            self.preset = run_settings.settings(self.follower.folder)
         events = self.follower.events
         new = {str(event.get("event")) for event in self._story.take(events, events.voided)}
         if new & {"checkpoint", "state", "rewound", "resumed"}:
             self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
         if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
-            self._values = live_settings.values(self.preset, facts, self._story.edits)
+            self._values = run_settings.values(self.preset, facts, self._story.edits)
             plan = self._story.last.get("plan")
             if plan is not None:
                 self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}

@@ -6,7 +6,7 @@ from typing import Any
 from descent.common.i18n import N_
 from descent.run.events import Event, Fold
 from descent.run.state import ALIVE, State
-from tui.data import live_settings
+from tui.data import run_settings
 from tui.data.log import LogLine
 from tui.data.machine import Machine
 
@@ -171,7 +171,7 @@ class Story(Fold):
         self.last[kind] = event
         match kind:
             case "command" if event.get("command") == "set":
-                self.edits.update(live_settings.edits((event.get("arguments") or {}).get("edits", ())))
+                self.edits.update(run_settings.edits((event.get("arguments") or {}).get("edits", ())))
             case "checkpoint":
                 self.checkpoints.append(event)
             case "anomaly":

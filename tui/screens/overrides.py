@@ -16,7 +16,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, show
 from tui.base import OPENING, ConsoleApp
-from tui.data.live_settings import flat_settings
+from tui.data.run_settings import flat_settings
 from tui.data.search import fitting
 
 _DELAY = 0.15  # seconds without a key before what was typed is checked

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from descent.common.errors import DataError
 from descent.common.i18n import _, ngettext
 from descent.common.text import shorten
 from engine.preset import schema
-from engine.training.data.dataset import Array, HeldOut, Inputs, Samples, Undecoded
+from engine.training.data.dataset import Array, Dataset, HeldOut, Inputs, Samples, Undecoded
 
 OWN = (schema.ImagesData, schema.NpzData, schema.CsvData, schema.CodeData)  # what a user can change
 
@@ -63,6 +64,36 @@ def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -
         "targets": _("other targets, or in another order"),
     }
     return [words for key, words in contents.items() if then.get(key) != now.get(key)]
+
+
+def check_same(dataset: Dataset, section: schema.Data, facts: Mapping[str, Any], run_id: str) -> None:
+    """Raise DataError, naming what differs, if the data are not those that a run began with.
+
+    facts: its run.json, or of its replay parent.json. That of an older Descent doesn't say what the data were.
+    """
+    found = differences(facts.get("fingerprint"), dataset.fingerprint)
+    if not found:
+        return
+    differs = "; ".join(found)
+    if isinstance(section, schema.CodeData):
+        raise DataError(
+            _(
+                "data.code gives {run} other data than when it began: {differs}. It must return the same samples "
+                "each time. Its draws from the global generators of random, NumPy and torch are seeded by data.seed. "
+                "A generator of its own needs a seed too. To go on with these data, fork the run: descent fork {run}",
+                run=run_id,
+                differs=differs,
+            )
+        )
+    raise DataError(
+        _(
+            "the data are not those that {run} began with: {differs}. With these its splits would be others, and "
+            "samples that it has trained on would validate and test it. Put the former data back, or go on with "
+            "these in a fork: descent fork {run}",
+            run=run_id,
+            differs=differs,
+        )
+    )
 
 
 def of_inputs(inputs: Inputs) -> str:

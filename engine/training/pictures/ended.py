@@ -19,8 +19,8 @@ from engine import pictures
 from engine.preset.loading import load_preset
 from engine.training import checkpoint, live_edits
 from engine.training.build import build
+from engine.training.data import fingerprint
 from engine.training.pictures import make
-from engine.training.resume import refuse_other_data
 from engine.training.train_state import TrainState
 from engine.training.user_code import user_code
 
@@ -42,7 +42,7 @@ def last_state(folder: RunFolder, data_root: Path) -> TrainState:
     facts = folder.facts()
     torch.set_num_threads(int(facts["threads"]))
     run = build(preset, folder, data_root, torch.device("cpu"), fresh=False)
-    refuse_other_data(run, facts, folder.id)
+    fingerprint.check_same(run.dataset, run.preset.data, facts, folder.id)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     run.statistics_every = facts["statistics_every"]
     live_edits.restore(run, state["edits"])

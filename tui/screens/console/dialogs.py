@@ -17,7 +17,7 @@ from descent.common.i18n import N_, _
 from descent.common.numbers import count, number, trimmed
 from descent.run.folder import RunFolder
 from tui.base import OPENING
-from tui.data.live_settings import HINTS, shown
+from tui.data.run_settings import HINTS, shown
 from tui.data.snapshot import Anomaly, Snapshot
 from tui.screens.choices import LIST_CSS, Checkpoint, rows
 from tui.screens.dialogs import Ask

@@ -1,10 +1,6 @@
-"""Opening a run: from its folder to a run in memory, at its start or at a checkpoint.
-
-A fork takes over its parent's checkpoint and then trains under its own settings.
-"""
+"""Opening a run: from its folder to a run in memory, at its start or at a checkpoint."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,208 +8,24 @@ from typing import Any
 
 import torch
 
-from descent.common.errors import CannotGoOnError, DataError, PresetError
+from descent.common.errors import CannotGoOnError, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
-from descent.common.text import clean, shorten
+from descent.common.text import clean
 from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
-from descent.run.live_settings import is_of_presets, latest
 from descent.run.metrics import Layout, Metrics
 from descent.run.progress import Display
-from engine.preset import schema
 from engine.preset.loading import Preset, load_preset
-from engine.preset.schedule import SchedulePosition
 from engine.training import checkpoint, live_edits, measure, models, optimizers, parameters
 from engine.training.build import build, choose_device
 from engine.training.checkpoint import State
 from engine.training.data import fingerprint, preparation
-from engine.training.evaluation import Best
+from engine.training.fork_state import adopt, check_parent_weights
 from engine.training.measure import measured_before
 from engine.training.members.extract import of_member
 from engine.training.members.stacked import Way
 from engine.training.train_state import TrainState
-
-_LENGTH = ("train.epochs", "train.steps")
-
-
-def adopt(run: TrainState, state: State, origin: dict[str, Any]) -> tuple[float, list[str]]:
-    """Restore the parent's state, and train under the fork's own settings from there.
-
-    state: the parent's checkpoint. origin: parent.json. Returns the seconds trained until then, and notes for the
-    user. Raises PresetError if the checkpoint and the settings don't fit.
-    """
-    changed = set(origin["changed"])
-    notes = list(origin.get("notes", ()))
-    state = dict(state)
-    live_edits.restore(run, [text for text in latest(state["edits"]) if not is_of_presets(text)])
-
-    if "optimizer.name" in changed or not run.update.fits(state["update"]):
-        state["update"] = run.update.state()
-        notes.append(_("the optimizer begins again: the parent's momentum does not fit it"))
-    if "schedule.name" in changed:
-        state |= run.fresh_plateaus()
-    other_data = _other_data(run, origin)
-    if other_data:
-        state |= _without_evaluations(state)
-        if state["step"]:
-            notes.append(
-                _(
-                    "these are other data, or other splits, than those of {parent} ({what}): its evaluations are "
-                    "forgotten, and the model may have been trained on samples that validate and test it now",
-                    parent=clean(origin["run"]),
-                    what=shorten(other_data, 120),
-                )
-            )
-    if "train.seed" in changed:
-        state["random"] = checkpoint.random_state(run.device)  # `build` has just seeded it
-
-    seconds = run.restore(state)
-    for member in run.ended():
-        run.end(member, run.ended()[member])  # again, because the optimizer may have begun again
-    if not origin.get("replay") and (changed or run.is_over()):
-        run.begin_patience()
-    live_edits.restore(run, run.edits)  # again, because the checkpoint has restored the parent's scalars
-    if run.batches.index == 0:
-        live_edits.begin_epoch(
-            run
-        )  # another batch size takes effect now; in the middle of an epoch it waits for the end
-    length = not changed.isdisjoint(_LENGTH)
-    if length or any(key.startswith("schedule.") for key in changed):
-        _plan_anew(run, length=length)
-    if run.total_steps <= run.step and "member" not in origin:  # one member alone is useful even without more steps
-        raise PresetError(
-            _(
-                "the fork begins at step {step:,}, the last one: nothing is left to train; give more with "
-                "train.epochs or train.steps, or fork at an earlier checkpoint",
-                step=run.step,
-            )
-        )
-    return seconds, notes
-
-
-def _other_data(run: TrainState, origin: dict[str, Any]) -> str:
-    """Return what differs between the fork's data and its parent's, or "" if they are the same."""
-    if origin.get("other_data"):
-        return ", ".join(key for key in origin["changed"] if key.startswith(("data.", "members.")))
-    return "; ".join(fingerprint.differences(origin.get("fingerprint"), run.dataset.fingerprint))
-
-
-def _without_evaluations(state: State) -> State:
-    """Return the parts of a checkpoint that came of evaluations, as if there had been none. The rate stays."""
-
-    def forgotten(part: State) -> State:
-        plateau = part["plateau"]
-        waiting = None if plateau is None else plateau | {"best": math.inf, "waited": 0}
-        return {"best": Best(None).state(), "plateau": waiting}
-
-    found: State = {"metrics": {}, "evaluated": {}, **forgotten(state)}
-    if "standings" in state:
-        found["standings"] = [standing | forgotten(standing) for standing in state["standings"]]
-        found["best_weights"] = None if state["best_weights"] is None else state["model"]
-    return found
-
-
-def refuse_other_data(run: TrainState, facts: dict[str, Any], run_id: str) -> None:
-    """Raise DataError, naming what differs, if the data are not those that a run began with.
-
-    facts: its run.json; of an older Descent it doesn't say what the data were.
-    """
-    found = fingerprint.differences(facts.get("fingerprint"), run.dataset.fingerprint)
-    if not found:
-        return
-    differs = "; ".join(found)
-    if isinstance(run.preset.data, schema.CodeData):
-        raise DataError(
-            _(
-                "data.code gives {run} other data than when it began: {differs}. It must return the same samples "
-                "each time. Its draws from the global generators of random, NumPy and torch are seeded by data.seed. "
-                "A generator of its own needs a seed too. To go on with these data, fork the run: descent fork {run}",
-                run=run_id,
-                differs=differs,
-            )
-        )
-    raise DataError(
-        _(
-            "the data are not those that {run} began with: {differs}. With these its splits would be others, and "
-            "samples that it has trained on would validate and test it. Put the former data back, or go on with "
-            "these in a fork: descent fork {run}",
-            run=run_id,
-            differs=differs,
-        )
-    )
-
-
-def check_weights(run: TrainState, state: State, origin: dict[str, Any]) -> None:
-    """Raise PresetError, naming the first weight of the parent that does not fit, if any does not.
-
-    Raises DataError for a replay whose parent was trained on other data.
-    """
-    if origin.get("replay"):
-        refuse_other_data(run, origin, origin["run"])
-    mine, theirs = run.weights(), state["model"]
-    for name in [*mine, *theirs]:
-        wanted = tuple(mine[name].shape) if name in mine else None
-        given = tuple(theirs[name].shape) if name in theirs else None
-        if wanted != given:
-            keys = [key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))]
-            changed = shorten(", ".join(keys), 80) or _other_data(run, origin)
-            raise PresetError(
-                _(
-                    "the checkpoint of {run} does not fit this model: {weight} has the shape {given}, and the model "
-                    "needs {wanted} (changed: {changed}). A fork keeps the shape of the model. A new run can start "
-                    "from these weights by model.from",
-                    run=origin["run"],
-                    weight=name,
-                    given=given or _("none"),
-                    wanted=wanted or _("none"),
-                    changed=changed or _("none"),
-                )
-            )
-
-
-def _refuse_other_weights(run: TrainState, state: State) -> None:
-    """Raise PresetError, naming the first one, if the run's own checkpoint holds other weights than its model."""
-    mine = {name: tuple(tensor.shape) for name, tensor in run.weights().items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in state["model"].items()}
-    for name in [*mine, *theirs]:
-        if mine.get(name) != theirs.get(name):
-            raise PresetError(
-                _(
-                    "the checkpoint of step {step:,} does not fit the model: {weight} has the shape {given}, and the "
-                    "model has {wanted}. A model of your own must have all its parameters and buffers from the "
-                    "beginning: make them in __init__, not while it trains",
-                    step=state["step"],
-                    weight=name,
-                    given=theirs.get(name) or (_("none") if name not in theirs else "()"),
-                    wanted=mine.get(name) or (_("none") if name not in mine else "()"),
-                )
-            )
-
-
-def _plan_anew(run: TrainState, *, length: bool) -> None:
-    """Plan the schedule, and with `length` the last step, as if the settings had held since the run's first step."""
-    train, per_epoch = run.preset.train, run.batches.per_epoch
-    position = (
-        run.batches.epoch * per_epoch + run.batches.index
-    )  # not run.step, because batches may have had another size before
-    if length and train.steps is not None:
-        run.total_steps = train.steps
-    elif length:
-        run.total_steps = run.step + (train.epochs or 0) * per_epoch - position
-    if run.total_steps <= run.step:
-        key = "train.steps" if train.steps is not None else "train.epochs"
-        raise PresetError(
-            _(
-                "{key} = {given} is already reached at step {step:,}, where this fork begins; give more, or fork at "
-                "an "
-                "earlier checkpoint",
-                key=key,
-                given=train.steps or train.epochs,
-                step=run.step,
-            )
-        )
-    run.pace = SchedulePosition(position + run.total_steps - run.step, per_epoch, run.step, float(position))
 
 
 @dataclass(frozen=True)
@@ -260,7 +72,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     way = facts.get("way", _way_before(origin, preset, device))
     run = build(preset, folder, data_root, device, fresh=state is None, way=way)
     _tell_data(run, events, display)
-    refuse_other_data(run, facts, folder.id)
+    fingerprint.check_same(run.dataset, preset.data, facts, folder.id)
     preparation.keep(folder.path, run.preparations())
     if not facts:
         events.write("stage", stage="measuring")
@@ -274,7 +86,7 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     adopted = origin is not None and state is not None and state["run"] != folder.id
     if origin is not None and state is not None and adopted:
         state = of_member(state, origin["member"], run) if "member" in origin else state
-        check_weights(run, state, origin)
+        check_parent_weights(run, state, origin)
     layout = _layout(run, folder)
     if state is None:
         # With rows, a worker died before its first checkpoint, or all checkpoints are lost.
@@ -293,6 +105,25 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
     seconds = run.restore(state)
     again = _resume(run, folder, state["log"], events, display)
     return Opened(run, layout, seconds, begins=False, watched=state.get("watched"), again=again)
+
+
+def _refuse_other_weights(run: TrainState, state: State) -> None:
+    """Raise PresetError, naming the first one, if the run's own checkpoint holds other weights than its model."""
+    mine = {name: tuple(tensor.shape) for name, tensor in run.weights().items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in state["model"].items()}
+    for name in [*mine, *theirs]:
+        if mine.get(name) != theirs.get(name):
+            raise PresetError(
+                _(
+                    "the checkpoint of step {step:,} does not fit the model: {weight} has the shape {given}, and the "
+                    "model has {wanted}. A model of your own must have all its parameters and buffers from the "
+                    "beginning: make them in __init__, not while it trains",
+                    step=state["step"],
+                    weight=name,
+                    given=theirs.get(name) or (_("none") if name not in theirs else "()"),
+                    wanted=mine.get(name) or (_("none") if name not in mine else "()"),
+                )
+            )
 
 
 def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, display: Display) -> list[dict[str, Any]]:
