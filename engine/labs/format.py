@@ -28,6 +28,7 @@ Deed = Annotated[str, Field(pattern=r"^(ran|saved|checked|(ran|saved|opened|met)
 OWN_CODE = "code"  # in "saved code": the learner's file of code
 OPENED = (*KINDS, "layers")  # what "opened" can name
 Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.checks.evaluator
+MOST_KNOBS = 4  # a panel of more is a form
 
 
 def _three_or_none(given: "tuple[Text, ...]") -> "tuple[Text, ...]":
@@ -138,6 +139,16 @@ class Grade(Section):
     limit: Annotated[float, Field(gt=0, le=600)] = Field(120.0, description="Seconds a graded run may take.")
 
 
+class Knob(Section):
+    """A setting that the lab is about, to be turned beside the charts."""
+
+    key: str = Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$", description='"optimizer.lr"')
+    choices: tuple[Any, ...] = Field((), description="Its values in order; without them, the steps fit its kind.")
+
+
+Knobs = Annotated[tuple[Knob, ...], Field(max_length=MOST_KNOBS)]
+
+
 # TOML has no null.
 Graded = Annotated[Grade | None, BeforeValidator(lambda given: None if given is False else given)]
 
@@ -148,6 +159,7 @@ class Part(Section):
     preset: str = Field(pattern=r"^[a-z0-9_-]+\.toml$", description="A file in the lab's folder.")
     title: Text
     changes: tuple[str, ...] = ()
+    knobs: Knobs = ()
     grade: Graded = Field(Grade(), description="false: this part is for looking, not for grading.")
 
 
@@ -169,7 +181,10 @@ class LabModel(Section):
     changes: tuple[str, ...] = Field(
         description='What of the preset the learner may change: keys ("optimizer.lr") or sections ("optimizer").'
     )
-    watch: tuple[str, ...] = Field((), description="Charts and pictures worth a look, by their names.")
+    knobs: Knobs = Field(
+        (), description="The one to four settings that the lab is about; without them, the first keys of `changes`."
+    )
+    watch: tuple[str, ...] = Field((), description="Charts and pictures that the lab is about, the first ones first.")
     grade: Graded = Field(Grade(), description="false: nothing is trained for the grade.")
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
     parts: dict[Name, Part] = Field({})

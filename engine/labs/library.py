@@ -9,12 +9,13 @@ from typing import Any
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _, language
 from engine.labs.checks import evaluator
-from engine.labs.format import LabModel, Solution
+from engine.labs.format import LabModel, Part, Solution
 from engine.labs.messages import no_lab
 from engine.preset import find
 from engine.preset.find import CURRENT_FOLDER, path_shown, read_tables, read_text
 from engine.preset.loading import Preset, checked
 from engine.preset.messages import validated
+from engine.preset.schema import describe
 
 LAB_FILE = "lab.toml"
 SOLUTION_FILE = "solution.toml"
@@ -108,6 +109,7 @@ def load_lab(folder: Path, origin: str = CURRENT_FOLDER) -> Lab:
         raise PresetError(_("{file}: lab: missing; must be the table [lab], at the end of the file", file=shown))
     model = validated(LabModel, tables.pop("lab"), shown, "lab.")
     _check_sources(model, shown)
+    _check_knobs(model, shown)
     _check_ends_with_lab(path, tables, shown)
     presets: dict[str | None, Preset] = {None: _preset(folder, path, tables)}
     for name, part in model.parts.items():
@@ -151,6 +153,22 @@ def _check_sources(model: LabModel, shown: str) -> None:
                 problems.append(f"{shown}: lab.{key}: {error}")
     if problems:
         raise PresetError("\n".join(problems))
+
+
+def _check_knobs(model: LabModel, shown: str) -> None:
+    """Raise PresetError if a knob is no setting of a preset, or one that the learner may not change."""
+    tables: list[tuple[str, LabModel | Part]] = [("lab", model)]
+    tables += [(f"lab.parts.{name}", part) for name, part in model.parts.items()]
+    for place, table in tables:
+        is_free = isinstance(table, Part) and table.grade is None
+        for knob in table.knobs:
+            problem = ""
+            if not describe.is_known(knob.key):
+                problem = _("no preset has this setting")
+            elif not is_free and not any(knob.key == one or knob.key.startswith(f"{one}.") for one in table.changes):
+                problem = _("must be among `changes`, or the grader refuses what the learner turns it to")
+            if problem:
+                raise PresetError(f"{shown}: {place}.knobs: {knob.key}: {problem}")
 
 
 def _check_ends_with_lab(path: Path, tables: dict[str, Any], shown: str) -> None:

@@ -1,6 +1,6 @@
 """What the schema allows for a key, in words. All of it is read from the schema's bounds and choices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -61,6 +61,26 @@ def places_of(key: str) -> Iterator[str]:
         choices = list(kinds(section).values()) or [resolved(json_schema()["properties"][section])]
         if any(key in choice.get("properties", {}) for choice in choices):
             yield section
+
+
+def node_of(key: str, tables: Mapping[str, Any]) -> Node | None:
+    """Return the node of a dotted key in a preset with these tables. None if their kinds have no such key."""
+    section, _dot, name = key.partition(".")
+    of_kind = kinds(section)
+    if name == "name" and of_kind:
+        return {"enum": list(of_kind)}
+    node = json_schema()["properties"].get(section, {})
+    table = tables.get(section)
+    kind = table.get("name") if isinstance(table, dict) else None
+    chosen = of_kind.get(str(kind or node.get("default", {}).get("name"))) if of_kind else resolved(node)
+    found = (chosen or {}).get("properties", {}).get(name)
+    return None if found is None else resolved(found)
+
+
+def is_known(key: str) -> bool:
+    """Return whether a preset of some kind has this dotted key."""
+    section, _dot, name = key.partition(".")
+    return section in places_of(name)
 
 
 def literals(node: Node) -> list[str]:
