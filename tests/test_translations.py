@@ -11,7 +11,7 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 
 from descent.common import i18n
-from descent.common.i18n import N_, _, ngettext, pgettext
+from descent.common.i18n import N_, _, language, ngettext, pgettext, use_language_of
 from engine import cli
 from tests.helpers.processes import process
 from tests.tools.translations import ROOT, catalogues, template
@@ -175,3 +175,11 @@ def test_the_help_is_in_the_language_that_the_same_command_names() -> None:
     """A learner's first look at Descent would be in a language that he or she may not read."""
     for words in (["--lang", "ko", "run", "--help"], ["lab", "list", "--lang=ko", "--help"]):
         assert re.search("[가-힣]", process(words).out), words
+
+
+@pytest.mark.parametrize("words", [[], ["--lang"], ["--lang", "fr"], ["runs"]], ids=" ".join)
+def test_without_a_language_on_the_command_line_nothing_changes(words: list[str]) -> None:
+    """`descent` alone would end in a traceback before its first frame."""
+    before = language()
+    use_language_of(words)
+    assert language() == before

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -73,7 +74,7 @@ def use_language_of(words: Sequence[str]) -> None:
 
     The help of the commands is translated while they are loaded, so this must come before.
     """
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         option, _equals, value = word.partition("=")
         named = value or following
         if option == "--lang" and named in LANGUAGES:
