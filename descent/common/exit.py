@@ -50,15 +50,10 @@ def _flushed(code: int) -> int:
         try:
             stream.flush()
         except OSError as error:
-            _discard(descriptor)
+            stdio.discard(descriptor)
             if error.errno in _DISK_FULL and code == ExitCode.DONE:
                 code = _failed(_("no space left for the output"), ExitCode.CANNOT_GO_ON, as_json=False)
     return code
-
-
-def _discard(descriptor: int) -> None:
-    """Drop what any stream has still to write to this descriptor."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _run(command: Callable[[], Any], *, as_json: bool) -> int:
@@ -86,7 +81,7 @@ def _reader_gone() -> int:
 
     A reader that stops early, as in `descent presets list | head -1`, is no failure.
     """
-    _discard(1)
+    stdio.discard(1)
     return ExitCode.DONE
 
 

@@ -37,6 +37,7 @@ def options(
     quiet: bool = False,
 ) -> Options:
     """Return the options of a start in this process, which prints what comes of it."""
+    stdio.bound_waits()
     show = partial(print_outcome, as_json=as_json, quiet=quiet)
     return Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet, tell=tell, show=show)
 
@@ -58,12 +59,12 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
         if not quiet:
             tell(_("{run} is finished; nothing is left to train", run=folder.id))
     elif ending.error is not None:
-        stdio.complain(ending.error, patient=outcome.is_read)
+        stdio.complain(ending.error)
     result = result_of(folder, ending.state if ending is not None else None)
     if as_json:
         error = {} if ending is None or ending.error is None else {"error": ending.error}
         stdio.say(json.dumps(result.to_json() | error | outcome.more))
-    elif not quiet and outcome.is_read:
+    elif not quiet:
         for line in [*_receipt(folder, result, ending), *([outcome.line] if outcome.line else [])]:
             stdio.say(line)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from descent.common import stdio
 from descent.common.i18n import _
 from engine.cli.options import AllowCode, DataRoot, Json, Overrides, Preset, Quiet, RunsDir, Yes
 
@@ -70,6 +71,7 @@ def study_run(
         )
     else:
         study = existing(preset, studies, {"--set": overrides, "--id": name, "--data-root": data_root})
+    stdio.bound_waits()
     code = queue.run(study, jobs=jobs, as_json=as_json, quiet=quiet)
     if as_json:
         tables.print_json(study_view.as_json(study))

@@ -8,7 +8,6 @@ import contextlib
 import io
 import os
 import queue
-import select
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from descent.common.i18n import _
 from descent.common.numbers import duration, metric, number, percent, rate
-from descent.common.stdio import plain
+from descent.common.stdio import PATIENCE, plain, write_within
 from descent.common.text import clean, shorten
 from descent.run.progress import Progress
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 INTERVAL = 0.5  # seconds between frames
 SILENCE = 15.0  # seconds without a line after which a log gets one, so that a slow run does not seem to hang
 LONGEST_SILENCE = 600.0  # each time it is twice as long as before, up to this
-PATIENCE = 1.0  # seconds to wait at most for a terminal to take the last frame
 LONGEST_NAME = 24
+_NO_PATIENCE = 0.2  # seconds for a terminal, of a process that ends at once
 _SHOW_CURSOR = b"\x1b[?25h\r\n"
 
 
@@ -76,11 +75,10 @@ class Display:
         return self._thread is None or not self._thread.is_alive()
 
     def give_terminal_back(self) -> None:
-        """Show the cursor again, if that needs no waiting. For a process that ends at once."""
+        """Show the cursor again, if the terminal takes that at once. For a process that ends at once."""
         if self._draws and self._terminal is not None:
             with contextlib.suppress(OSError):
-                if select.select([], [self._terminal], [], 0)[1]:
-                    os.write(self._terminal, _SHOW_CURSOR)
+                write_within(self._terminal, _SHOW_CURSOR, _NO_PATIENCE)
 
     # --- the display's thread ---
 

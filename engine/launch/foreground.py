@@ -61,6 +61,8 @@ def train(
         finally:
             is_read = display.finish()
             signals.give_back()
+    if not is_read:
+        stdio.give_up(2 if options.as_json else 1)
     error = ending.error
     if error is not None:
         # An error in the user's code names the run's copy. The message shall name the user's own file.
@@ -71,7 +73,7 @@ def train(
             failed.exit_code = ExitCode(ending.exit_code)
             raise failed
     more, line = extra() if extra is not None else ({}, "")
-    options.show(Outcome(folder, replace(ending, error=error), is_read=is_read, more=more, line=line))
+    options.show(Outcome(folder, replace(ending, error=error), more=more, line=line))
     return ending.exit_code
 
 

@@ -17,13 +17,12 @@ class Outcome:
     """What came of a start in this process.
 
     ending: the worker's; None when nothing was left to train. answer: of another process, whose paused run goes on.
-    is_read: whether the terminal took all that was shown. more: for the JSON object. line: for the receipt.
+    more: for the JSON object. line: for the receipt.
     """
 
     folder: RunFolder
     ending: "Ending | None" = None
     answer: Answer | None = None
-    is_read: bool = True
     more: dict[str, Any] = field(default_factory=dict)
     line: str = ""
 

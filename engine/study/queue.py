@@ -93,7 +93,8 @@ def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
     budget = share(study.jobs, jobs, cores(), gpus())
     with Signals() as signals:
         lock = WorkerLock(study.folder)  # two queues would start every job twice
-        board = StudyDisplay(study.name, None if quiet else (2 if as_json else 1), len(study.jobs))
+        terminal = 2 if as_json else 1
+        board = StudyDisplay(study.name, None if quiet else terminal, len(study.jobs))
         queue = Queue(study, budget, board)
         signals.on_first = board.say_stopping
         signals.on_second = queue.end_at_once
@@ -103,8 +104,10 @@ def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
         try:
             queue.work(signals)
         finally:
-            board.finish()
+            is_read = board.finish()
             lock.release()
+    if not is_read:
+        stdio.give_up(terminal)
     if signals.received is not None and queue.left:
         return 128 + signals.received
     return ExitCode.CHECK_FAILED if queue.failed else ExitCode.DONE

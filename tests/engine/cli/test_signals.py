@@ -5,7 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from tests.helpers.held_run import Held
-from tests.helpers.processes import DESCENT, Child, Done
+from tests.helpers.processes import DESCENT, Child, Done, reopen_streams
+from tests.helpers.unread_terminal import unread_terminal
 from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
@@ -30,18 +31,6 @@ def full_pipe() -> int:
         os.set_blocking(writer, True)
     os.set_inheritable(reader, True)
     return writer
-
-
-def unread_terminal() -> int:
-    """A terminal that takes no more, as behind a dead SSH link."""
-    _, worker_end = pty.openpty()
-    os.set_blocking(worker_end, False)
-    try:
-        while True:
-            os.write(worker_end, b"." * 64)
-    except BlockingIOError:
-        os.set_blocking(worker_end, True)
-    return worker_end
 
 
 def pipe_without_reader() -> int:
@@ -64,6 +53,31 @@ def test_nobody_reads_and_the_training_goes_on(stdout: Callable[[], int], descen
     assert done.code == 0, done
     assert done.err == ""
     assert RunFolder(runs / "mine").state() == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shown", [("--json",), ("--json", "--quiet")])
+def test_a_result_that_nobody_reads_does_not_keep_the_command(
+    shown: Sequence[str], descent: Descent, runs: Path
+) -> None:
+    """The next command of a night's script would never come."""
+    words = ("run", "digits-mlp", "--set", "train.epochs=1", "--id", "mine", *shown)
+    assert descent(*words, stdout=unread_terminal()).end().code == 0
+    assert RunFolder(runs / "mine").state() == "finished"
+
+
+@pytest.mark.slow
+def test_an_error_that_nobody_reads_does_not_keep_the_command(descent: Descent) -> None:
+    """A batch of runs would stand still for ever at the first wrong setting."""
+
+    def stderr() -> None:
+        os.dup2(unread_terminal(), 2)
+        reopen_streams()
+
+    words = ("run", "digits-mlp", "--set", "train.epochs=two", "--json")
+    done = descent(*words, prepare=stderr).end()
+    assert done.code == 2
+    assert "train.epochs" in done.json["error"]
 
 
 def close_streams() -> None:
