@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 _KEY_NAMES = {"enter": "enter", "escape": "esc", "space": "space", "delete": "del", "backspace": "backspace"}
 _KEY_NAMES |= {"up": "up", "down": "down", "left": "left", "right": "right", "tab": "tab", "full_stop": "."}
 _KEY_NAMES |= {"pageup": "pgup", "pagedown": "pgdn", "home": "home", "end": "end", "shift+tab": "shift+tab"}
+_ENDED = {
+    "finished": N_("{run} finished"),
+    "stopped": N_("{run} stopped"),
+    "failed": N_("{run} failed"),
+    "lost": N_("{run} was lost"),
+    "damaged": N_("{run} is damaged"),
+}
 
 
 class RunsSeen(Message):
@@ -296,15 +303,6 @@ class DescentApp(ConsoleApp):
 
         if not isinstance(self.screen, SettingsScreen):
             self.push_screen(SettingsScreen())
-
-
-_ENDED = {
-    "finished": N_("{run} finished"),
-    "stopped": N_("{run} stopped"),
-    "failed": N_("{run} failed"),
-    "lost": N_("{run} was lost"),
-    "damaged": N_("{run} is damaged"),
-}
 
 
 def newly_ended(before: Sequence[RunStatus], now: Sequence[RunStatus]) -> list[RunStatus]:

@@ -22,6 +22,14 @@ from tui import themes
 from tui.settings import Settings
 from tui.terminal import Terminal, TerminalDriver
 
+STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
+READING = 12.0  # characters that are read in a second: a long notice stays longer
+OPENING = "opening"  # the group of the workers that a key starts and that end in another screen, or in a dialog
+_ROUNDS = 8  # of messages that one key leads to; a screen that is never quiet holds up the next key no longer
+_STUCK = 1.0  # seconds after which a part that takes no message holds up the next key no longer
+_AGAIN = 0.02  # seconds between looks whether a screen has opened
+_Typed = events.Key | events.Paste
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -40,19 +48,6 @@ class Notice:
     def is_fresh(self) -> bool:
         """Whether to show it still: it is under way, or was not shown long enough to be read."""
         return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
-
-
-STAYS = 8.0  # seconds that an acknowledgement stays before the log's last line takes its place
-READING = 12.0  # characters that are read in a second: a long notice stays longer
-
-
-OPENING = "opening"  # the group of the workers that a key starts and that end in another screen, or in a dialog
-_ROUNDS = 8  # of messages that one key leads to; a screen that is never quiet holds up the next key no longer
-_STUCK = 1.0  # seconds after which a part that takes no message holds up the next key no longer
-_AGAIN = 0.02  # seconds between looks whether a screen has opened
-
-
-_Typed = events.Key | events.Paste
 
 
 class KeyQueue:

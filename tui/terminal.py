@@ -29,6 +29,12 @@ _INPUT_EVERY = 0.1  # seconds between looks whether an escape that came alone is
 _NOT_UTF8 = "\ufffd"  # what bytes that are no UTF-8 are read as
 _OLD_MOUSE = re.compile(rb"\x1b\[M[\x20-\xff]{3}", re.DOTALL)  # a report of X10, which Textual does not understand
 _PATIENCE = 3.0  # seconds in which a killed app has time to leave the terminal as it was
+LOCAL_FPS = 10.0
+SSH_FPS = 4.0  # what an SSH line and the other side's terminal take without falling behind
+FASTEST, SLOWEST = 60.0, 0.2
+# Answers to a key are painted sooner than new numbers: typing at 4 frames a second would feel broken.
+_PAINTS = 30
+_SSH_PAINTS = 15
 
 
 class TerminalDriver(LinuxDriver):
@@ -161,14 +167,6 @@ class _Outlet:
             self._file.flush()
         except OSError:
             self._lost()
-
-
-LOCAL_FPS = 10.0
-SSH_FPS = 4.0  # what an SSH line and the other side's terminal take without falling behind
-FASTEST, SLOWEST = 60.0, 0.2
-# Answers to a key are painted sooner than new numbers: typing at 4 frames a second would feel broken.
-_PAINTS = 30
-_SSH_PAINTS = 15
 
 
 @dataclass(frozen=True)

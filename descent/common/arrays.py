@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Rows = NDArray[np.float32]
 Seconds = NDArray[np.float64]  # of training, at each of some steps
 Float = TypeVar("Float", bound="np.floating[Any]")

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from descent.common.i18n import _
 from descent.common.text import show
 
+# TOML wants digits on both sides of the point, but people also type .1 and 1.
+_LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
+
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return every value of nested tables by its dotted key, in their order. An empty table gives no key."""
@@ -19,10 +22,6 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-# TOML wants digits on both sides of the point, but people also type .1 and 1.
-_LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class Override(NamedTuple):

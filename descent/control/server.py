@@ -14,6 +14,12 @@ from descent.common.i18n import _
 from descent.control.address import BACKLOG, is_same_user, listen, remove_all
 from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal
 
+MOST_CLIENTS = 256  # at once; the next one gets a line that says so, and is closed
+IDLE = 1.0  # seconds without a complete line after which a client may be closed to make room for a new one
+LINGER = 1.0  # seconds that a refused client is still read from
+MOST_HEARD = 64  # reads from a refused client at most
+HEARTBEAT = 10.0  # seconds between two updates of a file's time, which other hosts can see
+
 
 @dataclass(eq=False)
 class Request:
@@ -66,13 +72,6 @@ class Queue:
             # `put` may set the flag for a request that was already taken. If it stayed set, every wait would end at
             # once.
             self._arrived.clear()
-
-
-MOST_CLIENTS = 256  # at once; the next one gets a line that says so, and is closed
-IDLE = 1.0  # seconds without a complete line after which a client may be closed to make room for a new one
-LINGER = 1.0  # seconds that a refused client is still read from
-MOST_HEARD = 64  # reads from a refused client at most
-HEARTBEAT = 10.0  # seconds between two updates of a file's time, which other hosts can see
 
 
 class Server:

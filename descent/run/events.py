@@ -16,6 +16,12 @@ from descent.run.schema import EVENTS, EventReader
 from descent.run.schema import SCRIPT as SCRIPT_SHAPE
 from descent.run.state import State
 
+KEPT = 4096  # events that stay in memory at least
+Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
+_NO_VALUES = {"time", "event", "step", "split", "member"}
+SCRIPT = "replay.jsonl"
+STEERING = ("set", "extend")  # commands that change what a run computes
+
 
 @dataclass(frozen=True)
 class Epochs:
@@ -60,11 +66,6 @@ def epochs_before(step: int, events: Sequence[Mapping[str, Any]], facts: Mapping
     return epochs_since(changes[-1] if changes else None, facts)
 
 
-KEPT = 4096  # events that stay in memory at least
-
-Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
-
-
 class Evaluation(NamedTuple):
     """An event of kind evaluation or ensemble.
 
@@ -75,9 +76,6 @@ class Evaluation(NamedTuple):
     split: str
     member: int
     values: dict[str, float | None]
-
-
-_NO_VALUES = {"time", "event", "step", "split", "member"}
 
 
 def evaluation_of(event: Event) -> Evaluation:
@@ -258,17 +256,11 @@ class EventIndex(Fold):
         self._kept[self._known] = event
 
 
-SCRIPT = "replay.jsonl"
-
-
 def script_of(run: Path) -> list[dict[str, Any]]:
     """The commands that a replay is still to be given, by step; empty for any other run."""
     script = EventReader(run, SCRIPT, SCRIPT_SHAPE).read()
     given = sum(1 for _at, event in valid_events(run) if event["event"] == "command" and event.get("replayed"))
     return script[given:]
-
-
-STEERING = ("set", "extend")  # commands that change what a run computes
 
 
 def to_give_again(run: Path, log: int) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from descent.common.text import clean, did_you_mean, show
 
 # --- runs ------------------------------------------------------------------------------------------------
 
+_LONGEST_CHOICE = 12
+
 
 def note_start(run: Path) -> None:
     """Note in the user's state that this run was started, so that it is found from any folder."""
@@ -74,9 +76,6 @@ def is_run(folder: Path) -> bool:
         return (folder / "preset.toml").is_file()
     except (OSError, ValueError):
         return False
-
-
-_LONGEST_CHOICE = 12
 
 
 def _no_run(word: str, runs: Path, names: list[str]) -> str:

@@ -24,6 +24,10 @@ from descent.run.lock import WorkerLock
 from descent.run.schema import CHECKPOINT, EVENTS, PARENT, damaged_file, read_facts, read_stored
 from descent.run.state import State, StateReader
 
+LONGEST_ID = 100  # characters; a file name has room for 255 bytes, and an id in Korean takes three for each
+_LONGEST_STEM = 60
+_RESERVED = ("last",)  # the word for the latest run
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -130,11 +134,6 @@ class Claim:
     def release(self) -> None:
         self.events.close()
         self._lock.release()
-
-
-LONGEST_ID = 100  # characters; a file name has room for 255 bytes, and an id in Korean takes three for each
-_LONGEST_STEM = 60
-_RESERVED = ("last",)  # the word for the latest run
 
 
 def new_id(preset_name: str) -> str:

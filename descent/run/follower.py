@@ -22,6 +22,7 @@ AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take
 
 Member = int | Literal["low", "mean", "high"]  # one of the members, or what they have in common
 Key = tuple[str, Member]
+LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps
 
 
 class LastValues:
@@ -282,6 +283,3 @@ def _common(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     extreme = np.fmin if kind == "low" else np.fmax
     common: NDArray[np.float32] = extreme.reduce(np.where(finite, values, np.float32(np.nan)), axis=1)
     return common
-
-
-LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps

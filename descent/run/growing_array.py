@@ -1,9 +1,8 @@
 """An array that grows at its end, and may forget its beginning."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from descent.common.arrays import Singles
 
 
 class GrowingArray:
@@ -18,7 +17,7 @@ class GrowingArray:
         self._shape = () if rows is None else (rows,)
         self._room = 0, self._empty(256)  # the place of its first value, and the values
 
-    def _empty(self, size: int) -> Floats:
+    def _empty(self, size: int) -> Singles:
         return np.empty((*self._shape, size), np.float32)
 
     @property
@@ -26,18 +25,18 @@ class GrowingArray:
         """The place of the first value that is still there."""
         return self._room[0]
 
-    def held(self) -> tuple[int, Floats]:
+    def held(self) -> tuple[int, Singles]:
         """`first`, and the values from there on, not to be written to. For any thread: neither is changed later."""
         length = self.length  # before the room, which may be another by now, but holds all that this counts
         first, values = self._room
         return first, values[..., : max(0, length - first)]
 
-    def since(self, place: int) -> Floats:
+    def since(self, place: int) -> Singles:
         """The values from a place on that is still there. Not to be written to."""
         first, values = self._room
         return values[..., place - first : self.length - first]
 
-    def room(self, count: int) -> Floats:
+    def room(self, count: int) -> Singles:
         """`count` places behind the end, to be written to; `length` says how much of it counts."""
         first, values = self._room
         size, used = values.shape[-1], self.length - first
@@ -50,7 +49,7 @@ class GrowingArray:
             self._room = self.length - used, larger
         return self._room[1][..., used : used + count]
 
-    def append(self, values: Floats) -> None:
+    def append(self, values: Singles) -> None:
         self.room(values.shape[-1])[:] = values
         self.length += values.shape[-1]
 

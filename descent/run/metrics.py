@@ -37,6 +37,10 @@ COLUMNS: dict[Column, str] = {  # f1: the mean over classes. rmse: the root mean
     "rmse": N_("RMSE"),
 }
 SPLIT_HEADS: dict[Split, str] = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
+CHUNK = 1 << 20  # bytes read at once, few enough to stay in the cache while the columns are taken out
+LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
+_PIECE = 1 << 23  # bytes of rows that are read at once
+PARAMETER = "parameter."  # begins the columns of a small model's trained numbers
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,6 @@ def values_on(numbers: Mapping[Any, Any], split: Split) -> dict[Column, float | 
     return {each.column: numbers[name] for name, each in METRICS.items() if each.split == split and name in numbers}
 
 
-CHUNK = 1 << 20  # bytes read at once, few enough to stay in the cache while the columns are taken out
-
-
 @dataclass(frozen=True)
 class Segment:
     """Rows of one file. first: the step of its first row. end: the step from which other files void it, or None."""
@@ -184,11 +185,6 @@ def valid(files: Iterable[tuple[int, int, Path]]) -> tuple[Segment, ...]:
     for _generation, first, path in files:
         segments = (*(each.until(first) for each in segments if each.first < first), Segment(path, first))
     return segments
-
-
-LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
-_PIECE = 1 << 23  # bytes of rows that are read at once
-PARAMETER = "parameter."  # begins the columns of a small model's trained numbers
 
 
 @dataclass(frozen=True)

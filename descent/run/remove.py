@@ -16,6 +16,10 @@ from descent.run.lock import worker_pid
 from descent.run.state import ALIVE
 
 _LONGEST = 300  # characters of a reason
+# All files that Descent itself writes into a run's folder.
+_OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
+        "model.json", "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
+        "worker.lock"}  # fmt: skip
 
 
 def ended(run: RunFolder) -> str:
@@ -51,12 +55,6 @@ def _ended_non_finite(run: RunFolder) -> bool:
     last_first = [event["event"] for event in reversed(run.events())]
     before = last_first[last_first.index("state") + 1 :]
     return "anomaly" in takewhile(lambda event: event != "state", before)
-
-
-# All files that Descent itself writes into a run's folder.
-_OWN = {"checkpoints", "code", "control.json", "control.sock", "events.jsonl", "metrics", "metrics.json",
-        "model.json", "output.log", "parent.json", "pictures", "preset.toml", "replay.jsonl", "run.json",
-        "worker.lock"}  # fmt: skip
 
 
 def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:

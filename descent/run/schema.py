@@ -16,6 +16,7 @@ from descent.common.text import clean, shorten, show, why_unreadable
 
 EVENTS = "events.jsonl"
 LARGEST = 1 << 26  # bytes of a file of JSON; that of a thousand members has some hundred thousand
+_LARGEST_NUMBER = 1 << 53
 
 
 def damaged_file(run: Path, file: str, what: str) -> DamagedError:
@@ -70,7 +71,6 @@ class Record:
 
 Shape = Kind | ListOf | Record
 
-_LARGEST_NUMBER = 1 << 53
 TEXT = Kind(N_("a text"), lambda value: type(value) is str)
 TABLE = Kind(N_("an object"), lambda value: type(value) is dict)
 COUNT = Kind(N_("a whole number, 0 or more"), lambda value: type(value) is int and 0 <= value <= _LARGEST_NUMBER)

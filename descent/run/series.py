@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.run.growing_array import Floats, GrowingArray
+from descent.common.arrays import Singles
+from descent.run.growing_array import GrowingArray
 
 BLOCK = 16  # values of one level that become one of the next
 PIECE = 2048  # blocks worked on at once: they stay in the cache
@@ -27,7 +28,8 @@ MOST_BREAKS = 1000  # that are remembered: nobody can tell more of them apart
 LOW, HIGH, MEAN = range(3)  # rows of a level
 
 Steps = NDArray[np.int64]
-Past = Callable[[int, int], Floats]
+Past = Callable[[int, int], Singles]
+UNIT = BLOCK**2
 
 
 class MinMaxPyramid:
@@ -43,7 +45,7 @@ class MinMaxPyramid:
         self._past = past
         self._values = GrowingArray(KEPT if past is not None else None)
         self._levels = [self._values]  # those above have LOW, HIGH and MEAN of each whole block of the one below
-        self._read: tuple[int, Floats] = 0, np.empty(0, np.float32)  # what was read again last, and its first step
+        self._read: tuple[int, Singles] = 0, np.empty(0, np.float32)  # what was read again last, and its first step
         self._latest: tuple[int, float] | None = None  # the last step that was measured, and what it was
         self.breaks: list[int] = []
         self.voided = 0  # how often `truncate` took something away: what was derived from the series is void then
@@ -53,12 +55,12 @@ class MinMaxPyramid:
 
     # --- growing ---
 
-    def append(self, values: Floats) -> None:
+    def append(self, values: Singles) -> None:
         """values: (n,), the next n steps."""
         self.room(len(values))[:] = values
         self.filled(len(values))
 
-    def room(self, count: int) -> Floats:
+    def room(self, count: int) -> Singles:
         """(count,) for the next steps: write there what is read, then say how many were `filled`."""
         return self._values.room(count)
 
@@ -79,7 +81,7 @@ class MinMaxPyramid:
                 self._levels.append(GrowingArray(KEPT if number == 0 and self._past is not None else None, rows=3))
             _take_up(below, self._levels[number + 1])
 
-    def _note_breaks(self, begin: int, new: Floats) -> None:
+    def _note_breaks(self, begin: int, new: Singles) -> None:
         if len(self.breaks) >= MOST_BREAKS:
             return
         broken = ~np.isfinite(new)
@@ -105,7 +107,7 @@ class MinMaxPyramid:
 
     # --- looking ---
 
-    def values(self, first: int = 0, last: int | None = None) -> Floats:
+    def values(self, first: int = 0, last: int | None = None) -> Singles:
         """(last - first,) the values as they were given, those at the ends of the series at most. A copy.
 
         Any thread may ask, even while a rewind shortens the series.
@@ -117,7 +119,7 @@ class MinMaxPyramid:
         again = self._values_again(first, min(last, kept))
         return np.concatenate([again, values[: last - kept]]) if last > kept else again.copy()
 
-    def _values_again(self, first: int, last: int) -> Floats:
+    def _values_again(self, first: int, last: int) -> Singles:
         """Those that are kept no more; what is read is kept for the next look."""
         start, values = self._read
         if first < start or last > start + len(values):
@@ -132,12 +134,12 @@ class MinMaxPyramid:
         """Whether a look may take all values from step `first` to before `last`: to read them again is quick."""
         return first >= self._values.first or last - first <= CLOSE
 
-    def lows(self, unit: int) -> Floats:
+    def lows(self, unit: int) -> Singles:
         """The least of each whole block of `unit` steps, BLOCK² or a higher power. NaN where it has no number."""
         level = self._level(unit)
         return _row(level.held()[1], LOW) if level is not None else np.empty(0, np.float32)
 
-    def means(self, unit: int, first: int) -> Floats:
+    def means(self, unit: int, first: int) -> Singles:
         """The mean of each whole point of `unit` steps, from point `first` on; `unit` as the method has said."""
         if unit == 1:
             return self.values(first)
@@ -160,7 +162,7 @@ class MinMaxPyramid:
         number = round(math.log(unit, BLOCK))
         return self._levels[number] if number < len(self._levels) else None
 
-    def envelope(self, edges: Steps) -> tuple[Floats, Floats]:
+    def envelope(self, edges: Steps) -> tuple[Singles, Singles]:
         """The least and the greatest value over each [edges[i], edges[i+1]); NaN where none was measured.
 
         Exactly, where all of it is near. Else the edges are taken down to those of blocks, so that a value close to
@@ -175,7 +177,7 @@ class MinMaxPyramid:
             return _bins(self.values(begin, end), bounds - begin)
         return self._extremes(bounds, 1 if begin // BLOCK >= self._levels[1].first else 2)  # so long, it has both
 
-    def _extremes(self, bounds: Steps, number: int) -> tuple[Floats, Floats]:
+    def _extremes(self, bounds: Steps, number: int) -> tuple[Singles, Singles]:
         """From level `number` up; level 0 is the values."""
         levels, unit = self._levels[number:], BLOCK**number
         whole = levels[0].length * unit
@@ -213,7 +215,7 @@ class MinMaxPyramid:
         return None
 
 
-def _last_measured(values: Floats) -> int | None:
+def _last_measured(values: Singles) -> int | None:
     """The place of the last one that is not NaN."""
     end, width = len(values), 64
     while end > 0:
@@ -243,7 +245,7 @@ def _take_up(below: GrowingArray, above: GrowingArray) -> None:
     above.length = whole
 
 
-def _mean(blocks: Floats, into: Floats) -> None:
+def _mean(blocks: Singles, into: Singles) -> None:
     """blocks: (BLOCK, n). into: (n,) the mean of the numbers of each; NaN where there is none."""
     with np.errstate(over="ignore", invalid="ignore"):
         np.add.reduce(blocks, axis=0, out=into)
@@ -255,12 +257,12 @@ def _mean(blocks: Floats, into: Floats) -> None:
         into /= np.add.reduce(measured.view(np.int8), axis=0, dtype=np.int8)
 
 
-def _row(held: Floats, which: int) -> Floats:
+def _row(held: Singles, which: int) -> Singles:
     """(n,) of values, which have one row, or of blocks."""
     return held if held.ndim == 1 else held[which]
 
 
-def _bins(values: Floats, bounds: Steps) -> tuple[Floats, Floats]:
+def _bins(values: Singles, bounds: Steps) -> tuple[Singles, Singles]:
     """The extremes of the finite ones of values[bounds[i]:bounds[i + 1]], however wide; NaN where there is none."""
     low, high = np.full((2, len(bounds) - 1), np.nan, np.float32)
     filled = bounds[1:] > bounds[:-1]
@@ -271,7 +273,7 @@ def _bins(values: Floats, bounds: Steps) -> tuple[Floats, Floats]:
     return low, high
 
 
-def _both(lows: Floats, highs: Floats, first: Steps, last: Steps) -> tuple[Floats, Floats]:
+def _both(lows: Singles, highs: Singles, first: Steps, last: Steps) -> tuple[Singles, Singles]:
     """(n,) each: the extremes of the finite ones of lows and highs [first[i]:last[i]]; NaN where there is none."""
     longest = int((last - first).max(initial=0))
     if longest <= 0 or not len(lows):
@@ -283,17 +285,14 @@ def _both(lows: Floats, highs: Floats, first: Steps, last: Steps) -> tuple[Float
     return np.fmin.reduce(least, axis=0), np.fmax.reduce(most, axis=0)
 
 
-def _held(values: Floats, places: Steps, outside: NDArray[np.bool_]) -> Floats:
+def _held(values: Singles, places: Steps, outside: NDArray[np.bool_]) -> Singles:
     """(longest, n) values at those places; NaN for those outside and for infinities."""
     found = values.take(places, mode="clip")
     found[outside | np.isinf(found)] = np.nan
     return found
 
 
-UNIT = BLOCK**2
-
-
-def take(series: MinMaxPyramid, places: Steps) -> Floats:
+def take(series: MinMaxPyramid, places: Steps) -> Singles:
     """The values at these steps; behind the end the last one, of an empty series NaN.
 
     Any thread may ask, even while a rewind shortens the series.
@@ -325,7 +324,7 @@ def search(series: MinMaxPyramid, values: NDArray[np.float64]) -> Steps:
     return (first + np.searchsorted(series.values(first, last), wanted)).astype(np.int64)
 
 
-def _line(series: MinMaxPyramid) -> tuple[Steps, Floats]:
+def _line(series: MinMaxPyramid) -> tuple[Steps, Singles]:
     """Steps and their values, ascending: the first of each block, which is its least, and the last of all."""
     starts, latest = series.lows(UNIT), series.latest()
     steps = np.append(np.arange(len(starts)) * UNIT, len(series) - 1)

@@ -23,6 +23,7 @@ _VARIABLE = "DESCENT_WARM"  # 0: every process is started anew
 _PATIENCE = 2.0  # seconds for an answer, which takes some milliseconds
 _LOADING = 120.0  # seconds that the warm process may take to load PyTorch
 _LOOK = 0.1  # seconds between looks whether it has
+_held: dict[Path, socket.socket] = {}  # connections that keep warm processes alive: one, but after a change
 
 
 class Process(Protocol):
@@ -192,9 +193,6 @@ def fork(
         for descriptor in theirs:
             os.close(descriptor)
     return Fork(connection, int(answer["pid"]), pipes.get("stdout"), pipes.get("stderr"))
-
-
-_held: dict[Path, socket.socket] = {}  # connections that keep warm processes alive: one, but after a change
 
 
 def hold() -> threading.Thread:

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+HEAD = (N_("RUN"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N_("STARTED"))
+NARROW = 92  # columns of a terminal that has no room for the time of a run's start
+_MOST_REASONS = 5  # of runs that failed at their start
+_MOST_MEMBERS = 40  # or candidates, in a table
+CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("lr")), ("grad_norm", N_("gradient norm")))
+
 
 def compare(words: Sequence[str], runs_dir: Path | None, *, as_json: bool) -> None:
     """Print a table of results and one of differing settings, or one JSON object."""
@@ -96,13 +102,6 @@ def _print_finals(found: Comparison) -> None:
             print(f"{LETTERS[place]}: {_('damaged: {error}', error=clean(each.problem))}")
     if found.best:
         print(_("*: the best"))
-
-
-HEAD = (N_("RUN"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N_("STARTED"))
-NARROW = 92  # columns of a terminal that has no room for the time of a run's start
-_MOST_REASONS = 5  # of runs that failed at their start
-_MOST_MEMBERS = 40  # or candidates, in a table
-CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("lr")), ("grad_norm", N_("gradient norm")))
 
 
 # --- all ---

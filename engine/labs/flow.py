@@ -25,6 +25,11 @@ from engine.preset.find import read_text
 
 Step = Literal["start", "predict", "run", "explain", "done"]
 LEVELS = 3
+_REFUSED = {
+    "number": N_("{given}: must be a number"),
+    "choice": N_("{given}: must be one of {names}"),
+    "order": N_("{given}: must be all of {names}, each once, with commas between"),
+}
 
 
 def step(lab: Lab, progress: Progress) -> Step:
@@ -170,13 +175,6 @@ def predict(lab: Lab, answers: Mapping[str, Any]) -> Progress:
             )
         read[key] = value
     return kept.predicted(lab.id, read)
-
-
-_REFUSED = {
-    "number": N_("{given}: must be a number"),
-    "choice": N_("{given}: must be one of {names}"),
-    "order": N_("{given}: must be all of {names}, each once, with commas between"),
-}
 
 
 def _no_prediction(lab: Lab, word: str) -> str:

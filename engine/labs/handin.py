@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common import paths, stdio
-from descent.common.arrays import mean_over_members
+from descent.common.arrays import Floats, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
 from descent.common.i18n import _
@@ -26,7 +26,10 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission, is_of, of_learner
 from engine.preset.loading import load_preset
 
-Floats = NDArray[np.float64]
+FORMAT = 1
+MANIFEST = "handin.json"
+_MOST_RUNS = 100  # of the learner's own, whose edits are listed
+_MOST_ROWS = 500  # of the graded run's metrics
 
 
 def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
@@ -47,12 +50,6 @@ def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats
     rows: NDArray[Any] = metrics.rows()[:, :, metrics.layout.columns.index(name)]
     steps, means = binned(np.arange(1.0, len(rows) + 1), np.asarray(rows, np.float64), points)
     return steps, mean_over_members(means)
-
-
-FORMAT = 1
-MANIFEST = "handin.json"
-_MOST_RUNS = 100  # of the learner's own, whose edits are listed
-_MOST_ROWS = 500  # of the graded run's metrics
 
 
 def command(lab_id: str, folder: Path | None) -> int:

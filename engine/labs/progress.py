@@ -25,6 +25,19 @@ LONGEST_WAIT = 10.0  # seconds for the lock; a process holds it only while it wr
 _LOOK = 0.02
 
 State = Literal["new", "started", "passed"]
+# What could not be done with the file. `_KEPT_THERE` follows.
+_NOT_READ = N_("{file} can't be read: {error}")
+_NOT_WRITTEN = N_("{file} can't be written, and nothing was changed: {error}")
+_NOT_LOCKED = N_("{file} can't be locked: {error}")
+_NOT_RENAMED = N_("{file} is broken and can't be renamed: {error}")
+_KEPT_THERE = N_("Your progress in the labs is kept there ($XDG_STATE_HOME names another folder).")
+# Why a broken file was set aside, by the word in its new name.
+_ASIDE = {
+    "newer": N_(
+        "{file} was written by a newer version of Descent; it is kept as {name}, and the labs start from scratch"
+    ),
+    "broken": N_("{file} was broken; it is kept as {name}, and the labs start from scratch"),
+}
 
 
 class _Part(BaseModel):
@@ -169,22 +182,6 @@ def _write(change: Callable[[Progress], Progress]) -> Progress:
 
 
 # --- the file ---
-
-
-# What could not be done with the file. `_KEPT_THERE` follows.
-_NOT_READ = N_("{file} can't be read: {error}")
-_NOT_WRITTEN = N_("{file} can't be written, and nothing was changed: {error}")
-_NOT_LOCKED = N_("{file} can't be locked: {error}")
-_NOT_RENAMED = N_("{file} is broken and can't be renamed: {error}")
-_KEPT_THERE = N_("Your progress in the labs is kept there ($XDG_STATE_HOME names another folder).")
-
-# Why a broken file was set aside, by the word in its new name.
-_ASIDE = {
-    "newer": N_(
-        "{file} was written by a newer version of Descent; it is kept as {name}, and the labs start from scratch"
-    ),
-    "broken": N_("{file} was broken; it is kept as {name}, and the labs start from scratch"),
-}
 
 
 class _BrokenError(Exception):

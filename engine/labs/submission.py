@@ -26,6 +26,8 @@ _OWN_FILES = ("start.py", "solution.py")  # names in the lab's folder; the learn
 NOTHING = "—"
 
 Change = tuple[Any, Any]  # as the lab has it, as the learner has it
+_PRESETS_TOP = 4096  # characters; `lab` is one of the first keys
+Part = str | None
 
 
 def changes(lab_id: str, start: Preset, theirs: Preset) -> dict[str, Change]:
@@ -110,9 +112,6 @@ def _named(lab_id: str, preset: Path | None, key: str, value: Any) -> Any:
     return f"{own}{colon}{name}"
 
 
-_PRESETS_TOP = 4096  # characters; `lab` is one of the first keys
-
-
 def is_of(run: RunFolder, lab_id: str) -> bool:
     """Return whether a run's preset names the lab. It does not if it can't be read."""
     try:
@@ -125,9 +124,6 @@ def is_of(run: RunFolder, lab_id: str) -> bool:
 def any_of(runs: Iterable[Path], lab_id: str) -> bool:
     """Return whether one of the run folders belongs to the lab, by the folder's name and by its preset."""
     return any(run.name.startswith(f"{lab_id}-") and is_of(RunFolder(run), lab_id) for run in runs)
-
-
-Part = str | None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,38 @@ CURRENT_FOLDER = N_("current folder")
 
 _LOOKS_LIKE_PRESET = re.compile(r"^\s*\[?\s*(data|model|loss|optimizer|schedule|train)\s*[\].]", re.MULTILINE)
 _IS_LAB = re.compile(r"^\s*\[\[?\s*lab\s*[\].]", re.MULTILINE)
+_TABLE = N_(
+    "{file}: is a table and not a preset. `descent data look {file}` shows its columns. Name it in a preset: descent "
+    'run digits-mlp --set \'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
+)
+# What somebody may give for a preset, by its ending, and the way to train it or on it.
+_NO_PRESETS = {
+    ".py": N_(
+        "{file}: is Python code and not a preset. Name it in one: descent run digits-mlp --set "
+        "model.code={file}:CLASS --allow-code (loss.code and train.code name functions)"
+    ),
+    ".csv": _TABLE,
+    ".tsv": _TABLE,
+    ".parquet": _TABLE,
+    ".npz": N_(
+        "{file}: holds arrays and is not a preset. Name it in one: descent run digits-mlp --set "
+        '\'data={{name="npz", path="{file}", inputs="x", targets="y"}}\''
+    ),
+}
+LARGEST_FILE = 1 << 20  # bytes; a preset has a few hundred, /dev/zero has no end
+# What tomllib says of the slips that beginners make. Its other messages stay in English.
+_SLIPS = {
+    N_("Invalid value"),
+    N_("Invalid statement"),
+    N_("Expected '=' after a key in a key/value pair"),
+    N_("Expected newline or end of document after a statement"),
+    N_("Expected ']' at the end of a table declaration"),
+    N_("Invalid initial character for a key part"),
+    N_("Unclosed array"),
+    N_("Unclosed inline table"),
+    N_("Unterminated string"),
+    N_("Cannot overwrite a value"),
+}
 
 
 def shipped_presets() -> Path:
@@ -106,26 +138,6 @@ def read_tables(path: Path) -> dict[str, Any]:
         ) from None
 
 
-_TABLE = N_(
-    "{file}: is a table and not a preset. `descent data look {file}` shows its columns. Name it in a preset: descent "
-    'run digits-mlp --set \'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
-)
-# What somebody may give for a preset, by its ending, and the way to train it or on it.
-_NO_PRESETS = {
-    ".py": N_(
-        "{file}: is Python code and not a preset. Name it in one: descent run digits-mlp --set "
-        "model.code={file}:CLASS --allow-code (loss.code and train.code name functions)"
-    ),
-    ".csv": _TABLE,
-    ".tsv": _TABLE,
-    ".parquet": _TABLE,
-    ".npz": N_(
-        "{file}: holds arrays and is not a preset. Name it in one: descent run digits-mlp --set "
-        '\'data={{name="npz", path="{file}", inputs="x", targets="y"}}\''
-    ),
-}
-
-
 def find(source: str | Path) -> Path:
     """Return a file by its path, or a preset's file by its name. A name wins over a file that is called the same.
 
@@ -177,24 +189,6 @@ def path_shown(path: Path) -> str:
         return clean(str(path.absolute().relative_to(Path.cwd())))
     except (ValueError, OSError):
         return clean(str(path))
-
-
-LARGEST_FILE = 1 << 20  # bytes; a preset has a few hundred, /dev/zero has no end
-
-
-# What tomllib says of the slips that beginners make. Its other messages stay in English.
-_SLIPS = {
-    N_("Invalid value"),
-    N_("Invalid statement"),
-    N_("Expected '=' after a key in a key/value pair"),
-    N_("Expected newline or end of document after a statement"),
-    N_("Expected ']' at the end of a table declaration"),
-    N_("Invalid initial character for a key part"),
-    N_("Unclosed array"),
-    N_("Unclosed inline table"),
-    N_("Unterminated string"),
-    N_("Cannot overwrite a value"),
-}
 
 
 def _syntax(error: tomllib.TOMLDecodeError, text: str) -> str:

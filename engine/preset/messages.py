@@ -15,6 +15,8 @@ from engine.preset.schema.section import LARGEST
 
 _NOTHING = object()
 Path = tuple[str, ...]
+Model = TypeVar("Model", bound=BaseModel)
+Loc = tuple[int | str, ...]
 
 
 class Complaints:
@@ -186,10 +188,6 @@ def _value_at(settings: dict[str, Any], path: Path) -> Any:
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-Model = TypeVar("Model", bound=BaseModel)
-Loc = tuple[int | str, ...]
 
 
 def validated(model: type[Model], table: Any, file: str, prefix: str = "") -> Model:

@@ -34,6 +34,7 @@ from engine.study.vary import Axis
 
 _VERSION = 1
 _LONGEST_CHOICE = 12
+_OWN = {"study.json", "preset", "code", "runs", "jobs", "worker.lock"}
 
 
 @dataclass(frozen=True)
@@ -262,9 +263,6 @@ def _inside(studies: Path) -> list[Path]:
 
 def _noted() -> Iterable[Path]:
     return (Path(entry["dir"]) for entry in notes("studies.jsonl") if isinstance(entry.get("dir"), str))
-
-
-_OWN = {"study.json", "preset", "code", "runs", "jobs", "worker.lock"}
 
 
 def remove(study: Study, *, yes: bool) -> None:

@@ -18,6 +18,8 @@ MOST = 10_000
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:([+*])({_NUMBER}))?")
 _SLACK = 1e-9  # of a step: 0.1 + 0.2 is a little more than 0.3
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+Values = Mapping[str, Any]  # a point of the grid: what each varied key is there
 
 
 def expand(text: str) -> list[int | float] | str:
@@ -58,10 +60,6 @@ def _number(text: str) -> int | float:
 def _plain(value: int | float) -> int | float:
     """Return the number without rounding errors: 0.3, not 0.30000000000000004."""
     return value if isinstance(value, int) else float(f"{value:.12g}")
-
-
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-Values = Mapping[str, Any]  # a point of the grid: what each varied key is there
 
 
 @dataclass(frozen=True)

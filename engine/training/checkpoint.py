@@ -27,6 +27,8 @@ from engine.preset.loading import load_preset
 FORMAT = 2
 
 State = dict[str, Any]  # only tensors and plain containers, so that weights_only=True can read it
+REST = 5.0  # seconds at least between checkpoints under `checkpoint_every = "auto"`; one takes 4 ms for digits-mlp
+_SHARE = 20  # times as long as the last write took, so that a large model spends at most 5% of its time on them
 
 
 def random_state(device: torch.device) -> State:
@@ -168,10 +170,6 @@ def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:
         intact = _("the checkpoint of step {step} is intact: descent resume {run}", step=saved[-1], run=run.id)
         text = f"{text}; {intact}"
     return CannotGoOnError(text)
-
-
-REST = 5.0  # seconds at least between checkpoints under `checkpoint_every = "auto"`; one takes 4 ms for digits-mlp
-_SHARE = 20  # times as long as the last write took, so that a large model spends at most 5% of its time on them
 
 
 class CheckpointManager:

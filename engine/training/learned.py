@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from descent.common.arrays import Singles
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import clean, show
@@ -29,8 +30,6 @@ from engine.training.data import preparation
 from engine.training.data.preparation import Preparation, Prepared
 from engine.training.user_code import load_object, user_code
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -43,7 +42,7 @@ class Predictions:
     rows: tuple[str, ...]
     called: str
     values: NDArray[Any]
-    probabilities: Floats | None
+    probabilities: Singles | None
 
 
 @dataclass(frozen=True)
@@ -101,16 +100,16 @@ class LearnedModel:
         values = self.predictions(data).values
         return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
-    def probabilities(self, data: object) -> Floats:
+    def probabilities(self, data: object) -> Singles:
         """Return the probabilities of `classes`, (N, K). Raises DescentError for a regression."""
         found = self.predictions(data).probabilities
         if found is None:
             raise DescentError(_("{run} predicts numbers, which have no probabilities", run=self.run))
         return found
 
-    def outputs(self, data: object) -> Floats:
+    def outputs(self, data: object) -> Singles:
         """Return what the module says of raw data, (N, K): logits, or numbers as they were trained on."""
-        outputs: Floats = self._outputs(self.prepare(data).inputs).numpy()
+        outputs: Singles = self._outputs(self.prepare(data).inputs).numpy()
         return outputs
 
     def predictions(self, data: object) -> Predictions:

@@ -1,12 +1,4 @@
-"""Detection of a collapsed model, of spikes of the training loss, and of a loss that has stopped falling.
-
-A collapsed model is broken although its numbers are finite. Mostly the learning rate is too large. It shows one of
-two signs for LASTS steps in a row:
-
-- The loss is FAR times as high as before the first update, or it had fallen and has gone back BACK of the way.
-- No unit of a layer passes a gradient any more (`dead` is 1), so that the layer learns nothing.
-
-A collapse is reported once, with the step at which it began, and once more when it is over.
+"""Detection of spikes of the training loss, and of a loss that has stopped falling.
 
 Spikes and stalls of the loss are only reported. A person decides what to do about them. The loss is averaged over ten
 steps, which takes away the noise of single batches. Each average is compared with a running mean and deviation of the
@@ -17,7 +9,7 @@ averages before it (a smoothed z-score):
 - A stall is reported when the running mean has not fallen by LEAST_FALL of itself for STALL_SHARE of all steps so
   far, and for STALL_STEPS at least. It is reported again only after the mean has fallen.
 - Neither is reported for a loss below FLOOR of the loss before the first update. So small a loss fluctuates anyway.
-- A loss that goes back to where it began is a collapse, the first of the two signs above.
+- A loss that goes back to where it began is a collapse, which collapse.py detects.
 """
 
 import math
@@ -25,94 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from descent.common.arrays import Rows, mean_over_members
+from descent.common.arrays import Floats, Rows, mean_over_members
 from descent.run.metrics import Layout
-
-LASTS = 50  # steps; a jump that is over sooner is a spike
-FAR = 2.0
-BACK = 0.9
-FALLEN = 0.8  # of the starting loss; a smaller fall can't be told from noise
-ALL = 0.999  # share of units that counts as all of them
-
-
-class Collapse:
-    """Detects a collapse of a run of one model from what `LossWatch` gives it. Reports by `write(event, **values)`.
-
-    since: the step at which the current collapse began; None without one.
-    """
-
-    def __init__(self, start: float | None, lowest: float, write: Callable[..., Any]) -> None:
-        """start: the loss before the first update, None if unknown. lowest: the lowest average so far."""
-        self._start, self._lowest, self._write = start, lowest, write
-        self._high: int | None = None  # the step at which the loss began to be too high
-        self._low: int | None = None  # the step since which it has not been too high
-        self._dead: dict[str, int] = {}  # layers without a live unit, and the step at which that was first seen
-        self.since: int | None = None
-
-    def loss(self, first: int, step: int, average: float) -> None:
-        """Take the mean loss of the steps from `first` to before `step`."""
-        limit = self._limit()
-        if limit is None or average < limit:
-            self._high, self._low = None, first if self._low is None else self._low
-            self._lowest = min(self._lowest, average)
-            self._look_for_end(self._low, step)
-            return
-        self._high, self._low = first if self._high is None else self._high, None
-        if step - self._high >= LASTS:
-            self._tell(self._high, step, why="loss", loss=average, start=self._start, lowest=self._known_lowest)
-
-    def dead(self, step: int, shares: Mapping[str, float]) -> None:
-        """Take each layer's share of units that pass no gradient. NaN if it was not measured."""
-        for name, share in shares.items():
-            if share < ALL:
-                self._dead.pop(name, None)
-            elif not math.isnan(share):
-                since = self._dead.setdefault(name, step)
-                if step - since >= LASTS:
-                    self._tell(since, step, why="dead", layer=name)
-
-    def state(self) -> dict[str, Any]:
-        """Return what it has seen so far, in plain containers, for a checkpoint."""
-        return {
-            "start": self._start,
-            "lowest": self._lowest,
-            "high": self._high,
-            "low": self._low,
-            "dead": dict(self._dead),
-            "since": self.since,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._start, self._lowest = state["start"], state["lowest"]
-        self._high, self._low = state["high"], state["low"]
-        self._dead, self.since = dict(state["dead"]), state["since"]
-
-    def _limit(self) -> float | None:
-        """Return the loss above which the model counts as collapsed, or None if it is not known."""
-        if self._start is None or not self._start > 0:
-            return None
-        if self._lowest <= FALLEN * self._start:
-            return self._lowest + BACK * (self._start - self._lowest)
-        return FAR * self._start
-
-    @property
-    def _known_lowest(self) -> float | None:
-        return self._lowest if math.isfinite(self._lowest) else None
-
-    def _tell(self, since: int, step: int, **values: Any) -> None:
-        if self.since is None:
-            self.since = since
-            self._write("collapse", step=step, since=since, **values)
-
-    def _look_for_end(self, low: int, step: int) -> None:
-        if self.since is not None and not self._dead and step - low >= LASTS:
-            self.since = None
-            self._write("recovered", step=step)
-
-
-Floats = NDArray[np.float64]
+from engine.training.collapse import Collapse
 
 BLOCK = 10  # steps to an average
 MEMORY = 20  # averages that the running mean and deviation cover, about
@@ -124,21 +32,7 @@ FLOOR = 0.01
 LEAST_FALL = 0.001
 STALL_SHARE = 0.3
 STALL_STEPS = 1000
-
-
-_KEPT = (
-    "next",
-    "step",
-    "start",
-    "mean",
-    "variance",
-    "blocks",
-    "spiking",
-    "spiked",
-    "lowest",
-    "fell_at",
-    "stalled",
-)  # of a LossWatch, in checkpoints
+_KEPT = ("next", "step", "start", "mean", "variance", "blocks", "spiking", "spiked", "lowest", "fell_at", "stalled")
 
 
 class LossWatch:

@@ -23,6 +23,12 @@ from engine.training.members.train_state import MemberTrainState
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
 
+Step = Callable[[bool], None]  # one training step of the copy, with statistics or without
+BUDGET_THREADS = 0.1  # seconds for a choice; twice as many where one step takes that long
+BUDGET_CADENCE = 0.2
+STATISTICS_SHARE = 0.02  # of a step's time at most
+NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
 
 def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
     """Measure what the preset leaves open, and return the content of run.json.
@@ -74,9 +80,6 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
     }
 
 
-Step = Callable[[bool], None]  # one training step of the copy, with statistics or without
-
-
 def _trial(run: TrainState) -> Step:
     """Return a training step on a copy of the model, for measuring.
 
@@ -108,12 +111,6 @@ def headline(run: TrainState, facts: dict[str, Any]) -> str:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-BUDGET_THREADS = 0.1  # seconds for a choice; twice as many where one step takes that long
-BUDGET_CADENCE = 0.2
-STATISTICS_SHARE = 0.02  # of a step's time at most
-NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def thread_candidates() -> list[int]:

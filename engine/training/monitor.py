@@ -19,6 +19,12 @@ from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.run.metrics import Layout
 from engine.training.train_state import TrainState
 
+WINDOW = 1.0  # seconds of training
+MEMORY = 30  # windows that the usual rate is taken from
+WARM_UP = 5  # windows before a drop is reported, or reported again
+SLOW = 3  # windows in a row, so that a short pause does not count
+HALF, BACK = 0.5, 0.75  # of the usual rate: slow is below the first, back to normal above the second
+
 
 @dataclass(frozen=True)
 class NonFinite:
@@ -110,13 +116,6 @@ class Monitor:
         self.steps_per_second = rate if self._rate_before is None else 0.5 * (rate + self._rate_before)
         if seconds - when >= 0.5:
             self._seen, self._rate_before = (float(step), seconds), rate
-
-
-WINDOW = 1.0  # seconds of training
-MEMORY = 30  # windows that the usual rate is taken from
-WARM_UP = 5  # windows before a drop is reported, or reported again
-SLOW = 3  # windows in a row, so that a short pause does not count
-HALF, BACK = 0.5, 0.75  # of the usual rate: slow is below the first, back to normal above the second
 
 
 class RateWatch:

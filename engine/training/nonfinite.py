@@ -26,6 +26,21 @@ from engine.training.train_state import TrainState
 BUDGET = 20.0  # seconds, so that nobody waits for a whole epoch of a large model
 _RATIO = LAYER_STATISTICS.index("update_ratio")
 _FLAG = LAYER_STATISTICS.index("non_finite")
+_USUAL_RATIO = 1e-3  # of an update to its weights, in a training that goes well
+_BECAME = {  # by NonFinite.what, without the layer
+    "loss": N_("the loss became NaN or infinite at step {step} (lr {lr})."),
+    "loss of every member": N_("the loss of every member became NaN or infinite at step {step} (lr {lr})."),
+    "gradient": N_("the gradient of layer {layer} became NaN or infinite at step {step} (lr {lr})."),
+    "update": N_("the update became NaN or infinite at step {step} (lr {lr})."),
+    "buffer": N_("the buffer {layer} became NaN or infinite at step {step} (lr {lr})."),
+}
+_BEGAN = {  # by Origin.what
+    "output": N_("It began in layer {layer} ({kind}): at step {step} its output was not finite."),
+    "gradient": N_("It began in layer {layer} ({kind}): at step {step} its gradient was not finite."),
+    "loss": N_(
+        "It began at step {step} in the loss: it overflowed first, while the model's outputs were still finite."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -146,23 +161,6 @@ def _first(
     flagged = statistics[:, _FLAG].nonzero().flatten().tolist()
     # Backward runs from the last layer to the first, so it began in the last layer that is flagged.
     return ("gradient", int(flagged[-1])) if flagged else None
-
-
-_USUAL_RATIO = 1e-3  # of an update to its weights, in a training that goes well
-_BECAME = {  # by NonFinite.what, without the layer
-    "loss": N_("the loss became NaN or infinite at step {step} (lr {lr})."),
-    "loss of every member": N_("the loss of every member became NaN or infinite at step {step} (lr {lr})."),
-    "gradient": N_("the gradient of layer {layer} became NaN or infinite at step {step} (lr {lr})."),
-    "update": N_("the update became NaN or infinite at step {step} (lr {lr})."),
-    "buffer": N_("the buffer {layer} became NaN or infinite at step {step} (lr {lr})."),
-}
-_BEGAN = {  # by Origin.what
-    "output": N_("It began in layer {layer} ({kind}): at step {step} its output was not finite."),
-    "gradient": N_("It began in layer {layer} ({kind}): at step {step} its gradient was not finite."),
-    "loss": N_(
-        "It began at step {step} in the loss: it overflowed first, while the model's outputs were still finite."
-    ),
-}
 
 
 class NonFiniteHandler:

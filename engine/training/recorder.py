@@ -21,6 +21,8 @@ from engine.training.monitor import Monitor, RateWatch
 from engine.training.train_state import TrainState
 
 _LOOK_BACK = 1000  # losses that a resumed run reads again, to know the lowest one
+CAPACITY = 2048  # rows of the ring buffer: 0.1 s of the fastest loops
+INTERVAL = 0.1  # seconds between copies
 
 
 class RowWriter:
@@ -113,10 +115,6 @@ def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:
     stored, column = Metrics(folder.path), layout.columns.index("loss")
     rows = [stored.rows(0, 1), stored.rows(max(1, step - _LOOK_BACK), step)]
     return [float(loss) for piece in rows for loss in mean_over_members(piece[:, :, column])]
-
-
-CAPACITY = 2048  # rows of the ring buffer: 0.1 s of the fastest loops
-INTERVAL = 0.1  # seconds between copies
 
 
 class Recorder:

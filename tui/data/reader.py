@@ -34,6 +34,15 @@ SHOWN = ("loss", "accuracy", "lr", "grad_norm")
 OF_LAYERS = ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
 FIRST_TRENDS = 8  # layers whose sparkline is read ahead of anybody's asking: more are seldom on the screen
 CALM = 0.5  # seconds in which the numbers of a running run stay: those that change with every frame can't be read
+# Those of engine.preset.schema.schedule that have words; the others are called by their names.
+_SCHEDULES = {
+    "constant": N_("constant"),
+    "linear": N_("linear"),
+    "cosine": N_("cosine"),
+    "exponential": N_("exponential"),
+}
+PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps what it has
+BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the next is taken all the same
 
 
 class SnapshotBuilder:
@@ -302,15 +311,6 @@ def _parent(follower: Follower) -> tuple[str, int] | None:
         return None
 
 
-# Those of engine.preset.schema.schedule that have words; the others are called by their names.
-_SCHEDULES = {
-    "constant": N_("constant"),
-    "linear": N_("linear"),
-    "cosine": N_("cosine"),
-    "exponential": N_("exponential"),
-}
-
-
 def schedule_of(preset: dict[str, Any]) -> str:
     """Name the learning rate's schedule of a preset; nothing for an empty one."""
     schedule = preset.get("schedule", {})
@@ -329,10 +329,6 @@ def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, .
     except OSError:
         return ()
     return tuple(clean(line.expandtabs(4)) for line in without_escapes(text).splitlines()[-lines:])
-
-
-PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps what it has
-BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the next is taken all the same
 
 
 class Reader:

@@ -12,20 +12,6 @@ from descent.run.folder import RunFolder
 from descent.run.live_settings import KEYS
 
 _SECTIONS = ("train", "optimizer", "schedule", "model", "loss", "data")  # the most often changed first
-
-
-def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
-    """The settings of a preset with overrides laid over it, the most often changed first.
-
-    Raises PresetError with all that is wrong.
-    """
-    from engine.preset.loading import load_preset
-
-    stored = tomllib.loads(load_preset(source, overrides).to_toml())
-    settings = flatten({section: stored[section] for section in _SECTIONS if section in stored})
-    return {key: show(value) for key, value in settings.items()}
-
-
 _HINTS = {
     "lr_scale": N_("× the planned learning rate"),
     "optimizer.lr": N_("the schedule multiplies it"),
@@ -41,6 +27,18 @@ _HINTS = {
 }
 HINTS = {key: _HINTS[key] for key in KEYS}  # for each setting that a worker takes while it trains
 NO_VALUE = "none"  # how a setting that is off, such as clip_norm, is shown
+
+
+def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
+    """The settings of a preset with overrides laid over it, the most often changed first.
+
+    Raises PresetError with all that is wrong.
+    """
+    from engine.preset.loading import load_preset
+
+    stored = tomllib.loads(load_preset(source, overrides).to_toml())
+    settings = flatten({section: stored[section] for section in _SECTIONS if section in stored})
+    return {key: show(value) for key, value in settings.items()}
 
 
 def settings(folder: RunFolder) -> dict[str, Any]:

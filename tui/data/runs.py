@@ -23,6 +23,9 @@ from descent.run.state import ALIVE, host_of, state_now
 POINTS = 96  # of the curve that is kept of each run
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
 Reached = tuple[float | None, float | None]  # loss and accuracy
+EVERY = 1.0  # seconds between looks while the list is shown
+RARELY = 3.0  # seconds between looks at the live runs alone, while it is not
+_AT_ONCE = 24  # runs read before the first of them are shown
 
 
 @dataclass(frozen=True)
@@ -284,11 +287,6 @@ def _mean_of_last(evaluations: list[Evaluation]) -> Reached:
     step = max(each.step for each in evaluations)
     together = [each.values for each in evaluations if each.step == step]
     return mean_of_finite(e.get("loss") for e in together), mean_of_finite(e.get("accuracy") for e in together)
-
-
-EVERY = 1.0  # seconds between looks while the list is shown
-RARELY = 3.0  # seconds between looks at the live runs alone, while it is not
-_AT_ONCE = 24  # runs read before the first of them are shown
 
 
 class Watch:

@@ -27,6 +27,13 @@ Pixels = NDArray[np.uint8]  # (h, w, 3)
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 _HALF = ord("▀")  # two pixels above one another
+_DEFAULTS = {
+    "train": Style(color="#5cb2ff"),
+    "validation": Style(color="#f0ab53"),
+    "trouble": Style(color="#ff6d6d", bold=True),
+    "quiet": Style(color="#8993a3"),
+    "strong": Style(bold=True),
+}
 
 
 @dataclass(frozen=True)
@@ -46,15 +53,6 @@ class Palette:
 
     def style(self, name: str) -> Style:
         return self.styles.get(name, _DEFAULTS.get(name, Style.null()))
-
-
-_DEFAULTS = {
-    "train": Style(color="#5cb2ff"),
-    "validation": Style(color="#f0ab53"),
-    "trouble": Style(color="#ff6d6d", bold=True),
-    "quiet": Style(color="#8993a3"),
-    "strong": Style(bold=True),
-}
 
 
 @lru_cache(4096)

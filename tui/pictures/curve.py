@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from descent.common.arrays import Floats
 from descent.common.i18n import _
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
-from tui.pictures.frame import Floats, PictureFrame, frame
+from tui.pictures.frame import PictureFrame, frame
 from tui.pictures.plane import heat, polyline
 from tui.pictures.plane import surface as map_of_loss
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import Floats
 from tui.pictures.canvas import PictureCanvas
 from tui.plot import axes
-
-Floats = NDArray[np.float64]
 
 TICKS_WIDTH = 24  # cells below which a picture has no room for labels
 TICKS_HEIGHT = 7

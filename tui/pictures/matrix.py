@@ -4,16 +4,17 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from descent.common import numbers
+from descent.common.arrays import Floats
 from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas
-from tui.pictures.frame import Floats
 
 WRONG: dict[bool, RGB] = {True: (255, 96, 96), False: (206, 32, 40)}  # by whether the theme is dark
 LONGEST = 14  # cells of a class's name
 SUMMARY = 7  # cells on the right: the recall of a class
+_SPLITS = {"train": N_("training"), "validation": N_("validation"), "test": N_("test")}
 
 
 def confusion(canvas: PictureCanvas, picture: Picture) -> None:
@@ -41,9 +42,6 @@ def confusion(canvas: PictureCanvas, picture: Picture) -> None:
         _cells(canvas, counts, names, left, need)
     else:
         _pixels(canvas, counts, names)
-
-
-_SPLITS = {"train": N_("training"), "validation": N_("validation"), "test": N_("test")}
 
 
 def samples_of(picture: Picture) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 from rich.cells import cell_len
 
 from descent.common import numbers
+from descent.common.arrays import Floats
 from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.metrics import Metric, metric_named
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
-from tui.pictures.frame import Floats
 from tui.pictures.matrix import samples_of
 from tui.pictures.plane import boundary
 from tui.plot import axes

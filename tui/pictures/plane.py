@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from descent.common import numbers
+from descent.common.arrays import Floats
 from descent.common.i18n import _
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas
-from tui.pictures.frame import Floats, PictureFrame, frame, resample
+from tui.pictures.frame import PictureFrame, frame, resample
 
 FAINT = 0.35  # of the map's colours: seven more must be told apart on them
+CROWD = 9  # cells for each point, at least: what is behind them must be seen
+LEVELS = 12  # of a heat map: bands read like a map's contours, and are few bytes to send
+FULL = 0.78  # of a map's colours; the rest is the theme's ground
 
 
 def paths(canvas: PictureCanvas, picture: Picture) -> None:
@@ -85,11 +89,6 @@ def _apart(inside: PictureFrame, ways: Floats, index: int) -> Floats | None:
         return np.asarray(ways[index, there[-1]], float)
     distances = np.abs(mine[there, None] - others[None]).sum(axis=2).min(axis=1)
     return np.asarray(ways[index, there[int(distances.argmax())]], float)
-
-
-CROWD = 9  # cells for each point, at least: what is behind them must be seen
-LEVELS = 12  # of a heat map: bands read like a map's contours, and are few bytes to send
-FULL = 0.78  # of a map's colours; the rest is the theme's ground
 
 
 def boundary(canvas: PictureCanvas, picture: Picture, *, top: int = 1) -> None:

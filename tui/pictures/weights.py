@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
 from descent.common import numbers
+from descent.common.arrays import Floats
 from descent.common.glyphs import BLOCKS
 from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas, Pixels
-from tui.pictures.frame import Floats
 from tui.pictures.matrix import samples_of
 
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
@@ -26,6 +26,11 @@ _OF_EACH = {
     "weights": N_("weights by layer"),
     "gradients": N_("gradients by layer"),
 }
+GAP = 2  # cells between images
+LEAST = 6  # of the images that should be seen at once, if need be smaller
+SIDE = 48  # pixels of an image, at most
+CAPTION = 24  # cells
+RAMP = 9  # cells of the scale of colours
 
 
 def histograms(canvas: PictureCanvas, picture: Picture) -> None:
@@ -115,13 +120,6 @@ def _bars(canvas: PictureCanvas, counts: Floats, x: int, y: int, width: int, row
 
 def _cut(text: str, cells: int) -> str:
     return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"
-
-
-GAP = 2  # cells between images
-LEAST = 6  # of the images that should be seen at once, if need be smaller
-SIDE = 48  # pixels of an image, at most
-CAPTION = 24  # cells
-RAMP = 9  # cells of the scale of colours
 
 
 class _Tiles(NamedTuple):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from descent.common import braille
+from descent.common.arrays import Floats
 from descent.common.glyphs import ascii_cells
 
 Cells = NDArray[np.uint32]
@@ -145,9 +146,6 @@ def text_of(codes: Cells) -> str:
     """Code points as text."""
     found: str = codes[codes != 0].tobytes().decode("utf-32-le")
     return found
-
-
-Floats = NDArray[np.float64]
 
 
 def by_column(column: NDArray[np.int64], top: Floats, bottom: Floats, count: int) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from descent.common import braille
+from descent.common.arrays import Floats
 from descent.common.glyphs import ascii_text
 from descent.common.i18n import _
 from descent.common.numbers import trimmed
@@ -15,8 +16,6 @@ from descent.common.text import clean
 from tui.plot.axes import Axis
 from tui.plot.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs, by_column
 from tui.plot.chart_data import ChartData, Line, Mark
-
-Floats = NDArray[np.float64]
 
 _DASHED = {"validation": 4, "planned": 2}  # dots of a dash and of the hole behind it: told without colours
 _BEHIND = ("band", "faint")

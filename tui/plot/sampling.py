@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import Floats
 from descent.run import series
 from descent.run.events import epochs_since
 from descent.run.follower import Follower
@@ -18,7 +19,6 @@ from tui.plot.chart_data import Line, Mark
 from tui.plot.smoothing import Smooth
 
 Zoom = tuple[float, float] | None
-Floats = NDArray[np.float64]
 Extremes = tuple[Floats, NDArray[Any], NDArray[Any]]  # xs, low, high
 
 FEWEST = 50  # steps that the x axis shows at least, where the run has as many

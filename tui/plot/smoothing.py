@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.run.growing_array import Floats
+from descent.common.arrays import Singles
 from descent.run.series import MinMaxPyramid
 
 BLOCK = 64  # values that one row of a matrix product smooths
@@ -35,7 +35,7 @@ class Average:
         self._kernel, self._carry = kernel.astype(np.float32), powers[1:].astype(np.float32)
         self._sum = self._weight = 0.0
 
-    def take(self, values: Floats) -> None:
+    def take(self, values: Singles) -> None:
         """values: (n,), the next n."""
         room = self.series.room(len(values))
         for first in range(0, len(values), PIECE):
@@ -43,7 +43,7 @@ class Average:
             room[piece] = self._take_piece(values[piece])
         self.series.filled(len(values))
 
-    def after(self, values: Floats, unit: int) -> float:
+    def after(self, values: Singles, unit: int) -> float:
         """What the average would be after part of a value, which `unit` measurements make: those in `values`."""
         finite = values[np.isfinite(values)]
         kept = self._factor ** (len(values) / unit)
@@ -52,7 +52,7 @@ class Average:
         weight = kept * self._weight + new
         return (kept * self._sum + new * mean) / weight if weight > 0 else math.nan
 
-    def _take_piece(self, values: Floats) -> Floats:
+    def _take_piece(self, values: Singles) -> Singles:
         measured = np.isfinite(values)
         if measured.all():
             return self._smooth(values, None)
@@ -63,7 +63,7 @@ class Average:
             smooth[measured] = self._smooth(np.where(measured, values, np.float32(0)), measured)[measured]
         return smooth
 
-    def _smooth(self, values: Floats, measured: NDArray[np.bool_] | None) -> Floats:
+    def _smooth(self, values: Singles, measured: NDArray[np.bool_] | None) -> Singles:
         """measured: which of the values are some; None for all."""
         sums, self._sum = self._filter(values, self._sum)
         if measured is None:
@@ -74,7 +74,7 @@ class Average:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             return sums / weights
 
-    def _filter(self, values: Floats, state: float) -> tuple[Floats, float]:
+    def _filter(self, values: Singles, state: float) -> tuple[Singles, float]:
         """y_t = a · y_(t−1) + (1 − a) · x_t, a block at a time; y, and its last value."""
         if not len(values):
             return values, state

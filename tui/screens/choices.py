@@ -34,6 +34,12 @@ from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.run_line import run_line
 
 TALLEST = 14  # rows of the list
+LIST_CSS = """
+    OptionList, OptionList:focus {
+        width: 1fr; height: auto; max-height: 12; border: none; padding: 0; background: $surface;
+    }
+    .hint { color: $quiet; margin-top: 1; }
+"""
 
 
 class RunChoice(Lines, can_focus=True):
@@ -174,14 +180,6 @@ class Course(ModalScreen[str | None]):
     @on(OptionList.OptionSelected)
     def _picked(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id)
-
-
-LIST_CSS = """
-    OptionList, OptionList:focus {
-        width: 1fr; height: auto; max-height: 12; border: none; padding: 0; background: $surface;
-    }
-    .hint { color: $quiet; margin-top: 1; }
-"""
 
 
 @dataclass(frozen=True)

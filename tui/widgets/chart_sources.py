@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from descent.common.arrays import mean_of_finite, mean_over_members
+from descent.common.arrays import Floats, mean_of_finite, mean_over_members
 from descent.common.i18n import N_, _
 from descent.common.numbers import number
 from descent.run.folder import RunFolder
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 Zoom = tuple[float, float] | None
 Source = Callable[[int, Zoom], ChartData]
 Draw = Callable[[Follower, "Chart", int, Zoom], ChartData]
+_CHARTS = {"loss": N_("loss"), "accuracy": N_("accuracy")}
+PANES = {"loss": "loss", "accuracy": "accuracy", "grad_norm": "gradient", "lr": "rate"}
 
 
 class Panes:
@@ -98,10 +99,6 @@ class Panes:
         return data if data.note else dataclasses.replace(data, note=described(plan, schedule))
 
 
-_CHARTS = {"loss": N_("loss"), "accuracy": N_("accuracy")}
-PANES = {"loss": "loss", "accuracy": "accuracy", "grad_norm": "gradient", "lr": "rate"}
-
-
 def goals(checks: tuple[Check, ...]) -> dict[str, Check]:
     """The first check that has a goal in each pane, by the pane's name."""
     found: dict[str, Check] = {}
@@ -140,9 +137,6 @@ def with_goal(source: Source, check: Check) -> Source:
 
 def _is(style: str, series: str) -> bool:
     return style == series or (series == "train" and style == "member")
-
-
-Floats = NDArray[np.float64]
 
 
 def reference(standing: LabStatus) -> tuple[ChartData, str, bool]:

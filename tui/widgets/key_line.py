@@ -8,15 +8,6 @@ from textual.events import Click
 
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 
-
-class Hint(NamedTuple):
-    """A key as it is written, a translated word for what it does, and the action of its screen."""
-
-    key: str
-    label: str
-    action: str
-
-
 Hints = list[tuple[tuple[str, ...], str]]  # ids of bindings, and the label of what they do together
 # How a key is written, where that is not its name.
 NAMES = {
@@ -29,6 +20,14 @@ NAMES = {
     "up": "↑",
     "down": "↓",
 }
+
+
+class Hint(NamedTuple):
+    """A key as it is written, a translated word for what it does, and the action of its screen."""
+
+    key: str
+    label: str
+    action: str
 
 
 def written(keys: str) -> str:

@@ -18,6 +18,23 @@ from tui.data.labs import LabStatus, Next, reached
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lines import Line, Lines, Piece, fitted, hanging
 
+STEPS = {
+    "start": N_("files"),
+    "predict": N_("predict"),
+    "run": N_("train"),
+    "check": N_("check"),
+    "explain": N_("explanation"),
+}
+_TO_DO = {
+    "start": N_("enter puts them into this folder"),
+    "run": N_("train your preset and watch it"),
+    "explain": N_("unlocks when you pass"),
+}
+_AT: dict[Next, str] = {
+    "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
+    "done": "",
+}  # fmt: skip
+
 
 class Guide(VerticalScroll, can_focus=True):
     """Scrolls by arrows, page keys and wheel."""
@@ -112,22 +129,6 @@ def _answer(standing: LabStatus, prediction_id: str) -> str:
     return flow.in_words(question, standing.record.predictions[prediction_id])
 
 
-STEPS = {
-    "start": N_("files"),
-    "predict": N_("predict"),
-    "run": N_("train"),
-    "check": N_("check"),
-    "explain": N_("explanation"),
-}
-_TO_DO = {
-    "start": N_("enter puts them into this folder"),
-    "run": N_("train your preset and watch it"),
-    "explain": N_("unlocks when you pass"),
-}
-_AT: dict[Next, str] = {
-    "start": "start", "predict": "predict", "run": "run", "check": "check", "write": "check", "explain": "explain",
-    "done": "",
-}  # fmt: skip
 assert set(_AT) == set(get_args(Next))
 
 

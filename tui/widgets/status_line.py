@@ -12,6 +12,9 @@ from tui.data.words import split_words, stage_words
 from tui.widgets.lines import Line, Lines, Piece, cut, hanging, spread, width_of
 from tui.widgets.run_log import entry_line
 
+NARROW = 100
+MOST_LINES = 4
+
 
 def machine(now: Snapshot, width: int) -> list[Piece]:
     """Return the device, then as much of CPU, memory and GPU as `width` cells have room for."""
@@ -40,10 +43,6 @@ def machine(now: Snapshot, width: int) -> list[Piece]:
             break
         pieces += added
     return pieces
-
-
-NARROW = 100
-MOST_LINES = 4
 
 
 class StatusLine(Lines):

@@ -13,6 +13,19 @@ from tui.data.snapshot import Snapshot, short_id
 from tui.data.words import stage_words, state_words
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
 
+STYLES = {
+    "starting": "warn",
+    "running": "good",
+    "paused": "warn",
+    "finished": "good",
+    "stopped": "strong",
+    "failed": "trouble",
+    "lost": "trouble",
+}
+LONGEST_STATE = 8  # cells; no state is longer in any language
+SHORTEST_BAR = 5
+LONGEST_NAME = 20
+
 
 class LabLine(Lines):
     """The lab, and how many of its criteria are met."""
@@ -65,20 +78,6 @@ class Title(Lines):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         return (spread((Piece("Descent", "strong"),), self.right, width),)
-
-
-STYLES = {
-    "starting": "warn",
-    "running": "good",
-    "paused": "warn",
-    "finished": "good",
-    "stopped": "strong",
-    "failed": "trouble",
-    "lost": "trouble",
-}
-LONGEST_STATE = 8  # cells; no state is longer in any language
-SHORTEST_BAR = 5
-LONGEST_NAME = 20
 
 
 class TopLine(Lines):

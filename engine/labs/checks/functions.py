@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import Floats
 from descent.common.i18n import N_, _
 from engine.labs.checks.operations import MOST_WORK, array, bound
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 _NOT_A_NUMBER = N_("takes an array, not a number")
 

@@ -36,6 +36,14 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
+_NO_TRUTH = N_("{type} is neither true nor false")
+_TYPES = {
+    "str": N_("text"),
+    "NoneType": N_("nothing"),
+    "bool": N_("a truth value"),
+    "list": N_("a list"),
+    "dict": N_("a table"),
+}
 
 
 def array(values: Any) -> NDArray[Any]:
@@ -72,16 +80,6 @@ def simple(value: Any) -> Any:
     if isinstance(value, complex) or (isinstance(value, np.ndarray) and value.dtype.kind == "c"):
         raise ValueError(_("is a complex number"))
     return value
-
-
-_NO_TRUTH = N_("{type} is neither true nor false")
-_TYPES = {
-    "str": N_("text"),
-    "NoneType": N_("nothing"),
-    "bool": N_("a truth value"),
-    "list": N_("a list"),
-    "dict": N_("a table"),
-}
 
 
 def kind_of(value: Any) -> str:

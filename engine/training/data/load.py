@@ -27,6 +27,7 @@ _UNUSABLE = {
         "Remove or fill in such samples."
     ),
 }
+CodeLoader = Callable[[str], Any]
 
 
 def check_settings(section: schema.Data, samples: Samples) -> None:
@@ -144,9 +145,6 @@ def _check_labels(where: str, labels: Array, samples: Samples) -> None:
             place=samples.row(first),
         )
     )
-
-
-CodeLoader = Callable[[str], Any]
 
 
 def load(section: schema.AnyData, *, root: Path, device: torch.device, code: CodeLoader | None) -> Dataset:

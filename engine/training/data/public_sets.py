@@ -18,6 +18,14 @@ from engine.preset.datasets import entry, require
 from engine.training.data.dataset import Array, HeldOut, Samples
 from engine.training.packages import needed
 
+CLASSES = {
+    "mnist": tuple(str(digit) for digit in range(10)),
+    "fashion-mnist": (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+}  # fmt: skip
+_Bytes = NDArray[np.uint8]
+
 
 def read_bundled(section: schema.BundledData) -> Samples:
     """Read a data set of scikit-learn.
@@ -72,15 +80,6 @@ def _digits() -> Samples:
         targets=targets.astype(np.int64),
         classes=tuple(str(digit) for digit in range(10)),
     )
-
-
-CLASSES = {
-    "mnist": tuple(str(digit) for digit in range(10)),
-    "fashion-mnist": (
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-    ),
-}  # fmt: skip
-_Bytes = NDArray[np.uint8]
 
 
 def read_idx(name: str, root: Path) -> Samples:

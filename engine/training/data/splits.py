@@ -26,6 +26,7 @@ _TOO_LARGE_OF_REST = N_(
     "data.size = {size}, but {where} has {count} training samples (of {total}, the others are held out): "
     "set data.size to {count} or fewer, or leave it out."
 )
+Whole = NDArray[np.int64]
 
 
 class Plan(NamedTuple):
@@ -229,9 +230,6 @@ def check_training_classes(samples: Samples, rows: Rows) -> None:
 def _labels(samples: Samples, rows: Rows) -> Array:
     labels: Array = samples.targets[rows]
     return labels
-
-
-Whole = NDArray[np.int64]
 
 
 def draw_stratified(rows: Whole, labels: Whole, count: int, generator: np.random.RandomState) -> Whole:

@@ -6,6 +6,7 @@ Each function returns inputs (n, features), float64, and targets (n, 1), float64
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common.arrays import Floats
 from engine.preset import schema
 from engine.training.data.dataset import Samples
 from engine.training.data.randomness import Purpose, legacy, stream
@@ -21,7 +22,6 @@ Made = (
     | schema.BlobsData
     | schema.PointData
 )
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 

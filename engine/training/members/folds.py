@@ -24,6 +24,7 @@ from engine.training.data.splits import plan
 from engine.training.packages import needed
 
 Rows = NDArray[np.int64]
+_OF_TRAINING_ALONE = ("noise", "random_labels", "outliers")  # changes of training samples only
 
 
 class Fold(NamedTuple):
@@ -153,9 +154,6 @@ def scaling(inputs: Tensor, train: list[Rows], kind: str) -> tuple[Tensor, Scale
     mean = torch.stack([of_one.mean for of_one in own if of_one is not None]).unsqueeze(1)
     std = torch.stack([of_one.std for of_one in own if of_one is not None]).unsqueeze(1)
     return inputs.float(), whole, Scaling(mean.float(), std.float())
-
-
-_OF_TRAINING_ALONE = ("noise", "random_labels", "outliers")  # changes of training samples only
 
 
 def load_pool(

@@ -20,6 +20,7 @@ from engine.training.members.stacked import Members
 
 Scalar = float | Tensor
 Rule = Callable[["Slots", dict[str, Scalar], Tensor, Tensor], Tensor]
+SCALARS = ("momentum", "nesterov", "beta1", "beta2", "alpha", "eps", "weight_decay")
 
 
 class Slots:
@@ -114,9 +115,6 @@ def is_zero(scalar: Scalar) -> bool:
     A scalar that differs by member is not, so this does not wait for the device.
     """
     return isinstance(scalar, float) and scalar == 0
-
-
-SCALARS = ("momentum", "nesterov", "beta1", "beta2", "alpha", "eps", "weight_decay")
 
 
 class MemberUpdate:

@@ -15,6 +15,16 @@ from descent.common.i18n import _, ngettext
 from engine.preset import schema
 from engine.training.surfaces import Point
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+}
+LEAKY_SLOPE = 0.01  # nn.LeakyReLU's
+
 
 class Maxout(nn.Module):
     """The largest of `pieces` linear functions (Goodfellow et al., 2013): (…, width · pieces) -> (…, width)."""
@@ -30,22 +40,9 @@ class Maxout(nn.Module):
         return f"pieces={self.pieces}"
 
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky-relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-}
-
-
 def activation(name: str, pieces: int = 2) -> nn.Module:
     """Return an activation module. pieces: of a maxout unit, whose layer must be that many times as wide."""
     return Maxout(pieces) if name == "maxout" else ACTIVATIONS[name]()
-
-
-LEAKY_SLOPE = 0.01  # nn.LeakyReLU's
 
 
 def initialise(model: nn.Module, section: schema.InitialisedModel, activation: str = "relu") -> nn.Module:

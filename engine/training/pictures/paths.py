@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from descent.common.arrays import Floats
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from engine.training.members.update import RULES, Scalar, Slots
 from engine.training.pictures.probe import Arrays, Probe, few, words
-from engine.training.pictures.surface import Floats, Objective, lowest_place, path_of, ranges
+from engine.training.pictures.surface import Objective, lowest_place, path_of, ranges
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # tried for each optimizer, besides the run's own
 AWAY = 1e6  # a path that goes farther than this from its start is not shown
+_ADAM: dict[str, Scalar] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+_SGD: dict[str, Scalar] = {"momentum": 0.0, "nesterov": 0.0, "weight_decay": 0.0}
 
 
 class _Recipe(NamedTuple):
@@ -23,8 +26,6 @@ class _Recipe(NamedTuple):
     scalars: dict[str, Scalar]
 
 
-_ADAM: dict[str, Scalar] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-_SGD: dict[str, Scalar] = {"momentum": 0.0, "nesterov": 0.0, "weight_decay": 0.0}
 RECIPES = {
     "GD": _Recipe("sgd", _SGD),
     "momentum": _Recipe("sgd", {**_SGD, "momentum": 0.9}),

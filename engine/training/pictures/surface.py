@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from descent.common.arrays import Floats
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.run.folder import RunFolder
@@ -23,8 +24,6 @@ POINTS = 1000  # of the path at most
 CHECKPOINTS = 30  # read for the path at most; each takes 2 ms
 MARGIN = 0.25  # on each side, as a share of the range that is shown
 REACH = 4.0  # a path that diverges is shown up to this many times the distance from its start to the minimum
-
-Floats = NDArray[np.float64]
 
 
 class _Path(NamedTuple):

@@ -24,6 +24,9 @@ from engine.training import losses, models
 from engine.training.models.layers import ACTIVATIONS, Maxout
 from engine.training.pictures.probe import Arrays, Probe, few, host, words
 
+MOST = 200_000  # numbers used of a layer at most
+_BENDING = (*(type(make()) for make in ACTIVATIONS.values()), Maxout, nn.SiLU, nn.Softplus, nn.PReLU)
+
 
 def filters(look: Probe, options: dict[str, Any]) -> Arrays:
     """Return the first layer's weights as images.
@@ -50,11 +53,6 @@ def filters(look: Probe, options: dict[str, Any]) -> Arrays:
         "kind": np.array(models.describe(module)),
         "of": np.array(len(weights)),
     }
-
-
-MOST = 200_000  # numbers used of a layer at most
-
-_BENDING = (*(type(make()) for make in ACTIVATIONS.values()), Maxout, nn.SiLU, nn.Softplus, nn.PReLU)
 
 
 def weights(look: Probe, options: dict[str, Any]) -> Arrays:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from descent.run.metrics import Layout
-from engine.training.loss_watch import LASTS, LossWatch
+from engine.training.collapse import LASTS
+from engine.training.loss_watch import LossWatch
 
 LAYERS = ({"name": "hidden", "kind": "linear 2 × 2"}, {"name": "head", "kind": "linear 2 × 2"})
 LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=LAYERS)

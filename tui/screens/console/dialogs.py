@@ -23,6 +23,10 @@ from tui.screens.choices import LIST_CSS, Checkpoint, rows
 from tui.screens.dialogs import Ask
 from tui.screens.overrides import split
 
+PATIENCE = 2.0  # seconds that keys wait for the worker's answer to an edit
+Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
+Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
+
 
 def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     """Dismissed with "back", "fork", "continue" or "stop", or None."""
@@ -110,10 +114,6 @@ def explanation(anomaly: Anomaly, now: Snapshot) -> str:
     return "\n".join(lines)
 
 
-PATIENCE = 2.0  # seconds that keys wait for the worker's answer to an edit
-Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
-
-
 class Edit(ModalScreen[None]):
     """A line for each setting with its value now. Enter sends the changes; a refusal keeps the dialog open."""
 
@@ -186,9 +186,6 @@ class Edit(ModalScreen[None]):
     def _say(self, text: str) -> None:
         if self.is_attached:
             self.query_one(".problem", Static).update(text)
-
-
-Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
 
 
 class Fork(ModalScreen[RunFolder | None]):

@@ -24,6 +24,11 @@ from tui.data.snapshot import Snapshot
 from tui.widgets.key_line import Hints
 from tui.widgets.status_line import StatusLine
 
+STEERING = (
+    "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly",
+)  # fmt: skip
+CAN_GO_ON = ("stopped", "failed", "lost")
+
 
 class SteeredScreen(Screen[None]):
     """A screen on a run that can be steered. Its StatusLine shows the notices of commands.
@@ -289,12 +294,6 @@ class SteeredScreen(Screen[None]):
                     self.say(Notice(_("no new run was started"), since=time.monotonic()))
 
         self.run_worker(begin(), group=OPENING, exclusive=True)
-
-
-STEERING = (
-    "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly",
-)  # fmt: skip
-CAN_GO_ON = ("stopped", "failed", "lost")
 
 
 def why_not(action: str, now: Snapshot | None, *, meant: str | None = None, read_only: bool = False) -> str | None:

@@ -40,6 +40,9 @@ _SECTIONS = {
     "schedule": N_("schedule"),
     "train": N_("training"),
 }
+Field = tuple[str, str]
+LABEL = 12  # cells of the labels' column
+EMPTY: Line = ()
 
 
 def command_of(item: RunStatus | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
@@ -226,9 +229,6 @@ def _where(run: RunStatus) -> str:
     return "".join(f"  {part}" for part in parts)
 
 
-Field = tuple[str, str]
-
-
 def _run_fields(run: RunStatus, now: float) -> list[Field]:
     step = _("{step:,} of {total:,}", step=run.step, total=run.total) if run.total else f"{run.step:,}"
     if run.epoch is not None:
@@ -289,10 +289,6 @@ def lab_lines(entry: LabEntry, width: int, height: int) -> list[Line]:
     facts = labelled(entry.facts, width)
     lines = [head(entry.title, "", width), *about, EMPTY, *facts, EMPTY, command_line(entry.command, width)]
     return tight(lines, height)
-
-
-LABEL = 12  # cells of the labels' column
-EMPTY: Line = ()
 
 
 def shown_path(path: Path) -> str:

@@ -18,6 +18,10 @@ from tui.data.search import fitting
 from tui.widgets.lines import Line, Piece, fitted, width_of
 from tui.widgets.run_line import run_line
 
+_NAME = 23
+_LAB_NAME = 18
+_LAB_STYLES = {"passed": "good", "started": "train"}
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -190,9 +194,6 @@ def _fill(pieces: tuple[Piece, ...], width: int) -> Line:
     return (*pieces, Piece(" " * max(0, width - width_of(pieces))))
 
 
-_NAME = 23
-
-
 def _preset(entry: Entry, width: int) -> Line:
     name = fitted(f"   {entry.name}", min(width, 3 + _NAME))
     rest = width - 3 - _NAME
@@ -208,10 +209,6 @@ def _preset(entry: Entry, width: int) -> Line:
         Piece(fitted(entry.title, rest - reaches - 2) + "  "),
         Piece(fitted(entry.reaches, reaches), "quiet"),
     )
-
-
-_LAB_NAME = 18
-_LAB_STYLES = {"passed": "good", "started": "train"}
 
 
 def _lab(entry: LabEntry, width: int) -> Line:
