@@ -156,7 +156,7 @@ def _not_shown(node: ast.AST) -> Sequence[ast.AST]:
             | ast.Assert()
             | ast.Raise(exc=ast.Call(func=ast.Name(id="AssertionError" | "AttributeError" | "TypeError")))
             | ast.Subscript()
-            | ast.keyword(arg="description")  # of the schema
+            | ast.keyword(arg="description" | "pattern")  # of the schema; of an error of Python's
         ):
             return [node]
     return []

@@ -35,6 +35,19 @@ def print_line(text: str = "") -> None:
     print(plain(clean(text), sys.stdout.encoding))
 
 
+def print_wrapped(text: str, first: str = "", further: str = "") -> None:
+    """Print a sentence, on a terminal broken between words. first, further: begin its lines."""
+    if not sys.stdout.isatty():
+        print_line(f"{first}{text}")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    width = min(stdio.width(), LONGEST_LINE) - len(first)
+    for at, line in enumerate(Text(clean(text)).wrap(Console(width=width), width)):
+        print_line(f"{further if at else first}{line.plain.rstrip()}")
+
+
 def print_text(text: str) -> None:
     """Print a text in Markdown: rendered on a terminal, else unchanged."""
     cleaned = "\n".join(clean(line.expandtabs()) for line in text.strip().split("\n"))
@@ -274,6 +287,9 @@ def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
         print_line("    …" if silent else f"    {check['error']}")
     elif check["value"] is not None and not isinstance(check["value"], bool):
         print_line(f"    {against(check)}")
+    text = (check.get("explanation") or {}).get("text")
+    if text and not silent:
+        print_wrapped(text, "    → ", "      ")
 
 
 def tell_verdict() -> Tell:

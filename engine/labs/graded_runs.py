@@ -242,7 +242,9 @@ def complaint(run: Graded, limit: float) -> CheckError:
         return CheckError(run.error)  # it says where the data were expected, and how to fetch them
     error = run.error or _("exit code {code}", code=run.code)
     if run.code in _ON_LEARNERS_SIDE:
-        return CheckError(_("the graded run failed: {error}", error=error))
+        failed = CheckError(_("the graded run failed: {error}", error=error))
+        failed.raised = {"message": error}
+        return failed
     return CheckError(_("the graded run ended unexpectedly: {error}", error=error))
 
 
@@ -302,6 +304,10 @@ class CheckContext:
         if not found.is_usable:
             raise complaint(found, self._limit(part))
         return found
+
+    def has_diverged(self, part: Part) -> bool:
+        """Return whether the graded run of a part has ended with a loss that is not finite."""
+        return _id(part) in self._runs and self._runs[_id(part)].code == ExitCode.NON_FINITE
 
     def missing_data(self) -> str | None:
         """Return the message of a graded run whose data are missing, or None."""

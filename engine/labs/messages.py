@@ -1,7 +1,9 @@
 """The error of a lab's check, and texts that several modules share."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
@@ -9,7 +11,12 @@ from descent.common.text import likely, show
 
 
 class CheckError(DescentError):
-    """A check is not met, or can't be evaluated. The text says why."""
+    """A check is not met, or can't be evaluated. The text says why.
+
+    raised: what the learner's code raised: kind, type, message, line and code; or message alone, of a graded run.
+    """
+
+    raised: Mapping[str, Any] = MappingProxyType({})
 
 
 def line_named(text: str, file: str) -> int | None:

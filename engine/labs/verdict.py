@@ -23,7 +23,8 @@ class Result:
     """The result of one check.
 
     value: a number, True or False, or None if it could not be found. threshold: a number, two for "between", None for
-    "true". gave, wanted: the numbers whose distance the value is, if it is a distance.
+    "true". gave, wanted: the numbers whose distance the value is, if it is a distance. explanation: the mistake that
+    was recognised: id, text, line and code; see engine.labs.mistakes.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Result:
     is_timed: bool = False
     gave: tuple[float, ...] = ()
     wanted: tuple[float, ...] = ()
+    explanation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

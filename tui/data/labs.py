@@ -16,6 +16,7 @@ from engine.labs import flow, grading, progress
 from engine.labs.format import Check
 from engine.labs.grader import Grader, Tell
 from engine.labs.library import Lab, find_lab
+from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead
@@ -187,6 +188,21 @@ class LabStatus:
             if error and error not in found.values():
                 found[str(check["id"])] = error
         return found
+
+    @property
+    def explanations(self) -> dict[str, str]:
+        """The mistake behind a criterion that is not met, by the check's id; one that several share is said once."""
+        found: dict[str, str] = {}
+        for check in self._checks:
+            text = str((check.get("explanation") or {}).get("text") or "")
+            if text and text not in found.values():
+                found[str(check["id"])] = text
+        return found
+
+    @property
+    def unwritten(self) -> set[str]:
+        """The ids of the checks whose function the learner has not written yet."""
+        return {str(one["id"]) for one in self._checks if (one.get("explanation") or {}).get("id") == UNFILLED}
 
     @property
     def instead(self) -> dict[str, str]:

@@ -9,9 +9,10 @@ from descent.common.i18n import _
 from descent.common.text import clean
 from engine.labs.format import Check
 from tui.data.labs import LabStatus, reached, shown, threshold
-from tui.widgets.lines import Line, Lines, Piece, spread, width_of, wrapped
+from tui.widgets.lines import Line, Lines, Piece, hanging, spread, width_of, wrapped
 
 SIGNS = {None: ("·", "quiet"), True: ("✓", "good"), False: ("✗", "trouble")}
+UNWRITTEN = ("○", "quiet")  # not met, as the function is still to be written
 _ORDER = (False, None, True)
 
 
@@ -89,7 +90,8 @@ def _lines(standing: LabStatus, passed: bool | None, width: int) -> list[Line]:
 def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
     """A criterion, and below it what went wrong, or what was reached instead of what is wanted."""
     value, passed = standing.outcomes.get(check.id, (None, None))
-    sign, style = SIGNS[passed]
+    is_unwritten = check.id in standing.unwritten
+    sign, style = UNWRITTEN if is_unwritten else SIGNS[passed]
     text = clean(str(check.text)).replace("`", "")
     if check.bonus:
         text = f"{_('bonus')}: {text}"
@@ -99,4 +101,6 @@ def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
     drawn = [spread([Piece(f"{sign} ", style), Piece(first)], numbers, width)]
     drawn += [(Piece(f"  {line}"),) for line in more]
     below = standing.errors.get(check.id, "") or standing.instead.get(check.id, "")
-    return drawn + [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(below), width - 2) if line]
+    drawn += [(Piece(f"  {line}", style),) for line in wrapped(clean(below), width - 2) if line]
+    why = standing.explanations.get(check.id, "")
+    return drawn + (hanging([Piece("  → ", "you")], Piece(clean(why)), width) if why else [])

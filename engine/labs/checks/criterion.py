@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from descent.common.i18n import N_, _
 from engine.labs.checks.names import OF_CODE, OF_MODELS, Scope, used
 from engine.labs.format import Check, Prediction
 from engine.labs.graded_runs import CheckContext
-from engine.labs.messages import CheckError
-from engine.labs.sandbox.wire import described
+from engine.labs.messages import CheckError, line_named
+from engine.labs.mistakes import UNFILLED, Explanation, Failure, explain, source_of
+from engine.labs.sandbox.wire import Marked, described
 from engine.labs.submission import Submission
 from engine.labs.verdict import Relation, Result
 
@@ -36,15 +39,17 @@ def looked_at(check: Check, material: CheckContext) -> Result:
         limits = [_limit(limit, scope) for limit in (check.least, check.most)]
         spread = None if check.spread is None else _number(scope.evaluate(check.spread))
     except DescentError as error:
-        return unmet(check, _with_hint(error, scope), seconds=time.monotonic() - began)
+        explained = _explained(check, scope, material, raised=getattr(error, "raised", {}))
+        return unmet(check, _with_hint(error, scope), seconds=time.monotonic() - began, explanation=explained)
     least, most = limits
     within = (least is None or value >= least) and (most is None or value <= most)
     relation, threshold = _relation(least, most)
+    passed = value if isinstance(value, bool) else within
     return Result(
         id=check.id,
         text=str(check.text),
         value=value,
-        passed=value if isinstance(value, bool) else within,
+        passed=passed,
         relation=relation,
         threshold=threshold,
         spread=spread,
@@ -55,7 +60,41 @@ def looked_at(check: Check, material: CheckContext) -> Result:
         seconds=round(time.monotonic() - began, 3),
         gave=() if pair is None else pair.gave,
         wanted=() if pair is None else pair.wanted,
+        explanation=None if passed else _explained(check, scope, material),
     )
+
+
+def _explained(
+    check: Check, scope: Scope, material: CheckContext, raised: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any] | None:
+    """Return the mistake behind a criterion that is not met, if it is one that we know."""
+    file = f"{material.lab.id}.py"
+    if raised.get("type") == "NotImplementedError" and "required" not in str(raised.get("message")):
+        return Explanation(UNFILLED, "", raised.get("line"), str(raised.get("code", ""))).as_json()
+    text = material.source if material.code is not None else ""
+    message = str(raised.get("message", ""))
+    line = raised.get("line") or line_named(message, file)
+    lines = text.splitlines()
+    failure = Failure(
+        error=": ".join(part for part in (str(raised.get("type", "")), message) if part),
+        line=line,
+        code=lines[line - 1].strip() if line and line <= len(lines) else "",
+        source=source_of(text, list(scope.called)) or text,
+        gave=() if scope.pair is None else scope.pair.gave,
+        wanted=() if scope.pair is None else scope.pair.wanted,
+        sizes=frozenset(n for arguments in scope.called.values() for one in arguments for n in _shape(one)),
+        returned=scope.returned[1] if scope.returned is not None else "",
+        about=" ".join(sources(check)),
+        diverged=material.has_diverged(check.part) and not scope.called,
+        seen={} if raised or not scope.called else material.learner.observe(*list(scope.called.items())[-1]),
+    )
+    found = explain(failure, file)
+    return None if found is None else found.as_json()
+
+
+def _shape(argument: Any) -> tuple[int, ...]:
+    value = argument.array if isinstance(argument, Marked) else argument
+    return np.shape(value) if isinstance(value, np.ndarray | list) else ()
 
 
 def _begin(check: Check, material: CheckContext) -> None:
@@ -111,7 +150,9 @@ def _with_hint(error: DescentError, scope: Scope) -> str:
     )
 
 
-def unmet(check: Check, error: str | None = None, seconds: float = 0.0) -> Result:
+def unmet(
+    check: Check, error: str | None = None, seconds: float = 0.0, explanation: dict[str, Any] | None = None
+) -> Result:
     numbers = [limit if isinstance(limit, float) else None for limit in (check.least, check.most)]
     relation, threshold = _relation(*numbers)
     return Result(
@@ -126,6 +167,7 @@ def unmet(check: Check, error: str | None = None, seconds: float = 0.0) -> Resul
         show=check.show,
         is_timed=check.timed,
         seconds=round(seconds, 3),
+        explanation=explanation,
     )
 
 

@@ -125,6 +125,7 @@ class Scope:
     def __init__(self, material: CheckContext, part: Part = None, *, timed: bool = False) -> None:
         self._material, self._part, self._timed = material, part, timed
         self.returned: tuple[str, str] | None = None
+        self.called: dict[str, list[Any]] = {}  # arguments of the latest call of each of the learner's functions
         self.pair: Pair | None = None
         self.names = Names(self._names())
         self.functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **self._functions()}
@@ -219,6 +220,8 @@ class Scope:
         return self._material.predictions[key]
 
     def _call(self, name: str, *arguments: Any) -> Any:
+        self.called.pop(str(name), None)  # the latest is the last
+        self.called[str(name)] = list(arguments)
         value = self._material.learner.call(str(name), list(arguments))
         self.returned = str(name), described(value)
         return value

@@ -23,6 +23,7 @@ from engine.labs.sandbox.wire import decode, encode
 KEPT_OUTPUT = 4 << 10  # bytes of what the learner's code prints
 _LARGEST_ANSWER = 1 << 29  # bytes
 _CHUNK = 1 << 20
+_OBSERVED = 3.0  # seconds that a second call may take, whose operations are watched
 _SENTENCES = {
     "syntax": messages.SYNTAX,
     "exit": N_("{what} called exit(); code that is graded must return {place}"),
@@ -101,7 +102,7 @@ class Learner:
         self._drained: threading.Thread | None = None
         self._buffer = bytearray()
         self._ready = False
-        self._broken: str | None = None  # why the file can't be loaded
+        self._broken: CheckError | None = None  # why the file can't be loaded
         self._context: dict[str, Any] | None = None
 
     # --- what is asked ---
@@ -115,6 +116,19 @@ class Learner:
     def call(self, name: str, arguments: list[Any]) -> Any:
         """Return what the learner's function returns. Raises CheckError if it raises, or takes too long."""
         return self._asked({"do": "call", "name": name, "arguments": [encode(one) for one in arguments]}, name)
+
+    def observe(self, name: str, arguments: list[Any]) -> Any:
+        """Call the function once more and return what goes wrong on the way: see engine.labs.sandbox.observer.
+
+        The time is not counted. Return nothing if it takes too long.
+        """
+        left, self._left = self._left, _OBSERVED
+        try:
+            return self._asked({"do": "observe", "name": name, "arguments": [encode(one) for one in arguments]}, name)
+        except DescentError:
+            return {}
+        finally:
+            self._left = left
 
     def has(self, name: str) -> bool:
         """Return whether the file defines a function of that name."""
@@ -133,7 +147,7 @@ class Learner:
 
     def _asked(self, request: dict[str, Any], what: str) -> Any:
         if self._broken is not None:
-            raise CheckError(self._broken)
+            raise self._broken
         self.start()
         self._prepare()
         return self._request(request, what)
@@ -177,7 +191,7 @@ class Learner:
             try:
                 self._request({"do": "load"}, self._name)
             except CheckError as error:
-                self._broken = str(error)
+                self._broken = error
                 raise
         self._request({"do": "begin", "context": self._context}, self._name)
 
@@ -272,6 +286,11 @@ class Learner:
             failed = DescentError(str(error["message"]))
             failed.exit_code = ExitCode(code)
             return failed if self._file is None else CheckError(f"{what}: {message}")
+        found = self._sentence(error, what, kind, message)
+        found.raised = error
+        return found
+
+    def _sentence(self, error: dict[str, Any], what: str, kind: str, message: str) -> CheckError:
         place = self._place(error)
         name = ": ".join(part for part in (str(error.get("type", "")), message) if part)
         match kind:

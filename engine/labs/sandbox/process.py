@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 import torch
@@ -26,6 +26,7 @@ from descent import child
 from descent.common.errors import DescentError
 from descent.common.machine import die_with_parent
 from engine.labs.sandbox.objects import Bench, as_array, facts, splits
+from engine.labs.sandbox.observer import observe
 from engine.labs.sandbox.wire import Marked, WireError, decode, encode
 from engine.preset import consent
 from engine.training import optimizers
@@ -92,6 +93,12 @@ class LearnerFile:
         own = [line for frame, line in traceback.walk_tb(error.__traceback__) if self._is_own(frame)]
         return (own[-1], self._line(own[-1])) if own else (None, "")
 
+    def where(self, frame: FrameType | None) -> tuple[int, str] | None:
+        """Return the number and the text of the learner's own line that a frame was called from, or None."""
+        while frame is not None and not self._is_own(frame):
+            frame = frame.f_back
+        return None if frame is None else (frame.f_lineno, self._line(frame.f_lineno))
+
     def _is_own(self, frame: Any) -> bool:
         return bool(frame.f_code.co_filename == self._name)
 
@@ -129,6 +136,9 @@ class Session:
                 result = self._own().find(request["name"]) is not None
             case "call":
                 result = self._call(request["name"], request["arguments"])
+            case "observe":
+                function, arguments = self._function(request["name"]), request["arguments"]
+                result = observe(function, [self._decoded(value) for value in arguments], self._own().where)
             case "data":
                 result = splits(**request["of"])
             case "facts":
@@ -142,10 +152,13 @@ class Session:
         return self._file
 
     def _call(self, name: str, arguments: list[Any]) -> Any:
+        return self._function(name)(*[self._decoded(value) for value in arguments])
+
+    def _function(self, name: str) -> Callable[..., Any]:
         function = self._own().find(name)
         if function is None:
             raise LookupError(name)
-        return function(*[self._decoded(value) for value in arguments])
+        return function
 
     def _decoded(self, value: Any) -> Any:
         return decode(value, _tensor, self._bench.resolve)
