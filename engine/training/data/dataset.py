@@ -1,9 +1,9 @@
 """Samples of a source, on the host, and the data set to train on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,15 @@ class Undecoded(Inputs, Protocol):
 
     def identity(self) -> str:
         """Return what changes when any of the inputs does, or their order."""
+        ...
+
+
+@runtime_checkable
+class ByColumn(Inputs, Protocol):
+    """Inputs of a table, (N, F), that are encoded when they are picked."""
+
+    def by_column(self, rows: Rows) -> Iterator[Array]:
+        """Yield the inputs that each column of the table becomes, (n, f) float64, in their order."""
         ...
 
 

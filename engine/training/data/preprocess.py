@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.preset import schema
 from engine.training.data import synthetic
-from engine.training.data.dataset import Array, Dataset, HeldOut, Inputs, Rows, Samples, Split
+from engine.training.data.dataset import Array, ByColumn, Dataset, HeldOut, Inputs, Rows, Samples, Split
 from engine.training.data.fingerprint import fingerprint_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
@@ -26,23 +26,30 @@ class Scale(NamedTuple):
 def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
     """Return the splits as tensors, each moved to the device once."""
     noisy = bool(section.noise) and not isinstance(section, synthetic.Made)
-    exact = section.scaling != "none" or noisy
-    train = place(samples.inputs, plan.train, device, exact=exact)
-    if noisy:
-        train = _add_noise(train, section)
-    scaling = fit(train, section.scaling)
+    if isinstance(samples.inputs, ByColumn) and not noisy:
+        train, scaling = _place_columns(samples.inputs, plan.train, device, section.scaling)
+    else:
+        train = place(samples.inputs, plan.train, device, exact=section.scaling != "none" or noisy)
+        if noisy:
+            train = _add_noise(train, section)
+        scaling = fit(train, section.scaling)
+        train = _finish(train, scaling)
 
     def split(own: HeldOut | None, rows: Rows) -> Split | None:
         inputs, targets, rows = held_out(samples, own, rows)
         if len(rows) == 0:
             return None
-        return Split(_finish(place(inputs, rows, device, exact=exact), scaling), targets_of(targets[rows], device))
+        if isinstance(inputs, ByColumn):
+            placed, _same = _place_columns(inputs, rows, device, scaling)
+        else:
+            placed = _finish(place(inputs, rows, device, exact=scaling is not None or noisy), scaling)
+        return Split(placed, targets_of(targets[rows], device))
 
     validation, test = split(samples.validation, plan.validation), split(samples.test, plan.test)
     return Dataset(
         name=name,
         task="classification" if samples.is_classification else "regression",
-        train=Split(_finish(train, scaling), targets_of(_training_targets(section, samples, plan), device)),
+        train=Split(train, targets_of(_training_targets(section, samples, plan), device)),
         validation=validation,
         test=test,
         classes=samples.classes,
@@ -91,6 +98,31 @@ def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> T
     for start in range(0, len(rows), block):
         placed[start : start + block] = inputs[rows[start : start + block]]
     return torch.from_numpy(placed).to(device)
+
+
+def _place_columns(
+    inputs: ByColumn, rows: Rows, device: torch.device, scaling: str | Scale | None
+) -> tuple[Tensor, Scale | None]:
+    """Move the inputs of these rows to the device, scaled, and return the scaling too.
+
+    scaling: the kind that these rows fit, or what others have fitted. One column at a time is float64.
+    """
+    placed = torch.empty((len(rows), *inputs.shape[1:]), dtype=torch.float32)
+    found: list[Scale] = []
+    at = 0
+    for values in inputs.by_column(rows):
+        part, end = torch.from_numpy(values), at + values.shape[1]
+        if isinstance(scaling, Scale):
+            own: Scale | None = Scale(scaling.mean[at:end].cpu(), scaling.std[at:end].cpu())
+        else:
+            own = None if scaling is None else fit(part, scaling)
+        placed[:, at:end] = part if own is None else part.sub_(own.mean).div_(own.std)
+        if own is not None:
+            found.append(own)
+        at = end
+    if found:
+        scaling = Scale(*(torch.cat(each).to(device) for each in zip(*found, strict=True)))
+    return placed.to(device), scaling if isinstance(scaling, Scale) else None
 
 
 def _block(shape: tuple[int, ...]) -> int:

@@ -257,8 +257,7 @@ def _code(word: str, places: dict[str, int]) -> int:
 
 
 def _numbers(series: "pl.Series") -> Array:
-    values: Array = series.fill_null(float("nan")).to_numpy()
-    return np.ascontiguousarray(values, dtype=np.float64)
+    return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)  # NaN for a missing cell
 
 
 def _parse_text(path: Path, file: IO[bytes], found: Survey, options: Options) -> Facts:

@@ -99,56 +99,70 @@ def _only_table(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 
 def survey(path: Path, wanted: str) -> Survey:
     """Read a file once, to know its digest, its encoding and whether it has quotes. wanted: `data.encoding`."""
-    digest, quoted, nothing = hashlib.blake2b(digest_size=16), False, True
+    digest, quoted = hashlib.blake2b(digest_size=16), False
     utf8: codecs.IncrementalDecoder | None = None
-    first_bad: tuple[int, int] | None = None
-    lines = at = 0
+    bad: int | None = None  # the first byte that is not UTF-8, counted from 0
+    at = 0
     encoding = wanted
     with opened(path) as file:
         while chunk := file.read(CHUNK):
-            if nothing:
+            if at == 0:
                 encoding = _marked(chunk) or wanted
                 if encoding in ("auto", "utf-8"):
                     utf8 = codecs.getincrementaldecoder("utf-8")()
-            nothing = False
             digest.update(chunk)
             quoted = quoted or b'"' in chunk
-            if utf8 is not None and first_bad is None:
-                try:
-                    utf8.decode(chunk)
-                except UnicodeDecodeError as error:
-                    byte = error.object[error.start]
-                    first_bad = (lines + chunk.count(b"\n", 0, max(0, error.start)) + 1, byte)
+            if utf8 is not None and bad is None:
+                bad = _first_bad(utf8, chunk, at)
+            at += len(chunk)
+    if at == 0:
+        raise DataError(_("{file} is empty.", file=path))
+    if utf8 is not None and bad is None:
+        bad = _first_bad(utf8, b"", at, final=True)
+    if utf8 is None or bad is None:
+        return Survey(digest.hexdigest(), encoding if utf8 is None else "utf-8", quoted)
+    line, byte = _place(path, bad)
+    if encoding != "auto":
+        raise DataError(
+            _(
+                "{file} is not text in {encoding} (data.encoding): {reason}.",
+                file=path,
+                encoding=encoding,
+                reason=_("byte {byte:#x} in line {line}", byte=byte, line=line),
+            )
+        )
+    encoding = _guess(path)
+    note = _(
+        "not UTF-8 (line {line}: byte {byte:#x}), so read as {encoding}; data.encoding sets another",
+        line=line,
+        byte=byte,
+        encoding=encoding,
+    )
+    return Survey(digest.hexdigest(), encoding, quoted, [note])
+
+
+def _first_bad(utf8: codecs.IncrementalDecoder, chunk: bytes, at: int, *, final: bool = False) -> int | None:
+    """Return the place in the file of the first byte that is not UTF-8, or None. at: the place of the chunk."""
+    waiting = len(utf8.getstate()[0])  # bytes of a letter that the chunk before has begun
+    if not waiting and chunk.isascii():
+        return None
+    try:
+        utf8.decode(chunk, final)
+    except UnicodeDecodeError as error:
+        return at - waiting + error.start
+    return None
+
+
+def _place(path: Path, offset: int) -> tuple[int, int]:
+    """Return the line, counted from 1, of a byte of a file, and the byte."""
+    lines, at = 1, 0
+    with opened(path) as file:
+        while chunk := file.read(CHUNK):
+            if at + len(chunk) > offset:
+                return lines + chunk.count(b"\n", 0, offset - at), chunk[offset - at]
             lines += chunk.count(b"\n")
             at += len(chunk)
-    if nothing:
-        raise DataError(_("{file} is empty.", file=path))
-    if utf8 is not None:
-        try:
-            if first_bad is None:
-                utf8.decode(b"", final=True)
-                return Survey(digest.hexdigest(), "utf-8", quoted)
-        except UnicodeDecodeError as error:
-            first_bad = (lines + 1, error.object[error.start])
-        assert first_bad is not None
-        if encoding != "auto":
-            raise DataError(
-                _(
-                    "{file} is not text in {encoding} (data.encoding): {reason}.",
-                    file=path,
-                    encoding=encoding,
-                    reason=_("byte {byte:#x} in line {line}", byte=first_bad[1], line=first_bad[0]),
-                )
-            )
-        encoding = _guess(path)
-        note = _(
-            "not UTF-8 (line {line}: byte {byte:#x}), so read as {encoding}; data.encoding sets another",
-            line=first_bad[0],
-            byte=first_bad[1],
-            encoding=encoding,
-        )
-        return Survey(digest.hexdigest(), encoding, quoted, [note])
-    return Survey(digest.hexdigest(), encoding, quoted)
+    raise DataError(_("{file} has changed while it was read: start again.", file=path))
 
 
 def _marked(start: bytes) -> str | None:

@@ -1,7 +1,7 @@
 """Tables, as .csv and .parquet files: which columns are inputs, which cells are missing, what the targets are."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -165,14 +165,18 @@ class TableInputs:
         return f"{found:08x}"
 
     def __getitem__(self, rows: Rows) -> Array:
-        picked = self._rows[rows]
-        encoded = np.empty((len(picked), self.shape[1]))
+        encoded = np.empty((len(rows), self.shape[1]))
         at = 0
-        for plan in self.planned:
-            part = plan.encode(self._file.column(plan.name).pick(picked), lambda i: self._file.row(int(picked[i])))
+        for part in self.by_column(rows):
             encoded[:, at : at + part.shape[1]] = part
             at += part.shape[1]
         return encoded
+
+    def by_column(self, rows: Rows) -> Iterator[Array]:
+        """Yield the inputs that each column becomes, (n, f) float64."""
+        picked = self._rows[rows]
+        for plan in self.planned:
+            yield plan.encode(self._file.column(plan.name).pick(picked), lambda i: self._file.row(int(picked[i])))
 
     def fitted(self, train: Rows, *, fill: bool) -> "TableInputs":
         """Return the inputs as the training rows show how to encode them."""

@@ -9,8 +9,10 @@ import zipfile
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from descent.common.errors import DataError
+from engine.training.data import table_text, tables
 
 
 @pytest.fixture
@@ -285,6 +287,29 @@ def test_western_letters(table):
     data = table("größe,kind\n1,chat\n2,éléphant\n".encode("latin-1"))
     assert data.classes == ("chat", "éléphant")
     assert any("line 1: byte 0xf6), so read as latin-1" in note for note in data.notes)
+
+
+def test_first_byte_that_is_no_utf8(table, monkeypatch):
+    """The line of a wrong byte far down would be wrong, or a letter between two reads be taken for one."""
+    monkeypatch.setattr(table_text, "CHUNK", 7)
+    text = "x,kind\n" + "1,가\n2,나\n" * 9
+    assert table(text).classes == ("가", "나")
+    for end, place in ((b"3,\xff\n", "byte 0xff in line 20"), ("3,가".encode()[:-1], "byte 0xea in line 20")):
+        with pytest.raises(DataError, match=place):
+            table(text.encode() + end, encoding="utf-8")
+
+
+def test_placed_by_column(table, monkeypatch):
+    """A large table would need its size in float64 beside the float32 that is trained on."""
+    text = "a,b,kind\n" + "".join(f"{i},{'xyz'[i % 3]},{i / 7}\n" for i in range(60))
+    raw = table(text, validation=0.2, test=0.2)
+    monkeypatch.setattr(tables.TableInputs, "__getitem__", lambda *_rows: pytest.fail("all columns at once"))
+    data = table(text, scaling="standard", validation=0.2, test=0.2)
+    scaler = StandardScaler().fit(raw.train.inputs.double())
+    for split in ("train", "validation", "test"):
+        expected = scaler.transform(raw.split(split).inputs.double())
+        assert np.allclose(data.split(split).inputs, expected, atol=1e-6)
+    assert data.mean.tolist() == pytest.approx(scaler.mean_.tolist())
 
 
 def zipped(content):
