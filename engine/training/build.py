@@ -11,21 +11,22 @@ from torch import nn
 from descent.common.errors import PresetError
 from descent.common.i18n import _, ngettext
 from descent.common.text import shorten
+from descent.loop import checkpoint
+from descent.loop.checkpoint import undisturbed
+from descent.loop.layer_statistics import LayerStatistics
 from descent.run.find import find_run
 from descent.run.folder import RunFolder
 from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
-from engine.training import checkpoint, hidden_state, losses, models, optimizers, parameters, trial, user_step
+from engine.training import hidden_state, losses, models, optimizers, parameters, trial, user_step
 from engine.training.at_once import AtOnce
-from engine.training.checkpoint import undisturbed
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
 from engine.training.data.batches import Batches
 from engine.training.data.randomness import seed_all
 from engine.training.evaluation import Best
-from engine.training.layer_statistics import LayerStatistics
 from engine.training.members import MemberBatches, Members, MemberStatistics, MemberUpdate, choose
 from engine.training.members import losses as member_losses
 from engine.training.members.folds import Folds, load_pool
@@ -36,6 +37,7 @@ from engine.training.members.user_step import OwnMemberUpdate
 from engine.training.models import transfer
 from engine.training.models.layers import batch_norms, fewest_samples
 from engine.training.protocols import AnyBatches
+from engine.training.scored import scored
 from engine.training.train_state import TrainState
 from engine.training.update import Update
 from engine.training.user_code import load_object
@@ -349,7 +351,7 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
         except ValueError as error:
             raise PresetError(f"model.from = {source}: {error}") from None
     else:
-        state, complaints = checkpoint.scored(RunFolder(find_run(source, runs)))
+        state, complaints = scored(RunFolder(find_run(source, runs)))
         if state is None:
             missing = _("model.from = {run}: that run has no checkpoint", run=source)
             raise PresetError("; ".join([missing, *complaints]))

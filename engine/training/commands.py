@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.control import Queue, Request
+from descent.loop.clock import Clock
 from descent.run.events import STEERING, Events
 from engine.training import live_edits
-from engine.training.clock import Clock
 from engine.training.train_state import TrainState
 
 PATIENCE = 0.2  # seconds between checks of the signals while paused

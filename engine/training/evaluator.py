@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from engine.training.checkpoint import State
+from descent.loop.checkpoint import State
 from engine.training.evaluation import Evaluation, nothing, values_of
 from engine.training.members.train_state import MemberTrainState
 from engine.training.reporter import Reporter

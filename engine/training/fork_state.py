@@ -6,10 +6,11 @@ from typing import Any
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
 from descent.run.live_settings import is_of_presets, latest
 from engine.preset.schedule import SchedulePosition
-from engine.training import checkpoint, live_edits
-from engine.training.checkpoint import State
+from engine.training import live_edits
 from engine.training.data import fingerprint
 from engine.training.evaluation import Best
 from engine.training.train_state import TrainState

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from descent.common.errors import PresetError
 from descent.common.i18n import _
+from descent.loop.checkpoint import copied, random_state, restore_random_state, undisturbed
 from engine.training import optimizers
-from engine.training.checkpoint import copied, random_state, restore_random_state, undisturbed
 from engine.training.losses import Criterion
 from engine.training.train_state import TrainState
 from engine.training.update import Update

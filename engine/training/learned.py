@@ -16,18 +16,19 @@ from descent.common.arrays import Singles
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import clean, show
+from descent.loop.checkpoint import State
 from descent.run.folder import RunFolder
 from descent.run.results import MemberResult, RunResult, result_of
 from engine.preset import consent, datasets, schema
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import Member, roster
-from engine.training import checkpoint, losses, models
+from engine.training import losses, models
 from engine.training.at_once import AtOnce
 from engine.training.build import choose_device
-from engine.training.checkpoint import State
 from engine.training.data import load as load_data
 from engine.training.data import preparation
 from engine.training.data.preparation import Preparation, Prepared
+from engine.training.scored import scored
 from engine.training.user_code import load_object, user_code
 
 
@@ -153,7 +154,7 @@ def load(
         consent.check_consent(preset.code["model"], allow_code, key="model.code")
     if isinstance(preset.loss, schema.SurfaceLoss):
         raise DescentError(_("{run} has trained a point on a surface, which predicts nothing", run=folder.id))
-    state, complaints = checkpoint.scored(folder)
+    state, complaints = scored(folder)
     if state is None:
         missing = _("{run} has no checkpoint yet, so there is no model", run=folder.id)
         raise DescentError("; ".join([missing, *complaints]))

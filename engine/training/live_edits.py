@@ -11,11 +11,11 @@ from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from descent.common.settings import key_of
 from descent.common.text import clean, did_you_mean, shorten
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
 from descent.run.live_settings import KEYS, OF_ONE_MEMBER, SWITCHES, edits_of, latest, mark_of
 from engine.preset.loading import Preset
-from engine.training import checkpoint
 from engine.training.build import batch_size
-from engine.training.checkpoint import State
 from engine.training.train_state import TrainState
 
 MOST_STEPS = 10**12  # the fastest loop would take decades

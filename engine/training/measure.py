@@ -16,8 +16,8 @@ import torch
 
 from descent.common.i18n import ngettext
 from descent.common.paths import version
+from descent.loop import checkpoint
 from engine.preset.loading import Preset
-from engine.training import checkpoint
 from engine.training.data.batches import last_batch
 from engine.training.members.train_state import MemberTrainState
 from engine.training.step import train_step

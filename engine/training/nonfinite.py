@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from descent.common.errors import DescentError, NonFiniteError
 from descent.common.i18n import N_, _
 from descent.common.numbers import number, trimmed
+from descent.loop import checkpoint
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import LAYER_STATISTICS
-from engine.training import checkpoint, live_edits, models, step
+from engine.training import live_edits, models, step
 from engine.training.monitor import NonFinite
 from engine.training.train_state import TrainState
 

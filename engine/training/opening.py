@@ -12,14 +12,15 @@ from descent.common.errors import CannotGoOnError, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.text import clean
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
 from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics
 from descent.run.progress import Display
 from engine.preset.loading import Preset, load_preset
-from engine.training import checkpoint, live_edits, measure, models, optimizers, parameters
+from engine.training import live_edits, measure, models, optimizers, parameters
 from engine.training.build import build, choose_device
-from engine.training.checkpoint import State
 from engine.training.data import fingerprint, preparation
 from engine.training.fork_state import adopt, check_parent_weights
 from engine.training.measure import measured_before

@@ -10,15 +10,16 @@ from torch import Tensor
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.control import Queue
+from descent.loop import checkpoint
+from descent.loop.checkpoint import CheckpointManager, State
+from descent.loop.clock import Clock
 from descent.run.events import Events, epochs_since, script_of
 from descent.run.folder import RunFolder, missing
 from descent.run.metrics import Layout
 from descent.run.progress import Display, Progress
 from engine import pictures
 from engine.pictures import from_rows
-from engine.training import checkpoint, live_edits
-from engine.training.checkpoint import CheckpointManager, State
-from engine.training.clock import Clock
+from engine.training import live_edits
 from engine.training.commands import CommandHandler
 from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor

@@ -11,19 +11,20 @@ from torch import Tensor, nn
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
+from descent.loop.layer_statistics import LayerStatistics
 from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, SchedulePosition, learning_rate
 from engine.preset.schema import EverySteps
-from engine.training import checkpoint, losses, models, optimizers, scores
+from engine.training import losses, models, optimizers, scores
 from engine.training.at_once import AtOnce
-from engine.training.checkpoint import State
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
 from engine.training.data.preparation import Preparation
 from engine.training.evaluation import Best, Evaluation, evaluate, nothing
-from engine.training.layer_statistics import LayerStatistics
 from engine.training.protocols import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate, StepResult
 from engine.training.update import Update
 

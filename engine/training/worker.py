@@ -11,12 +11,13 @@ from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.control import Queue, Server
+from descent.loop import checkpoint
 from descent.run.events import Events
 from descent.run.folder import Claim, RunFolder
 from descent.run.progress import Display
 from descent.run.state import State
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, loop
+from engine.training import loop
 from engine.training.opening import open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from engine.labs.sandbox.wire import Handle
 from engine.preset.loading import Preset, load_preset
-from engine.training import checkpoint, losses, models
+from engine.training import losses, models
 from engine.training.at_once import MOST, AtOnce
 from engine.training.data import Dataset, Split, load
 from engine.training.evaluation import Evaluation, evaluate

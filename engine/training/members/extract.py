@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
 from descent.run.live_settings import edits_of
-from engine.training import checkpoint
-from engine.training.checkpoint import State
 from engine.training.evaluation import Best
 from engine.training.members import layout
 from engine.training.train_state import TrainState

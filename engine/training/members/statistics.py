@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from descent.loop.layer_statistics import activation_owners, dead_share
 from descent.run.metrics import LAYER_STATISTICS
-from engine.training.layer_statistics import _activation_owners, dead_share
 from engine.training.members.stacked import Members
 from engine.training.members.update import MemberUpdate
 from engine.training.models import layers
@@ -33,7 +33,7 @@ class MemberStatistics:
         device = members.weights.device
         self._owner = torch.tensor(owners, device=device)
         self._zeros = torch.zeros(members.count, len(found), device=device)
-        self._layer_of = {name_of[m]: layer for m, layer in _activation_owners(members.template, found)}
+        self._layer_of = {name_of[m]: layer for m, layer in activation_owners(members.template, found)}
         self._dead: dict[str, list[Tensor]] = {}
         self._old: list[Tensor] = []
         self._measured: list[Tensor] = []

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.numbers import time_taken
-from engine.training.checkpoint import undisturbed
+from descent.loop.checkpoint import undisturbed
 from engine.training.members import batched
 from engine.training.members.stacked import Members, Way
 

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
+from descent.loop import checkpoint
+from descent.loop.checkpoint import State
 from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, Plateau, learning_rate
-from engine.training import checkpoint
 from engine.training import losses as losses_of_one
-from engine.training.checkpoint import State
 from engine.training.data.preparation import Preparation
 from engine.training.evaluation import Best, Evaluation, nothing
 from engine.training.members import losses

@@ -3,7 +3,6 @@
 With a rule of initialisation biases begin at 0. "default" leaves weights and biases to PyTorch.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from descent.common.errors import PresetError
 from descent.common.i18n import _, ngettext
+from descent.loop import layers as of_any_model
 from engine.preset import schema
 from engine.training.surfaces import Point
 
@@ -24,6 +24,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
 }
 LEAKY_SLOPE = 0.01  # nn.LeakyReLU's
+layers = of_any_model.layers  # as the models have it beside their own
 
 
 class Maxout(nn.Module):
@@ -87,46 +88,9 @@ def _fill(weight: Tensor, section: schema.InitialisedModel, activation: str) -> 
             nn.init.zeros_(weight)
 
 
-def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the modules that own parameters directly, with dotted names, in the order of their registration.
-
-    In Descent's models this is the order of the forward pass. A model that owns parameters itself is called "model".
-    """
-    return [
-        (name or "model", module)
-        for name, module in model.named_modules()
-        if next(module.parameters(recurse=False), None) is not None
-    ]
-
-
 def describe(module: nn.Module) -> str:
-    """Describe a layer, such as "linear 784 × 128", "conv 1 → 32, 3 × 3", "batch norm 64" or "lstm 8 → 64".
-
-    The text is kept in the run's files and programs read it, so it is always English.
-    """
-    match module:
-        case nn.Linear():
-            return f"linear {module.in_features} × {module.out_features}"
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            return f"conv {module.in_channels} → {module.out_channels}, {_times(module.kernel_size)}"
-        case nn.RNNBase():
-            stack = f", {module.num_layers} layers" if module.num_layers > 1 else ""
-            return f"{module.mode.partition('_')[0].lower()} {module.input_size} → {module.hidden_size}{stack}"
-        case nn.MultiheadAttention():
-            return f"attention {module.embed_dim}, {module.num_heads} heads"
-        case Point():
-            return "point x, y"
-    return _by_name(module)
-
-
-def _by_name(module: nn.Module) -> str:
-    """Return the class's name in words and the size of its parameters: "batch norm 64", "position 28 × 32"."""
-    kind = type(module).__name__.removeprefix("Frozen").rstrip("123d") or "layer"
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
-    own = list(module.parameters(recurse=False))
-    if len({p.shape for p in own}) == 1:  # one tensor, or a norm's scale and shift
-        return f"{words} {_times(own[0].shape)}"
-    return f"{words}, {sum(p.numel() for p in own)} parameters"
+    """Describe a layer in the words of the run's files, which are always English: "linear 784 × 128"."""
+    return "point x, y" if isinstance(module, Point) else of_any_model.describe(module)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -157,10 +121,6 @@ def refuse(name: str, takes: str, input_shape: tuple[int, ...]) -> PresetError:
             data=shape_text(input_shape),
         )
     )
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return " × ".join(str(size) for size in sizes)
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:

@@ -14,10 +14,11 @@ import torch
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from engine import pictures
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, live_edits
+from engine.training import live_edits
 from engine.training.build import build
 from engine.training.data import fingerprint
 from engine.training.pictures import make

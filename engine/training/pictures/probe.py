@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop.checkpoint import undisturbed
 from descent.run.folder import RunFolder
 from engine.training import losses
-from engine.training.checkpoint import undisturbed
 from engine.training.data import Split
 from engine.training.train_state import TrainState
 

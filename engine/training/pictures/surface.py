@@ -11,9 +11,10 @@ from torch.func import functional_call, vmap
 from descent.common.arrays import Floats
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import PARAMETER, Metrics
-from engine.training import checkpoint, losses, parameters
+from engine.training import losses, parameters
 from engine.training.data import Split
 from engine.training.members import batched, layout
 from engine.training.members import losses as member_losses

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from descent.common.errors import ExitCode
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from engine.training import checkpoint
 from tests.helpers.processes import Child, Done
 
 Descent = Callable[..., Child]

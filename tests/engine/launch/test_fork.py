@@ -13,6 +13,7 @@ import pytest
 
 from descent.common.errors import DescentError, ExitCode
 from descent.control import send
+from descent.loop import checkpoint
 from descent.run.events import epochs_since
 from descent.run.folder import RunFolder, create
 from descent.run.metrics import Metrics
@@ -23,7 +24,7 @@ from engine.launch import start as launch_start
 from engine.launch.fork import branch, branch_to_replay, first_difference
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.reporter import MOST_LINES
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import child, ends_with, start

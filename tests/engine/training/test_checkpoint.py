@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from descent.loop import checkpoint
+from descent.loop.checkpoint import CheckpointManager, State
 from descent.run.events import Events
 from descent.run.folder import RunFolder
-from engine.training import checkpoint, optimizers
-from engine.training.checkpoint import CheckpointManager, State
+from engine.training import optimizers
 
 
 class Small:

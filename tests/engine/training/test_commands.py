@@ -19,13 +19,14 @@ import torch
 
 from descent import control
 from descent.control import RefusedError, send
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.live_edits import _refusal
 from tests.helpers.processes import fork
 from tests.helpers.waiting import DEADLINE, wait_for

@@ -9,12 +9,13 @@ import pytest
 
 from descent.common.errors import ExitCode
 from descent.control import send
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.launch import start as launch
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import begin, child
 

@@ -15,11 +15,12 @@ from PIL import Image
 
 import descent
 from descent.common.errors import DescentError
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.results import result_of
 from engine import cli
 from engine.preset import consent
-from engine.training import checkpoint, export
+from engine.training import export
 from engine.training.data import preparation
 from engine.training.data.table_encoding import InputColumn, TableEncoding
 from engine.training.learned import LearnedModel, load

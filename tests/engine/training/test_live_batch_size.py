@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from descent.control import RefusedError, send
+from descent.loop.checkpoint import CheckpointManager
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.launch.options import Options
 from engine.launch.start import resume
 from engine.preset.loading import load_preset
 from engine.preset.schedule import planned
-from engine.training.checkpoint import CheckpointManager
 from tests.helpers.processes import fork
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import ends_with, start

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from descent.control import RefusedError, send
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.cli import report
@@ -19,7 +20,7 @@ from engine.launch import fork
 from engine.launch import start as launch_start
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, worker
+from engine.training import worker
 from engine.training.build import build
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import child, ends_with, start

@@ -16,12 +16,13 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from descent.common.errors import DescentError
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import PARAMETER, Layout
 from engine import pictures
 from engine.pictures import from_rows
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, losses, models
+from engine.training import losses, models
 from engine.training.build import build
 from engine.training.data.batches import throw_away
 from engine.training.pictures import make, traits

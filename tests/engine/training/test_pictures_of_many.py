@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from descent.common.errors import DescentError
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine import pictures
 from engine.pictures import from_rows
 from engine.pictures.request import of_ended, picture_of
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, step
+from engine.training import step
 from engine.training.build import build
 from engine.training.pictures import make, paths
 from engine.training.train_state import TrainState

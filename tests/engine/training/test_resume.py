@@ -12,13 +12,14 @@ import pytest
 import sklearn.datasets
 import torch
 
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.schema import describe
-from engine.training import checkpoint, worker  # noqa: F401 - imported once here, not in each child
+from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from tests.helpers.processes import fork
 
 SETTINGS = {

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import BestModel, result_of
 from engine.preset.schema import EarlyStopping
-from engine.training import checkpoint
 from engine.training.evaluation import Best
+from engine.training.scored import scored
 from tests.engine.training.conftest import Train
 from tests.helpers.model_families import parsed
 from tests.helpers.processes import process
@@ -105,12 +106,12 @@ def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> N
     chosen = result_of(run).best
     assert chosen == BestModel(tested["step"], run.checkpoint(tested["step"]))
     assert result_of(run).to_json()["best"] == {"step": tested["step"], "checkpoint": str(chosen.checkpoint)}
-    scored, _ = checkpoint.scored(run)
-    assert scored is not None
-    assert scored["step"] == tested["step"]
+    state, _ = scored(run)
+    assert state is not None
+    assert state["step"] == tested["step"]
     later = train("digits-mlp", "data.size=200", "train.steps=1", f"model.from={run.path.name}")
     started = checkpoint.read(later.checkpoint(0))["model"]
-    assert all(torch.equal(started[name], tensor) for name, tensor in scored["model"].items())
+    assert all(torch.equal(started[name], tensor) for name, tensor in state["model"].items())
 
 
 def test_min_delta_steers_the_patience_and_not_the_choice_of_the_best() -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from descent.common.errors import DescentError, PresetError
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.preset.loading import load_preset
-from engine.training import checkpoint
 from engine.training.build import build
 from engine.training.step import train_step
 from tests.engine.training.conftest import Train

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from descent.loop.recorder import Recorder
 from descent.run.metrics import LAYER_STATISTICS, Layout, MetricsWriter
-from engine.training.recorder import Recorder
 from tests.tools.benchmarks.harness import Figure, Result
 
 ROUNDS, ROWS = 9, 50_000

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from descent.common.errors import DataMissingError
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.results import result_of
 from engine.launch import start
 from engine.launch.options import Options
-from engine.training import checkpoint
 from tests.tools.benchmarks import loops, peers
 from tests.tools.benchmarks.harness import Figure, Result, interleave, ratio, spread, watched
 from tests.tools.benchmarks.work import WORKLOADS, Work, data_root, prepare

@@ -9,6 +9,7 @@ import pytest
 
 from descent.common.errors import DescentError
 from descent.control import send
+from descent.loop import checkpoint
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import LiveEdit, result_of
@@ -17,7 +18,6 @@ from engine.launch import start as launch_start
 from engine.launch.fork import branch
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import checkpoint
 from tests.helpers.workers import child, ends_with, start
 
 QUIET = Options(quiet=True)

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
+from descent.loop.layer_statistics import LayerStatistics
 from descent.run.metrics import LAYER_STATISTICS
 from engine.preset import schema
 from engine.training import models, optimizers
-from engine.training.layer_statistics import LayerStatistics
 from engine.training.members import Members, MemberStatistics, MemberUpdate
 from tests.helpers.model_families import COUNT, CPU, FAMILIES, family, parsed
 

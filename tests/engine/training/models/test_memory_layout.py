@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from descent.loop import checkpoint
 from engine.preset.loading import load_preset
-from engine.training import checkpoint, models
+from engine.training import models
 from tests.engine.training.conftest import Train
 
 CPU = torch.device("cpu")

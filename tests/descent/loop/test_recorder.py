@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from descent.common.arrays import Rows, Seconds
+from descent.loop.recorder import CAPACITY, Recorder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from engine.training.monitor import Monitor
-from engine.training.recorder import CAPACITY, Recorder
 
 CPU = torch.device("cpu")
 

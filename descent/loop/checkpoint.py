@@ -22,7 +22,6 @@ from descent.common.files import replacing, write_atomically
 from descent.common.i18n import _
 from descent.run.events import Events
 from descent.run.folder import RunFolder, damaged, verify_checkpoint
-from engine.preset.loading import load_preset
 
 FORMAT = 2
 
@@ -130,26 +129,6 @@ def latest(run: RunFolder) -> tuple[State | None, list[str]]:
         except ValueError as error:
             complaints.append(str(error))
     return None, complaints
-
-
-def scored(run: RunFolder) -> tuple[State | None, list[str]]:
-    """Return the checkpoint whose `model` was scored, and messages on damaged ones. None if there is no checkpoint.
-
-    With early stopping that is the best model so far, which was tested, else the last one. Of several members `model`
-    holds each one's own.
-    """
-    state, complaints = latest(run)
-    if state is None:
-        return None, complaints
-    if state.get("best_weights") is not None:
-        return state | {"model": state["best_weights"]}, complaints
-    best = state["best"]["step"]
-    if load_preset(run.preset).train.early_stopping is None or best in (None, state["step"]):
-        return state, complaints
-    try:
-        return read(run.checkpoint(best)), complaints
-    except ValueError as error:
-        return state, [*complaints, str(error)]
 
 
 def remove(run: RunFolder, step: int) -> None:

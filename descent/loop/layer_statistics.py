@@ -42,7 +42,7 @@ class LayerStatistics:
         self._zeros = torch.zeros(len(layers), device=device)
         sizes = torch.tensor([float(p.numel()) for p in self.parameters], device=device)
         self._layer_size = self._per_layer(sizes)
-        self._activations = _activation_owners(model, layers)
+        self._activations = activation_owners(model, layers)
         self._dead: dict[int, list[Tensor]] = {}
         self._watching = False
         self._hooks_stay = compiled
@@ -138,7 +138,7 @@ def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
     return (output.abs().amax(dim=over) == 0).float().mean()
 
 
-def _activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:
+def activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:
     """Return each activation module with the index of the layer whose output it takes, the last layer before it."""
     index_of = {module: index for index, (_, module) in enumerate(layers)}
     owners: list[tuple[nn.Module, int]] = []

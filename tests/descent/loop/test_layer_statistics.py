@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from descent.loop.layer_statistics import LayerStatistics, dead_share
 from descent.run.metrics import LAYER_STATISTICS
-from engine.training.layer_statistics import LayerStatistics, dead_share
 
 
 def _measure(model: nn.Sequential, optimizer: torch.optim.Optimizer, inputs: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,133 @@
+"""Recording of the numbers of every step, from the device to the run folder. No step waits for the device.
+
+Each step writes one row of a ring buffer on the device. About ten times a second the rows go to the host in one
+asynchronous copy, and the rows of the copy before are appended to the metrics.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from descent.common.arrays import Rows, Seconds
+from descent.run.metrics import LAYER_STATISTICS, PARAMETER, Layout, MetricsWriter
+
+CAPACITY = 2048  # rows of the ring buffer: 0.1 s of the fastest loops
+INTERVAL = 0.1  # seconds between copies
+
+
+class Recorder:
+    """Keeps `loss`, `accuracy`, `grad_norm` … of each step. lr and time are already known on the host.
+
+    `on_rows(first_step, rows, seconds)` is called with each block of rows, (n, M, columns) float32, once it is in the
+    file. seconds: (n,) float64, the column `time` of the rows before it is rounded.
+    """
+
+    def __init__(
+        self,
+        writer: MetricsWriter,
+        layout: Layout,
+        device: torch.device,
+        step: int,
+        on_rows: Callable[[int, Rows, Seconds], None],
+    ) -> None:
+        self._writer = writer
+        self._on_rows = on_rows
+        self._members = len(layout.members)
+        self._device = device
+        names = layout.columns
+        self._width = len(names)
+        self._ring = torch.full((CAPACITY, self._members, self._width), float("nan"), device=device)
+        # A view for each slot, made once: indexing a tensor costs more than the copy itself.
+        self._losses = self._slots(names.index("loss"))
+        self._accuracies = self._slots(names.index("accuracy")) if "accuracy" in names else []
+        first = names.index("grad_norm")
+        self._norms = self._ring[:, :, first : first + 2]
+        last = first + 2 + len(layout.layers) * len(LAYER_STATISTICS)
+        self._layers = self._ring[:, :, first + 2 : last]
+        self._parameters: list[Tensor] = []
+        if any(name.startswith(PARAMETER) for name in names):
+            self._parameters = list(self._ring[:, :, last:].unbind(0))
+        self._lr, self._time = names.index("lr"), names.index("time")
+        self._rates = self._slots(self._lr)
+        self._host = np.empty((CAPACITY, 2), np.float64)  # lr and time
+        self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
+        self._copied: torch.cuda.Event | None = None
+        self._pending: tuple[int, Seconds] | None = None  # rows being copied, their lr and time
+        self._filled = 0
+        self._first = step  # the step of the first row that is not on disk yet
+        self._next_copy = time.perf_counter() + INTERVAL
+
+    def _slots(self, column: int) -> list[Tensor]:
+        return list(self._ring[:, :, column].unbind(0))
+
+    def record(self, loss: Tensor, accuracy: Tensor | None, lr: float | Tensor, seconds: float) -> None:
+        """Record one row.
+
+        loss, accuracy: scalars or (M,) on the device. lr: one, or (M,). seconds: of training so far.
+        """
+        slot = self._filled
+        if isinstance(lr, Tensor):
+            self._rates[slot].copy_(lr)
+            lr = float("nan")  # the rates stay on the device
+        self._losses[slot].copy_(loss)
+        if accuracy is not None:
+            self._accuracies[slot].copy_(accuracy)
+        self._host[slot] = lr, seconds
+        self._filled = slot + 1
+        if self._filled == CAPACITY or time.perf_counter() >= self._next_copy:
+            self.drain()
+
+    def parameters(self, values: Tensor) -> None:
+        """Keep the trained numbers after the step about to be recorded, if they have columns. (P,) or (M, P)."""
+        if self._parameters:
+            self._parameters[self._filled].copy_(values)
+
+    def norms(self, before: Tensor, after: Tensor) -> None:
+        """Keep the gradient norms of the step about to be recorded. Scalars or (M,)."""
+        slot = self._norms[self._filled]
+        slot[:, 0] = before
+        slot[:, 1] = after
+
+    def layers(self, statistics: Tensor) -> None:
+        """Keep the layer statistics of the step about to be recorded, (layers, statistics), (M, …) with members."""
+        self._layers[self._filled] = statistics.reshape(-1, self._layers.shape[-1])
+
+    def drain(self) -> None:
+        """Append the rows that have arrived, and start copying the next ones."""
+        self._arrive()
+        count, self._filled = self._filled, 0
+        if count:
+            self._staging[:count].copy_(self._ring[:count], non_blocking=True)
+            # In the same stream, so the copy reads the rows before they are wiped.
+            self._ring[:count].fill_(float("nan"))
+            if self._device.type == "cuda":
+                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._copied.record()
+            self._pending = count, self._host[:count].copy()
+        self._next_copy = time.perf_counter() + INTERVAL
+        if self._device.type == "cpu":
+            self._arrive()  # the copy is done already
+
+    def _arrive(self) -> None:
+        if self._pending is None:
+            return
+        if self._copied is not None:
+            self._copied.synchronize()  # it began a tenth of a second ago, so it is over by now
+        count, host = self._pending
+        self._pending = None
+        rows = self._staging[:count].numpy()
+        known = ~np.isnan(host[:, 0])
+        rows[known, :, self._lr] = host[known, :1]
+        rows[:, :, self._time] = host[:, 1:]
+        self._writer.append(rows)
+        first, self._first = self._first, self._first + count
+        self._on_rows(first, rows.copy(), host[:, 1])
+
+    def flush(self) -> None:
+        """Write every row onto the disk."""
+        self.drain()
+        self._arrive()
+        self._writer.sync()
