@@ -1,7 +1,6 @@
 """Changes of a run between two steps: live edits, a longer training, another batch size."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -173,13 +172,6 @@ def extend(run: TrainState, *, epochs: int = 0, steps: int = 0) -> int:
     run.pace.extend(run.preset.schedule, run.step, left, left + more)
     run.total_steps += more
     return run.total_steps
-
-
-def described(entry: Mapping[str, Any]) -> str:
-    """Return a `set` or `extend` command of the log in a few words."""
-    arguments = entry["arguments"]
-    given = arguments.get("edits") or [f"{key}={value}" for key, value in arguments.items()]
-    return _("step {step:,}: {command}", step=entry["step"], command=clean(f"{entry['command']} {' '.join(given)}"))
 
 
 def _refusal(key: str) -> str:

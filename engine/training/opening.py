@@ -14,6 +14,7 @@ from descent.common.i18n import _
 from descent.common.text import clean
 from descent.loop import checkpoint
 from descent.loop.checkpoint import State
+from descent.loop.commands import described
 from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics
@@ -138,7 +139,7 @@ def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, displa
         display.say(_resumed(run, reached))
     if again:
         events.write("again", step=run.step, commands=again)
-        changes = "; ".join(live_edits.described(entry) for entry in again)
+        changes = "; ".join(described(entry) for entry in again)
         _warn(
             events,
             display,

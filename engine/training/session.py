@@ -13,6 +13,7 @@ from descent.control import Queue
 from descent.loop import checkpoint
 from descent.loop.checkpoint import CheckpointManager, State
 from descent.loop.clock import Clock
+from descent.loop.commands import CommandHandler
 from descent.run.events import Events, epochs_since, script_of
 from descent.run.folder import RunFolder, missing
 from descent.run.metrics import Layout
@@ -20,7 +21,6 @@ from descent.run.progress import Display, Progress
 from engine import pictures
 from engine.pictures import from_rows
 from engine.training import live_edits
-from engine.training.commands import CommandHandler
 from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor
 from engine.training.nonfinite import NonFiniteHandler
@@ -57,7 +57,7 @@ class Session:
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows(watched)
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
-        self.commands = CommandHandler(run, self, queue, events, script_of(folder.path), again)
+        self.commands = CommandHandler(self, queue, events, script_of(folder.path), again)
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
         self._miss_best()
@@ -65,6 +65,10 @@ class Session:
     @property
     def id(self) -> str:
         return self._folder.id
+
+    @property
+    def step(self) -> int:
+        return self._run.step
 
     def _open_rows(self, watched: Mapping[str, Any] | None) -> None:
         """Begin to write rows from the run's current step on. watched: see RowWriter."""
@@ -89,6 +93,18 @@ class Session:
     def note_plan(self) -> None:
         """Write the planned learning rate, for those who draw it, if it differs from what was written last."""
         self._reporter.plan()
+
+    def edit(self, texts: list[str]) -> dict[str, Any]:
+        """Change live settings. Returns the values that are now in force."""
+        changed = live_edits.edit(self._run, texts)
+        self.note_plan()
+        return changed
+
+    def extend(self, **more: int) -> int:
+        """Train for more `epochs` or `steps`. Returns the new last step."""
+        total_steps = live_edits.extend(self._run, **more)
+        self.note_plan()
+        return total_steps
 
     def note_epochs(self) -> None:
         """Write the batch size of a fork if its steps lie in epochs in another way than its log says."""

@@ -402,14 +402,14 @@ def test_a_replay_that_was_killed_goes_on_with_the_commands_that_are_left(steere
     folder = RunFolder(steered_run.path.parent / "interrupted")
 
     def die() -> int:
-        from engine.training.commands import CommandHandler
+        from descent.loop.commands import CommandHandler
 
         attend = CommandHandler.attend
 
         def attend_until_40(handler: CommandHandler, interrupted: Callable[[], bool]) -> None:
-            if handler._run.step == 40:
-                handler._session.save()
-            if handler._run.step == 45:
+            if handler._session.step == 40:
+                handler._session.save(wanted=False)
+            if handler._session.step == 45:
                 os.kill(os.getpid(), signal.SIGKILL)
             attend(handler, interrupted)
 

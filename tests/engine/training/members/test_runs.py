@@ -149,14 +149,14 @@ def test_killed_and_resumed_they_end_bit_equal(settings: list[str], tmp_path: Pa
         return run("digits-mlp", [*common, *settings], Options("whole", tmp_path, quiet=True))
 
     def killed() -> int:
-        from engine.training.commands import CommandHandler
+        from descent.loop.commands import CommandHandler
 
         attend = CommandHandler.attend
 
         def attend_until_80(handler: CommandHandler, interrupted: Callable[[], bool]) -> None:
-            if handler._run.step == 55:
-                handler._session.save()
-            if handler._run.step == 80:
+            if handler._session.step == 55:
+                handler._session.save(wanted=False)
+            if handler._session.step == 80:
                 os.kill(os.getpid(), signal.SIGKILL)
             attend(handler, interrupted)
 

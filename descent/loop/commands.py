@@ -1,37 +1,49 @@
 """Commands of clients, followed between two steps in the order in which they came."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
+from descent.common.text import clean
 from descent.control import Queue, Request
 from descent.loop.clock import Clock
 from descent.run.events import STEERING, Events
-from engine.training import live_edits
-from engine.training.train_state import TrainState
 
 PATIENCE = 0.2  # seconds between checks of the signals while paused
 WITHIN = ("pause", "resume")  # commands that are followed in the middle of an evaluation
 
 
 class Steered(Protocol):
-    """What commands need of the session that they steer. Methods that can't do as asked raise DescentError."""
+    """What commands need of the training that they steer: a preset's, or a loop of one's own.
+
+    A method that can't do as asked raises DescentError, which says why, and changes nothing. step: updates so far.
+    """
 
     @property
     def id(self) -> str: ...
     @property
+    def step(self) -> int: ...
+    @property
     def clock(self) -> Clock: ...
     def drain(self) -> None: ...
     def warn(self, message: str, /) -> None: ...
-    def note_plan(self) -> None: ...
+    def edit(self, texts: list[str], /) -> dict[str, Any]: ...
+    def extend(self, **more: int) -> int: ...
     def accept_trouble(self) -> None: ...
     def save(self, *, wanted: bool) -> Path | None: ...
     def look(self) -> dict[str, float]: ...
     def picture(self, kind: str, options: dict[str, Any], /) -> Path: ...
     def rewind(self, to: object, /) -> int: ...
+
+
+def described(entry: Mapping[str, Any]) -> str:
+    """Return a `set` or `extend` command of the log in a few words."""
+    arguments = entry["arguments"]
+    given = arguments.get("edits") or [f"{key}={value}" for key, value in arguments.items()]
+    return _("step {step:,}: {command}", step=entry["step"], command=clean(f"{entry['command']} {' '.join(given)}"))
 
 
 class Scripted:
@@ -58,7 +70,7 @@ class Again(Scripted):
     def __init__(self, entry: dict[str, Any], warn: Callable[[str], None]) -> None:
         super().__init__(entry["command"], entry["arguments"])
         self.step = int(entry["step"])
-        self.described = live_edits.described(entry)
+        self.described = described(entry)
         self._warn = warn
 
     def answer(self, answer: dict[str, Any]) -> None:
@@ -73,7 +85,6 @@ class CommandHandler:
 
     def __init__(
         self,
-        run: TrainState,
         session: Steered,
         queue: Queue,
         events: Events,
@@ -83,7 +94,7 @@ class CommandHandler:
         """script: the commands that a replay has still to give, each with its `step`. again: those that were given
         after the last checkpoint, for a worker that was killed.
         """
-        self._run, self._session, self._queue, self._events = run, session, queue, events
+        self._session, self._queue, self._events = session, queue, events
         self._script = deque(script)
         self._again = deque(Again(entry, session.warn) for entry in again)
         self._waiting: deque[Request | Scripted] = deque()
@@ -109,7 +120,7 @@ class CommandHandler:
 
         interrupted: whether a signal asks the worker to end.
         """
-        if self._steps is not None and self._run.step >= self._steps[0]:
+        if self._steps is not None and self._session.step >= self._steps[0]:
             self._end_steps()
         if self._script or self._again:
             self._waiting.extend(self._due())
@@ -142,9 +153,9 @@ class CommandHandler:
     def _due(self) -> list[Scripted]:
         """Return the commands that the replayed run, or the killed worker, was given before this step."""
         due: list[Scripted] = []
-        while self._again and self._again[0].step <= self._run.step:
+        while self._again and self._again[0].step <= self._session.step:
             due.append(self._again.popleft())
-        while self._script and self._script[0]["step"] <= self._run.step:
+        while self._script and self._script[0]["step"] <= self._session.step:
             entry = self._script.popleft()
             due.append(Scripted(entry["command"], entry["arguments"]))
         return due
@@ -172,14 +183,14 @@ class CommandHandler:
             request.answer(self._frame(request) | {"ok": False, "error": f"{type(error).__name__}: {error}"})
 
     def _frame(self, request: Request | Scripted) -> dict[str, Any]:
-        return {"run": self._session.id, "command": request.command, "step": self._run.step}
+        return {"run": self._session.id, "command": request.command, "step": self._session.step}
 
     def _answer(self, request: Request | Scripted, result: dict[str, Any]) -> None:
         marks = {"again": True} if isinstance(request, Again) else {}
         if isinstance(request, Scripted) and not marks:
             marks = {"replayed": True}
         self._events.write(
-            "command", step=self._run.step, command=request.command, arguments=request.arguments, **marks
+            "command", step=self._session.step, command=request.command, arguments=request.arguments, **marks
         )
         if self._again and not marks and request.command in (*STEERING, "rewind"):
             result = result | {"dropped": self._drop_again()}
@@ -192,7 +203,7 @@ class CommandHandler:
         """
         dropped = [entry.described for entry in self._again]
         self._again.clear()
-        self._events.write("again", step=self._run.step, commands=[])
+        self._events.write("again", step=self._session.step, commands=[])
         self._session.warn(
             _("these earlier changes are lost, because of the new one: {changes}", changes="; ".join(dropped))
         )
@@ -205,7 +216,7 @@ class CommandHandler:
             self._end_steps()
         if not self.paused:
             self.paused = True
-            self._events.state("paused", step=self._run.step)
+            self._events.state("paused", step=self._session.step)
         return {}
 
     def hold(self, reason: str | None) -> None:
@@ -214,7 +225,7 @@ class CommandHandler:
             self._end_steps()
         if not self.paused:
             self.paused = True
-            self._events.state("paused", step=self._run.step, reason=reason)
+            self._events.state("paused", step=self._session.step, reason=reason)
 
     def _resume(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self._steps is not None:
@@ -223,7 +234,7 @@ class CommandHandler:
             raise DescentError(_("the run is not paused"))
         self._session.accept_trouble()
         self.paused = False
-        self._events.state("running", step=self._run.step)
+        self._events.state("running", step=self._session.step)
         return {}
 
     def _begin_steps(self, request: Request | Scripted) -> None:
@@ -235,7 +246,7 @@ class CommandHandler:
         if self._steps is not None:
             raise DescentError(_("the run is still stepping; wait for it, or pause"))
         self._session.accept_trouble()
-        self._steps = self._run.step + count, request
+        self._steps = self._session.step + count, request
 
     def _end_steps(self) -> None:
         assert self._steps is not None
@@ -248,9 +259,7 @@ class CommandHandler:
         edits = arguments.get("edits")
         if not isinstance(edits, list) or not all(isinstance(text, str) for text in edits):
             raise DescentError(_('"edits" must be a list of "key=value"'))
-        changed = live_edits.edit(self._run, edits)
-        self._session.note_plan()
-        return {"set": changed}
+        return {"set": self._session.edit(edits)}
 
     def _checkpoint(self, arguments: dict[str, Any]) -> dict[str, Any]:
         saved = self._session.save(wanted=True)
@@ -269,9 +278,7 @@ class CommandHandler:
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         allowed = {key: value for key, value in arguments.items() if key in ("epochs", "steps")}
-        total_steps = live_edits.extend(self._run, **allowed)
-        self._session.note_plan()
-        return {"total_steps": total_steps}
+        return {"total_steps": self._session.extend(**allowed)}
 
     def _rewind(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"to": self._session.rewind(arguments.get("to"))}
