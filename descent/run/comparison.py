@@ -16,7 +16,7 @@ from descent.common.text import clean, show, why_damaged
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets
-from descent.run.metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
 from descent.run.results import result_of
 from descent.run.state import State
 

@@ -1,4 +1,4 @@
-"""The events of a run: writing them, reading them as the log grows, and how its steps lie in epochs.
+"""The events of a run: writing them, and reading them as the log grows.
 
 Of a long log only the last events stay in memory. What a resume or a rewind voids is left out here and nowhere else.
 """
@@ -6,8 +6,7 @@ Of a long log only the last events stay in memory. What a resume or a rewind voi
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -21,49 +20,6 @@ Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is
 _NO_VALUES = {"time", "event", "step", "split", "member"}
 SCRIPT = "replay.jsonl"
 STEERING = ("set", "extend")  # commands that change what a run computes
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """per_epoch: steps of an epoch from step `since` on, where `passed` epochs were over.
-
-    size, last: samples in a batch, and in the last one of an epoch. None in the files of an older Descent.
-    """
-
-    per_epoch: int
-    since: int = 0
-    passed: int = 0
-    size: int | None = None
-    last: int | None = None
-
-    def at(self, step: int) -> float:
-        """Passes over the data at a step."""
-        return self.passed + max(0, step - self.since) / self.per_epoch
-
-
-def resized(event: Mapping[str, Any]) -> Epochs:
-    """From an event of kind batch_size on."""
-    size = event.get("size") if "last_batch" in event else None
-    since, passed = int(event["step"]), int(event["epoch"])
-    return Epochs(max(1, int(event["per_epoch"])), since, passed, size, event.get("last_batch"))
-
-
-def epochs_since(change: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> Epochs | None:
-    """Since the last `change`, an event of kind batch_size, if any; else as `facts`, run.json, tells.
-
-    None if neither is known: a fork has rows, those of its parent, before it has a run.json.
-    """
-    if change is not None:
-        return resized(change)
-    if not facts.get("steps_per_epoch"):
-        return None
-    return Epochs(max(1, int(facts["steps_per_epoch"])), size=facts.get("batch_size"), last=facts.get("last_batch"))
-
-
-def epochs_before(step: int, events: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> Epochs | None:
-    """As the last update before `step` was made: of a change at that very step the next one is the first to know."""
-    changes = [event for event in events if event.get("event") == "batch_size" and int(event["step"]) < step]
-    return epochs_since(changes[-1] if changes else None, facts)
 
 
 class Evaluation(NamedTuple):

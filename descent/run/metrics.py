@@ -1,4 +1,4 @@
-"""The metrics of a run: its results, and on disk one row of float32 for every step.
+"""The metrics of a run on disk: one row of float32 for every step.
 
 `metrics.json` names columns, members and layers. `metrics/G-S.f32` holds the rows of generation G, which begins
 at step S: little-endian float32, [row, member, column]. A resume or a rewind opens a new generation; its rows
@@ -7,132 +7,22 @@ void the earlier ones from S on. Nothing is ever rewritten, so a reader always f
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from descent.common.arrays import Rows
 from descent.common.files import write_atomically
-from descent.common.i18n import N_, _
-from descent.common.numbers import metric as number_text
+from descent.common.i18n import _
 from descent.run.schema import LAYOUT, damaged_file, read_stored
 
-Split = Literal["train", "validation", "test"]
-Column = Literal["loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse"]
-MetricName = Literal[
-    "train_loss", "train_accuracy",
-    "val_loss", "val_accuracy", "val_balanced_accuracy", "val_f1", "val_r2", "val_rmse",
-    "test_loss", "test_accuracy", "test_balanced_accuracy", "test_f1", "test_r2", "test_rmse",
-]  # fmt: skip
-Numbers = dict[MetricName, float | None]  # of one model, or means over several; None: measured, and not finite
-COLUMNS: dict[Column, str] = {  # f1: the mean over classes. rmse: the root mean squared error
-    "loss": N_("loss"),
-    "accuracy": N_("accuracy"),
-    "balanced_accuracy": N_("balanced accuracy"),
-    "f1": N_("F1"),
-    "r2": N_("R²"),
-    "rmse": N_("RMSE"),
-}
-SPLIT_HEADS: dict[Split, str] = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
 CHUNK = 1 << 20  # bytes read at once, few enough to stay in the cache while the columns are taken out
 LAYER_STATISTICS = ("grad_norm", "weight_norm", "update_ratio", "zero_grads", "dead", "non_finite")
 _PIECE = 1 << 23  # bytes of rows that are read at once
 PARAMETER = "parameter."  # begins the columns of a small model's trained numbers
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A result of a run.
-
-    title: in words, "validation accuracy". head: the head of a table's column, "val acc". `_` translates both where
-    they are shown. split, column: what is measured. On the train split it is the mean of the last epoch's rows, on
-    the others the result of the last evaluation. best: which of several values is the best. unit: as it is shown.
-    """
-
-    name: MetricName
-    title: str
-    head: str
-    split: Split
-    column: Column
-    best: Literal["lowest", "highest"]
-    unit: Literal["", "%"] = ""
-
-    @property
-    def is_share(self) -> bool:
-        """Return whether it is a number from 0 to 1, shown in percent."""
-        return self.unit == "%"
-
-    @property
-    def narrow_head(self) -> str:
-        """Return the head for a table that has little room: "val" for the validation loss."""
-        return SPLIT_HEADS[self.split] if self.column == "loss" else self.head
-
-
-METRICS: dict[MetricName, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("train_loss", N_("training loss"), N_("train loss"), "train", "loss", "lowest"),
-        Metric("train_accuracy", N_("training accuracy"), N_("train acc"), "train", "accuracy", "highest", "%"),
-        Metric("val_loss", N_("validation loss"), N_("val loss"), "validation", "loss", "lowest"),
-        Metric("val_accuracy", N_("validation accuracy"), N_("val acc"), "validation", "accuracy", "highest", "%"),
-        Metric(
-            "val_balanced_accuracy",
-            N_("validation balanced accuracy"),
-            N_("val bal acc"),
-            "validation",
-            "balanced_accuracy",
-            "highest",
-            "%",
-        ),
-        Metric("val_f1", N_("validation F1"), N_("val F1"), "validation", "f1", "highest"),
-        Metric("val_r2", N_("validation R²"), N_("val R²"), "validation", "r2", "highest"),
-        Metric("val_rmse", N_("validation RMSE"), N_("val RMSE"), "validation", "rmse", "lowest"),
-        Metric("test_loss", N_("test loss"), N_("test loss"), "test", "loss", "lowest"),
-        Metric("test_accuracy", N_("test accuracy"), N_("test acc"), "test", "accuracy", "highest", "%"),
-        Metric(
-            "test_balanced_accuracy",
-            N_("test balanced accuracy"),
-            N_("test bal acc"),
-            "test",
-            "balanced_accuracy",
-            "highest",
-            "%",
-        ),
-        Metric("test_f1", N_("test F1"), N_("test F1"), "test", "f1", "highest"),
-        Metric("test_r2", N_("test R²"), N_("test R²"), "test", "r2", "highest"),
-        Metric("test_rmse", N_("test RMSE"), N_("test RMSE"), "test", "rmse", "lowest"),
-    )
-}
-# The metrics of a run's result. The accuracy over its last epoch is read only for the jobs of a study.
-OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "train_accuracy")
-
-
-def metric_named(name: str) -> Metric | None:
-    """Return the metric of that name, or None."""
-    return next((metric for metric in METRICS.values() if metric.name == name), None)
-
-
-def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) -> tuple[float | None, float | None]:
-    """Return loss and accuracy of a split, each None if it was not measured."""
-    found = values_on(numbers, split)
-    return found.get("loss"), found.get("accuracy")
-
-
-def score_words(values: Mapping[Any, Any]) -> list[str]:
-    """Return "R² 0.953", "RMSE 2.10" … for each column beside loss and accuracy that has a value."""
-    return [
-        f"{_(title)} {number_text(column, values[column])}"
-        for column, title in COLUMNS.items()
-        if column not in ("loss", "accuracy") and values.get(column) is not None
-    ]
-
-
-def values_on(numbers: Mapping[Any, Any], split: Split) -> dict[Column, float | None]:
-    """Return what was measured on a split, by column."""
-    return {each.column: numbers[name] for name, each in METRICS.items() if each.split == split and name in numbers}
 
 
 @dataclass(frozen=True)
@@ -155,7 +45,7 @@ class Segment:
             return self.first
         return self.first + whole if self.end is None else min(self.end, self.first + whole)
 
-    def rows(self, first: int, last: int, width: int) -> Iterator[NDArray[np.float32]]:
+    def rows(self, first: int, last: int, width: int) -> Iterator[Rows]:
         """Yield rows, (n, width) at a time, from step `first` to before `last`, as far as they can be read.
 
         Each array is overwritten by the next one: a reused buffer stays in the cache.
@@ -270,7 +160,7 @@ class MetricsWriter:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._error: OSError | None = None
 
-    def append(self, rows: "NDArray[np.float32]") -> None:
+    def append(self, rows: Rows) -> None:
         """Append rows, (n, M, columns) float32. Raises OSError if the disk is full. Readers drop a torn row."""
         if self._error is not None:
             raise self._error  # readers would misplace rows behind a torn one
@@ -306,17 +196,15 @@ class Metrics:
         """Return the number of steps that have a row."""
         return 0 if self.layout is None else steps_in(generations(self.run), self.layout)
 
-    def rows(self, first: int = 0, last: int | None = None) -> "NDArray[np.float32]":
+    def rows(self, first: int = 0, last: int | None = None) -> Rows:
         """Return (steps - first, M, columns) float32. Row i is update first + i, from its last generation.
 
         last: the step before which to end.
         """
-        import numpy as np
-
         if self.layout is None:
             return np.empty((0, 1, 0), np.float32)
         shape = (len(self.layout.members), len(self.layout.columns))
-        pieces: list[NDArray[np.float32]] = []
+        pieces: list[Rows] = []
         end = None if last is None else min(last, len(self))  # the first step that a later generation has voided
         for _generation, start, file in reversed(generations(self.run)):
             begin = max(start, first)
@@ -332,10 +220,8 @@ class Metrics:
             return np.empty((0, *shape), np.float32)
         return np.concatenate(pieces[::-1])
 
-    def _read(self, file: Path, skipped: int, count: int | None) -> "NDArray[np.float32]":
+    def _read(self, file: Path, skipped: int, count: int | None) -> Rows:
         """Return the whole rows of a file, flat, without the first `skipped` and at most `count` of them."""
-        import numpy as np
-
         assert self.layout is not None
         row_bytes = self.layout.row_bytes
         with file.open("rb") as opened:
@@ -343,7 +229,7 @@ class Metrics:
             data = opened.read(-1 if count is None else count * row_bytes)
         return np.frombuffer(data[: len(data) // row_bytes * row_bytes], "<f4")
 
-    def pieces(self, first: int = 0, last: int | None = None) -> "Iterator[NDArray[np.float32]]":
+    def pieces(self, first: int = 0, last: int | None = None) -> Iterator[Rows]:
         """Yield the same rows a few megabytes at a time: those of a long run do not fit into memory."""
         if self.layout is None:
             return
@@ -352,24 +238,19 @@ class Metrics:
         for begin in range(first, last, at_once):
             yield self.rows(begin, min(begin + at_once, last))
 
-    def columns(self, names: Sequence[str], member: int = 0) -> "NDArray[np.float32]":
+    def columns(self, names: Sequence[str], member: int = 0) -> Rows:
         """Return (steps, names) float32 of one member. Raises KeyError if the run has no such column."""
-        import numpy as np
-
         known = self.layout.columns if self.layout is not None else ()
         missing = [name for name in names if name not in known]
         if missing:
             raise KeyError(missing[0])
         places = [known.index(name) for name in names]
-        taken = [
-            rows[:, member, places] for rows in self.pieces()
-        ]  # copies: a view would keep the whole rows in memory
+        # Copies, because a view would keep the whole rows in memory.
+        taken = [rows[:, member, places] for rows in self.pieces()]
         return np.concatenate(taken) if taken else np.empty((0, len(names)), np.float32)
 
-    def column(self, name: str, member: int = 0) -> "NDArray[np.float32]":
+    def column(self, name: str, member: int = 0) -> Rows:
         """Return (steps,) float32 of one column, empty if the run has no such column."""
-        import numpy as np
-
         if self.layout is None or name not in self.layout.columns:
             return np.empty(0, np.float32)
         return self.columns([name], member)[:, 0]

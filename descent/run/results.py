@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.settings import key_of
-from descent.run.events import Evaluation, MemberEnd, epochs_before, epochs_since, evaluation_of, member_end_of
+from descent.run.epochs import epochs_before, epochs_since
+from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
 from descent.run.live_settings import member_named
-from descent.run.metrics import METRICS, OF_RESULTS, Layout, MetricName, Metrics, Numbers
+from descent.run.metrics import Layout, Metrics
+from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName, Numbers
 from descent.run.state import State
 
 if TYPE_CHECKING:

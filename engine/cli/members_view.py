@@ -9,7 +9,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
-from descent.run.metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
 from descent.run.results import Candidate, MemberResult, RunResult, Winner
 
 # The columns that a narrow terminal shows, the most wanted first.

@@ -14,7 +14,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
-from descent.run.metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName
+from descent.run.result_metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName
 from engine.study.folder import Study
 from engine.study.results import Point
 from engine.study.vary import label

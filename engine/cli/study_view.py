@@ -19,7 +19,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
-from descent.run.metrics import METRICS, MetricName
+from descent.run.result_metrics import METRICS, MetricName
 from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml

@@ -12,7 +12,8 @@ from descent.common.i18n import _
 from descent.common.numbers import setting
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
-from descent.run.metrics import OF_RESULTS, MetricName, Metrics
+from descent.run.metrics import Metrics
+from descent.run.result_metrics import OF_RESULTS, MetricName
 from descent.run.results import MemberResult, result_of
 from engine.pictures.kinds import SCORES
 

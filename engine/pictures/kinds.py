@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import did_you_mean, show
-from descent.run.metrics import MetricName
+from descent.run.result_metrics import MetricName
 from engine.pictures import needs
 from engine.pictures.run_traits import Traits
 

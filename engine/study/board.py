@@ -8,7 +8,7 @@ from descent.common.i18n import _
 from descent.common.numbers import duration, number, percent, time_taken
 from descent.common.stdio import plain
 from descent.common.text import shorten
-from descent.run.metrics import METRICS, loss_and_accuracy
+from descent.run.result_metrics import METRICS, loss_and_accuracy
 from engine.launch.display import Display
 from engine.study.results import Outcome
 from engine.study.vary import label

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from descent.common.numbers import metric
 from descent.loop.checkpoint import undisturbed
-from descent.run.metrics import Split as SplitName
-from descent.run.metrics import score_words, values_on
+from descent.run.result_metrics import Split as SplitName
+from descent.run.result_metrics import score_words, values_on
 from engine.preset.schema import EarlyStopping
 from engine.training import losses
 from engine.training.at_once import AtOnce

@@ -6,7 +6,8 @@ from typing import Any
 
 from descent.common.i18n import _
 from descent.common.numbers import metric, number, rate
-from descent.run.events import Events, epochs_before
+from descent.run.epochs import epochs_before
+from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.progress import Display, Progress

@@ -14,7 +14,8 @@ from descent.loop import checkpoint
 from descent.loop.checkpoint import CheckpointManager, State
 from descent.loop.clock import Clock
 from descent.loop.commands import CommandHandler
-from descent.run.events import Events, epochs_since, script_of
+from descent.run.epochs import epochs_since
+from descent.run.events import Events, script_of
 from descent.run.folder import RunFolder, missing
 from descent.run.metrics import Layout
 from descent.run.progress import Display, Progress

@@ -12,7 +12,7 @@ from descent.common.i18n import _
 from descent.common.numbers import count, number, percent, trimmed
 from descent.control import Answer, NotRunningError
 from descent.handle import Run
-from descent.run.metrics import score_words, values_on
+from descent.run.result_metrics import score_words, values_on
 from descent.run.state import ALIVE
 from engine.launch.options import Options
 from tui.base import Notice

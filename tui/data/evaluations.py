@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.arrays import mean_of_finite
-from descent.run.events import Epochs, Evaluation, Event, Fold, evaluation_of, resized
+from descent.run.epochs import Epochs, resized
+from descent.run.events import Evaluation, Event, Fold, evaluation_of
 from descent.run.follower import Follower, Member
-from descent.run.metrics import COLUMNS
+from descent.run.result_metrics import COLUMNS
 from tui.data.words import mark_of
 
 NAMES: tuple[str, ...] = tuple(COLUMNS)  # what an evaluation tells

@@ -9,8 +9,9 @@ from typing import Any
 from descent.common.arrays import mean_of_finite
 from descent.common.i18n import ngettext
 from descent.common.text import clean
-from descent.run.events import Epochs, Event, Fold, epochs_since, resized
-from descent.run.metrics import COLUMNS
+from descent.run.epochs import Epochs, epochs_since, resized
+from descent.run.events import Event, Fold
+from descent.run.result_metrics import COLUMNS
 from tui.data.words import is_best, names_epoch, said
 
 CALM = 1.0  # seconds that new routine lines wait: several a second can't be read

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, why_damaged, without_escapes
-from descent.run.events import epochs_since
+from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
 from tui.data import run_settings

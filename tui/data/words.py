@@ -6,7 +6,7 @@ from typing import Any
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
-from descent.run.metrics import score_words
+from descent.run.result_metrics import score_words
 
 Event = dict[str, Any]
 Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""

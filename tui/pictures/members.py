@@ -9,7 +9,7 @@ from descent.common import numbers
 from descent.common.arrays import Floats
 from descent.common.i18n import _
 from descent.common.text import clean
-from descent.run.metrics import Metric, metric_named
+from descent.run.result_metrics import Metric, metric_named
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.matrix import samples_of

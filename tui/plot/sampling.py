@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from descent.common.arrays import Floats
 from descent.run import series
-from descent.run.events import epochs_since
+from descent.run.epochs import epochs_since
 from descent.run.follower import Follower
 from descent.run.series import MinMaxPyramid, Steps
 from tui.data.evaluations import Points, digest_of

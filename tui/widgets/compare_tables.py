@@ -12,7 +12,7 @@ from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
 from descent.run.comparison import LETTERS, Comparison, Final
-from descent.run.metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
 

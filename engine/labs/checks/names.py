@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.run.metrics import OF_RESULTS, Layout, MetricName
+from descent.run.metrics import Layout
+from descent.run.result_metrics import OF_RESULTS, MetricName
 from engine.labs import messages
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS, central_differences, last

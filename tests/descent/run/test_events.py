@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.run.events import KEPT, Epochs, EventLog, Events, epochs_before, epochs_since, resized
+from descent.run.epochs import Epochs, epochs_before, epochs_since, resized
+from descent.run.events import KEPT, EventLog, Events
 from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, MetricsWriter
 from descent.run.results import result_of, samples_of_batches

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from descent.run.metrics import METRICS
+from descent.run.result_metrics import METRICS
 from engine import cli
 from engine.cli import study_plot
 from engine.study import results

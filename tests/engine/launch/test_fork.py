@@ -14,7 +14,7 @@ import pytest
 from descent.common.errors import DescentError, ExitCode
 from descent.control import send
 from descent.loop import checkpoint
-from descent.run.events import epochs_since
+from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder, create
 from descent.run.metrics import Metrics
 from descent.run.results import result_of

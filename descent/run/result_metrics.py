@@ -1,0 +1,118 @@
+"""The metrics of a run's results: their names, titles and units, and which of several values is the best."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from descent.common.i18n import N_, _
+from descent.common.numbers import metric as number_text
+
+Split = Literal["train", "validation", "test"]
+Column = Literal["loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse"]
+MetricName = Literal[
+    "train_loss", "train_accuracy",
+    "val_loss", "val_accuracy", "val_balanced_accuracy", "val_f1", "val_r2", "val_rmse",
+    "test_loss", "test_accuracy", "test_balanced_accuracy", "test_f1", "test_r2", "test_rmse",
+]  # fmt: skip
+Numbers = dict[MetricName, float | None]  # of one model, or means over several; None: measured, and not finite
+COLUMNS: dict[Column, str] = {  # f1: the mean over classes. rmse: the root mean squared error
+    "loss": N_("loss"),
+    "accuracy": N_("accuracy"),
+    "balanced_accuracy": N_("balanced accuracy"),
+    "f1": N_("F1"),
+    "r2": N_("R²"),
+    "rmse": N_("RMSE"),
+}
+SPLIT_HEADS: dict[Split, str] = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A result of a run.
+
+    title: in words, "validation accuracy". head: the head of a table's column, "val acc". `_` translates both where
+    they are shown. split, column: what is measured. On the train split it is the mean of the last epoch's rows, on
+    the others the result of the last evaluation. best: which of several values is the best. unit: as it is shown.
+    """
+
+    name: MetricName
+    title: str
+    head: str
+    split: Split
+    column: Column
+    best: Literal["lowest", "highest"]
+    unit: Literal["", "%"] = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Return whether it is a number from 0 to 1, shown in percent."""
+        return self.unit == "%"
+
+    @property
+    def narrow_head(self) -> str:
+        """Return the head for a table that has little room: "val" for the validation loss."""
+        return SPLIT_HEADS[self.split] if self.column == "loss" else self.head
+
+
+METRICS: dict[MetricName, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("train_loss", N_("training loss"), N_("train loss"), "train", "loss", "lowest"),
+        Metric("train_accuracy", N_("training accuracy"), N_("train acc"), "train", "accuracy", "highest", "%"),
+        Metric("val_loss", N_("validation loss"), N_("val loss"), "validation", "loss", "lowest"),
+        Metric("val_accuracy", N_("validation accuracy"), N_("val acc"), "validation", "accuracy", "highest", "%"),
+        Metric(
+            "val_balanced_accuracy",
+            N_("validation balanced accuracy"),
+            N_("val bal acc"),
+            "validation",
+            "balanced_accuracy",
+            "highest",
+            "%",
+        ),
+        Metric("val_f1", N_("validation F1"), N_("val F1"), "validation", "f1", "highest"),
+        Metric("val_r2", N_("validation R²"), N_("val R²"), "validation", "r2", "highest"),
+        Metric("val_rmse", N_("validation RMSE"), N_("val RMSE"), "validation", "rmse", "lowest"),
+        Metric("test_loss", N_("test loss"), N_("test loss"), "test", "loss", "lowest"),
+        Metric("test_accuracy", N_("test accuracy"), N_("test acc"), "test", "accuracy", "highest", "%"),
+        Metric(
+            "test_balanced_accuracy",
+            N_("test balanced accuracy"),
+            N_("test bal acc"),
+            "test",
+            "balanced_accuracy",
+            "highest",
+            "%",
+        ),
+        Metric("test_f1", N_("test F1"), N_("test F1"), "test", "f1", "highest"),
+        Metric("test_r2", N_("test R²"), N_("test R²"), "test", "r2", "highest"),
+        Metric("test_rmse", N_("test RMSE"), N_("test RMSE"), "test", "rmse", "lowest"),
+    )
+}
+# The metrics of a run's result. The accuracy over its last epoch is read only for the jobs of a study.
+OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "train_accuracy")
+
+
+def metric_named(name: str) -> Metric | None:
+    """Return the metric of that name, or None."""
+    return next((metric for metric in METRICS.values() if metric.name == name), None)
+
+
+def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) -> tuple[float | None, float | None]:
+    """Return loss and accuracy of a split, each None if it was not measured."""
+    found = values_on(numbers, split)
+    return found.get("loss"), found.get("accuracy")
+
+
+def score_words(values: Mapping[Any, Any]) -> list[str]:
+    """Return "R² 0.953", "RMSE 2.10" … for each column beside loss and accuracy that has a value."""
+    return [
+        f"{_(title)} {number_text(column, values[column])}"
+        for column, title in COLUMNS.items()
+        if column not in ("loss", "accuracy") and values.get(column) is not None
+    ]
+
+
+def values_on(numbers: Mapping[Any, Any], split: Split) -> dict[Column, float | None]:
+    """Return what was measured on a split, by column."""
+    return {each.column: numbers[name] for name, each in METRICS.items() if each.split == split and name in numbers}
