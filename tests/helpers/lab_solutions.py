@@ -17,7 +17,7 @@ def started(lab: Lab, folder: Path) -> Submission:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in flow.learners_files(lab).items():
         (folder / name).write_text(text, encoding="utf-8")
-    return _agreed(Submission(lab, folder, {one.id: _guess(one) for one in lab.model.predictions}))
+    return _agreed(Submission(lab, folder, {one.id: guess(one) for one in lab.model.predictions}))
 
 
 def solved(lab: Lab, folder: Path) -> Submission:
@@ -40,6 +40,7 @@ def _agreed(work: Submission) -> Submission:
     return work
 
 
-def _guess(prediction: Prediction) -> object:
+def guess(prediction: Prediction) -> object:
+    """An answer that anybody might give."""
     ids = [choice.id for choice in prediction.choices]
     return {"number": 0.0, "choice": ids[:1], "order": ids}[prediction.kind]

@@ -41,8 +41,11 @@ BENCHMARKS = {
     "metrics": Benchmark("rows", "metrics", "rows a second to the disk, and what a row costs"),
     "screen": Benchmark("screen", "screen", "what a console takes from a training, the bytes it sends, a key's way"),
     "screen-long": Benchmark("screen", "long", "opening and drawing 1,000,000 steps of 42 columns"),
-    "start": Benchmark("start", "start", "from a command to its answer, to the first frame, to the first point"),
+    "start": Benchmark(
+        "start", "start", "from a command to its answer, to the first frame, to the first point, to a grade"
+    ),
     "steps": Benchmark("training", "steps", "a step over one of a bare loop, beside other trainers (45 minutes)"),
+    "students": Benchmark("students", "students", "the memory of a class of thirty on one machine"),
     "threads": Benchmark("threads", "threads", "four runs at once over one, and how threads are chosen"),
 }
 ASKED_FOR = {"memory-hour"}  # by name alone: nobody waits so long by chance
