@@ -15,7 +15,7 @@ from engine.preset.loading import checked, load_preset
 
 if TYPE_CHECKING:
     from engine.training.data.dataset import Samples
-    from engine.training.data.tables import ColumnFacts, Table
+    from engine.training.data.table_roles import ColumnFacts, Table
 
 _TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".gz", ".bz2", ".xz", ".zip")
 _SHOWN = 30  # classes
@@ -28,7 +28,7 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
     """
     import torch
 
-    from engine.training.data import tables
+    from engine.training.data import table_roles, tables
     from engine.training.data.load import check_samples, read_samples
 
     path = Path(os.path.expanduser(source))
@@ -36,7 +36,7 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
     data = _section(path, targets, overrides) if is_file else load_preset(source, overrides).data
     table, samples, problem = None, None, ""
     if isinstance(data, schema.CsvData):
-        table = tables.look(data)
+        table = table_roles.look(data)
         try:
             samples = tables.read(data)
             check_samples(samples)
@@ -127,7 +127,7 @@ def _as_json(
 
 
 def _print_table(table: "Table") -> None:
-    from engine.training.data.tables import KINDS
+    from engine.training.data.table_roles import KINDS
 
     roles = {"input": _("input"), "target": _("target"), "left out": _("left out")}
     rows = [

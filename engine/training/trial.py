@@ -25,8 +25,6 @@ _CALLS: dict[str, tuple[str, ...]] = {  # what the user's own code of each secti
     "loss": ("outputs", "targets"),
     "train": ("model", "loss_function", "optimizer", "x", "y"),
 }
-
-
 _MOST_TO_GROW = 256  # samples
 
 
@@ -54,12 +52,19 @@ def check(
     model: as it will be trained, on its device. outputs: how many it must have. With `train.code`, which may use
     further outputs and have its loss elsewhere, only the parameters are looked at.
     """
-    section = preset.model
-    spec = section.code if isinstance(section, schema.CodeModel) else None
-    if spec is not None:
-        _check_parameters(model, spec)
-    if preset.train.code is None and (spec is not None or isinstance(preset.loss, schema.CodeLoss)):
-        _train_once(preset, _copied(model, spec), criterion, split, outputs, precision)
+    code = preset.model.code if isinstance(preset.model, schema.CodeModel) else None
+    if code is not None:
+        _check_parameters(model, code)
+    if preset.train.code is not None or (code is None and not isinstance(preset.loss, schema.CodeLoss)):
+        return
+    size, tried = preset.train.batch_size, _copied(model, code)
+    count = None if size == "full" else max(1, size // preset.train.accumulate)
+    inputs, targets = split.inputs[:count], split.targets[:count]
+    with precision:
+        found = tried(inputs) if code is None else call_user_code(code, tried, inputs)
+        found = _checked_outputs(preset, tried, found, (len(inputs), outputs))
+        loss = criterion(found, targets)
+    _check_loss(preset, tried, found, loss)
 
 
 def grow(preset: Preset, model: nn.Module, split: Split) -> list[str]:
@@ -98,41 +103,35 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
-def _train_once(
-    preset: Preset,
-    model: nn.Module,
-    criterion: Criterion,
-    split: Split,
-    outputs: int,
-    precision: AbstractContextManager[None],
-) -> None:
+def _checked_outputs(preset: Preset, model: nn.Module, found: object, wanted: tuple[int, int]) -> Tensor:
+    """Return what forward() gave in training mode. Raises PresetError unless it is outputs with a gradient."""
+    key, _loss_key = _keys(preset)
+    if not isinstance(found, Tensor) or found.shape != wanted:
+        raise PresetError(
+            _(
+                "{key}: in training mode forward() must return outputs of shape {wanted}, as it does in "
+                "evaluation mode; it returned {returned}. Only a training step of your own (train.code) can use "
+                "further outputs",
+                key=key,
+                wanted=wanted,
+                returned=described_result(found),
+            )
+        )
+    if not found.requires_grad and any(p.requires_grad for p in model.parameters()):
+        raise PresetError(
+            _(
+                "{key}: the outputs of forward() in training mode have no gradient, so nothing would be trained; "
+                "look for torch.no_grad(), detach() and numpy() on the way to them",
+                key=key,
+            )
+        )
+    return found
+
+
+def _check_loss(preset: Preset, model: nn.Module, outputs: Tensor, loss: Tensor) -> None:
+    """Raise PresetError if the backward pass from `loss` does not give the model's parameters dense gradients."""
     model_key, loss_key = _keys(preset)
-    size = preset.train.batch_size
-    count = None if size == "full" else max(1, size // preset.train.accumulate)
-    inputs, targets = split.inputs[:count], split.targets[:count]
-    with precision:
-        found = _forward(preset, model, inputs)
-        if not isinstance(found, Tensor) or found.shape != (len(inputs), outputs):
-            raise PresetError(
-                _(
-                    "{key}: in training mode forward() must return outputs of shape {wanted}, as it does in "
-                    "evaluation mode; it returned {returned}. Only a training step of your own (train.code) can use "
-                    "further outputs",
-                    key=model_key,
-                    wanted=(len(inputs), outputs),
-                    returned=described_result(found),
-                )
-            )
-        if not found.requires_grad and any(p.requires_grad for p in model.parameters()):
-            raise PresetError(
-                _(
-                    "{key}: the outputs of forward() in training mode have no gradient, so nothing would be trained; "
-                    "look for torch.no_grad(), detach() and numpy() on the way to them",
-                    key=model_key,
-                )
-            )
-        loss = criterion(found, targets)
-    if found.requires_grad and not loss.requires_grad:
+    if outputs.requires_grad and not loss.requires_grad:
         raise PresetError(
             _(
                 "{key}: the loss has no gradient, so nothing would be trained; look for torch.no_grad(), detach(), "
@@ -142,7 +141,7 @@ def _train_once(
         )
     if not loss.requires_grad:
         return  # a frozen model is refused where the optimizer is made
-    _check_leaves(model, found, loss, model_key, loss_key)
+    _check_leaves(model, outputs, loss, model_key, loss_key)
     try:
         loss.backward()  # type: ignore[no-untyped-call]
     except DescentError:
@@ -171,12 +170,6 @@ def _keys(preset: Preset) -> tuple[str, str]:
         f'model.code = "{model.code}"' if isinstance(model, schema.CodeModel) else f'model.name = "{model.name}"',
         f'loss.code = "{loss.code}"' if isinstance(loss, schema.CodeLoss) else f'loss.name = "{loss.name}"',
     )
-
-
-def _forward(preset: Preset, model: nn.Module, inputs: Tensor) -> object:
-    if isinstance(preset.model, schema.CodeModel):
-        return call_user_code(preset.model.code, model, inputs)
-    return model(inputs)
 
 
 def _copied(model: nn.Module, spec: str | None) -> nn.Module:

@@ -1,8 +1,8 @@
 """How the cells of a table become a model's inputs and targets: one object, kept with the model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from descent.common.i18n import _
 from descent.common.text import did_you_mean, show
 from engine.training.data.table_columns import Array, Column, Kind, counted_row, days, number, truth
 from engine.training.data.table_text import Options
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -198,9 +201,10 @@ class TableEncoding:
         return cls(**{**_known(cls, content), "inputs": inputs, "reading": reading})
 
 
-def _known(made: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: content[name] for name in made.__dataclass_fields__ if name in content}  # type: ignore[attr-defined]
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+def _known(made: "type[DataclassInstance]", content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the dataclass `made` that `content` has, its lists as tuples."""
+    found = {each.name: content[each.name] for each in fields(made) if each.name in content}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def fit(
