@@ -73,12 +73,22 @@ def perceptron(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def mse_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean of (softmax − one-hot)² over batch and classes. With one output, mean of (sigmoid − y)²."""
+    return F.mse_loss(*answers(outputs, targets))
+
+
+def mae_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean of |softmax − one-hot| over batch and classes. With one output, mean of |sigmoid − y|."""
+    return F.l1_loss(*answers(outputs, targets))
+
+
+def answers(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return softmax and one-hot labels, (…, B, K) both. With one output: sigmoid and labels, (…, B) both."""
     logits = _full_precision(outputs)
     if logits.shape[-1] == 1:
-        return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype))
+        return logits.squeeze(-1).sigmoid(), targets.to(logits.dtype)
     # F.one_hot is not used: it reads the values, which waits for the device and does not work with vmap.
     one_hot = targets.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
-    return F.mse_loss(logits.softmax(dim=-1), one_hot.to(logits.dtype))
+    return logits.softmax(dim=-1), one_hot.to(logits.dtype)
 
 
 SIMPLE: dict[str, Criterion] = {
@@ -87,6 +97,7 @@ SIMPLE: dict[str, Criterion] = {
     "bce": bce,
     "perceptron": perceptron,
     "mse-probabilities": mse_probabilities,
+    "mae-probabilities": mae_probabilities,
 }
 
 
@@ -149,7 +160,8 @@ def _check(section: schema.AnyLoss, task: Task, num_classes: int, has_task: bool
                 count=num_classes,
             )
         )
-    if section.name in ("cross-entropy", "mse-probabilities", *ONE_OUTPUT) and task == "regression":
+    of_classes = ("cross-entropy", "mse-probabilities", "mae-probabilities", *ONE_OUTPUT)
+    if section.name in of_classes and task == "regression":
         raise PresetError(
             _(
                 '{given} is for classification, but the targets of the data are numbers; use "mse", "mae" or "huber"',

@@ -15,10 +15,10 @@ class Loss(Section):
 
 
 class SimpleLoss(Loss):
-    """mse and mae: regression. bce and perceptron: two classes, one output. mse-probabilities: MSE between
-    the predicted probabilities and the one-hot label."""
+    """mse and mae: regression. bce and perceptron: two classes, one output. mse-probabilities and mae-probabilities:
+    MSE and MAE between the predicted probabilities and the one-hot label."""
 
-    name: Literal["mse", "mae", "bce", "perceptron", "mse-probabilities"]
+    name: Literal["mse", "mae", "bce", "perceptron", "mse-probabilities", "mae-probabilities"]
 
 
 class HuberLoss(Loss):

@@ -97,11 +97,13 @@ def _perceptron(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _mse_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
-    logits = losses._full_precision(outputs)
-    if logits.shape[-1] == 1:
-        return (logits.squeeze(-1).sigmoid() - targets.to(logits.dtype)).square()
-    one_hot = targets.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
-    return (logits.softmax(dim=-1) - one_hot.to(logits.dtype)).square()
+    given, wanted = losses.answers(outputs, targets)
+    return (given - wanted).square()
+
+
+def _mae_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
+    given, wanted = losses.answers(outputs, targets)
+    return (given - wanted).abs()
 
 
 SIMPLE: dict[str, PerSample] = {
@@ -110,4 +112,5 @@ SIMPLE: dict[str, PerSample] = {
     "bce": _bce,
     "perceptron": _perceptron,
     "mse-probabilities": _mse_probabilities,
+    "mae-probabilities": _mae_probabilities,
 }

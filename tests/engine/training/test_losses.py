@@ -114,6 +114,15 @@ def test_mse_of_probabilities_by_hand() -> None:
     assert single.item() == pytest.approx((0.25 + (1 - saturated) ** 2) / 2)
 
 
+def test_mae_of_probabilities_is_the_chance_of_being_wrong() -> None:
+    """The line of the XOR lab would end elsewhere: of two classes it is the mean of 1 − p."""
+    outputs, targets = torch.tensor([[1.0, -1.0], [0.0, 0.0]]), torch.tensor([1, 0])
+    right = 1 / (1 + math.exp(2))
+    assert build(name="mae-probabilities")(outputs, targets).item() == pytest.approx(((1 - right) + 0.5) / 2)
+    single = losses.mae_probabilities(torch.tensor([[-2.0], [0.0]]), torch.tensor([1, 0]))
+    assert single.item() == pytest.approx(((1 - right) + 0.5) / 2)
+
+
 def test_gradient_of_mse_vanishes_where_that_of_cross_entropy_does_not() -> None:
     """At z = −8 a wrong sigmoid unit has gradient −6.7e-4 under MSE and −1 under BCE: the lab's figures."""
     z = torch.full((1, 1), -8.0, requires_grad=True)
@@ -123,7 +132,7 @@ def test_gradient_of_mse_vanishes_where_that_of_cross_entropy_does_not() -> None
     assert bce.item() == pytest.approx(-1.0, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["bce", "perceptron", "mse-probabilities", "cross-entropy"])
+@pytest.mark.parametrize("name", ["bce", "perceptron", "mse-probabilities", "mae-probabilities", "cross-entropy"])
 def test_members_can_share_a_loss(name: str) -> None:
     """Several models in lockstep would not run."""
     criterion = build(name=name)
@@ -142,7 +151,7 @@ def test_regression_losses_refuse_classes(name: str) -> None:
         build(classes=10, name=name)
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "mse-probabilities", "bce", "perceptron"])
+@pytest.mark.parametrize("name", ["cross-entropy", "mse-probabilities", "mae-probabilities", "bce", "perceptron"])
 def test_classification_losses_refuse_numbers(name: str) -> None:
     """Training would stop with an error about dtypes."""
     with pytest.raises(PresetError, match=f'loss.name = "{name}" is for classification.*"mse"'):

@@ -17,6 +17,8 @@ CLASSES = [
     ({"name": "cross-entropy", "label_smoothing": 0.2}, 4),
     ({"name": "mse-probabilities"}, 4),
     ({"name": "mse-probabilities"}, 1),
+    ({"name": "mae-probabilities"}, 4),
+    ({"name": "mae-probabilities"}, 1),
     ({"name": "bce"}, 1),
     ({"name": "perceptron"}, 1),
 ]
