@@ -41,6 +41,12 @@ def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
     return found
 
 
+def test_a_lab_builds_on_labs_that_come_before_it(lab: Lab) -> None:
+    """The list would send a learner to a lab that is not there, or in a circle."""
+    before = {other.name for other in LABS if load_lab(other, "shipped").model.order < lab.model.order}
+    assert set(lab.model.builds_on) <= before
+
+
 def test_each_wrong_choice_says_why(lab: Lab) -> None:
     """A prediction teaches most where it was wrong."""
     for question in lab.model.predictions:

@@ -88,11 +88,11 @@ def show_list(found: Sequence[Lab | BrokenLab], progress: Progress, *, as_json: 
     topics = list(dict.fromkeys(lab.model.topic for lab in whole))
     rows: list[tuple[str, ...]] = []
     for topic in topics:
-        rows.append(("", _(TOPICS[topic]), "", "", ""))
+        rows.append(("", _(TOPICS[topic]), "", "", "", ""))
         rows += [_row(lab, progress) for lab in whole if lab.model.topic == topic]
-    head = ("", _("LAB"), _("TITLE"), _("ATTEMPTS"), _("BEST"))
+    head = ("", _("LAB"), _("TITLE"), _("BUILDS ON"), _("ATTEMPTS"), _("BEST"))
     if rows:
-        tables.print_table(head, rows, right=head[3:], whole=head[:2])
+        tables.print_table(head, rows, right=head[4:], whole=head[:2])
     for lab in found:
         if isinstance(lab, BrokenLab):
             error = _("broken: {error}", error=lab.error.splitlines()[0])
@@ -103,14 +103,15 @@ def _row(lab: Lab, progress: Progress) -> tuple[str, ...]:
     record = progress.of(lab.id)
     attempts = str(record.count) if record.count else ""
     best = percent(record.best, 0) if record.best is not None else ""
-    return LAB_STATES[record.state], f"  {lab.id}", str(lab.model.title), attempts, best
+    before = ", ".join(lab.model.builds_on)
+    return LAB_STATES[record.state], f"  {lab.id}", str(lab.model.title), before, attempts, best
 
 
 def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
     record = progress.of(lab.id)
     entry: dict[str, Any] = {"id": lab.id, "title": "", "topic": "", "state": record.state}
     if isinstance(lab, Lab):
-        entry |= {"title": str(lab.model.title), "topic": lab.model.topic}
+        entry |= {"title": str(lab.model.title), "topic": lab.model.topic, "builds_on": list(lab.model.builds_on)}
     else:
         entry |= {"state": "broken", "error": lab.error}
     return entry | {"attempts": record.count, "best": record.best}

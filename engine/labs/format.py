@@ -170,6 +170,7 @@ class LabModel(Section):
     about: Text = Field(description="One line for the list.")
     topic: Topic
     order: Natural = Field(description="Where in the course it comes.")
+    builds_on: tuple[Name, ...] = Field((), description="The labs whose subject a learner should know, by their ids.")
     minutes: Count = Field(description="What a learner takes, about.")
     text: Text = Field(description="What it is about; Markdown, shown first.")
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]

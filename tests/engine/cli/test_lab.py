@@ -96,6 +96,7 @@ def test_the_list_as_json_and_as_a_table(here: Path, capsys: pytest.CaptureFixtu
         "id": "slow-line",
         "title": "A slow line",
         "topic": "lines",
+        "builds_on": [],
         "state": "new",
         "attempts": 0,
         "best": None,
