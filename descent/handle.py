@@ -46,6 +46,7 @@ class Handle(ABC, Generic[Reply]):
 
     @property
     def id(self) -> str:
+        """Return the run's name, that of its folder."""
         return self.folder.id
 
     @property
@@ -70,9 +71,10 @@ class Handle(ABC, Generic[Reply]):
 
     @abstractmethod
     def command(self, command: str, **arguments: Any) -> Reply:
-        """Any command of the wire, by its name."""
+        """Give any command by its name in the socket's protocol, with its arguments."""
 
     def pause(self) -> Reply:
+        """Pause the run before its next step. The worker keeps everything in memory."""
         return self.command("pause")
 
     def resume(self) -> Reply:
@@ -80,19 +82,19 @@ class Handle(ABC, Generic[Reply]):
         return self.command("resume")
 
     def step(self, steps: int = 1) -> Reply:
-        """Train a paused run for so many steps; answered when they are done."""
+        """Train a paused run for that many steps. The answer comes when they are done."""
         return self.command("step", steps=steps)
 
     def set(self, *edits: str) -> Reply:
-        """Change live settings, each as "optimizer.lr=0.01"."""
+        """Change settings of the live run, each given as "optimizer.lr=0.01". The answer's `set` has their values."""
         return self.command("set", edits=list(edits))
 
     def checkpoint(self) -> Reply:
-        """Save now; the answer's `checkpoint` is the path."""
+        """Save a checkpoint now. The answer's `checkpoint` is its path."""
         return self.command("checkpoint")
 
     def evaluate(self) -> Reply:
-        """Loss and accuracy (0 to 1) on the validation split, now: `val_loss`, `val_accuracy`."""
+        """Evaluate on the validation split now. The answer has `val_loss`, and of classes `val_accuracy` (0 to 1)."""
         return self.command("evaluate")
 
     def picture(self, kind: str, **options: Any) -> Reply:
@@ -103,15 +105,15 @@ class Handle(ABC, Generic[Reply]):
         return self.command("picture", kind=kind, options=options)
 
     def extend(self, *, epochs: int = 0, steps: int = 0) -> Reply:
-        """Train that much longer; the answer's `total_steps` is where the run ends now."""
+        """Train that much longer. The answer's `total_steps` is the step at which the run ends now."""
         return self.command("extend", epochs=epochs, steps=steps)
 
     def rewind(self, to: int | None = None) -> Reply:
-        """Go back to the checkpoint of step `to`, or to the last one before this step."""
+        """Go back to the checkpoint of step `to`, or without it to the last one before this step."""
         return self.command("rewind", to=to)
 
     def stop(self, how: str = "now") -> Reply:
-        """End the run: `now` (saved), at the end of the `epoch` (saved), or `discard` (unsaved)."""
+        """End the run: "now" saves it first, "epoch" saves it at the end of the epoch, "discard" does not save it."""
         return self.command("stop", how=how)
 
     def _news(self) -> Iterator[list[dict[str, Any]]]:
@@ -143,7 +145,7 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
     """
 
     async def command(self, command: str, **arguments: Any) -> Answer:
-        """Any command of the wire, by its name."""
+        """Give any command by its name in the socket's protocol, with its arguments."""
         return await control.ask(self.folder.path, command, arguments)
 
     async def fork(
@@ -156,14 +158,14 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
     ) -> "Run":
         """Start a new run from the checkpoint of step `at` (the last, for None), with other settings.
 
-        member: of several, the one that goes on alone. DescentError when there is no such checkpoint.
+        member: the one of several that goes on alone. Raises DescentError when there is no such checkpoint.
         """
         return Run(await asyncio.to_thread(started, self._fork_words(at, overrides, run_id, member)))
 
     async def revive(self, *, allow_code: bool = False) -> None:
         """Go on with a run that was stopped, has failed or was lost, from its last checkpoint.
 
-        allow_code: agree to run the code file that its preset names. DescentError when it can't go on.
+        allow_code: agree to run the code file that its preset names. Raises DescentError when it can't go on.
         """
         await asyncio.to_thread(started, self._revive_words(allow_code))
 
@@ -227,7 +229,7 @@ def options(
     allow_code: bool = False,
     overrides: Sequence[str] = (),
 ) -> list[str]:
-    """Return the options of the command line that say the same."""
+    """Return these arguments as options of the command line."""
     named = (("--id", run_id), ("--runs-dir", runs_dir), ("--data-root", data_root))
     words = [word for option, value in named if value is not None for word in (option, str(value))]
     words += ["--allow-code"] if allow_code else []

@@ -24,10 +24,10 @@ __all__ = ["Run", "attach", "start"]
 
 
 class Run(Handle[Answer]):
-    """A run, live or ended, as descent.Run: a command waits for the worker's answer and returns it."""
+    """A run, live or ended. A command waits for the worker's answer and returns it, or raises as descent.Run does."""
 
     def command(self, command: str, **arguments: Any) -> Answer:
-        """Any command of the wire, by its name."""
+        """Give any command by its name in the socket's protocol, with its arguments."""
         return control.send(self.folder.path, command, arguments, timeout=None)
 
     def fork(
@@ -38,21 +38,21 @@ class Run(Handle[Answer]):
         *,
         member: int | None = None,
     ) -> "Run":
-        """As descent.Run.fork."""
+        """Start a new run from the checkpoint of step `at`. Arguments and errors are those of descent.Run.fork."""
         return Run(started(self._fork_words(at, overrides, run_id, member)))
 
     def revive(self, *, allow_code: bool = False) -> None:
-        """As descent.Run.revive."""
+        """Go on with a run that has ended. Arguments and errors are those of descent.Run.revive."""
         started(self._revive_words(allow_code))
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """All that happened so far, then what happens, until the run has ended."""
+        """Yield all events so far, then new ones, until the run has ended."""
         for news in self._news():
             yield from news
             time.sleep(LOOK_EVERY)
 
     def wait(self) -> State:
-        """The state the run has ended in."""
+        """Wait for the end of the run and return its state."""
         while (state := self.state) in ALIVE:
             time.sleep(LOOK_EVERY)
         return state
@@ -67,14 +67,14 @@ def start(
     data_root: Path | None = None,
     allow_code: bool = False,
 ) -> Run:
-    """Start a run in a process of its own: arguments and errors are those of descent.start."""
+    """Start a run in a process of its own. Arguments and errors are those of descent.start."""
     given = options(run_id, runs_dir, data_root, allow_code=allow_code, overrides=overrides)
     return Run(started(["run", str(preset), *given]))
 
 
 def attach(word: str, runs_dir: Path | None = None) -> Run:
-    """The handle of a run that is there: an id, its beginning or its last four letters, a path, or `last`.
+    """Return the handle of an existing run: an id, its beginning or its last four letters, a path, or `last`.
 
-    DescentError when there is no such run.
+    Raises DescentError when there is no such run.
     """
     return Run(found(word, runs_dir))

@@ -33,7 +33,7 @@ _Typed = events.Key | events.Paste
 
 @dataclass(frozen=True)
 class Notice:
-    """A line about a command: under way, done, or refused."""
+    """A line about a command that is under way, done, or refused."""
 
     text: str
     style: str = ""  # "good", "trouble" or "warn"; each has a sign too
@@ -46,12 +46,12 @@ class Notice:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether to show it still: it is under way, or was not shown long enough to be read."""
+        """Return whether it is still shown: its command is under way, or nobody had time to read it yet."""
         return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
 
 
 class KeyQueue:
-    """Passes keys and pastes to an app, each when all that the one before it led to is done.
+    """A queue of keys and pastes, each passed on to the app once all that the one before led to is done.
 
     Textual passes each at once. Those of one burst, as a line that stalls delivers them, are then taken in a wrong
     order: letters are taken by the field itself, and bound keys by the app later; and keys behind one that opens a
@@ -66,7 +66,7 @@ class KeyQueue:
         self._target: DOMNode = app  # what had the focus when the last was passed
 
     def is_passed(self, event: events.Event) -> bool:
-        """Whether the app shall take this event now. If not, it comes again when it is its turn."""
+        """Return whether the app takes this event now. If not, the event comes again when it is its turn."""
         if not isinstance(event, _Typed) or event.is_forwarded:
             return True
         if event is self._passed or (self._quits(event) and self.is_opening):
@@ -79,7 +79,7 @@ class KeyQueue:
 
     @property
     def is_opening(self) -> bool:
-        """Whether something is under way that ends in another screen than the one that is shown."""
+        """Return whether something is under way that will open another screen."""
         workers = [each for each in self._app.workers if each.group == OPENING and not each.is_finished]
         return any(each.node.is_attached and each.node.screen is self._app.screen for each in workers)
 
@@ -167,7 +167,7 @@ class ConsoleApp(App[None]):
             await super().on_event(event)
 
     def colour(self, name: str) -> Style:
-        """One of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
+        """Return one of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
         return themes.style(self.theme_variables, name)
 
     def tell(self, text: str, *, trouble: bool = False, seconds: float = 5) -> None:

@@ -16,7 +16,7 @@ Float = TypeVar("Float", bound="np.floating[Any]")
 
 
 def mean_over_members(values: "NDArray[Float]") -> "NDArray[Float]":
-    """(n, M) -> (n,): at each step the mean over the members with a finite number, NaN where none has one.
+    """Return the mean over the members with a finite number: (n, M) -> (n,). NaN where no member has one.
 
     A member that has diverged or has stopped early is left out so. The number of a run's only model stays as it is,
     finite or not.
@@ -31,6 +31,6 @@ def mean_over_members(values: "NDArray[Float]") -> "NDArray[Float]":
 
 
 def mean_of_finite(values: Iterable[float | None]) -> float | None:
-    """The same of one number a member, where None stands for one that has none. None where no number is finite."""
+    """Return the same mean of one number a member. None stands for a number that is missing or not finite."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     return statistics.fmean(finite) if finite else None

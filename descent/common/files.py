@@ -101,7 +101,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def json_safe(value: Any) -> Any:
-    """The value as JSON holds it: a number that is not finite as null, and as text what JSON has no kind for."""
+    """Return the value as JSON holds it: null for a number that is not finite, text for what JSON has no kind for."""
     match value:
         case float():
             return value if math.isfinite(value) else None

@@ -31,7 +31,7 @@ def short_number(value: float | None) -> str:
 
 
 def scientific(value: float, digits: int = _DIGITS) -> str:
-    """So many significant digits and a power of ten: 1.10e-4."""
+    """A number in that many significant digits and a power of ten: 1.10e-4."""
     return _short_exponent(f"{value:.{digits - 1}e}")
 
 
@@ -106,7 +106,7 @@ def duration(seconds: float | None) -> str:
 
 
 def time_taken(seconds: float) -> str:
-    """How long something took: 4.60 ms, 0.460 s, 46.0 s, and from a minute on as `duration` has it."""
+    """A time that something took: 4.60 ms, 0.460 s, 46.0 s, and from a minute on as `duration` shows it."""
     if 0 < seconds < 0.09995:
         return f"{number(1000 * seconds)} ms"
     return f"{number(seconds)} s" if seconds < 59.95 else duration(seconds)

@@ -35,6 +35,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluation_of(event: Event) -> Evaluation:
+    """Return the evaluation that an event of kind evaluation or ensemble holds."""
     values: dict[str, float | None] = {name: event[name] for name in event.keys() - _NO_VALUES}
     return Evaluation(int(event["step"]), str(event.get("split")), int(event.get("member", 0)), values)
 
@@ -48,6 +49,7 @@ class MemberEnd(NamedTuple):
 
 
 def member_end_of(event: Event) -> MemberEnd:
+    """Return the end of a member that an event of kind member holds."""
     return MemberEnd(int(event["member"]), event["state"], int(event["step"]))
 
 
@@ -67,7 +69,7 @@ class EventLog(Sequence[Event]):
         self._left_out = 0  # events before those
 
     def look(self) -> list[Event]:
-        """Those that are new, in the order in which they came."""
+        """Read the log to its end. Returns the events that are new, in their order."""
         excess = len(self._kept) - self._keep
         if excess > self._keep:  # whoever follows has seen them since the last look
             self._left_out += excess
@@ -95,11 +97,11 @@ class EventLog(Sequence[Event]):
         return again._kept
 
     def with_positions(self) -> list[tuple[int, Event]]:
-        """Each with the byte of the log that its line begins at."""
+        """Return the events, each with the byte of the log where its line begins."""
         return list(self._before(self._lines.position))
 
     def is_cut(self) -> bool:
-        """Whether the log is shorter than what was read of it: the run is gone, or another has taken its name."""
+        """Return whether the log is shorter than what was read of it: the run is gone, or another has its name."""
         return self._lines.is_cut()
 
     def __len__(self) -> int:
@@ -136,7 +138,7 @@ def valid_events(run: Path) -> list[tuple[int, Event]]:
 
 
 def still_valid(events: Iterable[tuple[int, Event]], *, to: int, log: int | None) -> list[tuple[int, Event]]:
-    """Those that still count after the run went back to step `to`, where its log ended at byte `log`."""
+    """Return the events that still count after the run went back to step `to`, where its log ended at byte `log`."""
     return [(at, event) for at, event in events if _stays(event, at, to, log)]
 
 
@@ -149,7 +151,7 @@ def _stays(event: Event, at: int, to: int, log: int | None) -> bool:
 
 
 class Fold(ABC):
-    """What is made of a run's valid events, one after the other.
+    """A value that is computed from a run's valid events, one after the other.
 
     A look costs what is new. Where events were voided it begins anew, with all that are valid.
     """
@@ -161,7 +163,7 @@ class Fold(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Forget all."""
+        """Forget all events."""
 
     @abstractmethod
     def add(self, event: Event) -> None:
@@ -172,7 +174,7 @@ class Fold(ABC):
         self.begin()
 
     def take(self, events: Sequence[Event], voided: int) -> Sequence[Event]:
-        """Take up those that are new, and return them. voided: how often some were, as an EventLog counts."""
+        """Take up the new events and return them. voided: how often events were voided, as an EventLog counts."""
         if voided != self._voided or len(events) < self._known:
             self._voided = voided
             self.begin_anew()
@@ -197,7 +199,7 @@ class EventIndex(Fold):
 
     @property
     def kept(self) -> list[Event]:
-        """In the order in which they came."""
+        """Return the events that are kept, in their order."""
         return list(self._kept.values())
 
     def add(self, event: Event) -> None:
@@ -213,17 +215,17 @@ class EventIndex(Fold):
 
 
 def script_of(run: Path) -> list[dict[str, Any]]:
-    """The commands that a replay is still to be given, by step; empty for any other run."""
+    """Return the commands that a replay is still to be given, by step. Empty for any other run."""
     script = EventReader(run, SCRIPT, SCRIPT_SHAPE).read()
     given = sum(1 for _at, event in valid_events(run) if event["event"] == "command" and event.get("replayed"))
     return script[given:]
 
 
 def to_give_again(run: Path, log: int) -> list[dict[str, Any]]:
-    """The commands that a run loses by going on from its last checkpoint, where its log ended at byte `log`.
+    """Return the commands that a run loses by going on from its last checkpoint, where its log ended at byte `log`.
 
     They were given after it, by a worker that was killed. Also those that an earlier resume was still to give again.
-    Each has `step`, `command` and `arguments`. To be asked before the resume is written.
+    Each has `step`, `command` and `arguments`. Ask before the resume is written to the log.
     """
     events = valid_events(run)
     given = [(at, e) for at, e in events if e.get("event") == "command" and e["command"] in STEERING]
@@ -243,23 +245,24 @@ def _is_same(one: Event, other: Event) -> bool:
 
 
 class Events:
-    """The worker's hand on events.jsonl."""
+    """A writer of events.jsonl, for the worker."""
 
     def __init__(self, run: Path) -> None:
         self._lines = JsonLines(run / EVENTS)
 
     def write(self, event: str, **values: Any) -> None:
-        """One line. Floats that JSON can't hold (NaN, infinity) become null."""
+        """Write one event. Numbers that JSON can't hold (NaN, infinity) become null."""
         entry = {"time": round(time.time(), 3), "event": event, **values}
         self._lines.append({key: _plain(value) for key, value in entry.items()})
 
     def state(self, state: State, **values: Any) -> None:
+        """Write a change of the run's state. The end of a run is on the disk when this returns."""
         self.write("state", state=state, **values)
         if state not in ("running", "paused"):  # after a power cut these two say the same: lost
             self._lines.sync()
 
     def size(self) -> int:
-        """Bytes written so far."""
+        """Return the length of the log in bytes."""
         return self._lines.size()
 
     def sync(self) -> None:

@@ -26,19 +26,19 @@ LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of 
 
 
 class LastValues:
-    """latest: the last value that is not NaN; None where there is none among those that it was given."""
+    """The last value of a column. latest: the last one that is not NaN, None if there is none."""
 
     def __init__(self) -> None:
         self.latest: float | None = None
         self._room = np.empty(0, np.float32)
 
     def room(self, count: int) -> NDArray[np.float32]:
-        """(count,) for the next steps, to be written to."""
+        """Return room for the next steps, (count,), to be written to."""
         self._room = np.empty(count, np.float32)
         return self._room
 
     def filled(self, count: int) -> None:
-        """The first `count` of the room last given are values now; it is given up."""
+        """Count the first `count` places of the room given last as values. The room must not be used any more."""
         measured = np.flatnonzero(~np.isnan(self._room[:count]))
         if len(measured):
             self.latest = float(self._room[measured[-1]])
@@ -91,7 +91,7 @@ class Follower:
     # --- looking ---
 
     def look(self) -> bool:
-        """Take up what is new; whether anything is."""
+        """Read what is new. Returns whether anything is."""
         before = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
         if self.layout is None:
             self.layout = Layout.load(self.folder.path)
@@ -117,12 +117,12 @@ class Follower:
 
     @property
     def diverged(self) -> frozenset[int]:
-        """The members that are lost."""
+        """Return the members that have diverged."""
         return frozenset(member for member, end in self.ended.items() if end.state == "diverged")
 
     @property
     def host(self) -> str:
-        """As RunFolder.host."""
+        """Return the machine that trained the run last, as RunFolder.host does."""
         return host_of(self._states.began, self.facts)
 
     def _state_now(self) -> State:
@@ -230,7 +230,7 @@ class Follower:
         return self.series(column, "low"), self.series(column, "mean"), self.series(column, "high")
 
     def latest(self, column: str, member: Member = 0) -> float | None:
-        """The last number measured; looked for in the last rows alone where nobody has asked for the series."""
+        """Return the last number measured. Unless the series was asked for, only the last rows are searched."""
         key = column, member
         if key in self._series:
             return self._series[key].latest()

@@ -6,7 +6,7 @@ from descent.common.arrays import Singles
 
 
 class GrowingArray:
-    """float32 of shape (n,), or (rows, n), that grows along n; the room doubles: a value is moved twice at most.
+    """An array of float32, (n,) or (rows, n), that grows along n. Its room doubles: a value is moved twice at most.
 
     kept: how many of its end it keeps at least; None for all of them.
     """

@@ -1,5 +1,6 @@
-"""What of a run can be changed while it trains, and live edits: the "key=value" texts that do so, as its checkpoints
-keep them.
+"""The settings that can be changed while a run trains, and live edits: the "key=value" texts that change them.
+
+Checkpoints keep these texts.
 """
 
 from collections.abc import Sequence
@@ -32,29 +33,29 @@ _MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
 
 
 def mark_of(member: int | None) -> str:
-    """What is put before an edit of this member alone; nothing before one for all."""
+    """Return the prefix of an edit of this member alone. Empty for an edit of all members."""
     return "" if member is None else f"{_MARK}{member} "
 
 
 def member_named(edits: Sequence[str]) -> str | None:
-    """N where one of the texts of a `set` command is "member=N": the others are for that member alone."""
+    """Return N if one of the texts of a `set` command is "member=N". The others are for that member alone."""
     pairs = [pair for text in edits if (pair := pair_of(text)) is not None]
     return next((value for key, value in reversed(pairs) if key == "member"), None)
 
 
 def is_of_presets(edit: str) -> bool:
-    """Whether a preset can hold what a live edit says."""
+    """Return whether a preset can hold what a live edit says."""
     return not edit.startswith(_MARK) and key_of(edit) not in SWITCHES
 
 
 def edits_of(edits: Sequence[str], member: int) -> list[str]:
-    """The live edits that hold for a member, without the mark of those that are for it alone."""
+    """Return the live edits that hold for a member, without the prefix of those that are for it alone."""
     mine = mark_of(member)
     return [text.removeprefix(mine) for text in edits if not text.startswith(_MARK) or text.startswith(mine)]
 
 
 def latest(edits: Sequence[str]) -> list[str]:
-    """Those of `edits` that still hold: the last of each key for all, and of each for a member since then.
+    """Return the edits that still hold: the last of each key for all members, and later ones of a single member.
 
     They are sorted, so that the same settings are the same texts however a run came to them.
     """

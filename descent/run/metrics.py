@@ -27,7 +27,7 @@ PARAMETER = "parameter."  # begins the columns of a small model's trained number
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of one file. first: the step of its first row. end: the step from which other files void it, or None."""
+    """Rows of one file. first: the step of its first row. end: the step from which another file voids it, or None."""
 
     path: Path
     first: int

@@ -1,4 +1,4 @@
-"""What a run has come to, read from its folder alone; with members, what each has and what all have together."""
+"""The result of a run, read from its folder alone: of each member, and of all together."""
 
 import math
 import statistics
@@ -27,7 +27,7 @@ Spreads = dict[MetricName, "Spread"]
 
 @dataclass(frozen=True)
 class Spread:
-    """Of a metric over n models: the sample standard deviation and the standard error; None of one model."""
+    """The spread of a metric over n models: sample standard deviation and standard error, None for one model."""
 
     std: float | None
     stderr: float | None
@@ -44,7 +44,7 @@ class LiveEdit:
 
 @dataclass(frozen=True)
 class MemberResult:
-    """What one model has come to. values: those of a sweep, by key. fold: None without folds.
+    """The result of one member. values: those of a sweep, by key. fold: None without folds.
 
     edits: the live ones that were for it alone. state: the run's, or "diverged" or "stopped early", at its last step.
     """
@@ -97,7 +97,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What the members' mean prediction has come to."""
+    """The result of the members' mean prediction."""
 
     step: int
     metrics: Numbers
@@ -119,7 +119,7 @@ class BestModel:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run has come to. seconds: of training, pauses and evaluations left out.
+    """The result of a run so far. seconds: of training, without pauses and evaluations.
 
     members: one each model; none before their number is known. With several, `metrics` are means over those that did
     not diverge, with their `spread`. candidates: of a sweep, the best first. winner, ensemble: once they are known.
@@ -144,21 +144,21 @@ class RunResult:
 
     @property
     def has_members(self) -> bool:
-        """Whether it is of several models."""
+        """Return whether it is of several models."""
         return len(self.members) > 1
 
     @property
     def final_metrics(self) -> Numbers:
-        """The winner's, which stands for the candidates that were compared; else the run's."""
+        """Return the metrics of a sweep's winner, or of any other run its own."""
         return self.metrics if self.winner is None else self.winner.metrics
 
     @property
     def diverged(self) -> list[int]:
-        """The members that did, of several."""
+        """Return the members that have diverged."""
         return [entry.member for entry in self.members if entry.state == "diverged"]
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `descent run --json` prints."""
+        """Return the object that `descent run --json` prints."""
         found: dict[str, Any] = {
             "run": self.run,
             "dir": str(self.dir),
@@ -187,7 +187,7 @@ class RunResult:
 def result_of(
     run: RunFolder, state: State | None = None, events: Sequence[dict[str, Any]] | None = None
 ) -> RunResult:
-    """What a run has come to by now. `state` where the caller is the worker itself, or knows it.
+    """Return the result of a run by now. state: if the caller knows it, as the worker itself does.
 
     events: those that are valid, or those that an events.EventIndex kept of them, of who has read them already: a
     long log is not read again.
@@ -357,7 +357,7 @@ def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> 
 def means_of_last_epoch(
     stored: Metrics, name: str, ends: Sequence[int], events: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> list[float | None]:
-    """Of a column, each member's mean over the last epoch that it trained; `ends`: the steps that each has made.
+    """Return each member's mean of a column over the last epoch that it trained. ends: the steps that each has made.
 
     events, facts: of the run; a live batch size changes how many steps an epoch has. None for a member without rows,
     and for a fork that has not begun, whose epochs are not known.
@@ -380,7 +380,7 @@ def means_of_steps(
     changes: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
 ) -> list[float | None]:
-    """Of a column, each member's mean over the samples of the steps from `first` to before `end`.
+    """Return each member's mean of a column over the samples of the steps from `first` to before `end`.
 
     changes: the events of kind batch_size. facts: run.json. A short last batch counts for its samples, except in the
     files of an older Descent, where each step counts alike.
@@ -430,7 +430,7 @@ def samples_of_batches(
 
 
 def mean_curves(stored: Metrics, names: Sequence[str]) -> "dict[str, NDArray[np.float32]]":
-    """(steps,) of each of the columns `names` that there are: the mean over the members."""
+    """Return the mean over the members, (steps,), for each of the columns `names` that the run has."""
     import numpy as np
 
     layout = stored.layout

@@ -56,16 +56,16 @@ class MinMaxPyramid:
     # --- growing ---
 
     def append(self, values: Singles) -> None:
-        """values: (n,), the next n steps."""
+        """Take up the values of the next n steps, (n,)."""
         self.room(len(values))[:] = values
         self.filled(len(values))
 
     def room(self, count: int) -> Singles:
-        """(count,) for the next steps: write there what is read, then say how many were `filled`."""
+        """Return room for the next steps, (count,): write values there, then say how many by `filled`."""
         return self._values.room(count)
 
     def filled(self, count: int) -> None:
-        """The first `count` of the room last given are values now."""
+        """Count the first `count` places of the room given last as values."""
         begin = len(self)
         self._values.length += count
         new = self._values.since(begin)
@@ -108,7 +108,7 @@ class MinMaxPyramid:
     # --- looking ---
 
     def values(self, first: int = 0, last: int | None = None) -> Singles:
-        """(last - first,) the values as they were given, those at the ends of the series at most. A copy.
+        """Return a copy of the values from `first` to before `last`, or of those at the ends of the series, as given.
 
         Any thread may ask, even while a rewind shortens the series.
         """
@@ -131,7 +131,7 @@ class MinMaxPyramid:
         return values[first - start : max(0, last - start)]
 
     def is_near(self, first: int, last: int) -> bool:
-        """Whether a look may take all values from step `first` to before `last`: to read them again is quick."""
+        """Return whether all values from step `first` to before `last` are near enough to be read again quickly."""
         return first >= self._values.first or last - first <= CLOSE
 
     def lows(self, unit: int) -> Singles:
@@ -155,7 +155,7 @@ class MinMaxPyramid:
 
     @property
     def _has_all_blocks(self) -> bool:
-        """Whether none of the first level was let go."""
+        """Return whether none of the first level was let go."""
         return len(self._levels) == 1 or self._levels[1].first == 0
 
     def _level(self, unit: int) -> GrowingArray | None:

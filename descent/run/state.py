@@ -36,11 +36,11 @@ class StateReader:
         self._began: dict[str, Any] = {}
 
     def state(self) -> State:
-        """As RunFolder.state."""
+        """Return the run's state now, as RunFolder.state does."""
         return state_now(self._run, self._look, self._host)
 
     def host(self) -> str:
-        """As RunFolder.host."""
+        """Return the machine that trained the run last, as RunFolder.host does."""
         self._look()
         return self._host()
 

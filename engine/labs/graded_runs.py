@@ -73,7 +73,7 @@ class Graded:
 
     @property
     def is_usable(self) -> bool:
-        """Whether checks can look at its rows. Those of a run whose loss was not finite count too."""
+        """Return whether checks can look at its rows. Those of a run whose loss was not finite count too."""
         return self.code in (ExitCode.DONE, ExitCode.NON_FINITE) and self.layout is not None
 
     @cached_property

@@ -51,7 +51,7 @@ class Grader:
 
     @property
     def is_done(self) -> bool:
-        """Whether `wait` answers at once."""
+        """Return whether `wait` answers at once."""
         return self._process.poll() is not None
 
     def wait(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Branch:
 
     @property
     def has_other_data(self) -> bool:
-        """Whether its samples, or their splits, are not its parent's."""
+        """Return whether its samples, or their splits, are not its parent's."""
         return any(
             (key.partition(".")[0] == "data" and not key.startswith(_OF_TRAINING)) or key == "members.folds"
             for key in self.changed

@@ -99,7 +99,7 @@ class Commander:
 
 
 def reason(error: DescentError, run_id: str) -> str:
-    """The text of an error without the run's id, which the screen shows anyway."""
+    """Return the text of an error without the run's id, which the screen shows anyway."""
     return " ".join(str(error).removeprefix(f"{run_id}: ").split())
 
 
@@ -107,7 +107,7 @@ def reason(error: DescentError, run_id: str) -> str:
 
 
 def step_of(answer: Answer) -> str:
-    """The step at which the worker answered."""
+    """Return the step at which the worker answered."""
     return count(answer["step"])
 
 
@@ -158,7 +158,7 @@ def _scaled(scale: float, answer: Answer) -> str:
 
 
 def notch(scale: float, by: int) -> float:
-    """The dial's next place. Places are powers of √2: two presses are a factor of two."""
+    """Return the dial's next place. Places are powers of √2: two presses are a factor of two."""
     if scale <= 0:
         return 1.0 if by > 0 else 0.0
     place = NOTCH * math.log2(scale)
@@ -217,7 +217,7 @@ def _receipt(answer: Answer) -> str:
 
 
 def revive(options: Options) -> Order:
-    """Start a worker in the background that goes on with a run that has ended; done once it trains."""
+    """Start a worker in the background that goes on with an ended run. It is done once the worker trains."""
 
     async def begin(run: Run) -> Answer:
         from engine.launch import start

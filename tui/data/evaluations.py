@@ -33,7 +33,7 @@ class Points(NamedTuple):
 
 
 class Evaluations:
-    """What was measured of one split, at ascending steps. What was handed out is not written to, but for its last.
+    """The evaluations of one split, at ascending steps. Arrays that were handed out change in their last value only.
 
     A long run has a hundred thousand of them: its steps are kept once for all NAMES.
     """
@@ -44,7 +44,7 @@ class Evaluations:
         self._told: set[str] = set()
 
     def put(self, step: int, values: dict[str, float]) -> None:
-        """Add an evaluation, or correct the last one. values: of NAMES those that it tells."""
+        """Add an evaluation, or correct the last one. values: by name, those of NAMES that were measured."""
         if not self._length or self._steps[self._length - 1] != step:
             if self._length == len(self._steps):
                 larger = 2 * self._length  # what is not written to yet takes no memory
@@ -87,7 +87,7 @@ class Digest(Fold):
         return Points() if found is None else found.points(name)
 
     def marks_between(self, first: int, last: int) -> list[tuple[int, str, str]]:
-        """(step, words, style) of what was changed from step `first` to `last`, both with it."""
+        """Return (step, words, style) of each change from step `first` up to and including `last`."""
         begin = bisect_left(self._marks, first, key=lambda mark: mark[0])
         return self._marks[begin : bisect_right(self._marks, last, key=lambda mark: mark[0])]
 
@@ -135,7 +135,7 @@ _kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.Weak
 
 
 def digest_of(follower: Follower) -> Digest:
-    """The events digested so far; made anew once a member has diverged.
+    """Return the digest of the events so far. It is made anew once a member has diverged.
 
     For whoever may read the follower now.
     """

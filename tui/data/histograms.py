@@ -25,7 +25,7 @@ class Histograms:
         self._folder = folder
 
     async def look(self) -> None:
-        """Take up the pictures that there are."""
+        """Look which pictures there are."""
         for kind in KINDS:
             try:
                 last = await asyncio.to_thread(pictures.latest, self._folder.path, kind)
@@ -36,11 +36,11 @@ class Histograms:
                 self.pictures[kind] = last
 
     def is_older_than(self, step: int) -> bool:
-        """Whether a picture is missing, or of before that step."""
+        """Return whether a picture is missing, or is of an earlier step than this one."""
         return any(kind not in self.pictures or self.pictures[kind].step < step for kind in KINDS)
 
     async def ask(self) -> None:
-        """New ones: of the worker, or from the last checkpoint where the run has ended."""
+        """Ask for new pictures: the worker of a live run, or a process that reads an ended run's last checkpoint."""
         self.trouble = ""
         try:
             for kind, file in (await self._answers()).items():

@@ -52,7 +52,7 @@ class _Evaluation:
 
     @property
     def names_epoch(self) -> bool:
-        """Whether its words begin with its epoch."""
+        """Return whether its words begin with its epoch."""
         return names_epoch(self._placed(self.of_members[-1]))
 
     def _placed(self, event: Event) -> Event:

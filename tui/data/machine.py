@@ -17,7 +17,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Machine:
-    """cpu: of one core, 1.0 being all of it. Bytes. None: not known, or not there."""
+    """Readings of the machine. cpu: the share of one core. Memory is in bytes. None: not known, or not there."""
 
     cpu: float | None = None
     memory: int | None = None
@@ -40,7 +40,7 @@ class Meters:
         self._device: Any = None
 
     def read(self, facts: dict[str, Any], host: str) -> Machine:
-        """The latest readings; the same object until a second has gone by. host: that trains the run."""
+        """Return the latest readings, the same object for a second. host: the machine that trains the run."""
         now = time.monotonic()
         if now - self._at < EVERY:
             return self._machine

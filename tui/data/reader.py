@@ -46,7 +46,7 @@ BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the ne
 
 
 class SnapshotBuilder:
-    """Takes snapshots of one run. For one thread; the plan is kept for the learning rate's chart."""
+    """Takes snapshots of one run, in one thread. It keeps the planned learning rate for the chart."""
 
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
@@ -66,7 +66,7 @@ class SnapshotBuilder:
         self._calm: dict[str, tuple[float, object, Any]] = {}  # when each was taken, of what, and what it was
 
     def take(self, trends: Collection[str] = ()) -> Snapshot:
-        """Now, as the follower last saw it. trends: names of the layers whose sparkline is wanted."""
+        """Return a snapshot of the run as the follower last saw it. trends: the layers whose sparkline is wanted."""
         follower, story = self.follower, self._story
         facts, events = follower.facts, follower.events
         self._want(trends)
@@ -140,7 +140,7 @@ class SnapshotBuilder:
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is more to be shown than the last snapshot's time allowed."""
+        """Return whether the last snapshot left something out because its time was over."""
         return self._unplanned is not None
 
     def _digest(self, facts: dict[str, Any]) -> None:
@@ -312,7 +312,7 @@ def _parent(follower: Follower) -> tuple[str, int] | None:
 
 
 def schedule_of(preset: dict[str, Any]) -> str:
-    """Name the learning rate's schedule of a preset; nothing for an empty one."""
+    """Return the name of a preset's schedule in words. Empty for an empty preset."""
     schedule = preset.get("schedule", {})
     name = clean(str(schedule.get("name", "")))
     words = _(_SCHEDULES[name]) if name in _SCHEDULES else name
@@ -368,23 +368,23 @@ class Reader:
             event.set()
 
     def look(self, wanted: bool) -> None:
-        """Whether anybody sees what is read; a screen that is hidden reads nothing."""
+        """Set whether the screen is shown. A hidden screen reads nothing."""
         if wanted:
             self._wanted.set()
         else:
             self._wanted.clear()
 
     def look_now(self) -> None:
-        """A key has changed what is wanted."""
+        """Read at once, because a key has changed what is shown."""
         self._now.set()
 
     def shown(self) -> None:
-        """The screen is ready for the next snapshot."""
+        """Note that the screen is ready for the next snapshot."""
         self._shown.set()
 
     @property
     def who(self) -> Member:
-        """Whose numbers are shown."""
+        """Return the member whose numbers are shown."""
         layout = self.follower.layout if self.follower is not None else None
         if self.member is not None or layout is None:
             return self.member or 0
@@ -392,7 +392,7 @@ class Reader:
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[Follower | None]:
-        """The follower, held still; None where it is busy or not there yet: keep what is shown."""
+        """Yield the follower while its thread waits. None if it is busy or not there yet; then keep what is shown."""
         if self.follower is None or not self._lock.acquire(timeout=PATIENCE):
             yield None
             return

@@ -30,7 +30,7 @@ NO_VALUE = "none"  # how a setting that is off, such as clip_norm, is shown
 
 
 def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
-    """The settings of a preset with overrides laid over it, the most often changed first.
+    """Return the settings of a preset with its overrides, the most often changed first.
 
     Raises PresetError with all that is wrong.
     """
@@ -42,7 +42,7 @@ def flat_settings(source: str, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def settings(folder: RunFolder) -> dict[str, Any]:
-    """The run's preset as it was started, every default written out; empty where it can't be read."""
+    """Return the run's preset as it was started, with every default. Empty if it can't be read."""
     try:
         return tomllib.loads(folder.preset.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -50,7 +50,7 @@ def settings(folder: RunFolder) -> dict[str, Any]:
 
 
 def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]) -> dict[str, Any]:
-    """Each key that this run can take, with its value now; None for one that is off. edited: by commands."""
+    """Return the value of each key that this run can take, None for one that is off. edited: set by commands."""
     found: dict[str, Any] = {"lr_scale": 1.0}
     for live in KEYS:
         section, _, key = live.partition(".")
@@ -69,14 +69,14 @@ def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]
 
 
 def edits(texts: Sequence[str]) -> dict[str, Any]:
-    """The values in "key=value" texts that a worker has taken."""
+    """Return the values in "key=value" texts that a worker has accepted."""
     from descent.common.settings import parse
 
     return {".".join(override.path): override.value for override in parse(list(texts))[0]}
 
 
 def shown(value: Any) -> str:
-    """A value as a person types it."""
+    """Return a value as a person types it."""
     if value is None:
         return NO_VALUE
     if isinstance(value, bool):

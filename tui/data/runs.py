@@ -61,7 +61,7 @@ class RunStatus:
 
     @property
     def failed_at_start(self) -> bool:
-        """Whether nothing of it is worth keeping."""
+        """Return whether the run failed before it had anything worth keeping."""
         return failed_at_start(self.state, self.step, {"step": self.began_at})
 
     @property
@@ -70,12 +70,12 @@ class RunStatus:
 
     @property
     def share(self) -> float:
-        """How much of the training is done, 0 to 1."""
+        """Return the share of the training that is done, 0 to 1."""
         return min(1.0, self.step / self.total) if self.total else 0.0
 
     @property
     def letters(self) -> str:
-        """The four letters at the end of an id of ours; empty for a name that the user gave."""
+        """Return the last four letters of an id that Descent made. Empty for a name that the user gave."""
         parts = self.folder.id.rsplit("-", 3)
         ours = len(parts) == 4 and len(parts[1]) == 6 and len(parts[2]) == 6 and len(parts[3]) == 4
         return parts[3] if ours else ""
@@ -98,7 +98,7 @@ class Glances:
         self._told: dict[Path, RunSummary] = {}  # of live runs
 
     def of(self, path: Path) -> RunStatus:
-        """A run as it is now; one whose files can't be read has a `problem`."""
+        """Return the run as it is now. If its files can't be read, it has a `problem`."""
         signature = _signature(path)
         kept = self._kept.get(path)
         if kept is not None and kept[0] == signature and not kept[1].alive:
@@ -134,13 +134,13 @@ def _signature(path: Path) -> tuple[Any, ...]:
 
 
 def glances_of(folders: Sequence[RunFolder]) -> list[RunStatus]:
-    """A first look at each of these."""
+    """Return a first look at each of these runs."""
     found = [RunFolder(folder.path.resolve()) for folder in folders]
     return [_read(folder, RunSummary(folder), None) for folder in found]
 
 
 class RunSummary(Fold):
-    """As of the last `look`. last: the latest event of each kind. total: steps as planned last.
+    """A summary of a run's events up to the last `look`. last: the latest event of each kind. total: planned steps.
 
     began: the event that says which machine trains it.
     """
@@ -157,7 +157,7 @@ class RunSummary(Fold):
         self._evaluations: dict[tuple[str, int], Evaluation] = {}  # the latest of each split and member
 
     def look(self) -> None:
-        """Take up what is new."""
+        """Read the new events."""
         if self._log.is_cut():  # another run of the same name
             self._log = EventLog(self._folder.path, keep=0)
             self.begin_anew()
@@ -166,7 +166,7 @@ class RunSummary(Fold):
 
     @property
     def state(self) -> Event:
-        """The event that says its state; empty before the first."""
+        """Return the latest event of kind state. Empty before the first."""
         return self.last.get("state", {})
 
     def add(self, event: Event) -> None:
@@ -180,7 +180,7 @@ class RunSummary(Fold):
             self.began = event
 
     def reached(self) -> dict[str, Reached]:
-        """Of each split the latest evaluation: its mean over the members, or over a sweep's winner."""
+        """Return the latest evaluation of each split: the mean over all members, or over those of the winner."""
         winner = self.last.get("winner")
         of_splits: dict[str, list[Evaluation]] = {}
         for (split, member), evaluation in self._evaluations.items():
@@ -307,7 +307,7 @@ class Watch:
         self._thread.start()
 
     def look_at_all(self, wanted: bool) -> None:
-        """Whether the whole list is shown; else only those that were live are looked at."""
+        """Return whether the whole list is shown; else only those that were live are looked at."""
         self._all = wanted
         if wanted:
             self._wake.set()

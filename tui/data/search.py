@@ -7,7 +7,7 @@ Choice = TypeVar("Choice")
 
 
 def fitting(items: Sequence[Choice], typed: str, text_of: Callable[[Choice], str]) -> list[Choice]:
-    """The items whose text holds every word that was typed; where there is none, those with its letters in order.
+    """Return the items whose text has every typed word. Without any, those that have the typed letters in order.
 
     The order of the items stays.
     """

@@ -70,7 +70,7 @@ class Anomaly:
 
     @property
     def factor(self) -> float:
-        """What takes the rate at the checkpoint to a tenth of it, and of the rate that failed."""
+        """Return a factor for the rate at the checkpoint: to a tenth of it, or of the rate that failed if lower."""
         if not self.rate_there or self.lr is None:
             return 0.1
         return min(self.rate_there, self.lr) / 10 / self.rate_there
@@ -125,7 +125,7 @@ class Snapshot:
 
     @property
     def news(self) -> object:
-        """What charts show at once, by ==; the steps of a run that trains on are for them to look at."""
+        """Return what a chart must redraw for at once when it differs. New steps alone are no news."""
         return self.state, self.member, self.log, None if self.state == "running" else self.step
 
     @property
@@ -137,7 +137,7 @@ class Snapshot:
 
     @property
     def short_id(self) -> str:
-        """What tells it from the preset's other runs: the last four letters of an id of ours, or the user's own."""
+        """Return the short form of the id: its last four letters, or the whole of an id that the user gave."""
         return short_id(self.id)
 
 
@@ -146,7 +146,7 @@ def short_id(run_id: str) -> str:
 
 
 def preset_of(run_id: str) -> str:
-    """From PRESET-yymmdd-hhmmss-xxxx; the whole id where somebody chose another."""
+    """Return the preset in an id such as PRESET-yymmdd-hhmmss-xxxx. Of any other id, return the whole."""
     parts = run_id.rsplit("-", 3)
     return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id
 

@@ -8,7 +8,7 @@ from descent.common.paths import made_state_dir, state_dir
 
 
 def place_of(file: Path) -> Path:
-    """Where the unsaved text of `file` is kept."""
+    """Return the file in which the unsaved text of `file` is kept."""
     whole = str(file.resolve())
     return state_dir() / "unsaved" / f"{hashlib.sha256(whole.encode()).hexdigest()[:12]}-{file.name}"
 
@@ -42,7 +42,7 @@ def kept(file: Path) -> str | None:
 
 
 def is_older(file: Path) -> bool:
-    """Whether `file` was written since its unsaved text was kept."""
+    """Return whether `file` was written since its unsaved text was kept."""
     try:
         return place_of(file).stat().st_mtime_ns < file.stat().st_mtime_ns
     except OSError:

@@ -53,7 +53,7 @@ class Together:
         self._wanted.set()
 
     def look(self, wanted: bool) -> None:
-        """Whether anybody sees what is read; a screen that is hidden reads nothing."""
+        """Return whether anybody sees what is read; a screen that is hidden reads nothing."""
         (self._wanted.set if wanted else self._wanted.clear)()
 
     @contextlib.contextmanager

@@ -202,7 +202,7 @@ def _bins(xs: Floats, view: View) -> NDArray[np.int64]:
 
 
 def is_nowhere_negative(series: MinMaxPyramid, points: Points) -> bool:
-    """Whether a log axis can show all of it, 0 being at its foot."""
+    """Return whether a log axis can show all of it, 0 being at its foot."""
     least, _ = series.envelope(np.array([0, len(series)]))
     return not bool((least < 0).any() or (points.values < 0).any())
 

@@ -98,7 +98,7 @@ class StatusLine(Lines):
 
     @property
     def _is_answer(self) -> bool:
-        """Whether it shows the outcome of a command."""
+        """Return whether it shows the outcome of a command."""
         return self.notice is not None and self.notice.is_fresh and not self.notice.busy
 
     def _said(self, now: Snapshot) -> list[Piece]:

@@ -109,7 +109,7 @@ class Dataset:
 
     @cached_property
     def has_unequal_classes(self) -> bool:
-        """Whether the largest class of the training samples is much larger than the smallest.
+        """Return whether the largest class of the training samples is much larger than the smallest.
 
         A model that always says the largest class has a high accuracy then. The first call waits for the device.
         """

@@ -145,7 +145,7 @@ class Pictures(SideScreen):
             self._ask()
 
     def _is_stale(self, name: str) -> bool:
-        """Whether a newer picture is possible."""
+        """Return whether a newer picture is possible."""
         seen = self._seen.get(name)
         if self._complaints[name] is not None or self.app.read_only:
             return False

@@ -213,7 +213,7 @@ class Home(Screen[None]):
 
     @property
     def _is_whole(self) -> bool:
-        """Whether all its parts are there. Runs may be seen earlier, or when some parts are gone already."""
+        """Return whether all its parts are there. Runs may be seen earlier, or when some parts are gone already."""
         return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
 
     @property
