@@ -17,7 +17,7 @@ def started(lab: Lab, folder: Path) -> Submission:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in flow.learners_files(lab).items():
         (folder / name).write_text(text, encoding="utf-8")
-    return _agreed(Submission(lab, folder, {one.id: guess(one) for one in lab.model.predictions}))
+    return _agreed(Submission(lab, folder, {one.id: _guess(one) for one in lab.model.predictions}))
 
 
 def solved(lab: Lab, folder: Path) -> Submission:
@@ -40,7 +40,21 @@ def _agreed(work: Submission) -> Submission:
     return work
 
 
-def guess(prediction: Prediction) -> object:
+def _guess(prediction: Prediction) -> object:
     """An answer that anybody might give."""
     ids = [choice.id for choice in prediction.choices]
     return {"number": 0.0, "choice": ids[:1], "order": ids}[prediction.kind]
+
+
+def begun_and_solved(lab: Lab, folder: Path) -> None:
+    """Begin the lab as a learner does, and have the solution in place of the learner's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flow.start(lab, folder)
+    flow.predict(lab, typed_guesses(lab))
+    solved(lab, folder)
+
+
+def typed_guesses(lab: Lab) -> dict[str, str]:
+    """The same answers, as they are typed."""
+    guesses = {one.id: _guess(one) for one in lab.model.predictions}
+    return {name: ",".join(given) if isinstance(given, list) else str(given) for name, given in guesses.items()}

@@ -13,11 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from descent.run.folder import RunFolder
+from descent.warm import hold
+from engine.labs.grader import Grader
+from engine.labs.library import find_lab
 from engine.launch.options import Options
+from tests.helpers.lab_solutions import begun_and_solved
 from tests.tools.benchmarks.harness import Figure, Result, interleave, percentile
 
 ROUNDS, RUNS = 5, 50  # runs: as many as `descent runs` lists
-BARS = {"descent --help": 0.3, "first frame of Home": 0.6, "Enter to the first point, digits-mlp": 4.0}
+LAB = "gd-line"
+BARS = {
+    "descent --help": 0.3,
+    "first frame of Home": 0.6,
+    "Enter to the first point, digits-mlp": 4.0,
+    "the same, forked from a warm process": 0.7,
+    f"a grading of {LAB}, forked": 2.0,
+}
 IMPORTS = 5  # of those that take longest, in `descent --help`
 DESCENT = (sys.executable, "-m", "descent")
 FRAME = """
@@ -34,12 +45,20 @@ _IMPORT = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \|( *)(\S+)")
 def start(folder: Path) -> Result:
     """Each in processes of its own, the files of Python and PyTorch in the page cache."""
     _many_runs(folder / "runs")
+    hold().join()
+    os.environ["DESCENT_WARM"] = "0"
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")
+    work = folder / "lab"
+    begun_and_solved(find_lab(LAB), work)
     arms: dict[str, Callable[[], float]] = {
         "descent --help": lambda: _lasts(*DESCENT, "--help"),
         f"descent runs, {RUNS} of them": lambda: _lasts(*DESCENT, "runs", "--runs-dir", str(folder / "runs")),
         "descent presets list": lambda: _lasts(*DESCENT, "presets", "list"),
         "first frame of Home": lambda: _lasts(sys.executable, "-c", FRAME),
         "Enter to the first point, digits-mlp": lambda: _first_point(folder),
+        "the same, forked from a warm process": lambda: _warm(lambda: _first_point(folder)),
+        f"a grading of {LAB}": lambda: _grading(work),
+        f"a grading of {LAB}, forked": lambda: _warm(lambda: _grading(work)),
         "of it, loading PyTorch": lambda: _lasts(sys.executable, "-c", LOADING),
     }
     times = interleave(arms, ROUNDS)
@@ -57,6 +76,24 @@ def _lasts(*words: str) -> float:
     begin = time.perf_counter()
     # A session of its own: ctrl+c is for the benchmark, which ends it.
     subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, start_new_session=True)
+    return time.perf_counter() - begin
+
+
+def _warm(arm: Callable[[], float]) -> float:
+    """`arm` with forks of the warm process."""
+    os.environ["DESCENT_WARM"] = "1"
+    try:
+        return arm()
+    finally:
+        os.environ["DESCENT_WARM"] = "0"
+
+
+def _grading(folder: Path) -> float:
+    """From a start as `k` makes it to the verdict."""
+    begin = time.perf_counter()
+    with Grader(LAB, folder=folder) as grader:
+        verdict = grader.wait()
+    assert verdict["passed"], verdict
     return time.perf_counter() - begin
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from engine.labs.library import find_lab
 from tests.helpers.bare_terminal import BareTerminal
-from tests.helpers.lab_solutions import guess
+from tests.helpers.lab_solutions import solved, typed_guesses
 from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.harness import Figure, Result
 
@@ -94,11 +93,11 @@ def _class(folder: Path, warm: str) -> dict[str, float]:
 def _begin_lab(everybody: Sequence[Student]) -> None:
     """Start the lab, answer its questions and put its solution in place of the code to write."""
     lab = find_lab(LAB)
-    answers = [f"{one.id}={guess(one)[0] if one.choices else guess(one)}" for one in lab.model.predictions]
+    answers = [f"{name}={given}" for name, given in typed_guesses(lab).items()]
     _all_end([student.descent("lab", "start", LAB) for student in everybody])
     _all_end([student.descent("lab", "predict", LAB, *answers) for student in everybody])
     for student in everybody:
-        shutil.copyfile(lab.solution_code, student.folder / f"{LAB}.py")
+        solved(lab, student.folder)
 
 
 def _kill(run: RunFolder) -> None:
