@@ -7,6 +7,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from descent.run.folder import RunFolder
 from tui.base import ConsoleApp
 from tui.data.snapshot import Snapshot
 from tui.widgets.key_line import Hints, KeyLine
@@ -22,8 +23,11 @@ class Panel(Protocol):
     lab_id: str
     keys: Sequence[BindingType]
 
-    def around(self, panes: Widget) -> Widget:
-        """The panel, with the console's panes in it."""
+    def around(self, panes: Widget, run: RunFolder) -> Widget:
+        """The panel, with the panes of the run's console in it."""
+
+    def is_home(self, focused: Widget) -> bool:
+        """Whether the focus is where the panel has put it, so that nothing has to be left before the screen."""
 
     def can(self, key: str) -> bool:
         """Whether that key works now."""

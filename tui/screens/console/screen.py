@@ -203,7 +203,7 @@ class Console(SteeredScreen):
             return
         if self.console_panes.alone is not None:
             self._zoom(None)
-        elif self.focused is not None:
+        elif self.focused is not None and not (self.panel is not None and self.panel.is_home(self.focused)):
             self.set_focus(None)
         else:
             self.app.pop_screen()
@@ -251,7 +251,7 @@ class Console(SteeredScreen):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
         panes = ConsolePanes(self.app.settings)
-        yield self.panel.around(panes) if self.panel is not None else panes
+        yield self.panel.around(panes, self.folder) if self.panel is not None else panes
         yield StatusLine(id="status")
         yield KeyLine(id="keys")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import tomllib
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from textual.worker import Worker
 from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
+from descent.common.settings import flatten
 from descent.common.text import clean
 from descent.run import find
-from engine.labs import flow, progress
+from descent.run.folder import RunFolder
+from engine.labs import flow, knobs, progress
 from engine.labs.submission import any_of
 from tui.base import OPENING, ConsoleApp, Notice, OpenLab, ShowNotice
 from tui.data.labs import grade, look_at_lab, reached
@@ -28,8 +31,10 @@ from tui.widgets.chart_sources import goals, with_goal
 from tui.widgets.key_line import Hints
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lab_guide import Guide, Way
+from tui.widgets.lab_knobs import KnobPanel
 from tui.widgets.lines import fitted
 
+LOOK = 0.5  # seconds between looks at the file of the knobs
 LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog
 PANE = VerticalScroll  # the text and the criteria: tab goes to them, arrows and page keys scroll them
 KEYS: tuple[BindingType, ...] = (
@@ -37,6 +42,8 @@ KEYS: tuple[BindingType, ...] = (
     Binding("h", "panel('hint')", N_("a hint: where to look, which setting, the answer"), show=False, id="lab.hint"),
     Binding("w", "panel('write')", N_("edit your files"), show=False, id="lab.write"),
     Binding("g", "panel('go')", N_("train your preset again"), show=False, id="lab.go"),
+    Binding("left", "panel('less')", N_("turn the knob to the left: the file is written"), show=False, id="lab.less"),
+    Binding("right", "panel('more')", N_("turn the knob to the right"), show=False, id="lab.more"),
     Binding("y", "panel('why')", N_("predictions, results and the explanation"), show=False, id="lab.why"),
     Binding("b", "panel('labs')", N_("other labs"), show=False, id="lab.labs"),
     Binding("tab", "app.focus_next", N_("next pane; arrows and page keys scroll it"), show=False, id="lab.tab"),
@@ -60,6 +67,7 @@ class LabPanel(Vertical):
         height: 1fr;
         Guide { width: 1fr; }
         #lab-row { height: 1fr; }
+        #lab-left { width: 1fr; }
         #lab-criteria { scrollbar-size-vertical: 1; }
     }
     LabPanel.-alone {
@@ -76,15 +84,19 @@ class LabPanel(Vertical):
         Way { margin: 0; }
     }
     LabPanel.-around {
-        Guide { min-width: 30; border-right: vkey $rule; }
+        #lab-left { min-width: 30; border-right: vkey $rule; }
         ConsolePanes { width: 2fr; }
         #lab-criteria { height: auto; max-height: 12; margin-top: 1; }
         Way { display: none; }
     }
     .-narrow LabPanel.-around, .-tiny LabPanel.-around {
+        #lab-row { layout: vertical; }
+        #lab-left { height: auto; width: 1fr; border: none; }
+        ConsolePanes { width: 1fr; }
         Guide, #lab-criteria { display: none; }
     }
     .-narrow LabPanel.-reading, .-tiny LabPanel.-reading {
+        #lab-left { height: 1fr; }
         Guide { display: block; border: none; }
         ConsolePanes { display: none; }
     }
@@ -93,7 +105,9 @@ class LabPanel(Vertical):
         Guide Checks { display: block; }
     }
     .-normal LabPanel.-reading Guide, .-wide LabPanel.-reading Guide { display: none; }
-    .-ascii LabPanel Guide { border-right: none; }
+    .-normal LabPanel.-reading #lab-left, .-wide LabPanel.-reading #lab-left { height: auto; border: none; }
+    .-normal LabPanel.-reading #lab-row, .-wide LabPanel.-reading #lab-row { layout: vertical; }
+    .-ascii LabPanel #lab-left { border-right: none; }
     .-ascii LabPanel #lab-criteria { border-left: none; }
     """
 
@@ -105,19 +119,24 @@ class LabPanel(Vertical):
         self.lab_id = lab_id
         self.status = look_at_lab(lab_id)
         self._panes: Widget | None = None
+        self._run: RunFolder | None = None  # on the screen
+        self._seen: tuple[int, int] | None = None  # when the file of the knobs was written, and its size
+        self._offered = False  # the knobs had the focus once
         self._file = 0  # the one that was edited last
         self._check_since = 0.0
         self._under_way = ""  # in words
 
-    def around(self, panes: Widget) -> Widget:
-        """Itself, with a console's panes beside the text."""
-        self._panes = panes
+    def around(self, panes: Widget, run: RunFolder) -> Widget:
+        """Itself, with the panes of the run's console beside the text."""
+        self._panes, self._run = panes, run
         self.set_classes("-around")
         return self
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="lab-row"):
-            yield Guide()
+            with Vertical(id="lab-left"):
+                yield Guide()
+                yield KnobPanel()
             if self._panes is not None:
                 yield self._panes
         with VerticalScroll(id="lab-criteria"):
@@ -130,6 +149,90 @@ class LabPanel(Vertical):
         else:
             self.screen.call_later(self._draw_goals)  # the console gives its charts their sources before that
             self.run_worker(self.look_again(), group="status")
+        self.show_knobs()
+        self.set_interval(LOOK, self._look_at_file)
+
+    # --- the knobs ---
+
+    def is_home(self, focused: Widget) -> bool:
+        """Whether the focus is on the knobs, where it is as long as nobody moves it."""
+        return isinstance(focused, KnobPanel)
+
+    @property
+    def _knob_panel(self) -> KnobPanel:
+        return self.query_one(KnobPanel)
+
+    @property
+    def _preset(self) -> tuple[Path, str | None] | None:
+        """The preset whose knobs are shown, and its part: that of the run on the screen, if it has knobs."""
+        lab, run = self.status.lab, self._run
+        if self.status.step in ("start", "predict"):
+            return None
+        of_run = [part for part in lab.model.parts if run is not None and run.id.startswith(f"{lab.id}-{part}-")]
+        for part in (*of_run, None, *lab.model.parts):
+            name = f"{lab.id}.toml" if part is None else f"{lab.id}-{part}.toml"
+            if knobs.knobs_of(lab, part) and (self.status.folder / name).is_file():
+                return self.status.folder / name, part
+        return None
+
+    def show_knobs(self) -> None:
+        """Read the file, and show the knobs as they stand in it."""
+        if not self.query(KnobPanel):
+            return
+        preset = self._preset
+        self._seen = _stamp(preset[0]) if preset is not None else None
+        found = knobs.read(self.status.lab, preset[1], preset[0]) if preset is not None else None
+        self._show_found(found)
+
+    def _show_found(self, found: knobs.Knobs | None) -> None:
+        panel = self._knob_panel
+        panel.show(found, _settings_of(self._run) if self._run is not None else {})
+        is_next = self._panes is not None or self.status.next in ("run", "write")
+        if panel.display and is_next and not self._offered and isinstance(self.screen.focused, Guide | None):
+            self._offered = True
+            panel.focus()
+
+    def _look_at_file(self) -> None:
+        """Show what somebody has changed in the file by other means."""
+        preset = self._preset
+        if (_stamp(preset[0]) if preset is not None else None) != self._seen:
+            self.show_knobs()
+            self.run_worker(self.look_again(), group="status", exclusive=True)
+
+    def _turn(self, by: int) -> None:
+        preset, panel = self._preset, self._knob_panel
+        if preset is None or panel.chosen is None:
+            return
+        path, part = preset
+        panel.focus()
+        try:
+            found = knobs.turn(self.status.lab, part, path, panel.chosen.key, by)
+        except DescentError as error:
+            self.refuse(error)
+            return
+        if found.settings == (panel.knobs.settings if panel.knobs is not None else ()):
+            self._tell_end(panel.chosen)
+            return
+        self._seen = _stamp(path)
+        self._show_found(found)
+        self.run_worker(self.look_again(), group="status", exclusive=True)
+
+    def _tell_end(self, one: knobs.Setting) -> None:
+        if one.value is None:
+            said = _("{key}: not a setting of this preset as it is", key=one.key)
+        else:
+            said = _("{key} = {value}: no further; w edits the file", key=one.key, value=knobs.shown(one.value))
+        self.tell(said)
+
+    def on_knob_panel_train(self) -> None:
+        self._train_turned()
+
+    def _train_turned(self) -> None:
+        preset = self._preset
+        if self.app.read_only:
+            self.tell(_("read-only"), "trouble")
+        elif preset is not None and self.is_ready() and self.may_leave():
+            self.begin(self.train(preset[0]))
 
     def _draw_goals(self) -> None:
         for pane, check in goals(self.status.lab.model.checks).items():
@@ -160,6 +263,7 @@ class LabPanel(Vertical):
             return
         if self.is_attached:
             await self._show()
+            self.show_knobs()
             self.refresh_bindings()
 
     def _has_trained(self) -> bool:
@@ -208,6 +312,8 @@ class LabPanel(Vertical):
                 return self._panes is not None
             case "why":
                 return self.status.record.passed is not None
+            case "less" | "more" | "train":
+                return not self.app.read_only and self.is_attached and self._knob_panel.display
         if self.app.read_only:
             return False
         return key == "hint" or self.status.record.started is not None
@@ -225,6 +331,10 @@ class LabPanel(Vertical):
                 self.begin(self.train())
             case "why":
                 self.show_pass()
+            case "train":
+                self._train_turned()
+            case "less" | "more":
+                self._turn(1 if key == "more" else -1)
             case "labs" if self.may_leave():
                 self.begin(self._choose_lab())
             case "up" | "down":
@@ -240,6 +350,7 @@ class LabPanel(Vertical):
     def hints(self) -> list[tuple[str, str]]:
         """Ids of the lab's bindings, and what they are called; the most wanted first."""
         return [
+            ("lab.less", _("change")),
             ("lab.go", _("train again") if self.status.trained else _("train and watch")),
             ("lab.write", _("edit files")),
             ("lab.check", _("check")),
@@ -253,9 +364,20 @@ class LabPanel(Vertical):
         reads = self._takes_turns and self.has_class("-reading")
         text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
         stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
-        *wanted, why, labs = [((key,), label) for key, label in self.hints()]
+        *wanted, why, labs = [(self._ids(key), label) for key, label in self.hints()]
         anomaly, pause, *more = steering
         return [*stop, anomaly, *text, pause, *wanted, *more], [why, labs, *own]
+
+    def _ids(self, key: str) -> tuple[str, ...]:
+        """The bindings of a hint: those that belong together, or the one that the focus gives another key."""
+        if key == "lab.less":
+            return "lab.less", "lab.more"
+        return ("knobs.train",) if key == "lab.go" and self.is_turning else (key,)
+
+    @property
+    def is_turning(self) -> bool:
+        """Whether enter trains with the knobs as they stand."""
+        return self.is_attached and self._knob_panel.has_focus
 
     def _page(self, by: int) -> None:
         """Scroll the first pane that has more than it shows."""
@@ -298,13 +420,13 @@ class LabPanel(Vertical):
         self._file = await self.app.push_screen_wait(Write(self.status, files, at=self._file)) or 0
         await self.look_again()
 
-    async def train(self) -> None:
-        """Train a preset of the lab in the background, and watch."""
+    async def train(self, preset: Path | None = None) -> None:
+        """Train a preset of the lab in the background, and watch. Without one, ask which where there are several."""
         from tui.screens import starting
 
         presets = self.status.presets
-        chosen: str | None = str(presets[0][0])
-        if len(presets) > 1:
+        chosen: str | None = str(preset or presets[0][0])
+        if preset is None and len(presets) > 1:
             chosen = await self.app.push_screen_wait(self._ask_which(presets))
         if chosen:
             self.tell(f"{Path(chosen).name} …", busy=True)
@@ -460,3 +582,20 @@ class LabPanel(Vertical):
             self.tell(_("That was the last lab of the course."), "good")
         else:
             self.post_message(OpenLab(upcoming.id))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """When a file was written, and its size; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _settings_of(run: RunFolder) -> dict[str, Any]:
+    """The run's settings by dotted key; none before they are written."""
+    try:
+        return flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}

@@ -68,8 +68,14 @@ class LabScreen(Screen[None]):
         back = Hint("esc", _("stop the check") if is_checking else _("back"), "back")
         own = _OWN_KEYS.get(status.next, "")
         also = f" {written(keys[own].key)}" if own in keys else ""
-        hints = [Hint(f"enter{also}", next_words(status), "go_on")]
+        if self.panel.is_turning:
+            own, hints = "lab.go", [Hint("enter", _("train"), "panel('train')")]
+        else:
+            hints = [Hint(f"enter{also}", next_words(status), "go_on")]
         for name, label in self.panel.hints():
+            if name == "lab.less" and name in keys:
+                hints.insert(0, Hint("← →", label, "panel('more')"))
+                continue
             # Enter is what trains first; g is for the runs after that one.
             if name in keys and name != own and not (name == "lab.go" and status.next in ("start", "predict")):
                 hints.append(Hint(written(keys[name].key), label, keys[name].action))
