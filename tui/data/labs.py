@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from textual.message import Message
 from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import N_, _
 from descent.common.text import clean
+from descent.run.find import known_runs
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
 from engine.labs import flow, grading, progress
 from engine.labs.format import Check
 from engine.labs.grader import Grader, Tell
@@ -300,3 +304,21 @@ _NEXT: dict[Next, str] = {
 def next_words(standing: LabStatus) -> str:
     """What enter does next."""
     return _(_NEXT[standing.next])
+
+
+_RUN_ID = re.compile(r"(?P<preset>.+)-(?P<started>\d{6}-\d{6})-[a-z0-9]{4}")
+BEFORE = 3  # runs at most that are looked at for one that has trained
+
+
+def run_before(run: RunFolder, runs_dir: Path) -> RunFolder | None:
+    """Return the run of the same preset that was started before this one and has trained, if there is one."""
+    mine = _RUN_ID.fullmatch(run.id)
+    if mine is None:
+        return None
+    found = []
+    for path in known_runs(runs_dir):
+        other = _RUN_ID.fullmatch(path.name)
+        if other is not None and other["preset"] == mine["preset"] and other["started"] < mine["started"]:
+            found.append((other["started"], path))
+    folders = (RunFolder(path) for _started, path in sorted(found, reverse=True)[:BEFORE])
+    return next((folder for folder in folders if len(Metrics(folder.path)) > 1), None)

@@ -19,6 +19,7 @@ from textual.strip import Strip
 from descent.common import braille
 from descent.common.glyphs import ascii_cells
 from descent.common.text import clean
+from engine.pictures import Picture
 from tui.plot.canvas import RANK, SPACE, STYLES, Canvas, Cells, text_of
 
 RGB = tuple[int, int, int]
@@ -85,6 +86,7 @@ class PictureCanvas(Canvas):
         self._front = np.full(self.codes.shape, -1, dtype=np.int32)
         self._back = np.full(self.codes.shape, -1, dtype=np.int32)
         self.first = 0  # of several images, the one to begin with
+        self.ghost: Picture | None = None  # of the run before
         self.seen: tuple[int, int] | None = None  # how many of them there is room for, and how many there are
 
     # --- text ---

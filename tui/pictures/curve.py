@@ -7,7 +7,7 @@ from descent.common.i18n import _
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import PictureFrame, frame
-from tui.pictures.plane import heat, polyline
+from tui.pictures.plane import GREY, ghost_of, heat, polyline, symbols
 from tui.pictures.plane import surface as map_of_loss
 
 MARGIN = 0.06
@@ -26,6 +26,11 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(targets, y), (picture.texts("inputs")[0], ""))
     after = canvas.write(0, 0, f"{name}  ", "quiet")
     after = canvas.write(after, 0, f"━ {_('model')}  ", "strong")
+    before, at = ghost_of(canvas, "y"), ghost_of(canvas, "x")
+    if before is not None and at is not None and before.ndim == 2:
+        after = canvas.write(after, 0, f"━ {_('before')}  ", "quiet", GREY)
+        for output in range(before.shape[1]):
+            canvas.braille(inside.left, inside.top, polyline(inside, at, before[:, output]), "quiet", GREY)
     after = canvas.write(after, 0, f"• {_('train')}  ", "train")
     if arrays["validation"].any():
         canvas.write(after, 0, f"○ {_('validation')}", "validation")
@@ -48,7 +53,7 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
         map_of_loss(canvas, picture)
         return
     x, loss = arrays["x"], arrays["loss"]
-    inside = frame(canvas, (float(x[0]), float(x[-1])), _around(loss, loss), (picture.texts("names")[0], ""))
+    inside = frame(canvas, (float(x[0]), float(x[-1])), _around(loss, loss), (symbols(picture)[0], ""))
     after = canvas.write(0, 0, f"{_('loss')}  ", "quiet")
     after = canvas.write(after, 0, f"• {_('path')}  ", "train")
     canvas.write(after, 0, f"● {_('now')}", "strong")

@@ -13,7 +13,7 @@ from descent.run.result_metrics import Metric, metric_named
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.matrix import samples_of
-from tui.pictures.plane import boundary
+from tui.pictures.plane import GREY, boundary, ghost_of
 from tui.plot import axes
 
 MOST_STRIP = 3  # rows of signs, one a member
@@ -29,17 +29,24 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
     after = canvas.write(
         0, 0, _("{some:,} of {count:,} members solved it", some=int(solved.sum()), count=count), "strong"
     )
+    before = ghost_of(canvas, "solved")
+    if before is not None:
+        after = canvas.write(after, 0, f" {_('before: {some:,}', some=int(before.sum()))}", "quiet")
     least = numbers.percent(float(arrays["least"]), 0)
     needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
     after = canvas.write(after, 0, f" {needed}", "quiet")
     key = _("● solved  7 70–79% correct  × diverged")
+    top = 1
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
+    else:  # below it, or nobody could read the signs
+        canvas.write(0, 1, key, "quiet")
+        top = 2
     rows = min(MOST_STRIP, -(-count // canvas.width), max(1, canvas.height // 4))
     for member in range(min(count, rows * canvas.width)):
         sign, style = _sign(float(accuracy[member]), bool(solved[member]))
-        canvas.mark(member % canvas.width, 1 + member // canvas.width, sign, style)
-    boundary(canvas, picture, top=2 + rows)
+        canvas.mark(member % canvas.width, top + member // canvas.width, sign, style)
+    boundary(canvas, picture, top=top + 1 + rows)
 
 
 def _sign(accuracy: float, solved: bool) -> tuple[str, str]:
@@ -139,8 +146,12 @@ def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
     now, start = (_("step {step}", step=numbers.count(int(arrays[key]))) for key in ("last_step", "first_step"))
     after = canvas.write(0, 0, f"{_('gradient norm by layer')}  ", "strong")
     after = canvas.write(after, 0, f"━ {now}  ", "train")
-    canvas.write(after, 0, f"◆ {start}", "validation")
-    seen = np.concatenate([last, first])
+    after = canvas.write(after, 0, f"◆ {start}  ", "validation")
+    before = ghost_of(canvas, "last")
+    before = before if before is not None and canvas.ghost is not None and len(before) == len(names) else None
+    if before is not None:
+        canvas.write(after, 0, f"│ {_('before')}", "quiet", GREY)
+    seen = np.concatenate([last, first, *([] if before is None else [before])])
     seen = np.log10(seen[np.isfinite(seen) & (seen > 0)])
     low, high = (math.floor(seen.min()), math.ceil(seen.max())) if len(seen) else (-1, 0)
     high = max(high, low + 1)
@@ -156,6 +167,9 @@ def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
     for row, i in enumerate(part):
         canvas.write(0, 1 + row, _cut(names[i], left - 1))
         _log_bar(canvas, float(last[i]), float(first[i]), (left, 1 + row), width, (low, high))
+        if before is not None and before[i] > 0 and math.isfinite(before[i]):
+            share = (math.log10(before[i]) - low) / (high - low)
+            canvas.mark(left + min(width - 1, round(share * width)), 1 + row, "│", "quiet", GREY)
         canvas.right(canvas.width, 1 + row, written[row], "quiet")
     bottom = 1 + shown
     canvas.write(left, bottom, "─" * width, "quiet")

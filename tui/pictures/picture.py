@@ -39,13 +39,17 @@ DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
 }
 
 
-def draw(picture: Picture, width: int, height: int, palette: Palette, first: int = 0) -> PictureCanvas:
+def draw(
+    picture: Picture, width: int, height: int, palette: Palette, first: int = 0, ghost: Picture | None = None
+) -> PictureCanvas:
     """Draw the picture in so many cells. Of several images, begin with the one at `first`.
+
+    ghost: the picture of the run before, of the same kind, to be seen behind it.
 
     If the file lacks arrays of its kind, say that it is damaged.
     """
     canvas = PictureCanvas(width, height, palette)
-    canvas.first = first
+    canvas.first, canvas.ghost = first, ghost
     if width < LEAST[0] or height < LEAST[1]:
         canvas.write(0, 0, _("too small"), "quiet")
         return canvas
@@ -90,6 +94,7 @@ class PictureView(Widget):
     """
     picture: reactive[Picture | None] = reactive(None, always_update=True)
     message: reactive[str] = reactive("")
+    ghost: reactive[Picture | None] = reactive(None, always_update=True)  # of the run before
     first: reactive[int] = reactive(0)  # of several images, the one to begin with
 
     _drawn: tuple[object, list[Strip]] = (None, [])
@@ -128,7 +133,7 @@ class PictureView(Widget):
         """What is shown, in the cells that there are."""
         width, height = self.content_size
         if self.picture is not None:
-            return draw(self.picture, width, height, self.palette(), self.first)
+            return draw(self.picture, width, height, self.palette(), self.first, self.ghost)
         canvas = PictureCanvas(width, height, self.palette())
         for row, line in enumerate(wrapped(self.message, max(1, width))):
             canvas.write(0, row, line, "quiet")
@@ -137,7 +142,7 @@ class PictureView(Widget):
     def render_line(self, y: int) -> Strip:
         width, height = self.content_size
         own = self.rich_style
-        key = (self.picture, self.first, self.message, width, height, self.app.theme, own)
+        key = (self.picture, self.ghost, self.first, self.message, width, height, self.app.theme, own)
         if self._drawn[0] != key:
             self._drawn = (key, [strip.apply_style(own) for strip in self.canvas().strips()])
         lines = self._drawn[1]

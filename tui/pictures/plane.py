@@ -17,6 +17,7 @@ from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas
 from tui.pictures.frame import PictureFrame, frame, resample
 
+GREY: RGB = (150, 150, 150)  # of the run before
 FAINT = 0.35  # of the map's colours: seven more must be told apart on them
 CROWD = 9  # cells for each point, at least: what is behind them must be seen
 LEVELS = 12  # of a heat map: bands read like a map's contours, and are few bytes to send
@@ -29,7 +30,7 @@ def paths(canvas: PictureCanvas, picture: Picture) -> None:
     Each path has a colour and a letter, which stands where the path is farthest from the others. The run's own is in
     the colour of text, or bold.
     """
-    arrays, names = picture.arrays, picture.texts("names")
+    arrays, names = picture.arrays, symbols(picture)
     labels = [
         f"{colours.letter(i)} {clean(name)} {numbers.trimmed(rate)}"
         for i, (name, rate) in enumerate(zip(picture.texts("optimizers"), arrays["rates"], strict=True))
@@ -112,6 +113,9 @@ def boundary(canvas: PictureCanvas, picture: Picture, *, top: int = 1) -> None:
     else:
         textures = np.array(list(colours.TEXTURES))
         canvas.signs(inside.left, inside.top, textures[said[::2] % len(textures)])
+    before = _borders_before(canvas, inside)
+    if before is not None:
+        canvas.braille(inside.left, inside.top, before, "quiet", GREY)
     labels = arrays["labels"]
     _legend(canvas, inputs[1], arrays["validation"], classes, top - 1)
     for i in _few(len(labels), inside.width * inside.height // CROWD, arrays["validation"]):
@@ -147,14 +151,20 @@ def heat(canvas: PictureCanvas, picture: Picture) -> None:
 
 def surface(canvas: PictureCanvas, picture: Picture) -> None:
     """Draw the loss as a map in logarithmic bands, with the path, its start and its end."""
-    arrays, names = picture.arrays, picture.texts("names")
+    arrays, names = picture.arrays, symbols(picture)
     inside = frame(canvas, ends(arrays["x"]), ends(arrays["y"]), (names[0], names[1]))
     key = _("○ start  ● now  × lowest")
+    if ghost_of(canvas, "path") is not None:
+        key = f"{key}  {_('grey: before')}"
     if picture.text("path_source") == "checkpoints":
         key = f"{key}  {_('path: checkpoints')}"
     landscape(canvas, inside, arrays, names[1], key)
     path = arrays["path"]
     light: RGB = (255, 255, 255)
+    before = ghost_of(canvas, "path")
+    if before is not None and before.shape[1] == 2:
+        canvas.braille(inside.left, inside.top, polyline(inside, before[:, 0], before[:, 1]), "quiet", GREY)
+        point(canvas, inside, before[-1], "•", GREY, "quiet")
     canvas.braille(inside.left, inside.top, polyline(inside, path[:, 0], path[:, 1]), "strong", light)
     if len(arrays["minimum"]):
         point(canvas, inside, arrays["minimum"], "×", (255, 120, 120), "trouble")
@@ -164,6 +174,32 @@ def surface(canvas: PictureCanvas, picture: Picture) -> None:
 
 
 # --- parts ---
+
+
+def symbols(picture: Picture) -> list[str]:
+    """Return the names of the parameters; those of a line are w and b, as in y = wx + b."""
+    names = picture.texts("names")
+    of_line = {"weight": "w", "bias": "b"}
+    return [of_line[name] for name in names] if set(names) <= set(of_line) else names
+
+
+def ghost_of(canvas: PictureCanvas, name: str) -> Floats | None:
+    """Return an array of the picture of the run before, if there is one."""
+    return canvas.ghost.arrays.get(name) if canvas.ghost is not None else None
+
+
+def _borders_before(canvas: PictureCanvas, inside: PictureFrame) -> NDArray[np.bool_] | None:
+    """Return dots where the class changed in the picture of the run before."""
+    probability = ghost_of(canvas, "probability")
+    if probability is None or canvas.ghost is None:
+        return None
+    arrays = canvas.ghost.arrays
+    x, y = inside.centres(2 * inside.width, 4 * inside.height)
+    chosen = resample(probability, arrays["x"], arrays["y"], x, y).argmax(axis=2)
+    dots = np.zeros(chosen.shape, dtype=bool)
+    dots[:, 1:] |= chosen[:, 1:] != chosen[:, :-1]
+    dots[1:] |= chosen[1:] != chosen[:-1]
+    return dots
 
 
 def landscape(

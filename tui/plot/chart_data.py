@@ -16,8 +16,8 @@ class Line:
 
     xs: (n,) ascending; None for n bins that divide the chart's range evenly. low, high: (n,), NaN for a gap; what
     lies between two points is joined by a straight line. style: "train", "validation", "planned", "member",
-    "run1" to "run8", "faint" or "band", the last two of which stay behind the others. marker: a sign for the
-    points, where they are few. latest: the last value, for the legend; None: the last one drawn. dashed: with
+    "run1" to "run8", "ghost" (the run before), "faint" or "band", which stay behind the others. marker: a sign for
+    the points, where they are few. latest: the last value, for the legend; None: the last one drawn. dashed: with
     holes, to be told without colours.
     marked: where the marker stands, instead of at the points.
     """

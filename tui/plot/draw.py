@@ -57,6 +57,8 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] |
     highs: list[float] = []
     least = math.inf  # of what is more than a faint background
     for line in data.lines:
+        if line.style == "ghost" and len(data.lines) > 1:
+            continue  # what diverged before would flatten what is looked at
         shown = np.ones(len(line.low), np.bool_)
         if line.xs is not None:
             shown = (line.xs >= x_axis.low) & (line.xs <= x_axis.high)

@@ -23,6 +23,7 @@ Pieces = list[tuple[str, str]]  # text and style
 # Words for the names of lines, where these are not what a person would say.
 _NAMES = {
     "train": N_("train"),
+    "before": N_("before"),
     "val": N_("val"),
     "planned": N_("planned"),
     "rate": N_("rate"),
@@ -51,7 +52,7 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Piec
     pieces: Pieces = [(fitted(name, room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]
-    alone = sum(line.style != "planned" for line in named) == 1
+    alone = sum(line.style not in ("planned", "ghost") for line in named) == 1
     for line in named:
         sign = SIGNS.get("validation" if line.dashed else line.style, "━")
         sign = sign if unicode else ascii_text(sign)

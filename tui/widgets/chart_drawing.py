@@ -45,6 +45,7 @@ class Drawing(Widget):
         &.-ascii:focus { border: ascii $border; }
         & > .chart--band { color: $train 45%; }
         & > .chart--faint { color: $train 38%; }
+        & > .chart--ghost { color: $quiet; }
         & > .chart--member { color: $foreground; }
         & > .chart--planned { color: $planned; }
         & > .chart--train { color: $train; }
@@ -107,23 +108,30 @@ class Drawing(Widget):
                 break
         self._draw()
 
-    def keep_up(self, step: int, news: object) -> None:
+    def keep_up(self, step: int, news: object, *, is_last: bool = False) -> bool:
         """`refresh_data` where the run is a cell further, or `news` are not what they were; else only now and then.
 
         A frame changes little of a long run's curves, and to draw them takes time from the training as well.
-        step: steps done. news: what else is to be seen at once; compared by ==.
+        step: steps done. news: what else is to be seen at once; compared by ==. is_last: no step comes after it, so
+        the axes take their last place. Returns False where the source was busy: it is to be asked again.
         """
         now = self._clock()
         if self._kept_up is not None and self.data.lines:
             drawn, since, told = self._kept_up
             cell = (self._x_axis.high - self._x_axis.low) / max(1, self._place.columns)
             further = self.data.end * (step / since - 1) if since else math.inf  # whatever the x axis counts
-            if told == news and now - drawn < SOON and 0 <= further < cell:
-                return
+            if told == news and ((now - drawn < SOON and 0 <= further < cell) or is_last):
+                return True
+            if told != news and is_last:
+                self._calm_x.forget()
+                self._calm_y.forget()
+                self._labelled = -math.inf
         shown = self.data.lines
         self.refresh_data()
-        if self.data.lines is not shown:  # else its source was busy, and is asked again with the next frame
+        is_new = self.data.lines is not shown  # else its source was busy, and is asked again with the next frame
+        if is_new:
             self._kept_up = now, step, news
+        return is_new or not self.is_on_screen
 
     def _ask(self, dots: int) -> ChartData:
         """The data for the range shown, which follows the source's own at most once a second."""

@@ -135,6 +135,41 @@ def with_goal(source: Source, check: Check) -> Source:
     return drawn
 
 
+def with_ghost(source: Source, before: ChartData) -> Source:
+    """The source's data with the curve of the run before behind it, where both are by step."""
+
+    def drawn(dots: int, zoom: Zoom) -> ChartData:
+        data = source(dots, zoom)
+        if data.x_unit != "step" or not data.lines:
+            return data
+        return dataclasses.replace(data, lines=(*data.lines, *before.lines))
+
+    return drawn
+
+
+GHOSTS = {"loss": "loss", "accuracy": "accuracy", "gradient": "grad_norm"}  # columns by pane
+GHOST_POINTS = 400  # of the curve of the run before
+
+
+def ghost_curve(run: RunFolder, pane: str) -> ChartData:
+    """Return the curve of an ended run in one of the panes loss, accuracy and gradient: the mean of its members."""
+    column = GHOSTS[pane]
+    stored = Metrics(run.path)
+    if stored.layout is None or column not in stored.layout.columns or len(stored) < 2:
+        return NOTHING
+    values = mean_over_members(stored.rows()[:, :, stored.layout.columns.index(column)]).astype(float)
+    steps = np.arange(len(values), dtype=float)
+    known = np.isfinite(values)
+    steps, values = steps[known], values[known]
+    if len(values) < 2:
+        return NOTHING
+    each = -(-len(values) // GHOST_POINTS)
+    whole = len(values) // each * each
+    values = values[:whole].reshape(-1, each).mean(axis=1) * (100.0 if pane == "accuracy" else 1.0)
+    steps = steps[:whole].reshape(-1, each).mean(axis=1)
+    return ChartData((Line("before", steps, values, values, "ghost"),))
+
+
 def _is(style: str, series: str) -> bool:
     return style == series or (series == "train" and style == "member")
 

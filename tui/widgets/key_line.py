@@ -19,6 +19,8 @@ NAMES = {
     "comma": ",",
     "up": "↑",
     "down": "↓",
+    "left": "←",
+    "right": "→",
 }
 
 

@@ -78,6 +78,35 @@ class Checks(Lines):
         return spread(left, right, max(width, width_of(left) + width_of(right) + 1))
 
 
+class NextCheck(Lines):
+    """One line: the first criterion that is not met, for a screen that has no room for all."""
+
+    DEFAULT_CSS = """
+    NextCheck { height: 1; padding: 0 1; display: none; }
+    """
+
+    standing: LabStatus | None = None
+
+    def show(self, standing: LabStatus) -> None:
+        self.standing = standing
+        self.show_lines()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self.standing is None:
+            return []
+        met, of = self.standing.met
+        left = [Piece(f"{_('goal')} {met}/{of}  ", "quiet")]
+        wanted = [check for check in self.standing.lab.model.checks if not check.bonus]
+        open_ones = [check for check in wanted if not self.standing.outcomes.get(check.id, (None, False))[1]]
+        if not open_ones:
+            return [(*left, Piece(_("all {of} criteria met", of=of), "good"))]
+        check = open_ones[0]
+        value, _passed = self.standing.outcomes.get(check.id, (None, None))
+        numbers = "  ".join(filter(None, [shown(check, value), threshold(check)]))
+        text = clean(str(check.text)).replace("`", "")
+        return [spread([*left, Piece(text)], [Piece(f"  {numbers}" if numbers else "", "quiet")], width)]
+
+
 def _lines(standing: LabStatus, passed: bool | None, width: int) -> list[Line]:
     """Of all criteria that came out so."""
     drawn: list[Line] = []

@@ -1,9 +1,11 @@
 """The panes of a console: charts, layers and log, as many as the terminal has room for, or one alone."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
 from descent.common.i18n import N_, _
 from tui.widgets.chart import Chart
@@ -22,6 +24,13 @@ RIGHT = {
 }
 TABLES = ("layers", "log")
 PANES = (*LEFT, *RIGHT, *TABLES)
+WATCHED = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "grad_norm": "gradient",
+    "lr": "rate",
+    "layers": "layers",
+}  # in labs
 
 
 class ConsolePanes(Vertical):
@@ -56,17 +65,39 @@ class ConsolePanes(Vertical):
     .-narrow.-medium ConsolePanes #layers,
     .-narrow.-tall ConsolePanes #layers { height: auto; max-height: 8; width: 1fr; }
     .-narrow.-medium ConsolePanes #log, .-narrow.-tall ConsolePanes #log { height: 1fr; width: 1fr; }
+    ConsolePanes.-lab #pictures { height: 3fr; }
+    ConsolePanes.-lab #charts { height: 2fr; }
+    ConsolePanes.-lab #layers { width: 1fr; }
+    ConsolePanes.-lab #tables { height: auto; max-height: 14; }
+    ConsolePanes.-lab #tables LayerTable { height: auto; max-height: 14; }
+    ConsolePanes.-lab #right, ConsolePanes.-lab #left { width: 1fr; }
+    .-narrow ConsolePanes.-lab, .-tiny ConsolePanes.-lab { layout: horizontal; }
+    .-narrow ConsolePanes.-lab #charts, .-tiny ConsolePanes.-lab #charts {
+        layout: vertical; width: 1fr; height: 1fr;
+    }
+    .-narrow ConsolePanes.-lab #pictures, .-tiny ConsolePanes.-lab #pictures { width: 1fr; height: 1fr; }
+    .-narrow ConsolePanes.-lab #tables, .-tiny ConsolePanes.-lab #tables { display: none; }
+    .-narrow ConsolePanes.-lab.-one #tables { display: block; }
+    .-short ConsolePanes.-lab #accuracy, .-flat ConsolePanes.-lab #accuracy,
+    .-short ConsolePanes.-lab #gradient, .-flat ConsolePanes.-lab #gradient { display: block; }
+    .-short ConsolePanes.-lab .-second, .-flat ConsolePanes.-lab .-second { display: none !important; }
+    .-tiny ConsolePanes.-lab #right { display: block; }
     ConsolePanes .-away, ConsolePanes.-one .-away { display: none !important; }
     ConsolePanes.-one .-alone {
         display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
     }
     """
 
-    def __init__(self, liked: "Settings") -> None:
+    def __init__(self, liked: "Settings", watch: Sequence[str] | None = None, pictures: Widget | None = None) -> None:
+        """watch: of a lab, the charts that it is about; they alone are shown. pictures: stand beside them."""
         super().__init__()
-        self._liked = liked
+        self._liked, self._watch, self._pictures = liked, watch, pictures
         self.alone: str | None = None  # the pane that is shown alone
         self._no_accuracy = False
+        of_lab = [WATCHED[name] for name in watch or () if name in WATCHED]
+        charts = [name for name in of_lab if name not in TABLES] or ["loss"]
+        self._wanted = PANES if watch is None else (*charts, *(name for name in of_lab if name in TABLES))
+        self.set_class(watch is not None, "-lab")
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="charts"):
@@ -77,6 +108,8 @@ class ConsolePanes(Vertical):
         with Horizontal(id="tables"):
             yield LayerTable(id="layers")
             yield RunLog(id="log")
+        if self._pictures is not None:
+            yield self._pictures
 
     def _chart(self, name: str, title: str) -> Chart:
         smoothing = None if name == "rate" else self._liked.smoothing
@@ -91,6 +124,10 @@ class ConsolePanes(Vertical):
     def charts(self) -> list[Chart]:
         return self.walk_children(Chart)
 
+    def on_mount(self) -> None:
+        if self.is_whole:  # else the app ends just now
+            self.show_alone(None)
+
     def leave_out_accuracy(self, wanted: bool) -> None:
         """Hide the accuracy of a run that has no classes, or whose task is not known yet."""
         if wanted != self._no_accuracy:
@@ -101,10 +138,18 @@ class ConsolePanes(Vertical):
         """Show one of PANES alone, or all that have room."""
         self.alone = name
         self.set_class(name is not None, "-one")
+        # The second chart of a lab has no room on a small screen.
+        first = next((pane for pane in self._wanted if not (pane == "accuracy" and self._no_accuracy)), "loss")
         for pane in PANES:
-            away = name not in (None, pane) or (pane == "accuracy" and self._no_accuracy)
-            self.query_one(f"#{pane}").set_class(away, "-away")
-            self.query_one(f"#{pane}").set_class(name == pane, "-alone")
+            away = name != pane if name is not None else pane not in self._wanted
+            away = away or (pane == "accuracy" and self._no_accuracy)
+            widget = self.query_one(f"#{pane}")
+            widget.set_class(away, "-away")
+            widget.set_class(name == pane, "-alone")
+            widget.set_class(self._watch is not None and name is None and pane != first, "-second")
         for holder, panes in (("charts", (*LEFT, *RIGHT)), ("left", LEFT), ("right", RIGHT), ("tables", TABLES)):
-            self.query_one(f"#{holder}").set_class(name is not None and name not in panes, "-away")
+            shown = self._wanted if name is None else (name,)
+            self.query_one(f"#{holder}").set_class(not set(shown) & set(panes), "-away")
             self.query_one(f"#{holder}").set_class(name in panes, "-alone")
+        if self._pictures is not None:
+            self._pictures.set_class(name is not None, "-away")

@@ -273,8 +273,9 @@ def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
     """A student would have to count the boundaries of fifty nets."""
     drawn = text("tally", 76, 16, Palette(shades=False)).splitlines()
     assert drawn[0].startswith("2 of 4 members solved it (at least 95% of the training samples correct)")
-    assert drawn[1].rstrip() == "●7×●"
-    assert drawn[2].startswith("height")
+    assert drawn[1].rstrip() == "● solved  7 70–79% correct  × diverged"  # no room for it beside the count
+    assert drawn[2].rstrip() == "●7×●"
+    assert drawn[3].startswith("height")
     many = text("tally", 76, 20, accuracy=[1.0] * 500, solved=[True] * 500)
     assert many.splitlines()[0].startswith("500 of 500 members solved it")
 

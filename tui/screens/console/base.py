@@ -23,6 +23,10 @@ class Panel(Protocol):
     lab_id: str
     keys: Sequence[BindingType]
 
+    @property
+    def watched(self) -> Sequence[str]:
+        """The charts and pictures that the lab is about."""
+
     def around(self, panes: Widget, run: RunFolder) -> Widget:
         """The panel, with the panes of the run's console in it."""
 

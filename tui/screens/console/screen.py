@@ -13,6 +13,7 @@ from descent.run.folder import RunFolder
 from tui.base import CompareRuns, ShowNotice
 from tui.data.reader import RECENT, Reader
 from tui.data.snapshot import USUAL_RATIO, Snapshot
+from tui.pictures.live import LabPictures
 from tui.screens.console.base import Panel, SideScreen
 from tui.screens.console.steering import SteeredScreen
 from tui.screens.dialogs import Ask
@@ -73,6 +74,7 @@ class Console(SteeredScreen):
         if panel is not None:
             keys = self._bindings.key_to_bindings | BindingsMap(panel.keys).key_to_bindings
             self._bindings = BindingsMap.from_keys(keys)
+        self._pictures: LabPictures | None = None  # of a lab
         self._side: SideScreen | None = None  # the one that was opened last
         self._turn = 0  # which half of the screen is drawn next, where they take turns
 
@@ -250,8 +252,12 @@ class Console(SteeredScreen):
         for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
-        panes = ConsolePanes(self.app.settings)
-        yield self.panel.around(panes, self.folder) if self.panel is not None else panes
+        if self.panel is None:
+            yield ConsolePanes(self.app.settings)
+        else:
+            watched = self.panel.watched
+            self._pictures = LabPictures(self.folder, watched)
+            yield self.panel.around(ConsolePanes(self.app.settings, watched, self._pictures), self.folder)
         yield StatusLine(id="status")
         yield KeyLine(id="keys")
 
@@ -315,11 +321,16 @@ class Console(SteeredScreen):
             self.reader.trends = layers.on_screen
             self.reader.look_now()
         self.query_one(RunLog).show(now)
+        if self._pictures is not None:
+            self._pictures.draw(now)
         top = self.app.screen
         if top is self or isinstance(top, ModalScreen):
+            late = False
             for at, chart in enumerate(chart for chart in self.console_panes.charts if chart.display):
                 if not in_turns or at % 2 == self._turn or not chart.data.lines:
-                    chart.keep_up(now.step, now.news)
+                    late = not chart.keep_up(now.step, now.news, is_last=not now.is_alive) or late
+            if late and not now.is_alive:  # the reader was at work: no further frame may come
+                self.set_timer(0.1, lambda: self.draw(now) if self.snapshot is now else None)
         elif self._side is not None and top is self._side and self._side.is_whole:
             self._side.draw(now)
 

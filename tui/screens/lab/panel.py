@@ -24,12 +24,13 @@ from descent.run.folder import RunFolder
 from engine.labs import flow, knobs, progress
 from engine.labs.submission import any_of
 from tui.base import OPENING, ConsoleApp, Notice, OpenLab, ShowNotice
-from tui.data.labs import grade, look_at_lab, reached
+from tui.data.labs import grade, look_at_lab, reached, run_before
+from tui.pictures.live import LabPictures, pictures_of
 from tui.screens.dialogs import Ask
 from tui.widgets.chart import Chart
-from tui.widgets.chart_sources import goals, with_goal
+from tui.widgets.chart_sources import GHOSTS, ghost_curve, goals, with_ghost, with_goal
 from tui.widgets.key_line import Hints
-from tui.widgets.lab_checks import Checks
+from tui.widgets.lab_checks import Checks, NextCheck
 from tui.widgets.lab_guide import Guide, Way
 from tui.widgets.lab_knobs import KnobPanel
 from tui.widgets.lines import fitted
@@ -46,6 +47,7 @@ KEYS: tuple[BindingType, ...] = (
     Binding("right", "panel('more')", N_("turn the knob to the right"), show=False, id="lab.more"),
     Binding("y", "panel('why')", N_("predictions, results and the explanation"), show=False, id="lab.why"),
     Binding("b", "panel('labs')", N_("other labs"), show=False, id="lab.labs"),
+    Binding("p", "panel('picture')", N_("the next picture of the lab"), show=False, id="lab.picture"),
     Binding("tab", "app.focus_next", N_("next pane; arrows and page keys scroll it"), show=False, id="lab.tab"),
     Binding("pageup", "panel('up')", N_("scroll the text up"), show=False, id="lab.up"),
     Binding("pagedown", "panel('down')", N_("scroll the text down"), show=False, id="lab.down"),
@@ -94,6 +96,7 @@ class LabPanel(Vertical):
         #lab-left { height: auto; width: 1fr; border: none; }
         ConsolePanes { width: 1fr; }
         Guide, #lab-criteria { display: none; }
+        NextCheck { display: block; }
     }
     .-narrow LabPanel.-reading, .-tiny LabPanel.-reading {
         #lab-left { height: 1fr; }
@@ -126,6 +129,11 @@ class LabPanel(Vertical):
         self._check_since = 0.0
         self._under_way = ""  # in words
 
+    @property
+    def watched(self) -> Sequence[str]:
+        """The charts and pictures that the lab is about."""
+        return self.status.lab.model.watch
+
     def around(self, panes: Widget, run: RunFolder) -> Widget:
         """Itself, with the panes of the run's console beside the text."""
         self._panes, self._run = panes, run
@@ -136,6 +144,7 @@ class LabPanel(Vertical):
         with Horizontal(id="lab-row"):
             with Vertical(id="lab-left"):
                 yield Guide()
+                yield NextCheck()
                 yield KnobPanel()
             if self._panes is not None:
                 yield self._panes
@@ -148,6 +157,7 @@ class LabPanel(Vertical):
             await self._show()
         else:
             self.screen.call_later(self._draw_goals)  # the console gives its charts their sources before that
+            self.screen.call_later(lambda: self.run_worker(self._show_run_before(), group="ghost"))
             self.run_worker(self.look_again(), group="status")
         self.show_knobs()
         self.set_interval(LOOK, self._look_at_file)
@@ -234,6 +244,21 @@ class LabPanel(Vertical):
         elif preset is not None and self.is_ready() and self.may_leave():
             self.begin(self.train(preset[0]))
 
+    async def _show_run_before(self) -> None:
+        """Draw the run before as a ghost: its curves in the charts, its pictures behind those of this run."""
+        assert self._run is not None
+        runs_dir = paths.runs_dir(self.app.runs_dir)
+        before = await asyncio.to_thread(run_before, self._run, runs_dir)
+        if before is None:
+            return
+        curves = await asyncio.to_thread(lambda: {name: ghost_curve(before, name) for name in GHOSTS})
+        for name, curve in curves.items():
+            chart = self.query_one(f"#{name}", Chart)
+            if chart.source is not None and curve.lines:
+                chart.source = with_ghost(chart.source, curve)
+        for shown in self.query(LabPictures):
+            shown.show_ghosts(await asyncio.to_thread(pictures_of, before, shown.kinds))
+
     def _draw_goals(self) -> None:
         for pane, check in goals(self.status.lab.model.checks).items():
             chart = self.query_one(f"#{pane}", Chart)
@@ -251,6 +276,7 @@ class LabPanel(Vertical):
         if self.query(Guide):
             self.query_one(Way).show(self.status)
             self._criteria.show(self.status)
+            self.query_one(NextCheck).show(self.status)
             await self.query_one(Guide).show(self.status)
 
     async def look_again(self) -> None:
@@ -312,11 +338,16 @@ class LabPanel(Vertical):
                 return self._panes is not None
             case "why":
                 return self.status.record.passed is not None
-            case "less" | "more" | "train":
-                return not self.app.read_only and self.is_attached and self._knob_panel.display
+            case "picture" | "less" | "more" | "train":
+                return self.is_attached and self._can_turn(key)
         if self.app.read_only:
             return False
         return key == "hint" or self.status.record.started is not None
+
+    def _can_turn(self, key: str) -> bool:
+        if key == "picture":
+            return any(pictures.has_more for pictures in self.query(LabPictures))
+        return not self.app.read_only and self._knob_panel.display
 
     def press(self, key: str) -> None:
         """Do what the binding panel('KEY') stands for."""
@@ -333,6 +364,8 @@ class LabPanel(Vertical):
                 self.show_pass()
             case "train":
                 self._train_turned()
+            case "picture":
+                self.query_one(LabPictures).turn()
             case "less" | "more":
                 self._turn(1 if key == "more" else -1)
             case "labs" if self.may_leave():

@@ -1,0 +1,228 @@
+"""The pictures that a lab is about, beside the charts of its run: drawn while it trains, and when it has ended."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.numbers import count
+from descent.control import NotRunningError
+from descent.handle import Run
+from descent.run.folder import RunFolder
+from descent.run.state import ALIVE
+from engine import pictures
+from engine.pictures import KINDS, Picture, from_rows
+from engine.pictures.request import of_ended, picture_of
+from tui.base import ConsoleApp
+from tui.data.snapshot import Snapshot
+from tui.pictures.picture import PictureView
+
+EVERY = 0.5  # seconds between pictures of a kind at the soonest
+EVERY_SSH = 5.0  # the same over SSH
+SHARE = 0.02  # of the worker's time that the pictures may take at most
+NARROWEST = 34  # cells of a picture that has another one beside it
+OPTIONS = {"paths": {"rates": "run"}}  # the best rate of each optimizer would be the answer to a task
+MOST = 2  # at a time
+
+
+class FramedPicture(PictureView):
+    """A picture with its name and step in its border."""
+
+    DEFAULT_CSS = """
+    FramedPicture {
+        border: round $border-blurred; border-title-color: $foreground; border-subtitle-color: $quiet;
+        width: 1fr; height: 1fr;
+        &.-ascii { border: ascii $border-blurred; }
+    }
+    """
+
+    def on_mount(self) -> None:
+        terminal = getattr(self.app, "terminal", None)
+        self.set_class(terminal is not None and not terminal.unicode, "-ascii")
+
+    def name_it(self, title: str, subtitle: str) -> None:
+        """Set both, as plain text."""
+        self.border_title, self.border_subtitle = Content(title), Content(subtitle)
+
+
+def pictures_of(run: RunFolder, kinds: Sequence[str]) -> dict[str, Picture]:
+    """Return the latest picture of each kind that was drawn of a run."""
+    return {kind: found for kind in kinds if (found := _last(run, kind)) is not None}
+
+
+def _last(run: RunFolder, kind: str) -> Picture | None:
+    try:
+        return pictures.latest(run.path, kind)
+    except DescentError:
+        return None  # damaged
+
+
+class LabPictures(Horizontal):
+    """As many of the kinds as there is room for. Those that the run can't have are left out.
+
+    The worker of a live run draws them between two steps, as often as that costs it no more than SHARE of its time.
+    """
+
+    app: ConsoleApp
+
+    def __init__(self, folder: RunFolder, kinds: Sequence[str]) -> None:
+        """kinds: names of KINDS, the first ones first."""
+        super().__init__(id="pictures")
+        self.folder = folder
+        self._kinds = [kind for kind in kinds if kind in KINDS]
+        self._first = 0
+        self._known = False  # which kinds fit the run
+        self._seen: dict[str, Picture] = {}
+        self._trouble: dict[str, str] = {}
+        self._ghosts: dict[str, Picture] = {}
+        self._asked_at = 0.0
+        self._cost = 0.0  # seconds of the worker, of all that are shown
+        self._now: Snapshot | None = None
+        self._ended_at: int | None = None  # the step at which the ended run was drawn
+
+    def compose(self) -> ComposeResult:
+        for _at in range(min(MOST, len(self._kinds))):
+            yield FramedPicture()
+
+    def on_mount(self) -> None:
+        self.display = bool(self._kinds)
+        self._show()
+        self.set_interval(0.1, self._tick)
+
+    def on_resize(self) -> None:
+        self._show()
+
+    # --- what is shown ---
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All of them, on the screen or not."""
+        return tuple(self._kinds)
+
+    @property
+    def shown(self) -> list[str]:
+        """The kinds on the screen."""
+        room = min(len(self._kinds), max(1, self.size.width // NARROWEST), MOST)
+        return [self._kinds[(self._first + at) % len(self._kinds)] for at in range(room)]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are kinds that have no room."""
+        return len(self._kinds) > len(self.shown)
+
+    def turn(self) -> None:
+        """Show the next kind."""
+        if self._kinds:
+            self._first = (self._first + 1) % len(self._kinds)
+            self._ended_at = None
+            self._asked_at = 0.0
+            self._show()
+
+    def draw(self, now: Snapshot) -> None:
+        """Take a snapshot of the console's reader."""
+        self._now = now
+
+    def show_ghosts(self, ghosts: dict[str, Picture]) -> None:
+        """Draw the run before as a ghost behind this one."""
+        self._ghosts = ghosts
+        self._show()
+
+    def _show(self) -> None:
+        views, kinds = list(self.query(FramedPicture)), self.shown
+        for at, view in enumerate(views):
+            view.display = at < len(kinds)
+            if not view.display:
+                continue
+            kind = kinds[at]
+            picture, trouble = self._seen.get(kind), self._trouble.get(kind, "")
+            view.message = trouble or (_("Drawing…") if self._known else "")
+            if view.picture is not picture:
+                view.picture = picture
+            if view.ghost is not self._ghosts.get(kind):
+                view.ghost = self._ghosts.get(kind)
+            step = "" if picture is None else f"  {_('step {step}', step=count(picture.step))}"
+            more = _("p next picture") if self.has_more and at == len(kinds) - 1 else ""
+            view.name_it(f"{_(KINDS[kind].title)}{step}", more)
+
+    # --- asking ---
+
+    async def _tick(self) -> None:
+        now = self._now
+        if now is None or not self._kinds or self.app.read_only or not self.region:
+            return
+        if any(one.group == "pictures" and not one.is_finished for one in self.workers):
+            return
+        if not self._known:
+            self.run_worker(self._look_up(), group="pictures")
+        elif now.state in ALIVE:
+            seen = [self._seen.get(kind) for kind in self.shown]
+            every = max(EVERY_SSH if self.app.terminal.ssh else EVERY, self._cost / SHARE)
+            is_new = any(one is None or one.step != now.step for one in seen)
+            if now.state in ("running", "paused") and is_new and time.monotonic() - self._asked_at >= every:
+                self.run_worker(self._ask_worker(), group="pictures")
+        elif self._ended_at != now.step:
+            self._ended_at = now.step
+            self.run_worker(self._ask_ended(), group="pictures")
+
+    async def _look_up(self) -> None:
+        known = await asyncio.to_thread(pictures.traits, self.folder.path)
+        if known.input_shape is None or known.members is None:
+            await asyncio.sleep(0.1)  # the worker has not written it yet
+            if self._now is None or self._now.state in ALIVE:
+                return
+        self._known = True
+        self._kinds = [kind for kind in self._kinds if KINDS[kind].complaint(known) is None]
+        self.display = bool(self._kinds)
+        self._first = 0
+        self._show()
+
+    async def _ask_worker(self) -> None:
+        self._asked_at, cost = time.monotonic(), 0.0
+        for kind in self.shown:
+            try:
+                if kind in from_rows.KINDS:
+                    answer = await asyncio.to_thread(picture_of, self.folder, kind, {})
+                else:
+                    answer = await Run(self.folder).picture(kind, **OPTIONS.get(kind, {}))
+                await self._take(kind, answer)
+            except NotRunningError:
+                return  # it has ended meanwhile, or is about to begin
+            except DescentError as error:
+                self._trouble[kind] = str(error)
+            if kind in self._seen and kind not in from_rows.KINDS:
+                cost += float(self._seen[kind].arrays.get("seconds", 0.0))
+        self._cost = cost
+        self._show()
+
+    async def _ask_ended(self) -> None:
+        """Draw what is older than the last checkpoint, all in one process."""
+        saved = max(await asyncio.to_thread(self.folder.checkpoints), default=None)
+        for kind in self.shown:
+            last = await asyncio.to_thread(_last, self.folder, kind)
+            if last is not None:
+                self._seen[kind] = last
+        self._show()
+        old = [kind for kind in self._kinds if kind not in self._seen or self._seen[kind].step != saved]
+        if not old or saved is None:
+            return
+        try:
+            answers = await asyncio.to_thread(of_ended, self.folder, {kind: OPTIONS.get(kind, {}) for kind in old})
+            for kind, answer in answers.items():
+                await self._take(kind, answer)
+        except DescentError as error:
+            self._trouble |= dict.fromkeys(old, str(error))
+        self._show()
+
+    async def _take(self, kind: str, answer: dict[str, object]) -> None:
+        if answer.get("error"):
+            self._trouble[kind] = str(answer["error"])
+            return
+        self._seen[kind] = await asyncio.to_thread(pictures.read, Path(str(answer["picture"])))
+        self._trouble.pop(kind, None)
+        self._show()
