@@ -30,6 +30,12 @@ def test_no_torch_but_in_the_worker(code: str) -> None:
     assert not {"torch", "numpy", "sklearn"} & loaded_by(code)
 
 
+def test_the_library_is_light() -> None:
+    """A notebook that starts a run would wait for the command's libraries, and its own `engine` would be in the way."""
+    used = "import descent; descent.start, descent.Run, descent.Metrics, descent.sync"
+    assert not {"torch", "pydantic", "engine", "tui", "typer"} & loaded_by(used)
+
+
 def test_the_engine_knows_no_screen() -> None:
     """A batch job would load the screen's library."""
     assert not {"textual", "tui"} & loaded_by(ENGINE)
