@@ -31,7 +31,7 @@ def test_no_torch_but_in_the_worker(code: str) -> None:
 
 
 def test_the_library_is_light() -> None:
-    """A notebook that starts a run would wait for the command's libraries, and its own `engine` would be in the way."""
+    """A notebook would wait for the libraries of the command, and its own `engine` would be in the way."""
     used = "import descent; descent.start, descent.Run, descent.Metrics, descent.sync"
     assert not {"torch", "pydantic", "engine", "tui", "typer"} & loaded_by(used)
 

@@ -165,9 +165,8 @@ class CheckpointManager:
         self._held: State | None = None
         told = run.events()
         self._steps = run.checkpoints(told)
-        self._best_of = {
-            e["step"]: e["best"] for e in told if e["event"] == "checkpoint"
-        }  # the step of the best model at the time
+        # Of each checkpoint the step of the best model at the time.
+        self._best_of = {e["step"]: e["best"] for e in told if e["event"] == "checkpoint"}
         # A checkpoint that a person asked for is never removed here.
         self._wanted = {e["step"] for e in told if e["event"] == "command" and e["command"] == "checkpoint"}
         self._last_write = time.monotonic()

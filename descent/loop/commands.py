@@ -101,9 +101,8 @@ class CommandHandler:
         self.paused = False
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
-        self._steps: tuple[int, Request | Scripted] | None = (
-            None  # while stepping: the step to pause at, and the request that waits
-        )
+        # While stepping, the step to pause at and the request that waits.
+        self._steps: tuple[int, Request | Scripted] | None = None
         self._follow: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "pause": self._pause,
             "resume": self._resume,

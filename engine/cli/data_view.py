@@ -26,8 +26,6 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
 
     targets: the target columns of a file. Raises DescentError for what can't be read.
     """
-    import torch
-
     from engine.training.data import table_roles, tables
     from engine.training.data.load import check_samples, read_samples
 
@@ -43,7 +41,7 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
         except DataError as error:
             problem = str(error)
     else:
-        samples = read_samples(data, root, torch.device("cpu"), None)
+        samples = read_samples(data, root)
     counts = _counts(samples)
     if as_json:
         print_json(_as_json(source, data.name, table, samples, counts, problem))

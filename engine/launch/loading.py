@@ -46,9 +46,8 @@ def read_ahead(files: Iterable[Path]) -> None:
         return
     for file in files:
         try:
-            descriptor = os.open(
-                file, os.O_RDONLY | os.O_NONBLOCK
-            )  # without O_NONBLOCK a pipe would wait for its writer
+            # Without O_NONBLOCK a pipe would wait for its writer.
+            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             continue  # whoever reads the file will report the error
         try:

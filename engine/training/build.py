@@ -294,8 +294,7 @@ def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
         else:
             text = _(
                 "train.batch_size = {size} in {parts} parts (train.accumulate) gives the model's batch norm one "
-                "sample "
-                'at a time, which has no variance; allowed: {least} to {samples}, or "full"',
+                'sample at a time, which has no variance; allowed: {least} to {samples}, or "full"',
                 size=size,
                 parts=parts,
                 least=fewest * parts,

@@ -156,9 +156,8 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """Return the error for a limit of the machine, which says what to do, or None for a bug of Descent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
         if error.filename is not None and not Path(error.filename).absolute().is_relative_to(folder.path.absolute()):
-            return CannotGoOnError(
-                f"{error.filename}: {error.strerror}"
-            )  # data, or a file that the user's own code writes
+            # The file is one of the data, or one that the user's own code writes.
+            return CannotGoOnError(f"{error.filename}: {error.strerror}")
         return checkpoint.cannot_write(error, folder, _("the run's metrics"))
     if is_out_of_memory(error):
         stage = folder.last("stage")

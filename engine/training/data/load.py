@@ -16,6 +16,7 @@ from engine.training.data.preprocess import assemble
 from engine.training.data.randomness import seed_all
 from engine.training.user_code import call_user_code
 
+CPU = torch.device("cpu")
 _LARGEST = float(np.finfo(np.float32).max)
 _UNUSABLE = {
     "inputs": N_(
@@ -163,15 +164,16 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
         raise CannotGoOnError(
             _(
                 "The data ({name}) do not fit into the memory of {device}: train on fewer samples with data.size, "
-                "or on "
-                "another device.",
+                "or on another device.",
                 name=section.name,
                 device=device,
             )
         ) from error
 
 
-def read_samples(section: schema.AnyData, root: Path, device: torch.device, code: CodeLoader | None) -> Samples:
+def read_samples(
+    section: schema.AnyData, root: Path, device: torch.device = CPU, code: CodeLoader | None = None
+) -> Samples:
     """Return all samples of a data set, checked, but not split or scaled. Raises the errors of `load`."""
     samples = _read(section, root, device, code)
     check_samples(samples)

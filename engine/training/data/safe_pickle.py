@@ -40,8 +40,7 @@ def read(path: Path) -> Any:
         raise DataError(
             _(
                 "{file} asks for {what}, which is not data: only arrays, tensors and plain containers are read from "
-                "a "
-                "pickle, because anything else could run code. Save the arrays with numpy.savez instead.",
+                "a pickle, because anything else could run code. Save the arrays with numpy.savez instead.",
                 file=path,
                 what=error,
             )

@@ -60,10 +60,10 @@ def parts(
     """
     if not rows:
         return []
-    return [
-        {name: row[place.first : place.last].view(place.shape).clone() for name, row in rows.items()}
-        | (
-            {} if step is None else {"step": torch.tensor(float(step))}
-        )  # a tensor for each, because torch counts in place
-        for place in places.values()
-    ]
+    kept = []
+    for place in places.values():
+        own = {name: row[place.first : place.last].view(place.shape).clone() for name, row in rows.items()}
+        if step is not None:
+            own["step"] = torch.tensor(float(step))  # one for each parameter, because torch counts in place
+        kept.append(own)
+    return kept

@@ -121,9 +121,8 @@ def _trouble(models: Sequence[nn.Module], sample: Tensor, shape: tuple[int, ...]
     try:
         alone = [copy.deepcopy(model) for model in models]
         together = Members(models, shape, "vmap")
-        own_inputs = torch.stack(
-            [sample] * len(models)
-        )  # one for each: vmap would let a model read the values of shared inputs
+        # Each model gets inputs of its own, because vmap would let it read the values of shared ones.
+        own_inputs = torch.stack([sample] * len(models))
         torch.autograd.backward(together(own_inputs).sum())
         for model in alone:
             model(sample)

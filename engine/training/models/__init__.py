@@ -102,8 +102,7 @@ def _try(model: nn.Module, spec: str, input_shape: tuple[int, ...], outputs: int
         raise PresetError(
             _(
                 'model.code = "{code}": for inputs of shape {inputs}, forward() must return outputs of shape '
-                "{wanted}; "
-                "it returned {returned}",
+                "{wanted}; it returned {returned}",
                 code=spec,
                 inputs=(2, *input_shape),
                 wanted=(2, outputs),

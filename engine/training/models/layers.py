@@ -135,9 +135,8 @@ def fewest_samples(model: nn.Module, inputs: Tensor) -> int:
     It is 2 if a batch norm gets one value per channel and sample, else 1.
     inputs: (B, *input_shape), some samples. Does not change the model.
     """
-    learning = [
-        module for module in batch_norms(model) if module.training
-    ]  # frozen ones are always in evaluation mode
+    # Frozen batch norms are always in evaluation mode.
+    learning = [module for module in batch_norms(model) if module.training]
     if not learning:
         return 1
     found: list[bool] = []

@@ -110,9 +110,8 @@ def activations(look: Probe, options: dict[str, Any]) -> Arrays:
     seen: dict[nn.Module, list[Tensor]] = {}
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
-        tensor = (
-            output[0] if isinstance(output, tuple) else output
-        )  # the outputs of a recurrent layer, not its states
+        # Of a recurrent layer these are the outputs, not its states.
+        tensor = output[0] if isinstance(output, tuple) else output
         if isinstance(tensor, Tensor):
             seen.setdefault(module, []).append(tensor.detach())
 
