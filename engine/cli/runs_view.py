@@ -17,9 +17,10 @@ from descent.common.text import clean, shorten, show, why_damaged
 from descent.run import comparison, find
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
+from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
 from descent.run.result_metrics import METRICS, OF_RESULTS, Numbers, Split, loss_and_accuracy, score_words, values_on
-from descent.run.results import RunResult, mean_curves, result_of
+from descent.run.results import RunResult, result_of
 from descent.run.state import ALIVE
 from engine.cli import members_view, tables
 from engine.cli.report import best_words

@@ -12,9 +12,10 @@ from descent.common.text import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
+from descent.run.means import means_of_last_epoch
 from descent.run.metrics import Metrics
 from descent.run.result_metrics import METRICS, MetricName, Numbers
-from descent.run.results import RunResult, means_of_last_epoch, result_of
+from descent.run.results import RunResult, result_of
 from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
 

@@ -9,9 +9,9 @@ from descent.common.numbers import metric, number, rate
 from descent.run.epochs import epochs_before
 from descent.run.events import Events
 from descent.run.folder import RunFolder
+from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
 from descent.run.progress import Display, Progress
-from descent.run.results import means_of_steps
 from engine.training.build import left_out
 from engine.training.data.batches import last_batch
 from engine.training.evaluation import Evaluation, described, values_of

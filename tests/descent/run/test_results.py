@@ -12,8 +12,9 @@ import pytest
 from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.run.events import Events
 from descent.run.folder import RunFolder
+from descent.run.means import mean_curves
 from descent.run.metrics import Layout, Metrics, MetricsWriter
-from descent.run.results import mean_curves, result_of
+from descent.run.results import result_of
 from engine import cli
 from engine.cli import members_view
 from tests.helpers.processes import Child

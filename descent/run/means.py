@@ -1,0 +1,94 @@
+"""Means of a run's rows: over the samples of an epoch for each member, and over the members at each step."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from descent.common.arrays import Singles, mean_over_members
+from descent.run.epochs import epochs_before, epochs_since
+from descent.run.metrics import Metrics
+
+
+def means_of_last_epoch(
+    stored: Metrics, name: str, ends: Sequence[int], events: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> list[float | None]:
+    """Return each member's mean of a column over the last epoch that it trained. ends: the steps that each has made.
+
+    events, facts: of the run; a live batch size changes how many steps an epoch has. None for a member without rows,
+    and for a fork that has not begun, whose epochs are not known.
+    """
+    changes = [event for event in events if event["event"] == "batch_size"]
+    known = {end: epochs_before(end, changes, facts) for end in set(ends)}
+    found = {
+        end: means_of_steps(stored, name, max(0, end - epochs.per_epoch), end, changes, facts)
+        for end, epochs in known.items()
+        if epochs is not None
+    }
+    return [found[end][member] if end in found else None for member, end in enumerate(ends)]
+
+
+def means_of_steps(
+    stored: Metrics,
+    name: str,
+    first: int,
+    end: int,
+    changes: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+) -> list[float | None]:
+    """Return each member's mean of a column over the samples of the steps from `first` to before `end`.
+
+    changes: the events of kind batch_size. facts: run.json. A short last batch counts for its samples, except in the
+    files of an older Descent, where each step counts alike.
+    """
+    assert stored.layout is not None
+    column = stored.layout.columns.index(name)
+    values = np.concatenate(
+        [np.empty((0, len(stored.layout.members)), np.float32)]
+        + [rows[:, :, column] for rows in stored.pieces(first, end)]
+    )
+    return mean_over_samples(values, samples_of_batches(first, first + len(values), changes, facts))
+
+
+def mean_over_samples(values: Singles, samples: NDArray[np.int64] | None) -> list[float | None]:
+    """Return each member's mean of `values`, (steps, M), weighted by `samples`, (steps,). None if it is not finite.
+
+    A frozen member has rows of NaN, which are left out. The NaN of a run's only model is its loss.
+    """
+    means: list[float | None] = []
+    for own in values.T:
+        kept = np.isfinite(own) if values.shape[1] > 1 else np.full(len(own), fill_value=True)
+        weights = None if samples is None else samples[kept]
+        mean = float(np.average(own[kept].astype(np.float64), weights=weights)) if kept.any() else math.nan
+        means.append(mean if math.isfinite(mean) else None)
+    return means
+
+
+def samples_of_batches(
+    first: int, end: int, changes: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> NDArray[np.int64] | None:
+    """Return the samples in the batch of each step from `first` to before `end`. None if they are not known."""
+    steps = np.arange(first, end)
+    samples = np.zeros(len(steps), np.int64)
+    for change in (None, *changes):
+        epochs = epochs_since(change, facts)
+        if epochs is not None:
+            ends = (steps + 1 - epochs.since) % epochs.per_epoch == 0
+            of_these = np.where(ends, epochs.last or 0, epochs.size or 0)
+            samples = np.where(steps >= epochs.since, of_these, samples)
+    return samples if samples.all() else None
+
+
+def mean_curves(stored: Metrics, names: Sequence[str]) -> dict[str, Singles]:
+    """Return the mean over the members, (steps,), for each of the columns `names` that the run has."""
+    layout = stored.layout
+    if layout is None:
+        return {}
+    places = {name: layout.columns.index(name) for name in names if name in layout.columns}
+    curves: dict[str, list[Singles]] = {name: [] for name in places}
+    for rows in stored.pieces():
+        for name, place in places.items():
+            curves[name].append(mean_over_members(rows[:, :, place]))
+    return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
