@@ -25,8 +25,8 @@ from engine.training import live_edits
 from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor
 from engine.training.nonfinite import NonFiniteHandler
-from engine.training.recorder import RowWriter
 from engine.training.reporter import Reporter
+from engine.training.row_writer import RowWriter
 from engine.training.train_state import TrainState
 
 
