@@ -212,6 +212,7 @@ def _fitting(width: int, name: int, kind: int) -> dict[str, int]:
     """Return the columns that have room, with their widths. name, kind: cells of the longest of each."""
     kept = {column.title: column.width for column in _COLUMNS}
     kept["layer"], kept["kind"] = max(5, min(name, 20)), max(4, min(kind, 28))
+    kept["dead"] = max(kept["dead"], cell_len(_("dead")))  # wider in some languages
     for column in sorted((c for c in _COLUMNS if c.order), key=lambda c: c.order):
         over = sum(kept.values()) + len(kept) - width
         if over <= 0:
