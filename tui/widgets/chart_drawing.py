@@ -131,7 +131,7 @@ class Drawing(Widget):
         is_new = self.data.lines is not shown  # else its source was busy, and is asked again with the next frame
         if is_new:
             self._kept_up = now, step, news
-        return is_new or not self.is_on_screen
+        return is_new or not self.data.lines or not self.is_on_screen
 
     def _ask(self, dots: int) -> ChartData:
         """The data for the range shown, which follows the source's own at most once a second."""

@@ -128,9 +128,10 @@ class KnobPanel(Lines, can_focus=True):
 
     def _before(self, one: Setting) -> list[Piece]:
         """The value in the run on the screen, if it is another one."""
-        if not self._of_run or self._of_run.get(one.key) == one.value:
+        before = shown(self._of_run.get(one.key))
+        if not self._of_run or before == shown(one.value):
             return []
-        return [Piece(" " + _("was {value}", value=shown(self._of_run.get(one.key))), "warn")]
+        return [Piece(" " + _("was {value}", value=before), "warn")]
 
 
 def _names(settings: Sequence[Setting]) -> list[str]:

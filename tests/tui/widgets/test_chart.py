@@ -240,6 +240,18 @@ async def test_a_chart_whose_source_was_busy_asks_with_the_next_frame() -> None:
         assert chart.data.lines is not before
 
 
+async def test_a_run_that_has_ended_is_drawn_at_its_end_at_once() -> None:
+    """Two charts of one run would end at different steps, as long as their axes are held."""
+    async with _running(clock=lambda: 100.0) as (app, _):
+        chart = app.chart
+        chart.keep_up(999, "running")
+        app.asked.steps = 2000
+        assert chart.keep_up(1000, "finished", is_last=True)
+        assert chart._x_axis.high == 2000
+        chart.source = lambda dots, zoom: chart.data
+        assert not chart.keep_up(1000, "finished, and told", is_last=True)  # the source was busy: ask again
+
+
 async def test_axes_stay_for_a_second_and_no_longer() -> None:
     now = [100.0]
     async with _running(clock=lambda: now[0]) as (app, pilot):

@@ -251,7 +251,12 @@ class LabPanel(Vertical):
         before = await asyncio.to_thread(run_before, self._run, runs_dir)
         if before is None:
             return
-        curves = await asyncio.to_thread(lambda: {name: ghost_curve(before, name) for name in GHOSTS})
+        losses = [
+            {k: v for k, v in _settings_of(run).items() if k.startswith("loss.")} for run in (before, self._run)
+        ]
+        # Another loss is in another unit: its curve says nothing beside this one.
+        names = [name for name in GHOSTS if name != "loss" or losses[0] == losses[1]]
+        curves = await asyncio.to_thread(lambda: {name: ghost_curve(before, name) for name in names})
         for name, curve in curves.items():
             chart = self.query_one(f"#{name}", Chart)
             if chart.source is not None and curve.lines:

@@ -49,7 +49,10 @@ async def test_a_trial_takes_two_keys_and_the_file_keeps_its_comments(here: Path
         first = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the run")
         assert "lr = 0.02  # too slow" in file.read_text()
         await until(pilot, lambda: first.snapshot is not None and first.snapshot.state == "finished", "its end")
-        await pilot.press("right", "enter")
+        assert "was " not in shown(pilot)  # the file is as the run on the screen
+        await pilot.press("right")
+        await until(pilot, lambda: "was 0.02" in shown(pilot), "what the run on the screen had")
+        await pilot.press("enter")
         second = await until(
             pilot, lambda: s if isinstance(s := app.screen, Console) and s is not first else None, "the next run"
         )
