@@ -39,6 +39,7 @@ class Notice:
     style: str = ""  # "good", "trouble" or "warn"; each has a sign too
     busy: bool = False
     since: float = 0.0
+    stays: bool = False  # until the next one takes its place
 
     @property
     def sign(self) -> str:
@@ -47,7 +48,7 @@ class Notice:
     @property
     def is_fresh(self) -> bool:
         """Return whether it is still shown: its command is under way, or nobody had time to read it yet."""
-        return self.busy or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
+        return self.busy or self.stays or time.monotonic() - self.since < max(STAYS, len(self.text) / READING)
 
 
 class KeyQueue:

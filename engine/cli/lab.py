@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.common.text import likely, show
 from engine.cli.options import Json, Lang
 
 if TYPE_CHECKING:
@@ -14,7 +17,31 @@ if TYPE_CHECKING:
     from engine.labs.progress import Progress
 
 
-lab_app = typer.Typer(help=_("The labs of a course. Without a command, continue where you were."))
+class LabGroup(TyperGroup):
+    """Knows that a lab's id in the place of a command stands for a start."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise DescentError(_not_a_command(args[0], list(self.commands)))
+        return super().resolve_command(ctx, args)
+
+
+def _not_a_command(word: str, commands: list[str]) -> str:
+    from engine.labs import library
+
+    ids = [lab.id for lab in library.labs()]
+    meant = word if word in ids else likely(word, [*commands, *ids])
+    if meant in ids:
+        line = f"descent lab start {meant}"
+        return _("{word}: no command of descent lab; to begin that lab: {line}", word=show(word), line=line)
+    if meant is not None:
+        line = f"descent lab {meant}"
+        return _("{word}: no command of descent lab; did you mean {line}?", word=show(word), line=line)
+    names = ", ".join(commands)
+    return _("{word}: no command of descent lab; there are: {names}", word=show(word), names=names)
+
+
+lab_app = typer.Typer(cls=LabGroup, help=_("The labs of a course. Without a command, continue where you were."))
 
 Id = Annotated[str, typer.Argument(metavar="ID", help=_("A lab's id, as in `descent lab list`."))]
 
@@ -57,12 +84,14 @@ def lab_start(
     from engine.cli import lab_view
     from engine.labs import flow
 
-    _progress()
-    found = _find(lab_id)
+    found, before = _find(lab_id), _progress()
+    left = flow.folder_of_files(found, before)
     files = flow.start(found, Path.cwd(), again)
     lab_view.show_lab(found)
     print()
     lab_view.show_written(files)
+    if left is not None and left != Path.cwd():
+        lab_view.show_move(found, left)
     lab_view.show_next(found, _progress())
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from engine.labs.flow import next_commands
 from engine.labs.format import TOPICS, Prediction, Solution
 from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
+from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Progress
 from engine.labs.verdict import against
 from engine.labs.verify import OUTCOMES, Row, verified
@@ -46,6 +48,11 @@ def print_wrapped(text: str, first: str = "", further: str = "") -> None:
     width = min(stdio.width(), LONGEST_LINE) - len(first)
     for at, line in enumerate(Text(clean(text)).wrap(Console(width=width), width)):
         print_line(f"{further if at else first}{line.plain.rstrip()}")
+
+
+def unmarked(text: str) -> str:
+    """Return a line of Markdown without its marks, as `print_text` does for whole texts."""
+    return re.sub(r"\*\*(.+?)\*\*|`(.+?)`", r"\1\2", text)
 
 
 def print_text(text: str) -> None:
@@ -136,7 +143,7 @@ def show_question(question: Prediction) -> None:
     print()
     print_text(str(question.text))
     for place, choice in enumerate(question.choices, 1):
-        print_line(f"  {place}  {choice.text}  ({choice.id})")
+        print_wrapped(f"{unmarked(str(choice.text))}  ({choice.id})", f"  {place}  ", "     ")
     print_line(f"  {question.id}: {flow.expected(question)}")
 
 
@@ -155,14 +162,28 @@ def ask(lab: Lab, progress: Progress) -> dict[str, Any]:
         raise DescentError(
             _("{id}: nobody is here to ask. Give your predictions as words:\n  {line}", id=lab.id, line=line)
         )
+    else:
+        ask_once_more(lab, progress)
     return {question.id: _asked(question) for question in questions}
 
 
-def _asked(question: Prediction) -> Any:
+def ask_once_more(lab: Lab, progress: Progress) -> None:
+    """Ask what was missed two labs ago, and say at once what came out there. Enter alone leaves it unanswered."""
+    for asked in flow.once_more(lab, progress):
+        print_heading(_("once more: {lab}", lab=asked.lab.model.title))
+        given = _asked(asked.question, may_skip=True)
+        said = flow.answered_once_more(asked, given)
+        if given is not None:
+            for line in filter(None, said.splitlines()):
+                print_wrapped(line, "  ", "  ")
+
+
+def _asked(question: Prediction, *, may_skip: bool = False) -> Any:
     show_question(question)
     while True:
         try:
-            return flow.answer(question, input(f"  {question.id} = "))
+            given = input(f"  {question.id} = ")
+            return None if may_skip and not given.strip() else flow.answer(question, given)
         except DescentError as error:
             print_line(f"  {error}")
         except EOFError:  # Ctrl-D: nothing is kept
@@ -176,7 +197,8 @@ def show_predictions(lab: Lab, progress: Progress) -> None:
         print_heading(f"{_('Your predictions')} ({_('final')})")
     for question in lab.model.predictions:
         if question.id in made:
-            print_line(f"  {question.id} = {flow.shown_answer(made[question.id])} {question.unit}".rstrip())
+            print_wrapped(unmarked(str(question.text)), "  ", "  ")
+            print_wrapped(flow.in_words(question, made[question.id]), "    ", "    ")
 
 
 def show_hint(hint: flow.Hint) -> None:
@@ -219,11 +241,26 @@ def show_written(files: Sequence[Path]) -> None:
         print_line(f"{_('written')}: {file.name}")
 
 
+def show_move(lab: Lab, left: Path) -> None:
+    """Print that from now on the files of this folder are the lab's. left: the folder of the old ones."""
+    print_line()
+    print_wrapped(
+        _(
+            "{id} moves here: from now on this folder's files are trained and graded. Those in {folder} stay as they "
+            "are; to go back to them, copy them here.",
+            id=lab.id,
+            folder=left,
+        )
+    )
+
+
 # --- what comes next ---
 
 
 def show_next(lab: Lab | None, progress: Progress) -> None:
-    """Print the lab to continue with, and the commands of its next steps."""
+    """Print the lab to continue with, and the commands of its next steps. After one that is done comes another."""
+    if lab is not None and flow.step(lab, progress) == "done":
+        lab = flow.upcoming(progress)
     if lab is None:
         print_line(_("Every lab is passed.") if library.labs() else _("There are no labs."))
         return
@@ -237,11 +274,11 @@ def show_prediction(question: Prediction, answer: Any, result: Any) -> None:
     """Print a question, the learner's answer, what came out, and why a wrong choice is wrong."""
     right = flow.is_right(question, answer, result)
     sign = " " if right is None else "✓" if right else "✗"
-    print_line(f"{sign} {question.text}")
-    print_line(f"    {_('your answer: {value}', value=flow.in_words(question, answer))}")
-    print_line(f"    {_('result: {value}', value=flow.in_words(question, result))}")
+    print_wrapped(unmarked(str(question.text)), f"{sign} ", "  ")
+    print_wrapped(_("your answer: {value}", value=flow.in_words(question, answer)), "    ", "    ")
+    print_wrapped(_("result: {value}", value=flow.in_words(question, result)), "    ", "    ")
     if right is False and (why := flow.why_wrong(question, answer)):
-        print_line(f"    {why}")
+        print_wrapped(unmarked(why), "    ", "    ")
 
 
 _MOST_PRINTED = 10  # lines of what the learner's code printed
@@ -249,10 +286,9 @@ _MOST_PRINTED = 10  # lines of what the learner's code printed
 
 def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
     """Print a whole verdict, as Verdict.as_json returns it."""
-    said_once: set[str] = set()  # missing data cause the same error in many criteria
+    said_once: set[str] = set()  # missing data cause the same error in many criteria, and so does one mistake
     for one in verdict["checks"]:
-        show_check(one, silent=one["error"] in said_once)
-        said_once.add(one["error"])
+        show_check(one, said_once)
     compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result may still change
     if compared:
         print_heading(_("Predicted, and what came out"))
@@ -277,20 +313,23 @@ def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
     show_next(lab, progress.load())
 
 
-def show_check(check: Mapping[str, Any], *, silent: bool = False) -> None:
-    """Print a criterion: whether it is met, and below it the value against the threshold, or the error.
+def show_check(check: Mapping[str, Any], said_once: set[str] | None = None) -> None:
+    """Print a criterion: whether it is met, and below it the value against the threshold, or the error; then why.
 
-    silent: the error was printed already.
+    said_once: errors and explanations that were printed already. It is added to.
     """
+    said = said_once if said_once is not None else set()
+    explained = check.get("explanation") or {}
     bonus = f" ({_('bonus')})" if check["bonus"] else ""
-    print_line(f"{'✓' if check['passed'] else '✗'} {check['text']}{bonus}")
+    sign = "✓" if check["passed"] else "○" if explained.get("id") == UNFILLED else "✗"
+    print_wrapped(f"{unmarked(check['text'])}{bonus}", f"{sign} ", "  ")
     if check["error"]:
-        print_line("    …" if silent else f"    {check['error']}")
+        print_wrapped("…" if check["error"] in said else check["error"], "    ", "    ")
     elif check["value"] is not None and not isinstance(check["value"], bool):
         print_line(f"    {against(check)}")
-    text = (check.get("explanation") or {}).get("text")
-    if text and not silent:
-        print_wrapped(text, "    → ", "      ")
+    if explained.get("text") and explained["text"] not in said:
+        print_wrapped(explained["text"], "    → ", "      ")
+    said |= {text for text in (check["error"], explained.get("text")) if text}
 
 
 def tell_verdict() -> Tell:
@@ -307,6 +346,9 @@ def grade_lab(lab_id: str, as_json: bool) -> int:
     """Grade a lab, print the verdict, and return the exit code."""
     from engine.cli import tables
 
+    folder = flow.folder_of_files(find_lab(lab_id), progress.load())
+    if not as_json and folder is not None and folder != Path.cwd():
+        print_line(_("graded: your files in {folder}", folder=folder))
     tell = None if as_json or not sys.stderr.isatty() else tell_verdict()
     with Grader(lab_id, tell=tell) as grader:
         found = grader.wait()

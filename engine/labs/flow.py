@@ -25,6 +25,9 @@ from engine.preset.find import read_text
 
 Step = Literal["start", "predict", "run", "explain", "done"]
 LEVELS = 3
+NEAR = 0.1  # of the result: a predicted number within it is not missed
+LABS_BETWEEN = 1  # what was missed in a lab is asked again in the one after the next
+MOST_ONCE_MORE = 2  # questions of earlier labs at once
 _REFUSED = {
     "number": N_("{given}: must be a number"),
     "choice": N_("{given}: must be one of {names}"),
@@ -54,6 +57,12 @@ def folder_of(lab: Lab, progress: Progress) -> Path | None:
     put = progress.of(lab.id).folder
     places = [Path.cwd(), *([Path(put)] if put is not None else [])]
     return next((place for place in places if (place / f"{lab.id}.toml").is_file()), None)
+
+
+def folder_of_files(lab: Lab, progress: Progress) -> Path | None:
+    """Return the folder whose files are graded: the one that they were started in, or None if there are none."""
+    put = progress.of(lab.id).folder
+    return Path(put) if put is not None and (Path(put) / f"{lab.id}.toml").is_file() else None
 
 
 # --- start ---
@@ -273,6 +282,55 @@ def is_right(question: Prediction, answer: Any, result: Any) -> bool | None:
     return None if question.kind == "number" or answer is None or result is None else bool(answer == result)
 
 
+def is_missed(question: Prediction, answer: Any, result: Any) -> bool:
+    """Return whether something else came out than was predicted; of a number, more than a tenth away."""
+    if question.kind != "number" or not isinstance(answer, int | float) or not isinstance(result, int | float):
+        return is_right(question, answer, result) is False
+    return not math.isclose(answer, result, rel_tol=NEAR)
+
+
+def missed(lab: Lab, compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the results of the predictions that were missed, by id. compared: as a verdict has them."""
+    questions = {question.id: question for question in lab.model.predictions}
+    return {
+        str(one["id"]): one["result"]
+        for one in compared
+        if one["id"] in questions and is_missed(questions[one["id"]], one["predicted"], one["result"])
+    }
+
+
+@dataclass(frozen=True)
+class OnceMore:
+    """A prediction of an earlier lab that was missed, and what came out."""
+
+    lab: Lab
+    question: Prediction
+    result: Any
+
+
+def once_more(lab: Lab, progress: Progress) -> list[OnceMore]:
+    """Return what to ask again before this lab's predictions: missed two labs ago or earlier, and not asked since."""
+    course = labs()
+    earlier = course[: max(0, [one.id for one in course].index(lab.id) - LABS_BETWEEN)] if lab in course else []
+    found = [
+        OnceMore(one, question, progress.of(one.id).missed[question.id])
+        for one in earlier
+        for question in one.model.predictions
+        if question.id in progress.of(one.id).missed and question.id not in progress.of(one.id).once_more
+    ]
+    return found[:MOST_ONCE_MORE]
+
+
+def answered_once_more(asked: OnceMore, answer: Any) -> str:
+    """Record the answer, None if there is none, and return what is said to it: right or wrong, and why."""
+    kept.answered_once_more(asked.lab.id, asked.question.id, answer)
+    came = _("result: {value}", value=in_words(asked.question, asked.result))
+    if not is_missed(asked.question, answer, asked.result):
+        return _("Right this time. {came}", came=came)
+    why = why_wrong(asked.question, answer)
+    return f"{_('Not yet. {came}', came=came)}\n\n{why}" if why else _("Not yet. {came}", came=came)
+
+
 def why_wrong(question: Prediction, answer: Any) -> str:
     """Return what the lab says to a wrong choice, or nothing."""
     return next((str(choice.why) for choice in question.choices if choice.id == answer and choice.why), "")
@@ -303,6 +361,16 @@ def check_start(lab_id: str | None) -> None:
         return
     with contextlib.suppress(PresetError):  # a broken lab has no predictions
         require_predictions(find_lab(lab_id))
+
+
+def note_run(lab_id: str, preset: str) -> None:
+    """Record that a preset of this lab is trained. preset: the name of its file, without its ending."""
+    part = preset.removeprefix(lab_id).removeprefix("-")
+    with contextlib.suppress(DescentError):  # a broken lab, or progress that can't be written: the run goes on
+        if kept.load().of(lab_id).started is None or not is_known(lab_id):
+            return
+        if part in ("", *find_lab(lab_id).model.parts):
+            kept.did(lab_id, f"ran {part}".rstrip())
 
 
 # --- hints, explanation, solution ---

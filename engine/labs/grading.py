@@ -46,7 +46,7 @@ def main(lab_id: str, *options: str) -> int:
     quick = "--quick" in options
 
     def graded() -> int:
-        from engine.labs.flow import require_predictions
+        from engine.labs.flow import missed, require_predictions
 
         lab = find_lab(lab_id)
         work = of_learner(lab)
@@ -57,7 +57,14 @@ def main(lab_id: str, *options: str) -> int:
             found = {**verdict.as_json(), "files": files}
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         if verdict.problem is None and not quick:
-            progress.attempted(lab.id, passed=verdict.passed, met=verdict.met, of=verdict.of, checks=found["checks"])
+            progress.attempted(
+                lab.id,
+                passed=verdict.passed,
+                met=verdict.met,
+                of=verdict.of,
+                checks=found["checks"],
+                missed=missed(lab, found["predictions"]),
+            )
         stdio.say(json.dumps(found))
         return verdict.exit_code
 

@@ -66,6 +66,8 @@ class Record(_Part):
     started: str | None = None
     folder: str | None = None
     predictions: dict[str, Any] = {}
+    missed: dict[str, Any] = {}  # results of the predictions that turned out otherwise, by id; known after a pass
+    once_more: dict[str, Any] = {}  # answers to those when they were asked again; None: left unanswered
     files: dict[str, str] = {}  # SHA-256 of the files as `lab start` wrote them, by name
     deeds: tuple[str, ...] = ()  # "ran", "ran PART", "opened PICTURE": see engine.labs.format.Task
     hints: Annotated[int, Field(ge=0, le=3)] = 0  # the greatest level that was seen
@@ -138,8 +140,31 @@ def hinted(lab_id: str, level: int, check: str = "") -> Progress:
     return _change(lab_id, change)
 
 
-def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[Mapping[str, Any]]) -> Progress:
-    """Record an attempt. checks: id, value and passed of each. met, of: without bonus checks."""
+def answered_once_more(lab_id: str, prediction_id: str, answer: Any) -> Progress:
+    """Record that a missed prediction was asked again, and the answer. The lab to go on with stays the same."""
+
+    def change(progress: Progress) -> Progress:
+        record = progress.of(lab_id)
+        labs = {lab_id: record.model_copy(update={"once_more": {**record.once_more, prediction_id: answer}})}
+        return progress.model_copy(update={"labs": {**progress.labs, **labs}})
+
+    return _write(change)
+
+
+def attempted(
+    lab_id: str,
+    *,
+    passed: bool,
+    met: int,
+    of: int,
+    checks: Sequence[Mapping[str, Any]],
+    missed: Mapping[str, Any] | None = None,
+) -> Progress:
+    """Record an attempt.
+
+    checks: id, value and passed of each. met, of: without bonus checks. missed: results of missed predictions, by id;
+    they count if the lab is passed.
+    """
     outcomes = tuple(Outcome(id=one["id"], value=json_safe(one.get("value")), passed=one["passed"]) for one in checks)
     attempt = Attempt(time=_now(), passed=passed, met=met, of=of, checks=outcomes)
     share = met / of if of else 1.0
@@ -150,6 +175,7 @@ def attempted(lab_id: str, *, passed: bool, met: int, of: int, checks: Sequence[
             "count": record.count + 1,
             "best": share if record.best is None else max(share, record.best),
             "passed": record.passed or (attempt.time if passed else None),
+            "missed": json_safe(dict(missed)) if passed and missed is not None else record.missed,
         }
 
     return _change(lab_id, change)

@@ -52,6 +52,7 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
     # Begun before the folder is made and torch is loaded, so that Ctrl-C already means to save and stop.
     with Signals() as signals:
         folder, code = _create(preset, runs, options)
+        _note_run(preset)
         return foreground.train(folder, preset.name, root, signals, options, fresh=True, code=code)
 
 
@@ -126,6 +127,7 @@ def detach(
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
     folder = _create(preset, paths.runs_dir(options.runs_dir), options)[0]
+    _note_run(preset)
     return _begin(folder, preset.name, root)
 
 
@@ -255,6 +257,14 @@ def _refuse_unpredicted(preset: Preset) -> None:
         from engine.labs import flow
 
         flow.check_start(preset.settings.lab)
+
+
+def _note_run(preset: Preset) -> None:
+    """Record in the learner's progress that a preset of a lab is trained."""
+    if preset.settings.lab is not None:
+        from engine.labs import flow
+
+        flow.note_run(preset.settings.lab, preset.name)
 
 
 def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:

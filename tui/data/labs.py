@@ -179,6 +179,16 @@ class LabStatus:
         return "check" if self.trained or self.record.attempts else "run"
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything was trained, graded or looked at: the introduction was read then."""
+        return self.trained or bool(self.record.attempts or self.record.deeds)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the files were changed since they were graded."""
+        return bool(self.outcomes and self.verdict) and not self.unchanged
+
+    @property
     def problem(self) -> str:
         """Why the files could not be graded as they are."""
         return str(self.verdict.get("problem") or "") if self.unchanged else ""

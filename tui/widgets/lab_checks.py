@@ -46,6 +46,9 @@ class Checks(Lines):
 
     def _all(self, standing: LabStatus, width: int) -> list[Line]:
         drawn = [self._head(standing, width)]
+        if standing.is_outdated:
+            said = _("graded before you changed your files; k grades them as they are now")
+            drawn += [(Piece(f"  {line}", "warn"),) for line in wrapped(said, width - 2)]
         drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(standing.problem), width - 2) if line]
         checks = {passed: _lines(standing, passed, width) for passed in _ORDER}
         for passed in _ORDER:

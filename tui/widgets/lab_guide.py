@@ -1,5 +1,6 @@
 """The text of a lab with its questions and hints, and its five steps."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -95,32 +96,50 @@ class Guide(VerticalScroll, can_focus=True):
 
 
 def written(standing: LabStatus) -> str:
-    """The guide as Markdown."""
-    lab, record = standing.lab, standing.record
-    model = lab.model
+    """The guide as Markdown: the introduction first, until something was trained; then the task to do now."""
+    model = standing.lab.model
     minutes = _("about {minutes} min", minutes=model.minutes)
-    parts = [f"# {model.title}", f"*{model.about} · {minutes}*"]
-    parts.append(str(model.text))
-    if model.predictions:
-        made = record.predictions
-        all_made = all(one.id in made for one in model.predictions)
-        heading = _("Your predictions") if all_made else _("Predict first")
-        parts.append(f"## {heading}")
-        for one in model.predictions:
-            given = f" **{_answer(standing, one.id)}**" if one.id in made else ""
-            parts.append(f"- {one.text}{given}")
-    return lines("\n\n".join(parts + to_do(standing)))
+    title = [f"# {model.title}", f"*{model.about} · {minutes}*"]
+    if standing.step in ("start", "predict") or not standing.has_begun:
+        parts = [*title, str(model.text), *_predictions(standing), *to_do(standing)]
+    else:
+        about = [f"## {_('What this lab is about')}", f"*{model.about} · {minutes}*", str(model.text)]
+        parts = [title[0], *to_do(standing), *about, *_predictions(standing)]
+    return lines("\n\n".join(parts))
+
+
+def _predictions(standing: LabStatus) -> list[str]:
+    made, questions = standing.record.predictions, standing.lab.model.predictions
+    if not questions:
+        return []
+    heading = _("Your predictions") if all(one.id in made for one in questions) else _("Predict first")
+    given = {one.id: f" **{_answer(standing, one.id)}**" for one in questions if one.id in made}
+    return [f"## {heading}", *(f"- {one.text}{given.get(one.id, '')}" for one in questions)]
 
 
 def to_do(standing: LabStatus) -> list[str]:
-    """The tasks, and the hints that were seen, as blocks of Markdown."""
-    hints = flow.hints_seen(standing.lab, standing.record)
-    parts = [f"## {_('Tasks')}"]
-    parts += [f"{at}. {task.text}" for at, task in enumerate(standing.lab.model.tasks, 1)]
+    """The task to do now, the hints that were seen, and a line for each task that is done, as blocks of Markdown."""
+    lab, record = standing.lab, standing.record
+    tasks, present = lab.model.tasks, flow.present_tasks(lab, record)
+    parts = [f"## {_('Task {at} of {of}', at=at + 1, of=len(tasks))}\n\n{tasks[at].text}" for at in present]
+    if not present:
+        parts.append(f"## {_('All tasks are done')}")
+    hints = flow.hints_seen(lab, record)
     if hints:
         parts.append(f"## {_('Hints')}")
+        parts += [f"*{hints[0].check.text}*"] if hints[0].check is not None else []
         parts += [f"**{hint.level}** {hint.text}" for hint in hints]
-    return parts
+    done = [tasks[at] for at, is_done in enumerate(flow.tasks_done(lab, record)) if is_done]
+    ticked = "  \n".join(f"✓ {_in_short(str(task.text))}" for task in done)
+    return [*parts, ticked] if ticked else parts
+
+
+LONGEST_TASK = 44  # cells of a task that is done
+
+
+def _in_short(text: str) -> str:
+    """The beginning of a task, without marks."""
+    return fitted(clean(re.sub(r"[`*]|\s*\([^)]*\)", "", text)), LONGEST_TASK).rstrip()
 
 
 def _answer(standing: LabStatus, prediction_id: str) -> str:

@@ -69,14 +69,15 @@ def _explained(
 ) -> dict[str, Any] | None:
     """Return the mistake behind a criterion that is not met, if it is one that we know."""
     file = f"{material.lab.id}.py"
-    if raised.get("type") == "NotImplementedError" and "required" not in str(raised.get("message")):
-        return Explanation(UNFILLED, "", raised.get("line"), str(raised.get("code", ""))).as_json()
     text = material.source if material.code is not None else ""
     message = str(raised.get("message", ""))
     line = raised.get("line") or line_named(message, file)
+    error = ": ".join(part for part in (str(raised.get("type", "")), message) if part)
+    if "NotImplementedError: " in error and "raise NotImplementedError" in text:  # as `lab start` wrote it
+        return Explanation(UNFILLED, "", line, str(raised.get("code", ""))).as_json()
     lines = text.splitlines()
     failure = Failure(
-        error=": ".join(part for part in (str(raised.get("type", "")), message) if part),
+        error=error,
         line=line,
         code=lines[line - 1].strip() if line and line <= len(lines) else "",
         source=source_of(text, list(scope.called)) or text,

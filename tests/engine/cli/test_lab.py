@@ -58,7 +58,7 @@ def test_a_whole_lab_without_a_screen(here: Path, capsys: pytest.CaptureFixture[
     assert "1. Make it faster." in out
     assert "descent lab predict slow-line" in out
     out = said(capsys, "predict", "slow-line", "bias=1.5")
-    assert "bias = 1.5" in out
+    assert "Where does b end?\n    1.5" in out
     assert "descent console slow-line" in out
     assert "descent lab check slow-line" in out
     assert "Hint 1 of 3" in said(capsys, "hint", "slow-line")

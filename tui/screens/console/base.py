@@ -33,6 +33,9 @@ class Panel(Protocol):
     def is_home(self, focused: Widget) -> bool:
         """Whether the focus is where the panel has put it, so that nothing has to be left before the screen."""
 
+    def opened(self, what: str) -> None:
+        """Note that a picture, or the table of layers, was looked at."""
+
     def can(self, key: str) -> bool:
         """Whether that key works now."""
 

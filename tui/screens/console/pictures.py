@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,15 +58,20 @@ class Pictures(SideScreen):
     """
 
     def __init__(
-        self, folder: RunFolder, kind: str | None = None, *, now: Snapshot | None = None, is_of_lab: bool = False
+        self,
+        folder: RunFolder,
+        kind: str | None = None,
+        *,
+        now: Snapshot | None = None,
+        opened: Callable[[str], None] | None = None,
     ) -> None:
         """kind: the first to show; else the first that the run can have. now: the latest snapshot of the run.
 
-        is_of_lab: whether some pictures would give away the answer to a task.
+        opened: of a lab, whose tasks some pictures would answer: is told the kind of each picture that is shown.
         """
         super().__init__()
         self.folder = folder
-        self._now, self._is_of_lab = now, is_of_lab
+        self._now, self._opened = now, opened
         self._complaints: dict[str, str | None] = dict.fromkeys(KINDS)
         self._wanted = kind
         self._row = 0
@@ -166,6 +172,8 @@ class Pictures(SideScreen):
             if view.picture is None or picture is None or view.picture.kind != picture.kind:
                 view.first = 0
             view.picture = picture
+            if picture is not None and self._opened is not None:
+                self._opened(name)
         self.query_one(CaptionLine).show(
             Caption(
                 _(kind.title),
@@ -254,7 +262,7 @@ class Pictures(SideScreen):
 
     def _options(self, kind: str) -> dict[str, str]:
         """The options of a picture. In a lab, the best rate of each optimizer would be the answer to a task."""
-        return {"rates": "run"} if self._is_of_lab and kind == "paths" else {}
+        return {"rates": "run"} if self._opened is not None and kind == "paths" else {}
 
     async def _from_checkpoint(self, name: str) -> dict[str, object]:
         """Draw from the last checkpoint. PyTorch is loaded once for all the kinds that this run can have."""

@@ -218,6 +218,8 @@ class Console(SteeredScreen):
 
     def _zoom(self, name: str | None) -> None:
         self.console_panes.show_alone(name)
+        if self.panel is not None and name == "layers":
+            self.panel.opened(name)
         self.set_focus(self.query_one(f"#{name}") if name is not None else None)
 
     def action_output(self) -> None:
@@ -361,7 +363,9 @@ class Console(SteeredScreen):
     def action_pictures(self) -> None:
         from tui.screens.console.pictures import Pictures
 
-        self._open(Pictures(self.folder, now=self.snapshot, is_of_lab=self.lab_id is not None))
+        self._open(
+            Pictures(self.folder, now=self.snapshot, opened=self.panel.opened if self.panel is not None else None)
+        )
 
     def on_layer_table_opened(self, message: LayerTable.Opened) -> None:
         from tui.screens.console.layer import Layer

@@ -1,6 +1,7 @@
 """A lab on a screen: its text, its criteria and its keys, alone or around the panes of a console."""
 
 import asyncio
+import contextlib
 import time
 import tomllib
 from collections.abc import Coroutine, Sequence
@@ -128,6 +129,7 @@ class LabPanel(Vertical):
         self._file = 0  # the one that was edited last
         self._check_since = 0.0
         self._under_way = ""  # in words
+        self._stays = False  # what was told last
 
     @property
     def watched(self) -> Sequence[str]:
@@ -324,13 +326,25 @@ class LabPanel(Vertical):
         is_narrow = self.screen.has_class("-narrow") or self.screen.has_class("-tiny")
         return self._panes is not None and is_narrow
 
-    def tell(self, text: str, style: str = "", *, busy: bool = False) -> None:
-        """style: "", "good" or "trouble". busy: it is still under way."""
+    def tell(self, text: str, style: str = "", *, busy: bool = False, stays: bool = False) -> None:
+        """style: "", "good" or "trouble". busy: it is still under way. stays: until the next key of the lab."""
         if self.is_attached:
-            self.post_message(ShowNotice(Notice(text, style, busy, since=time.monotonic())))
+            self._stays = stays
+            self.post_message(ShowNotice(Notice(text, style, busy, since=time.monotonic(), stays=stays)))
 
     def refuse(self, error: Exception) -> None:
         self.tell(" ".join(str(error).split()), "trouble")
+
+    def opened(self, what: str) -> None:
+        """Record that the learner looks at a picture, or at the table of layers."""
+        deed = f"opened {what}"
+        if self.status.record.started is not None and deed not in self.status.record.deeds and not self.app.read_only:
+            self.run_worker(self._record(deed), group="deeds")
+
+    async def _record(self, deed: str) -> None:
+        with contextlib.suppress(DescentError):  # its file can't be written; what is told by all other changes
+            await asyncio.to_thread(progress.did, self.lab_id, deed)
+            await self.look_again()
 
     # --- keys ---
 
@@ -356,6 +370,8 @@ class LabPanel(Vertical):
 
     def press(self, key: str) -> None:
         """Do what the binding panel('KEY') stands for."""
+        if self._stays and key not in ("up", "down", "text"):
+            self.tell("")
         match key:
             case "check" if self.may_leave():
                 self.begin(self._ask_for_check())
@@ -592,16 +608,16 @@ class LabPanel(Vertical):
             )
 
     def _tell_failure(self, why: str) -> None:
-        self.tell(_("could not be graded: {why}", why=" ".join(why.split())), "trouble")
+        self.tell(_("could not be graded: {why}", why=" ".join(why.split())), "trouble", stays=True)
 
     def _tell_verdict(self, verdict: dict[str, Any]) -> None:
         if verdict.get("problem"):
             self._tell_failure(str(verdict["problem"]))
         elif verdict["passed"]:
-            self.tell(_("all {of} criteria met", of=verdict["of"]), "good")
+            self.tell(_("all {of} criteria met", of=verdict["of"]), "good", stays=True)
         else:
             said = _("{met} of {of} criteria met", met=verdict["met"], of=verdict["of"])
-            self.tell(said, "trouble" if verdict["met"] < verdict["of"] else "good")
+            self.tell(said, "trouble" if verdict["met"] < verdict["of"] else "good", stays=True)
 
     # --- after a pass ---
 

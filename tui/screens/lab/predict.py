@@ -40,16 +40,16 @@ class Predict(ModalScreen[Any]):
         Binding("backspace", "take_back", N_("take the last one back"), show=False),
     ]
 
-    def __init__(self, question: Prediction, at: int, of: int) -> None:
-        """at: the number of this question, out of `of`."""
+    def __init__(self, question: Prediction, title: str) -> None:
+        """title: of the dialog: which question this is."""
         super().__init__()
-        self._question, self._at, self._of = question, at, of
+        self._question, self._title = question, title
         self._ranked: list[str] = []
 
     def compose(self) -> ComposeResult:
         question = self._question
         with Vertical(classes="dialog") as box:
-            box.border_title = _("prediction {at} of {of}", at=self._at, of=self._of)
+            box.border_title = self._title
             yield Static(Text(clean(str(question.text))), classes="question")
             if question.kind == "number":
                 yield Input(placeholder=flow.expected(question))

@@ -9,6 +9,7 @@ from textual.screen import Screen
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
+from descent.common.text import clean
 from engine.labs import flow, progress
 from tui.base import ConsoleApp, ShowNotice
 from tui.data.labs import Next, next_words
@@ -156,10 +157,24 @@ class LabScreen(Screen[None]):
 
         lab = self.panel.status.lab
         questions = lab.model.predictions
+        for asked in flow.once_more(lab, progress.load()):
+            await self._ask_once_more(asked)
         for question in flow.unanswered(lab, progress.load()):
             at = questions.index(question) + 1
-            answer = await self.app.push_screen_wait(Predict(question, at, len(questions)))
+            title = _("prediction {at} of {of}", at=at, of=len(questions))
+            answer = await self.app.push_screen_wait(Predict(question, title))
             if answer is None:
                 break
             flow.predict(lab, {question.id: answer})
         await self.panel.look_again()
+
+    async def _ask_once_more(self, asked: flow.OnceMore) -> None:
+        """Ask what was missed in an earlier lab, and say at once what came out there."""
+        from tui.screens.dialogs import Reading
+        from tui.screens.lab.predict import Predict
+
+        title = _("once more: {lab}", lab=clean(str(asked.lab.model.title)))
+        answer = await self.app.push_screen_wait(Predict(asked.question, title))
+        said = flow.answered_once_more(asked, answer)
+        if answer is not None:
+            await self.app.push_screen_wait(Reading(title, said, _("close")))

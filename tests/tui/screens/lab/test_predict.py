@@ -23,7 +23,7 @@ async def test_enter_alone_is_no_answer(keys: list[str], kept: str) -> None:
     answers: list[Any] = []
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.push_screen(Predict(question, 1, 1), answers.append)
+        app.push_screen(Predict(question, "prediction 1 of 1"), answers.append)
         await until(pilot, lambda: "What does w do?" in shown(pilot), "the question")
         await pilot.press("enter", "enter")
         await until(pilot, lambda: "choose first" in shown(pilot), "what enter needs")

@@ -177,7 +177,12 @@ async def test_korean_stays_within_the_screen(here: Path) -> None:
             await until(pilot, lambda size=size: app.screen.size == size, f"the screen of {size}")
             words = {word, "너무 느린 직선"} if size[0] > 80 else {word}
             await until(pilot, lambda words=words: all(one in shown(pilot) for one in words), f"{words}")
-            assert max(cell_len(line) for line in shown(pilot).splitlines()) <= size[0]
+            longest = size[0]
+            await until(
+                pilot,
+                lambda longest=longest: max(cell_len(line) for line in shown(pilot).splitlines()) <= longest,
+                "all lines within the screen",
+            )
 
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
