@@ -28,7 +28,7 @@ def open_console(
     """Open the console, until it is quit; the exit code. On Home, on `run`, on several to `compare`, on a `lab` (its
     texts in that language), or on a run of `preset` started for it.
 
-    DescentError where there is no such run, or where the preset can't be started: told before any screen opens.
+    Raises DescentError before a screen opens: for a run that is not there, or a preset that can't be started.
     """
     from tui import terminal
 

@@ -55,7 +55,7 @@ class Grader:
         return self._process.poll() is not None
 
     def wait(self) -> dict[str, Any]:
-        """Return the verdict: Verdict.as_json's object. DescentError when the work can't be graded at all."""
+        """Return the verdict: Verdict.as_json's object. Raises DescentError when the work can't be graded at all."""
         self._listener.join()
         self._process.wait()
         self._printed.seek(0)

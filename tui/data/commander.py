@@ -58,7 +58,7 @@ class Commander:
             self._tell_doing(self.doing)
 
     def is_waiting(self, kind: str) -> bool:
-        """Whether an order of this kind is not answered yet."""
+        """Return whether an order of this kind is not answered yet."""
         return any(o.kind == kind for o in self._waiting) or (self.doing is not None and self.doing.kind == kind)
 
     async def serve(self) -> None:

@@ -123,7 +123,7 @@ def _broken(lab: "BrokenLab") -> LabEntry:
 
 
 async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
-    """The verdict's object, as `descent lab check --json` prints it. DescentError where there is none.
+    """Return the verdict as `descent lab check --json` prints it. Raises DescentError if there is none.
 
     Cancelled, or when the app ends, the grader ends too: an attempt that nobody waits for counts nothing.
     """
@@ -265,7 +265,7 @@ class LabStatus:
 
 
 def look_at_lab(lab_id: str, *, trained: bool = False) -> LabStatus:
-    """Read it anew. DescentError where there is no such lab, or where progress can't be read."""
+    """Read it anew. Raises DescentError where there is no such lab, or where progress can't be read."""
     lab, known = find_lab(lab_id), progress.load()
     record = known.of(lab_id)
     latest = record.attempts[-1].checks if record.attempts else ()

@@ -113,7 +113,7 @@ class LabPictures(Horizontal):
 
     @property
     def has_more(self) -> bool:
-        """Whether there are kinds that have no room."""
+        """Return whether there are kinds that have no room."""
         return len(self._kinds) > len(self.shown)
 
     def turn(self) -> None:

@@ -117,7 +117,7 @@ class PictureView(Widget):
 
     @property
     def is_paged(self) -> bool:
-        """Whether there are more images than there is room for."""
+        """Return whether there are more images than there is room for."""
         seen = self.canvas().seen
         return seen is not None and seen[0] < seen[1]
 

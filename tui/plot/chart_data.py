@@ -65,7 +65,7 @@ class ChartData:
 
     @property
     def is_measured(self) -> bool:
-        """Whether any line has a point, be it one that is not finite."""
+        """Return whether any line has a point, be it one that is not finite."""
         return any(len(line.high) for line in self.lines)
 
 

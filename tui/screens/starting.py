@@ -177,7 +177,7 @@ async def agreed_to_fork(app: ConsoleApp, parent: RunFolder, step: int, override
 
 
 async def _have_data(app: ConsoleApp, preset: "Preset") -> bool:
-    """Whether the data are on this machine, perhaps after a download. Nothing is downloaded without asking."""
+    """Return whether the data are on this machine, perhaps after a download. Nothing is downloaded without asking."""
     from engine.preset import datasets
     from tui.screens.download import Download
 

@@ -229,7 +229,7 @@ class Drawing(Widget):
 
     @property
     def _mixes(self) -> bool:
-        """Whether colours can tell what is behind from what is in front."""
+        """Return whether colours can tell what is behind from what is in front."""
         colour = self._style("faint").color
         return not self.app.no_color and colour is not None and colour.triplet is not None
 
@@ -275,7 +275,7 @@ class Drawing(Widget):
         return self.get_visual_style(f"chart--{name}", partial=True)
 
     def _may_relabel(self) -> bool:
-        """Whether the legend may change now; if not, it does so a little later."""
+        """Return whether the legend may change now; if not, it does so a little later."""
         now = self._clock()
         if now - self._labelled >= LEGEND:
             self._labelled = now

@@ -117,7 +117,7 @@ class ConsolePanes(Vertical):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its charts are there. As the app ends, they are removed one by one."""
+        """Return whether all its charts are there. As the app ends, they are removed one by one."""
         return len(self.charts) == len(LEFT) + len(RIGHT)
 
     @property

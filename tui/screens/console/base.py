@@ -37,7 +37,7 @@ class Panel(Protocol):
         """Note that a picture, or the table of layers, was looked at."""
 
     def can(self, key: str) -> bool:
-        """Whether that key works now."""
+        """Return whether that key works now."""
 
     def press(self, key: str) -> None: ...
 
@@ -48,7 +48,7 @@ class Panel(Protocol):
         """Stop a check that is under way. Returns whether there was one."""
 
     def may_leave(self) -> bool:
-        """Whether leaving stops nothing that is under way. Else it says how to stop it."""
+        """Return whether leaving stops nothing that is under way. Else it says how to stop it."""
 
 
 class SideScreen(Screen[None]):
@@ -58,7 +58,7 @@ class SideScreen(Screen[None]):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its parts exist. A snapshot may come before they do, or after some are gone."""
+        """Return whether all its parts exist. A snapshot may come before they do, or after some are gone."""
         return bool(self.query(TopLine)) and bool(self.query(KeyLine))
 
     def draw(self, now: Snapshot) -> None:

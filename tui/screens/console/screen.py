@@ -85,7 +85,7 @@ class Console(SteeredScreen):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its parts exist. A message may come before they do, or after some are gone."""
+        """Return whether all its parts exist. A message may come before they do, or after some are gone."""
         parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
         there = list(self.walk_children())  # asked in every frame: a query for each took a fifth of it
         return all(any(isinstance(node, part) for node in there) for part in parts) and self.console_panes.is_whole

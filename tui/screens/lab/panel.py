@@ -167,7 +167,7 @@ class LabPanel(Vertical):
     # --- the knobs ---
 
     def is_home(self, focused: Widget) -> bool:
-        """Whether the focus is on the knobs, where it is as long as nobody moves it."""
+        """Return whether the focus is on the knobs, where it is as long as nobody moves it."""
         return isinstance(focused, KnobPanel)
 
     @property
@@ -300,7 +300,7 @@ class LabPanel(Vertical):
             self.refresh_bindings()
 
     def _has_trained(self) -> bool:
-        """Whether a run of this lab is known."""
+        """Return whether a run of this lab is known."""
         opened = [folder.path for folder in self.app.opened]
         return any_of([*opened, *find.known_runs(paths.runs_dir(self.app.runs_dir))], self.lab_id)
 
@@ -322,7 +322,7 @@ class LabPanel(Vertical):
 
     @property
     def _takes_turns(self) -> bool:
-        """Whether there is no room for text and panes beside each other."""
+        """Return whether there is no room for text and panes beside each other."""
         is_narrow = self.screen.has_class("-narrow") or self.screen.has_class("-tiny")
         return self._panes is not None and is_narrow
 
@@ -349,7 +349,7 @@ class LabPanel(Vertical):
     # --- keys ---
 
     def can(self, key: str) -> bool:
-        """Whether that key works now."""
+        """Return whether that key works now."""
         match key:
             case "up" | "down" | "labs":
                 return True
@@ -430,7 +430,7 @@ class LabPanel(Vertical):
 
     @property
     def is_turning(self) -> bool:
-        """Whether enter trains with the knobs as they stand."""
+        """Return whether enter trains with the knobs as they stand."""
         return self.is_attached and self._knob_panel.has_focus
 
     def _page(self, by: int) -> None:
