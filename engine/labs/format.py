@@ -130,6 +130,47 @@ class Check(Section):
     )
 
 
+Point = tuple[Float, Float]
+
+
+class Walk(Section):
+    """The learner's descent on a loss of two parameters, beside gradient descent by finite differences."""
+
+    names: tuple[str, str] = Field(description="Of the parameters, for the axes and tables.")
+    loss: Source = Field(description="The loss at the point `p`: p[0] and p[1] are the parameters.")
+    start: Point = Field(description="Where it begins.")
+    lr: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1, le=200)]
+    path: Source = Field(description="Where the learner's code is after `n` steps, two numbers.")
+    gradient: Source | None = Field(
+        None, description="The learner's gradient at `p`, two numbers; else what their first step went by."
+    )
+    at: tuple[Point, ...] = Field((), description="Where the gradient is compared; else at the start.")
+
+
+class DrawRow(Section):
+    text: Text
+    prepare: tuple[Source, ...] = Field((), description="Expressions evaluated before, in order, for what they do.")
+    yours: Source = Field(description="What the learner's code gives.")
+    right: Source = Field(description="What it should give.")
+
+
+class Draw(Section):
+    """The learner's code drawn: a walk on a loss, or a table of what it gives beside what is right."""
+
+    id: Name
+    title: Text
+    part: Name | None = Field(None, description="The part whose preset the data and models are of.")
+    walk: Walk | None = None
+    rows: tuple[DrawRow, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Draw":
+        if (self.walk is None) == (not self.rows):
+            raise ValueError(_("draw {id}: needs either walk or rows", id=self.id))
+        return self
+
+
 class Grade(Section):
     """How the learner's preset is run for grading: with these overrides and without live edits."""
 
@@ -189,12 +230,14 @@ class LabModel(Section):
     grade: Graded = Field(Grade(), description="false: nothing is trained for the grade.")
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
     parts: dict[Name, Part] = Field({})
+    draw: tuple[Draw, ...] = Field((), description="What is drawn of the learner's code.")
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "LabModel":
         for what, ids in (
             ("predictions", [prediction.id for prediction in self.predictions]),
             ("checks", [check.id for check in self.checks]),
+            ("draw", [drawing.id for drawing in self.draw]),
         ):
             twice = [name for name, count in Counter(ids).items() if count > 1]
             if twice:
@@ -206,6 +249,9 @@ class LabModel(Section):
         for check in self.checks:
             if check.part is not None and check.part not in self.parts:
                 raise ValueError(_("check {id}: there is no part {part}", id=check.id, part=check.part))
+        for drawing in self.draw:
+            if drawing.part is not None and drawing.part not in self.parts:
+                raise ValueError(_("draw {id}: there is no part {part}", id=drawing.id, part=drawing.part))
         return self
 
     @model_validator(mode="after")

@@ -27,13 +27,15 @@ class Grader:
         *,
         folder: Path | None = None,
         quick: bool = False,
+        draw: bool = False,
         tell: Tell | None = None,
     ) -> None:
         """folder: where the learner's files are, else the current one. quick: one seed, and no attempt.
+        draw: what is drawn of the learner's code, in place of a verdict.
 
         tell: called in a thread of its own.
         """
-        words = [lab_id, *(["--quick"] if quick else [])]
+        words = [lab_id, *(["--quick"] if quick else []), *(["--draw"] if draw else [])]
         # Not a pipe: the grader would wait for ever with a verdict that is longer than one holds.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = warm.start(

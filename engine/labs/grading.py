@@ -1,6 +1,6 @@
 """The one grader: what the learner sees is what the instructor runs.
 
-    python -P -m engine.labs.grading LAB [--quick]
+    python -P -m engine.labs.grading LAB [--quick | --draw]
 
 grades the learner's work in this process. It runs none of the learner's code: graded runs and the learner's functions
 have processes of their own. The last line of stdout is the verdict, as JSON.
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
@@ -25,7 +26,7 @@ from descent.common.exit import end
 from descent.common.i18n import _
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
-from engine.labs import progress
+from engine.labs import drawing, progress
 from engine.labs.checks import criterion
 from engine.labs.checks.names import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
 from engine.labs.format import Check
@@ -36,10 +37,14 @@ from engine.labs.sandbox.client import Limits
 from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
 from engine.preset import consent, datasets
+from engine.preset.loading import Preset
 
 
 def main(lab_id: str, *options: str) -> int:
-    """Grade in this process, keep the attempt, print the verdict. --quick: one seed, and no attempt is kept."""
+    """Grade in this process, keep the attempt, print the verdict.
+
+    --quick: one seed, and no attempt is kept. --draw: grade nothing, and print what is drawn of the learner's code.
+    """
     # An exit, unlike a plain SIGTERM, also ends the processes that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     die_with_parent(signal.SIGTERM)
@@ -68,7 +73,13 @@ def main(lab_id: str, *options: str) -> int:
         stdio.say(json.dumps(found))
         return verdict.exit_code
 
-    return end(graded, as_json=True)
+    def drawn() -> int:
+        lab = find_lab(lab_id)
+        with private_folder(lab, "drawn") as place:
+            stdio.say(json.dumps(draw(of_learner(lab), place)))
+        return ExitCode.DONE
+
+    return end(drawn if "--draw" in options else graded, as_json=True)
 
 
 def _tell(stage: str, name: str) -> None:
@@ -77,7 +88,7 @@ def _tell(stage: str, name: str) -> None:
 
 @contextmanager
 def private_folder(lab: Lab, kind: str) -> Iterator[Path]:
-    """Make a folder for a grading of this lab. kind: "graded" or "quick".
+    """Make a folder for a grading of this lab. kind: "graded", "quick" or "drawn".
 
     The folder is kept until the next grading of its kind is done. Raises DescentError while another process grades
     the lab.
@@ -146,16 +157,8 @@ def grade(
         refusal = "\n".join(complaints)
         return Verdict(lab.id, unmet, changed=all_changed, problem=refusal, code=ExitCode.WRONG_USE)
     code = _copied(work, place)
-    material = CheckContext(
-        lab=lab,
-        presets={part: work.graded(part, preset, further, code) for part, preset in presets.items()},
-        place=place,
-        data_root=datasets.data_root(data_root).resolve(),
-        predictions=work.predictions,
-        code=code,
-        tell=partial(tell, "training"),
-        limits=limits or Limits(),
-    )
+    graded = {part: work.graded(part, preset, further, code) for part, preset in presets.items()}
+    material = _context(work, graded, place, code, limits=limits, data_root=data_root, tell=tell)
     try:
         _prepare(work, checks, material)
         results: list[Result] = []
@@ -177,6 +180,47 @@ def grade(
         printed=printed,
         place=place,
     )
+
+
+def _context(
+    work: Submission,
+    presets: dict[Part, Preset],
+    place: Path,
+    code: Path | None,
+    *,
+    limits: Limits | None = None,
+    data_root: Path | None = None,
+    tell: Tell = lambda stage, name: None,
+) -> CheckContext:
+    return CheckContext(
+        lab=work.lab,
+        presets=presets,
+        place=place,
+        data_root=datasets.data_root(data_root).resolve(),
+        predictions=work.predictions,
+        code=code,
+        tell=partial(tell, "training"),
+        limits=limits or Limits(),
+    )
+
+
+def draw(work: Submission, place: Path, *, data_root: Path | None = None) -> dict[str, Any]:
+    """Return what the lab draws of the learner's code: {"drawings": […], "printed"}. Nothing is trained.
+
+    place: a private folder. Raises DescentError if the lab draws nothing, or a preset or the code can't be used.
+    """
+    drawings = work.lab.model.draw
+    if not drawings:
+        raise DescentError(_("{id}: this lab draws nothing of your code", id=work.lab.id))
+    presets: dict[Part, Preset] = {}
+    for part in {None, *(one.part for one in drawings)}:
+        presets[part] = work.graded(part, work.preset(part), (), None)
+    material = _context(work, presets, place, _copied(work, place), data_root=data_root)
+    try:
+        found = [drawing.drawn(one, material) for one in drawings]
+        return {"drawings": found, "printed": material.printed()}
+    finally:
+        material.close()
 
 
 def _copied(work: Submission, place: Path) -> Path | None:

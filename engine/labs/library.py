@@ -144,6 +144,12 @@ def _check_sources(model: LabModel, shown: str) -> None:
     for check in model.checks:
         sources += [(f"checks.{check.id}.{key}", getattr(check, key)) for key in ("value", "spread", "least", "most")]
         sources += [(f"checks.{check.id}.prepare", source) for source in check.prepare]
+    for drawing in model.draw:
+        place, walk = f"draw.{drawing.id}", drawing.walk
+        if walk is not None:
+            sources += [(f"{place}.walk.{key}", getattr(walk, key)) for key in ("loss", "path", "gradient")]
+        for row in drawing.rows:
+            sources += [(f"{place}.rows", source) for source in (*row.prepare, row.yours, row.right)]
     problems: list[str] = []
     for key, source in sources:
         if isinstance(source, str):

@@ -139,6 +139,15 @@ async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
         await asyncio.to_thread(grader.end)
 
 
+async def draw(lab_id: str, folder: Path) -> dict[str, Any]:
+    """What the lab draws of the learner's saved code: see engine.labs.grading.draw. DescentError where that fails."""
+    grader = Grader(lab_id, folder=folder, draw=True)
+    try:
+        return await asyncio.to_thread(grader.wait)
+    finally:
+        await asyncio.to_thread(grader.end)
+
+
 def reached(record: Record) -> str:
     """How far the latest attempt came, and the best one where that came further; nothing before the first."""
     if not record.attempts:

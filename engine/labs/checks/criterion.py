@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from engine.labs.graded_runs import CheckContext
 from engine.labs.messages import CheckError, line_named
 from engine.labs.mistakes import UNFILLED, Explanation, Failure, explain, source_of
 from engine.labs.sandbox.wire import Marked, described
-from engine.labs.submission import Submission
+from engine.labs.submission import Part, Submission
 from engine.labs.verdict import Relation, Result
 
 _NOT_ONE = N_("the check gave {value}, not one number")
@@ -31,7 +31,7 @@ def looked_at(check: Check, material: CheckContext) -> Result:
     """Evaluate a check. If that fails, the result's `error` says why."""
     scope, began = Scope(material, check.part, timed=check.timed), time.monotonic()
     try:
-        _begin(check, material)
+        forget(sources(check), check.part, material)
         for source in check.prepare:
             scope.evaluate(source)
         scope.pair = None
@@ -98,11 +98,11 @@ def _shape(argument: Any) -> tuple[int, ...]:
     return np.shape(value) if isinstance(value, np.ndarray | list) else ()
 
 
-def _begin(check: Check, material: CheckContext) -> None:
-    """Let the learner's process forget the objects of the previous check."""
-    names = {name for source in sources(check) for _, name in used(source, check.part)}
+def forget(expressions: Iterable[str], part: Part, material: CheckContext) -> None:
+    """Let the learner's process forget the objects of expressions before these."""
+    names = {name for source in expressions for _, name in used(source, part)}
     if names & OF_CODE:
-        material.learner.begin(material.context(check.part) if names & OF_MODELS else None)
+        material.learner.begin(material.context(part) if names & OF_MODELS else None)
 
 
 def _value(check: Check, scope: Scope) -> float | bool:

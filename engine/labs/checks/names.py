@@ -102,12 +102,17 @@ class Names(Mapping[str, Any]):
     """Values by name. Each is made when it is first asked for."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
-        self._makers, self._made = makers, dict[str, Any]()
+        self._makers, self._made = dict(makers), dict[str, Any]()
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]
+
+    def give(self, name: str, value: Any) -> None:
+        """Let a name stand for this value from now on."""
+        self._makers[name] = lambda: value
+        self._made[name] = value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)

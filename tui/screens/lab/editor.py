@@ -1,65 +1,87 @@
 """An editor for the learner's files."""
 
-import ast
+import os
+import shlex
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
+from textual import on
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.events import Key
 from textual.screen import Screen
-from textual.widgets import Markdown, Static, TextArea
+from textual.widgets import Input, Markdown, Static, TextArea
 
-from descent.common.errors import PresetError
 from descent.common.files import write_atomically
 from descent.common.i18n import N_, _
 from descent.common.stdio import lines
 from descent.common.text import clean
 from engine.labs.messages import line_named
-from tui.base import ConsoleApp
-from tui.data import unsaved
+from tui.base import ConsoleApp, Notice
+from tui.data import editing, unsaved
+from tui.data.editing import Place, Problem
 from tui.data.labs import LabStatus
 from tui.screens.dialogs import Ask
+from tui.widgets.code_editor import LANGUAGES, CodeEditor
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_guide import to_do
 
+# Editors that take the line to begin with as +LINE before the file.
+_TAKE_A_LINE = {
+    "vi",
+    "vim",
+    "nvim",
+    "view",
+    "nano",
+    "pico",
+    "emacs",
+    "emacsclient",
+    "micro",
+    "joe",
+    "kak",
+    "ne",
+    "mg",
+}
 
-class Editor(TextArea):
-    """Indents a new line like the one before it, deeper after a colon. Backspace removes a whole indent."""
 
-    async def _on_key(self, event: events.Key) -> None:
-        if event.key == "escape":
-            event.prevent_default()  # the screen's, after the letters before it; TextArea would move the focus
+class Search(Input):
+    """One line for what is sought. Enter and ↓ go to the next place, ↑ to the one before, escape back to the text."""
+
+    DEFAULT_CSS = """
+    Search, Search:focus { border: none; height: 1; padding: 0 1; display: none; }
+    Search.-open { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(placeholder=_("find: enter ↓ next, ↑ previous, esc back"), select_on_focus=True)
+
+    def on_key(self, event: Key) -> None:
+        steps = {"enter": 1, "down": 1, "up": -1}
+        assert isinstance(self.screen, Write)
+        if event.key in steps:
+            self.screen.find(steps[event.key])
+        elif event.key == "escape":
+            self.screen.leave_search()
+        else:
             return
-        if event.key == "enter" and not self.read_only:
-            event.stop()
-            event.prevent_default()
-            row, column = self.cursor_location
-            before = self.document.get_line(row)[:column]
-            indent = before[: len(before) - len(before.lstrip())]
-            deeper = " " * self.indent_width if before.rstrip().endswith(":") else ""
-            self._replace_via_keyboard(f"\n{indent}{deeper}", *self.selection)
-            return
-        await super()._on_key(event)
+        event.stop()
+        event.prevent_default()
 
-    def action_delete_left(self) -> None:
-        row, column = self.cursor_location
-        before = self.document.get_line(row)[:column]
-        if self.read_only or not self.selection.is_empty or not before or before.strip(" "):
-            super().action_delete_left()
-            return
-        stop = (column - 1) // self.indent_width * self.indent_width
-        self._delete_via_keyboard((row, stop), (row, column))
 
-    def go_to(self, line: int) -> None:
-        """Move the cursor to where that line's text begins. Lines count from 1."""
-        row = max(0, min(line, self.document.line_count) - 1)
-        text = self.document.get_line(row)
-        self.move_cursor((row, len(text) - len(text.lstrip())), center=True)
+class Checker(Protocol):
+    """What has the lab graded while the editor is open, and tells it by `Write.hear` and `Write.take`."""
+
+    status: LabStatus
+
+    def check_from_editor(self) -> None: ...
+
+    def stop(self) -> bool: ...
 
 
 class Write(Screen[int]):
@@ -81,68 +103,116 @@ class Write(Screen[int]):
     Write.-narrow.-turned #write-task { display: block; width: 1fr; border: none; }
     Write #write-said { height: auto; max-height: 6; padding: 0 1; }
     Write #write-said.-trouble { color: $trouble; }
+    Write #write-said.-good { color: $good; }
     .-ascii Write #write-task { border: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", N_("save the file"), show=False, id="write.save"),
         Binding("ctrl+n", "next", N_("next file"), show=False, id="write.next"),
         Binding("ctrl+t", "task", N_("show or hide the tasks"), show=False, id="write.task"),
+        Binding("ctrl+r", "draw", N_("save, and draw your code"), show=False, id="write.draw"),
+        Binding("ctrl+o", "outside", N_("open in $VISUAL or $EDITOR"), show=False, id="write.outside"),
+        Binding("f8", "next_problem", N_("next line with an error"), show=False, id="write.problem"),
+        Binding("f3,ctrl+g", "find_again(1)", N_("find the next place"), show=False, id="write.again"),
+        Binding("shift+f3", "find_again(-1)", N_("find the previous place"), show=False, id="write.before"),
         Binding("escape", "close", N_("back to the lab"), show=False, id="write.close"),
+        # The text area has keys of its own for these, which would come first.
+        Binding("ctrl+k,f5", "check", N_("save and check"), show=False, id="write.check", priority=True),
+        Binding("ctrl+f", "find", N_("find"), show=False, id="write.find", priority=True),
     ]
 
-    def __init__(self, standing: LabStatus, files: Sequence[Path], at: int = 0) -> None:
-        """files: those that are there. at: the one to begin with, unless the last grading named a line of another."""
+    def __init__(self, checker: Checker, files: Sequence[Path], at: int = 0, line: int | None = None) -> None:
+        """files: those that are there. at: the one to begin with, unless the last grading named a line of another.
+
+        line: where to begin in that one, whatever the grading named; 0 for where it was left.
+        """
         super().__init__()
-        self._standing, self._files = standing, list(files)
-        self._complaints = _named(self._files, standing)
-        named = (i for i, path in enumerate(self._files) if path in self._complaints)
-        self._at = next(named, at % len(files))
+        self._line = line
+        self._checker, self._files = checker, list(files)
+        self._complaints = _named(self._files, checker.status)
+        named = (i for i, path in enumerate(self._files) if self._complaints[path])
+        self._at = next(named, at % len(files)) if line is None else at % len(files)
         self._saved = ""  # the text as it is on the disk
         self._offered = False  # whether the user is being asked about text that was never saved
+        self._problems: list[Problem] = []  # of the file that is shown
 
     @property
     def _file(self) -> Path:
         return self._files[self._at]
 
+    @property
+    def _editor(self) -> CodeEditor:
+        return self.query_one(CodeEditor)
+
     def compose(self) -> ComposeResult:
         yield Static(id="write-title", markup=False)
         with Horizontal(id="write-body"):
-            yield Editor(show_line_numbers=True, tab_behavior="indent", soft_wrap=False)
+            yield CodeEditor()
             with VerticalScroll(id="write-task"):
                 yield Markdown(self._tasks_text(), open_links=False)
+        yield Search()
         yield Static(id="write-said", markup=False)
         yield KeyLine()
 
     def _tasks_text(self) -> str:
-        text = lines("\n\n".join(to_do(self._standing)))
+        text = lines("\n\n".join(to_do(self._checker.status)))
         return self.app.terminal.plain(text)
 
     def on_mount(self) -> None:
-        self.query_one(Editor).cursor_blink = False
         self._open()
-        hints = [Hint("^s", _("save"), "save"), Hint("^t", _("tasks"), "task")]
+        hints = [Hint("^s", _("save"), "save"), Hint("^k", _("check"), "check"), Hint("^t", _("tasks"), "task")]
         if len(self._files) > 1:
             hints.append(Hint("^n", _("next file"), "next"))
-        hints += [Hint("^z", _("undo"), "undo"), Hint("^y", _("redo"), "redo")]
-        hints.append(Hint("f1", _("help"), "app.help"))
+        if self._checker.status.lab.model.draw:
+            hints.append(Hint("^r", _("draw"), "draw"))
+        hints += [Hint("^f", _("find"), "find"), Hint("^z", _("undo"), "undo"), Hint("^y", _("redo"), "redo")]
+        hints += [Hint("^o", _("own editor"), "outside"), Hint("f1", _("help"), "app.help")]
         self.query_one(KeyLine).show([*hints, Hint("esc", _("close"), "close")])
 
+    # --- the file that is shown ---
+
     def _open(self) -> None:
-        editor = self.query_one(Editor)
+        editor = self._editor
         try:
             self._saved = self._file.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             self._saved = ""
-            editor.load_text("")
-            self._say(f"{clean(str(self._file))}: {error.strerror}", trouble=True)
+            editor.show("", self._file.suffix)
+            self._say(f"{clean(str(self._file))}: {error.strerror}", "trouble")
         else:
-            editor.load_text(self._saved)
-            self._show_what_is_wrong()
+            editor.show(self._saved, self._file.suffix)
+            self._show_problems([*editing.problems(self._file), *self._complaints[self._file]])
+            self._go_where_it_was_left()
         kept = unsaved.kept(self._file)
         if kept is not None and kept != self._saved:
             self._offer(kept)
         editor.focus()
         self._show_title()
+
+    def _go_where_it_was_left(self) -> None:
+        """Go to the line with an error, else to where the file was left, else to where a learner begins."""
+        editor, place = self._editor, editing.remembered(self._file)
+        line = self._line or next((problem.line for problem in self._problems if problem.line is not None), None)
+        self._line = None
+        if line is not None:
+            editor.go_to(line)
+        elif place is not None:
+            editor.move_cursor((place.row, place.column))
+            # Its height is known then.
+            self.call_after_refresh(editor.scroll_to, y=place.top, animate=False, force=True)
+        else:
+            editor.go_to(*editing.where_to_begin(self._saved, self._file.suffix, self._changes()))
+
+    def _changes(self) -> Sequence[str]:
+        """What the lab is about in the preset that is shown."""
+        model = self._checker.status.lab.model
+        part = model.parts.get(self._file.stem.removeprefix(f"{self._checker.status.lab.id}-"))
+        table = model if part is None else part
+        return [*(knob.key for knob in table.knobs), *table.changes]
+
+    def _remember(self) -> None:
+        row, column = self._editor.cursor_location
+        editing.remember(self._file, Place(row, column, round(self._editor.scroll_offset.y)))
 
     def _offer(self, kept: str) -> None:
         """Ask whether to take up the text that Descent had to leave unsaved."""
@@ -154,7 +224,7 @@ class Write(Screen[int]):
             if what == "drop":
                 self._keep()
             else:  # it can be undone, and nothing is lost
-                editor = self.query_one(Editor)
+                editor = self._editor
                 editor.replace(kept, editor.document.start, editor.document.end)
 
         lines = [_("{file} was edited, and Descent ended before it was saved.", file=self._file.name)]
@@ -172,31 +242,24 @@ class Write(Screen[int]):
             return
         try:
             if self.is_unsaved:
-                unsaved.keep(self._file, self.query_one(Editor).text)
+                unsaved.keep(self._file, self._editor.text)
             else:
                 unsaved.drop(self._file)
         except OSError as error:
             why = error.strerror or str(error)
-            self._say(_("unsaved text can't be kept: {why}", why=why), trouble=True)
-
-    def _show_what_is_wrong(self) -> None:
-        """Say why the file can't be read, else what the last grading said of one of its lines; go there."""
-        problem = self._problem()
-        complaint = problem or self._complaints.get(self._file, "")
-        self._say(complaint, trouble=bool(complaint))
-        line = line_named(complaint, self._file.name)
-        if line is not None:
-            self.call_after_refresh(self.query_one(Editor).go_to, line)  # its height is known then
+            self._say(_("unsaved text can't be kept: {why}", why=why), "trouble")
 
     def on_text_area_changed(self) -> None:
         self._show_title()
         if self.is_unsaved:
-            self._say("")  # what was said was of the file as it was
+            self._show_problems([])  # what was said was of the file as it was
         self._keep()
 
     @property
     def is_unsaved(self) -> bool:
-        return self.query_one(Editor).text != self._saved
+        return self._editor.text != self._saved
+
+    # --- what is said ---
 
     def _show_title(self) -> None:
         names = Text()
@@ -207,69 +270,200 @@ class Write(Screen[int]):
         names.append(f" {clean(str(self._file.parent))}", "dim")
         self.query_one("#write-title", Static).update(names)
 
-    def _say(self, text: str, *, trouble: bool = False) -> None:
+    def _say(self, text: str, style: str = "") -> None:
+        """style: as a Notice's."""
         said = self.query_one("#write-said", Static)
-        said.set_class(trouble, "-trouble")
-        said.update(Text(text))
+        said.set_class(style == "trouble", "-trouble")
+        said.set_class(style == "good", "-good")
+        said.update(Text(self.app.terminal.plain(text)))
+
+    def _show_problems(self, found: Sequence[Problem]) -> None:
+        """Put a ✗ beside each line that has a problem, and say the first."""
+        self._problems = list(found)
+        self._editor.mark(problem.line for problem in found if problem.line is not None)
+        if found:
+            self._say_problem(found[0])
+        elif self._file.suffix in LANGUAGES and not self._editor.is_syntax_aware:
+            package = f"tree-sitter-{LANGUAGES[self._file.suffix]}"
+            self._say(_("no colours: the package {package} is not installed", package=package))
+        else:
+            self._say("")
+
+    def _say_problem(self, problem: Problem) -> None:
+        more = len(self._problems) - 1
+        others = f" {_('(f8: {count} more)', count=more)}" if more else ""
+        self._say(f"{problem.text}{others}", "trouble")
+
+    def action_next_problem(self) -> None:
+        """Go to the next line with a ✗, and say what is wrong there."""
+        there = sorted((one.line, i) for i, one in enumerate(self._problems) if one.line is not None)
+        if not there:
+            return
+        here = self._editor.cursor_location[0] + 1
+        line, at = next((one for one in there if one[0] > here), there[0])
+        self._editor.go_to(line)
+        self._say_problem(self._problems[at])
+
+    # --- saving and checking ---
 
     def action_save(self) -> None:
-        text = self.query_one(Editor).text
+        if self._save():
+            saved = _("saved {file}", file=self._file.name)
+            found = editing.problems(self._file)
+            self._show_problems(found)
+            self._say(f"{saved}; {found[0].text}" if found else saved, "trouble" if found else "")
+
+    def _save(self) -> bool:
+        """Write the text, and return whether that went well. If not, say why."""
+        text = self._editor.text
         file = self._file.resolve()  # what a link leads to, not the link
         try:
             mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o644
             write_atomically(file, text.encode(), mode)
         except OSError as error:
             why = error.strerror or str(error)
-            self._say(_("{file} can't be saved: {why}", file=self._file.name, why=why), trouble=True)
-            return
+            self._say(_("{file} can't be saved: {why}", file=self._file.name, why=why), "trouble")
+            return False
         self._saved = text
         self._keep()
-        self._complaints.pop(self._file, None)  # the line may be another by now
+        self._complaints[self._file] = []  # the line may be another by now
         self._show_title()
-        problem = self._problem()
-        saved = _("saved {file}", file=self._file.name)
-        self._say(f"{saved}; {problem}" if problem else saved, trouble=bool(problem))
+        return True
 
-    def _problem(self) -> str:
-        """Return what is wrong with the saved file; nothing if it can be trained or run."""
-        if self._file.suffix == ".py":
-            try:
-                ast.parse(self._saved)
-            except (SyntaxError, ValueError) as error:
-                file, why = self._file.name, getattr(error, "msg", error)
-                if isinstance(error, SyntaxError):
-                    return clean(_("{file}, line {line}: {error}", file=file, line=error.lineno, error=why))
-                return clean(f"{file}: {why}")
-            return ""
-        from engine.preset.loading import load_preset
+    def action_check(self) -> None:
+        """Save, and have the lab graded. A file that can't be read as Python or as a preset is not graded."""
+        if self.is_unsaved and not self._save():
+            return
+        found = editing.problems(self._file)
+        self._show_problems(found)
+        if found:
+            self._editor.go_to(found[0].line or self._editor.cursor_location[0] + 1)
+        else:
+            self._checker.check_from_editor()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "draw" or bool(self._checker.status.lab.model.draw)
+
+    def action_draw(self) -> None:
+        """Save, and draw the code; then go to the line that raised."""
+        from tui.screens.lab.drawn import Drawn
+
+        def back(line: int | None) -> None:
+            code = self._files[-1].suffix == ".py"
+            if line and code:
+                self._line = line
+                self._switch_to(len(self._files) - 1)
+
+        if not self.is_unsaved or self._save():
+            status = self._checker.status
+            self.app.push_screen(Drawn(status.lab.id, status.folder), back)
+
+    def hear(self, notice: Notice) -> None:
+        """Say how the check goes on."""
+        self._say(f"{notice.sign}{notice.text}", notice.style)
+
+    def take(self) -> None:
+        """Mark the lines that the check named, and go to the first, if it is of a file that was not edited since."""
+        self._complaints = _named(self._files, self._checker.status)
+        if self.is_unsaved:
+            return
+        if not self._complaints[self._file]:
+            at = next((i for i, path in enumerate(self._files) if self._complaints[path]), None)
+            if at is not None:
+                self._switch_to(at)
+            return
+        self._show_problems(self._complaints[self._file])
+        self._editor.go_to(self._problems[0].line or 1)
+
+    # --- finding ---
+
+    def action_find(self) -> None:
+        search = self.query_one(Search)
+        search.add_class("-open")
+        search.focus()
+
+    def leave_search(self) -> None:
+        self.query_one(Search).remove_class("-open")
+        self._editor.focus()
+
+    @on(Input.Changed, "Search")
+    def _find_while_typing(self) -> None:
+        self.find(0)
+
+    def action_find_again(self, by: int) -> None:
+        if self.query_one(Search).value:
+            self.find(by)
+        else:
+            self.action_find()
+
+    def find(self, by: int) -> None:
+        """Go to the next place (1), the one before (−1), or the first from here on (0)."""
+        what = self.query_one(Search).value
+        at, of = self._editor.find(what, by)
+        if not what:
+            self._say("")
+        elif not of:
+            self._say(_("{what} is nowhere in {file}", what=clean(what), file=self._file.name), "trouble")
+        else:
+            self._say(_("{at} of {of}", at=at, of=of))
+
+    # --- an editor of one's own ---
+
+    def action_outside(self) -> None:
+        """Save, leave the terminal to $VISUAL or $EDITOR, and take up what it has written."""
+        words, missing = _own_editor()
+        if missing:
+            self._say(missing, "trouble")
+            return
+        if self.is_unsaved and not self._save():
+            return
+        line = self._editor.cursor_location[0] + 1
+        at = [f"+{line}"] if Path(words[0]).name in _TAKE_A_LINE else []
+        self._remember()
         try:
-            load_preset(self._file)
-        except PresetError as error:
-            return str(error)
-        return ""
+            with self.app.suspend():
+                code = subprocess.run([*words, *at, str(self._file)], check=False).returncode
+        except SuspendNotSupported:
+            self._say(_("another editor can't take over this terminal"), "trouble")
+            return
+        except OSError as error:
+            self._say(f"{clean(words[0])}: {error.strerror}", "trouble")
+            return
+        self._open()
+        if code:
+            self._say(_("{editor} ended with exit code {code}", editor=clean(words[0]), code=code), "trouble")
+
+    # --- other files, and the end ---
 
     def action_undo(self) -> None:
-        self.query_one(Editor).undo()
+        self._editor.undo()
 
     def action_redo(self) -> None:
-        self.query_one(Editor).redo()
+        self._editor.redo()
 
     def action_task(self) -> None:
         """Show the tasks beside the file, or in its place if there is no room for both; or the file alone."""
         self.toggle_class("-turned")
         is_hidden = self.has_class("-narrow") and self.has_class("-turned")
-        self.query_one("#write-task" if is_hidden else Editor).focus()
+        self.query_one("#write-task" if is_hidden else TextArea).focus()
 
     def action_next(self) -> None:
-        self._leave_file(self._switch)
+        self._leave_file(lambda: self._switch_to((self._at + 1) % len(self._files)))
 
-    def _switch(self) -> None:
-        self._at = (self._at + 1) % len(self._files)
+    def _switch_to(self, at: int) -> None:
+        self._remember()
+        self._at = at
         self._open()
 
     def action_close(self) -> None:
-        self._leave_file(lambda: self.dismiss(self._at))
+        if self._checker.stop():
+            return
+
+        def close() -> None:
+            self._remember()
+            self.dismiss(self._at)
+
+        self._leave_file(close)
 
     def _leave_file(self, then: Callable[[], object]) -> None:
         if not self.is_unsaved:
@@ -280,7 +474,7 @@ class Write(Screen[int]):
             if what == "save":
                 self.action_save()
             elif what == "drop":
-                self.query_one(Editor).load_text(self._saved)
+                self._editor.load_text(self._saved)
                 self._keep()
             if what == "drop" or (what == "save" and not self.is_unsaved):
                 then()
@@ -294,8 +488,27 @@ class Write(Screen[int]):
         self.app.push_screen(Ask(self._file.name, text, choices), chosen)
 
 
-def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, str]:
-    """Return the first complaint of the last grading about a line of each file, if no file has changed since."""
+def _own_editor() -> tuple[list[str], str]:
+    """Return the words of the user's own editor, or why there is none."""
+    name = next((name for name in ("VISUAL", "EDITOR") if os.environ.get(name, "").strip()), None)
+    if name is None:
+        return [], _("set $VISUAL or $EDITOR to the editor that is to open here: export EDITOR=nano")
+    given = os.environ[name]
+    try:
+        words = shlex.split(given)
+    except ValueError:
+        words = []
+    if not words or shutil.which(words[0]) is None:
+        text = _("${name} = {given}: there is no such program; set it to an editor: export EDITOR=nano",
+                 name=name, given=clean(given))  # fmt: skip
+        return [], text
+    return words, ""
+
+
+def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, list[Problem]]:
+    """Return what the last grading said of lines of each file; nothing if a file has changed since."""
     errors = [clean(error) for error in standing.errors.values()] if standing.unchanged else []
-    found = {path: [error for error in errors if line_named(error, path.name) is not None] for path in files}
-    return {path: said[0] for path, said in found.items() if said}
+    return {
+        path: [Problem(error, line) for error in errors if (line := line_named(error, path.name)) is not None]
+        for path in files
+    }

@@ -6,7 +6,7 @@ import time
 import tomllib
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -36,6 +36,9 @@ from tui.widgets.lab_guide import Guide, Way
 from tui.widgets.lab_knobs import KnobPanel
 from tui.widgets.lines import fitted
 
+if TYPE_CHECKING:
+    from tui.screens.lab.editor import Write
+
 LOOK = 0.5  # seconds between looks at the file of the knobs
 LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog
 PANE = VerticalScroll  # the text and the criteria: tab goes to them, arrows and page keys scroll them
@@ -43,6 +46,7 @@ KEYS: tuple[BindingType, ...] = (
     Binding("k", "panel('check')", N_("check your files"), show=False, id="lab.check"),
     Binding("h", "panel('hint')", N_("a hint: where to look, which setting, the answer"), show=False, id="lab.hint"),
     Binding("w", "panel('write')", N_("edit your files"), show=False, id="lab.write"),
+    Binding("u", "panel('draw')", N_("your code drawn"), show=False, id="lab.draw"),
     Binding("g", "panel('go')", N_("train your preset again"), show=False, id="lab.go"),
     Binding("left", "panel('less')", N_("turn the knob to the left: the file is written"), show=False, id="lab.less"),
     Binding("right", "panel('more')", N_("turn the knob to the right"), show=False, id="lab.more"),
@@ -127,6 +131,7 @@ class LabPanel(Vertical):
         self._seen: tuple[int, int] | None = None  # when the file of the knobs was written, and its size
         self._offered = False  # the knobs had the focus once
         self._file = 0  # the one that was edited last
+        self._editor: Write | None = None  # while it is open
         self._check_since = 0.0
         self._under_way = ""  # in words
         self._stays = False  # what was told last
@@ -328,9 +333,12 @@ class LabPanel(Vertical):
 
     def tell(self, text: str, style: str = "", *, busy: bool = False, stays: bool = False) -> None:
         """style: "", "good" or "trouble". busy: it is still under way. stays: until the next key of the lab."""
+        notice = Notice(text, style, busy, since=time.monotonic(), stays=stays)
+        if self._editor is not None:
+            self._editor.hear(notice)
         if self.is_attached:
             self._stays = stays
-            self.post_message(ShowNotice(Notice(text, style, busy, since=time.monotonic(), stays=stays)))
+            self.post_message(ShowNotice(notice))
 
     def refuse(self, error: Exception) -> None:
         self.tell(" ".join(str(error).split()), "trouble")
@@ -359,7 +367,7 @@ class LabPanel(Vertical):
                 return self.status.record.passed is not None
             case "picture" | "less" | "more" | "train":
                 return self.is_attached and self._can_turn(key)
-        if self.app.read_only:
+        if self.app.read_only or (key == "draw" and not self.status.lab.model.draw):
             return False
         return key == "hint" or self.status.record.started is not None
 
@@ -375,10 +383,8 @@ class LabPanel(Vertical):
         match key:
             case "check" if self.may_leave():
                 self.begin(self._ask_for_check())
-            case "hint":
-                self.begin(self._hint())
-            case "write":
-                self.begin(self.edit_files())
+            case "hint" | "write" | "draw":
+                self.begin({"hint": self._hint, "write": self.edit_files, "draw": self._draw_code}[key]())
             case "go" if self.is_ready() and self.may_leave():
                 self.begin(self.train())
             case "why":
@@ -409,6 +415,7 @@ class LabPanel(Vertical):
             ("lab.write", _("edit files")),
             ("lab.check", _("check")),
             ("lab.hint", _("hint")),
+            ("lab.draw", _("your code drawn")),
             ("lab.why", _("explanation")),
             ("lab.labs", _("other labs")),
         ]
@@ -418,7 +425,7 @@ class LabPanel(Vertical):
         reads = self._takes_turns and self.has_class("-reading")
         text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
         stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
-        *wanted, why, labs = [(self._ids(key), label) for key, label in self.hints()]
+        *wanted, why, labs = [(self._ids(key), label) for key, label in self.hints() if key != "lab.draw"]
         anomaly, pause, *more = steering
         return [*stop, anomaly, *text, pause, *wanted, *more], [why, labs, *own]
 
@@ -463,7 +470,8 @@ class LabPanel(Vertical):
             more = bool(said)
         await self.look_again()
 
-    async def edit_files(self) -> None:
+    async def edit_files(self, *, line: int | None = None) -> None:
+        """Open the editor where it was left. line: open the code at that line, 0 where it was left."""
         from tui.screens.lab.editor import Write
 
         files = [path for path in self.status.files if path.is_file()]
@@ -471,8 +479,24 @@ class LabPanel(Vertical):
             name, folder = self.status.files[0].name, self.status.folder
             self.tell(_("{file} is not in {folder} any more", file=name, folder=folder), "trouble")
             return
-        self._file = await self.app.push_screen_wait(Write(self.status, files, at=self._file)) or 0
+        if line is not None:
+            self._file = len(files) - 1  # the code
+        self._editor = Write(self, files, at=self._file, line=line)
+        passed = self.status.record.passed
+        try:
+            self._file = await self.app.push_screen_wait(self._editor) or 0
+        finally:
+            self._editor = None
         await self.look_again()
+        if passed is None and self.status.record.passed is not None:
+            self.show_pass()  # it was checked in the editor
+
+    async def _draw_code(self) -> None:
+        from tui.screens.lab.drawn import Drawn
+
+        line = await self.app.push_screen_wait(Drawn(self.lab_id, self.status.folder))
+        if line is not None:
+            await self.edit_files(line=line)
 
     async def train(self, preset: Path | None = None) -> None:
         """Train a preset of the lab in the background, and watch. Without one, ask which where there are several."""
@@ -558,6 +582,11 @@ class LabPanel(Vertical):
             choices,
         )
 
+    def check_from_editor(self) -> None:
+        """Have it graded as it is, and tell the editor how that goes."""
+        if self.may_leave() and self.is_ready():
+            self.start_check()
+
     def start_check(self) -> None:
         """Have it graded as it is."""
         self.run_worker(self._check(), group="grade")
@@ -582,9 +611,11 @@ class LabPanel(Vertical):
 
     async def _take_verdict(self, verdict: dict[str, Any]) -> None:
         await self.look_again()
+        if self._editor is not None:
+            self._editor.take()
         self._tell_verdict(verdict)
         self.show_criteria()
-        if verdict["passed"]:
+        if verdict["passed"] and self._editor is None:
             self.show_pass()
 
     def _hear(self, stage: str, name: str) -> None:

@@ -21,8 +21,8 @@ from tests.helpers.waiting import DEADLINE, until, wait_for
 from tui.data import unsaved
 from tui.data.labs import look_at_lab
 from tui.screens.dialogs import Ask
-from tui.screens.lab.editor import Editor
 from tui.screens.lab.screen import LabScreen
+from tui.widgets.code_editor import CodeEditor as Editor
 
 LAB = "slow-line"
 CODE = "def f(x):\n    for one in x:\n        if one:\n            y = 1 / 0\n    return y\n"
@@ -111,7 +111,7 @@ async def test_an_error_of_other_files_than_these_is_not_shown(here: Path) -> No
     (here / f"{LAB}.py").write_text(f"import math\n{CODE}")
     async with editing() as (pilot, editor):
         await until(pilot, lambda: editor.text, "the file")
-        assert editor.cursor_location == (0, 0)
+        assert editor.document.get_line(editor.cursor_location[0]).startswith("lr =")
         assert "ZeroDivisionError" not in shown(pilot)
 
 
@@ -130,6 +130,7 @@ async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path, lan
 async def leave_unsaved(what: str) -> None:
     """Type in the first file, and end the app without an answer to anything."""
     async with editing() as (pilot, editor):
+        editor.move_cursor((0, 0))
         burst(pilot.app, *what)
         await until(pilot, lambda: editor.text.startswith(what), what)
 
@@ -157,7 +158,8 @@ async def test_what_was_not_saved_is_offered_when_the_file_is_opened(here: Path,
         await pilot.press(answer)
         editor = await until(pilot, lambda: next(iter(pilot.app.screen.query(Editor)), None), "the editor")
         await until(pilot, lambda: editor.text == begins + before, "the text")
-        burst(pilot.app, "ctrl+home", "x", "ctrl+s")
+        editor.move_cursor((0, 0))
+        burst(pilot.app, "x", "ctrl+s")
         await until(pilot, lambda: file.read_text() == f"x{begins}{before}", "the save")
         await until(pilot, lambda: unsaved.kept(file) is None, "nothing kept of what is saved")
 
@@ -175,6 +177,7 @@ async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
     """The next one to open the file would be asked about text that nobody wants."""
     file = here / f"{LAB}.toml"
     async with editing() as (pilot, editor):
+        editor.move_cursor((0, 0))
         burst(pilot.app, *"# a")
         await until(pilot, lambda: unsaved.kept(file), "the text to be kept")
         await pilot.press("ctrl+z")
@@ -195,10 +198,10 @@ def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> N
     try:
         terminal.see(LAB)
         terminal.type("w# mine")
-        wait_for(lambda: (unsaved.kept(file) or "").startswith("# mine"), "what is typed")
+        wait_for(lambda: "# mine" in (unsaved.kept(file) or ""), "what is typed")
         terminal.close() if how == "closed" else terminal.process.kill()
         terminal.process.wait(DEADLINE)
-        assert unsaved.kept(file) == "# mine" + file.read_text()
+        assert unsaved.kept(file) == file.read_text().replace("lr = 0.01", "lr = # mine")
     finally:
         terminal.end()
 
@@ -215,8 +218,131 @@ def graded(error: str) -> None:
 async def test_what_is_typed_right_before_a_save_or_an_end_is_not_lost(here: Path) -> None:
     """Over a slow line the last letters and ctrl+s come together: a save without them, an end unasked."""
     file = here / f"{LAB}.toml"
-    async with editing() as (pilot, _):
+    async with editing() as (pilot, editor):
+        editor.move_cursor((0, 0))
         burst(pilot.app, *"# a", "ctrl+s")
         await until(pilot, lambda: file.read_text().startswith("# a"), "the save")
         burst(pilot.app, *"b", "escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
+
+
+async def test_it_opens_on_the_setting_and_where_it_was_left(here: Path) -> None:
+    """Changing one number would be a way of twenty arrows each time."""
+    file = here / f"{LAB}.toml"
+    async with editing((80, 24)) as (pilot, editor):
+        assert editor.selected_text == "0.01"
+        await pilot.press(*"0.5", "ctrl+s")
+        await until(pilot, lambda: "lr = 0.5\n" in file.read_text(), "the save")
+        editor.move_cursor((3, 2))
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: "1 / 0" in editor.text, "the next file")
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: "lr = 0.5" in editor.text, "the first file")
+        assert editor.cursor_location == (3, 2)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen), "the lab")
+    async with editing((80, 24)) as (_, editor):
+        assert editor.cursor_location == (3, 2)
+
+
+async def test_find_goes_on_and_back_and_says_what_is_nowhere(here: Path) -> None:
+    """A learner would look for a name line by line."""
+    async with editing() as (pilot, editor):
+        editor.move_cursor((0, 0))
+        await pilot.press("ctrl+f", *"name")
+        await until(pilot, lambda: "1 of 4" in shown(pilot), "the first place")
+        first = editor.selection
+        assert editor.selected_text == "name"
+        await pilot.press("enter")
+        await until(pilot, lambda: "2 of 4" in shown(pilot), "the next place")
+        await pilot.press("up")
+        await until(pilot, lambda: editor.selection == first, "the one before")
+        await pilot.press("x")
+        await until(pilot, lambda: f"namex is nowhere in {LAB}.toml" in shown(pilot), "that there is none")
+        await pilot.press("escape")
+        await until(pilot, lambda: editor.has_focus, "the text")
+
+
+async def test_a_check_marks_each_line_that_can_t_be_read(here: Path) -> None:
+    """A learner would leave the editor, check, read a line's number, open the editor and look for it."""
+    async with editing() as (pilot, editor):
+        editor.load_text(editor.text.replace("0.01", "-1").replace('"mse"', '"msee"'))
+        await pilot.press("ctrl+k")
+        await until(pilot, lambda: shown(pilot).count("✗ ") == 2, "two signs")
+        rows = [line.split("✗")[1].strip() for line in shown(pilot).splitlines() if "✗ " in line]
+        assert [row.split("  ")[0] for row in rows] == ['name = "msee"', "lr = -1"]
+        assert "must be one of" in shown(pilot)
+        assert "(f8: 1 more)" in shown(pilot)
+        await pilot.press("f8")
+        await until(pilot, lambda: "lr = -1: must be" in shown(pilot), "the other")
+        await pilot.press("space")
+        await until(pilot, lambda: "✗" not in shown(pilot), "the signs to go with what they were of")
+
+
+async def test_a_grading_from_within_marks_the_line_that_failed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that raised would have to be looked for by hand."""
+    error = f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'
+
+    async def grade(*_: Any) -> dict[str, Any]:
+        graded(error)
+        return {"passed": False, "met": 0, "of": 1}
+
+    monkeypatch.setattr("tui.screens.lab.panel.grade", grade)
+    async with editing() as (pilot, editor):
+        await pilot.press("9", "ctrl+k")
+        await until(pilot, lambda: "1 / 0" in editor.text, "the file whose line failed")
+        await until(pilot, lambda: "4✗" in shown(pilot).replace(" ", ""), "its sign")
+        assert "lr = 9" in (here / f"{LAB}.toml").read_text()
+        assert editor.cursor_location[0] == 3
+
+
+async def test_colours_are_there_with_the_grammar_and_missed_aloud(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner would not know why the editor is grey."""
+    pytest.importorskip("tree_sitter_toml")
+    async with editing() as (_, editor):
+        assert editor.is_syntax_aware
+        colours = {segment.style.color for segment in editor.render_line(9) if segment.style is not None}
+        assert len(colours) > 1
+    monkeypatch.setattr("textual.widgets._text_area.get_language", lambda name: None)
+    async with editing() as (pilot, editor):
+        assert not editor.is_syntax_aware
+        await until(pilot, lambda: "the package tree-sitter-toml is not installed" in shown(pilot), "the reason")
+
+
+@pytest.mark.slow
+def test_an_editor_of_one_s_own_opens_at_the_line_and_what_it_wrote_is_taken_up(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knows an editor could not use it, or would see the old text after it."""
+    own = here / "nano"
+    own.write_text(f'#!/bin/sh\necho "$1" > {here}/given\nsed -i "s/0.01/0.25/" "$2"\n')
+    own.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(own))
+    file = here / f"{LAB}.toml"
+    line = file.read_text().splitlines().index("lr = 0.01") + 1
+    terminal = BareTerminal(["lab"], here)
+    try:
+        terminal.see(LAB)
+        terminal.type("w")
+        terminal.see("0.01")
+        terminal.type("\x0f")
+        terminal.see("0.25")
+        assert (here / "given").read_text() == f"+{line}\n"
+    finally:
+        terminal.end()
+
+
+async def test_without_an_editor_of_one_s_own_it_says_how_to_name_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key would do nothing, or end the app."""
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    async with editing() as (pilot, _):
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "export EDITOR=nano" in shown(pilot), "how to")
+        monkeypatch.setenv("EDITOR", "no-such-editor -w")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "$EDITOR = no-such-editor -w: there is no such program" in shown(pilot), "why not")
