@@ -1,6 +1,7 @@
 """The labs as screens show them: read in a thread, where a learner stands, and grading in its own process."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -271,6 +272,17 @@ class LabStatus:
         """How many of the criteria, the bonus left out, the latest attempt met."""
         wanted = [check for check in self.lab.model.checks if not check.bonus]
         return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
+
+
+def changed_since(run: RunFolder, standing: LabStatus) -> list[str]:
+    """Return the names of the learner's files that this run was trained with and that were written since it began."""
+    presets = [path for path in standing.files if path.suffix == ".toml" and run.id.startswith(f"{path.stem}-")]
+    trained = sorted(presets, key=lambda path: len(path.stem))[-1:]
+    code = [path for path in standing.files if trained and path.suffix == ".py"]
+    with contextlib.suppress(OSError):
+        began = run.preset.stat().st_mtime_ns
+        return [path.name for path in (*trained, *code) if path.is_file() and path.stat().st_mtime_ns > began]
+    return []
 
 
 def look_at_lab(lab_id: str, *, trained: bool = False) -> LabStatus:

@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
@@ -71,6 +72,13 @@ class LabPictures(Horizontal):
 
     app: ConsoleApp
 
+    class Shown(Message):
+        """A picture of this kind is on the screen for the first time."""
+
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.kind = kind
+
     def __init__(self, folder: RunFolder, kinds: Sequence[str]) -> None:
         """kinds: names of KINDS, the first ones first."""
         super().__init__(id="pictures")
@@ -79,6 +87,7 @@ class LabPictures(Horizontal):
         self._first = 0
         self._known = False  # which kinds fit the run
         self._seen: dict[str, Picture] = {}
+        self._told: set[str] = set()  # kinds that were on the screen
         self._trouble: dict[str, str] = {}
         self._ghosts: dict[str, Picture] = {}
         self._asked_at = 0.0
@@ -135,6 +144,9 @@ class LabPictures(Horizontal):
 
     def _show(self) -> None:
         views, kinds = list(self.query(FramedPicture)), self.shown
+        for kind in {*kinds} & {*self._seen} - self._told:
+            self._told.add(kind)
+            self.post_message(self.Shown(kind))
         for at, view in enumerate(views):
             view.display = at < len(kinds)
             if not view.display:

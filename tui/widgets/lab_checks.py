@@ -28,8 +28,11 @@ class Checks(Lines):
 
     standing: LabStatus | None = None
 
-    def show(self, standing: LabStatus) -> None:
-        self.standing = standing
+    changed: Sequence[str] = ()
+
+    def show(self, standing: LabStatus, changed: Sequence[str] = ()) -> None:
+        """changed: the files that were written since the run on the screen began."""
+        self.standing, self.changed = standing, changed
         self.show_again()
 
     def show_again(self) -> None:
@@ -48,6 +51,10 @@ class Checks(Lines):
         drawn = [self._head(standing, width)]
         if standing.is_outdated:
             said = _("graded before you changed your files; k grades them as they are now")
+            drawn += [(Piece(f"  {line}", "warn"),) for line in wrapped(said, width - 2)]
+        if self.changed:
+            files = ", ".join(self.changed)
+            said = _("the charts are of the run before you changed {files}; g trains it as it is now", files=files)
             drawn += [(Piece(f"  {line}", "warn"),) for line in wrapped(said, width - 2)]
         drawn += [(Piece(f"  {line}", "trouble"),) for line in wrapped(clean(standing.problem), width - 2) if line]
         checks = {passed: _lines(standing, passed, width) for passed in _ORDER}

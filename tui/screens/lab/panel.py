@@ -25,7 +25,7 @@ from descent.run.folder import RunFolder
 from engine.labs import flow, knobs, progress
 from engine.labs.submission import any_of
 from tui.base import OPENING, ConsoleApp, Notice, OpenLab, ShowNotice
-from tui.data.labs import grade, look_at_lab, reached, run_before
+from tui.data.labs import changed_since, grade, look_at_lab, reached, run_before
 from tui.pictures.live import LabPictures, pictures_of
 from tui.screens.dialogs import Ask
 from tui.widgets.chart import Chart
@@ -287,7 +287,8 @@ class LabPanel(Vertical):
     async def _show(self) -> None:
         if self.query(Guide):
             self.query_one(Way).show(self.status)
-            self._criteria.show(self.status)
+            changed = changed_since(self._run, self.status) if self._run is not None else []
+            self._criteria.show(self.status, changed)
             self.query_one(NextCheck).show(self.status)
             await self.query_one(Guide).show(self.status)
 
@@ -348,6 +349,9 @@ class LabPanel(Vertical):
         deed = f"opened {what}"
         if self.status.record.started is not None and deed not in self.status.record.deeds and not self.app.read_only:
             self.run_worker(self._record(deed), group="deeds")
+
+    def on_lab_pictures_shown(self, message: LabPictures.Shown) -> None:
+        self.opened(message.kind)
 
     async def _record(self, deed: str) -> None:
         with contextlib.suppress(DescentError):  # its file can't be written; what is told by all other changes

@@ -1,0 +1,45 @@
+"""A lab as its screen shows it: which of its files the charts and the criteria are of."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from descent.run.folder import RunFolder
+from engine.labs import flow
+from engine.labs.library import find_lab
+from tests.helpers.small_lab import make_lab
+from tui.data.labs import changed_since, look_at_lab
+
+
+@pytest.fixture
+def lab_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DESCENT_PRESETS", str(tmp_path / "own"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return make_lab(tmp_path / "own" / "labs").name
+
+
+def test_charts_are_of_a_former_file_once_it_was_written_again(lab_id: str, tmp_path: Path) -> None:
+    """A learner would take the curve of the old rate for that of the new one."""
+    file = flow.start(find_lab(lab_id), Path.cwd())[0]
+    run = RunFolder(tmp_path / "runs" / f"{lab_id}-260101-120000-abcd")
+    run.path.mkdir(parents=True)
+    run.preset.write_text(file.read_text())
+    began = run.preset.stat().st_mtime_ns
+    os.utime(file, ns=(began, began - 10**9))
+    assert changed_since(run, look_at_lab(lab_id)) == []
+    os.utime(file, ns=(began, began + 10**9))
+    assert changed_since(run, look_at_lab(lab_id)) == [file.name]
+    other = RunFolder(tmp_path / "runs" / "other-260101-120000-abcd")
+    assert changed_since(other, look_at_lab(lab_id)) == []
+
+
+def test_a_lab_has_begun_once_something_was_done_in_it(lab_id: str) -> None:
+    """The introduction would stand first again after each training, or never."""
+    flow.start(find_lab(lab_id), Path.cwd())
+    assert not look_at_lab(lab_id).has_begun
+    flow.note_run(lab_id, lab_id)
+    assert look_at_lab(lab_id).record.deeds == ("ran",)
+    assert look_at_lab(lab_id).has_begun
