@@ -11,8 +11,8 @@ def train(run: TrainState, session: Session) -> None:
     while session.should_continue():  # commands take effect here, between two steps
         batch = run.batches.next()
         lr = run.learning_rate()
-        learned = train_step(run, batch, lr, measured=run.step % run.statistics_every == 0)
-        session.record(learned.loss, learned.accuracy, lr, learned.norms, learned.layers)
+        result = train_step(run, batch, lr, measured=run.step % run.statistics_every == 0)
+        session.record(result, lr)
         run.step += 1
         epoch_is_over = run.batches.epoch_is_over()
         if epoch_is_over:

@@ -12,6 +12,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Layout, Metrics, MetricsWriter
 from engine.training.loss_watch import LossWatch
 from engine.training.monitor import Monitor, RateWatch
+from engine.training.protocols import StepResult
 from engine.training.train_state import TrainState
 
 _LOOK_BACK = 1000  # losses that a resumed run reads again, to know the lowest one
@@ -45,16 +46,9 @@ class RowWriter:
         self._rate = RateWatch(run, slow)
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
-    def record(
-        self,
-        loss: Tensor,
-        accuracy: Tensor | None,
-        lr: float | Tensor,
-        norms: tuple[Tensor, Tensor] | None,
-        layers: Tensor | None,
-        seconds: float,
-    ) -> None:
-        """Record one step, as StepResult holds it. seconds: of training so far."""
+    def record(self, result: StepResult, lr: float | Tensor, seconds: float) -> None:
+        """Record one step, with its learning rate. seconds: of training so far."""
+        loss, accuracy, norms, layers = result
         if norms is not None:
             self._recorder.norms(*norms)
         if layers is not None:

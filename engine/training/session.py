@@ -25,6 +25,7 @@ from engine.training import live_edits
 from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor
 from engine.training.nonfinite import NonFiniteHandler
+from engine.training.protocols import StepResult
 from engine.training.reporter import Reporter
 from engine.training.row_writer import RowWriter
 from engine.training.train_state import TrainState
@@ -146,17 +147,10 @@ class Session:
 
     # --- every step ---
 
-    def record(
-        self,
-        loss: Tensor,
-        accuracy: Tensor | None,
-        lr: float | Tensor,
-        norms: tuple[Tensor, Tensor] | None,
-        layers: Tensor | None,
-    ) -> None:
-        """Record the step just made."""
+    def record(self, result: StepResult, lr: float | Tensor) -> None:
+        """Record the step just made, with its learning rate."""
         self._lr = lr if isinstance(lr, float) else None  # members' own rates are in the rows
-        self._rows.record(loss, accuracy, lr, norms, layers, self.clock.seconds())
+        self._rows.record(result, lr, self.clock.seconds())
         self.clock.end_first_step()
 
     def _in_trouble(self) -> bool:
