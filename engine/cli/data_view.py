@@ -1,9 +1,10 @@
 """What `descent data look` prints: the columns of a table, the classes of a data set, and what is left out."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.errors import DataError, PresetError
 from descent.common.files import json_safe
@@ -11,13 +12,13 @@ from descent.common.i18n import _
 from descent.common.text import clean, shorten, show
 from engine.cli.tables import print_fields, print_json, print_table
 from engine.preset import schema
+from engine.preset.find import find
 from engine.preset.loading import checked, load_preset
 
 if TYPE_CHECKING:
     from engine.training.data.dataset import Samples
     from engine.training.data.table_roles import ColumnFacts, Table
 
-_TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".gz", ".bz2", ".xz", ".zip")
 _SHOWN = 30  # classes
 
 
@@ -30,8 +31,9 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
     from engine.training.data.load import check_samples, read_samples
 
     path = Path(os.path.expanduser(source))
-    is_file = path.is_file() and path.name.lower().endswith(_TABLES)
-    data = _section(path, targets, overrides) if is_file else load_preset(source, overrides).data
+    name = _kind(source, path)
+    is_table = name == "csv"
+    data = load_preset(source, overrides).data if name is None else _section(path, name, targets, overrides)
     table, samples, problem = None, None, ""
     if isinstance(data, schema.CsvData):
         table = table_roles.look(data)
@@ -51,24 +53,45 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
     _print_samples(data.name, table, samples, counts)
     for note in samples.notes if samples is not None else table.notes if table is not None else ():
         print(f"- {clean(note)}")
-    if problem and (not is_file or targets):
+    if problem and (not is_table or targets):
         print(_("It can't be trained on as it is: {problem}", problem=clean(problem)))
-    if is_file:
-        _print_preset(path, targets, table)
+    if name is not None:
+        _print_preset(path, name, targets, table)
 
 
-def _section(path: Path, targets: Sequence[str], overrides: Sequence[str]) -> schema.CsvData:
-    """Return the data section of a file without a preset."""
+def _kind(source: str, path: Path) -> Literal["csv", "images"] | None:
+    """Return what the data of a file or a folder without a preset are, or None for a preset."""
+    from engine.training.data import image_files
+
+    if path.is_dir() and find(source).is_dir():
+        return "images"
+    if not path.is_file() or path.suffix.lower() == ".toml":
+        return None
+    is_images = zipfile.is_zipfile(path) and bool(image_files.split_images(image_files.list_files(path))[0])
+    return "images" if is_images else "csv"
+
+
+def _section(path: Path, name: str, targets: Sequence[str], overrides: Sequence[str]) -> schema.AnyData:
+    """Return the data section of a file or a folder without a preset."""
+    if targets and name == "images":
+        raise PresetError(_("--target names a column of a table, but {file} holds images: leave it out.", file=path))
     settings: dict[str, Any] = {
-        "data": {"name": "csv", "path": str(path.absolute()), "target": [*targets]},
+        "data": {"name": name, "path": str(path.absolute())} | ({"target": [*targets]} if name == "csv" else {}),
         "model": {"name": "softmax"},
         "loss": {"name": "cross-entropy"},
         "optimizer": {"name": "sgd", "lr": 0.1},
         "train": {"steps": 1, "batch_size": "full"},
     }
     data = checked(settings, path, overrides).data
-    if not isinstance(data, schema.CsvData):
-        raise PresetError(_('data.name = {name}: a file is looked at as "csv"', name=show(data.name)))
+    if data.name != name:
+        raise PresetError(
+            _(
+                "data.name = {name}: {file} is looked at as {expected}",
+                name=show(data.name),
+                file=path,
+                expected=show(name),
+            )
+        )
     return data
 
 
@@ -185,15 +208,17 @@ def _print_samples(
     print_fields(samples.where if table is None else _("What is trained on"), fields)
 
 
-def _print_preset(path: Path, targets: Sequence[str], table: "Table | None") -> None:
+def _print_preset(path: Path, name: str, targets: Sequence[str], table: "Table | None") -> None:
     """Print the lines of a preset that train on this file."""
     import tomli_w
 
     target: str | list[str] = targets[0] if len(targets) == 1 else [*targets]
-    if not targets:
+    if not targets and name == "csv":
         print(_("With --target NAME, the classes or the quantities to predict are shown too."))
         target = _("NAME")
-    lines: dict[str, Any] = {"name": "csv", "path": str(path), "target": target, "scaling": "standard"}
+    lines: dict[str, Any] = {"name": name, "path": str(path)}
+    if name == "csv":
+        lines |= {"target": target, "scaling": "standard"}
     if table is not None and any(column.missing for column in table.columns if column.role != "left out"):
         lines["missing"] = "mean"
     print()

@@ -64,7 +64,7 @@ def data_list(data_root: DataRoot = None, as_json: Json = False) -> None:
 
 @data_app.command("look", help=_("Show what a table or a preset's data are: columns, classes, what is left out."))
 def data_look(
-    source: Annotated[str, typer.Argument(metavar="FILE|PRESET")],
+    source: Annotated[str, typer.Argument(metavar="FILE|FOLDER|PRESET")],
     target: Annotated[
         list[str] | None,
         typer.Option("--target", metavar="NAME", help=_("A table's target column; repeatable.")),

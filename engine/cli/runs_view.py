@@ -247,6 +247,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     checkpoints = run.checkpoints()
     at_start = failed_at_start(result.state, result.step, run.origin())
     state = _state(result.state, run.host(), at_start=at_start)
+    if result.state == "lost":
+        reason = _why_lost(run.id, checkpoints)
     fields = [(_("state"), f"{state}: {reason}" if reason else state), *_origin(run)]
     if facts:
         planned = run.last("plan")
@@ -340,6 +342,16 @@ def _split(reached: Numbers, split: Split) -> str:
         accuracy = percent(values["accuracy"])
         text = _("loss {loss}, accuracy {accuracy}", loss=number(values.get("loss")), accuracy=accuracy)
     return ", ".join([text, *score_words(values)])
+
+
+def _why_lost(run: str, checkpoints: Sequence[int]) -> str:
+    if not checkpoints:
+        return _("the worker was killed or ran out of memory")
+    return _(
+        "the worker was killed or ran out of memory; `descent resume {run}` goes on from step {step:,}",
+        run=run,
+        step=max(checkpoints),
+    )
 
 
 def _curve(name: str, values: "NDArray[np.float32]") -> str:

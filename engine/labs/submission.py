@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DescentError
+from descent.common.files import open_regular
 from descent.common.i18n import _
 from descent.common.settings import parse
 from descent.common.text import clean, show
@@ -216,7 +217,8 @@ def content(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         try:
-            data = path.read_bytes()
+            with open_regular(path) as file:
+                data = file.read()
         except OSError:
             data = b""
         digest.update(len(data).to_bytes(8, "big") + data)

@@ -32,9 +32,7 @@ _NO_PRESETS = {
         "{file}: is Python code and not a preset. Name it in one: descent run digits-mlp --set "
         "model.code={file}:CLASS --allow-code (loss.code and train.code name functions)"
     ),
-    ".csv": _TABLE,
-    ".tsv": _TABLE,
-    ".parquet": _TABLE,
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".parquet"), _TABLE),
     ".npz": N_(
         "{file}: holds arrays and is not a preset. Name it in one: descent run digits-mlp --set "
         '\'data={{name="npz", path="{file}", inputs="x", targets="y"}}\''
@@ -149,10 +147,10 @@ def find(source: str | Path) -> Path:
         try:
             return find_preset(text)
         except PresetError:
-            if not path.is_file():
+            if not path.exists():
                 raise
     other = _NO_PRESETS.get(path.suffix.lower())
-    if other is not None and path.is_file():
+    if other is not None and path.is_file() and not _looks_like_preset(path):
         raise PresetError(_(other, file=path_shown(path)))
     return path
 
@@ -169,7 +167,14 @@ def read_text(path: Path) -> str:
             _("{file}: no such file; to run the preset {name}, leave out .toml", file=shown, name=path.stem)
         ) from None
     except IsADirectoryError:
-        raise PresetError(_("{file}: is a folder; give the .toml file of a preset", file=shown)) from None
+        raise PresetError(
+            _(
+                "{file}: is a folder and not a preset. If it holds images, `descent data look {file}` shows its "
+                "classes. Name it in a preset: descent run digits-cnn --set "
+                '\'data={{name="images", path="{file}", image_size=32}}\'',
+                file=shown,
+            )
+        ) from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
             raise PresetError(

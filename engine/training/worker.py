@@ -16,6 +16,7 @@ from descent.run.events import Events
 from descent.run.folder import Claim, RunFolder
 from descent.run.progress import Display
 from descent.run.state import State
+from engine.preset import schema
 from engine.preset.loading import load_preset
 from engine.training import loop
 from engine.training.opening import open_run
@@ -152,6 +153,19 @@ def _end(run: TrainState, session: Session, signals: Signals) -> Ending:
     return Ending(ExitCode.DONE, "finished", receipt, cpu_seconds=round(session.clock.cpu_seconds(), 4))
 
 
+def _smaller(train: schema.Train) -> str:
+    """Return the message for a training that ran out of memory."""
+    if train.batch_size == "full":
+        return _(
+            'out of memory with train.batch_size = "full", which takes all samples at once; set a number, such as 256'
+        )
+    return _(
+        "out of memory with train.batch_size = {size}; halve it, or keep it and set train.accumulate = {parts}",
+        size=train.batch_size,
+        parts=2 * train.accumulate,
+    )
+
+
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """Return the error for a limit of the machine, which says what to do, or None for a bug of Descent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -168,15 +182,7 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
                     "take a smaller model, or fewer samples with data.size"
                 )
             )
-        train = load_preset(folder.preset).train
-        return CannotGoOnError(
-            _(
-                "out of memory with train.batch_size = {size}; halve it, or keep it and set train.accumulate = "
-                "{parts}",
-                size=train.batch_size,
-                parts=2 * train.accumulate,
-            )
-        )
+        return CannotGoOnError(_smaller(load_preset(folder.preset).train))
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         reason = shorten(clean(next(iter(str(error).strip().splitlines()), type(error).__name__)), 200)
         return CannotGoOnError(

@@ -45,8 +45,10 @@ def existing(given: str, key: str = "data.path") -> Path:
     """
     path = Path(given).expanduser()
     try:
-        if path.exists():
+        if path.is_file() or path.is_dir():
             return path
+        if path.exists():
+            raise DataError(not_regular(path))
         neighbours = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError as error:
         raise DataMissingError(
@@ -54,6 +56,11 @@ def existing(given: str, key: str = "data.path") -> Path:
         ) from error
     missing = _("{key} = {given!r}: there is no such file.", key=key, given=given)
     raise DataMissingError(f"{missing}{likely(path.name, neighbours)}")
+
+
+def not_regular(path: Path) -> str:
+    """Return the message for a pipe or a device, which could be read once only."""
+    return _("{file} is no regular file: save what a pipe gives as a file first.", file=path)
 
 
 def likely(given: str, there: Iterable[str]) -> str:

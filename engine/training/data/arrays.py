@@ -122,13 +122,17 @@ def as_targets(where: str, array: Array, task: str, classes: int | None = None) 
         return Targets(_two_axes(array), ())
     labels = array.reshape(len(array)).astype(np.int64)
     if task == "auto" and classes is None:
-        refuse_many_values(where, len(np.unique(labels)), len(labels))
+        refuse_many_values(where, np.unique(labels, return_counts=True)[1])
     return _from_labels(where, labels, classes, ())
 
 
-def refuse_many_values(where: str, distinct: int, count: int) -> None:
-    """Raise DataError if whole numbers may be labels or quantities, so that the user must say which."""
-    if distinct > 20 and distinct > count / 5:
+def refuse_many_values(where: str, counts: Array) -> None:
+    """Raise DataError if whole numbers may be labels or quantities, so that the user must say which.
+
+    counts: how often each of them occurs. Labels are few, and none of many occurs once only.
+    """
+    distinct, count = len(counts), int(counts.sum())
+    if distinct > 20 and (distinct > count / 5 or counts.min() == 1):
         raise DataError(
             _(
                 "{where} are whole numbers, but {distinct} different ones in {count} samples: labels or quantities? "

@@ -18,6 +18,7 @@ from descent.common.numbers import number
 
 Size = tuple[int, int]  # width, height
 _Bytes = NDArray[np.uint8]
+_PNG_DEPTH = 24  # the place of the byte that says how many bits a value of a PNG has
 DAMAGED = (
     OSError,
     SyntaxError,
@@ -43,14 +44,16 @@ class Treatment:
     """How many images needed what, and the sizes that they had.
 
     upright: turned by their EXIF orientation. on_white: with transparent parts. first_of_many: animations and files
-    with several pages. deep: with more than 8 bits. uniform: of one colour throughout, once decoded. stretched:
-    scaled by another factor in height than in width. smallest, largest: by area.
+    with several pages. deep: with more than 8 bits. narrowed: of colours of 16 bits, read with 8. uniform: of one
+    colour throughout, once decoded. stretched: scaled by another factor in height than in width. smallest, largest:
+    by area.
     """
 
     upright: int = 0
     on_white: int = 0
     first_of_many: int = 0
     deep: int = 0
+    narrowed: int = 0
     uniform: int = 0
     stretched: int = 0
     smallest: Size | None = None
@@ -58,7 +61,7 @@ class Treatment:
     range: tuple[float, float] | None = None
 
     def add(self, other: Self) -> None:
-        for name in ("upright", "on_white", "first_of_many", "deep", "uniform", "stretched"):
+        for name in ("upright", "on_white", "first_of_many", "deep", "narrowed", "uniform", "stretched"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         sizes = [size for size in (self.smallest, self.largest, other.smallest, other.largest) if size is not None]
         if sizes:
@@ -128,6 +131,14 @@ class Treatment:
                     self.deep,
                     low=number(self.range[0]),
                     high=number(self.range[1]),
+                )
+            )
+        if self.narrowed:
+            texts.append(
+                ngettext(
+                    "{count:,} image has 16 bits for each colour, of which the upper 8 are read",
+                    "{count:,} images have 16 bits for each colour, of which the upper 8 are read",
+                    self.narrowed,
                 )
             )
         if self.uniform:
@@ -207,6 +218,7 @@ def decode(data: bytes, channels: int, size: Size, deep: DeepRange, *, scale: bo
         done = Treatment(
             upright=int(turned),
             first_of_many=int(opened.format != "MPO" and getattr(opened, "is_animated", False)),
+            narrowed=int(opened.format == "PNG" and data[_PNG_DEPTH] == 16 and not _is_deep(opened)),
             stretched=int(original[0] * size[1] != original[1] * size[0]),
             smallest=original,
             largest=original,

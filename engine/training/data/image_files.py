@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn, Protocol
+from typing import BinaryIO, NamedTuple, NoReturn, Protocol, cast
 
 from PIL import Image, ImageFile
 
 from descent.common.errors import DataError
+from descent.common.files import open_regular
 from descent.common.i18n import N_, _, ngettext
 
 _LAYOUT = N_(
@@ -83,6 +84,11 @@ def ending(name: str) -> str:
     return Path(name).suffix.lower()
 
 
+def is_called_image(name: str) -> bool:
+    """Return whether a name's ending is one of images."""
+    return ending(name) in _endings(_USUAL)
+
+
 def counts_by_ending(names: Iterable[str], most: int = 5) -> str:
     """Return how many files have which ending, as '15 .txt, 3 .json'. The most frequent come first."""
     counted = Counter(ending(name) for name in names).most_common()
@@ -101,10 +107,11 @@ class _Folder:
         self._path = path
 
     def read(self, file: str) -> bytes:
-        return (self._path / file).read_bytes()
+        with self.open(file) as opened:
+            return opened.read()
 
     def open(self, file: str) -> BinaryIO:
-        return (self._path / file).open("rb")
+        return cast(BinaryIO, open_regular(self._path / file))
 
     def size(self, file: str) -> int:
         return (self._path / file).stat().st_size

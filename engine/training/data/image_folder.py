@@ -135,6 +135,8 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
 def _class_note(listing: Listing) -> str:
     """Return a note with the images of each class, for training and for splits that are cut from those."""
     counts = np.bincount([image.label for image in listing.train])
+    if len(set(counts.tolist())) == 1:
+        return _("images of each class: {count:,}", count=int(counts[0]))
     texts = [f"{name} {count:,}" for name, count in zip(listing.classes, counts, strict=True)]
     shown, more = ", ".join(texts[:_NAMED]), len(texts) - _NAMED
     return _(

@@ -16,7 +16,7 @@ from descent.common.files import write_atomically
 from descent.common.i18n import _
 from engine.preset import schema
 from engine.training.data import image_files, tables
-from engine.training.data.array_files import likely, listed
+from engine.training.data.array_files import likely, listed, not_regular
 from engine.training.data.arrays import as_array
 from engine.training.data.dataset import Array, Dataset, Task
 from engine.training.data.image_decoding import DAMAGED, DeepRange, WrongSizeError, decode, reason_of, shown_size
@@ -26,7 +26,7 @@ from engine.training.data.table_encoding import InputColumn, TableEncoding
 
 FILE = "model.json"  # in the run's folder
 VERSION = 1
-TABLES = (".csv", ".tsv", ".txt")
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
 
 
 class Prepared(NamedTuple):
@@ -131,10 +131,36 @@ class Preparation:
             except (ValueError, OSError, EOFError) as error:
                 raise DataError(_("{file} can't be read: {error}.", file=path, error=error)) from None
             return Prepared.numbered(self._array(array))
+        if not (path.is_file() or path.is_dir()):
+            raise DataError(not_regular(path))
         if self.kind == "table" or (path.suffix.lower() in TABLES and path.is_file()):
+            self._check_table(path)
             columns, lines = tables.read_new(path, None if self.encoding is None else self.encoding.reading)
             return self._columns(columns, lines, where=str(path))
         return self._images([path]) if path.is_file() and path.suffix.lower() != ".zip" else self._folder(path)
+
+    def _check_table(self, path: Path) -> None:
+        """Raise DataError if this model takes no table, or if a folder or an image is given to one that does."""
+        if self.encoding is None:
+            raise DataError(
+                _(
+                    "{file} is a table, but this model takes {shape} numbers for each sample{images}.",
+                    file=path,
+                    shape=shown_shape(self.input_shape),
+                    images=_(": an image, or a folder or zip file of them") if self.kind == "images" else "",
+                )
+            )
+        is_image = image_files.is_called_image(path.name)
+        if path.is_dir() or is_image:
+            raise DataError(
+                _(
+                    "{file} is {given}, but this model takes a table, a .csv or .parquet file with the columns "
+                    "{names}.",
+                    file=path,
+                    given=_("an image") if is_image else _("a folder"),
+                    names=listed(column.name for column in self.encoding.inputs),
+                )
+            )
 
     # --- tables ---
 
@@ -353,7 +379,8 @@ def _refuse_unseen(column: InputColumn, given: Column, row: Any) -> None:
         first = int(np.argmax(wrong))
         raise DataError(
             _(
-                "{row}: {cell!r} in column {name!r} was not seen in training; known are {words}.",
+                "{row}: {cell!r} in column {name!r} was not seen in training; known are {words}. Mend it, or leave "
+                "such rows out.",
                 row=row(first),
                 cell=given.words[given.codes[first]][:40],
                 name=column.name,

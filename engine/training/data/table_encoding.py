@@ -126,6 +126,11 @@ class TableEncoding:
         """One name for each input of the model."""
         return tuple(name for column in self.inputs for name in column.input_names)
 
+    @property
+    def has_means(self) -> bool:
+        """Whether missing cells become means, or targets are scaled."""
+        return self.target_mean is not None or any(column.fill is not None for column in self.inputs)
+
     def apply(
         self, columns: Mapping[str, Iterable[object] | Column], row: Callable[[int], str] = counted_row
     ) -> Array:

@@ -1,5 +1,6 @@
 """What the columns of a table are for: which are inputs, of which kind, which are targets, and which are left out."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.training.data.table_text import Options
 
 _MOST_CATEGORIES = 50  # of a column that nobody named; more words are names or texts
 _MOST_NAMED_CATEGORIES = 1000  # of a column that data.features or data.categories names
+_ID = re.compile(r"(?i)(?:id|idx|index|identifier|number|num|no|nr)$")
 _LARGEST = float(np.finfo(np.float32).max)
 Role = Literal["input", "target", "left out"]
 KINDS = {
@@ -155,6 +157,14 @@ def _planned(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnFacts
         reason = _("empty")
     elif facts.kind == "number":
         check_finite(facts, file)
+        if not is_named and _holds_ids(file, name):
+            table.notes.append(
+                _(
+                    "column {name!r} gives each sample a number of its own. If it says nothing of the target, "
+                    "leave it out: data.exclude = [{name!r}]",
+                    name=name,
+                )
+            )
         if not is_named and _holds_row_numbers(file, name):
             table.notes.append(
                 _(
@@ -260,6 +270,15 @@ def _holds_row_numbers(file: TableFile, name: str) -> bool:
     if column is None or column.numbers is None or len(column) < 3 or column.numbers[0] not in (0, 1):
         return False
     return bool((np.diff(column.numbers) == 1).all())
+
+
+def _holds_ids(file: TableFile, name: str) -> bool:
+    """Return whether the column is called a number or an id, and each of its cells is a whole number of its own."""
+    column = file.column(name).as_numbers() if _ID.search(name) else None
+    if column is None or column.numbers is None or len(column) < 20 or _holds_row_numbers(file, name):
+        return False
+    values = column.numbers
+    return bool((values == np.round(values)).all()) and len(np.unique(values)) == len(values)
 
 
 def _tell(table: Table) -> None:

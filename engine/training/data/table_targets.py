@@ -21,6 +21,14 @@ def whole_rows(table: Table) -> tuple[Rows, int]:
         return np.arange(count, dtype=np.int64), 0
     if policy == "refuse":
         raise DataError(_missing(table, [*targets, *inputs]))
+    scarce = [column.name for column in inputs if policy == "mean" and 2 * column.missing > count]
+    if scarce:
+        table.notes.append(
+            _(
+                "most of the values are missing, and become the mean: {columns}. data.exclude leaves columns out",
+                columns=listed(scarce),
+            )
+        )
     bad = np.zeros(count, dtype=bool)
     for column in [*targets, *(inputs if policy == "drop" else [])]:
         bad |= table.file.column(column.name).is_missing
@@ -116,10 +124,18 @@ def _classes_or_quantities(table: Table, name: str, rows: Rows, where: str) -> a
         if task == "classification" and np.isfinite(values).all():
             raise DataError(arrays.not_labels(where))
         return arrays.Targets(_quantities(table, name, rows)[:, None], ())
-    numbers = np.unique(values)
+    numbers, counts = np.unique(values, return_counts=True)
+    notes: tuple[str, ...] = ()
     if task == "auto":
-        arrays.refuse_many_values(where, len(numbers), len(values))
-    return arrays.Targets(np.searchsorted(numbers, values), tuple(f"{value:.0f}" for value in numbers))
+        arrays.refuse_many_values(where, counts)
+        if len(numbers) > 10 or (len(numbers) > 2 and (np.diff(numbers) != 1).any()):
+            note = _(
+                "{where} are whole numbers, and are taken as classes. If they are quantities, set "
+                'data.task = "regression"',
+                where=where,
+            )
+            notes = (note,)
+    return arrays.Targets(np.searchsorted(numbers, values), tuple(f"{value:.0f}" for value in numbers), notes)
 
 
 def _quantities(table: Table, name: str, rows: Rows) -> Array:

@@ -19,8 +19,9 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 
 from descent.common.errors import DataError
+from descent.common.files import open_regular
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, why_unreadable
 from engine.training.data.table_columns import MISSING, number, text
 
 CHUNK = 4 << 20  # bytes that are read and parsed at a time
@@ -56,7 +57,7 @@ class Survey:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading bytes, unpacked. Raises DataError if it can't be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
             file.seek(0)
             for magic, unpack in _MAGIC:
@@ -68,19 +69,27 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 with zipfile.ZipFile(file) as archive, archive.open(_only_table(archive, path)) as inner:
                     yield cast(BinaryIO, inner)
                 return
+            if start == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
+                raise DataError(_workbook(path))
             if start.startswith((b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"7z\xbc\xaf\x27\x1c")):
                 raise DataError(_("{file} is packed in a way that can't be read here: unpack it first.", file=path))
-            yield file
+            yield cast(BinaryIO, file)
     except (OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or clean(str(error)) or type(error).__name__
+        reason = clean(why_unreadable(error)) or type(error).__name__
         raise DataError(_("{file} can't be read: {error}.", file=path, error=reason)) from error
+
+
+def _workbook(path: Path) -> str:
+    return _("{file} is a workbook: save the sheet as a .csv file first.", file=path)
 
 
 def _only_table(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     """Return the one text table of a zip."""
     names = [info.filename for info in archive.infolist()]
     if "[Content_Types].xml" in names:
-        raise DataError(_("{file} is a workbook: save the sheet as a .csv file first.", file=path))
+        raise DataError(_workbook(path))
+    if names and all(name.endswith(".npy") for name in names):
+        raise DataError(_('{file} is a NumPy archive, not a table: set data.name = "npz" in a preset.', file=path))
     files = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     tables = [info for info in files if Path(info.filename).suffix.lower() in (".csv", ".tsv", ".txt", ".data")]
     found = tables or files
@@ -242,12 +251,11 @@ class TextTable:
             self.decimal = "," if commas and not points else "."
         rows = self._records(self._lines(self._before))
         first = next(rows, ([], 0))[0]
-        following = {len(row) for row, _line in islice(rows, _SAMPLE_LINES)} if len(filled) > 2 else set()
-        self.names = self._named(first, following)
+        self.names = self._named(first, [row for row, _line in islice(rows, _SAMPLE_LINES)])
         self.width = len(self.names)
 
-    def _named(self, first: list[str], following: set[int]) -> list[str]:
-        """Return a name for each column. following: the numbers of cells of the next rows."""
+    def _named(self, first: list[str], following: list[list[str]]) -> list[str]:
+        """Return a name for each column. following: the next rows."""
         if not self._options.header:
             return [str(i + 1) for i in range(len(first))]
         names = [text(name) for name in first]
@@ -259,7 +267,8 @@ class TextTable:
                     file=self.path,
                 )
             )
-        if following == {len(names) + 1}:
+        self._refuse_row(first, following)
+        if len(following) > 1 and {len(row) for row in following} == {len(names) + 1}:
             names = ["", *names]  # R leaves the name of its row names out
         seen: dict[str, int] = {}
         for i, name in enumerate(names):
@@ -272,6 +281,26 @@ class TextTable:
             elif not name and i > 0:
                 names[i] = f"column {i + 1}"
         return names
+
+    def _refuse_row(self, first: list[str], following: list[list[str]]) -> None:
+        """Raise DataError if the first line looks like the rows below it, so that it names nothing.
+
+        It does if most of its cells stand again in their columns, or all of those that are no numbers.
+        """
+        below = [set(cells) for cells in zip(*(row for row in following if row != first), strict=False)]
+        again = [cell for cell, cells in zip(first, below, strict=False) if cell.strip() and cell in cells]
+        numbers = sum(cell not in again and number(cell.strip(), self.decimal) is not None for cell in first)
+        if not again or not (2 * len(again) > len(first) > 1 or len(again) + numbers == len(first)):
+            return
+        raise DataError(
+            _(
+                "{file}: the first line must name the columns, but it looks like the rows below it: {cell!r} stands "
+                "again in its column. If the file has no names, set data.header = false; the columns are then "
+                'called "1", "2" and so on.',
+                file=self.path,
+                cell=text(again[-1])[:40],
+            )
+        )
 
     # --- rows ---
 

@@ -179,6 +179,13 @@ def load_pool(
     samples = samples.fitted(split.train)
     labels = samples.targets[split.train] if samples.is_classification else None
     parts, notes = folds(labels, len(split.train), count, section.seed)
+    if samples.encoding is not None and samples.encoding.has_means:
+        notes.append(
+            _(
+                "members.folds: what fills missing cells and scales the targets is of all samples but the test's; "
+                "inputs are scaled by each fold's own training part"
+            )
+        )
     inputs, whole, own = scaling(
         place(samples.inputs, split.train, device, exact=True), [fold.train for fold in parts], section.scaling
     )

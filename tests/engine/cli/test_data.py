@@ -5,7 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from descent.common.errors import PresetError
+from engine.cli import data_view
 from tests.helpers.processes import Child
 
 Descent = Callable[..., Child]
@@ -53,6 +56,19 @@ def test_programs_read_the_same(table: Path, descent: Descent) -> None:
         "species": "target",
     }
     assert found["classes"] == {"Adelie": 2, "Gentoo": 2}
+
+
+def test_images_are_shown_as_a_model_will_see_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The classes of a folder of images would be known only once a preset is written and trains."""
+    for place in ("set/cat/1.png", "set/cat/2.png", "set/dog/3.png", "set/dog/4.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / place)
+    data_view.look(str(tmp_path / "set"), [], [], tmp_path, as_json=False)
+    shown = capsys.readouterr().out
+    assert "2: cat 2, dog 2" in shown
+    assert 'name = "images"' in shown
+    with pytest.raises(PresetError, match="--target names a column of a table"):
+        data_view.look(str(tmp_path / "set"), ["y"], [], tmp_path, as_json=False)
 
 
 def test_the_data_of_a_preset(descent: Descent) -> None:

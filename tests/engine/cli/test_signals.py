@@ -135,6 +135,7 @@ def test_asked_twice_it_ends_at_once(descent: Descent, held: Held, runs: Path) -
     assert child.end().code == 130
     assert RunFolder(runs / "mine").checkpoints() == [0]
     assert RunFolder(runs / "mine").state() == "lost"
+    assert "ran out of memory; `descent resume mine` goes on from step 0" in descent("show", "mine").end().out
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ def test_every_shipped_preset_loads() -> None:
             "penguins.csv",
             r"""^penguins\.csv: is a table.*'data=\{name="csv", path="penguins\.csv", target="COLUMN",""",
         ),
+        ("divorce.dat", r"^divorce\.dat: is a table"),
         ("sub/arrays.npz", r"""^sub/arrays\.npz: holds arrays.*'data=\{name="npz", path="sub/arrays\.npz","""),
     ],
 )

@@ -275,8 +275,12 @@ def test_what_never_ends_is_no_preset(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     os.mkfifo("p.toml")
     Path("loop.toml").symlink_to("loop.toml")
-    assert problems(Path("p.toml")) == ["p.toml: can't be read: it is no regular file"]
-    assert problems(Path("/dev/zero")) == ["/dev/zero: can't be read: it is no regular file"]
+    assert problems(Path("p.toml")) == [
+        "p.toml: can't be read: it is no regular file: save what a pipe gives as a file first"
+    ]
+    assert problems(Path("/dev/zero")) == [
+        "/dev/zero: can't be read: it is no regular file: save what a pipe gives as a file first"
+    ]
     assert problems(Path("loop.toml")) == ["loop.toml: can't be read: Too many levels of symbolic links"]
     os.mkfifo("net.py")
     with pytest.raises(PresetError, match=r"can't read net\.py: it is no regular file"):

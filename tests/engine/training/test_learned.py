@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -169,8 +170,26 @@ def test_a_category_that_training_has_not_seen_is_refused() -> None:
     encoding = TableEncoding((InputColumn("island", "category", words=("Biscoe", "Dream")),), ("y",))
     known = preparation.Preparation("table", "regression", (), ("y",), 1, (2,), encoding=encoding)
     assert known.apply({"island": ["Dream", "Biscoe"]}).inputs.tolist() == [[0, 1], [1, 0]]
-    with pytest.raises(DescentError, match=r"row 1 .*'Drem' in column 'island' was not seen .*'Biscoe', 'Dream'"):
+    with pytest.raises(DescentError, match=r"row 1 .*'Drem' .* 'island' was not seen .*'Biscoe', 'Dream'\. Mend it"):
         known.apply({"island": ["Dream", "Drem"]})
+
+
+def test_other_data_than_the_model_takes_are_refused(tmp_path: Path) -> None:
+    """A table's model would be given a folder, or one of images a table, and Descent speak of the system's errors."""
+    encoding = TableEncoding((InputColumn("age", "number"),), ("y",))
+    table = preparation.Preparation("table", "regression", (), ("y",), 1, (1,), encoding=encoding)
+    images = preparation.Preparation("images", "classification", ("a", "b"), (), 2, (3, 8, 8), are_bytes=True)
+    csv_file = write_table(tmp_path / "t.csv", {"age": [1]})
+    Image.new("RGB", (8, 8)).save(tmp_path / "i.png")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for known, given, message in [
+        (table, tmp_path, r"is a folder, but this model takes a table, .* with the columns 'age'"),
+        (table, tmp_path / "i.png", r"i\.png is an image, but this model takes a table"),
+        (table, tmp_path / "pipe.csv", r"pipe\.csv is no regular file: save what a pipe gives as a file first"),
+        (images, csv_file, r"t\.csv is a table, but this model takes 3 × 8 × 8 numbers .*: an image, or a folder"),
+    ]:
+        with pytest.raises(DescentError, match=message):
+            known.apply(given)
 
 
 def test_a_folder_of_images_is_predicted_by_class(

@@ -1,6 +1,8 @@
 """Without this, images that any viewer shows would be other pixels to the net, unsaid."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -79,6 +81,21 @@ def test_transparent_parts(mode, channels):
     pixels, done = decoded(written(flat, **options), channels)
     assert pixels[0, 0].tolist() == [0, 0, 0, 255, 255, 255]
     assert done.on_white == 1
+
+
+def test_colours_of_16_bits():
+    """A photograph of 12 bits in 16 would be nearly black, and nobody be told of it."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", *SIZE, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + struct.pack(">18H", *[40_000] * 18) for _row in range(SIZE[1])))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    pixels, done = decoded(png)
+    assert np.unique(pixels).tolist() == [40_000 >> 8]
+    assert done.notes(None)[0] == "1 image has 16 bits for each colour, of which the upper 8 are read"
+    assert decoded(written(Image.new("RGB", SIZE)))[1].narrowed == 0
 
 
 def test_opaque_alpha():

@@ -67,7 +67,7 @@ def test_classes_from_folders(pack, read):
     assert data.classes == ("cat", "dog")
     assert data.input_shape == (3, 4, 6)
     assert data.train.targets.tolist() == [0] * 4 + [1] * 4
-    assert "images by class: cat 4, dog 4" in data.notes
+    assert "images of each class: 4" in data.notes
     reds = data.train.inputs[:, 0, 0, 0] * 255
     assert reds.round().int().tolist() == [0, 1, 2, 3, 100, 101, 102, 103]
 

@@ -118,6 +118,10 @@ def test_quotes(table):
         (ROWS, {"features": ("aeg",)}, r"no column 'aeg' \(data\.features\).*Did you mean 'age'"),
         (ROWS, {"features": ("age", "kind")}, "which is data.target too"),
         ("x,kind\n" + "".join(f"{i},{i}\n" for i in range(50)), {}, "50 different ones in 50"),
+        ("x,kind\n" + "".join(f"{i},{min(i % 30, i)}\n" for i in range(300)) + "1,30\n", {}, "31 different ones in"),
+        ("5.1,0.2,setosa\n4.9,0.4,setosa\n6.3,1.5,virginica\n", {}, "looks like the rows below it: 'setosa'"),
+        ("39,b,m,1\n50,b,f,1\n38,c,m,0\n", {}, "looks like the rows below it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), {}, "is a workbook"),
     ],
 )
 def test_what_cannot_be(table, text, section, message):
@@ -242,6 +246,30 @@ def test_no_header(table):
     data = table("1,2,a\n3,4,b\n", header=False, target="3")
     assert data.input_names == ("1", "2")
     assert data.train.inputs.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("1990,1991,kind\n1,2,a\n3,4,b\n1,4,b\n", "kind"),
+        ("400.5,401,sample\n0.1,0.2,a\n0.3,0.4,b\n", "sample"),
+        ("a,b,kind\na,1,x\nb,2,y\n", "kind"),
+    ],
+)
+def test_names_that_might_be_cells(table, text, target):
+    """A table whose columns are years, wavelengths or letters would be refused as one without a header."""
+    assert len(table(text, target=target).train.inputs) == text.count("\n") - 1
+
+
+def test_doubtful_columns_are_told(table):
+    """A count, an id or a column without values would be trained on as if it were something else, without a word."""
+    rows = "".join(f"{9 * i % 397},{i % 3},{'' if i % 4 else 7},{(1, 2, 7)[i % 3]}\n" for i in range(40))
+    notes = "\n".join(table("user_id,x,speed,kind\n" + rows, missing="mean").notes)
+    assert "column 'user_id' gives each sample a number of its own" in notes
+    assert "most of the values are missing, and become the mean: 'speed'" in notes
+    assert "('kind') are whole numbers, and are taken as classes. If they are quantities, set" in notes
+    notes = "\n".join(table("user_id,x,speed,kind\n" + rows, missing="mean", task="classification").notes)
+    assert "taken as classes" not in notes
 
 
 def test_header_twice(table):
