@@ -382,7 +382,15 @@ class CheckContext:
         """The process of the learner's code. Raises CheckError if the lab has none, or the learner has removed it."""
         if self.code is None:
             known = self.lab.start_file is not None
-            raise CheckError(_("there is no file {file}", file=self.lab.id + ".py") if known else _(messages.NO_CODE))
+            if not known:
+                raise CheckError(_(messages.NO_CODE))
+            raise CheckError(
+                _(
+                    "there is no file {id}.py: descent lab start {id} --again writes all anew, "
+                    "and keeps yours as {id}.1.toml",
+                    id=self.lab.id,
+                )
+            )
         return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits, agreed=self._agreed)
 
     @cached_property
