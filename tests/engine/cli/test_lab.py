@@ -235,3 +235,24 @@ def test_the_labs_begin_light() -> None:
     code = "import engine.cli.lab_view, engine.labs.flow, engine.labs.template, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "sklearn", "textual", "tui"} & set(done.stdout.split())
+
+
+def test_a_lab_in_the_place_of_a_command_is_told_how_to_start(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A learner who types `descent lab outliers` would read "No such command"."""
+    assert cli.main(["lab", "slow-line"]) == 2
+    assert "descent lab start slow-line" in capsys.readouterr().err
+    assert cli.main(["lab", "chekc"]) == 2
+    assert "did you mean descent lab check?" in capsys.readouterr().err
+
+
+def test_a_lab_that_moves_to_another_folder_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner would go on with the files of the first folder, and the empty ones be graded."""
+    assert "moves here" not in said(capsys, "start", "slow-line")
+    other = here / "other"
+    make_lab(other / "labs")
+    monkeypatch.chdir(other)
+    out = said(capsys, "start", "slow-line")
+    assert "moves here" in out
+    assert str(here) in out

@@ -336,3 +336,38 @@ def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
     following = flow.upcoming(progress.load())
     assert following is not None
     assert following.id == "second"
+
+
+# --- what was missed is asked again ---
+
+
+def test_a_missed_prediction_is_asked_once_more_two_labs_later(tmp_path: Path) -> None:
+    """A wrong idea would stay: a learner reads the result once, and never meets the question again."""
+    course = [lab(tmp_path, lab=LAB.replace("order = 1", f"order = {at}"), lab_id=f"lab-{at}") for at in range(1, 4)]
+    first, second, third = course
+    question = first.model.predictions[0]
+    compared = [{"id": "bias", "predicted": 1.0, "result": 2.0}]
+    assert flow.missed(first, compared) == {"bias": 2.0}
+    assert flow.missed(first, [{"id": "bias", "predicted": 1.9, "result": 2.0}]) == {}
+    progress.attempted(first.id, passed=False, met=0, of=1, checks=[], missed=flow.missed(first, compared))
+    assert flow.once_more(third, progress.load()) == []  # before a pass the result may still change
+    progress.attempted(first.id, passed=True, met=1, of=1, checks=[], missed=flow.missed(first, compared))
+    assert flow.once_more(second, progress.load()) == []
+    asked = flow.once_more(third, progress.load())
+    assert [(one.lab.id, one.question, one.result) for one in asked] == [(first.id, question, 2.0)]
+    assert flow.answered_once_more(asked[0], 2.1) == "Right this time. result: 2"
+    assert progress.load().of(first.id).once_more == {"bias": 2.1}
+    assert flow.once_more(third, progress.load()) == []
+
+
+def test_a_question_that_is_left_unanswered_blocks_nothing(tmp_path: Path) -> None:
+    """A learner would be kept from the lab by the question of another one, or be asked it for ever."""
+    first, _second, third = [
+        lab(tmp_path, lab=LAB.replace("order = 1", f"order = {at}"), lab_id=f"lab-{at}") for at in range(1, 4)
+    ]
+    progress.attempted(first.id, passed=True, met=1, of=1, checks=[], missed={"bias": 2.0})
+    flow.predict(third, {"bias": 1})
+    (asked,) = flow.once_more(third, progress.load())
+    flow.answered_once_more(asked, None)
+    assert flow.once_more(third, progress.load()) == []
+    assert progress.load().last == third.id
