@@ -93,6 +93,7 @@ class LabPictures(Horizontal):
         self._asked_at = 0.0
         self._cost = 0.0  # seconds of the worker, of all that are shown
         self._now: Snapshot | None = None
+        self._waits_for: list[str] = []  # kinds that are drawn at the end of the run
         self._ended_at: int | None = None  # the step at which the ended run was drawn
 
     def compose(self) -> ComposeResult:
@@ -160,6 +161,8 @@ class LabPictures(Horizontal):
                 view.ghost = self._ghosts.get(kind)
             step = "" if picture is None else f"  {_('step {step}', step=count(picture.step))}"
             more = _("p next picture") if self.has_more and at == len(kinds) - 1 else ""
+            if kind in self._waits_for and picture is not None:  # it is of a step before the end
+                more = _("Drawing…")
             view.name_it(f"{_(KINDS[kind].title)}{step}", more)
 
     # --- asking ---
@@ -221,14 +224,19 @@ class LabPictures(Horizontal):
                 self._seen[kind] = last
         self._show()
         old = [kind for kind in self._kinds if kind not in self._seen or self._seen[kind].step != saved]
+        if saved is None:
+            self._ended_at = None  # it may be there a moment later
         if not old or saved is None:
             return
+        self._waits_for = old
+        self._show()
         try:
             answers = await asyncio.to_thread(of_ended, self.folder, {kind: OPTIONS.get(kind, {}) for kind in old})
             for kind, answer in answers.items():
                 await self._take(kind, answer)
         except DescentError as error:
             self._trouble |= dict.fromkeys(old, str(error))
+        self._waits_for = []
         self._show()
 
     async def _take(self, kind: str, answer: dict[str, object]) -> None:
