@@ -1,4 +1,5 @@
-"""Descent as a library: start a training run, attach to one, steer it and read what it has recorded.
+"""Descent as a library: start a training run, attach to one, steer it and read what it has recorded; or make a run
+of a training loop of one's own: `descent.init`.
 
     run = await descent.start("digits-mlp", ["train.epochs=100"])
     await run.set("optimizer.lr=0.01")
@@ -23,23 +24,27 @@ if TYPE_CHECKING:
     from descent.handle import attach as attach
     from descent.handle import start as start
     from descent.learned import load as load
+    from descent.loop.start import init as init
+    from descent.loop.watched import Loop as Loop
     from descent.run.metrics import Metrics as Metrics
 
 _HOMES = {
     "CannotGoOnError": "descent.common.errors",
     "DataMissingError": "descent.common.errors",
     "DescentError": "descent.common.errors",
+    "Loop": "descent.loop.watched",
     "Metrics": "descent.run.metrics",
     "NotRunningError": "descent.control",
     "RefusedError": "descent.control",
     "Run": "descent.handle",
     "attach": "descent.handle",
+    "init": "descent.loop.start",
     "load": "descent.learned",
     "start": "descent.handle",
 }
 
-__all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Metrics", "NotRunningError", "RefusedError", "Run",
-           "attach", "load", "start", "sync"]  # fmt: skip
+__all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Loop", "Metrics", "NotRunningError",
+           "RefusedError", "Run", "attach", "init", "load", "start", "sync"]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from descent.common.errors import CannotGoOnError
+from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.files import replacing, write_atomically
 from descent.common.i18n import _
 from descent.run.events import Events
@@ -114,8 +114,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> State:
         raise ValueError(_("{file} can't be read ({reason})", file=path.name, reason=type(error).__name__)) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(_("{file} is not a checkpoint of this version of Descent", file=path.name))
-    tensors = [value for value in state["model"].values() if isinstance(value, torch.Tensor)]
-    if "is_finite" not in state and any(tensor.isnan().any() for tensor in tensors):
+    if "is_finite" not in state and any(
+        value.isnan().any() for value in state["model"].values() if isinstance(value, torch.Tensor)
+    ):
         raise ValueError(_("{file} holds weights that are NaN", file=path.name))
     return state
 
@@ -159,9 +160,14 @@ class CheckpointManager:
     a best model that a resumed run will find again.
     """
 
-    def __init__(self, run: RunFolder, events: Events, flush: Callable[[], None], keep: int) -> None:
-        """flush: a function that returns when all rows are on the disk. keep: latest checkpoints to keep."""
-        self._run, self._events, self._flush, self._keep = run, events, flush, keep
+    def __init__(
+        self, run: RunFolder, events: Events, flush: Callable[[], None], keep: int, share: int = _SHARE
+    ) -> None:
+        """flush: a function that returns when all rows are on the disk. keep: latest checkpoints to keep.
+
+        share: see `rested`.
+        """
+        self._run, self._events, self._flush, self._keep, self._share = run, events, flush, keep, share
         self._held: State | None = None
         told = run.events()
         self._steps = run.checkpoints(told)
@@ -173,8 +179,8 @@ class CheckpointManager:
         self._took = 0.0  # seconds, by the last write
 
     def rested(self) -> bool:
-        """Return whether enough time has passed since the last write: REST seconds, or _SHARE times what it took."""
-        return time.monotonic() - self._last_write >= max(REST, _SHARE * self._took)
+        """Return whether enough time has passed since the last write: REST seconds, or `share` times what it took."""
+        return time.monotonic() - self._last_write >= max(REST, self._share * self._took)
 
     def save(self, state: State, *, wanted: bool = False) -> Path:
         """Write `state` now. Raises CannotGoOnError if it can't be written.
@@ -208,6 +214,36 @@ class CheckpointManager:
     def steps(self) -> list[int]:
         """Return the steps of the checkpoints that led to the current state, ascending."""
         return list(self._steps)
+
+    def to_go_back_to(self, to: object, now: int) -> tuple[int, State]:
+        """Return the checkpoint of step `to`, by default the last one before step `now` that can be read.
+
+        Raises DescentError, which lists the checkpoints, if there is none.
+        """
+        if to is None:
+            return self._last_whole(now)
+        if isinstance(to, bool) or not isinstance(to, int) or to not in self._steps or to > now:
+            there = ", ".join(str(step) for step in self._steps if step <= now)
+            raise DescentError(
+                _(
+                    "to {given!r}: there is no such checkpoint; the run has those of steps {steps}",
+                    given=to,
+                    steps=there,
+                )
+            )
+        try:
+            return to, read(self._run.checkpoint(to))
+        except ValueError as error:
+            raise DescentError(f"to {to}: {error}") from None
+
+    def _last_whole(self, now: int) -> tuple[int, State]:
+        problems = []
+        for step in reversed([step for step in self._steps if step < now]):
+            try:
+                return step, read(self._run.checkpoint(step))
+            except ValueError as error:
+                problems.append(str(error))
+        raise DescentError("; ".join([_("there is no checkpoint to go back to"), *problems]))
 
     def forget_beyond(self, step: int) -> None:
         """Forget checkpoints later than `step`, to which the run went back. Their files stay on the disk."""

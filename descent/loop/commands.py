@@ -27,6 +27,8 @@ class Steered(Protocol):
     @property
     def step(self) -> int: ...
     @property
+    def has_epochs(self) -> bool: ...
+    @property
     def clock(self) -> Clock: ...
     def drain(self) -> None: ...
     def warn(self, message: str, /) -> None: ...
@@ -288,6 +290,8 @@ class CommandHandler:
         how = request.arguments.get("how", "now")
         if how not in ("now", "epoch", "discard"):
             raise DescentError(_("how = {given!r}: must be now, epoch or discard", given=how))
+        if how == "epoch" and not self._session.has_epochs:
+            raise DescentError(_("the epochs of this loop are not known; stop it after its step: descent stop --now"))
         self.stop = how
         self._stopping.append(request)
         if how == "epoch":

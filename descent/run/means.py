@@ -11,6 +11,8 @@ from descent.common.arrays import Singles, mean_over_members
 from descent.run.epochs import epochs_before, epochs_since
 from descent.run.metrics import Metrics
 
+RECENT = 100  # steps whose mean is the training loss of a loop without epochs
+
 
 def means_of_last_epoch(
     stored: Metrics, name: str, ends: Sequence[int], events: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
@@ -22,10 +24,12 @@ def means_of_last_epoch(
     """
     changes = [event for event in events if event["event"] == "batch_size"]
     known = {end: epochs_before(end, changes, facts) for end in set(ends)}
+    unknown = RECENT if facts else None  # without epochs, the last steps stand for one
+    lengths = {end: unknown if epochs is None else epochs.per_epoch for end, epochs in known.items()}
     found = {
-        end: means_of_steps(stored, name, max(0, end - epochs.per_epoch), end, changes, facts)
-        for end, epochs in known.items()
-        if epochs is not None
+        end: means_of_steps(stored, name, max(0, end - length), end, changes, facts)
+        for end, length in lengths.items()
+        if length is not None
     }
     return [found[end][member] if end in found else None for member, end in enumerate(ends)]
 

@@ -117,6 +117,11 @@ PARENT = Record(
     required={"run": TEXT, "dir": TEXT, "step": COUNT},
     optional={"changed": ListOf(TEXT), "measured": TABLE, "member": COUNT},
 )
+LOOP_FILE = "loop.json"  # how a loop of one's own was started; a preset's run has none
+LOOP = Record(
+    required={"command": ListOf(TEXT), "folder": TEXT, "arguments": ListOf(TEXT)},
+    optional={"script": _or_null(TEXT), "commit": _or_null(TEXT), "environment": TABLE},
+)
 _MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": _or_null(COUNT)})
 LAYOUT = Record(
     required={

@@ -40,6 +40,9 @@ Lang = Annotated[
     ),
 ]
 Preset = Annotated[str, typer.Argument(help=_("A preset's name or its .toml file."))]
+PresetOrScript = Annotated[
+    str, typer.Argument(metavar="PRESET", help=_("A preset's name or its .toml file, or a training script, .py."))
+]
 RunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The run's id."))]
 NewRunId = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The new run's id."))]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Delete without asking."))]

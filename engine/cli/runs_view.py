@@ -14,6 +14,7 @@ from descent.common.glyphs import STATES, sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show, why_damaged
+from descent.loop.folder import start_of
 from descent.run import comparison, find
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
@@ -252,7 +253,9 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     fields = [(_("state"), f"{state}: {reason}" if reason else state), *_origin(run)]
     if facts:
         planned = run.last("plan")
-        fields += _facts(result, facts, planned["total_steps"] if planned else facts["total_steps"])
+        fields += _facts(result, facts, (planned or run.last("length") or facts).get("total_steps"))
+    if start_of(run) is not None:
+        fields.append((_("exact"), _exactness(run.last("exact"))))
     several = result.has_members
     if several:
         fields.append((_("members"), f"{members_view.headline(result)}{_way(facts)}"))
@@ -270,7 +273,18 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
     details["parent"] = json_safe(run.origin())
+    if start_of(run) is not None:
+        told = run.last("exact")
+        details["exact"] = told is not None and not told.get("why_not")
     return {**result.to_json(), **details}, result, fields
+
+
+def _exactness(told: dict[str, Any] | None) -> str:
+    """Say whether a resumed run of a loop of one's own ends as one that was not interrupted, or why not."""
+    if told is None:
+        return _("no: nothing drives this loop; run.batches or run.steps would")
+    why = [clean(str(reason)) for reason in told.get("why_not", ())]
+    return _("no: {reasons}", reasons="; ".join(why)) if why else _("yes: resumed or rewound, it ends the same")
 
 
 def _origin(run: RunFolder) -> list[tuple[str, str]]:
@@ -314,7 +328,7 @@ def _way(facts: dict[str, Any]) -> str:
     return f", {ways[facts['way']]}" if facts.get("way") in ways else ""
 
 
-def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[tuple[str, str]]:
+def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) -> list[tuple[str, str]]:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts["started"]))
     threads = facts["threads"]
     device = str(facts["device_name"])
@@ -324,11 +338,12 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int) -> list[t
     if result.seconds:
         spent += ", " + _("{rate:,.0f} step/s", rate=result.step / result.seconds)
     reached = {"step": result.step, "total": total_steps, "epoch": result.epoch}
+    step = f"{result.step:,}" if total_steps is None else _("{step:,} of {total:,}, epoch {epoch}", **reached)
     return [
         (_("preset"), str(facts["preset"])),
         (pgettext("time", "started"), _("{time} on {host}", time=started, host=facts["host"])),
         (_("device"), device),
-        (_("step"), _("{step:,} of {total:,}, epoch {epoch}", **reached)),
+        (_("step"), step),
         (_("training time"), spent),
         (_("parameters"), f"{facts['parameters']:,}"),
     ]

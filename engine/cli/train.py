@@ -17,6 +17,7 @@ from engine.cli.options import (
     NewRunId,
     Overrides,
     Preset,
+    PresetOrScript,
     Quiet,
     Repeats,
     Run,
@@ -30,9 +31,12 @@ from engine.cli.options import (
 train_app = typer.Typer()
 
 
-@train_app.command(help=_("Train a preset in this terminal, or in the background."))
+@train_app.command(help=_("Train a preset, or run a training script, in this terminal or in the background."))
 def run(
-    preset: Preset,
+    preset: PresetOrScript,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS…]", help=_("Arguments of a script, after two dashes."))
+    ] = None,
     *,
     overrides: Overrides = None,
     run_id: RunId = None,
@@ -53,12 +57,29 @@ def run(
     quiet: Quiet = False,
 ) -> int:
     from engine.cli import report
-    from engine.launch import start
+    from engine.launch import script, start
     from engine.preset.sweep import words
 
     settings = [*(overrides or []), *words(repeats, folds, sweep or [], draws)]
     settings += [f"train.device={device}"] if device else []
     options = report.options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
+    if script.is_script(preset):
+        if settings or download or data_root is not None:
+            raise typer.BadParameter(
+                _(
+                    "{file} is a script; settings of presets do not hold for it: give it arguments after --",
+                    file=preset,
+                )
+            )
+        if as_json and not detached:
+            raise typer.BadParameter(_("--json: a script prints what it wants; use it with --detach"))
+        begun = script.run(preset, arguments or [], options, resume_if_exists=resume_if_exists, detached=detached)
+        report.print_started(begun, as_json=as_json)
+        return 0
+    if arguments:
+        raise typer.BadParameter(
+            _("{given}: only a script takes arguments; a preset is changed by --set", given=" ".join(arguments))
+        )
     if detached:
         report.print_started(start.detach(preset, settings, options), as_json=as_json)
         return 0

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,25 +9,24 @@ from typing import Any
 
 from descent import control, warm
 from descent.common import paths
-from descent.common.errors import CannotGoOnError, DescentError, ExitCode
+from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import _
 from descent.common.signals import Signals
-from descent.common.text import clean
+from descent.loop.folder import start_of
 from descent.run import find
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
 from descent.run.schema import EventReader
 from descent.run.state import ALIVE
-from engine.launch import foreground, loading
+from engine.launch import foreground, loading, script
 from engine.launch import fork as launch_fork
 from engine.launch.fork import Branch, branch, branch_to_replay, first_difference, said_of
 from engine.launch.options import DEFAULT, Options, Outcome
+from engine.launch.spawn import wait_for_start
 from engine.preset import consent, datasets
 from engine.preset.loading import Preset, load_preset
 
 _NAMED = 3  # settings that a message names at most
-_LOOK = 0.01  # seconds between looks at a worker that is starting
-_started: list[warm.Process] = []
 
 # --- in this process ---
 
@@ -69,6 +67,8 @@ def _resume(folder: RunFolder, options: Options) -> int:
     if folder.state() == "finished":
         options.show(Outcome(folder))
         return ExitCode.DONE
+    if (begun := start_of(folder)) is not None:
+        script.resume(folder, begun, detached=False)
     name, root = _ready_to_resume(folder, options)
     with Signals() as signals:
         return foreground.train(folder, name, root, signals, options)
@@ -136,6 +136,9 @@ def detach_resume(folder: RunFolder, options: Options = DEFAULT) -> None:
     refuse_several_processes()
     if folder.state() == "finished":
         raise DescentError(_finished(folder))
+    if (begun := start_of(folder)) is not None:
+        script.resume(folder, begun, detached=True)
+        return
     name, root = _ready_to_resume(folder, options)
     _spawn(folder, name, root)
 
@@ -180,16 +183,7 @@ def _spawn(folder: RunFolder, name: str, root: Path) -> None:
     log.read()
     with open(folder.output, "ab") as out:
         started = warm.start("engine.launch.background", *words, stdout=out, stderr=out)
-    _started.append(started)  # a Popen that is deleted while its child lives would warn
-    while True:
-        ended = started.poll() is not None  # checked first, so that what it wrote before its end is still read below
-        if any(event.get("pid") == started.pid for event in log.read()):
-            return  # it writes its pid before it loads torch
-        if ended:
-            said = [clean(line) for line in folder.output.read_text(errors="replace").splitlines() if line.strip()]
-            reason = said[-1] if said else _("it printed nothing")
-            raise CannotGoOnError(_("{run}: its worker ended at once: {reason}", run=folder.id, reason=reason))
-        time.sleep(_LOOK)
+    wait_for_start(started, folder, log)
 
 
 # --- for both ---

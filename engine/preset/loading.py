@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.settings import Override, flatten, parse
+from descent.run.schema import LOOP_FILE
 from engine.preset import overrides, schema, sweep
 from engine.preset.find import find, path_shown, read_tables
 from engine.preset.messages import Complaints
@@ -93,6 +94,9 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
     Raises PresetError, with a line for each thing that is wrong.
     """
     path = find(source)
+    if (path.parent / LOOP_FILE).is_file():
+        raise PresetError(_("{run} is a training loop of one's own, not a preset; this needs a preset's run",
+                            run=path.parent.name))  # fmt: skip
     settings = read_tables(path)
     if not settings and not overrides:
         names = ", ".join(describe.sections())

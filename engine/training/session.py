@@ -10,7 +10,6 @@ from torch import Tensor
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.control import Queue
-from descent.loop import checkpoint
 from descent.loop.checkpoint import CheckpointManager, State
 from descent.loop.clock import Clock
 from descent.loop.commands import CommandHandler
@@ -95,6 +94,10 @@ class Session:
     def note_plan(self) -> None:
         """Write the planned learning rate, for those who draw it, if it differs from what was written last."""
         self._reporter.plan()
+
+    @property
+    def has_epochs(self) -> bool:
+        return True
 
     def edit(self, texts: list[str]) -> dict[str, Any]:
         """Change live settings. Returns the values that are now in force."""
@@ -255,34 +258,8 @@ class Session:
 
         No file is removed.
         """
-        steps = self._keeper.steps()
-        if to is None:
-            to, state = self._last_whole()
-            return self._rewind(to, state)
-        if isinstance(to, bool) or not isinstance(to, int) or to not in steps or to > self._run.step:
-            there = ", ".join(str(step) for step in steps if step <= self._run.step)
-            raise DescentError(
-                _(
-                    "to {given!r}: there is no such checkpoint; the run has those of steps {steps}",
-                    given=to,
-                    steps=there,
-                )
-            )
-        try:
-            state = checkpoint.read(self._folder.checkpoint(to))
-        except ValueError as error:
-            raise DescentError(f"to {to}: {error}") from None
-        return self._rewind(to, state)
-
-    def _last_whole(self) -> tuple[int, State]:
-        """Return the last checkpoint before this step that can be read. Raises DescentError if there is none."""
-        problems = []
-        for step in reversed([step for step in self._keeper.steps() if step < self._run.step]):
-            try:
-                return step, checkpoint.read(self._folder.checkpoint(step))
-            except ValueError as error:
-                problems.append(str(error))
-        raise DescentError("; ".join([_("there is no checkpoint to go back to"), *problems]))
+        at, state = self._keeper.to_go_back_to(to, self._run.step)
+        return self._rewind(at, state)
 
     def _rewind(self, to: int, state: State) -> int:
         self._rows.sync()  # what the last rows tell of members belongs to the state before

@@ -95,7 +95,7 @@ class Digest(Fold):
         kind = event.get("event")
         if kind == "evaluation":
             self._evaluation(evaluation_of(event))
-        elif kind in ("plan", "batch_size"):
+        elif kind in ("plan", "batch_size", "length"):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
                 self.epochs.append(resized(event))

@@ -184,5 +184,5 @@ class Story(Fold):
                 self.anomaly = self.collapse = None
             case "state" if event.get("state") == "running":
                 self.anomaly = None  # somebody has seen to it
-        if kind in ("plan", "batch_size"):
+        if kind in ("plan", "batch_size", "length"):
             self.total_steps = event.get("total_steps", self.total_steps)

@@ -1,0 +1,85 @@
+"""An unchanged training script as a run: `python -P -m descent.loop.script FOLDER SCRIPT ARGUMENTS…`.
+
+The script runs as `python SCRIPT ARGUMENTS…` would run it. Hooks of PyTorch that are called for every optimizer watch
+the first one that steps, unless the script calls descent.init and watches by itself.
+"""
+
+import runpy
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.stdio import complain
+from descent.loop import start
+from descent.loop.hooks import model_of
+from descent.loop.watched import Loop
+from descent.run.folder import RunFolder
+
+KEEP = 3
+
+
+class Watcher:
+    """Watches the optimizers of a script that watches nothing itself."""
+
+    def __init__(self, run: Loop) -> None:
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+        self._run = run
+        self._is_mine = False
+        register_optimizer_step_pre_hook(self._before)
+        register_optimizer_step_post_hook(self._after)
+
+    def _before(self, optimizer: Any, *_rest: Any) -> None:
+        if not self._is_mine:
+            if self._run.is_watching:
+                return
+            model = model_of(optimizer)
+            self._is_mine = True
+            self._run.watch_steps(model, optimizer)
+            self._run.track(model=model, optimizer=optimizer)
+        self._run.before_step(optimizer)
+
+    def _after(self, optimizer: Any, *_rest: Any) -> None:
+        if self._is_mine:
+            self._run.after_step(optimizer)
+
+
+def main(folder: str, script: str, *arguments: str) -> int:
+    """Run the script, and return its exit code."""
+    path = Path(script)
+    try:
+        run = start.begin(RunFolder(Path(folder)), path.stem, keep=KEEP, statistics_every=None, launched=True)
+    except DescentError as error:
+        complain(str(error))
+        return error.exit_code
+    Watcher(run)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        if code and not run.is_over:
+            start.fail_for(_("the script ended with exit code {code}", code=code))
+        return code
+    except BaseException as error:
+        start.fail(error)
+        # The script's own traceback, without the frames that lead to it.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != script:
+            trace = trace.tb_next
+        if isinstance(error, DescentError):
+            complain(str(error))
+            return error.exit_code
+        traceback.print_exception(type(error), error, trace)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

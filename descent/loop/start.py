@@ -1,0 +1,127 @@
+"""The beginning of a run in the process that trains, and its end with that process."""
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from descent.common import paths
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.text import clean, shorten
+from descent.loop.folder import make, refuse_several_processes, start_of, start_of_process
+from descent.loop.watched import Loop
+from descent.run import find
+from descent.run.folder import Claim, RunFolder, check_id
+
+CONTINUED = "DESCENT_LOOP"  # the folder of the run that this process is to go on with
+_LONGEST_REASON = 300
+
+_current: Loop | None = None
+_launched = False  # whether `descent run` has made the current run, and no script has asked for it yet
+
+
+def init(
+    name: str | None = None,
+    *,
+    config: Mapping[str, Any] | object | None = None,
+    id: str | None = None,  # noqa: A002 - as others have it
+    runs_dir: str | Path | None = None,
+    keep: int = 3,
+    statistics_every: int | None = None,
+) -> Loop:
+    """Begin a run of this script's own training loop, or go on with the run `id` if there is one.
+
+    name: what it is called in lists, by default the script's name. config: the script's settings, a mapping or an
+    argparse.Namespace, shown to people and compared. runs_dir: the folder of all runs, else $DESCENT_RUNS or ./runs.
+    keep: the latest checkpoints to keep. statistics_every: steps between statistics of the layers; by default as
+    often as takes 2% of the time.
+
+    Raises DescentError if another process trains that run, or if it is a preset's.
+    """
+    global _launched  # noqa: PLW0603
+    settings = dict(config) if isinstance(config, Mapping) else dict(vars(config)) if config is not None else {}
+    if _current is not None and _launched:
+        _launched = False
+        if name is not None:
+            _current.name = name
+        _current.configure(settings)
+        return _current
+    if _current is not None:
+        _current.finish()
+    refuse_several_processes()
+    script = Path(sys.argv[0]).stem or "loop"
+    folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
+    run = begin(folder, name or script, keep=keep, statistics_every=statistics_every)
+    run.configure(settings)
+    return run
+
+
+def begin(folder: RunFolder, name: str, *, keep: int, statistics_every: int | None, launched: bool = False) -> Loop:
+    """Take a run's folder for this process. Raises DescentError if another one trains it."""
+    global _current, _launched  # noqa: PLW0603 - a process trains one run at a time
+    if _current is None:
+        _end_with_process()
+    _current = Loop(Claim(folder), name, keep=keep, statistics_every=statistics_every)
+    _launched = launched
+    return _current
+
+
+def _folder(name: str, run_id: str | None, runs_dir: Path | None) -> RunFolder:
+    continued = os.environ.pop(CONTINUED, None)  # not for the processes that this one starts
+    if continued is not None:
+        return RunFolder(Path(continued))
+    if run_id is not None:
+        check_id(run_id)
+        there = paths.runs_dir(runs_dir) / run_id
+        if find.is_run(there):
+            folder = RunFolder(there)
+            if start_of(folder) is None:
+                raise DescentError(
+                    _(
+                        "{run} is a run of a preset; choose another id, or continue it: descent resume {run}",
+                        run=run_id,
+                    )
+                )
+            find.note_start(folder.path)
+            return folder
+    return make(name, run_id, runs_dir, start_of_process())
+
+
+def _end_with_process() -> None:
+    """End the current run with this process, however that ends, as far as Python can tell."""
+    before = sys.excepthook
+
+    def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        fail(error)
+        before(kind, error, trace)
+
+    sys.excepthook = failed
+    atexit.register(end_current)
+    os.register_at_fork(after_in_child=lambda: None if _current is None else _current.leave())
+
+
+def end_current() -> None:
+    """End the current run, if there is one. The end of the process does."""
+    if _current is not None:
+        _current.finish()
+
+
+def fail(error: BaseException) -> None:
+    """End the current run because the script has raised an error."""
+    if _current is None:
+        return
+    if isinstance(error, KeyboardInterrupt):
+        _current.end("stopped", reason=_("interrupted"))
+        return
+    text = f"{type(error).__name__}: {shorten(clean(str(error)), _LONGEST_REASON)}"
+    fail_for(text.removesuffix(": "))
+
+
+def fail_for(reason: str) -> None:
+    """End the current run as failed. reason: in words."""
+    if _current is not None:
+        _current.end("failed", reason=reason)

@@ -1,0 +1,136 @@
+"""Starts of training scripts: a loop of one's own, in this terminal or in a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from descent.common import paths
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.text import show
+from descent.loop.folder import make, refuse_several_processes, start_of
+from descent.run import find
+from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
+from descent.run.schema import EventReader
+from engine.launch.options import Options
+from engine.launch.spawn import wait_for_start
+
+_CONTINUED = "DESCENT_LOOP"  # as descent.loop.start has it, which loads PyTorch
+
+
+def is_script(source: str) -> bool:
+    """Return whether this is a file of Python and no preset."""
+    return source.endswith(".py")
+
+
+def run(
+    source: str, arguments: Sequence[str], options: Options, *, resume_if_exists: bool, detached: bool
+) -> RunFolder:
+    """Start a script as a run of its own. Without `detached` this process becomes the script's.
+
+    Raises DescentError if it can't start.
+    """
+    refuse_several_processes()
+    path = Path(source)
+    if not path.is_file():
+        raise DescentError(_("{file}: no such file", file=show(source)))
+    if resume_if_exists and options.run_id is None:
+        raise DescentError(_("--resume-if-exists needs --id NAME, the run to go on with"))
+    there = paths.runs_dir(options.runs_dir) / (options.run_id or "")
+    if resume_if_exists and find.is_run(there):
+        folder = RunFolder(there)
+        begun = start_of(folder)
+        if begun is None or begun.get("script") is None or Path(begun["script"]).name != path.name:
+            raise DescentError(_("--resume-if-exists: {run} is no run of {file}; take another --id",
+                                 run=folder.id, file=path.name))  # fmt: skip
+        if begun["arguments"] != list(arguments):
+            raise DescentError(
+                _(
+                    "--resume-if-exists: {run} was started with the arguments: {given}; take another --id, or "
+                    "give the same ones",
+                    run=folder.id,
+                    given=" ".join(begun["arguments"]) or _("none"),
+                )
+            )
+        _check_free(folder)
+        find.note_start(folder.path)
+        is_new = False
+    else:
+        begun = {
+            "script": str(path.absolute()),
+            "arguments": list(arguments),
+            "command": [sys.executable, source, *arguments],
+            "folder": str(Path.cwd()),
+        }
+        folder = make(path.stem, options.run_id, options.runs_dir, begun)
+        is_new = True
+    try:
+        _start(folder, _command(folder, source, arguments), {}, Path.cwd(), detached=detached)
+    except (DescentError, OSError):
+        if is_new:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def resume(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
+    """Go on with a script's run by its own command line. Raises DescentError if its loop can't go on."""
+    refuse_several_processes()
+    if not (folder.last("exact") or {}).get("driver"):
+        raise DescentError(
+            _(
+                "{run}: nothing drives the loop of this script, so it can't go on from a checkpoint; written over "
+                "run.batches or run.steps it could",
+                run=folder.id,
+            )
+        )
+    _check_free(folder)
+    find.note_start(folder.path)
+    if begun.get("script") is None:
+        _start(folder, begun["command"], {_CONTINUED: str(folder.path)}, Path(begun["folder"]), detached=detached)
+    else:
+        command = _command(folder, begun["script"], begun["arguments"])
+        _start(folder, command, {}, Path(begun["folder"]), detached=detached)
+
+
+def _check_free(folder: RunFolder) -> None:
+    pid = worker_pid(folder.path)
+    if pid is not None:
+        raise DescentError(
+            _("{run} is training already, in process {pid}; nothing was changed", run=folder.id, pid=pid)
+        )
+
+
+def _command(folder: RunFolder, script: str, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", "-m", "descent.loop.script", str(folder.path), script, *arguments]
+
+
+def _start(
+    folder: RunFolder, command: Sequence[str], variables: Mapping[str, str], cwd: Path, *, detached: bool
+) -> None:
+    """Start a command. Without `detached` it takes this process's place: its terminal, signals and exit code."""
+    environment = {**os.environ, **variables}
+    if not detached:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.chdir(cwd)
+        os.execve(command[0], list(command), environment)
+    log = EventReader(folder.path)
+    log.read()
+    environment["PYTHONUNBUFFERED"] = "1"  # what the script prints is in the log at once
+    with open(folder.output, "ab") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+        )
+    wait_for_start(process, folder, log)

@@ -1,0 +1,239 @@
+"""A training loop of one's own must end as without Descent, go on exactly, and obey or say why not."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from descent import control
+from descent.control import RefusedError
+from descent.run.metrics import Metrics
+from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, same
+from tests.helpers.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+# The process kills itself in the middle of an epoch, three steps after it has saved.
+KILLED = DRIVEN.replace("# MORE", "if run.step == 14: run.save()\n    if run.step == 17: os.kill(os.getpid(), 9)\n")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Made]:
+    made: list[Script] = []
+
+    def make(name: str) -> Script:
+        made.append(Script(tmp_path / name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.pid and not one.has_ended():
+            os.kill(one.pid, signal.SIGKILL)
+            one.end()
+
+
+def _send(script: Script, command: str, **arguments: Any) -> dict[str, Any]:
+    wait_for((script.run.path / "control.sock").exists, "the run's socket")
+    return control.send(script.run.path, command, arguments)
+
+
+def _hold(script: Script) -> Script:
+    """Pause a driven script before its first step."""
+    _send(script, "pause")
+    return script
+
+
+def test_a_watched_script_ends_as_the_unwatched_one(script: Made) -> None:
+    """Nobody could trust what a watched training came to."""
+    plain = script("plain").start(PLAIN).end().result()
+    unchanged = script("unchanged").start(PLAIN, watched=True).end()
+    driven = script("driven").start(DRIVEN).end()
+    assert same(unchanged.result(), plain)
+    assert same(driven.result(), plain)
+    for one in (unchanged, driven):
+        assert one.run.state() == "finished"
+        loss = Metrics(one.run.path).column("loss")
+        assert len(loss) == 30
+        assert np.isfinite(loss).all()
+        assert np.isfinite(Metrics(one.run.path).column("layer.0.update_ratio")[:2]).any()
+    rows = [Metrics(one.run.path).columns(["loss", "lr"]) for one in (unchanged, driven)]
+    assert np.array_equal(*rows)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, workers: int) -> None:
+    """Hours of training on a batch system would end otherwise than they would have."""
+    plain = script("plain").start(PLAIN, workers=workers).end().result()
+    killed = script("killed").start(KILLED, workers=workers).end()
+    assert killed.code == -signal.SIGKILL
+    assert killed.run.checkpoints()[-1] == 14
+    again = killed.start(DRIVEN, workers=workers).end()
+    assert same(again.result(), plain)
+    assert killed.run.last("resumed")["to"] == 14  # type: ignore[index]
+    assert len(Metrics(killed.run.path)) == 30
+    told = killed.run.last("exact")
+    assert told is not None
+    assert told["why_not"] == []
+
+
+def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
+    """Going back to try something, and leaving it, would have changed the run."""
+    plain = script("plain").start(PLAIN).end().result()
+    steered = _hold(script("steered").start(DRIVEN))
+    assert _send(steered, "step", steps=9)["step"] == 9
+    _send(steered, "checkpoint")
+    assert _send(steered, "step", steps=7)["step"] == 16
+    assert _send(steered, "rewind", to=9)["to"] == 9
+    assert _send(steered, "step", steps=1)["step"] == 10
+    with pytest.raises(RefusedError, match="there is no such checkpoint; the run has those of steps 0, 9"):
+        _send(steered, "rewind", to=3)
+    _send(steered, "resume")
+    assert same(steered.end().result(), plain)
+    assert len(Metrics(steered.run.path)) == 30
+
+
+def test_commands_are_followed_or_say_why_not(script: Made) -> None:
+    """A command would be acknowledged and reach nothing."""
+    steered = _hold(script("steered").start(DRIVEN))
+    assert _send(steered, "set", edits=["lr_scale=0.5"])["set"] == {"lr_scale": 0.5}
+    _send(steered, "step", steps=2)
+    for command, arguments, why in [
+        ("set", {"edits": ["optimizer.lr=0.1"]}, "lr_scale multiplies it"),
+        ("set", {"edits": ["lr_scale=2", "model.dropout=0.1"]}, "can't be changed in a loop of one's own"),
+        ("evaluate", {}, r"run\.on_evaluate\(function\)"),
+        ("picture", {"kind": "weights"}, "pictures are drawn of presets"),
+        ("extend", {"steps": 3}, "counted in epochs"),
+    ]:
+        with pytest.raises(RefusedError, match=why):
+            _send(steered, command, **arguments)
+    assert _send(steered, "extend", epochs=1)["total_steps"] == 36
+    _send(steered, "resume")
+    assert steered.end().code == 0, steered.err
+    lr = Metrics(steered.run.path).column("lr")
+    assert len(lr) == 36
+    assert lr[0] == pytest.approx(0.005)  # and a refused edit has changed nothing
+    assert steered.run.facts()["total_steps"] == 30
+
+
+def test_a_loop_that_nothing_drives_can_be_paused_steered_and_stopped(script: Made) -> None:
+    """An unchanged script could only be looked at."""
+    steered = script("unchanged").start(PLAIN.replace("range(5)", "range(10**6)"), watched=True)
+    _send(steered, "pause")
+    at = _send(steered, "step", steps=3)["step"]
+    _send(steered, "set", edits=["lr_scale=0"])
+    with pytest.raises(RefusedError, match="nothing drives this loop, so it can't go back"):
+        _send(steered, "rewind")
+    with pytest.raises(RefusedError, match="the epochs of this loop are not known"):
+        _send(steered, "stop", how="epoch")
+    _send(steered, "step")
+    answer = _send(steered, "stop")
+    assert Path(answer["checkpoint"]).name == f"step-{at + 1}.pt"
+    assert steered.end().code == 0
+    assert steered.run.state() == "stopped"
+    assert Metrics(steered.run.path).column("lr")[at] == 0
+
+
+def test_an_error_of_the_script_ends_as_the_scripts_own(script: Made) -> None:
+    """A person would look for a bug of theirs in Descent, and miss the steps before it."""
+    broken = DRIVEN.replace("# MORE", "if run.step == 8: raise KeyError('mine')\n")
+    failed = script("failed").start(broken).end()
+    assert failed.code == 1
+    assert failed.err.rstrip().endswith("KeyError: 'mine'")
+    assert "bug" not in failed.err
+    assert failed.run.state() == "failed"
+    assert failed.run.last("state")["reason"] == "KeyError: 'mine'"  # type: ignore[index]
+    assert len(Metrics(failed.run.path)) == 8
+    unchanged = PLAIN.replace("   turn(x, y)\n", "   turn(x, y); 1 / (scheduler.last_epoch < 4)\n")
+    failed = script("unchanged").start(unchanged, watched=True).end()
+    assert failed.code == 1
+    assert failed.err.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert "descent" not in failed.err
+    assert len(Metrics(failed.run.path)) == 4
+
+
+def test_one_id_is_trained_by_one_process(script: Made) -> None:
+    """Two processes would write into one another's rows."""
+    first = _hold(script("one").start(DRIVEN))
+    second = Script(first.folder)
+    second.start(DRIVEN).end()
+    assert second.code == 1
+    assert "is training already, in process" in second.err
+    _send(first, "resume")
+    assert first.end().code == 0
+    assert len(Metrics(first.run.path)) == 30
+
+
+def test_what_is_not_tracked_is_named(script: Made) -> None:
+    """A resumed run would end otherwise, and nobody would have said so."""
+    told = (
+        script("untracked").start(DRIVEN.replace(".track(scheduler=scheduler, ema=ema)", "")).end().run.last("exact")
+    )
+    assert told is not None
+    assert "scheduler (CosineAnnealingLR)" in told["why_not"][0]
+    assert "ema (AveragedModel)" in told["why_not"][0]
+
+
+SETTINGS = DRIVEN.replace(
+    "for x, y in run",
+    """
+beta = [1]
+run.setting("beta", lambda: beta[0], lambda value: beta.__setitem__(0, value), minimum=0, maximum=5)
+calls = []
+@run.on_evaluate
+def validate():
+    calls.append(1)
+    if len(calls) > 1:
+        raise ValueError("no data")
+    model.eval()
+    return {"loss": torch.rand(()), "f1": 0.5}
+for x, y in run""",
+)
+
+
+def test_settings_and_evaluations_of_a_script(script: Made) -> None:
+    """What a script declares could not be steered, or looking would have changed the training."""
+    plain = script("plain").start(PLAIN).end().result()
+    steered = _hold(script("settings").start(SETTINGS))
+    _send(steered, "step", steps=4)
+    found = _send(steered, "evaluate")
+    assert found["val_f1"] == 0.5
+    with pytest.raises(RefusedError, match=r"the script's function raised ValueError: no data \(train.py:\d+\)"):
+        _send(steered, "evaluate")
+    assert _send(steered, "set", edits=["beta=3"])["set"] == {"beta": 3}
+    for given in ("beta=6", "beta=1.5", "beta=true"):
+        with pytest.raises(RefusedError, match="must be a whole number ≥ 0 ≤ 5"):
+            _send(steered, "set", edits=[given])
+    _send(steered, "resume")
+    assert same(steered.end().result(), plain)
+    evaluation = steered.run.last("evaluation")
+    assert evaluation is not None
+    assert (evaluation["step"], evaluation["f1"]) == (4, 0.5)
+
+
+def test_what_no_checkpoint_can_hold_is_refused_at_once(script: Made) -> None:
+    """Days later the run could not go on."""
+    wrong = f"""{TASK}
+import descent
+class Held:
+    def state_dict(self): return {{"fn": print}}
+    def load_state_dict(self, state): pass
+run = descent.init("wrong", id="driven", runs_dir="runs").watch(model, optimizer).track(held=Held())
+"""
+    failed = script("wrong").start(wrong).end()
+    assert failed.code == 1
+    assert "track(held=…): its state_dict() holds what no checkpoint can" in failed.err
+
+
+def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
+    """A batch system's warning would be lost, and the work since the last checkpoint."""
+    run = _hold(script("signal").start(DRIVEN))
+    _send(run, "step", steps=5)
+    os.kill(run.pid, signal.SIGTERM)
+    assert run.end().code == 128 + signal.SIGTERM
+    assert run.run.checkpoints()[-1] == 5
+    assert run.run.state() == "stopped"
+    plain = script("plain").start(PLAIN).end().result()
+    assert same(run.start(DRIVEN).end().result(), plain)
