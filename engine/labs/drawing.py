@@ -71,7 +71,7 @@ def _shown(value: Any) -> str:
         return described(value)
     if found.size > _MOST_SHOWN:
         return described(value)
-    return ", ".join(number(one) for one in found.ravel().tolist())
+    return ", ".join(f"{one:.0f}" if one.is_integer() else number(one) for one in found.ravel().tolist())
 
 
 def _agree(yours: Any, right: Any) -> bool:

@@ -116,6 +116,16 @@ def test_what_agrees(yours: Any, right: Any, agrees: bool) -> None:
     assert drawing._agree(yours, right) is agrees
 
 
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [([4.0, 3.0], "4, 3"), (0.5, "0.500"), (True, "True"), (np.zeros(50), "an array of shape (50,)"),
+     (float("nan"), "NaN")],
+)  # fmt: skip
+def test_a_cell_shows_few_numbers_and_counts_as_such(value: Any, cell: str) -> None:
+    """A fold of 4.00 samples would puzzle, and fifty numbers would push the columns apart."""
+    assert drawing._shown(value) == cell
+
+
 def test_a_drawing_is_a_walk_or_a_table() -> None:
     """A slip in lab.toml would show as an empty screen to a learner."""
     title = {"en": "t", "ko": "t"}
