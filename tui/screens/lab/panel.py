@@ -268,6 +268,7 @@ class LabPanel(Vertical):
             chart = self.query_one(f"#{name}", Chart)
             if chart.source is not None and curve.lines:
                 chart.source = with_ghost(chart.source, curve)
+                chart.refresh_data()  # no frame comes after the last one of a run that has ended
         for shown in self.query(LabPictures):
             shown.show_ghosts(await asyncio.to_thread(pictures_of, before, shown.kinds))
 
