@@ -24,7 +24,7 @@ from engine.training.data.table_text import Options, Survey, TextTable, format_o
 if TYPE_CHECKING:
     import polars as pl
 
-_VERSION = 1  # of what is kept in the cache; another one makes the files be parsed anew
+_VERSION = 2  # of what is kept in the cache; another one makes the files be parsed anew
 _MOST_WORDS = 100_000  # different words of a column; one with more holds texts, which are not kept
 _PARQUET_ROWS = 100_000  # that are parsed at a time
 _CACHE_BYTES = 4 << 30  # kept in all; the tables that were used longest ago go first

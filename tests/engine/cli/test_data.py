@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from descent.common.errors import PresetError
+from engine import cli
 from engine.cli import data_view
-from tests.helpers.processes import Child
+from tests.helpers.processes import Done
 
-Descent = Callable[..., Child]
+Look = Callable[..., Done]
 TABLE = """,island,mass,sex,species
 1,Biscoe,3750,male,Adelie
 2,Dream,3800,NA,Adelie
@@ -27,9 +28,21 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "penguins.csv"
 
 
-def test_a_table_is_shown_as_a_model_will_see_it(table: Path, descent: Descent) -> None:
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Look:
+    """`descent data look` in this process: in a fork of it Polars would wait for threads that are not there."""
+    monkeypatch.chdir(tmp_path)
+
+    def done(*words: str) -> Done:
+        code = cli.main(["data", "look", *words])
+        return Done(code, *capsys.readouterr())
+
+    return done
+
+
+def test_a_table_is_shown_as_a_model_will_see_it(table: Path, look: Look) -> None:
     """Somebody would train on the row numbers, or on other classes than they think, and not know it."""
-    done = descent("data", "look", "penguins.csv", "--target", "species").end()
+    done = look("penguins.csv", "--target", "species")
     assert done.code == 0, done
     rows = {line.split()[0]: line for line in done.out.splitlines() if line.split()}
     (nameless,) = (line for line in done.out.splitlines() if line.startswith("–"))
@@ -42,10 +55,10 @@ def test_a_table_is_shown_as_a_model_will_see_it(table: Path, descent: Descent) 
     assert 'data.missing = "drop"' in done.out
 
 
-def test_programs_read_the_same(table: Path, descent: Descent) -> None:
+def test_programs_read_the_same(table: Path, look: Look) -> None:
     """A script could not check a table before it starts a hundred runs."""
     drop = ["--set", 'data.missing="drop"']
-    done = descent("data", "look", "penguins.csv", "--target", "species", *drop, "--json").end()
+    done = look("penguins.csv", "--target", "species", *drop, "--json")
     assert done.code == 0, done
     found = json.loads(done.out)
     assert {column["name"]: column["role"] for column in found["columns"]} == {
@@ -71,19 +84,19 @@ def test_images_are_shown_as_a_model_will_see_them(tmp_path: Path, capsys: pytes
         data_view.look(str(tmp_path / "set"), ["y"], [], tmp_path, as_json=False)
 
 
-def test_the_data_of_a_preset(descent: Descent) -> None:
+def test_the_data_of_a_preset(look: Look) -> None:
     """The classes of a data set would be known only once it trains."""
-    done = descent("data", "look", "digits-mlp", "--json").end()
+    done = look("digits-mlp", "--json")
     assert done.code == 0, done
     found = json.loads(done.out)
     assert len(found["classes"]) == 10
     assert sum(found["classes"].values()) == 1797
 
 
-def test_a_file_that_is_no_table_says_so(tmp_path: Path, descent: Descent) -> None:
+def test_a_file_that_is_no_table_says_so(tmp_path: Path, look: Look) -> None:
     """A person would read of a bug in Descent."""
     (tmp_path / "empty.csv").write_text("")
-    done = descent("data", "look", "empty.csv").end()
+    done = look("empty.csv")
     assert done.code == 2, done
     assert "empty.csv" in done.err
-    assert descent("data", "look", "absent.csv").end().code == 2
+    assert look("absent.csv").code == 2
