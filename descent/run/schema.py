@@ -78,17 +78,19 @@ NUMBER = Kind(
     N_("a number"),
     lambda value: type(value) is float or (type(value) is int and abs(value) <= _LARGEST_NUMBER),
 )
+TRUTH = Kind(N_("true or false"), lambda value: type(value) is bool)
+ANYTHING = Kind(N_("a value"), lambda value: True)
 TIME = Kind(
     N_("a time in seconds since 1970"),
     lambda value: type(value) in (int, float) and 0 <= value < 1e11,
 )
 
 
-def _or_null(kind: Kind) -> Kind:
+def or_null(kind: Kind) -> Kind:
     return Kind(kind.what, lambda value: value is None or kind.fits(value))
 
 
-def _one_of(*words: str) -> Kind:
+def one_of(*words: str) -> Kind:
     return Kind(" | ".join(words), lambda value: value in words)
 
 
@@ -107,8 +109,8 @@ RUN = Record(
         "input_shape": ListOf(COUNT),
         "parameters": COUNT,
         "steps_per_epoch": COUNT,
-        "batch_size": _or_null(COUNT),
-        "last_batch": _or_null(COUNT),
+        "batch_size": or_null(COUNT),
+        "last_batch": or_null(COUNT),
         "total_steps": COUNT,
         "way": TEXT,
     }
@@ -120,23 +122,23 @@ PARENT = Record(
 LOOP_FILE = "loop.json"  # how a loop of one's own was started; a preset's run has none
 LOOP = Record(
     required={"command": ListOf(TEXT), "folder": TEXT, "arguments": ListOf(TEXT)},
-    optional={"script": _or_null(TEXT), "commit": _or_null(TEXT), "environment": TABLE},
+    optional={"script": or_null(TEXT), "commit": or_null(TEXT), "environment": TABLE},
 )
-_MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": _or_null(COUNT)})
+_MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": or_null(COUNT)})
 LAYOUT = Record(
     required={
         "columns": ListOf(TEXT, least=1),
         "members": ListOf(
-            Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": _or_null(COUNT)}), least=1
+            Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": or_null(COUNT)}), least=1
         ),
         "layers": ListOf(Record({"name": TEXT, "kind": TEXT})),
     }
 )
-CHECKPOINT = Record(optional={"step": COUNT, "epoch": COUNT, "edits": ListOf(TEXT), "log": _or_null(COUNT)})
+CHECKPOINT = Record(optional={"step": COUNT, "epoch": COUNT, "edits": ListOf(TEXT), "log": or_null(COUNT)})
 _ARGUMENTS = Record(optional={"edits": ListOf(TEXT)})
 SCRIPT = Record({"step": COUNT, "command": TEXT, "arguments": _ARGUMENTS})  # a line of replay.jsonl
-_STATE = Record({"state": _one_of("starting", "running", "paused", "finished", "stopped", "failed", "lost")})
-_MEMBER = Record({"state": _one_of("diverged", "stopped early"), "member": COUNT})
+_STATE = Record({"state": one_of("starting", "running", "paused", "finished", "stopped", "failed", "lost")})
+_MEMBER = Record({"state": one_of("diverged", "stopped early"), "member": COUNT})
 _OF_KIND = {"state": _STATE, "member": _MEMBER}
 # A key means the same in all kinds of events, so that one look at each key is enough.
 EVENT = Record(
@@ -145,12 +147,12 @@ EVENT = Record(
         **dict.fromkeys(
             ("step", "to", "epoch", "per_epoch", "total_steps", "size", "last_batch", "since", "pid"), COUNT
         ),
-        **dict.fromkeys(("member", "log", "best", "checkpoint"), _or_null(COUNT)),
-        **dict.fromkeys(("loss", "accuracy", "train_loss", "score", "lr", "lr_scale", "plateau"), _or_null(NUMBER)),
-        **dict.fromkeys(("balanced_accuracy", "f1", "r2", "rmse"), _or_null(NUMBER)),
-        **dict.fromkeys(("start", "lowest", "update_ratio", "cpu_seconds"), _or_null(NUMBER)),
+        **dict.fromkeys(("member", "log", "best", "checkpoint"), or_null(COUNT)),
+        **dict.fromkeys(("loss", "accuracy", "train_loss", "score", "lr", "lr_scale", "plateau"), or_null(NUMBER)),
+        **dict.fromkeys(("balanced_accuracy", "f1", "r2", "rmse"), or_null(NUMBER)),
+        **dict.fromkeys(("start", "lowest", "update_ratio", "cpu_seconds"), or_null(NUMBER)),
         **dict.fromkeys(("split", "command", "host", "stage", "file", "message", "what", "by", "began"), TEXT),
-        **dict.fromkeys(("reason", "layer", "kind"), _or_null(TEXT)),
+        **dict.fromkeys(("reason", "layer", "kind"), or_null(TEXT)),
         "time": TIME,
         "steps": ListOf(COUNT),
         "members": ListOf(COUNT),
@@ -161,12 +163,12 @@ EVENT = Record(
 )
 
 
-class _WrongError(Exception):
-    """What is wrong with a value: "layers[2].name must be a text, not 3"."""
+class ShapeError(Exception):
+    """What is wrong with a file or a value in it: "layers[2].name must be a text, not 3"."""
 
 
 def _check(shape: Shape, value: Any, where: str = "") -> None:
-    """Raise _WrongError for the first thing that is wrong with a value. where: its place, for the message."""
+    """Raise ShapeError for the first thing that is wrong with a value. where: its place, for the message."""
     match shape:
         case Kind():
             if not shape.fits(value):
@@ -182,37 +184,48 @@ def _check(shape: Shape, value: Any, where: str = "") -> None:
             place = f"{where}." if where else ""
             for key in shape.required:
                 if key not in value:
-                    raise _WrongError(_("{key} is missing", key=place + key))
+                    raise ShapeError(_("{key} is missing", key=place + key))
             for key, inner in value.items():
                 of_key = shape.optional.get(key) or shape.required.get(key)
                 if of_key is not None:
                     _check(of_key, inner, place + key)
 
 
-def _wrong(where: str, what: str, given: Any) -> _WrongError:
+def _wrong(where: str, what: str, given: Any) -> ShapeError:
     shown = "null" if given is None else show(given)
     if not where:
-        return _WrongError(_("it must hold {what}, not {given}", what=what, given=shown))
-    return _WrongError(_("{key} must be {what}, not {given}", key=where, what=what, given=shown))
+        return ShapeError(_("it must hold {what}, not {given}", what=what, given=shown))
+    return ShapeError(_("{key} must be {what}, not {given}", key=where, what=what, given=shown))
 
 
 # --- reading ---
 
 
+def read_object(file: Path, shape: Record, most: int = LARGEST, *, follow: bool = True) -> dict[str, Any]:
+    """Return the object that a file of at most `most` bytes holds. follow: whether it may be a link.
+
+    Raises FileNotFoundError, and ShapeError for everything else that is wrong with it.
+    """
+    try:
+        found: dict[str, Any] = json.loads(read_regular(file, most, follow=follow))
+        _check(shape, found)
+    except FileNotFoundError:
+        raise
+    except RecursionError:
+        raise ShapeError(_("lists are nested too deep")) from None
+    except (OSError, ValueError) as error:
+        raise ShapeError(why_unreadable(error)) from None
+    return found
+
+
 def read_stored(run: Path, file: str, shape: Record) -> Stored | None:
     """Return an object that a file of the run holds, or None if there is no such file. Raises DamagedError."""
     try:
-        found = json.loads(read_regular(run / file, LARGEST))
-        _check(shape, found)
+        return Stored(read_object(run / file, shape), run, file)
     except FileNotFoundError:
         return None
-    except RecursionError:
-        raise damaged_file(run, file, _("lists are nested too deep")) from None
-    except (OSError, ValueError) as error:
-        raise damaged_file(run, file, why_unreadable(error)) from None
-    except _WrongError as error:
+    except ShapeError as error:
         raise damaged_file(run, file, str(error)) from None
-    return Stored(found, run, file)
 
 
 def read_facts(run: Path) -> Stored:
@@ -243,6 +256,6 @@ class EventReader(JsonLinesReader):
             _check(self._shape, found)
             if found.get("event") in _OF_KIND:
                 _check(_OF_KIND[found["event"]], found)
-        except _WrongError as error:
+        except ShapeError as error:
             raise damaged_file(self._run, self._file, str(error)) from None
         return Stored(found, self._run, self._file)

@@ -1,7 +1,6 @@
 """A folder to hand in: the graded files, the verdict, and the live edits of the learner's own runs."""
 
 import hashlib
-import json
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -16,14 +15,16 @@ from descent.common.arrays import Floats, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, shorten
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from descent.run.schema import ShapeError
 from engine.labs import page
 from engine.labs.grading import copy_of_code, last_graded
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission, is_of, of_learner
+from engine.labs.verdict import read_verdict
 from engine.preset.loading import load_preset
 
 FORMAT = 1
@@ -68,7 +69,17 @@ def write(lab: Lab, folder: Path) -> Path:
     work, place = of_learner(lab), last_graded(lab.id)
     if place is None:
         raise DescentError(_("{id}: nothing to hand in yet; have it graded first: descent lab check {id}", id=lab.id))
-    verdict = json.loads((place / "verdict.json").read_text(encoding="utf-8"))
+    try:
+        verdict = read_verdict(place)
+    except (OSError, ShapeError) as error:
+        raise DescentError(
+            _(
+                "{file} is damaged: {what}; have the lab graded again: descent lab check {id}",
+                file=clean(str(place / "verdict.json")),
+                what=shorten(clean(str(error)), 200),
+                id=lab.id,
+            )
+        ) from None
     files = _files(work)
     _check_graded(work, place, lab)
     try:

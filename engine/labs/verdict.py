@@ -6,13 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from descent.common.errors import ExitCode
 from descent.common.files import json_safe
-from descent.common.i18n import _
+from descent.common.i18n import N_, _
 from descent.common.numbers import NONE, percent, trimmed
 from descent.common.paths import version
+from descent.common.text import show
+from descent.run.schema import (
+    ANYTHING,
+    COUNT,
+    LARGEST,
+    NUMBER,
+    TABLE,
+    TEXT,
+    TRUTH,
+    Kind,
+    ListOf,
+    Record,
+    ShapeError,
+    one_of,
+    or_null,
+    read_object,
+)
 from engine.labs import flow
 
 Relation = Literal["least", "most", "between", "true"]
@@ -42,6 +59,63 @@ class Result:
     gave: tuple[float, ...] = ()
     wanted: tuple[float, ...] = ()
     explanation: dict[str, Any] | None = None
+
+
+_LIMIT = Kind(
+    N_("a number, two numbers, or null"),
+    lambda value: (
+        value is None
+        or NUMBER.fits(value)
+        or (type(value) is list and len(value) == 2 and all(map(NUMBER.fits, value)))
+    ),
+)
+_VALUE = Kind(
+    N_("a number, true, false or null"), lambda value: value is None or TRUTH.fits(value) or NUMBER.fits(value)
+)
+_CHECK = Record(
+    {
+        "id": TEXT,
+        "text": TEXT,
+        "value": _VALUE,
+        "passed": TRUTH,
+        "relation": one_of(*get_args(Relation)),
+        "threshold": _LIMIT,
+        "spread": or_null(NUMBER),
+        "bonus": TRUTH,
+        "show": TEXT,
+    },
+    {"gave": ListOf(or_null(NUMBER)), "wanted": ListOf(or_null(NUMBER))},
+)
+_VERDICT = Record(
+    {
+        "passed": TRUTH,
+        "met": COUNT,
+        "of": COUNT,
+        "checks": ListOf(_CHECK),
+        "predictions": ListOf(Record({"id": TEXT, "predicted": ANYTHING, "result": ANYTHING})),
+        "changed": TABLE,
+        "problem": or_null(TEXT),
+    },
+    {"versions": TABLE, "files": TEXT, "exit_code": COUNT},
+)
+
+
+def read_verdict(folder: Path, *, most: int = LARGEST, follow: bool = True) -> dict[str, Any]:
+    """Return the verdict.json of a folder. Anybody may have written it. Raises FileNotFoundError and ShapeError."""
+    found = read_object(folder / "verdict.json", _VERDICT, most, follow=follow)
+    for number, one in enumerate(found["checks"]):
+        if (one["relation"] == "between") is not isinstance(one["threshold"], list):
+            raise ShapeError(_("the threshold of checks[{number}] does not fit its relation", number=number))
+    for key, values in found["changed"].items():
+        if not isinstance(values, list) or len(values) != 2:
+            what = _("two values")
+            raise ShapeError(
+                _("{key} must be {what}, not {given}", key=f"changed.{key}", what=what, given=show(values))
+            )
+    needed = [one["passed"] for one in found["checks"] if not one["bonus"]]
+    if (found["met"], found["of"]) != (sum(needed), len(needed)):
+        raise ShapeError(_("met and of are not those of its checks"))
+    return found
 
 
 @dataclass(frozen=True)

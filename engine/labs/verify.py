@@ -18,11 +18,12 @@ from descent.common.errors import DescentError
 from descent.common.files import read_regular
 from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten, why_unreadable
+from descent.run.schema import ShapeError
 from engine.labs.grading import grade
 from engine.labs.handin import FORMAT, MANIFEST, lab_hash
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
-from engine.labs.verdict import Verdict, versions
+from engine.labs.verdict import Verdict, read_verdict, versions
 from engine.preset import consent
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
@@ -70,8 +71,8 @@ def verified(folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path] = 
             raise _BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
         lab = find_lab(str(manifest.get("lab", "")))
         _refuse_handed_in_lab(lab, [folder, *handed_in_too])
-        theirs = _object(folder, "verdict.json")
-        handed_in = _met(theirs.get("met"), theirs.get("of"))
+        theirs = _verdict(folder)
+        handed_in = _met(theirs["met"], theirs["of"])
         _check_hashes(folder, manifest)
         with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
             work = _work(lab, folder, Path(place) / "work")
@@ -106,8 +107,8 @@ def _refuse_handed_in_lab(lab: Lab, handed_in: Sequence[Path]) -> None:
             )
 
 
-def _met(met: object, of: object) -> str:
-    return f"{met}/{of}" if isinstance(met, int) and isinstance(of, int) else ""
+def _met(met: int, of: int) -> str:
+    return f"{met}/{of}"
 
 
 # --- reading what anybody may have written ---
@@ -129,6 +130,16 @@ def _object(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _BrokenError(_("{file} was not written by `descent lab report`", file=name))
     return found
+
+
+def _verdict(folder: Path) -> dict[str, Any]:
+    try:
+        return read_verdict(folder, most=LARGEST, follow=False)
+    except FileNotFoundError as error:
+        reason = why_unreadable(error)
+        raise _BrokenError(_("{file}: can't be read: {reason}", file="verdict.json", reason=reason)) from None
+    except ShapeError as error:
+        raise _BrokenError(_("{file} is damaged: {what}", file="verdict.json", what=clean(str(error)))) from None
 
 
 def _check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from descent.common.errors import DescentError
 from descent.common.files import write_atomically
 from descent.common.i18n import _, ngettext
 from descent.common.paths import note, notes
-from descent.common.text import clean, did_you_mean, show
+from descent.common.text import clean, did_you_mean, shorten, show
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.remove import refuse_delete
-from engine.study.vary import Axis
+from descent.run.schema import ANYTHING, COUNT, TABLE, TEXT, ListOf, Record, ShapeError, or_null, read_object
+from engine.study.vary import Axis, grid, settings
 
 _VERSION = 1
 _LONGEST_CHOICE = 12
@@ -145,47 +146,104 @@ def _one_job_a_line(plan: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(f' "{key}": {text}' for key, text in parts.items()) + "\n}\n"
 
 
+_JOB = Record(
+    {
+        **dict.fromkeys(("index", "point", "repeat", "seed"), COUNT),
+        "values": TABLE,
+        "set": ListOf(TEXT),
+        "threads": or_null(COUNT),
+        "device": TEXT,
+    }
+)
+_PLAN = Record(
+    {
+        "preset": TEXT,
+        "set": ListOf(TEXT),
+        "vary": TABLE,
+        "repeats": COUNT,
+        "data_root": or_null(TEXT),
+        "jobs": ListOf(_JOB, least=1),
+    }
+)
+
+
 def load(folder: Path) -> Study:
     """Return the study in `folder`. Raises DescentError if its plan can't be read."""
     folder = folder.absolute()
     file = folder / "study.json"
     try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
-        if plan["version"] != _VERSION:
+        version = read_object(file, Record({"version": ANYTHING}))["version"]
+        if version != _VERSION:
             raise DescentError(
                 _(
                     "{file}: has version {given}; this Descent reads version {known}",
                     file=clean(str(file)),
-                    given=show(plan["version"]),
+                    given=show(version),
                     known=_VERSION,
                 )
             )
-        return _read(plan, folder)
-    except OSError as error:
+        return _read(read_object(file, _PLAN), folder)
+    except FileNotFoundError as error:
         raise DescentError(_("{file}: can't be read: {error}", file=clean(str(file)), error=error.strerror)) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"{type(error).__name__}: {clean(str(error))}"
-        raise DescentError(_("{file}: is damaged: {error}", file=clean(str(file)), error=why)) from None
+    except ShapeError as error:
+        raise DescentError(
+            _(
+                "{file} is damaged: {what}; restore this file, or plan the study again under another --id",
+                file=clean(str(file)),
+                what=shorten(clean(str(error)), 200),
+            )
+        ) from None
 
 
 def _read(plan: dict[str, Any], folder: Path) -> Study:
     jobs = [
         Job(
-            index=int(job["index"]),
-            id=f"{folder.name}-{int(job['index']):04}",
-            point=int(job["point"]),
-            repeat=int(job["repeat"]),
-            seed=int(job["seed"]),
-            values=dict(job["values"]),
+            index=job["index"],
+            id=f"{folder.name}-{job['index']:04}",
+            point=job["point"],
+            repeat=job["repeat"],
+            seed=job["seed"],
+            values=job["values"],
             settings=tuple(job["set"]),
             threads=job["threads"],
-            device=str(job["device"]),
+            device=job["device"],
         )
         for job in plan["jobs"]
     ]
+    _check_grid(plan, jobs)
     axes = tuple(Axis(key, tuple(values)) for key, values in plan["vary"].items())
     preset, data_root = Path(plan["preset"]).name, plan["data_root"]
-    return Study(folder, preset, tuple(plan["set"]), axes, int(plan["repeats"]), data_root, tuple(jobs))
+    return Study(folder, preset, tuple(plan["set"]), axes, plan["repeats"], data_root, tuple(jobs))
+
+
+def _check_grid(plan: dict[str, Any], jobs: Sequence[Job]) -> None:
+    """Raise ShapeError unless the jobs are those of the grid: another number or setting would be a wrong result."""
+    count = plan["repeats"]
+    for key, values in plan["vary"].items():
+        if not isinstance(values, list) or not values:
+            raise ShapeError(
+                _(
+                    "{key} must be {what}, not {given}",
+                    key=f"vary.{key}",
+                    what=_("a list that is not empty"),
+                    given=show(values),
+                )
+            )
+        count *= len(values)
+    if count != len(jobs):
+        raise ShapeError(
+            _("it has {jobs:,} jobs, but its values and repeats make {count:,}", jobs=len(jobs), count=count)
+        )
+    points = grid([Axis(key, tuple(values)) for key, values in plan["vary"].items()])
+    for number, job in enumerate(jobs):
+        repeat, point = divmod(number, len(points))
+        seed = points[point].get("train.seed", jobs[point].seed + repeat)
+        seeded = [f"train.seed={seed}"] if plan["repeats"] > 1 else []
+        chosen = [*plan["set"], *settings(points[point]), *seeded]
+        planned = (number, point, repeat, seed, points[point], chosen)
+        found = (job.index, job.point, job.repeat, job.seed, job.values, list(job.settings[: len(chosen)]))
+        if found != planned:
+            raise ShapeError(_("jobs[{number}] is not the job that its values and repeats make", number=number))
 
 
 # --- finding ---

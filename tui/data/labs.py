@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from descent.common.text import clean
 from descent.run.find import known_runs
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from descent.run.schema import ShapeError
 from engine.labs import flow, grading, progress
 from engine.labs.format import Check
 from engine.labs.grader import Grader, Tell
@@ -24,7 +24,7 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
-from engine.labs.verdict import formed, instead
+from engine.labs.verdict import formed, instead, read_verdict
 from engine.preset.listing import Entry
 
 if TYPE_CHECKING:
@@ -300,10 +300,9 @@ def look_at_lab(lab_id: str, *, trained: bool = False) -> LabStatus:
 def _verdict(lab_id: str) -> dict[str, Any]:
     folder = grading.last_graded(lab_id)
     try:
-        found = json.loads((folder / "verdict.json").read_bytes()) if folder is not None else {}
-    except (OSError, ValueError):
+        return read_verdict(folder) if folder is not None else {}
+    except (OSError, ShapeError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def shown(check: Check, value: Any) -> str:

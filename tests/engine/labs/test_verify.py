@@ -24,6 +24,7 @@ from tests.helpers.graded_lab import begin, make_lab, work_on
 from tests.helpers.processes import Child
 from tests.helpers.small_lab import LAB, PRESET
 from tests.helpers.small_lab import make_lab as make_small_lab
+from tests.helpers.verdicts import whole
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def _no_preset(folder: Path) -> None:
         (_deep, "handin.json is not JSON"),
         (_other_lab, "no such lab"),
         (_edited, "slow.toml was changed after the hand-in was written"),
-        (_huge, "verdict.json: can't be read: File too large"),
+        (_huge, "verdict.json is damaged: File too large"),
         (_link, "it is no regular file"),
         (_pipe, "it is no regular file"),
         (_no_preset, "is not UTF-8"),
@@ -144,6 +145,26 @@ def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why:
     row = verified(hand_in, allow_code=True)
     assert row.outcome == "broken"
     assert why in row.why
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"checks": "none"}, "checks must be a list"),
+        ({"checks": [3]}, "checks[0] must be an object"),
+        ({"met": 5}, "met and of are not those of its checks"),
+        ({"of": "\x1b[2J"}, "of must be a whole number"),
+        ({"changed": {"optimizer.lr": 3}}, "changed.optimizer.lr must be two values"),
+        ({"predictions": None}, "predictions must be a list"),
+    ],
+)
+def test_a_verdict_that_descent_did_not_write(hand_in: Path, changed: dict[str, Any], why: str) -> None:
+    """A hand-in would be told to agree, with more criteria met than its checks say."""
+    verdict = json.loads((hand_in / "verdict.json").read_text())
+    rewrite(hand_in, "verdict.json", json.dumps(verdict | changed).encode())
+    row = verified(hand_in, allow_code=False)
+    assert (row.outcome, row.handed_in) == ("broken", "")
+    assert row.why.startswith(f"verdict.json is damaged: {why}")
 
 
 # --- hand-ins that want to run code or to read what is not theirs ---
@@ -167,7 +188,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         folder = tmp_path / "handed-in" / "mina"
         folder.mkdir(parents=True)
         assert old in PRESET
-        verdict = {"checks": [{"id": "loss", "value": 0.0, "passed": True}], "met": 1, "of": 1}
+        verdict = whole([{"id": "loss", "value": 0.0}])
         (folder / "handin.json").write_text(json.dumps({"format": 1, "lab": "open", "sha256": {}}))
         rewrite(folder, "verdict.json", json.dumps(verdict).encode())
         rewrite(folder, "predictions.json", b'{"bias": 1.0}')

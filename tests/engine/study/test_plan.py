@@ -1,6 +1,7 @@
 """A plan fixes every job before anything trains: what is wrong is said at once, what is planned stays as it is."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,49 @@ def test_a_word_that_is_no_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert "widths has the jobs 0 to 1" in capsys.readouterr().err
 
 
-def test_a_damaged_plan(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One broken file would end `study list` in a traceback."""
-    study = planned(capsys, "digits-mlp", *WIDTHS, "--id", "widths")
-    (study.folder / "study.json").write_text("{")
-    assert cli.main(["study", "show", "widths"]) == 2
-    assert "study.json: is damaged" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("keys", "value", "says"),
+    [
+        ((), [], "it must hold an object, not []"),
+        (("version",), 2, "has version 2; this Descent reads version 1"),
+        (("jobs",), [], "jobs must be a list that is not empty"),
+        (("jobs", 1), None, "jobs[1] must be an object, not null"),
+        (("jobs", 1, "index"), 0, "jobs[1] is not the job that its values and repeats make"),
+        (("jobs", 1, "set", 0), "optimizer.lr=3", "jobs[1] is not the job"),
+        (("jobs", 1, "values"), {"model.widths": [16]}, "jobs[1] is not the job"),
+        (("jobs", 1, "seed"), 3, "jobs[1] is not the job"),
+        (("jobs", 1, "threads"), "all", "jobs[1].threads must be a whole number"),
+        (("vary", "model.widths"), 3, "vary.model.widths must be a list that is not empty, not 3"),
+        (("repeats",), 3, "it has 4 jobs, but its values and repeats make 6"),
+        (("set",), ["\x1b[2J"], "jobs[0] is not the job"),
+        (("data_root",), {}, "data_root must be a text"),
+    ],
+)
+def test_a_damaged_plan(
+    keys: tuple[str | int, ...], value: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`study list` would end in a traceback, or a job would train what its label does not say."""
+    study = planned(capsys, "digits-mlp", *WIDTHS, "--repeats", "2", "--id", "widths")
+    plan = {"plan": json.loads((study.folder / "study.json").read_text())}
+    inside: Any = plan
+    for key in ("plan", *keys)[:-1]:
+        inside = inside[key]
+    inside[("plan", *keys)[-1]] = value
+    (study.folder / "study.json").write_text(json.dumps(plan["plan"]))
+    for command in ("show", "run"):
+        assert cli.main(["study", command, "widths"]) == 2
+        assert says in capsys.readouterr().err
     assert cli.main(["study", "list"]) == 0
     assert "damaged" in capsys.readouterr().out
+
+
+def test_a_plan_that_is_no_json_or_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """One broken file would end `study list` in a traceback, and a pipe would hang it."""
+    file = planned(capsys, "digits-mlp", *WIDTHS, "--id", "widths").folder / "study.json"
+    file.write_text("[" * 100_000)
+    assert cli.main(["study", "show", "widths"]) == 2
+    assert "study.json is damaged: lists are nested too deep" in capsys.readouterr().err
+    file.unlink()
+    os.mkfifo(file)
+    assert cli.main(["study", "show", "widths"]) == 2
+    assert "no such study" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from engine.labs.submission import Submission, content
 from tests.helpers import recorded_run as recorded
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console, record
+from tests.helpers.verdicts import whole
 from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.console.screen import Console
@@ -60,7 +61,7 @@ def was_graded(here: Path, failed: Sequence[str], **verdict: Any) -> None:
     checks = [{"id": check.id, "value": 0.5, "passed": check.id not in failed} for check in lab.model.checks]
     met = sum(bool(check["passed"]) for check in checks)
     progress.attempted(LAB, passed=not failed, met=met, of=len(checks), checks=checks)
-    found = {"checks": checks, "files": content(Submission(lab, here, {}).files()), "exit_code": 1, **verdict}
+    found = {**whole(checks, files=content(Submission(lab, here, {}).files()), exit_code=1), **verdict}
     with grading.private_folder(lab, "graded") as place:
         (place / "verdict.json").write_text(json.dumps(found))
 

@@ -17,6 +17,7 @@ from engine.labs.submission import content
 from tests.helpers.bare_terminal import BareTerminal
 from tests.helpers.live_console import shown
 from tests.helpers.screens import burst, console
+from tests.helpers.verdicts import whole
 from tests.helpers.waiting import DEADLINE, until, wait_for
 from tui.data import unsaved
 from tui.data.labs import look_at_lab
@@ -211,7 +212,7 @@ def graded(error: str) -> None:
     check = {"id": "test-loss", "value": None, "passed": False, "error": error}
     progress.attempted(LAB, passed=False, met=0, of=1, checks=[check])
     with private_folder(find_lab(LAB), "graded") as place:
-        verdict = {"checks": [check], "exit_code": 1, "files": content(look_at_lab(LAB).files)}
+        verdict = whole([check], exit_code=1, files=content(look_at_lab(LAB).files))
         (place / "verdict.json").write_text(json.dumps(verdict))
 
 

@@ -10,6 +10,7 @@ from engine.labs import flow, grading, progress, template
 from engine.labs.library import find_lab
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console, record
+from tests.helpers.verdicts import whole
 from tests.helpers.waiting import until
 from tui.screens.lab.passed import Passed
 from tui.widgets.chart import Chart
@@ -40,7 +41,7 @@ def passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with grading.private_folder(lab, "graded") as place:
         record(place / "runs", "linear", "finished", steps=100)
         record(place / "runs", "main", "finished", steps=400)
-        (place / "verdict.json").write_text(json.dumps({"predictions": [{"id": "loss", "result": 0.0098}]}))
+        (place / "verdict.json").write_text(json.dumps(whole(predictions=[{"id": "loss", "result": 0.0098}])))
     return work
 
 
@@ -119,7 +120,7 @@ async def test_a_wrong_choice_is_marked_and_told_why(passed: Path, answer: str, 
     graded = grading.last_graded(LAB)
     assert graded is not None
     results = [{"id": "loss", "result": 0.0098}, {"id": "sign", "result": "up"}]
-    (graded / "verdict.json").write_text(json.dumps({"predictions": results}))
+    (graded / "verdict.json").write_text(json.dumps(whole(predictions=results)))
     app = console(lab=LAB)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
