@@ -87,9 +87,11 @@ class Commander:
         except (OSError, ValueError) as error:
             text, style = _("the worker can't be reached: {error}", error=error), "trouble"
         if style == "trouble":
+            dropped = [order, *self._waiting]
             self._waiting.clear()  # what was asked for next counted on this one
-            if order.failed is not None:
-                order.failed(text)
+            for each in dropped:
+                if each.failed is not None:
+                    each.failed(text)
         self._say(Notice(text, style, since=time.monotonic()))
 
     def _tell_doing(self, order: Order) -> None:

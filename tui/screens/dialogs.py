@@ -1,5 +1,7 @@
 """Dialogs that all screens share: a question, a text to read, more steps, how to stop."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
@@ -17,6 +19,7 @@ from descent.common.stdio import lines
 from tui.data.snapshot import Snapshot
 
 Value = TypeVar("Value")
+REACTION = 0.3  # seconds from when a question is seen to the first key that answers it
 _NAMES = {"enter": "enter", "escape": "esc", "space": "space"}
 
 
@@ -24,13 +27,21 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
     """Asks and is dismissed with the chosen value, or with None on Escape.
 
     choices: (key, label, value) each; the key as Textual names it. title and text are shown as they are, never as
-    markup; text may have several lines.
+    markup; text may have several lines. careful: a key that was pressed before the question could be seen, typed
+    ahead or meant for the screen below, is no answer.
     """
 
     def __init__(
-        self, title: str, text: str | Text, choices: Sequence[tuple[str, str, Value]], *, trouble: bool = False
+        self,
+        title: str,
+        text: str | Text,
+        choices: Sequence[tuple[str, str, Value]],
+        *,
+        trouble: bool = False,
+        careful: bool = False,
     ) -> None:
         super().__init__(classes="-trouble" if trouble else None)
+        self._answers_from = math.inf if careful else -math.inf  # on the clock of events
         self._title, self._text, self._choices = title, text, tuple(choices)
         self._highlighted = 0
 
@@ -44,6 +55,11 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
 
     def on_mount(self) -> None:
         self._show_choices()
+        self.call_after_refresh(self._be_seen)
+
+    def _be_seen(self) -> None:
+        if self._answers_from == math.inf:
+            self._answers_from = time.monotonic() + REACTION
 
     def _shown(self) -> Text:
         terminal = getattr(self.app, "terminal", None)
@@ -63,6 +79,8 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
     def on_key(self, event: events.Key) -> None:
         """Take a choice by its own key, or the highlighted one by enter; up and down move."""
         event.stop()
+        if event.time < self._answers_from:
+            return
         for key, _label, value in self._choices:
             if event.key == key or (event.character is not None and event.character == key):
                 self.dismiss(value)

@@ -223,4 +223,4 @@ def _consent(files: Sequence[Path]) -> Ask[bool]:
         files=names,
     )
     choices = [("n", _("don't run it"), False), ("y", _("run it"), True)]
-    return Ask(_("this preset runs your own code"), text, choices)
+    return Ask(_("this preset runs your own code"), text, choices, careful=True)

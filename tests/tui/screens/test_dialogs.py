@@ -10,6 +10,7 @@ from descent.common.errors import DescentError
 from tests.helpers.screens import burst, console, place, seen, text
 from tests.helpers.waiting import until
 from tui import settings
+from tui.screens import dialogs
 from tui.screens.dialogs import Ask
 from tui.screens.home.screen import Home
 from tui.screens.overrides import Overrides
@@ -34,6 +35,28 @@ async def test_ask(place: Path, keys: list[str], chosen: bool | None) -> None:
         await pilot.press(*keys)
         await until(pilot, lambda: answers, "the answer")
     assert answers == [chosen]
+
+
+async def test_a_key_typed_ahead_agrees_to_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `y` meant for the screen below would run somebody's code."""
+    monkeypatch.setattr(dialogs, "REACTION", 3600.0)
+    app = console()
+    answers: list[bool | None] = []
+    async with app.run_test() as pilot:
+        question: Ask[bool] = Ask("sure?", "", [("n", "no", False), ("y", "yes", True)], careful=True)
+        app.push_screen(question, answers.append)
+        await seen(pilot, "sure?")
+        await pilot.press("y", "down", "enter")
+        assert not answers
+        monkeypatch.setattr(dialogs, "REACTION", 0.0)
+        question._be_seen()
+        await pilot.press("y")
+        assert not answers  # the clock runs from when it was first seen
+        app.push_screen(Ask("and now?", "", [("y", "yes", True)], careful=True), answers.append)
+        await seen(pilot, "and now?")
+        await pilot.press("y")
+        await until(pilot, lambda: answers, "the answer")
+    assert answers == [True]
 
 
 async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:

@@ -21,7 +21,7 @@ from tests.helpers.recorded_run import record as record_for_console
 from tests.helpers.screens import console, place, record
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
-from tui.screens import starting
+from tui.screens import dialogs, starting
 from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
 from tui.screens.download import Download
@@ -122,7 +122,10 @@ def of_own_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunFol
             send(folder, "stop", {"how": "discard"})
 
 
-async def test_resuming_and_forking_ask_about_the_users_own_code(of_own_code: RunFolder) -> None:
+async def test_resuming_and_forking_ask_about_the_users_own_code(
+    of_own_code: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogs, "REACTION", 0.0)
     run = of_own_code
     app = DescentApp(run=run, runs_dir=run.path.parent)
     async with app.run_test(size=(120, 40)) as pilot:
