@@ -146,7 +146,7 @@ def load(
 
     member: of several; by default the best by the validation loss. data_root: the folder of downloaded data, only for
     runs of an older Descent. allow_code: agree to the run's copy of the user's code.
-    Raises DescentError if there is no checkpoint, no such member, or no consent.
+    Raises DescentError if there is no checkpoint, if it is damaged, and without such a member or consent.
     """
     placed = _device(device)
     preset = load_preset(folder.preset)
@@ -158,15 +158,22 @@ def load(
     if state is None:
         missing = _("{run} has no checkpoint yet, so there is no model", run=folder.id)
         raise DescentError("; ".join([missing, *complaints]))
+    if complaints:  # an earlier model is not the one whose scores are told
+        raise DescentError(
+            _(
+                "{run}: the model that was scored can't be read: {problems}; restore that file, or train it again "
+                "from an earlier checkpoint: descent fork {run} --at STEP",
+                run=folder.id,
+                problems="; ".join(complaints),
+            )
+        )
     members = roster(preset)
     chosen = _choose(folder, members, member)
     own = members[chosen].preset
     found = preparation.read(folder.path) or _derived(folder, preset, data_root, allow_code=allow_code)
     prepared = found[chosen if len(found) > 1 else 0]
     module = _module(own, prepared, _weights(state, chosen, len(members)), folder)
-    notes = list(complaints)
-    if len(members) > 1:
-        notes.append(_("member {member} of {count}", member=chosen, count=len(members)))
+    notes = (_("member {member} of {count}", member=chosen, count=len(members)),) if len(members) > 1 else ()
     return LearnedModel(
         run=folder.id,
         module=module.to(placed).eval(),
@@ -175,7 +182,7 @@ def load(
         step=_step(state, chosen),
         member=chosen,
         device=placed,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

@@ -108,7 +108,7 @@ class Bench:
         assert self._context is not None
         run = RunFolder(Path(self._context["run"] or ""))
         state, complaints = checkpoint.latest(run) if self._context["run"] else (None, [])
-        if state is None:
+        if state is None or complaints:
             raise DescentError("; ".join([_("the graded run has saved no weights"), *complaints]))
         weights: dict[str, Tensor] = state["model"]
         return {name: tensor[0] for name, tensor in weights.items()} if "standings" in state else weights

@@ -140,6 +140,17 @@ def test_a_regression_predicts_from_a_new_table_as_it_was_tested(
     assert (answer["step"], answer["targets"], answer["count"]) == (best.step, ["y"], 30)
 
 
+def test_a_damaged_model_is_not_replaced_by_an_earlier_one(regression: tuple[RunFolder, dict[str, Any]]) -> None:
+    """Predictions would come from a model that has learned nothing, under the scores of another."""
+    run, _told = regression
+    for step in run.checkpoints()[1:]:
+        content = bytearray(run.checkpoint(step).read_bytes())
+        content[len(content) // 2] ^= 1
+        run.checkpoint(step).write_bytes(content)
+    with pytest.raises(DescentError, match=r"the model that was scored can't be read: .*is damaged .*descent fork"):
+        load(run)
+
+
 def test_wrong_tables_are_refused_by_name(regression: tuple[RunFolder, dict[str, Any]], tmp_path: Path) -> None:
     """A person would get predictions from the wrong column, or an error of PyTorch."""
     model = load(regression[0])
