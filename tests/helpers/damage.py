@@ -116,7 +116,7 @@ READERS: dict[str, Callable[[RunFolder], object]] = {
     "relatives": lambda run: comparison.relatives(run, [run.path]),
     "fork": lambda run: fork.branch(run, None, ()),
     "replay": fork.branch_to_replay,
-    "script": script_of,
+    "script": lambda folder: script_of(folder.path),
     "differs": lambda run: fork.first_difference(run, run),
     "pictures": lambda run: pictures.traits(run.path),
 }
