@@ -78,6 +78,10 @@ def main(folder: str, script: str, *arguments: str) -> int:
             return error.exit_code
         traceback.print_exception(type(error), error, trace)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
+    if not run.is_watching:
+        run.warn(
+            _("{script}: no optimizer of PyTorch took a step in this process; nothing was recorded", script=script)
+        )
     return 0
 
 

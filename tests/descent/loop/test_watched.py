@@ -154,6 +154,15 @@ def test_an_error_of_the_script_ends_as_the_scripts_own(script: Made) -> None:
     assert len(Metrics(failed.run.path)) == 4
 
 
+def test_a_script_that_trains_nothing_is_told_so(script: Made) -> None:
+    """Somebody who names the wrong file would wait for curves that never come."""
+    idle = script("idle").start("print('hello')\n", watched=True).end()
+    assert idle.code == 0
+    said = "train.py: no optimizer of PyTorch took a step in this process; nothing was recorded"
+    assert idle.err == f"descent: {said}\n"
+    assert idle.run.last("warning")["message"] == said  # type: ignore[index]
+
+
 def test_one_id_is_trained_by_one_process(script: Made) -> None:
     """Two processes would write into one another's rows."""
     first = _hold(script("one").start(DRIVEN))
