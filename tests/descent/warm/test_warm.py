@@ -21,7 +21,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.warm import client, request, server
 from descent.warm.request import RefusedError
-from engine.launch import start
+from engine.launch import spawn, start
 from tests.helpers.processes import process
 from tests.helpers.waiting import wait_for
 
@@ -250,7 +250,7 @@ def test_a_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     overrides = ["train.epochs=2", "train.seed=3"]
     forked = start.detach("digits-mlp", overrides)
-    assert isinstance(start._started[-1], client.Fork)
+    assert isinstance(spawn._started[-1], client.Fork)
     done = process(["run", "digits-mlp", "--set", overrides[0], "--set", overrides[1], "--id", "anew", "--quiet"])
     assert done.code == 0, done
     wait_for(lambda: forked.state() == "finished", "the run's end")

@@ -7,7 +7,7 @@ import pytest
 
 from descent.common.errors import DescentError
 from engine.labs import knobs, library
-from engine.labs.library import BrokenLab
+from engine.labs.library import BrokenLab, Lab
 from engine.preset.loading import load_preset
 from tests.helpers.small_lab import LAB, PRESET, make_lab
 
@@ -128,6 +128,19 @@ def test_a_knob_that_could_not_count_is_refused(tmp_path: Path, keys: str, said:
 
 
 @pytest.mark.slow
+def turned_on(lab: Lab, path: Path, key: str) -> knobs.Setting:
+    """The knob; where the preset's model, say, has no such setting, after another knob has given it one that has."""
+    kind = f"{key.partition('.')[0]}.name"
+    kinds = [value for other in lab.model.knobs if other.key == kind != key for value in other.choices]
+    for name in [None, *kinds]:
+        if name is not None:
+            knobs.write(path, {kind: name})
+        found = next(one for one in knobs.read(lab, None, path).settings if one.key == key)
+        if found.less is not None or found.more is not None:
+            return found
+    raise AssertionError(f"{lab.id}: {key} can't be turned")
+
+
 def test_each_value_of_a_shipped_knob_makes_a_preset_that_can_be_trained(tmp_path: Path) -> None:
     """A learner would turn a knob and read an error."""
     from engine.labs import flow
@@ -139,7 +152,7 @@ def test_each_value_of_a_shipped_knob_makes_a_preset_that_can_be_trained(tmp_pat
         start = path.read_text()
         for knob in lab.model.knobs:
             path.write_text(start)
-            found = next(one for one in knobs.read(lab, None, path).settings if one.key == knob.key)
+            found = turned_on(lab, path, knob.key)
             for value in knob.choices or [one for one in (found.less, found.more) if one is not None]:
                 knobs.write(path, {knob.key: value})
                 assert not knobs.read(lab, None, path).problem, (lab.id, knob.key, value)
