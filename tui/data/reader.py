@@ -119,6 +119,7 @@ class SnapshotBuilder:
             checkpoints=() if is_gone else self._checkpoints,
             values=self._values,
             schedule=schedule_of(self.preset),
+            is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),
         )
 

@@ -117,6 +117,7 @@ class Snapshot:
     checkpoints: tuple[int, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     schedule: str = ""
+    is_planned: bool = True  # whether the planned learning rate is that of the latest change
     output: tuple[str, ...] = ()
 
     @property
@@ -126,7 +127,8 @@ class Snapshot:
     @property
     def news(self) -> object:
         """Return what a chart must redraw for at once when it differs. New steps alone are no news."""
-        return self.state, self.member, self.log, None if self.state == "running" else self.step
+        step = None if self.state == "running" else self.step
+        return self.state, self.member, self.log, self.is_planned, step
 
     @property
     def eta(self) -> float | None:
