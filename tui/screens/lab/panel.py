@@ -493,6 +493,8 @@ class LabPanel(Vertical):
         finally:
             self._editor = None
         await self.look_again()
+        if self.status.next == "check" and self.is_turning:
+            self.screen.set_focus(None)  # enter grades what was edited, instead of training with the knobs
         if passed is None and self.status.record.passed is not None:
             self.show_pass()  # it was checked in the editor
 

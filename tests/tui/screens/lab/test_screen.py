@@ -186,7 +186,7 @@ async def test_korean_stays_within_the_screen(here: Path) -> None:
 
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        await at_each_size("학습 실행")
+        await at_each_size("enter 학습")
         assert "너무 느린 직선" in shown(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Console), "the console")
@@ -229,6 +229,6 @@ async def test_other_labs_are_a_key_away(here: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("b")
-        await until(pilot, lambda: "which lab?" in shown(pilot) and "gd-line" in shown(pilot), "the course")
+        await until(pilot, lambda: "which lab?" in shown(pilot) and "mnist-quiz" in shown(pilot), "the course")
         await pilot.press("home", "enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lab_id != LAB, "the other lab")
