@@ -125,10 +125,10 @@ class Claim:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._lock = WorkerLock(folder.path)
-        for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
-            remove_leftovers(place)  # of workers that were killed
         self.events = Events(folder.path)
         self.events.state("starting", pid=os.getpid(), host=socket.gethostname())
+        for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
+            remove_leftovers(place)  # of workers that were killed
         self.events.write("stage", stage="torch")
 
     def release(self) -> None:

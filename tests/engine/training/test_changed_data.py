@@ -107,7 +107,7 @@ def test_with_the_former_data_it_goes_on(tmp_path: Path) -> None:
     assert descent("resume", "mine").returncode != 0
     table(tmp_path, LINES)
     resumed = warm.start("descent", "resume", "mine", "--quiet", "--runs-dir", "runs")
-    wait_for(lambda: run.state() == "running", "the resumed run")
+    wait_for(lambda: run.last("resumed") and run.state() == "running", "the resumed run")
     send(run.path, "stop")
     assert resumed.wait() == 0
 

@@ -177,7 +177,7 @@ def test_a_model_that_grows_in_its_first_forward_pass_is_resumed_and_rewound(tmp
     again = begin(
         lambda: launch.resume(str(hit.path), Options(runs_dir=hit.path.parent, quiet=True, allow_code=True))
     )
-    wait_for(lambda: hit.state() == "running", "the resumed run")
+    wait_for(lambda: hit.last("resumed") and hit.state() == "running", "the resumed run")
     send(hit.path, "pause")
     assert send(hit.path, "rewind", {"to": 0})["ok"]
     send(hit.path, "step", {"steps": 40})
