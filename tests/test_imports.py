@@ -51,6 +51,12 @@ def test_runs_are_listed_without_the_schema() -> None:
     assert not {"pydantic", "engine.preset.schema"} & loaded_by("import engine.cli.runs_view")
 
 
+def test_home_is_drawn_without_the_schema() -> None:
+    """The first frame would take twice as long. Presets and labs are read after it, in a thread."""
+    home = "import tui.app, tui.screens.home.screen"
+    assert not {"pydantic", "engine.preset.schema", "engine.labs.format"} & loaded_by(home)
+
+
 def test_help_works_without_torch() -> None:
     """Someone with a broken torch could not even ask what to do, nor call the doctor."""
     help_text = python(WITHOUT_TORCH + "from engine.cli import main; sys.exit(main(['--help']))")

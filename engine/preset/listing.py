@@ -10,8 +10,6 @@ from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from descent.common.text import clean
 from engine.preset.find import _preset_files, find, read_text, shipped_presets
-from engine.preset.loading import load_preset
-from engine.preset.schema import describe
 
 SCHEMA_FILE = "preset.schema.json"
 _SCHEMA_LINE = "#:schema "
@@ -19,11 +17,15 @@ _SCHEMA_LINE = "#:schema "
 
 def schema_text() -> str:
     """Return the JSON Schema of presets, as it is shipped beside them."""
+    from engine.preset.schema import describe
+
     return json.dumps(describe.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def resolved(source: str, overrides: Sequence[str]) -> str:
     """Return the preset with every default written out, below its file's header comment."""
+    from engine.preset.loading import load_preset
+
     preset = load_preset(source, overrides)
     notes = [f"# {note}" for note in preset.notes]
     return "\n".join([*_header(read_text(find(source))), *notes, preset.to_toml()])
@@ -67,6 +69,8 @@ def copy(source: str, destination: Path) -> Path:
 
 def check_files(files: Sequence[Path]) -> None:
     """Print "ok" for each file that is a valid preset. Raises PresetError with every problem in any of them."""
+    from engine.preset.loading import load_preset
+
     problems: list[str] = []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""The labs as screens show them: read in a thread, where a learner stands, and grading in its own process."""
+"""A lab as its screens show it: where its learner stands, and grading in its own process."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from textual.message import Message
-
-from descent.common.errors import DescentError, ExitCode
+from descent.common.errors import ExitCode
 from descent.common.i18n import N_, _
-from descent.common.text import clean
 from descent.run.find import known_runs
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -25,102 +22,6 @@ from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead, read_verdict
-from engine.preset.listing import Entry
-
-if TYPE_CHECKING:
-    from engine.labs.library import BrokenLab
-    from engine.labs.progress import Progress
-
-
-@dataclass(frozen=True)
-class LabEntry:
-    """A lab, how far its learner is, and what a shell would do next. broken: what is wrong with its files."""
-
-    id: str
-    state: str = "new"  # or "started", "passed"
-    title: str = ""
-    note: str = ""  # a few words beside the title
-    about: str = ""
-    facts: tuple[tuple[str, str], ...] = ()  # labels and values
-    command: str = ""
-    found_by: str = ""
-    broken: str = ""
-
-
-@dataclass(frozen=True)
-class Labs:
-    """All of the course, in order, the broken ones last. said: what is to be told of the file of progress."""
-
-    entries: tuple[LabEntry, ...] = ()
-    heading: str = ""
-    count: str = ""
-    more: str = ""  # with {count} to be filled in
-    said: tuple[str, ...] = ()
-
-
-class FilesRead(Message):
-    """All presets and labs were read."""
-
-    def __init__(self, presets: list[Entry], labs: Labs) -> None:
-        super().__init__()
-        self.presets, self.labs = presets, labs
-
-
-_STATES = {"new": N_("not started"), "started": N_("started"), "passed": N_("passed")}
-
-
-def read() -> Labs:
-    """Read them and the learner's progress anew; slow at first."""
-    from engine.labs import library, progress
-
-    said: tuple[str, ...] = ()
-    known = progress.Progress()
-    try:
-        known = progress.load()
-        said = known.notes
-    except DescentError as error:  # what there is to learn is listed all the same
-        said = (str(error),)
-    found = library.all_labs()
-    entries = tuple(_entry(lab, known) if isinstance(lab, library.Lab) else _broken(lab) for lab in found)
-    passed = sum(entry.state == "passed" for entry in entries)
-    count = _("{passed} of {all}", passed=passed, all=sum(not entry.broken for entry in entries))
-    return Labs(entries, _("labs"), count, _("{count} more labs"), said)
-
-
-def _entry(lab: "Lab", known: "Progress") -> LabEntry:
-    from engine.labs import flow
-    from engine.labs.format import TOPICS
-
-    record, model = known.of(lab.id), lab.model
-    minutes = _("about {minutes} min", minutes=model.minutes)
-    state = _(_STATES[record.state])
-    came = reached(record)
-    graded = _("graded {count} ×: {reached}", count=record.count, reached=came) if came else ""
-    commands = list(flow.next_commands(lab, known))
-    following = [(command, what) for command, what in commands if not command.startswith("cd ")]
-    steps = [(_("next"), what) for __, what in following[: record.state != "passed" or not record.read]]
-    steps += [(_("then"), f"{what}: {command}") for command, what in following[1:]]
-    notes = {"new": minutes, "started": came or state, "passed": ""}
-    return LabEntry(
-        lab.id,
-        record.state,
-        title=clean(str(model.title)),
-        note=notes[record.state],
-        about=clean(str(model.about)),
-        facts=(
-            (_("topic"), _(TOPICS[model.topic])),
-            (_("time"), minutes),
-            (_("state"), f"{state}, {graded}" if graded else state),
-            *steps,
-        ),
-        # From the folder where the learner's files are, and only the first step: the second needs what it leaves.
-        command=" && ".join(command for command, _ in commands[: 1 + commands[0][0].startswith("cd ")]),
-        found_by=clean(f"{lab.id} {model.title.en} {model.title.ko}"),
-    )
-
-
-def _broken(lab: "BrokenLab") -> LabEntry:
-    return LabEntry(lab.id, found_by=f"{lab.id} broken", broken=lab.error, command="descent lab list")
 
 
 async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
@@ -178,6 +79,11 @@ class LabStatus:
     trained: bool = False
     verdict: Mapping[str, Any] = field(default_factory=dict)
     unchanged: bool = False
+
+    @property
+    def reached(self) -> str:
+        """Return how far the latest grading came, in words."""
+        return reached(self.record)
 
     @property
     def next(self) -> Next:

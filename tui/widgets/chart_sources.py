@@ -20,7 +20,6 @@ from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from engine.labs import grading
 from engine.labs.format import Check
-from tui.data.labs import LabStatus
 from tui.data.reader import Reader, schedule_of
 from tui.data.words import split_words
 from tui.plot import curves
@@ -28,6 +27,7 @@ from tui.plot.chart_data import NOTHING, ChartData, Line
 from tui.plot.legend import described, latest
 
 if TYPE_CHECKING:
+    from tui.data.labs import LabStatus
     from tui.widgets.chart import Chart
 
 
@@ -174,7 +174,7 @@ def _is(style: str, series: str) -> bool:
     return style == series or (series == "train" and style == "member")
 
 
-def reference(standing: LabStatus) -> tuple[ChartData, str, bool]:
+def reference(standing: "LabStatus") -> tuple[ChartData, str, bool]:
     """Return the reference solution's curve with the band of its seeds and the graded run's own, and how to show it.
 
     The latter are a title, and whether it is a loss.
@@ -200,7 +200,7 @@ def reference(standing: LabStatus) -> tuple[ChartData, str, bool]:
     return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), title, chart == "loss"
 
 
-def _own(standing: LabStatus, chart: str, series: str) -> tuple[Floats, Floats] | None:
+def _own(standing: "LabStatus", chart: str, series: str) -> tuple[Floats, Floats] | None:
     """The mean over the members of the latest graded run of the lab's own preset, by step: the reference is of it."""
     folder = grading.last_graded(standing.lab.id)
     run = RunFolder(folder / "runs" / "main") if folder is not None else None

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from descent.common.glyphs import STATES, progress_bar
 from descent.common.i18n import _
 from descent.common.numbers import duration, percent, rate, short_count
 from descent.common.text import clean
 from tui.base import Notice
-from tui.data.labs import LabStatus, reached
 from tui.data.snapshot import Snapshot, short_id
 from tui.data.words import stage_words, state_words
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
+
+if TYPE_CHECKING:
+    from tui.data.labs import LabStatus
 
 STYLES = {
     "starting": "warn",
@@ -34,9 +37,9 @@ class LabLine(Lines):
     LabLine { height: 1; padding: 0 1; margin-bottom: 1; }
     """
 
-    standing: LabStatus | None = None
+    standing: "LabStatus | None" = None
 
-    def show(self, standing: LabStatus) -> None:
+    def show(self, standing: "LabStatus") -> None:
         self.standing = standing
         self.show_lines()
 
@@ -50,7 +53,7 @@ class LabLine(Lines):
         if standing.record.passed is not None:
             right = [Piece(f"✓ {_('passed')}", "good")]
         elif standing.record.attempts:
-            right = [Piece(reached(standing.record), "quiet")]
+            right = [Piece(standing.reached, "quiet")]
         return [spread(left, right, width)]
 
 

@@ -20,7 +20,7 @@ from descent.common.settings import flatten
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
-from tui.data.labs import LabEntry
+from tui.data.course import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words, state_words
 from tui.screens.home.rows import Item

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import N_, _, ngettext
 from engine.preset.listing import Entry
-from tui.data.labs import LabEntry, Labs
+from tui.data.course import LabEntry, Labs
 from tui.data.runs import RunStatus
 from tui.data.search import fitting
 from tui.widgets.lines import Line, Piece, fitted, width_of

@@ -15,8 +15,8 @@ from descent.run.folder import RunFolder
 from engine.preset import listing
 from engine.preset.listing import Entry
 from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
-from tui.data import labs
-from tui.data.labs import FilesRead, LabEntry, Labs
+from tui.data import course
+from tui.data.course import FilesRead, LabEntry, Labs
 from tui.data.runs import RunStatus
 from tui.screens.dialogs import Ask
 from tui.screens.home import rows
@@ -143,7 +143,7 @@ class Home(Screen[None]):
 
     def _read(self) -> None:
         # Told of at once: a list that grew under the cursor would have Enter start what was not seen.
-        self.post_message(FilesRead(listing.presets(), labs.read()))
+        self.post_message(FilesRead(listing.presets(), course.read()))
 
     @on(FilesRead)
     def _take_files(self, message: FilesRead) -> None:

@@ -97,7 +97,7 @@ async def test_escape_stops_a_check_and_it_counts_as_none(here: Path) -> None:
         await until(pilot, lambda: lab.panel.check_worker is None, "the grader's end")
         assert app.screen is lab
         assert progress.load().of(LAB).count == 0
-        assert "esc back" in shown(pilot)
+        await until(pilot, lambda: "esc back" in shown(pilot), "the keys of the lab")
         with grading.private_folder(find_lab(LAB), "graded"):
             pass  # nobody grades any more
 
