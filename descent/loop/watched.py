@@ -272,9 +272,9 @@ class Loop:
     def _opened(self, loader: Iterable[Batch]) -> Iterator[Batch]:
         """Return the batches that are left of the epoch, by the same random numbers as when it was begun."""
         place = self._place
-        sampler = getattr(loader, "sampler", None)
-        if callable(getattr(sampler, "set_epoch", None)):
-            sampler.set_epoch(place.epoch)  # type: ignore[union-attr]
+        set_epoch = getattr(getattr(loader, "sampler", None), "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(place.epoch)
         if not place.batch or place.begun is None:
             place.begun = checkpoint.copied(self._kept.randomness(self._device))
             return iter(loader)
