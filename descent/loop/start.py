@@ -2,7 +2,9 @@
 
 import atexit
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +13,7 @@ from typing import Any
 from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.loop.folder import make, refuse_several_processes, start_of, start_of_process
 from descent.loop.watched import Loop
@@ -65,7 +68,7 @@ def begin(folder: RunFolder, name: str, *, keep: int, statistics_every: int | No
     global _current, _launched  # noqa: PLW0603 - a process trains one run at a time
     if _current is None:
         _end_with_process()
-    _current = Loop(Claim(folder), name, keep=keep, statistics_every=statistics_every)
+    _current = Loop(Claim(folder), name, keep=keep, statistics_every=statistics_every, signals=_signals())
     _launched = launched
     return _current
 
@@ -102,6 +105,24 @@ def _end_with_process() -> None:
     sys.excepthook = failed
     atexit.register(end_current)
     os.register_at_fork(after_in_child=lambda: None if _current is None else _current.leave())
+
+
+def _signals() -> Signals | None:
+    """Return handlers of the system's signals, unless the process has its own or runs in a notebook."""
+    is_default = (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if threading.current_thread() is not threading.main_thread() or not is_default or "ipykernel" in sys.modules:
+        return None
+    signals = Signals()
+    text = _("stopping after this step, with a checkpoint; once more stops at once, without saving")
+
+    def tell() -> None:
+        os.write(2, f"descent: {text}\n".encode())
+
+    signals.on_first = tell
+    return signals
 
 
 def end_current() -> None:

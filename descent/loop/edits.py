@@ -1,0 +1,159 @@
+"""The settings of a loop of one's own that can be changed while it trains, and their limits."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from descent.common import settings
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.text import did_you_mean
+from descent.loop.hooks import Rates
+from descent.run.live_settings import latest
+
+LOOP_KEYS = ("lr_scale", "optimizer.lr", "optimizer.weight_decay")  # that every loop's optimizer has
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that the script has declared, with its limits."""
+
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+    kind: type
+    minimum: float | None
+    maximum: float | None
+
+
+class LiveEdits:
+    """Changes the main optimizer's numbers and the settings that a script has declared."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._settings: dict[str, Setting] = {}
+        self._taken: list[str] = []
+
+    def declare(
+        self,
+        name: str,
+        get: Callable[[], Any],
+        set: Callable[[Any], object],  # noqa: A002 - the word that `descent set` has
+        minimum: float | None,
+        maximum: float | None,
+    ) -> None:
+        """Let a setting be changed. Raises DescentError if its value or its name is of no use."""
+        kind = type(get())
+        if kind not in (bool, int, float, str):
+            raise DescentError(
+                _(
+                    "setting {name}: its value is a {kind}; it must be a bool, an int, a float or a str",
+                    name=name,
+                    kind=kind.__name__,
+                )
+            )
+        if not all(part.isidentifier() for part in name.split(".")) or name in (*LOOP_KEYS, "member"):
+            raise DescentError(_("setting {name}: this name can't be used; take another one", name=name))
+        self._settings[name] = Setting(get, set, kind, minimum, maximum)
+
+    def take(self, texts: list[str], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Change settings by "key=value" texts: all of them, or none. Returns the values now in force."""
+        given, problems = settings.parse(texts)
+        if problems or not given:
+            raise DescentError("\n".join(problems) or _("give at least one key=value"))
+        edits = {".".join(override.path): override.value for override in given}
+        for key, value in edits.items():
+            self._check(key, value, optimizer)
+        for key, value in edits.items():
+            self._set(key, value, optimizer)
+        self._taken = latest([*self._taken, *(f"{key}={_text(value)}" for key, value in edits.items())])
+        return edits
+
+    def _check(self, key: str, value: Any, optimizer: torch.optim.Optimizer) -> None:
+        """Raise DescentError if this loop can't take an edit."""
+        if key in self._settings:
+            _check_value(key, value, self._settings[key])
+            return
+        allowed = (*LOOP_KEYS, *self._settings)
+        if key not in allowed:
+            raise DescentError(
+                _(
+                    "{key} can't be changed in a loop of one's own; allowed: {keys}; a script declares more with "
+                    "run.setting",
+                    key=key,
+                    keys=", ".join(allowed),
+                )
+                + did_you_mean(key, allowed)
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise DescentError(_("{key} = {given!r}: must be a number ≥ 0", key=key, given=value))
+        if key == "optimizer.lr" and self._rates.is_scheduled(optimizer):
+            raise DescentError(
+                _(
+                    "optimizer.lr: this loop has a schedule of its own, which sets the rate anew; lr_scale "
+                    "multiplies it: lr_scale={scale}",
+                    scale=0.1,
+                )
+            )
+        if key == "optimizer.weight_decay" and "weight_decay" not in optimizer.defaults:
+            raise DescentError(
+                _("optimizer.weight_decay: {optimizer} has no weight decay", optimizer=type(optimizer).__name__)
+            )
+
+    def _set(self, key: str, value: Any, optimizer: torch.optim.Optimizer) -> None:
+        match key:
+            case "lr_scale":
+                self._rates.scale = float(value)
+            case "optimizer.lr":
+                self._rates.set(optimizer, float(value))
+            case "optimizer.weight_decay":
+                decays = [group for group in optimizer.param_groups if group["weight_decay"]]
+                for group in decays or optimizer.param_groups:  # a group that is to have none keeps none
+                    group["weight_decay"] = float(value)
+            case _:
+                setting = self._settings[key]
+                setting.set(float(value) if setting.kind is float else value)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it."""
+        values = {name: setting.get() for name, setting in self._settings.items()}
+        return {"lr_scale": self._rates.scale, "settings": values, "edits": list(self._taken)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._rates.scale, self._taken = state["lr_scale"], list(state["edits"])
+        self._rates.forget()
+        for name in state["settings"]:
+            self.restore_one(name, state)
+
+    def restore_one(self, name: str, state: Mapping[str, Any]) -> None:
+        """Set a declared setting to the value that a checkpoint has of it, if it has one."""
+        if name in self._settings and name in state["settings"]:
+            self._settings[name].set(state["settings"][name])
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_value(key: str, value: Any, setting: Setting) -> None:
+    """Raise DescentError if a value is not of the setting's type, or beyond its limits."""
+    kinds: dict[type, tuple[type, ...]] = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}
+    fits = isinstance(value, kinds[setting.kind]) and (setting.kind is bool or not isinstance(value, bool))
+    low, high = setting.minimum, setting.maximum
+    if fits and setting.kind in (int, float):
+        fits = (low is None or value >= low) and (high is None or value <= high)
+    if fits:
+        return
+    words = {float: _("a number"), int: _("a whole number"), bool: _("true or false"), str: _("a text")}
+    limits = [] if low is None else [f"≥ {low:g}"]
+    limits += [] if high is None else [f"≤ {high:g}"]
+    raise DescentError(
+        _(
+            "{key} = {given!r}: must be {what}",
+            key=key,
+            given=value,
+            what=" ".join([words[setting.kind], *limits]),
+        )
+    )

@@ -1,0 +1,211 @@
+"""The rows of a loop of one's own: what is seen of each step, and how often its layers are measured."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from descent.common.arrays import Rows, Seconds
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.loop import layers
+from descent.loop.hooks import places_of
+from descent.loop.layer_statistics import LayerStatistics
+from descent.loop.recorder import Recorder
+from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, MetricsWriter
+
+NOT_MEASURED = float("nan")
+MEASURED_FIRST = 4  # steps with statistics, to know what they cost
+STATISTICS_SHARE = 0.02  # of a step's time at most
+NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass
+class Row:
+    """The numbers of a step, until the body of the loop is through with it."""
+
+    heard: list[Tensor] = field(default_factory=list)  # losses since the last update
+    losses: list[Tensor] = field(default_factory=list)
+    given_loss: Tensor | None = None
+    accuracy: Tensor | None = None
+    layers: Tensor | None = None
+    rate: float | Tensor = NOT_MEASURED
+    seconds: float = 0.0
+    cost: float = 0.0  # seconds that the statistics took
+    is_made: bool = False
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether no update is under way: gradients that are gathered over several batches are in no checkpoint."""
+        return not self.is_made and not self.heard
+
+    def loss(self, device: torch.device) -> Tensor | None:
+        """Return the loss of the step: as it was given, or the sum of those that went backward before it."""
+        if self.given_loss is not None:
+            return self.given_loss
+        if not self.losses:
+            return None
+        return self.losses[0] if len(self.losses) == 1 else torch.stack([x.to(device) for x in self.losses]).sum()
+
+
+class StepRows:
+    """Writes a row for every step of one optimizer, with the statistics of the model's layers now and then."""
+
+    def __init__(
+        self, folder: RunFolder, every: int | None, warn: Callable[[str], None], nonfinite: Callable[[int], None]
+    ) -> None:
+        """every: steps between statistics; None to choose it by what they cost in the first steps.
+
+        nonfinite: told the first step whose loss is not finite.
+        """
+        self.every = every
+        self.row = Row()
+        self._folder, self._warn, self._nonfinite = folder, warn, nonfinite
+        self._device = torch.device("cpu")
+        self._layers: list[tuple[str, nn.Module]] = []
+        self._statistics: LayerStatistics | None = None
+        self._watching = ExitStack()
+        self._measures = False
+        self._costs: list[tuple[float, float]] = []  # of the first steps: what statistics cost, and the rest
+        self._ended_at: float | None = None
+        self._layout: Layout | None = None
+        self._recorder: Recorder | None = None
+        self._writer: MetricsWriter | None = None
+        self._told_nonfinite = self._told_no_loss = False
+
+    def watch(self, model: nn.Module, device: torch.device) -> None:
+        """Measure the layers of a model, where its weights lie on one device and in whole."""
+        self._device = device
+        inner = getattr(model, "_orig_mod", model)  # of torch.compile
+        parameters = list(inner.parameters())
+        found = layers.layers(inner)
+        if found and len(places_of(parameters)) == 1 and not any(hasattr(p, "placements") for p in parameters):
+            self._layers = found
+            self._statistics = LayerStatistics(inner, found)
+
+    # --- a step ---
+
+    def before_update(self, step: int) -> None:
+        """The gradients of step `step` are final, the weights still old."""
+        self.row.losses, self.row.heard = self.row.heard, []
+        self._measures = self._statistics is not None and self._is_measured(step)
+        if self._measures and self._statistics is not None:
+            began = time.perf_counter()
+            self._statistics.before_update()
+            self.row.cost = time.perf_counter() - began
+
+    def after_update(self, rate: float | Tensor) -> None:
+        """The weights are new."""
+        row = self.row
+        row.rate = rate
+        row.losses = row.losses or row.heard[:1]  # a closure calls backward inside the step, and may do it again
+        row.heard = []
+        row.is_made = True
+        if self._measures and self._statistics is not None:
+            began = time.perf_counter()
+            self._watching.close()
+            row.layers = self._statistics.row()
+            row.cost += time.perf_counter() - began
+
+    def prepare(self, step: int) -> bool:
+        """Get ready for the next step. Returns whether it is settled only now how often statistics are taken."""
+        is_settled = self._choose_cadence()
+        if self._statistics is not None and self._is_measured(step):
+            self._watching = ExitStack()
+            self._watching.enter_context(self._statistics.watch())
+        return is_settled
+
+    def _is_measured(self, step: int) -> bool:
+        return self.every is None or step % self.every == 0
+
+    def _choose_cadence(self) -> bool:
+        """After the first steps, choose how often statistics are taken. What a run has chosen it keeps."""
+        now, before = time.perf_counter(), self._ended_at
+        self._ended_at = now
+        if self.every is not None or before is None:
+            return False
+        self._costs.append((self.row.cost, max(1e-9, now - before - self.row.cost)))
+        if len(self._costs) < MEASURED_FIRST:
+            return False
+        cost, rest = (sorted(values)[len(values) // 2] for values in zip(*self._costs, strict=True))
+        wanted = math.ceil(cost / (STATISTICS_SHARE * rest))
+        self.every = next((n for n in NICE if n >= wanted), NICE[-1])
+        return True
+
+    # --- the file ---
+
+    def finish(self, step: int) -> bool:
+        """Record the step that was made, once the body of the loop is through with it. Returns whether there was one.
+
+        step: the steps made so far, with this one.
+        """
+        row = self.row
+        if not row.is_made:
+            return False
+        self.row = Row(heard=row.heard)
+        recorder = self._recorder or self._open(step - 1, accuracy=row.accuracy is not None)
+        loss = row.loss(self._device)
+        if loss is None:
+            if not self._told_no_loss:
+                self._told_no_loss = True
+                self._warn(_("no loss was seen; give it with run.log(loss=loss)"))
+            loss = torch.tensor(NOT_MEASURED, device=self._device)
+        if row.layers is not None:
+            norm = row.layers[:, 0].square().sum().sqrt()
+            recorder.norms(norm, norm)
+            recorder.layers(row.layers)
+        assert self._layout is not None
+        recorder.record(loss, row.accuracy if "accuracy" in self._layout.columns else None, row.rate, row.seconds)
+        return True
+
+    def _open(self, first: int, *, accuracy: bool) -> Recorder:
+        """Begin to write rows, the first one for step `first`."""
+        if self._layout is None:
+            found = tuple({"name": name, "kind": layers.describe(module)} for name, module in self._layers)
+            member = {"member": 0, "seed": 0, "values": {}}
+            layout = Layout.of(accuracy=accuracy, members=(member,), layers=found)
+            stored = Layout.load(self._folder.path)
+            if stored is None:
+                layout.save(self._folder.path)
+            elif [c for c in stored.columns if c != "accuracy"] != [c for c in layout.columns if c != "accuracy"]:
+                raise DescentError(
+                    _("{run}: its rows are of another model; begin a new run under another id", run=self._folder.id)
+                )
+            self._layout = stored or layout
+        self._writer = MetricsWriter(self._folder.path, first)
+        self._recorder = Recorder(self._writer, self._layout, self._device, first, self._look_at)
+        return self._recorder
+
+    def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
+        """Tell of the first number that is not finite in the rows that have come to the host."""
+        bad = ~np.isfinite(rows[:, 0, 0])
+        if bad.any() and not (self._told_nonfinite or self._told_no_loss):
+            self._told_nonfinite = True
+            self._nonfinite(first + int(np.argmax(bad)))
+
+    def drain(self) -> None:
+        """Write the rows of all steps so far into the file."""
+        if self._recorder is not None:
+            self._recorder.drain()
+            self._recorder.drain()
+
+    def flush(self) -> None:
+        if self._recorder is not None:
+            self._recorder.flush()
+
+    def begin_anew(self) -> None:
+        """Forget the step under way, because a checkpoint is restored; later rows are written after it."""
+        self.close()
+        self._recorder = self._writer = None
+        self.row, self._told_nonfinite = Row(), False
+
+    def close(self) -> None:
+        self._watching.close()
+        if self._writer is not None:
+            self._writer.close()
