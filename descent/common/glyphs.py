@@ -10,7 +10,7 @@ _SIGNS = {
     BLOCKS: " _.-=+*#@",
     "░▒▓▀": '.%#"',
     "●○•▲△▼▽▾■□◆◇★☆▸▶▷‖⏸": "*o.^^vvv##++**>>:==",
-    "✓✗×·…→←↑↓≥≤±−–—′λ": "vxx.~><^v><+---'l",
+    "✓✗×·…→←↑↓≥≤±−–—′λ∂╭╮╰╯": "vxx.~><^v><+---'ld++++",
 }
 # Each sign as one of the same width, for what is laid out in cells.
 _CELLS = str.maketrans("".join(_SIGNS), "".join(_SIGNS.values()))

@@ -1,4 +1,4 @@
-"""The learner's code drawn: its path on the loss beside gradient descent, its gradient, its steps, or a table.
+"""The learner's code drawn: its path on the loss beside gradient descent, its graph of numbers, or a table.
 
 It runs in the sandbox, as in a grading, but nothing is trained and no attempt is kept.
 """
@@ -16,7 +16,7 @@ from descent.common.numbers import number
 from engine.labs.checks import criterion
 from engine.labs.checks.functions import central_differences
 from engine.labs.checks.names import Scope
-from engine.labs.format import Draw, Walk
+from engine.labs.format import Draw, Graph, Walk
 from engine.labs.graded_runs import CheckContext
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.wire import described
@@ -32,13 +32,15 @@ _FAR = 3.0  # extents of the right path: what the learner's path may add to the 
 def drawn(drawing: Draw, material: CheckContext) -> dict[str, Any]:
     """Return one drawing as a JSON object.
 
-    With `rows`: [{"text", "yours", "right", "agree", "error"}]. With `walk`: see `_walked`. What the learner's code
-    raises is in "error", with its line.
+    With `rows`: [{"text", "yours", "right", "agree", "error"}]. With `walk`: see `_walked`, with `graph`: `_graphed`.
+    What the learner's code raises is in "error", with its line.
     """
     scope = Scope(material, drawing.part)
     found: dict[str, Any] = {"id": drawing.id, "title": str(drawing.title)}
     if drawing.walk is not None:
         return found | {"walk": _walked(drawing.walk, scope)}
+    if drawing.graph is not None:
+        return found | {"graph": _graphed(drawing.graph, scope)}
     return found | {"rows": [_row(drawing, at, scope, material) for at in range(len(drawing.rows))]}
 
 
@@ -195,3 +197,58 @@ def _view(right: Floats, yours: Floats) -> tuple[Floats, Floats]:
     both = np.concatenate([right, near])
     low, high = both.min(axis=0) - _ROUND * wide, both.max(axis=0) + _ROUND * wide
     return np.linspace(low[0], high[0], GRID), np.linspace(low[1], high[1], GRID)
+
+
+# --- a graph of numbers ---
+
+
+def _graphed(graph: Graph, scope: Scope) -> dict[str, Any]:
+    """Return the learner's numbers, inputs before what is made of them, each beside what is right.
+
+    nodes: [{"name", "inputs": [names], "value", "gradient", "right": [value, gradient], "agree"}]; a gradient that
+    the code does not give is None, and so is `right` for a name that the lab does not know. What is known before an
+    error is drawn.
+    """
+    right = {str(name): [float(value), float(slope)] for name, value, slope in scope.evaluate(graph.right)}
+    gradients: dict[str, float | None] = {}
+    error = ""
+    try:
+        nodes = _nodes(scope.evaluate(graph.nodes))
+    except DescentError as raised:
+        return {"nodes": [], "error": str(raised)}
+    try:
+        gradients = {str(name): _one_number(slope) for name, slope in _rows_of(scope.evaluate(graph.gradients), 2)}
+    except DescentError as raised:
+        error = str(raised)
+    made = []
+    for name, value, inputs in nodes:
+        slope, wanted = gradients.get(name), right.get(name)
+        agree = slope is not None and wanted is not None and _agree([value, slope], wanted)
+        node = {"name": name, "inputs": inputs, "value": value, "gradient": slope, "right": wanted, "agree": agree}
+        made.append(node)
+    return {"nodes": made, "error": error}
+
+
+def _nodes(found: Any) -> list[tuple[str, float, list[str]]]:
+    made: list[tuple[str, float, list[str]]] = []
+    for name, value, inputs in _rows_of(found, 3):
+        known = [one for one, _value, _inputs in made]
+        if not isinstance(inputs, list) or not {str(one) for one in inputs} <= set(known) or str(name) in known:
+            raise CheckError(_("{name}: its inputs must stand before it, and each name once", name=str(name)))
+        made.append((str(name), _one_number(value), [str(one) for one in inputs]))
+    return made
+
+
+def _rows_of(found: Any, length: int) -> list[list[Any]]:
+    if not isinstance(found, list) or not all(isinstance(row, list) and len(row) == length for row in found):
+        raise CheckError(
+            _("your code returned {value}, not a list of lists of {count}", value=described(found), count=length)
+        )
+    return found
+
+
+def _one_number(value: Any) -> float:
+    try:
+        return float(np.asarray(value, np.float64).reshape(()))
+    except (TypeError, ValueError):
+        raise CheckError(_("your code returned {value}, not one number", value=described(value))) from None

@@ -148,6 +148,14 @@ class Walk(Section):
     at: tuple[Point, ...] = Field((), description="Where the gradient is compared; else at the start.")
 
 
+class Graph(Section):
+    """The learner's computational graph: each number with its value, going forward, and its gradient, going back."""
+
+    nodes: Source = Field(description="The learner's numbers, inputs first: [[name, value, [names of inputs]], …].")
+    gradients: Source = Field(description="The learner's gradients, [[name, gradient], …].")
+    right: Source = Field(description="What they should be, [[name, value, gradient], …].")
+
+
 class DrawRow(Section):
     text: Text
     prepare: tuple[Source, ...] = Field((), description="Expressions evaluated before, in order, for what they do.")
@@ -156,18 +164,19 @@ class DrawRow(Section):
 
 
 class Draw(Section):
-    """The learner's code drawn: a walk on a loss, or a table of what it gives beside what is right."""
+    """The learner's code drawn: a walk on a loss, a graph, or a table of what it gives beside what is right."""
 
     id: Name
     title: Text
     part: Name | None = Field(None, description="The part whose preset the data and models are of.")
     walk: Walk | None = None
+    graph: Graph | None = None
     rows: tuple[DrawRow, ...] = ()
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Draw":
-        if (self.walk is None) == (not self.rows):
-            raise ValueError(_("draw {id}: needs either walk or rows", id=self.id))
+    def _one_of_them(self) -> "Draw":
+        if [self.walk is None, self.graph is None, not self.rows].count(False) != 1:
+            raise ValueError(_("draw {id}: needs one of walk, graph and rows", id=self.id))
         return self
 
 

@@ -145,7 +145,9 @@ def _check_sources(model: LabModel, shown: str) -> None:
         sources += [(f"checks.{check.id}.{key}", getattr(check, key)) for key in ("value", "spread", "least", "most")]
         sources += [(f"checks.{check.id}.prepare", source) for source in check.prepare]
     for drawing in model.draw:
-        place, walk = f"draw.{drawing.id}", drawing.walk
+        place, walk, graph = f"draw.{drawing.id}", drawing.walk, drawing.graph
+        if graph is not None:
+            sources += [(f"{place}.graph.{key}", getattr(graph, key)) for key in ("nodes", "gradients", "right")]
         if walk is not None:
             sources += [(f"{place}.walk.{key}", getattr(walk, key)) for key in ("loss", "path", "gradient")]
         for row in drawing.rows:

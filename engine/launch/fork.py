@@ -62,7 +62,8 @@ class Branch:
     def has_other_data(self) -> bool:
         """Return whether its samples, or their splits, are not its parent's."""
         return any(
-            (key.partition(".")[0] == "data" and not key.startswith(_OF_TRAINING)) or key == "members.folds"
+            (key.partition(".")[0] == "data" and not key.startswith(_OF_TRAINING))
+            or key in ("members.folds", "members.samples")
             for key in self.changed
         )
 
@@ -304,6 +305,15 @@ def check_member(parent: RunFolder, preset: Preset, member: int, step: int) -> N
             _(
                 "--member {member}: the members of {run} are folds, and a plain run can't train and validate on the "
                 "samples of a fold; fork the whole run",
+                member=member,
+                run=name,
+            )
+        )
+    if preset.members.samples is not None:
+        raise DescentError(
+            _(
+                "--member {member}: each member of {run} has samples of its own (members.samples), and a plain run "
+                "trains on all of them; fork the whole run",
                 member=member,
                 run=name,
             )

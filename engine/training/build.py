@@ -29,7 +29,7 @@ from engine.training.data.randomness import seed_all
 from engine.training.evaluation import Best
 from engine.training.members import MemberBatches, Members, MemberStatistics, MemberUpdate, choose
 from engine.training.members import losses as member_losses
-from engine.training.members.folds import Folds, load_pool
+from engine.training.members.folds import Folds, drawn, load_pool
 from engine.training.members.stacked import Way
 from engine.training.members.train_state import MemberTrainState, standings
 from engine.training.members.train_state import check as check_members
@@ -84,6 +84,10 @@ def build(
     folds: Folds | None = None
     if members[0].fold is None:
         dataset = load(preset.data, root=data_root, device=device, code=load_object)
+        if preset.members.samples is not None:
+            folds = drawn(dataset, preset.members.samples, [member.seed for member in members])
+            if len(members) == 1:
+                dataset, folds = folds.dataset_of(0, dataset), None
     else:
         count = preset.members.folds or 0
         dataset, folds = load_pool(preset.data, count, root=data_root, device=device, code=load_object)

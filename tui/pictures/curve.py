@@ -23,9 +23,17 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
     x, y, targets = arrays["x"], arrays["y"], arrays["targets"]
     classes = picture.texts("classes")
     name = _("probability of {name}", name=classes[1]) if classes else "y"
+    others = arrays.get("others")  # curves of members
+    y = y if others is None else arrays["mean"][:, None]
     inside = frame(canvas, (float(x[0]), float(x[-1])), _around(targets, y), (picture.texts("inputs")[0], ""))
     after = canvas.write(0, 0, f"{name}  ", "quiet")
-    after = canvas.write(after, 0, f"━ {_('model')}  ", "strong")
+    if others is None:
+        after = canvas.write(after, 0, f"━ {_('model')}  ", "strong")
+    else:
+        after = canvas.write(after, 0, f"━ {_('mean of the members')}  ", "strong")
+        after = canvas.write(after, 0, f"━ {_('{count:,} of them', count=others.shape[1])}  ", "quiet")
+        for member in range(others.shape[1]):
+            canvas.braille(inside.left, inside.top, polyline(inside, x, others[:, member]), "quiet")
     before, at = ghost_of(canvas, "y"), ghost_of(canvas, "x")
     if before is not None and at is not None and before.ndim == 2:
         after = canvas.write(after, 0, f"━ {_('before')}  ", "quiet", GREY)

@@ -42,6 +42,11 @@ class Members(Section):
     folds: Annotated[int, Field(strict=True, ge=2)] | None = Field(
         None, description="K-fold cross-validation: each model validates on another K-th of the samples."
     )
+    samples: Count | None = Field(
+        None,
+        description="Each model trains on so many of the training samples, drawn for its seed: the same experiment, "
+        "done again with other samples.",
+    )
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)] | Range] = Field(
         {},
         description='Candidates to compare: "optimizer.lr" = [0.1, 0.01], or { low = 1e-4, high = 1.0, log = true }.',
@@ -56,6 +61,8 @@ class Members(Section):
     def _fit_together(self) -> "Members":
         if self.folds is not None and self.repeats > 1:
             raise ValueError(_("members.repeats and members.folds can't be combined: give one of them"))
+        if self.folds is not None and self.samples is not None:
+            raise ValueError(_("members.samples and members.folds can't be combined: give one of them"))
         if self.draws is not None and not self.sweep:
             raise ValueError(_("members.draws = {draws}: there is no members.sweep to draw from", draws=self.draws))
         for key, values in self.sweep.items():

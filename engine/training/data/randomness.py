@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     SIZE = 3
     NOISE = 4
     LABELS = 5
+    MEMBERS = 6
 
 
 def stream(seed: int, purpose: Purpose) -> np.random.RandomState:

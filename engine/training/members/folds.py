@@ -1,4 +1,4 @@
-"""K folds of the training samples: the rows on which each member trains and validates, and each fold's scaling."""
+"""The samples of each member: the rows of its fold, on which it trains and validates, or those drawn for it."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -95,11 +95,12 @@ class Scaling(NamedTuple):
 class Folds:
     """The rows of the pool that each member trains and validates on, (n,) int64 on the device.
 
+    validation: None if they are no folds, and all members validate on the data's own split.
     whole: the scaling of all samples, for samples outside of the pool. scaling: of each fold, applied after it.
     """
 
     train: list[Tensor]
-    validation: list[Tensor]
+    validation: list[Tensor] | None
     whole: Scale | None
     scaling: Scaling | None
 
@@ -109,7 +110,8 @@ class Folds:
         if own is not None:
             rows = torch.tensor(list(chosen), device=own.mean.device)
             own = Scaling(own.mean[rows], own.std[rows])
-        return Folds([self.train[n] for n in chosen], [self.validation[n] for n in chosen], self.whole, own)
+        held = None if self.validation is None else [self.validation[n] for n in chosen]
+        return Folds([self.train[n] for n in chosen], held, self.whole, own)
 
     def scale_of(self, member: int) -> Scale | None:
         """Return the scaling of one member's samples, both steps in one. None without scaling."""
@@ -131,6 +133,8 @@ class Folds:
 
         train = split(pool.train, self.train[member])
         assert train is not None
+        if self.validation is None:
+            return replace(pool, train=train)
         scale = self.scale_of(member)
         mean, std = (None, None) if scale is None else scale
         validation = split(pool.train, self.validation[member])
@@ -216,6 +220,25 @@ def load_pool(
     )
     rows = [(_on(fold.train, device), _on(fold.validation, device)) for fold in parts]
     return dataset, Folds([train for train, _ in rows], [held for _, held in rows], whole, own)
+
+
+def drawn(dataset: Dataset, count: int, seeds: Sequence[int]) -> Folds:
+    """Return `count` training samples for each member, drawn without repetition for its seed.
+
+    Raises PresetError if there are fewer. Inputs stay scaled by all training samples.
+    """
+    there = len(dataset.train.inputs)
+    if count > there:
+        raise PresetError(
+            _(
+                "members.samples = {count}: there are {there} training samples to draw from; allowed: 1 to {there}",
+                count=count,
+                there=there,
+            )
+        )
+    device = dataset.train.inputs.device
+    rows = [np.sort(stream(seed, Purpose.MEMBERS).permutation(there)[:count]) for seed in seeds]
+    return Folds([_on(of_one, device) for of_one in rows], None, None, None)
 
 
 class _Joined:

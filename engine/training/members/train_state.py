@@ -71,7 +71,7 @@ class MemberTrainState(TrainState):
 
     def preparations(self) -> list[Preparation]:
         found = super().preparations()
-        if self.folds is None:
+        if self.folds is None or self.folds.validation is None:
             return found
         return [found[0].scaled_by(self.folds.scale_of(member)) for member in range(len(self.members))]
 

@@ -62,12 +62,15 @@ def make(
         if folder is None:
             raise DescentError(_("the picture {kind} is drawn from the folder of a run", kind=kind))
         return from_rows.make(folder, kind, chosen)
+    everyone = run
     if kind != "tally":
         run = run.alone(_whole(kind, member))
     began = time.perf_counter()
     try:
         with Probe.at(run, folder) as look:
             arrays = MAKERS[kind](look, chosen)
+            if kind == "fit":
+                arrays |= plane.curves(everyone, look, arrays)
     except DescentError as error:
         raise pictures.refusal(kind, str(error), known) from None
     except Exception as error:

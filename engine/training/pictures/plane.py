@@ -11,8 +11,10 @@ from descent.common.i18n import _
 from engine.training import losses
 from engine.training.members.train_state import MemberTrainState
 from engine.training.pictures.probe import Arrays, Probe, host, words
+from engine.training.train_state import TrainState
 
 MARGIN = 0.08  # of the data's range, on each side
+MOST_CURVES = 40  # of members, in one picture
 
 
 def boundary(look: Probe, options: dict[str, Any]) -> Arrays:
@@ -63,6 +65,17 @@ def fit(look: Probe, options: dict[str, Any]) -> Arrays:
     ((low, high),) = _ranges(look)
     x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=look.run.device)
     return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))}
+
+
+def curves(run: TrainState, look: Probe, fitted: Arrays) -> Arrays:
+    """Compute the curve of each member of a regression with one input. fitted: the picture of one of them.
+
+    others: (R, members), of at most MOST_CURVES. mean: (R,), of all. Nothing for other runs.
+    """
+    if not isinstance(run, MemberTrainState) or run.classifies or "value" in fitted:
+        return {}
+    outputs = _of_all(run, look.scaled(torch.from_numpy(fitted["x"]).to(run.device)[:, None]))[:, :, 0]
+    return {"others": host(outputs[:MOST_CURVES].T), "mean": host(outputs.mean(dim=0))}
 
 
 def _said(look: Probe, inputs: Tensor) -> Tensor:
@@ -125,14 +138,20 @@ def tally(look: Probe, options: dict[str, Any]) -> Arrays:
     }
 
 
-@torch.no_grad()
 def _votes(run: MemberTrainState, places: Tensor) -> Tensor:
     """Return the class that each member chooses, (M, P), at places (P, 2) as the model takes them."""
+    return losses.predictions(_of_all(run, places))
+
+
+@torch.no_grad()
+def _of_all(run: MemberTrainState, places: Tensor) -> Tensor:
+    """Return each member's outputs, (M, P, K), at places (P, features) as the model takes them."""
     inputs = places if run.scaling is None else run.scaling(places)
     training = run.stack.training
     run.stack.train(False)
     try:
         with run.precision:
-            return losses.predictions(run.stack(inputs))
+            outputs: Tensor = run.stack(inputs)
+            return outputs.float()
     finally:
         run.stack.train(training)

@@ -10,7 +10,7 @@ from engine.labs import drawing
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS
 from engine.labs.checks.names import Names
-from engine.labs.format import Draw, Walk
+from engine.labs.format import Draw, Graph, Walk
 from engine.labs.library import Lab, all_labs
 from engine.labs.messages import CheckError
 
@@ -126,12 +126,59 @@ def test_a_cell_shows_few_numbers_and_counts_as_such(value: Any, cell: str) -> N
     assert drawing._shown(value) == cell
 
 
-def test_a_drawing_is_a_walk_or_a_table() -> None:
+GRAPH = Graph(
+    nodes='learner("nodes")', gradients='learner("gradients")', right='[["a", 3, 2], ["f", 9, 1]]'
+)  # of f = a · a
+
+
+def graphed(nodes: object, gradients: Callable[[], object]) -> dict[str, Any]:
+    return drawing._graphed(GRAPH, Scope(nodes=lambda: nodes, gradients=gradients))  # type: ignore[arg-type]
+
+
+NODES = [["a", 3.0, []], ["f", 9.0, ["a", "a"]]]
+
+
+def test_a_graph_stands_beside_the_right_values_and_gradients() -> None:
+    """A gradient that was overwritten, not added, would be one wrong number among many."""
+    found = graphed(NODES, lambda: [["a", 3.0], ["f", 1.0]])
+    assert found["error"] == ""
+    assert found["nodes"] == [
+        {"name": "a", "inputs": [], "value": 3.0, "gradient": 3.0, "right": [3.0, 2.0], "agree": False},
+        {"name": "f", "inputs": ["a", "a"], "value": 9.0, "gradient": 1.0, "right": [9.0, 1.0], "agree": True},
+    ]
+
+
+def test_values_are_drawn_before_backward_is_written() -> None:
+    """A learner would see nothing until all of it is right."""
+
+    def not_yet() -> object:
+        raise CheckError("backward is not filled in yet (lab.py, line 30)")
+
+    found = graphed(NODES, not_yet)
+    assert found["error"] == "backward is not filled in yet (lab.py, line 30)"
+    assert [(node["value"], node["gradient"], node["agree"]) for node in found["nodes"]] == [
+        (3.0, None, False), (9.0, None, False)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [(None, "None, not a list"), ([["a", 3.0]], "not a list of lists of 3"),
+     ([["a", "x", []]], "text, not one number"),
+     ([["f", 9.0, ["a"]]], "f: its inputs must stand before it")],
+)  # fmt: skip
+def test_a_graph_that_is_none_says_why(nodes: object, why: str) -> None:
+    """An error of Descent's would be shown for a slip of the learner's."""
+    found = graphed(nodes, lambda: [["a", 1.0]])
+    assert found["nodes"] == []
+    assert why in found["error"]
+
+
+def test_a_drawing_is_a_walk_or_a_graph_or_a_table() -> None:
     """A slip in lab.toml would show as an empty screen to a learner."""
     title = {"en": "t", "ko": "t"}
-    with pytest.raises(ValueError, match="needs either walk or rows"):
+    with pytest.raises(ValueError, match="needs one of walk, graph and rows"):
         Draw.model_validate({"id": "a", "title": title})
-    with pytest.raises(ValueError, match="needs either walk or rows"):
+    with pytest.raises(ValueError, match="needs one of walk, graph and rows"):
         Draw.model_validate({"id": "a", "title": title, "walk": WALK.model_dump(), "rows": [
             {"text": title, "yours": "1", "right": "1"}]})  # fmt: skip
 
@@ -140,4 +187,5 @@ def test_shipped_labs_draw_paths_and_tables() -> None:
     """A learner's code would be told right or wrong only."""
     drawings = [one for lab in all_labs() if isinstance(lab, Lab) for one in lab.model.draw]
     assert any(one.walk is not None for one in drawings)
+    assert any(one.graph is not None for one in drawings)
     assert any(one.rows for one in drawings)

@@ -56,6 +56,17 @@ def test_a_path_is_the_way_that_such_a_run_takes(train: Train, name: str) -> Non
     np.testing.assert_allclose(found["path"][1:], taken, rtol=1e-6)
 
 
+def test_a_fit_of_many_has_the_curve_of_each_and_their_mean(train: Train) -> None:
+    """How far fits to other samples lie apart is their variance, and one curve alone has none."""
+    folder = train("linear-regression", "train.steps=3", "members.repeats=3", "members.samples=5")
+    run = last(folder)
+    found = make(run, "fit", folder=folder)
+    alone = [make(run, "fit", {"member": member}, folder) for member in range(3)]  # each over its own samples
+    of_each = [np.polyval(np.polyfit(one["x"], one["y"][:, 0], 1), found["x"]) for one in alone]
+    np.testing.assert_allclose(found["others"].T, of_each, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["mean"], np.mean(of_each, axis=0), rtol=1e-5, atol=1e-5)
+
+
 def test_each_optimizer_has_the_rate_that_serves_it_best(train: Train) -> None:
     """One rate for all would make the best of them look the worst."""
     folder = train("ravine-point", "train.steps=5")

@@ -1,4 +1,4 @@
-"""The learner's code drawn: its path and gradients on the loss beside the right ones, its steps, or a table."""
+"""The learner's code drawn: its path and gradients on the loss beside the right ones, its graph, or a table."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ class Drawn(Screen[int | None]):
     CSS = """
     Drawn #drawn-title { height: 1; padding: 0 1; text-style: bold; background: $bar; }
     Drawn PictureView { height: 1fr; min-height: 8; margin: 0 1; display: none; }
-    Drawn.-walk PictureView { display: block; }
+    Drawn.-picture PictureView { display: block; }
     Drawn #drawn-tables { height: auto; max-height: 50%; padding: 0 1; scrollbar-size-vertical: 1; }
     Drawn #drawn-rest { height: auto; }
     Drawn #drawn-said { height: auto; max-height: 4; padding: 0 1; }
@@ -97,17 +97,17 @@ class Drawn(Screen[int | None]):
         """What the code of this drawing raised."""
         shown = self._drawings[self._at] if self._drawings else {}
         rows = [str(row["error"]) for row in shown.get("rows", ())]
-        return str(shown.get("walk", {}).get("error", "")) or next(filter(None, rows), "")
+        of_picture = shown.get("walk") or shown.get("graph") or {}
+        return str(of_picture.get("error", "")) or next(filter(None, rows), "")
 
     def _show(self) -> None:
         shown = self._drawings[self._at]
         title = Text(f"{clean(str(shown['title'])).replace('`', '')}")
         title.append(f"   {self._at + 1}/{len(self._drawings)}", "dim")
         self.query_one("#drawn-title", Static).update(title)
-        walk = shown.get("walk")
-        self.set_class(walk is not None, "-walk")
-        self.query_one(PictureView).picture = None if walk is None else _picture(walk)
-        tables = [_rows(shown["rows"])] if walk is None else [_gradients(walk), _steps(walk)]
+        picture, tables = _laid(shown)
+        self.set_class(picture is not None, "-picture")
+        self.query_one(PictureView).picture = picture
         self.query_one("#drawn-rest", Static).update(self._laid_out([table for table in tables if len(table) > 1]))
         if self._error:
             self._say(self._error, trouble=True)
@@ -141,7 +141,30 @@ class Drawn(Screen[int | None]):
         (tables.scroll_page_down if by > 0 else tables.scroll_page_up)(animate=False)
 
 
-def _picture(walk: Mapping[str, Any]) -> Picture:
+def _laid(shown: Mapping[str, Any]) -> tuple[Picture | None, list[Table]]:
+    """Return the picture of a drawing and its tables. A graph says all in its boxes."""
+    if "walk" in shown:
+        return _walk(shown["walk"]), [_gradients(shown["walk"]), _steps(shown["walk"])]
+    if "graph" in shown:
+        return _graph(shown["graph"]["nodes"]), []
+    return None, [_rows(shown["rows"])]
+
+
+def _graph(nodes: Sequence[Mapping[str, Any]]) -> Picture:
+    places = {str(node["name"]): place for place, node in enumerate(nodes)}
+    pairs = [(places[str(one)], place) for place, node in enumerate(nodes) for one in dict.fromkeys(node["inputs"])]
+    unknown = [float("nan"), float("nan")]
+    return Picture("graph", 0, {
+        "names": np.array(list(places)),
+        "inputs": np.array(pairs, int).reshape(-1, 2),
+        "values": np.array([node["value"] for node in nodes], float),
+        "gradients": np.array([node["gradient"] for node in nodes], float),
+        "right": np.array([node["right"] or unknown for node in nodes], float).reshape(-1, 2),
+        "agree": np.array([node["agree"] for node in nodes], bool),
+    })  # fmt: skip
+
+
+def _walk(walk: Mapping[str, Any]) -> Picture:
     gradients = walk["gradients"]
     arrays: dict[str, Any] = {key: np.array(walk[key], float) for key in ("x", "y", "loss", "right", "yours")}
     arrays["at"] = np.array([one["at"] for one in gradients], float).reshape(-1, 2)
@@ -181,6 +204,12 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _agreement(shown: Mapping[str, Any]) -> str:
     """How far the code agrees with what is right, in a sentence."""
+    if "graph" in shown:
+        nodes = shown["graph"]["nodes"]
+        wrong = sum(not node["agree"] for node in nodes)
+        if wrong:
+            return _("{wrong} of {of} numbers do not agree", wrong=wrong, of=len(nodes))
+        return _("all agrees")
     walk = shown.get("walk")
     rows = shown["rows"] if walk is None else [*walk["gradients"], *walk["steps"]]
     wrong = sum(not row["agree"] for row in rows)

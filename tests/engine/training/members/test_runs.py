@@ -54,6 +54,27 @@ def test_repeats_are_the_runs_of_their_seeds(train: Train) -> None:
     np.testing.assert_allclose(column(together, layer, 2)[measured], column(alone, layer)[measured], rtol=1e-4)
 
 
+OF_SAMPLES = ["train.steps=3", "train.batch_size=full", "optimizer.lr=0.1", "members.samples=6"]
+
+
+def test_each_member_trains_on_samples_of_its_own_and_all_are_tested_on_the_same(train: Train) -> None:
+    """Two hundred fits of the same fifteen points would have no variance."""
+    together = train("linear-regression", *OF_SAMPLES, "model.init=zeros", "members.repeats=3", "train.seed=5")
+    first = [column(together, "loss", member)[0] for member in range(3)]
+    assert len(set(first)) == 3  # of the same weights, 0
+    alone = train("linear-regression", *OF_SAMPLES, "model.init=zeros", "train.seed=6")
+    np.testing.assert_allclose(column(together, "loss", 1), column(alone, "loss"), rtol=1e-5)
+    mine, own = evaluations(together, "test", 1), evaluations(alone, "test", 0)
+    np.testing.assert_allclose(mine[-1], own[-1], rtol=1e-5)
+
+
+def test_members_samples_says_how_many_there_are(train: Train) -> None:
+    with pytest.raises(AssertionError, match="there are 80 training samples to draw from; allowed: 1 to 80"):
+        train("linear-regression", "members.samples=5000", "members.repeats=2")
+    with pytest.raises(PresetError, match=r"members\.samples and members\.folds can't be combined"):
+        train("linear-regression", "members.samples=5", "members.folds=2")
+
+
 def test_candidates_have_their_own_rates_and_only_the_winner_is_tested(train: Train) -> None:
     run = train("digits-mlp", *SHORT, SWEEP + "[0.0001, 0.1]", "members.repeats=2", "schedule.name=cosine")
     assert column(run, "lr", 0)[0] == np.float32(0.0001)

@@ -32,11 +32,19 @@ WALK = {
     "right": PAIR, "yours": PAIR[:1], "error": f"f raised ZeroDivisionError ({LAB}.py, line 4)", "steps": [],
     "gradients": [{"at": [0.0, 0.0], "yours": [1.0, 0.5], "right": [-1.0, -0.5], "agree": False}],
 }  # fmt: skip
+GRAPH = {
+    "nodes": [
+        {"name": "a", "inputs": [], "value": 3.0, "gradient": 3.0, "right": [3.0, 2.0], "agree": False},
+        {"name": "a · a", "inputs": ["a", "a"], "value": 9.0, "gradient": 1.0, "right": [9.0, 1.0], "agree": True},
+    ],
+    "error": "",
+}  # fmt: skip
 FOUND = {
     "drawings": [
         {"id": "f", "title": "a path", "walk": WALK},
         {"id": "g", "title": "a table",
          "rows": [{"text": "sum", "yours": "3", "right": "3", "agree": True, "error": ""}]},
+        {"id": "h", "title": "a graph", "graph": GRAPH},
     ],
     "printed": "",
 }  # fmt: skip
@@ -80,7 +88,11 @@ async def test_the_drawings_and_the_way_to_the_line_that_raised(
         assert "━ yours" in seen
         await pilot.press("down")
         await until(pilot, lambda: "a table" in shown(pilot) and "✓ agrees" in shown(pilot), "the table")
-        await pilot.press("up", "enter")
+        await pilot.press("down")
+        await until(pilot, lambda: "a graph" in shown(pilot) and "∂ 3 ✗ 2" in shown(pilot), "the graph")
+        assert "a · a" in shown(pilot)
+        assert "1 of 2 numbers do not agree" in shown(pilot)
+        await pilot.press("up", "up", "enter")
         editor = await until(pilot, lambda: next(iter(app.screen.query(CodeEditor)), None), "the editor")
         await until(pilot, lambda: "1 / 0" in editor.text and editor.cursor_location[0] == 3, "the line")
         await pilot.press("ctrl+r")
