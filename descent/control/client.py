@@ -11,7 +11,7 @@ from descent.common.i18n import _
 from descent.control.address import reachable, socket_of
 from descent.control.protocol import Answer, NotRunningError, line_of, understood
 from descent.run.folder import RunFolder
-from descent.run.state import ALIVE, StateReader
+from descent.run.state import ALIVE, State, StateReader
 
 _RETRY = 0.05  # seconds
 
@@ -22,7 +22,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     timeout: seconds to wait at most; None for no limit. Raises RefusedError with the worker's reason,
     NotRunningError if no worker runs, and CannotGoOnError if the worker dies or does not answer in time.
     """
-    line, states = line_of(command, arguments), StateReader(run)
+    line, attempts = line_of(command, arguments), _Attempts(run)
     deadline = None if timeout is None else time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -33,13 +33,13 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
                         connection.connect(address)
                     break
                 except (FileNotFoundError, ConnectionRefusedError):
-                    if states.state() != "starting":
+                    if attempts.are_over():
                         raise
                 except BlockingIOError:
                     pass  # the queue of connections is full
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError
-                time.sleep(_RETRY)  # a new worker listens only after it has loaded torch
+                time.sleep(_RETRY)
             connection.sendall(line)
             with connection.makefile("rb") as answers:
                 answer = answers.readline()
@@ -54,7 +54,7 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
 
 async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
     """Do the same as `send`, without blocking the event loop and without a time limit."""
-    line, states = line_of(command, arguments), StateReader(run)
+    line, attempts = line_of(command, arguments), _Attempts(run)
     try:
         while True:
             try:
@@ -62,7 +62,7 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
                     reader, writer = await asyncio.open_unix_connection(address)
                 break
             except (FileNotFoundError, ConnectionRefusedError):
-                if states.state() != "starting":
+                if attempts.are_over():
                     raise
                 await asyncio.sleep(_RETRY)
         try:
@@ -73,6 +73,19 @@ async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) 
     except OSError as error:
         raise _not_running(run, error) from None
     return understood(run, command, answer)
+
+
+class _Attempts:
+    """Attempts to reach a run's socket. A new worker listens only after it has loaded PyTorch."""
+
+    def __init__(self, run: Path) -> None:
+        self._states = StateReader(run)
+        self._state: State | None = None  # before the attempt that is made now
+
+    def are_over(self) -> bool:
+        """Return whether the attempt that has just failed was the last: no worker was starting all the while."""
+        before, self._state = self._state, self._states.state()
+        return self._state == before != "starting"
 
 
 def _not_running(run: Path, error: OSError) -> NotRunningError:

@@ -127,6 +127,7 @@ class Claim:
         self._lock = WorkerLock(folder.path)
         self.events = Events(folder.path)
         self.events.state("starting", pid=os.getpid(), host=socket.gethostname())
+        self._lock.announce()
         for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
             remove_leftovers(place)  # of workers that were killed
         self.events.write("stage", stage="torch")

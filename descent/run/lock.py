@@ -16,12 +16,14 @@ class WorkerLock:
 
     It uses lockf, not flock: a forked child inherits an flock and would keep it after the worker's death. The process
     that holds the lock must not open and close the file again, because that drops the lock.
+
+    The file's first byte is locked by `announce` only. Until then the run's log is that of an earlier worker.
     """
 
     def __init__(self, run: Path) -> None:
         self._file = os.open(run / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 1)  # from byte 1 on
         except OSError:
             os.close(self._file)
             raise DescentError(
@@ -32,18 +34,32 @@ class WorkerLock:
                 )
             ) from None
 
+    def announce(self) -> None:
+        """Tell that the log has this worker's start."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
+
     def release(self) -> None:
         os.close(self._file)
 
 
 def worker_pid(run: Path) -> int | None:
     """Return the process that holds the run's lock, or None, without taking it. The worker itself must not ask."""
+    return _holder(run, 0)
+
+
+def announced_pid(run: Path) -> int | None:
+    """Return the same, but None too while the log does not yet have the start of the process that holds the lock."""
+    return _holder(run, 1)
+
+
+def _holder(run: Path, length: int) -> int | None:
+    """Return the process that has a lock on the first `length` bytes of the file, on any where that is 0."""
     try:
         file = os.open(run / "worker.lock", os.O_RDWR)
     except OSError:
         return None
     try:
-        answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, length, 0))
     except OSError:  # a pipe in the lock's place
         return None
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.i18n import N_
-from descent.run.lock import worker_pid
+from descent.run.lock import announced_pid, worker_pid
 from descent.run.schema import EventReader, read_facts
 
 State = Literal["starting", "running", "paused", "finished", "stopped", "failed", "lost"]
@@ -74,19 +74,21 @@ def host_of(began: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 
 def state_now(run: Path, last: Callable[[], Mapping[str, Any]], host: Callable[[], str]) -> State:
-    """Return the last state written, or "lost" if the worker that wrote it is gone.
+    """Return the last state written, or "lost" if the worker that wrote it is gone. A new one is "starting".
 
     last: reads the log to its end and returns the event with the state, an empty one before the first.
     """
     for _ in range(2):  # a worker that just ended wrote its state before it released its lock
+        announced = announced_pid(run)
         written = last()
         state: State = written.get("state", "starting")
         if state not in ALIVE:
             return state
         if host() != socket.gethostname():
             return "lost" if _is_silent(run) else state
-        if worker_pid(run) is not None:
-            return state
+        pid = worker_pid(run)
+        if pid is not None:
+            return state if pid == announced else "starting"  # the state is an earlier worker's
     try:
         since = float(written["time"] if written else run.stat().st_mtime)
     except OSError:

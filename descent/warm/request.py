@@ -24,6 +24,8 @@ _READ_ONCE = (
     *("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "ATEN"),
     *("DNNL", "ONEDNN", "TORCH", "PYTORCH", "CUDA", "NVIDIA", "NCCL", "HIP", "ROCR", "HSA"),
 )
+# What scikit-learn sets when it is imported, as the warm process does.
+_IMPORTED = {("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")}
 _READ_LATER = ("CUDA_VISIBLE_DEVICES", "PYTHONUNBUFFERED")  # nothing has read them when a fork begins
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a fork can set another number
 _LIMITS = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
@@ -58,7 +60,9 @@ def key() -> str:
 
 def _read_once(environment: Mapping[str, str]) -> dict[str, str]:
     return {
-        name: environment[name] for name in environment if name.startswith(_READ_ONCE) and name not in _READ_LATER
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_READ_ONCE) and name not in _READ_LATER and (name, value) not in _IMPORTED
     }
 
 

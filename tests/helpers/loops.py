@@ -77,6 +77,8 @@ class Script:
 
     def start(self, text: str, *arguments: str, watched: bool = False, workers: int = 0) -> "Script":
         """Run it in a forked process. watched: unchanged, as `descent run` does."""
+        import torch._dynamo  # noqa: F401 - seconds, that the first optimizer of each fork would take anew
+
         self.folder.mkdir(exist_ok=True)
         (self.folder / "train.py").write_text(text)
         (self.folder / "ended.pt").unlink(missing_ok=True)

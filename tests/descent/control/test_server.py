@@ -9,12 +9,14 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from descent.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
+from descent.control import client as control_client
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from tests.helpers.processes import Child, kill
@@ -315,3 +317,22 @@ def test_a_flag_raised_too_late_ends_one_wait_and_not_all(tmp_path: Path) -> Non
     assert queue.take_all() == []
     queue.wait(0)
     assert not queue._arrived.is_set()
+
+
+def test_a_worker_that_begins_to_listen_while_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run would be called running and yet the command be refused, as if nobody listened."""
+    queue, servers = Queue(), list[Server]()
+
+    def state(_self: object) -> str:
+        if not servers:  # the socket was looked for in vain; before the log is read the worker is as far
+            servers.append(Server(tmp_path, queue))
+            servers[0].start()
+        return "running"
+
+    monkeypatch.setattr(control_client.StateReader, "state", state)
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(send, tmp_path, "pause")
+        (request,) = wait_for(queue.take_all, "the command")
+        request.answer({"run": "mine", "command": "pause", "step": 3, "ok": True, "error": None})
+        assert answers.result()["step"] == 3
+    servers[0].stop()

@@ -15,7 +15,6 @@ from descent.run.metrics import Metrics
 from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, same
 from tests.helpers.waiting import wait_for
 
-pytestmark = pytest.mark.slow
 # The process kills itself in the middle of an epoch, three steps after it has saved.
 KILLED = DRIVEN.replace("# MORE", "if run.step == 14: run.save()\n    if run.step == 17: os.kill(os.getpid(), 9)\n")
 
@@ -40,12 +39,15 @@ def _send(script: Script, command: str, **arguments: Any) -> dict[str, Any]:
     return control.send(script.run.path, command, arguments)
 
 
-def _hold(script: Script) -> Script:
-    """Pause a driven script before its first step."""
+def _held(script: Script, text: str = DRIVEN) -> Script:
+    """Start a driven script, which waits for a command, and pause it before its first step."""
+    waits = "import time\nwhile not run._queue._waiting: time.sleep(0.005)\n"
+    script.start(text.replace("for x, y in run.", f"{waits}for x, y in run."))
     _send(script, "pause")
     return script
 
 
+@pytest.mark.slow
 def test_a_watched_script_ends_as_the_unwatched_one(script: Made) -> None:
     """Nobody could trust what a watched training came to."""
     plain = script("plain").start(PLAIN).end().result()
@@ -63,6 +65,7 @@ def test_a_watched_script_ends_as_the_unwatched_one(script: Made) -> None:
     assert np.array_equal(*rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, workers: int) -> None:
     """Hours of training on a batch system would end otherwise than they would have."""
@@ -82,7 +85,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, worke
 def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
     """Going back to try something, and leaving it, would have changed the run."""
     plain = script("plain").start(PLAIN).end().result()
-    steered = _hold(script("steered").start(DRIVEN))
+    steered = _held(script("steered"))
     assert _send(steered, "step", steps=9)["step"] == 9
     _send(steered, "checkpoint")
     assert _send(steered, "step", steps=7)["step"] == 16
@@ -97,7 +100,7 @@ def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
 
 def test_commands_are_followed_or_say_why_not(script: Made) -> None:
     """A command would be acknowledged and reach nothing."""
-    steered = _hold(script("steered").start(DRIVEN))
+    steered = _held(script("steered"))
     assert _send(steered, "set", edits=["lr_scale=0.5"])["set"] == {"lr_scale": 0.5}
     _send(steered, "step", steps=2)
     for command, arguments, why in [
@@ -165,7 +168,7 @@ def test_a_script_that_trains_nothing_is_told_so(script: Made) -> None:
 
 def test_one_id_is_trained_by_one_process(script: Made) -> None:
     """Two processes would write into one another's rows."""
-    first = _hold(script("one").start(DRIVEN))
+    first = _held(script("one"))
     second = Script(first.folder)
     second.start(DRIVEN).end()
     assert second.code == 1
@@ -205,7 +208,7 @@ for x, y in run""",
 def test_settings_and_evaluations_of_a_script(script: Made) -> None:
     """What a script declares could not be steered, or looking would have changed the training."""
     plain = script("plain").start(PLAIN).end().result()
-    steered = _hold(script("settings").start(SETTINGS))
+    steered = _held(script("settings"), SETTINGS)
     _send(steered, "step", steps=4)
     found = _send(steered, "evaluate")
     assert found["val_f1"] == 0.5
@@ -238,7 +241,7 @@ run = descent.init("wrong", id="driven", runs_dir="runs").watch(model, optimizer
 
 def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     """A batch system's warning would be lost, and the work since the last checkpoint."""
-    run = _hold(script("signal").start(DRIVEN))
+    run = _held(script("signal"))
     _send(run, "step", steps=5)
     os.kill(run.pid, signal.SIGTERM)
     assert run.end().code == 128 + signal.SIGTERM

@@ -47,16 +47,27 @@ def test_a_runs_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_told_from_a_live_one_by_its_lock(folder: RunFolder) -> None:
+    """A command would be sent where the worker before has listened, or a run be resumed twice."""
+    Events(folder.path).state("paused", step=7)  # of a worker that was killed
+    assert folder.state() == "lost"
     code = (
         "import sys, pathlib\n"
         "from descent.run.events import Events; from descent.run.lock import WorkerLock\n"
-        "run = pathlib.Path(sys.argv[1]); lock = WorkerLock(run); Events(run).state('running', step=0)\n"
-        "print('ready', flush=True); sys.stdin.read()"
+        "run = pathlib.Path(sys.argv[1]); lock = WorkerLock(run)\n"
+        "print('locked', flush=True); sys.stdin.readline()\n"
+        "Events(run).state('running', step=0); lock.announce()\n"
+        "print('announced', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
+        assert worker.stdin is not None
+        assert worker.stdout.readline() == "locked\n"
+        assert worker_pid(folder.path) == worker.pid
+        assert folder.state() == "starting"  # what the log says is another's
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+        assert worker.stdout.readline() == "announced\n"
         assert worker_pid(folder.path) == worker.pid
         assert folder.state() == "running"
         with pytest.raises(DescentError, match=f"in process {worker.pid}"):

@@ -208,6 +208,8 @@ def test_another_environment_has_another_warm_process(monkeypatch: pytest.Monkey
     here = request.address()
     monkeypatch.setenv("COLUMNS", "91")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("KMP_DUPLICATE_LIB_OK", "True")  # as in a process that has imported scikit-learn
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
     assert request.address() == here
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert request.address() != here
