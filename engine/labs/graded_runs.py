@@ -102,6 +102,14 @@ class Graded:
         values = [None if m.state == "diverged" else m.metrics.get(name) for m in self.members]
         return np.array([np.nan if value is None else value for value in values], np.float64)
 
+    def of_ensemble(self, name: MetricName) -> float:
+        """Return a metric of the members' mean prediction on the test split. Raises CheckError if there is none."""
+        together = self.result.ensemble
+        found = None if together is None else together.metrics.get(name)
+        if found is None:
+            raise CheckError(_("the graded run has no ensemble: it takes several members and a test split"))
+        return float(found)
+
     def column(self, name: str) -> "NDArray[np.float64]":
         """Return a column of the rows, (steps, M). It is nan at steps without a measurement."""
         import numpy as np
@@ -343,6 +351,22 @@ class CheckContext:
                 loss = member.metrics.get("train_loss")
                 losses.append(math.inf if loss is None or member.state in ("diverged", "failed") else loss)
         return losses
+
+    def mean_metrics(self, part: Part, key: str, values: Sequence[Any], metric: MetricName) -> list[float]:
+        """Train the graded preset with each of some values of a key. Return a metric of each, the mean over members.
+
+        What was trained before in this grading is not trained again.
+        """
+        jobs = []
+        for value in values:
+            word = hashlib.sha256(f"{key}={toml(value)}".encode()).hexdigest()[:12]
+            preset = self.presets[part].changed([f"{key}={toml(value)}"])
+            jobs.append(Job(f"{_id(part)}-with-{word}", preset, self._limit(part)))
+        self._train([job for job in jobs if job.id not in self._runs])
+        for job in jobs:
+            if not self._runs[job.id].is_usable:
+                raise complaint(self._runs[job.id], job.limit)
+        return [float(self._runs[job.id].metric(metric).mean()) for job in jobs]
 
     # --- data ---
 

@@ -1,8 +1,10 @@
 """Pictures made from a run's rows and events alone: they need no worker, and ended runs have them too."""
 
+import contextlib
 import math
 import statistics
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,11 @@ from descent.common.arrays import mean_of_finite, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import setting
+from descent.common.settings import flatten
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import OF_RESULTS, MetricName
+from descent.run.result_metrics import OF_RESULTS, MetricName, Numbers
 from descent.run.results import MemberResult, result_of
 from engine.pictures.kinds import SCORES
 
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, "NDArray[Any]"]
 _CHUNK = 2048  # rows that are read at once in the search for measured ones
+_MOST_TRIALS = 30  # runs beside a run; each is read anew
+_CHANGES_NOTHING = {  # settings of `train` that leave the result as it is
+    f"train.{key}"
+    for key in ("device", "threads", "checkpoint_every", "keep", "statistics_every", "on_nan", "evaluate_batch_size")
+}
 
 
 def make(folder: RunFolder, kind: str, options: Mapping[str, Any]) -> Arrays:
@@ -76,12 +84,16 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     metric: the name of the score. values: (M,), NaN for a member without one. group: (M,) the place of a member's
     candidate in `groups`, which has the candidates' words. mean, sd, se: (groups,), over the finite values; NaN if
     there are too few. members, seeds, folds: (M,), folds −1 without folds. best: the groups that have won.
+    ensemble: the score of the members' mean prediction, NaN if that was not tested. Where it was, "auto" of repeats
+    is the test's score, to be compared with it.
     """
     import numpy as np
 
     result = result_of(folder)
     entries = result.members
-    metric = _metric(entries, str(options["metric"]))
+    together: Numbers = result.ensemble.metrics if result.ensemble is not None else {}
+    compared = [] if entries and entries[0].fold is not None else [name for name in SCORES if name in together]
+    metric = _metric(entries, str(options["metric"]), compared)
     values = [_number(entry.metrics.get(metric)) for entry in entries]
     keys = short_names(list(entries[0].values))
     labels = [", ".join(f"{keys[key]} {setting(value)}" for key, value in e.values.items()) for e in entries]
@@ -103,14 +115,74 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
         "mean": np.array([_number(mean_of_finite(of_one)) for of_one in of_groups]),
         "sd": np.array(deviations),
         "se": np.array([sd / math.sqrt(max(1, len(v))) for sd, v in zip(deviations, of_groups, strict=True)]),
+        "ensemble": np.array(_number(together.get(metric))),
         "best": np.array(sorted({groups.index(labels[member]) for member in winners}), int),
     }
 
 
-def _metric(entries: Sequence[MemberResult], wanted: str) -> MetricName:
-    """Return the wanted score, or for "auto" the first of the usual ones that is known."""
+def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
+    """Return the score of this run and of the other runs of its preset beside it, with the settings that differ.
+
+    metric: the name of the score. labels: (T,) words, "lr 0.1, dropout 0.5", in the order of training. values, sd:
+    (T,) mean and deviation over each run's members, NaN without one. now: the place of this run. key: the one setting
+    that differs, if it alone does and is a number in all, else "". x: (T,) its values, or empty. Of several runs with
+    the same settings the latest counts.
+    """
+    import numpy as np
+
+    known = {run.path.name: _settings(run) for run in _of_its_preset(folder)}
+    results = {name: result_of(RunFolder(folder.path.parent / name)) for name in known}
+    entries = [entry for result in results.values() for entry in result.members]
+    metric = _metric(entries, str(options["metric"]))
+    keys = dict.fromkeys(key for settings in known.values() for key in settings)
+    differing = [key for key in keys if len({repr(settings.get(key)) for settings in known.values()}) > 1]
+    latest = {tuple(repr(settings.get(key)) for key in differing): name for name, settings in known.items()}
+    shown = [name for name in known if name in latest.values()]
+    short = short_names(differing)
+    scores = [
+        [v for entry in results[name].members if math.isfinite(v := _number(entry.metrics.get(metric)))]
+        for name in shown
+    ]
+    numeric = len(differing) == 1 and all(_is_number(known[name].get(differing[0])) for name in shown)
+    return {
+        "metric": np.array(metric),
+        "labels": np.array(
+            [", ".join(f"{short[key]} {setting(known[name].get(key))}" for key in differing) for name in shown]
+        ),
+        "values": np.array([_number(mean_of_finite(of_one)) for of_one in scores]),
+        "sd": np.array([statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in scores]),
+        "now": np.array(shown.index(folder.path.name)),
+        "key": np.array(differing[0] if numeric else ""),
+        "x": np.array([float(known[name][differing[0]]) for name in shown] if numeric else [], float),
+    }
+
+
+def _of_its_preset(folder: RunFolder) -> list[RunFolder]:
+    """Return the latest runs of the same preset in the same runs folder, by their starts, and `folder` at the end."""
+    preset = folder.facts().get("preset")
+    found: list[tuple[float, RunFolder]] = []
+    for path in folder.path.parent.iterdir():
+        other = RunFolder(path)
+        with contextlib.suppress(OSError, DescentError, ValueError):
+            if path.name != folder.path.name and other.facts().get("preset") == preset is not None:
+                found.append((other.preset.stat().st_mtime, other))
+    return [run for _time, run in sorted(found, key=lambda pair: pair[0])[-_MOST_TRIALS:]] + [folder]
+
+
+def _settings(run: RunFolder) -> dict[str, Any]:
+    """Return the settings of a run's preset that can change what it comes to, by their dotted keys."""
+    found = flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
+    return {key: value for key, value in found.items() if key not in _CHANGES_NOTHING}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _metric(entries: Sequence[MemberResult], wanted: str, first: Sequence[MetricName] = ()) -> MetricName:
+    """Return the wanted score, or for "auto" the first of `first` and of the usual ones that is known."""
     known = [name for name in OF_RESULTS if any(name in entry.metrics for entry in entries)]
-    for name in SCORES:
+    for name in (*first, *SCORES):
         if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":
@@ -127,4 +199,5 @@ def _number(value: float | None) -> float:
 KINDS: dict[str, Callable[[RunFolder, Mapping[str, Any]], Arrays]] = {
     "gradients-by-layer": gradients_by_layer,
     "spread": spread,
+    "trials": trials,
 }

@@ -128,6 +128,18 @@ def _spread() -> dict[str, Any]:
     }
 
 
+def _trials() -> dict[str, Any]:
+    return {
+        "metric": "val_accuracy",
+        "labels": ["size 100", "size 1000", "size 10000"],
+        "values": [0.8, 0.9, 0.95],
+        "sd": [0.02, 0.01, np.nan],
+        "now": 1,
+        "key": "data.size",
+        "x": [100.0, 1000.0, 10000.0],
+    }
+
+
 def _gradients_by_layer() -> dict[str, Any]:
     return {
         "layers": ["hidden1", "hidden2", "head"],
@@ -150,6 +162,7 @@ _MADE = {
     "paths": _paths,
     "tally": _tally,
     "spread": _spread,
+    "trials": _trials,
     "gradients-by-layer": _gradients_by_layer,
 }
 KINDS = tuple(_MADE)

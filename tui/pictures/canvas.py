@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -216,3 +216,8 @@ def _as_ascii(code: int) -> int:
     """0, behind a wide character, becomes a question mark too, as that character has become one."""
     char = ascii_cells(chr(code)) if code else "?"
     return ord(char) if char.isascii() else ord("?")
+
+
+def cut(text: str, cells: int) -> str:
+    """Return the text with at most so many cells; what is longer ends in "…"."""
+    return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"

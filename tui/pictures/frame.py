@@ -1,5 +1,6 @@
 """The frame of a picture that has axes: labels, ticks, and where a value lies between them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,32 +55,45 @@ def frame(
     names: tuple[str, str] = ("", ""),
     *,
     top: int = 1,
+    log: bool = False,
 ) -> PictureFrame:
-    """Draw axes that leave the `top` rows alone; the values at the outer edges are exactly those of the ranges."""
+    """Draw axes that leave the `top` rows alone; the values at the outer edges are exactly those of the ranges.
+
+    log: the ranges are powers of ten, and the labels are the numbers.
+    """
     x_range, y_range = _wide(x_range), _wide(y_range)
     if canvas.width < TICKS_WIDTH or canvas.height - top < TICKS_HEIGHT:
         return PictureFrame(0, top, canvas.width, max(1, canvas.height - top), x_range, y_range)
     height = canvas.height - top - 2
     # Asked as an axis of more cells than there are rows: labels of one row each may stand closer.
-    y_axis = axes.horizontal(*y_range, cells=max(14, 4 * height), unit="")
-    left = max((len(label) for _, label in y_axis.ticks), default=0) + 1
+    y_ticks = _ticks(y_range, max(14, 4 * height), log=log, apart=4)
+    left = max((len(label) for _, label in y_ticks), default=0) + 1
     inside = PictureFrame(left, top, canvas.width - left, height, x_range, y_range)
     for row in range(height):
         canvas.write(left - 1, top + row, "│", "quiet")
-    for value, label in y_axis.ticks:
+    for value, label in y_ticks:
         row = int(inside.rows(np.array([value]))[0])
         canvas.right(left - 1, top + row, label, "quiet")
         canvas.write(left - 1, top + row, "┤", "quiet")
     bottom = top + height
     canvas.write(left - 1, bottom, "└" + "─" * inside.width, "quiet")
     name_at = canvas.width - len(names[0])
-    for value, label in axes.horizontal(*x_range, cells=inside.width, unit="").ticks:
+    for value, label in _ticks(x_range, inside.width, log=log, apart=7):
         column = left + int(inside.columns(np.array([value]))[0])
         canvas.write(column, bottom, "┬", "quiet")
         if column + len(label) // 2 < name_at - 1:
             canvas.middle(column, bottom + 1, label, "quiet")
     canvas.write(name_at, bottom + 1, names[0], "quiet")
     return inside
+
+
+def _ticks(ends: tuple[float, float], cells: int, *, log: bool, apart: int) -> list[tuple[float, str]]:
+    """Return values with their labels. apart: cells of a label on a logarithmic axis."""
+    if not log:
+        return list(axes.horizontal(*ends, cells=cells, unit="").ticks)
+    found = axes.logarithmic(10 ** ends[0], 10 ** ends[1], max(2, 2 * cells // apart)).ticks
+    places = [(math.log10(value), label) for value, label in found]
+    return [(place, label) for place, label in places if ends[0] <= place <= ends[1]]
 
 
 def _wide(ends: tuple[float, float]) -> tuple[float, float]:

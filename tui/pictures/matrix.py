@@ -1,7 +1,7 @@
 """The confusion matrix: counts in cells shaded by their share of the row, or pixels where there are many classes."""
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from descent.common import numbers
 from descent.common.arrays import Floats
@@ -9,7 +9,7 @@ from descent.common.i18n import N_, _
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, PictureCanvas
+from tui.pictures.canvas import RGB, PictureCanvas, cut
 
 WRONG: dict[bool, RGB] = {True: (255, 96, 96), False: (206, 32, 40)}  # by whether the theme is dark
 LONGEST = 14  # cells of a class's name
@@ -58,14 +58,14 @@ def _cells(canvas: PictureCanvas, counts: Floats, names: list[str], left: int, n
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     canvas.write(0, 1, _("true") if left >= 5 else "", "quiet")
     for column, name in enumerate(names):
-        short = _cut(name, wide - 1)
+        short = cut(name, wide - 1)
         spare = (wide - max(need, cell_len(short) + 1)) // 2
         canvas.right(left + (column + 1) * wide - spare, 1, short, "quiet")
     if left + count * wide + SUMMARY <= canvas.width:
         canvas.right(left + count * wide + SUMMARY, 1, _("recall"), "quiet")
     for row, name in enumerate(names):
         y, middle = 2 + row * high, 2 + row * high + (high - 1) // 2
-        canvas.right(left - 1, middle, _cut(name, left - 1), "quiet")
+        canvas.right(left - 1, middle, cut(name, left - 1), "quiet")
         for column in range(count):
             x, number = left + column * wide, int(counts[row, column])
             if number:
@@ -112,10 +112,6 @@ def _pixels(canvas: PictureCanvas, counts: Floats, names: list[str]) -> None:
         if not wrong[row, column]:
             break
         canvas.write(
-            x, y, f"{int(wrong[row, column]):>4,}  {_cut(names[row], LONGEST)} → {_cut(names[column], LONGEST)}"
+            x, y, f"{int(wrong[row, column]):>4,}  {cut(names[row], LONGEST)} → {cut(names[column], LONGEST)}"
         )
         y += 1
-
-
-def _cut(name: str, cells: int) -> str:
-    return name if cell_len(name) <= cells else set_cell_size(name, max(0, cells - 1)).rstrip() + "…"

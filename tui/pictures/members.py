@@ -11,7 +11,7 @@ from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.result_metrics import Metric, metric_named
 from engine.pictures import Picture
-from tui.pictures.canvas import PictureCanvas
+from tui.pictures.canvas import PictureCanvas, cut
 from tui.pictures.matrix import samples_of
 from tui.pictures.plane import GREY, boundary, ghost_of
 from tui.plot import axes
@@ -62,14 +62,20 @@ def spread(canvas: PictureCanvas, picture: Picture) -> None:
     folds = bool((arrays["folds"] >= 0).all())
     values = arrays["values"]
     known = values[np.isfinite(values)]
+    together = float(arrays["ensemble"]) if "ensemble" in arrays else math.nan  # earlier versions had none
     if folds and len(groups) == 1:
         title = _("{metric}, {count:,} folds", metric=_(metric.title), count=len(values))
     else:
         title = _("{metric}, {count:,} members", metric=_(metric.title), count=len(values))
     after = canvas.write(0, 0, title, "strong")
+    if math.isfinite(together):
+        score = numbers.metric(metric.name, together)
+        after = canvas.write(after, 0, f"  ◆ {_('ensemble {score}', score=score)}", "strong")
     lost = len(values) - len(known)
     said = f"  {_('│ mean  ─ ± 1 sd')}" + (f"  {_('{count:,} missing', count=lost)}" if lost else "")
     canvas.write(after, 0, said, "quiet")
+    if math.isfinite(together):
+        known = np.append(known, together)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     pad = 0.08 * (high - low) or 0.05 * max(abs(high), 0.1)
     low, high = low - pad, high + pad
@@ -84,6 +90,8 @@ def spread(canvas: PictureCanvas, picture: Picture) -> None:
         _block(canvas, picture, groups[group], group, 1 + row * block, block, (low, high))
     bottom = min(canvas.height - 2, 1 + min(shown, len(groups)) * block)
     canvas.write(0, bottom, "─" * canvas.width, "quiet")
+    if math.isfinite(together):
+        canvas.mark(_column(together, (low, high), canvas.width), bottom - 1, "◆", "strong")
     whole, sign = (100, "%") if metric.is_share else (1, "")
     for value, label in axes.horizontal(whole * low, whole * high, cells=canvas.width, unit="").ticks:
         column = _column(value / whole, (low, high), canvas.width)
@@ -165,7 +173,7 @@ def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
     written = numbers.align([numbers.number(float(last[i])) for i in part])
     width = canvas.width - left - len(written[0]) - 1
     for row, i in enumerate(part):
-        canvas.write(0, 1 + row, _cut(names[i], left - 1))
+        canvas.write(0, 1 + row, cut(names[i], left - 1))
         _log_bar(canvas, float(last[i]), float(first[i]), (left, 1 + row), width, (low, high))
         if before is not None and before[i] > 0 and math.isfinite(before[i]):
             share = (math.log10(before[i]) - low) / (high - low)
@@ -194,9 +202,3 @@ def _log_bar(
         canvas.write(x, y, "0" if now == 0 else _("not finite"), "trouble")
     if math.isfinite(before) and before > 0:
         canvas.mark(x + min(width - 1, cells(before)), y, "◆", "validation")
-
-
-def _cut(text: str, cells: int) -> str:
-    while cell_len(text) > cells:
-        text = text[:-2].rstrip() + "…" if len(text) > 1 else ""
-    return text

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from descent.common.files import write_atomically
 from descent.common.i18n import _
 from engine.pictures import Picture
-from tui.pictures import curve, graph, matrix, members, plane, walk, weights
+from tui.pictures import curve, graph, matrix, members, plane, trials, walk, weights
 from tui.pictures.canvas import RGB, Palette, PictureCanvas
 from tui.widgets.lines import wrapped
 
@@ -35,6 +35,7 @@ DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
     "paths": plane.paths,
     "tally": members.tally,
     "spread": members.spread,
+    "trials": trials.trials,
     "gradients-by-layer": members.gradients_by_layer,
     "walk": walk.walk,  # of a lab's code, not of a run
     "graph": graph.graph,  # of a lab's code, too

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from descent.common import numbers
 from descent.common.arrays import Floats
@@ -14,7 +14,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, PictureCanvas, Pixels
+from tui.pictures.canvas import RGB, PictureCanvas, Pixels, cut
 from tui.pictures.matrix import samples_of
 
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
@@ -56,7 +56,7 @@ def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, widt
     arrays = picture.arrays
     name, kind = (clean(picture.texts(key)[i]) for key in ("layers", "kinds"))
     facts = _facts(picture, i)
-    after = canvas.write(x, y, _cut(name, width), "strong")
+    after = canvas.write(x, y, cut(name, width), "strong")
     if after + cell_len(kind) + 3 + cell_len(facts) <= x + width:
         canvas.write(after + 1, y, kind, "quiet")
     if after + 1 + cell_len(facts) <= x + width:
@@ -87,7 +87,7 @@ def _lines(canvas: PictureCanvas, picture: Picture) -> None:
         if i == shown - 1 and shown < len(names):
             canvas.write(0, 1 + i, _("{count} more layers on a taller screen", count=len(names) - i), "quiet")
             return
-        canvas.write(0, 1 + i, _cut(names[i], left - 1))
+        canvas.write(0, 1 + i, cut(names[i], left - 1))
         canvas.write(left, 1 + i, lows[i], "quiet")
         if width > 3:
             _bars(canvas, arrays["counts"][i], left + low_width, 1 + i, width, 1)
@@ -116,10 +116,6 @@ def _bars(canvas: PictureCanvas, counts: Floats, x: int, y: int, width: int, row
     for row in range(rows):
         filled = np.clip(eighths - 8 * (rows - 1 - row), 0, 8)
         canvas.signs(x, y + row, np.array([[BLOCKS[level] for level in filled]]), "train")
-
-
-def _cut(text: str, cells: int) -> str:
-    return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"
 
 
 class _Tiles(NamedTuple):
@@ -159,7 +155,7 @@ def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
     for i, x, y in _places(canvas, tiles, len(images), below=2):
         canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
         for line, text in enumerate(captions[i]):
-            canvas.write(x, y + -(-tiles.height // 2) + line, _cut(text, tiles.step - 1), "" if line else "quiet")
+            canvas.write(x, y + -(-tiles.height // 2) + line, cut(text, tiles.step - 1), "" if line else "quiet")
 
 
 def _caption(true: str, predicted: str, confidence: float) -> tuple[str, str]:
@@ -208,7 +204,7 @@ def _scale(
     said = f" +  {_('each scaled to its own maximum ({maximum})', maximum=maximum)}"
     if cell_len(said) > canvas.width - x - RAMP:
         said = f" +  {_('maximum {maximum}', maximum=maximum)}"
-    canvas.write(x + RAMP, 1, _cut(said, canvas.width - x - RAMP), "quiet")
+    canvas.write(x + RAMP, 1, cut(said, canvas.width - x - RAMP), "quiet")
 
 
 def _pages(first: int, shown: int, count: int) -> str:
@@ -307,7 +303,7 @@ def _table(canvas: PictureCanvas, picture: Picture, names: list[str]) -> None:
         wide = min(16, max([cell_len(head) if column < 3 else min(cell_len(head), 9), *map(cell_len, aligned)]))
         if x + wide > canvas.width:
             break
-        canvas.write(x, 2, _cut(head, wide), "quiet")
+        canvas.write(x, 2, cut(head, wide), "quiet")
         for row, text in enumerate(aligned):
-            canvas.write(x, 3 + row, _cut(text, wide), "trouble" if column == 1 else "")
+            canvas.write(x, 3 + row, cut(text, wide), "trouble" if column == 1 else "")
         x += wide + 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.run.metrics import Layout
-from descent.run.result_metrics import OF_RESULTS, MetricName
+from descent.run.result_metrics import OF_RESULTS, MetricName, metric_named
 from engine.labs import messages
 from engine.labs.checks import evaluator
 from engine.labs.checks.functions import FUNCTIONS, central_differences, last
@@ -86,7 +86,19 @@ def imported(source: str, file: str) -> set[str]:
     return {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
 
 
-OF_RUNS = {*OF_RESULTS, "seconds", "cpu_seconds", "members", "steps", "layers", "column", "parameter", "trained"}
+OF_ENSEMBLE: dict[str, MetricName] = {"ensemble_loss": "test_loss", "ensemble_accuracy": "test_accuracy"}
+OF_RUNS = {
+    *OF_RESULTS,
+    *OF_ENSEMBLE,
+    "seconds",
+    "cpu_seconds",
+    "members",
+    "steps",
+    "layers",
+    "column",
+    "parameter",
+    "trained",
+}
 OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
 OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
 OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
@@ -145,6 +157,7 @@ class Scope:
     def _names(self) -> dict[str, Callable[[], Any]]:
         material, part, timed = self._material, self._part, self._timed
         makers: dict[str, Callable[[], Any]] = {name: self._metric(name) for name in OF_RESULTS}
+        makers |= {name: self._ensemble(name) for name in OF_ENSEMBLE}
         makers |= {name: self._split(name) for name in OF_DATA}
         return makers | {
             "seconds": lambda: material.time(part, lambda run: run.seconds(), timed=timed),
@@ -165,6 +178,9 @@ class Scope:
     def _metric(self, name: MetricName) -> Callable[[], Any]:
         return lambda: self._run(name).metric(name)
 
+    def _ensemble(self, name: str) -> Callable[[], float]:
+        return lambda: self._run(name).of_ensemble(OF_ENSEMBLE[name])
+
     def _split(self, name: str) -> Callable[[], Any]:
         words = name.removeprefix("raw_")
         split, _, axis = words.rpartition("_")
@@ -173,14 +189,14 @@ class Scope:
     # --- functions ---
 
     def _functions(self) -> dict[str, Callable[..., Any]]:
-        material, part = self._material, self._part
+        material = self._material
         ask = self._ask
         return {
             "column": lambda name: self._run("column").column(name),
             "parameter": lambda name: last(self._run("parameter").column(f"parameter.{name}")),
             "setting": self._setting,
             "predicted": self._predicted,
-            "runs": lambda key, values: np.array(material.last_losses(part, key, np.asarray(values).tolist())),
+            "runs": self._runs,
             "of_part": lambda name, source: Scope(material, str(name)).evaluate(str(source)),
             "learner": self._call,
             "learner_raises": self._raises,
@@ -213,6 +229,16 @@ class Scope:
             return found.distance
 
         return greatest
+
+    def _runs(self, key: str, values: Any, metric: str | None = None) -> Any:
+        wanted = np.asarray(values).tolist()
+        if metric is None:
+            return np.array(self._material.last_losses(self._part, key, wanted))
+        known = metric_named(metric)
+        if known is None or known.name not in OF_RESULTS:
+            there = ", ".join(OF_RESULTS)
+            raise CheckError(_("runs: {metric} is no metric; there are {there}", metric=metric, there=there))
+        return np.array(self._material.mean_metrics(self._part, key, wanted, known.name))
 
     def _setting(self, key: str) -> Any:
         found = settings(self._material.lab.id, self._material.presets[self._part])

@@ -146,6 +146,31 @@ def test_candidates_are_spread_apart_and_the_winner_is_marked(train: Train) -> N
     assert found["best"].tolist() == [1]
 
 
+def test_results_by_setting_are_of_the_runs_of_one_preset(train: Train) -> None:
+    """A learner would be shown another preset's runs, or the results of settings that they did not choose."""
+    few = ("train.steps=2", "data.size=100", "members.repeats=2")
+    first = train("digits-mlp", *few, "optimizer.lr=0.01")
+    train("ravine-point", "train.steps=2")
+    train("digits-mlp", *few, "optimizer.lr=0.1", "train.seed=7")
+    folder = train("digits-mlp", *few, "optimizer.lr=0.1", "train.keep=2")
+    found = from_rows.make(folder, "trials", {"metric": "auto"})
+    assert str(found["metric"]) == "val_accuracy"
+    assert found["labels"].tolist() == ["lr 0.01, seed 0", "lr 0.1, seed 7", "lr 0.1, seed 0"]
+    assert (int(found["now"]), str(found["key"]), found["x"].tolist()) == (2, "", [])
+    scores = [e["accuracy"] for e in first.events() if e["event"] == "evaluation" and e["split"] == "validation"]
+    assert found["values"][0] == pytest.approx(statistics.fmean(scores[-2:]))
+
+
+def test_the_ensembles_score_is_beside_those_of_its_members(train: Train) -> None:
+    """The mean prediction would be compared with the members' validation, or not at all."""
+    folder = train("digits-mlp", "members.repeats=3", "train.steps=5", "data.size=100")
+    together = folder.last("ensemble")
+    assert together is not None
+    found = from_rows.make(folder, "spread", {"metric": "auto"})
+    assert (str(found["metric"]), float(found["ensemble"])) == ("test_accuracy", together["accuracy"])
+    assert np.isnan(from_rows.make(folder, "spread", {"metric": "val_loss"})["ensemble"])
+
+
 @pytest.mark.parametrize("overrides", [[], ["members.repeats=2"]])
 def test_gradients_by_layer_are_the_first_and_the_last_measured(train: Train, overrides: list[str]) -> None:
     """A vanishing gradient would be seen where there is none."""

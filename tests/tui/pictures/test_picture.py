@@ -280,6 +280,34 @@ def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
     assert many.splitlines()[0].startswith("500 of 500 members solved it")
 
 
+def test_results_by_setting_are_a_curve_over_a_number_that_alone_differs() -> None:
+    """A student who trained with three amounts of data would have to draw the curve on paper."""
+    drawn = text("trials", 60, 14, Palette(shades=False))
+    assert drawn.splitlines()[0].rstrip() == "1 − validation accuracy  ● this run"
+    assert drawn.count("○") == 2
+    assert drawn.count("●") == 2  # the key and the run itself
+    assert "data.size" in drawn.splitlines()[-1]
+    assert "1,000" in drawn.splitlines()[-1]  # a number, not its power of ten
+
+
+def test_results_by_setting_are_a_row_each_where_words_differ() -> None:
+    """Nobody could tell which activation came to which accuracy."""
+    names = ["activation relu", "activation tanh", "activation maxout"]
+    drawn = text("trials", 70, 8, Palette(shades=False), labels=names, key="", x=np.empty(0)).splitlines()
+    assert drawn[0].startswith("validation accuracy  3 runs")
+    assert [line[:20].rstrip() for line in drawn[1:4]] == [f"  {names[0]}", f"▶ {names[1]}", f"  {names[2]}"]
+    assert [line.split()[-1] for line in drawn[1:4]] == ["80.0%", "90.0%", "95.0%"]
+    alone = text("trials", 70, 8, labels=[""], values=[0.9], sd=[np.nan], now=0, key="", x=np.empty(0))
+    assert "> this run" in alone  # without Unicode
+
+
+def test_a_spread_marks_the_ensemble() -> None:
+    """Whether the mean prediction beats the members could not be seen where the members are."""
+    drawn = text("spread", 70, 12, Palette(shades=False), ensemble=0.99)
+    assert "◆ ensemble 99.0%" in drawn.splitlines()[0]
+    assert drawn.count("◆") == 2
+
+
 def test_a_spread_has_a_dot_for_each_score_and_its_mean() -> None:
     """The mean of folds alone hides how far they lie apart."""
     drawn = text("spread", 60, 12, Palette(shades=False))
