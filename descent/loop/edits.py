@@ -12,9 +12,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import did_you_mean
 from descent.loop.hooks import Rates
-from descent.run.live_settings import latest
-
-LOOP_KEYS = ("lr_scale", "optimizer.lr", "optimizer.weight_decay")  # that every loop's optimizer has
+from descent.run.live_settings import LOOP_KEYS, latest
 
 
 @dataclass(frozen=True)
@@ -115,6 +113,13 @@ class LiveEdits:
             case _:
                 setting = self._settings[key]
                 setting.set(float(value) if setting.kind is float else value)
+
+    def declared(self) -> list[dict[str, Any]]:
+        """Return what run.json holds of the declared settings: the name, the value and the limits of each."""
+        return [
+            {"name": name, "value": setting.get(), "minimum": setting.minimum, "maximum": setting.maximum}
+            for name, setting in self._settings.items()
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds of it."""

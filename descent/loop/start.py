@@ -138,8 +138,8 @@ def fail(error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
         _current.end("stopped", reason=_("interrupted"))
         return
-    text = f"{type(error).__name__}: {shorten(clean(str(error)), _LONGEST_REASON)}"
-    fail_for(text.removesuffix(": "))
+    reason = shorten(clean(str(error)), _LONGEST_REASON)
+    fail_for(reason if isinstance(error, DescentError) else f"{type(error).__name__}: {reason}".removesuffix(": "))
 
 
 def fail_for(reason: str) -> None:

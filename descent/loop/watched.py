@@ -14,6 +14,7 @@ come between two turns of it, when its body is through. Else they come just befo
 import math
 import os
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -66,7 +67,8 @@ class Loop:
         self._queue = Queue()
         self._server = Server(self.folder.path, self._queue)
         self._signals = signals
-        every = statistics_every or self.folder.facts().get("statistics_every")
+        measured = self.folder.facts() or (self.folder.origin() or {}).get("measured", {})
+        every = statistics_every or measured.get("statistics_every")
         self._rows = StepRows(self.folder, every, self.warn, self._tell_nonfinite)
         self._keeper = CheckpointManager(self.folder, self._events, self._rows.flush, keep, CHECKPOINT_SHARE)
         self._kept, self._rates, self._driver = Kept(), Rates(), Driver()
@@ -80,6 +82,7 @@ class Loop:
         self._saved: State | None = None  # the checkpoint that the run goes on from
         self._step = 0
         self._began = self._over = self._through = False
+        self._is_in_turn = self._save_wanted = False
         self._went_back = self._told_exact = self._told_not_saved = False
         self._attended = -1  # the step after which commands were followed last
         self._exit = ExitStack()
@@ -162,7 +165,25 @@ class Loop:
         self.clock = Clock(self._device, seconds)
         text = preset_text(self._config, optimizer)
         if not self.folder.facts():
+            if self._is_forked:
+                self._tell_overruled(text)
             write_atomically(self.folder.preset, text.encode())
+
+    def _tell_overruled(self, text: str) -> None:
+        """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others."""
+        mine, theirs = (tomllib.loads(one)["optimizer"] for one in (text, self.folder.preset.read_text("utf-8")))
+        for key, value in mine.items():
+            if key != "name" and value != theirs.get(key, value):
+                self.warn(
+                    _(
+                        "optimizer.{key}: the script has {given:g}; the checkpoint of {parent} has {kept:g}, which "
+                        "stays; change it by --set",
+                        key=key,
+                        given=value,
+                        kept=theirs[key],
+                        parent=(self.folder.origin() or {})["run"],
+                    )
+                )
 
     def track(self, **things: Any) -> "Loop":
         """Keep more in the checkpoints: a scheduler, a GradScaler, an average of the weights, a random generator.
@@ -183,6 +204,7 @@ class Loop:
         driver = self._driver
         while not driver.is_over:
             turn = driver.turn
+            self._is_in_turn = True
             yield turn
             driver.turn = turn + 1
             self._between_turns()
@@ -204,6 +226,7 @@ class Loop:
             went_back = False
             for batch in driver.opened(loader, self._kept, self._device):
                 driver.batch += 1
+                self._is_in_turn = True
                 yield batch
                 went_back = self._between_turns()
                 if went_back:
@@ -282,18 +305,29 @@ class Loop:
                 )
             self._restore(self._saved)
         self._begin()
-        if self._saved is None:
+        if self._saved is None or self._is_forked:
             self.save()
+        if self._is_forked and self._driver.is_over:
+            self.warn(_("the loop ends where this fork begins, so nothing is left to train; let it be longer"))
         self._between_turns(first=True)
+
+    @property
+    def _is_forked(self) -> bool:
+        """Whether the run goes on from a checkpoint of its parent."""
+        return self._saved is not None and self._saved["run"] != self.id
 
     def _begin(self) -> None:
         """Write and tell that the run trains from its step on."""
         assert self._model is not None
         self._began = True
         again: Sequence[dict[str, Any]] = ()
+        script: Sequence[dict[str, Any]] = ()
         if self._saved is not None or len(Metrics(self.folder.path)):
             goes_on = bool(self._driver.kind)
             log = self._saved["log"] if self._saved is not None and goes_on else 0
+            if self._is_forked:  # the checkpoint speaks of the parent's log, and this one has only what both share
+                log, edits = self._events.size(), (self.folder.origin() or {}).get("edits")
+                script = [{"step": self._step, "command": "set", "arguments": {"edits": edits}}] if edits else ()
             if not goes_on:
                 self._step = 0
                 self.clock.set(0.0)
@@ -302,9 +336,12 @@ class Loop:
                 )
             again = to_give_again(self.folder.path, log) if goes_on else ()
             self._events.write("resumed", to=self._step, log=log)
-        self._handler = CommandHandler(self, self._queue, self._events, (), again)
+        self._handler = CommandHandler(self, self._queue, self._events, script, again)
         self._exit.enter_context(self.clock.running())
         self._events.state("running", step=self._step)
+        if not self._driver.kind:
+            why = _("nothing drives this loop; run.batches or run.steps would")
+            self._events.write("exact", step=self._step, driver="", why_not=[why])
         if self._rows.every is not None:
             self._write_facts()
 
@@ -369,6 +406,7 @@ class Loop:
     def _between_turns(self, *, first: bool = False) -> bool:
         """Follow commands and save, when the body of a driven loop is through. Returns whether the run went back."""
         driver = self._driver
+        self._is_in_turn = False
         if not first:
             driver.turns_since += 1
         if self._rows.row.is_made:
@@ -382,7 +420,8 @@ class Loop:
         if self._step != self._attended or first:
             self._attended = self._step
             self._attend()
-        if not self._went_back and not first and self._rows.row.is_clear and self._keeper.rested():
+        is_due = self._save_wanted or self._keeper.rested()
+        if is_due and not self._went_back and not first and self._rows.row.is_clear:
             self.save()
         return self._went_back
 
@@ -506,8 +545,17 @@ class Loop:
     # --- checkpoints ---
 
     def save(self, *, wanted: bool = False) -> Path | None:
-        """Write a checkpoint of all that is tracked. Return None, unsaved, if a weight is not finite."""
+        """Write a checkpoint of all that is tracked, and return its file.
+
+        In the body of a loop that `steps` or `batches` drive, it is written when the turn is through and its update
+        is made; then None is returned. None too, unsaved, if a weight is not finite.
+        wanted: a person asked for it, so it is kept beside the latest ones.
+        """
         assert self._model is not None
+        if self._is_in_turn:
+            self._save_wanted = True
+            return None
+        self._save_wanted = False
         with self.clock.stopped():
             self._rows.flush()
             if checkpoint.not_finite(self._model.state_dict()):
@@ -572,6 +620,7 @@ class Loop:
             "threads": torch.get_num_threads(),
             "statistics_every": self._rows.every or 1,
             "samples": {"validation": 0} if self._evaluations else {},
+            "settings": self._edits.declared(),
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
             **({} if total is None else {"total_steps": total}),
             **({} if per_epoch is None else {"steps_per_epoch": per_epoch}),
@@ -587,6 +636,9 @@ class Loop:
                 self._rows.finish(self._step)
                 if self.folder.facts() == {}:
                     self._write_facts()
+                if self._save_wanted and state != "failed":  # the script has left its loop in the body of a turn
+                    self._is_in_turn = False
+                    self.save()
             self._rows.flush()
         finally:
             self._over = True

@@ -20,6 +20,7 @@ KEYS = (
     "train.statistics_every",
     "data.augment",
 )
+LOOP_KEYS = ("lr_scale", "optimizer.lr", "optimizer.weight_decay")  # of a loop of one's own; its script declares more
 OF_ONE_MEMBER = (
     "lr_scale",
     "optimizer.lr",

@@ -113,6 +113,7 @@ RUN = Record(
         "last_batch": or_null(COUNT),
         "total_steps": COUNT,
         "way": TEXT,
+        "settings": ListOf(Record({"name": TEXT}, {"minimum": or_null(NUMBER), "maximum": or_null(NUMBER)})),
     }
 )
 PARENT = Record(

@@ -254,8 +254,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, (planned or run.last("length") or facts).get("total_steps"))
-    if start_of(run) is not None:
-        fields.append((_("exact"), _exactness(run.last("exact"))))
+    if (told := run.last("exact")) is not None:  # of a loop of one's own, once it trains
+        fields.append((_("exact"), _exactness(told)))
     several = result.has_members
     if several:
         fields.append((_("members"), f"{members_view.headline(result)}{_way(facts)}"))
@@ -279,10 +279,8 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     return {**result.to_json(), **details}, result, fields
 
 
-def _exactness(told: dict[str, Any] | None) -> str:
+def _exactness(told: dict[str, Any]) -> str:
     """Say whether a resumed run of a loop of one's own ends as one that was not interrupted, or why not."""
-    if told is None:
-        return _("no: nothing drives this loop; run.batches or run.steps would")
     why = [clean(str(reason)) for reason in told.get("why_not", ())]
     return _("no: {reasons}", reasons="; ".join(why)) if why else _("yes: resumed or rewound, it ends the same")
 

@@ -161,6 +161,10 @@ def resume(
 @train_app.command(help=_("Train a new run from another run's checkpoint, with other settings."))
 def fork(
     run: Run,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGS…]", help=_("Other arguments of a script, after two dashes.")),
+    ] = None,
     *,
     at: Annotated[
         int | None,
@@ -188,10 +192,12 @@ def fork(
 
     options = report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
     if detached:
-        folder = start.detach_fork(start.found(run, runs_dir), at, overrides or [], options, member=member)
+        folder = start.detach_fork(
+            start.found(run, runs_dir), at, overrides or [], options, member=member, arguments=arguments
+        )
         report.print_started(folder, as_json=as_json)
         return 0
-    return start.fork(run, at, overrides or [], options, member=member)
+    return start.fork(run, at, overrides or [], options, member=member, arguments=arguments)
 
 
 @train_app.command(help=_("Train a run again, with every command at its step, and compare the two."))

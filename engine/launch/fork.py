@@ -77,47 +77,23 @@ class Branch:
         Raises DescentError if the parent has lost a part of it.
         """
         parent, step = self.parent, self.step
-        stored = Metrics(parent.path)
-        layout, there = stored.layout, len(stored)
-        if layout is None or there < step:
-            raise DescentError(
-                _(
-                    "{run} has rows of {count} steps only; fork it at an earlier checkpoint",
-                    run=parent.id,
-                    count=there,
-                )
-            )
+        stored = rows_before(parent, step)
         events = self._past()
-        members = slice(None)
         if self.member is not None:
-            layout, members = layout_of_member(layout, self.member), slice(self.member, self.member + 1)
             events = events_of_member(events, self.member, stored, parent.facts())
-        for saved in (step, *self._best()):
-            shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
-            shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
-        layout.save(folder)
-        if step:
-            writer = MetricsWriter(folder, 0)
-            for rows in stored.pieces(last=step):
-                writer.append(rows[:, members])
-            writer.sync()
-            writer.close()
-        _write_lines(folder / "events.jsonl", events)
+        copy_past(stored, folder, step, self.member)
+        copy_checkpoints(parent, folder, (step, *self._best()))
+        write_lines(folder / "events.jsonl", events)
         if self.script is not None:
-            _write_lines(folder / SCRIPT, self.script)
+            write_lines(folder / SCRIPT, self.script)
         facts = parent.facts()
         write_json(
             folder / "parent.json",
-            {
-                "run": parent.id,
-                "dir": str(parent.path.absolute()),
-                "step": step,
-                "changed": self.changed,
+            origin_of(parent, step, self.changed, self.notes)
+            | {
                 **({"replay": True} if self.is_replay else {}),
                 **({"other_data": True} if self.has_other_data else {}),
-                **({"notes": self.notes} if self.notes else {}),
                 **({"fingerprint": facts["fingerprint"]} if "fingerprint" in facts else {}),
-                "measured": {key: facts[key] for key in _MEASURED if key in facts},
                 **({} if self.member is None else {"member": self.member}),
             },
         )
@@ -128,7 +104,7 @@ class Branch:
         Evaluations on other data are left out, and the ends of members that train again: early stopping begins anew
         if a setting is changed, or if it has ended all members.
         """
-        events = _shared_events(self.parent, self.step)
+        events = shared_events(self.parent, self.step)
         if self.has_other_data:
             events = [event for event in events if event["event"] != "evaluation"]
         ends = [event for event in events if event["event"] == "member"]
@@ -156,6 +132,21 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
     member: of several, the one that goes on alone. Raises DescentError, which lists the checkpoints, if there is none
     at that step, and PresetError if a text is wrong.
     """
+    step, notes = checkpoint_to_fork(parent, at)
+    if member is not None:
+        check_member(parent, load_preset(parent.preset), member, step)
+    before = _settings_at(parent, step, member)
+    after = before.changed(texts) if texts else before
+    new, old = after.flat(), before.flat()
+    changed = tuple(key for key in new | old if new.get(key) != old.get(key))
+    return Branch(parent, step, after, changed, member=member, notes=notes)
+
+
+def checkpoint_to_fork(parent: RunFolder, at: int | None) -> tuple[int, tuple[str, ...]]:
+    """Return the step of the checkpoint to fork at, and a note on each later one that can't be read.
+
+    at: None for the last one. Raises DescentError, which lists the checkpoints, if there is none at that step.
+    """
     there = parent.checkpoints()
     if not there:
         raise DescentError(_("{run} has no checkpoint yet to fork from", run=parent.id))
@@ -177,13 +168,55 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
             raise DescentError(
                 _("--at {at}: {problem}; fork {run} at another checkpoint", at=at, problem=error, run=parent.id)
             ) from None
+    return step, notes
+
+
+def origin_of(parent: RunFolder, step: int, changed: Sequence[str], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what parent.json holds of every fork."""
+    facts = parent.facts()
+    return {
+        "run": parent.id,
+        "dir": str(parent.path.absolute()),
+        "step": step,
+        "changed": list(changed),
+        **({"notes": list(notes)} if notes else {}),
+        "measured": {key: facts[key] for key in _MEASURED if key in facts},
+    }
+
+
+def rows_before(parent: RunFolder, step: int) -> Metrics:
+    """Return the rows of a run. Raises DescentError if those before step `step` are not all there."""
+    stored = Metrics(parent.path)
+    if stored.layout is None or len(stored) < step:
+        raise DescentError(
+            _(
+                "{run} has rows of {count} steps only; fork it at an earlier checkpoint",
+                run=parent.id,
+                count=len(stored),
+            )
+        )
+    return stored
+
+
+def copy_past(stored: Metrics, folder: Path, step: int, member: int | None = None) -> None:
+    """Write the rows before step `step` into a new run's folder: of all members, or of one alone."""
+    layout, members = stored.layout, slice(None)
+    assert layout is not None
     if member is not None:
-        check_member(parent, load_preset(parent.preset), member, step)
-    before = _settings_at(parent, step, member)
-    after = before.changed(texts) if texts else before
-    new, old = after.flat(), before.flat()
-    changed = tuple(key for key in new | old if new.get(key) != old.get(key))
-    return Branch(parent, step, after, changed, member=member, notes=notes)
+        layout, members = layout_of_member(layout, member), slice(member, member + 1)
+    layout.save(folder)
+    if step:
+        writer = MetricsWriter(folder, 0)
+        for rows in stored.pieces(last=step):
+            writer.append(rows[:, members])
+        writer.sync()
+        writer.close()
+
+
+def copy_checkpoints(parent: RunFolder, folder: Path, steps: Sequence[int]) -> None:
+    for saved in steps:
+        shutil.copy(parent.checkpoint(saved), folder / "checkpoints")
+        shutil.copy(parent.checkpoint(saved).with_suffix(".json"), folder / "checkpoints")
 
 
 def _first_intact(parent: RunFolder, steps: Sequence[int]) -> tuple[int, tuple[str, ...]]:
@@ -276,12 +309,12 @@ def _readable(run: RunFolder, step: int) -> dict[str, Any]:
     return stored
 
 
-def _shared_events(run: RunFolder, step: int) -> list[dict[str, Any]]:
+def shared_events(run: RunFolder, step: int) -> list[dict[str, Any]]:
     log = _readable(run, step).get("log")
     return [event for event in run.events_until(step, log) if event["event"] in _KEPT_EVENTS]
 
 
-def _write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+def write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:
     lines = JsonLines(path)
     for entry in entries:
         lines.append(entry)

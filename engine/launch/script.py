@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from descent.common import paths
+from descent.common import paths, settings
 from descent.common.errors import DescentError
+from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.text import show
 from descent.loop.folder import make, refuse_several_processes, start_of
 from descent.run import find
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
-from descent.run.schema import EventReader
+from descent.run.schema import LOOP_FILE, EventReader
+from engine.launch import fork as launch_fork
 from engine.launch.options import Options
 from engine.launch.spawn import wait_for_start
 
@@ -81,6 +83,72 @@ def run(
 def resume(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
     """Go on with a script's run by its own command line. Raises DescentError if its loop can't go on."""
     refuse_several_processes()
+    _check_driven(folder)
+    _check_free(folder)
+    find.note_start(folder.path)
+    _go_on(folder, begun, detached=detached)
+
+
+def fork(
+    parent: RunFolder,
+    begun: Mapping[str, Any],
+    at: int | None,
+    edits: Sequence[str],
+    arguments: Sequence[str] | None,
+    options: Options,
+    *,
+    detached: bool,
+) -> RunFolder:
+    """Train a new run of a script from a checkpoint of another: None for its last one.
+
+    begun: how the parent was started. edits: "key=value" texts, which the new run follows before its first step.
+    arguments: of the script, if they are to be others. Raises DescentError if it can't start.
+    """
+    refuse_several_processes()
+    _check_driven(parent)
+    if arguments is not None and begun.get("script") is None:
+        raise DescentError(
+            _(
+                "{run} was not started by `descent run`, so its arguments can't be changed; fork it without any",
+                run=parent.id,
+            )
+        )
+    changed, problems = settings.parse(edits)
+    if problems:
+        raise DescentError("\n".join(problems))
+    step, notes = launch_fork.checkpoint_to_fork(parent, at)
+    start = dict(begun)
+    if arguments is not None:
+        start |= {
+            "arguments": list(arguments),
+            "command": [*begun["command"][: len(begun["command"]) - len(begun["arguments"])], *arguments],
+        }
+    keys = [".".join(override.path) for override in changed]
+    keys += [_("arguments")] if start["arguments"] != begun["arguments"] else []
+
+    def fill(folder: Path) -> None:
+        stored = launch_fork.rows_before(parent, step)
+        launch_fork.copy_past(stored, folder, step)
+        launch_fork.copy_checkpoints(parent, folder, [step])
+        launch_fork.write_lines(folder / "events.jsonl", launch_fork.shared_events(parent, step))
+        write_json(folder / LOOP_FILE, start)
+        origin = launch_fork.origin_of(parent, step, keys, notes)
+        write_json(folder / "parent.json", origin | {"edits": list(edits)})
+
+    name = str(parent.facts().get("preset", parent.id))
+    runs = paths.runs_dir(options.runs_dir) if options.runs_dir is not None else parent.path.parent
+    folder = create(runs, options.run_id or new_id(name), parent.preset.read_text(), {}, fill)
+    find.note_start(folder.path)
+    try:
+        _go_on(folder, start, detached=detached)
+    except (DescentError, OSError):
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def _check_driven(folder: RunFolder) -> None:
+    """Raise DescentError if a loop can't go on from a checkpoint."""
     if not (folder.last("exact") or {}).get("driver"):
         raise DescentError(
             _(
@@ -89,8 +157,10 @@ def resume(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> No
                 run=folder.id,
             )
         )
-    _check_free(folder)
-    find.note_start(folder.path)
+
+
+def _go_on(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
+    """Start the script of a run that has a checkpoint."""
     if begun.get("script") is None:
         _start(folder, begun["command"], {_CONTINUED: str(folder.path)}, Path(begun["folder"]), detached=detached)
     else:

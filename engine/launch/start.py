@@ -75,13 +75,42 @@ def _resume(folder: RunFolder, options: Options) -> int:
 
 
 def fork(
-    word: str, at: int | None, overrides: Sequence[str], options: Options = DEFAULT, *, member: int | None = None
+    word: str,
+    at: int | None,
+    overrides: Sequence[str],
+    options: Options = DEFAULT,
+    *,
+    member: int | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> int:
     """Train a new run from a checkpoint of another, or of one member of it, in this process.
 
-    Returns the exit code.
+    arguments: of a script, if they are to be others. Returns the exit code.
     """
-    return _train_branch(branch(found(word, options.runs_dir), at, overrides, member), options)
+    parent = found(word, options.runs_dir)
+    if (begun := start_of(parent)) is not None:
+        _refuse_member(parent, member)
+        script.fork(parent, begun, at, overrides, arguments, options, detached=False)
+    _refuse_arguments(parent, arguments)
+    return _train_branch(branch(parent, at, overrides, member), options)
+
+
+def _refuse_member(parent: RunFolder, member: int | None) -> None:
+    if member is not None:
+        raise DescentError(
+            _("--member {member}: {run} has one model; fork it without --member", member=member, run=parent.id)
+        )
+
+
+def _refuse_arguments(parent: RunFolder, arguments: Sequence[str] | None) -> None:
+    if arguments:
+        raise DescentError(
+            _(
+                "{given}: {run} is a run of a preset, which is changed by --set; only a script takes arguments",
+                given=" ".join(arguments),
+                run=parent.id,
+            )
+        )
 
 
 def replay(word: str, options: Options = DEFAULT) -> int:
@@ -154,12 +183,17 @@ def detach_fork(
     options: Options = DEFAULT,
     *,
     member: int | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> RunFolder:
     """Train a new run from the checkpoint of step `at` of another (None: its last), in a process of its own.
 
-    member: of several, the one that goes on alone.
+    member: of several, the one that goes on alone. arguments: of a script, if they are to be others.
     """
     refuse_several_processes()
+    if (begun := start_of(parent)) is not None:
+        _refuse_member(parent, member)
+        return script.fork(parent, begun, at, overrides, arguments, options, detached=True)
+    _refuse_arguments(parent, arguments)
     branch = launch_fork.branch(parent, at, overrides, member)
     folder, root = _create_branch(branch, options)
     return _begin(folder, branch.preset.name, root)

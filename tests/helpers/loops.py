@@ -3,7 +3,7 @@
 import os
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,18 +86,29 @@ class Script:
         self.pid = fork(lambda: self._run(arguments, watched=watched, workers=workers))
         return self
 
+    def go_on(self, words: Sequence[str]) -> "Script":
+        """Start the script of a run that has a folder. words: those of `python -m descent.loop.script`."""
+        (self.folder / "ended.pt").unlink(missing_ok=True)
+        self.code = None
+        self.pid = fork(lambda: self._in_folder(lambda: unchanged.main(*words)))
+        return self
+
     def _run(self, arguments: tuple[str, ...], *, watched: bool, workers: int) -> int:
-        os.chdir(self.folder)
         os.environ["WORKERS"] = str(workers)
+
+        def watch() -> int:
+            start = {"script": "train.py", "arguments": [], "command": ["train.py"], "folder": str(self.folder)}
+            folder = make("train", "driven", Path("runs"), start)
+            return unchanged.main(str(folder.path), "train.py", *arguments)
+
+        return self._in_folder(watch if watched else lambda: _as_python_does(arguments))
+
+    def _in_folder(self, run: Callable[[], int]) -> int:
+        os.chdir(self.folder)
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         reopen_streams()
-        if watched:
-            start = {"script": "train.py", "arguments": [], "command": ["train.py"], "folder": str(self.folder)}
-            folder = make("train", "driven", Path("runs"), start)
-            code = unchanged.main(str(folder.path), "train.py", *arguments)
-        else:
-            code = _as_python_does(arguments)
+        code = run()
         from descent.loop import start as loop_start
 
         loop_start.end_current()  # as the end of a process does

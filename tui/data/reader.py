@@ -118,6 +118,7 @@ class SnapshotBuilder:
             anomaly=self._anomaly(),
             checkpoints=() if is_gone else self._checkpoints,
             values=self._values,
+            hints=run_settings.hints(self._values, facts),
             schedule=schedule_of(self.preset),
             is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),

@@ -4,12 +4,12 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from descent.common.i18n import N_
+from descent.common.i18n import N_, _
 from descent.common.numbers import setting
 from descent.common.settings import flatten
 from descent.common.text import show
 from descent.run.folder import RunFolder
-from descent.run.live_settings import KEYS
+from descent.run.live_settings import KEYS, LOOP_KEYS
 
 _SECTIONS = ("train", "optimizer", "schedule", "model", "loss", "data")  # the most often changed first
 _HINTS = {
@@ -52,6 +52,10 @@ def settings(folder: RunFolder) -> dict[str, Any]:
 def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]) -> dict[str, Any]:
     """Return the value of each key that this run can take, None for one that is off. edited: set by commands."""
     found: dict[str, Any] = {"lr_scale": 1.0}
+    if facts.get("task") == "loop":
+        optimizer = preset.get("optimizer", {})
+        found |= {key: optimizer[name] for key in LOOP_KEYS if (name := key.removeprefix("optimizer.")) in optimizer}
+        return found | {told["name"]: told.get("value") for told in facts.get("settings", ())} | edited
     for live in KEYS:
         section, _, key = live.partition(".")
         table = preset.get(section, {})
@@ -66,6 +70,17 @@ def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]
         found.pop("model.dropout", None)  # a model that was built without dropout can't take it
     found.update(edited)
     return found
+
+
+def hints(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, str]:
+    """Return in a few words what each setting may be, in the order in which they are shown."""
+    known = {key: _(text) for key, text in HINTS.items() if key in values}
+    return known | {told["name"]: _limits(told) for told in facts.get("settings", ()) if told["name"] in values}
+
+
+def _limits(told: dict[str, Any]) -> str:
+    limits = [("≥", told.get("minimum")), ("≤", told.get("maximum"))]
+    return ", ".join(f"{sign} {setting(limit)}" for sign, limit in limits if limit is not None)
 
 
 def edits(texts: Sequence[str]) -> dict[str, Any]:

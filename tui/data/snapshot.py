@@ -116,6 +116,7 @@ class Snapshot:
     anomaly: Anomaly | None = None
     checkpoints: tuple[int, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)  # of these settings, in the order shown
     schedule: str = ""
     is_planned: bool = True  # whether the planned learning rate is that of the latest change
     output: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _, ngettext
 from descent.common.numbers import size
 from descent.common.text import clean
+from descent.loop.folder import start_of
 from descent.run import comparison
 from descent.run.folder import RunFolder
 from tui.base import ConsoleApp, OpenRun, RunsChanged
@@ -165,6 +166,8 @@ async def agreed_to_run(app: ConsoleApp, folder: RunFolder) -> bool | None:
     """Ask the same about a run that goes on. Raises PresetError where its preset can't be read."""
     from engine.preset.loading import load_preset
 
+    if start_of(folder) is not None:
+        return False  # of a script of one's own there is nothing more to agree to
     return await agreed_to(app, await asyncio.to_thread(load_preset, folder.preset))
 
 
@@ -172,6 +175,8 @@ async def agreed_to_fork(app: ConsoleApp, parent: RunFolder, step: int, override
     """Ask the same about a fork with changed settings. Raises DescentError where there can be none."""
     from engine.launch import fork as launch_fork
 
+    if start_of(parent) is not None:
+        return False
     branch = await asyncio.to_thread(launch_fork.branch, parent, step, overrides)
     return await agreed_to(app, branch.preset)
 

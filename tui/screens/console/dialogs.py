@@ -17,7 +17,7 @@ from descent.common.i18n import N_, _
 from descent.common.numbers import count, number, trimmed
 from descent.run.folder import RunFolder
 from tui.base import OPENING
-from tui.data.run_settings import HINTS, shown
+from tui.data.run_settings import shown
 from tui.data.snapshot import Anomaly, Snapshot
 from tui.screens.choices import LIST_CSS, Checkpoint, rows
 from tui.screens.dialogs import Ask
@@ -135,11 +135,15 @@ class Edit(ModalScreen[None]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, values: dict[str, Any], apply: Apply) -> None:
-        """values: the settings that this run can take. apply: sends the edits, then calls done or failed."""
+    def __init__(self, values: dict[str, Any], hints: dict[str, str], apply: Apply) -> None:
+        """values: of the settings that this run can take. hints: what each may be, in the order shown.
+
+        apply: sends the edits, then calls done or failed.
+        """
         super().__init__()
         self._answered = asyncio.Event()
-        self._before = {key: shown(values[key]) for key in HINTS if key in values}
+        self._before = {key: shown(values[key]) for key in hints}
+        self._hints = hints
         self._apply = apply
 
     def compose(self) -> ComposeResult:
@@ -149,7 +153,7 @@ class Edit(ModalScreen[None]):
                 with Horizontal(classes="row"):
                     yield Label(key, markup=False)
                     yield Input(before, select_on_focus=True)
-                    yield Label(_(HINTS[key]), classes="hint", markup=False)
+                    yield Label(self._hints[key], classes="hint", markup=False)
             yield Static("", classes="problem", markup=False)
             keys = _("enter apply · ↑↓ move · esc cancel")
             yield Static(keys, classes="keys", markup=False)

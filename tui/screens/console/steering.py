@@ -186,7 +186,7 @@ class SteeredScreen(Screen[None]):
         def apply(edits: dict[str, str], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
             self.commander.give(commander.change(edits, done, failed))
 
-        self.app.push_screen(Edit(self.snapshot.values, apply))
+        self.app.push_screen(Edit(self.snapshot.values, self.snapshot.hints, apply))
 
     def action_save(self) -> None:
         self.commander.give(commander.save())
