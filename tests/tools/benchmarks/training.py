@@ -57,7 +57,7 @@ def _measured(work: Work, folder: Path) -> tuple[dict[str, list[float]], dict[st
     ended: dict[str, Weights] = {}
 
     def arm(name: str, train: Callable[[], tuple[float, Weights]]) -> float:
-        seconds, ended[name] = _forked(train)
+        seconds, ended[name] = forked(train)
         return seconds
 
     arms: dict[str, Callable[[], tuple[float, Weights]]] = {
@@ -116,7 +116,7 @@ def _distance(one: Weights, other: Weights) -> float:
     )
 
 
-def _forked(train: Callable[[], tuple[float, Weights]]) -> tuple[float, Weights]:
+def forked(train: Callable[[], tuple[float, Weights]]) -> tuple[float, Weights]:
     """Train in a child, so that no arm leaves anything behind; torch and the trainers are loaded already."""
     sys.stdout.flush()
     ours, theirs = os.pipe()
