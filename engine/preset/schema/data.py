@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from descent.common.i18n import N_
+from descent.common.i18n import N_, _
 from engine.preset.schema.section import Count, Flag, Float, Fraction, Natural, NonNegative, Positive, Section, Share
 
 
@@ -131,6 +131,17 @@ class BundledData(SplitData):
     """Sets that come with scikit-learn. digits: 1,797 images of 1 × 8 × 8, scaled to [0, 1]."""
 
     name: Literal["digits", "breast-cancer", "wine", "iris", "diabetes"]
+    noise_columns: Natural = Field(
+        0, description="Further inputs of standard normal noise, which say nothing of the target. Not of digits."
+    )
+
+    @model_validator(mode="after")
+    def _columns_of_a_table(self) -> "BundledData":
+        if self.noise_columns and self.name == "digits":
+            raise ValueError(
+                _("data.noise_columns = {count}: digits are images and have no columns", count=self.noise_columns)
+            )
+        return self
 
 
 class DownloadedData(Data):

@@ -4,6 +4,7 @@ MNIST and Fashion-MNIST are read without torchvision, whose import takes longer 
 (`python -m tests.tools.benchmarks start`).
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from descent.common.i18n import _
 from engine.preset import schema
 from engine.preset.datasets import entry, require
 from engine.training.data.dataset import Array, HeldOut, Samples
+from engine.training.data.randomness import Purpose, stream
 from engine.training.packages import needed
 
 CLASSES = {
@@ -30,10 +32,21 @@ _Bytes = NDArray[np.uint8]
 def read_bundled(section: schema.BundledData) -> Samples:
     """Read a data set of scikit-learn.
 
-    digits: (1797, 1, 8, 8) in [0, 1]. The others: (N, features) with the names of their columns.
+    digits: (1797, 1, 8, 8) in [0, 1]. The others: (N, features) with the names of their columns, those of noise last.
     """
     if section.name == "digits":
         return _digits()
+    samples = _table(section)
+    if not section.noise_columns:
+        return samples
+    shape = len(samples.targets), section.noise_columns
+    noise = stream(section.seed, Purpose.NOISE_COLUMNS).standard_normal(shape)
+    names = tuple(f"noise{i + 1}" for i in range(section.noise_columns))
+    inputs = np.hstack([np.asarray(samples.inputs), noise])
+    return replace(samples, inputs=inputs, input_names=(*samples.input_names, *names))
+
+
+def _table(section: schema.BundledData) -> Samples:
     # scikit-learn takes a second to import, and digits and MNIST do not need it.
     with needed("scikit-learn", f'data.name = "{section.name}"'):
         from sklearn import datasets

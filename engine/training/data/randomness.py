@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     NOISE = 4
     LABELS = 5
     MEMBERS = 6
+    NOISE_COLUMNS = 7
 
 
 def stream(seed: int, purpose: Purpose) -> np.random.RandomState:

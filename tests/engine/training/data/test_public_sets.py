@@ -12,7 +12,7 @@ import torch
 from torchvision import datasets as torchvision_sets
 
 from descent.common.errors import DataMissingError
-from engine.preset import datasets
+from engine.preset import datasets, schema
 from engine.training.data import public_sets
 
 
@@ -87,3 +87,21 @@ def test_names(read):
     assert data.input_names[0] == "sepal length (cm)"
     assert read(name="breast-cancer").classes == ("malignant", "benign")
     assert read(name="diabetes").input_names[2] == "bmi"
+
+
+def test_columns_of_noise_come_last_and_depend_on_the_seed_alone() -> None:
+    """A lab on penalties would tell real columns from made ones wrongly."""
+    plain = public_sets.read_bundled(schema.BundledData(name="diabetes"))
+    first, again, other = (
+        public_sets.read_bundled(schema.BundledData(name="diabetes", noise_columns=50, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(np.asarray(first.inputs)[:, :10], plain.inputs)
+    assert first.input_names[9:12] == (*plain.input_names[9:], "noise1", "noise2")
+    noise = np.asarray(first.inputs)[:, 10:]
+    assert noise.shape == (442, 50)
+    assert abs(noise.std() - 1) < 0.02
+    assert np.array_equal(noise, np.asarray(again.inputs)[:, 10:])
+    assert not np.array_equal(noise, np.asarray(other.inputs)[:, 10:])
+    with pytest.raises(ValueError, match="digits are images"):
+        schema.BundledData(name="digits", noise_columns=1)
