@@ -1,7 +1,6 @@
 """The end of a command: whatever it raised becomes one clean message and an exit code."""
 
 import contextlib
-import errno
 import io
 import json
 import os
@@ -13,9 +12,8 @@ from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
+from descent.common.files import DISK_FULL
 from descent.common.i18n import _
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def end(command: Callable[[], Any], *, as_json: bool) -> int:
@@ -51,7 +49,7 @@ def _flushed(code: int) -> int:
             stream.flush()
         except OSError as error:
             stdio.discard(descriptor)
-            if error.errno in _DISK_FULL and code == ExitCode.DONE:
+            if error.errno in DISK_FULL and code == ExitCode.DONE:
                 code = _failed(_("no space left for the output"), ExitCode.CANNOT_GO_ON, as_json=False)
     return code
 
@@ -92,10 +90,13 @@ def _verdict(error: Exception) -> tuple[str, ExitCode]:
             return str(error), error.exit_code
         case MemoryError():
             return _("out of memory"), ExitCode.CANNOT_GO_ON
-        case OSError() if error.errno in _DISK_FULL:
+        case OSError() if error.errno in DISK_FULL:
             if error.filename:
-                return _("no space left: {file}", file=error.filename), ExitCode.CANNOT_GO_ON
-            return _("no space left: the disk is full"), ExitCode.CANNOT_GO_ON
+                text = _(
+                    "{file} can't be written: the disk is full; free some space, then try again", file=error.filename
+                )
+                return text, ExitCode.CANNOT_GO_ON
+            return _("the disk is full; free some space, then try again"), ExitCode.CANNOT_GO_ON
         case _:
             return _bug(error), ExitCode.BUG
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 1 << 16  # bytes read at once from a file's end
 
 
@@ -61,7 +62,7 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`. It takes that name once it is on the disk, and is removed on an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with naming(path), open(temporary, "wb") as file:
             os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
@@ -70,6 +71,49 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def create_text(path: Path, text: str) -> None:
+    """Write a new file, whole or not at all. Raises FileExistsError if it exists, OSError if it can't be written."""
+    try:
+        with naming(path), open(path, "x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that the user has named. What was there stays as it is where the disk is full.
+
+    A pipe or a device gets the bytes as they come. A new file gets the permissions that the user's umask gives.
+    """
+    target = path.resolve()
+    if os.path.lexists(target) and not target.is_file():
+        with naming(path):
+            path.write_bytes(data)
+        return
+    if target.is_file():
+        mode = stat.S_IMODE(target.stat().st_mode)
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    write_atomically(target, data, mode)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError the name of the file that it is about: an error of a write has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -123,6 +167,7 @@ class JsonLines:
     """A file with one JSON object a line, which only grows."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._file).st_size
         # A writer died in the middle of a line, or its disk was full. Our lines begin after that one.
@@ -134,10 +179,11 @@ class JsonLines:
         line = text.encode(errors="backslashreplace")  # a file's name may hold bytes that are not UTF-8
         if self._torn:
             line = b"\n" + line
-        written = os.write(self._file, line)  # in one write, so that lines of two threads never mix
+        with naming(self._path):
+            written = os.write(self._file, line)  # in one write, so that lines of two threads never mix
         self._torn = written < len(line)
         if self._torn:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def size(self) -> int:
         return os.fstat(self._file).st_size

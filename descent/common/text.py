@@ -6,9 +6,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, time
 from itertools import islice
+from pathlib import Path
 
-from descent.common.errors import DescentError
-from descent.common.files import NotRegularError
+from descent.common.errors import CannotGoOnError, DescentError
+from descent.common.files import DISK_FULL, NotRegularError
 from descent.common.i18n import _
 
 LONGEST_VALUE = 60
@@ -96,6 +97,12 @@ def why_unreadable(error: Exception) -> str:
     if isinstance(error, NotRegularError):
         return _("it is no regular file: save what a pipe gives as a file first")
     return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def unwritable(path: Path, error: OSError) -> DescentError:
+    """Return the error for a file of the user's that can't be written. A full disk has an exit code of its own."""
+    kind = CannotGoOnError if error.errno in DISK_FULL else DescentError
+    return kind(_("{path}: can't be written: {error}", path=clean(str(path)), error=error.strerror))
 
 
 def why_damaged(error: Exception) -> str:

@@ -4,7 +4,6 @@ CheckpointManager decides which are written and which are kept.
 """
 
 import copy
-import errno
 import json
 import math
 import random
@@ -18,10 +17,11 @@ import numpy as np
 import torch
 
 from descent.common.errors import CannotGoOnError, DescentError
-from descent.common.files import replacing, write_atomically
+from descent.common.files import DISK_FULL, replacing, write_atomically
 from descent.common.i18n import _
 from descent.run.events import Events
-from descent.run.folder import RunFolder, damaged, verify_checkpoint
+from descent.run.folder import RunFolder, damaged, failed_at_start, verify_checkpoint
+from descent.run.metrics import Metrics
 
 FORMAT = 2
 
@@ -143,10 +143,10 @@ def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:
 
     what: a noun, in the current language.
     """
-    why = _("the disk is full") if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+    why = _("the disk is full") if error.errno in DISK_FULL else error.strerror
     text = _("can't write {what} in {folder}: {why}", what=what, folder=run.path, why=why)
     saved = run.checkpoints()
-    if saved:
+    if saved and not failed_at_start("failed", len(Metrics(run.path)), run.origin()):
         intact = _("the checkpoint of step {step} is intact: descent resume {run}", step=saved[-1], run=run.id)
         text = f"{text}; {intact}"
     return CannotGoOnError(text)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from descent.common.errors import DescentError
-from descent.common.files import open_regular, remove_leftovers
+from descent.common.errors import CannotGoOnError, DescentError
+from descent.common.files import DISK_FULL, open_regular, remove_leftovers
 from descent.common.i18n import _
 from descent.common.text import clean, show
 from descent.run.events import Events, still_valid, valid_events
@@ -209,7 +209,8 @@ def create(
                     folder=runs,
                 )
             ) from None
-        raise DescentError(
+        kind = CannotGoOnError if error.errno in DISK_FULL else DescentError
+        raise kind(
             _(
                 "{folder}: the run folder can't be made: {error}; choose another place with --runs-dir",
                 folder=path,

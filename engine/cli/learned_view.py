@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descent.common import stdio
 from descent.common.errors import DescentError
+from descent.common.files import write_output
 from descent.common.i18n import _, ngettext
-from descent.common.text import clean, did_you_mean, show
+from descent.common.text import clean, did_you_mean, show, unwritable
 from engine.cli import tables
 from engine.cli.report import tell
 
@@ -61,9 +62,9 @@ def predict(wanted: Wanted, data: Path, out: Path | None, *, as_json: bool) -> N
         stdio.say(text.rstrip("\n"))
         return
     try:
-        out.write_text(text, encoding="utf-8")
+        write_output(out, text.encode())
     except OSError as error:
-        raise DescentError(_("{file} can't be written: {error}", file=out, error=error.strerror)) from None
+        raise unwritable(out, error) from None
     if as_json:
         tables.print_json(about | {"out": str(out)})
         return

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.files import create_text
 from descent.common.i18n import N_, _, language
 from descent.common.numbers import setting, trimmed
 from descent.common.settings import pair_of
-from descent.common.text import clean, likely, show
+from descent.common.text import clean, likely, show, unwritable
 from engine.labs import progress as kept
 from engine.labs.format import OWN_CODE, Check, Prediction, Solution, Text
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
@@ -85,15 +86,7 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
                 id=lab.id,
             )
         )
-    try:
-        for path in there:
-            path.rename(_aside(path))
-        for path, text in files.items():
-            with path.open("x", encoding="utf-8", newline="") as file:
-                file.write(text)
-    except OSError as error:
-        shown = clean(str(error.filename or folder))
-        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
+    _write_anew(files, there)
     with contextlib.suppress(OSError):  # without it --allow-code will be needed
         if lab.start_file is not None:
             consent.agree_to_path(folder.absolute() / f"{lab.id}.py")
@@ -101,6 +94,27 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
         lab.id, folder, {path.name: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()}
     )
     return list(files)
+
+
+def _write_anew(files: Mapping[Path, str], there: Sequence[Path]) -> None:
+    """Write the files, and rename those that are there before. If that fails, all is as it was."""
+    aside: dict[Path, Path] = {}
+    made: list[Path] = []
+    try:
+        for path in there:
+            new = _aside(path)
+            path.rename(new)
+            aside[path] = new
+        for path, text in files.items():
+            create_text(path, text)
+            made.append(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.unlink()
+            for path, new in aside.items():
+                new.rename(path)
+        raise unwritable(Path(error.filename or next(iter(files))), error) from None
 
 
 def learners_files(lab: Lab) -> dict[str, str]:

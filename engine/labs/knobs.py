@@ -13,10 +13,9 @@ from typing import Any
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.files import write_atomically
-from descent.common.i18n import _
 from descent.common.numbers import setting
 from descent.common.settings import flatten
-from descent.common.text import clean
+from descent.common.text import clean, unwritable
 from engine.labs.format import MOST_KNOBS, Knob
 from engine.labs.library import Lab
 from engine.preset.find import path_shown, read_tables, read_text
@@ -112,8 +111,7 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     except TOMLKitError as error:
         raise DescentError(f"{path_shown(path)}: {clean(str(error))}") from None
     except OSError as error:
-        shown = path_shown(path)
-        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
+        raise unwritable(path, error) from None
 
 
 def _leave_out_keys_of_others(section: str, table: Any, name: str) -> None:

@@ -1,11 +1,12 @@
 """`descent lab new`: a small, complete lab as a start for one's own."""
 
+import contextlib
 import re
 from pathlib import Path
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.common.text import clean, show
+from descent.common.text import clean, show, unwritable
 from engine.labs.library import LAB_FILE, SOLUTION_FILE
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -142,6 +143,9 @@ def make(lab_id: str, place: Path) -> list[Path]:
     except FileExistsError:
         raise DescentError(_("{folder} exists already; nothing was changed", folder=clean(str(folder)))) from None
     except OSError as error:
-        shown = clean(str(folder))
-        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
+        with contextlib.suppress(OSError):  # nothing half-written keeps the id from the next try
+            for file in files:
+                file.unlink(missing_ok=True)
+            folder.rmdir()
+        raise unwritable(folder, error) from None
     return list(files)

@@ -42,7 +42,12 @@ def train(
     files. extra: called when the run has ended, for more of the result. Raises DescentError if another worker has the
     run.
     """
-    claim = Claim(folder)
+    try:
+        claim = Claim(folder)
+    except OSError:  # the disk is full
+        if fresh:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     with stdio.sent_to(folder.output) as (out, err):
         display = Display(name, None if options.quiet else (err if options.as_json else out))
         signals.on_first = display.say_stopping

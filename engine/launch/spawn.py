@@ -1,5 +1,6 @@
 """The beginning of a worker in a process of its own."""
 
+import os
 import time
 
 from descent import warm
@@ -25,6 +26,11 @@ def wait_for_start(process: warm.Process, folder: RunFolder, log: EventReader) -
             return  # it writes its pid before it loads torch
         if ended:
             said = [clean(line) for line in folder.output.read_text(errors="replace").splitlines() if line.strip()]
-            reason = said[-1] if said else _("it printed nothing")
+            reason = said[-1] if said else _why_silent(folder)
             raise CannotGoOnError(_("{run}: its worker ended at once: {reason}", run=folder.id, reason=reason))
         time.sleep(_LOOK)
+
+
+def _why_silent(folder: RunFolder) -> str:
+    """Return why a worker's log is empty: it can't be written on a full disk."""
+    return _("it printed nothing") if os.statvfs(folder.path).f_bavail else _("the disk is full")

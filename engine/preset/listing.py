@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descent.common.errors import DescentError, PresetError
+from descent.common.files import create_text
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, unwritable
 from engine.preset.find import _preset_files, find, read_text, shipped_presets
 
 SCHEMA_FILE = "preset.schema.json"
@@ -57,13 +58,11 @@ def copy(source: str, destination: Path) -> Path:
     if first.startswith(_SCHEMA_LINE):
         first = _SCHEMA_LINE + (shipped_presets() / SCHEMA_FILE).as_uri()
     try:
-        with target.open("x", encoding="utf-8", newline="") as new:
-            new.write(first + newline + rest)
+        create_text(target, first + newline + rest)
     except FileExistsError:
         raise DescentError(_("{file} exists already; give another name", file=clean(str(target)))) from None
     except OSError as error:
-        shown = clean(str(target))
-        raise DescentError(_("{path}: can't be written: {error}", path=shown, error=error.strerror)) from None
+        raise unwritable(target, error) from None
     return target
 
 

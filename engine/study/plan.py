@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from descent.common import paths
-from descent.common.errors import DescentError, PresetError
+from descent.common.errors import CannotGoOnError, DescentError, PresetError
+from descent.common.files import DISK_FULL
 from descent.common.i18n import _
 from descent.common.settings import parse
 from descent.common.text import clean
@@ -225,7 +226,8 @@ def _write(study: Study, text: str, code: dict[Path, bytes]) -> None:
         unfinished.rename(place)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise DescentError(
+        kind = CannotGoOnError if error.errno in DISK_FULL else DescentError
+        raise kind(
             _(
                 "{folder}: the study's folder can't be made: {error}; choose another place with --studies-dir",
                 folder=clean(str(place)),

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.export import Dim
 
 from descent.common.errors import DescentError
+from descent.common.files import write_output
 from descent.common.i18n import _
-from descent.common.text import clean, shorten
+from descent.common.text import clean, shorten, unwritable
 from engine.training.learned import LearnedModel
 
 NEEDED = ("onnx", "onnxscript")  # by ONNX
@@ -40,9 +41,9 @@ def export(model: LearnedModel, kind: str, path: Path) -> None:
     """Write the model. kind: one of FORMATS. Raises DescentError if the model or the machine can't."""
     content = FORMATS[kind](model)
     try:
-        path.write_bytes(content)
+        write_output(path, content)
     except OSError as error:
-        raise DescentError(_("{file} can't be written: {error}", file=path, error=error.strerror)) from None
+        raise unwritable(path, error) from None
 
 
 def facts(model: LearnedModel) -> dict[str, Any]:

@@ -166,13 +166,21 @@ def _smaller(train: schema.Train) -> str:
     )
 
 
+def _unwritable(error: OSError, folder: RunFolder) -> CannotGoOnError:
+    """Return the error for a file that can't be written, of the run or another one."""
+    if error.filename is None:
+        return checkpoint.cannot_write(error, folder, _("the run's metrics"))
+    file, own = Path(error.filename).absolute(), folder.path.absolute()
+    if file.is_relative_to(own):
+        return checkpoint.cannot_write(error, folder, str(file.relative_to(own)))
+    # The file is one of the data, or one that the user's own code writes.
+    return CannotGoOnError(f"{error.filename}: {error.strerror}")
+
+
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """Return the error for a limit of the machine, which says what to do, or None for a bug of Descent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-        if error.filename is not None and not Path(error.filename).absolute().is_relative_to(folder.path.absolute()):
-            # The file is one of the data, or one that the user's own code writes.
-            return CannotGoOnError(f"{error.filename}: {error.strerror}")
-        return checkpoint.cannot_write(error, folder, _("the run's metrics"))
+        return _unwritable(error, folder)
     if is_out_of_memory(error):
         stage = folder.last("stage")
         if stage is not None and stage["stage"] == "data" and not folder.last("state", state="running"):

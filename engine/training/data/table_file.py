@@ -16,6 +16,7 @@ import numpy as np
 import platformdirs
 
 from descent.common.errors import DataError
+from descent.common.files import naming
 from descent.common.i18n import _, language
 from engine.training.data.dataset import Array
 from engine.training.data.table_columns import Column, text
@@ -127,12 +128,23 @@ def open_table(path: Path, options: Options) -> TableFile:
     cached = _read_cached(path, kept)
     if cached is not None:
         return cached
-    with _new_file(kept) as (file, name):
-        facts = _parse_parquet(path, file, found) if parquet else _parse_text(path, file, found, options)
-        _write_facts(file, facts)
-        if name.parent == kept.parent:
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with _new_file(kept.parent) as (file, name):
+            table = _written(path, file, found, options)
             name.replace(kept)
-            _forget_oldest(kept)
+    except OSError:  # the cache is full, or not ours
+        with _new_file(None) as (file, _name):
+            return _written(path, file, found, options)
+    _forget_oldest(kept)
+    return table
+
+
+def _written(path: Path, file: IO[bytes], found: Survey, options: Options) -> TableFile:
+    """Parse the table into `file`."""
+    parquet = format_of(path) == "parquet"
+    facts = _parse_parquet(path, file, found) if parquet else _parse_text(path, file, found, options)
+    _write_facts(file, facts)
     return TableFile(path, file, facts)
 
 
@@ -163,21 +175,22 @@ def _write_facts(file: IO[bytes], facts: Facts) -> None:
 
 
 @contextlib.contextmanager
-def _new_file(kept: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """Open a file for the cells: one beside `kept`, or where the cache can't be written, a temporary one."""
+def _new_file(folder: Path | None) -> Iterator[tuple[IO[bytes], Path]]:
+    """Open a file for the cells. Its name is gone afterwards, unless it was renamed.
+
+    It can be read until it is closed. folder: the one to make it in, or None for the system's temporary one.
+    """
+    handle, text_name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+    file, name = os.fdopen(handle, "w+b"), Path(text_name)
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=kept.parent, prefix=".", suffix=".part")
-    except OSError:
-        handle, name = tempfile.mkstemp(suffix=".part")
-    file = os.fdopen(handle, "w+b")
-    try:
-        yield file, Path(name)
+        with naming(name):
+            yield file, name
     except BaseException:
-        file.close()
+        with contextlib.suppress(OSError):  # it may have something left to write
+            file.close()
         raise
     finally:
-        Path(name).unlink(missing_ok=True)  # where it was not kept; it can be read until it is closed
+        name.unlink(missing_ok=True)
 
 
 def _forget_oldest(kept: Path) -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from descent.common.errors import ExitCode
 from descent.loop import checkpoint
+from descent.run import folder
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.training import row_writer
+from tests.helpers.full_disk import full_once
 from tests.helpers.processes import Child, Done
 
 Descent = Callable[..., Child]
@@ -75,6 +78,18 @@ def test_a_full_disk_costs_nothing_that_was_saved(
     assert done.code == 0, done
     assert_whole(run, whole)
     assert len(Metrics(run.path)) == 800
+
+
+@pytest.mark.parametrize(("owner", "name"), [(folder, "remove_leftovers"), (row_writer.RowWriter, "sync")])
+def test_a_run_that_a_full_disk_lets_not_begin_leaves_nothing(
+    descent: Descent, runs: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    """Its id would be taken, or it would be said to go on from a checkpoint that is gone with it."""
+    done = descent("run", "digits-mlp", "--id", "mine", prepare=lambda: full_once(monkeypatch, owner, name)).end()
+    assert done.code == ExitCode.CANNOT_GO_ON, done
+    assert "the disk is full" in done.err
+    assert "descent resume" not in done.err
+    assert not list(runs.iterdir())
 
 
 @pytest.mark.slow

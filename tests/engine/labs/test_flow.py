@@ -14,6 +14,7 @@ from engine.launch import start
 from engine.preset import listing
 from engine.preset.consent import agreed_content
 from engine.preset.loading import load_preset
+from tests.helpers.full_disk import no_room
 from tests.helpers.small_lab import LAB, PRESET, make_lab
 
 CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
@@ -69,6 +70,20 @@ def test_a_start_overwrites_nothing(tmp_path: Path, here: Path) -> None:
     names = sorted(file.name for file in here.iterdir())
     assert names == ["slow-line.1.py", "slow-line.1.toml", "slow-line.2.py", "slow-line.py", "slow-line.toml"]
     assert (here / "slow-line.1.py").read_text() == "mine"
+
+
+def test_a_start_that_the_disk_does_not_take_changes_nothing(tmp_path: Path, here: Path) -> None:
+    """A learner's work would lie under another name, and half a file under its own."""
+    slow = lab(tmp_path, preset=CODE, files={"start.py": START})
+    flow.start(slow, here)
+    (here / "slow-line.toml").write_text("mine")
+    (here / "slow-line.py").write_text("my code")
+    with no_room(20), pytest.raises(DescentError, match=r"slow-line\.toml: can't be written: "):
+        flow.start(slow, here, again=True)
+    assert {file.name: file.read_text() for file in here.iterdir()} == {
+        "slow-line.toml": "mine",
+        "slow-line.py": "my code",
+    }
 
 
 def test_a_start_brings_code_and_parts(tmp_path: Path, here: Path) -> None:

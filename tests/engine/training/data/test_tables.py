@@ -4,7 +4,9 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,8 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from descent.common.errors import DataError
-from engine.training.data import table_text, tables
+from engine.training.data import table_file, table_text, tables
+from tests.helpers.full_disk import full_once
 
 
 @pytest.fixture
@@ -419,6 +422,16 @@ def test_cache(table, monkeypatch):
         assert table(ROWS).input_names == ("age", "height")
     assert table(ROWS.replace("10.5", "11.5")).train.inputs[0].tolist() == [1, 11.5]
     assert table(ROWS, missing_words=("1",), missing="drop").rows_left_out == 1
+
+
+def test_a_full_cache_stops_no_training(table, monkeypatch):
+    """A small home would end each run of a table with "can't write the run's metrics"."""
+    full_once(monkeypatch, table_file, "_write_facts")
+    assert table(ROWS).input_names == ("age", "height")
+    assert not list(Path(os.environ["XDG_CACHE_HOME"]).rglob("*.table"))
+    assert not list(Path(os.environ["XDG_CACHE_HOME"]).rglob(".*.part"))
+    table(ROWS)
+    assert list(Path(os.environ["XDG_CACHE_HOME"]).rglob("*.table"))
 
 
 def test_numbers_as_python_reads_them(table):
