@@ -147,7 +147,7 @@ def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     return {
         "metric": np.array(metric),
         "labels": np.array(
-            [", ".join(f"{short[key]} {setting(known[name].get(key))}" for key in differing) for name in shown]
+            [", ".join(f"{short[key]} {_word(known[name].get(key))}" for key in differing) for name in shown]
         ),
         "values": np.array([_number(mean_of_finite(of_one)) for of_one in scores]),
         "sd": np.array([statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in scores]),
@@ -173,6 +173,10 @@ def _settings(run: RunFolder) -> dict[str, Any]:
     """Return the settings of a run's preset that can change what it comes to, by their dotted keys."""
     found = flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
     return {key: value for key, value in found.items() if key not in _CHANGES_NOTHING}
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else setting(value)
 
 
 def _is_number(value: object) -> bool:
