@@ -31,14 +31,15 @@ class TransferReport:
 def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> TransferReport:
     """Load every layer of the state dict `state` that fits into `model`. Only whole layers are loaded.
 
-    A layer of another shape, such as a head for another number of classes, keeps its own initial weights. A
-    convolution of grey images is adapted to colour images, and the other way round. Raises DescentError if no layer
-    fits.
+    A layer of another shape, such as a head for another number of classes, keeps its own initial weights. The first
+    convolution is adapted to images with any other number of channels: grey, colour, infrared beside them. Raises
+    DescentError if no layer fits.
     """
     state = _plain(state)
     loaded: list[str] = []
     adapted: list[str] = []
     skipped: list[str] = []
+    first = next((module for _name, module in layers(model) if isinstance(module, nn.Conv2d)), None)
     for name, module in layers(model):
         own = _own_tensors(module)
         prefix = "" if module is model else f"{name}."
@@ -46,7 +47,7 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> TransferReport:
         if len(given) < len(own):
             skipped.append(name)
             continue
-        fitting = {key: _fit(module, key, given[key], own[key]) for key in own}
+        fitting = {key: _fit(module, key, given[key], own[key], sees_data=module is first) for key in own}
         if any(tensor is None for tensor in fitting.values()):
             skipped.append(name)
             continue
@@ -148,19 +149,18 @@ def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in module.state_dict().items() if "." not in key}
 
 
-def _fit(module: nn.Module, key: str, given: Tensor, own: Tensor) -> Tensor | None:
-    """Return `given` as it is, or adapted from grey to colour or back, or None if it does not fit."""
+def _fit(module: nn.Module, key: str, given: Tensor, own: Tensor, *, sees_data: bool) -> Tensor | None:
+    """Return `given` as it is, or adapted to another number of input channels, or None if it does not fit.
+
+    Only the convolution that sees the data is adapted. It answers as the given one would if each of its channels saw
+    the mean of the new ones: a colour image is seen in grey, a grey one as all three colours.
+    """
     if given.shape == own.shape:
         return given
     is_kernel = isinstance(module, nn.Conv2d) and key == "weight" and module.groups == 1 and given.ndim == 4
-    if not is_kernel or given.shape[0] != own.shape[0] or given.shape[2:] != own.shape[2:]:
+    if not (sees_data and is_kernel) or given.shape[0] != own.shape[0] or given.shape[2:] != own.shape[2:]:
         return None
-    match given.shape[1], own.shape[1]:
-        case 3, 1:  # the same as giving the grey image as all three channels
-            return given.sum(dim=1, keepdim=True)
-        case 1, 3:  # the same as giving the mean of the colours
-            return given.expand_as(own) / 3
-    return None
+    return given.sum(dim=1, keepdim=True).expand_as(own) / own.shape[1]
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

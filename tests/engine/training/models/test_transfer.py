@@ -61,6 +61,23 @@ def test_grey_and_colour_are_adapted_to_each_other() -> None:
     torch.testing.assert_close(other(image), grey(image))
 
 
+@pytest.mark.parametrize(("old", "new"), [(3, 4), (4, 3), (1, 2), (13, 3)])
+def test_any_number_of_channels_is_adapted(old: int, new: int) -> None:
+    """Whoever has infrared beside the colours would begin with an untrained first layer."""
+    given, model = make((old, 8, 8), 10, **CNN), make((new, 8, 8), 10, **CNN)
+    report = start_from(model, given.state_dict())
+    assert (report.adapted, report.skipped) == (("conv1",), ())
+    image = torch.rand(4, new, 8, 8)
+    torch.testing.assert_close(model(image), given(image.mean(1, keepdim=True).expand(-1, old, -1, -1)))
+
+
+def test_inner_convolutions_are_not_adapted() -> None:
+    """The channels inside a net are no colours: their mean means nothing to the next layer."""
+    given = make((3, 8, 8), 10, **CNN | {"channels": (1, 8)})
+    report = start_from(make((3, 8, 8), 10, **CNN | {"channels": (3, 8)}), given.state_dict())
+    assert (report.adapted, report.skipped) == ((), ("conv1", "conv2"))
+
+
 def test_from_mnist_to_cifar() -> None:
     """The fine-tuning lab: convolutions carry over, the hidden layer does not, for its images are larger."""
     report = start_from(make((3, 32, 32), 10, **CNN), make((1, 28, 28), 10, **CNN).state_dict())
