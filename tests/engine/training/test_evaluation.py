@@ -1,6 +1,7 @@
 """An evaluation must fit into the memory that there is, give what it always gave, and not change the run."""
 
 import random
+import resource
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -85,6 +86,27 @@ def test_where_memory_runs_out_half_as_many_are_taken_from_then_on(error: Except
     assert model.calls == [16, 16, 16, 16, 6]
     assert loss == pytest.approx(F.cross_entropy(model.linear(data.inputs), data.targets).item(), rel=1e-5)
     assert model.training
+
+
+def test_memory_that_the_system_refuses_is_known_as_such() -> None:
+    """On the CPU torch has no error class of its own for it: an evaluation would end the run as a bug of Descent."""
+    samples = split(64)
+    wide = Wide(1 << 18)  # a megabyte for each sample
+    whole = evaluated(wide, samples, AtOnce(4, trained=1))
+
+    def in_little_memory() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + (24 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        at_once = AtOnce(64, trained=1)
+        assert evaluated(wide, samples, at_once) == pytest.approx(whole, rel=1e-5)
+        assert at_once.halved
+        assert at_once.samples < 32
+        with pytest.raises(CannotGoOnError, match="even with one sample"):
+            evaluated(Wide(1 << 30), samples, AtOnce(4, trained=1))
+        return 0
+
+    assert child(in_little_memory) == 0
 
 
 def test_without_memory_for_one_sample_the_evaluation_is_named_as_the_cause() -> None:
