@@ -156,8 +156,12 @@ def load(
         raise DescentError(_("{run} has trained a point on a surface, which predicts nothing", run=folder.id))
     state, complaints = scored(folder)
     if state is None:
-        missing = _("{run} has no checkpoint yet, so there is no model", run=folder.id)
-        raise DescentError("; ".join([missing, *complaints]))
+        if complaints:
+            problems = "; ".join(complaints)
+            raise DescentError(
+                _("{run} has no checkpoint that can be read: {problems}", run=folder.id, problems=problems)
+            )
+        raise DescentError(_("{run} has no checkpoint yet, so there is no model", run=folder.id))
     if complaints:  # an earlier model is not the one whose scores are told
         raise DescentError(
             _(

@@ -149,6 +149,9 @@ def test_a_damaged_model_is_not_replaced_by_an_earlier_one(regression: tuple[Run
         run.checkpoint(step).write_bytes(content)
     with pytest.raises(DescentError, match=r"the model that was scored can't be read: .*is damaged .*descent fork"):
         load(run)
+    run.checkpoint(0).write_bytes(b"")
+    with pytest.raises(DescentError, match=r"no checkpoint that can be read: .*step-0\.pt is damaged"):
+        load(run)
 
 
 def test_wrong_tables_are_refused_by_name(regression: tuple[RunFolder, dict[str, Any]], tmp_path: Path) -> None:
