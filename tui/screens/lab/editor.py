@@ -1,20 +1,15 @@
 """An editor for the learner's files."""
 
-import os
-import shlex
-import shutil
 import stat
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Input, Markdown, Static, TextArea
 
@@ -28,50 +23,11 @@ from tui.data import editing, unsaved
 from tui.data.editing import Place, Problem
 from tui.data.labs import LabStatus
 from tui.screens.dialogs import Ask
+from tui.screens.lab import own_editor
+from tui.screens.lab.search import Search
 from tui.widgets.code_editor import LANGUAGES, CodeEditor
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_guide import to_do
-
-# Editors that take the line to begin with as +LINE before the file.
-_TAKE_A_LINE = {
-    "vi",
-    "vim",
-    "nvim",
-    "view",
-    "nano",
-    "pico",
-    "emacs",
-    "emacsclient",
-    "micro",
-    "joe",
-    "kak",
-    "ne",
-    "mg",
-}
-
-
-class Search(Input):
-    """One line for what is sought. Enter and ↓ go to the next place, ↑ to the one before, escape back to the text."""
-
-    DEFAULT_CSS = """
-    Search, Search:focus { border: none; height: 1; padding: 0 1; display: none; }
-    Search.-open { display: block; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__(placeholder=_("find: enter ↓ next, ↑ previous, esc back"), select_on_focus=True)
-
-    def on_key(self, event: Key) -> None:
-        steps = {"enter": 1, "down": 1, "up": -1}
-        assert isinstance(self.screen, Write)
-        if event.key in steps:
-            self.screen.find(steps[event.key])
-        elif event.key == "escape":
-            self.screen.leave_search()
-        else:
-            return
-        event.stop()
-        event.prevent_default()
 
 
 class Checker(Protocol):
@@ -382,7 +338,12 @@ class Write(Screen[int]):
         search.add_class("-open")
         search.focus()
 
-    def leave_search(self) -> None:
+    @on(Search.Step)
+    def _find_step(self, step: Search.Step) -> None:
+        self.find(step.by)
+
+    @on(Search.Left)
+    def _leave_search(self) -> None:
         self.query_one(Search).remove_class("-open")
         self._editor.focus()
 
@@ -411,27 +372,18 @@ class Write(Screen[int]):
 
     def action_outside(self) -> None:
         """Save, leave the terminal to $VISUAL or $EDITOR, and take up what it has written."""
-        words, missing = _own_editor()
+        words, missing = own_editor.words()
         if missing:
             self._say(missing, "trouble")
             return
         if self.is_unsaved and not self._save():
             return
-        line = self._editor.cursor_location[0] + 1
-        at = [f"+{line}"] if Path(words[0]).name in _TAKE_A_LINE else []
         self._remember()
-        try:
-            with self.app.suspend():
-                code = subprocess.run([*words, *at, str(self._file)], check=False).returncode
-        except SuspendNotSupported:
-            self._say(_("another editor can't take over this terminal"), "trouble")
-            return
-        except OSError as error:
-            self._say(f"{clean(words[0])}: {error.strerror}", "trouble")
-            return
-        self._open()
-        if code:
-            self._say(_("{editor} ended with exit code {code}", editor=clean(words[0]), code=code), "trouble")
+        was_there, trouble = own_editor.edit(self.app, words, self._file, self._editor.cursor_location[0] + 1)
+        if was_there:
+            self._open()
+        if trouble:
+            self._say(trouble, "trouble")
 
     # --- other files, and the end ---
 
@@ -486,23 +438,6 @@ class Write(Screen[int]):
             ("escape", _("go on editing"), ""),
         ]
         self.app.push_screen(Ask(self._file.name, text, choices), chosen)
-
-
-def _own_editor() -> tuple[list[str], str]:
-    """Return the words of the user's own editor, or why there is none."""
-    name = next((name for name in ("VISUAL", "EDITOR") if os.environ.get(name, "").strip()), None)
-    if name is None:
-        return [], _("set $VISUAL or $EDITOR to the editor that is to open here: export EDITOR=nano")
-    given = os.environ[name]
-    try:
-        words = shlex.split(given)
-    except ValueError:
-        words = []
-    if not words or shutil.which(words[0]) is None:
-        text = _("${name} = {given}: there is no such program; set it to an editor: export EDITOR=nano",
-                 name=name, given=clean(given))  # fmt: skip
-        return [], text
-    return words, ""
 
 
 def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, list[Problem]]:

@@ -3,61 +3,41 @@
 import asyncio
 import contextlib
 import time
-import tomllib
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.worker import Worker
 
 from descent.common import paths
 from descent.common.errors import DescentError
-from descent.common.i18n import N_, _
-from descent.common.settings import flatten
-from descent.common.text import clean
+from descent.common.i18n import _
 from descent.run import find
 from descent.run.folder import RunFolder
 from engine.labs import flow, knobs, progress
 from engine.labs.submission import any_of
 from tui.base import OPENING, ConsoleApp, Notice, OpenLab, ShowNotice
-from tui.data.labs import changed_since, grade, look_at_lab, reached, run_before
-from tui.pictures.live import LabPictures, pictures_of
-from tui.screens.dialogs import Ask
-from tui.widgets.chart import Chart
-from tui.widgets.chart_sources import GHOSTS, ghost_curve, goals, with_ghost, with_goal
+from tui.data.labs import changed_since, look_at_lab
+from tui.pictures.live import LabPictures
+from tui.screens.lab import asking
+from tui.screens.lab.ghosts import draw_goals, draw_run_before, settings_of
+from tui.screens.lab.grading import Grading
+from tui.screens.lab.keys import KEYS
+from tui.screens.lab.knob_file import KnobFile
 from tui.widgets.key_line import Hints
 from tui.widgets.lab_checks import Checks, NextCheck
 from tui.widgets.lab_guide import Guide, Way
 from tui.widgets.lab_knobs import KnobPanel
-from tui.widgets.lines import fitted
 
 if TYPE_CHECKING:
     from tui.screens.lab.editor import Write
 
 LOOK = 0.5  # seconds between looks at the file of the knobs
-LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog
 PANE = VerticalScroll  # the text and the criteria: tab goes to them, arrows and page keys scroll them
-KEYS: tuple[BindingType, ...] = (
-    Binding("k", "panel('check')", N_("check your files"), show=False, id="lab.check"),
-    Binding("h", "panel('hint')", N_("a hint: where to look, which setting, the answer"), show=False, id="lab.hint"),
-    Binding("w", "panel('write')", N_("edit your files"), show=False, id="lab.write"),
-    Binding("u", "panel('draw')", N_("your code drawn"), show=False, id="lab.draw"),
-    Binding("g", "panel('go')", N_("train your preset again"), show=False, id="lab.go"),
-    Binding("left", "panel('less')", N_("turn the knob to the left: the file is written"), show=False, id="lab.less"),
-    Binding("right", "panel('more')", N_("turn the knob to the right"), show=False, id="lab.more"),
-    Binding("y", "panel('why')", N_("predictions, results and the explanation"), show=False, id="lab.why"),
-    Binding("b", "panel('labs')", N_("other labs"), show=False, id="lab.labs"),
-    Binding("p", "panel('picture')", N_("the next picture of the lab"), show=False, id="lab.picture"),
-    Binding("tab", "app.focus_next", N_("next pane; arrows and page keys scroll it"), show=False, id="lab.tab"),
-    Binding("pageup", "panel('up')", N_("scroll the text up"), show=False, id="lab.up"),
-    Binding("pagedown", "panel('down')", N_("scroll the text down"), show=False, id="lab.down"),
-    Binding("t", "panel('text')", N_("show or hide the text"), show=False, id="lab.text"),
-)
 
 
 class LabPanel(Vertical):
@@ -128,12 +108,11 @@ class LabPanel(Vertical):
         self.status = look_at_lab(lab_id)
         self._panes: Widget | None = None
         self._run: RunFolder | None = None  # on the screen
-        self._seen: tuple[int, int] | None = None  # when the file of the knobs was written, and its size
+        self._knobs = KnobFile()
         self._offered = False  # the knobs had the focus once
         self._file = 0  # the one that was edited last
         self._editor: Write | None = None  # while it is open
-        self._check_since = 0.0
-        self._under_way = ""  # in words
+        self._grading = Grading(self, self.tell, self._take_verdict)
         self._stays = False  # what was told last
 
     @property
@@ -179,31 +158,15 @@ class LabPanel(Vertical):
     def _knob_panel(self) -> KnobPanel:
         return self.query_one(KnobPanel)
 
-    @property
-    def _preset(self) -> tuple[Path, str | None] | None:
-        """The preset whose knobs are shown, and its part: that of the run on the screen, if it has knobs."""
-        lab, run = self.status.lab, self._run
-        if self.status.step in ("start", "predict"):
-            return None
-        of_run = [part for part in lab.model.parts if run is not None and run.id.startswith(f"{lab.id}-{part}-")]
-        for part in (*of_run, None, *lab.model.parts):
-            name = f"{lab.id}.toml" if part is None else f"{lab.id}-{part}.toml"
-            if knobs.knobs_of(lab, part) and (self.status.folder / name).is_file():
-                return self.status.folder / name, part
-        return None
-
     def show_knobs(self) -> None:
         """Read the file, and show the knobs as they stand in it."""
-        if not self.query(KnobPanel):
-            return
-        preset = self._preset
-        self._seen = _stamp(preset[0]) if preset is not None else None
-        found = knobs.read(self.status.lab, preset[1], preset[0]) if preset is not None else None
-        self._show_found(found)
+        if self.query(KnobPanel):
+            self._knobs.look(self.status, self._run)
+            self._show_found(self._knobs.read(self.status))
 
     def _show_found(self, found: knobs.Knobs | None) -> None:
         panel = self._knob_panel
-        panel.show(found, _settings_of(self._run) if self._run is not None else {})
+        panel.show(found, settings_of(self._run) if self._run is not None else {})
         is_next = self._panes is not None or self.status.next in ("run", "write")
         if panel.display and is_next and not self._offered and isinstance(self.screen.focused, Guide | None):
             self._offered = True
@@ -211,26 +174,24 @@ class LabPanel(Vertical):
 
     def _look_at_file(self) -> None:
         """Show what somebody has changed in the file by other means."""
-        preset = self._preset
-        if (_stamp(preset[0]) if preset is not None else None) != self._seen:
+        if self._knobs.has_changed(self.status, self._run):
             self.show_knobs()
             self.run_worker(self.look_again(), group="status", exclusive=True)
 
     def _turn(self, by: int) -> None:
-        preset, panel = self._preset, self._knob_panel
-        if preset is None or panel.chosen is None:
+        panel = self._knob_panel
+        self._knobs.look(self.status, self._run)
+        if self._knobs.path is None or panel.chosen is None:
             return
-        path, part = preset
         panel.focus()
         try:
-            found = knobs.turn(self.status.lab, part, path, panel.chosen.key, by)
+            found = self._knobs.turn(self.status, panel.chosen.key, by)
         except DescentError as error:
             self.refuse(error)
             return
         if found.settings == (panel.knobs.settings if panel.knobs is not None else ()):
             self._tell_end(panel.chosen)
             return
-        self._seen = _stamp(path)
         self._show_found(found)
         self.run_worker(self.look_again(), group="status", exclusive=True)
 
@@ -245,38 +206,18 @@ class LabPanel(Vertical):
         self._train_turned()
 
     def _train_turned(self) -> None:
-        preset = self._preset
+        self._knobs.look(self.status, self._run)
         if self.app.read_only:
             self.tell(_("read-only"), "trouble")
-        elif preset is not None and self.is_ready() and self.may_leave():
-            self.begin(self.train(preset[0]))
+        elif self._knobs.path is not None and self.is_ready() and self.may_leave():
+            self.begin(self.train(self._knobs.path))
 
     async def _show_run_before(self) -> None:
-        """Draw the run before as a ghost: its curves in the charts, its pictures behind those of this run."""
         assert self._run is not None
-        runs_dir = paths.runs_dir(self.app.runs_dir)
-        before = await asyncio.to_thread(run_before, self._run, runs_dir)
-        if before is None:
-            return
-        losses = [
-            {k: v for k, v in _settings_of(run).items() if k.startswith("loss.")} for run in (before, self._run)
-        ]
-        # Another loss is in another unit: its curve says nothing beside this one.
-        names = [name for name in GHOSTS if name != "loss" or losses[0] == losses[1]]
-        curves = await asyncio.to_thread(lambda: {name: ghost_curve(before, name) for name in names})
-        for name, curve in curves.items():
-            chart = self.query_one(f"#{name}", Chart)
-            if chart.source is not None and curve.lines:
-                chart.source = with_ghost(chart.source, curve)
-                chart.refresh_data()  # no frame comes after the last one of a run that has ended
-        for shown in self.query(LabPictures):
-            shown.show_ghosts(await asyncio.to_thread(pictures_of, before, shown.kinds))
+        await draw_run_before(self, self._run, paths.runs_dir(self.app.runs_dir))
 
     def _draw_goals(self) -> None:
-        for pane, check in goals(self.status.lab.model.checks).items():
-            chart = self.query_one(f"#{pane}", Chart)
-            if chart.source is not None:
-                chart.source = with_goal(chart.source, check)
+        draw_goals(self, self.status.lab.model.checks)
 
     # --- what is shown ---
 
@@ -462,17 +403,7 @@ class LabPanel(Vertical):
         return missing is None
 
     async def _hint(self) -> None:
-        from tui.screens.dialogs import Reading
-
-        more = True
-        while more:
-            hint = flow.hint(self.status.lab)
-            title = _("Hint {level} of {of}", level=hint.level, of=flow.LEVELS)
-            further = _("next hint") if hint.level < flow.LEVELS else ""
-            of_check = f"*{hint.check.text}*\n\n" if hint.check is not None else ""
-            reading = Reading(title, f"{of_check}{hint.text}", _("close"), further=further)
-            said: bool | None = await self.app.push_screen_wait(reading)
-            more = bool(said)
+        await asking.read_hints(self.app, self.status.lab)
         await self.look_again()
 
     async def edit_files(self, *, line: int | None = None) -> None:
@@ -512,24 +443,11 @@ class LabPanel(Vertical):
         presets = self.status.presets
         chosen: str | None = str(preset or presets[0][0])
         if preset is None and len(presets) > 1:
-            chosen = await self.app.push_screen_wait(self._ask_which(presets))
+            chosen = await self.app.push_screen_wait(asking.which(presets))
         if chosen:
             self.tell(f"{Path(chosen).name} …", busy=True)
             await starting.start(self.app, chosen, ())
             self.tell("")
-
-    def _ask_which(self, presets: Sequence[tuple[Path, str]]) -> Ask[str]:
-        width = max(cell_len(path.name) for path, __ in presets)
-        choices = [
-            (
-                str(at),
-                f"{fitted(path.name, width)}  {fitted(clean(title), LONGEST_CHOICE - width).rstrip()}",
-                str(path),
-            )
-            for at, (path, title) in enumerate(presets, 1)
-        ]
-        choices.append(("escape", _("not now"), ""))
-        return Ask(_("train"), _("Which preset?"), choices)
 
     async def _choose_lab(self) -> None:
         from tui.screens.choices import Course
@@ -538,24 +456,16 @@ class LabPanel(Vertical):
         if chosen is not None and chosen != self.lab_id:
             self.post_message(OpenLab(chosen))
 
-    # --- the check, from its key to the verdict ---
+    # --- the check ---
 
     @property
     def check_worker(self) -> Worker[None] | None:
         """The grading under way."""
-        return next((one for one in self.workers if one.group == "grade" and not one.is_finished), None)
+        return self._grading.worker
 
     def stop(self) -> bool:
         """Stop the grading under way; whether there was one."""
-        worker = self.check_worker
-        if worker is None:
-            return False
-        if worker.is_cancelled:
-            return True  # it is ending what it has started
-        worker.cancel()
-        seconds = int(time.monotonic() - self._check_since)
-        self.tell(_("stopped after {seconds} s; this does not count as an attempt", seconds=seconds))
-        return True
+        return self._grading.stop()
 
     def may_leave(self) -> bool:
         """Return whether no grading is under way that leaving would stop. If one is, tell how to stop it."""
@@ -570,24 +480,11 @@ class LabPanel(Vertical):
             return
         wanted: str | None = "check"
         if self.status.unchanged:
-            wanted = await self.app.push_screen_wait(self._ask_what_else())
+            wanted = await self.app.push_screen_wait(asking.what_else(self.status))
         if wanted == "write":
             await self.edit_files()
         elif wanted == "check":
             self.start_check()
-
-    def _ask_what_else(self) -> Ask[str]:
-        said = self.status.problem or reached(self.status.record)
-        choices = [
-            ("w", _("edit files"), "write"),
-            ("k", _("check anyway"), "check"),
-            ("escape", _("not now"), ""),
-        ]
-        return Ask(
-            _("nothing has changed"),
-            _("Your files have not changed since the last check, which said:\n{said}", said=said),
-            choices,
-        )
 
     def check_from_editor(self) -> None:
         """Have it graded as it is, and tell the editor how that goes."""
@@ -596,21 +493,7 @@ class LabPanel(Vertical):
 
     def start_check(self) -> None:
         """Have it graded as it is."""
-        self.run_worker(self._check(), group="grade")
-
-    async def _check(self) -> None:
-        self._check_since, self._under_way = time.monotonic(), _("starting; this usually takes 10 to 30 s")
-        timer = self.set_interval(1, self._tell_under_way)
-        self._tell_under_way()
-        try:
-            verdict = await grade(self.lab_id, self.status.folder, self._hear)
-        except (DescentError, OSError) as error:
-            timer.stop()
-            self._tell_failure(str(error))
-        else:
-            self.call_later(self._take_verdict, verdict)  # from here on there is nothing to be stopped
-        finally:
-            timer.stop()
+        self._grading.start(self.status)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.worker.group == "grade" and self.is_attached:
@@ -620,42 +503,10 @@ class LabPanel(Vertical):
         await self.look_again()
         if self._editor is not None:
             self._editor.take()
-        self._tell_verdict(verdict)
+        self._grading.tell_verdict(verdict)
         self.show_criteria()
         if verdict["passed"] and self._editor is None:
             self.show_pass()
-
-    def _hear(self, stage: str, name: str) -> None:
-        """What the grader does now, in words."""
-        checks = [check.id for check in self.status.lab.model.checks]
-        if stage == "checking" and name in checks:
-            self._under_way = _("criterion {at} of {of}", at=checks.index(name) + 1, of=len(checks))
-        elif stage == "training":
-            parts = [part for part in self.status.lab.model.parts if name == part or name.startswith(f"{part}-")]
-            file = "-".join([self.lab_id, *parts[:1]]) + ".toml"
-            self._under_way = _("training {file} with the lab's seeds", file=file)
-        self._tell_under_way()
-
-    def _tell_under_way(self) -> None:
-        worker = self.check_worker
-        if worker is not None and not worker.is_cancelled:
-            seconds = int(time.monotonic() - self._check_since)
-            self.tell(
-                _("being graded, {seconds} s (esc stops it): {doing}", seconds=seconds, doing=self._under_way),
-                busy=True,
-            )
-
-    def _tell_failure(self, why: str) -> None:
-        self.tell(_("could not be graded: {why}", why=" ".join(why.split())), "trouble", stays=True)
-
-    def _tell_verdict(self, verdict: dict[str, Any]) -> None:
-        if verdict.get("problem"):
-            self._tell_failure(str(verdict["problem"]))
-        elif verdict["passed"]:
-            self.tell(_("all {of} criteria met", of=verdict["of"]), "good", stays=True)
-        else:
-            said = _("{met} of {of} criteria met", met=verdict["met"], of=verdict["of"])
-            self.tell(said, "trouble" if verdict["met"] < verdict["of"] else "good", stays=True)
 
     # --- after a pass ---
 
@@ -674,20 +525,3 @@ class LabPanel(Vertical):
             self.tell(_("That was the last lab of the course."), "good")
         else:
             self.post_message(OpenLab(upcoming.id))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """When a file was written, and its size; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-def _settings_of(run: RunFolder) -> dict[str, Any]:
-    """The run's settings by dotted key; none before they are written."""
-    try:
-        return flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}

@@ -14,7 +14,8 @@ from engine.labs import flow, progress
 from tui.base import ConsoleApp, ShowNotice
 from tui.data.labs import Next, next_words
 from tui.screens.dialogs import Ask
-from tui.screens.lab.panel import KEYS, LabPanel
+from tui.screens.lab.keys import KEYS
+from tui.screens.lab.panel import LabPanel
 from tui.widgets.key_line import Hint, KeyLine, written
 from tui.widgets.top_line import LabLine, Said
 
