@@ -129,7 +129,7 @@ def test_tasks_name_the_key_before_the_command(lab: Lab) -> None:
     for task in lab.model.tasks:
         for text in (task.text.en, task.text.ko):
             command = re.search("`descent (run|lab check|console)", text)
-            key = re.search("`[gk]`", text)
+            key = re.search(r"`(enter|g|\^?k)`", text)
             assert command is None or (key is not None and key.start() < command.start()), text
 
 

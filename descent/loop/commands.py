@@ -100,6 +100,7 @@ class CommandHandler:
         self._script = deque(script)
         self._again = deque(Again(entry, session.warn) for entry in again)
         self._waiting: deque[Request | Scripted] = deque()
+        self.pictures: dict[str, dict[str, Any]] = {}  # options of those that a client has asked for, by kind
         self.paused = False
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
@@ -275,7 +276,9 @@ class CommandHandler:
         kind, options = arguments.get("kind"), arguments.get("options", {})
         if not isinstance(kind, str) or not isinstance(options, dict):
             raise DescentError(_('a picture needs a "kind", and "options" must be an object'))
-        return {"picture": str(self._session.picture(kind, options))}
+        path = self._session.picture(kind, options)
+        self.pictures[kind] = options
+        return {"picture": str(path)}
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         allowed = {key: value for key, value in arguments.items() if key in ("epochs", "steps")}

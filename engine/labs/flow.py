@@ -96,6 +96,17 @@ def start(lab: Lab, folder: Path, again: bool = False) -> list[Path]:
     return list(files)
 
 
+def put_back(lab: Lab, folder: Path) -> list[Path]:
+    """Write those of the lab's files that are not in `folder` any more, as they were at the start. Return them.
+
+    Raises DescentError if one can't be written.
+    """
+    files = {folder.absolute() / name: text for name, text in learners_files(lab).items()}
+    gone = {path: text for path, text in files.items() if not os.path.lexists(path)}
+    _write_anew(gone, ())
+    return list(gone)
+
+
 def _write_anew(files: Mapping[Path, str], there: Sequence[Path]) -> None:
     """Write the files, and rename those that are there before. If that fails, all is as it was."""
     aside: dict[Path, Path] = {}

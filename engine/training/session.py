@@ -1,5 +1,6 @@
 """The work around the steps of a run: rows, epochs, evaluations, checkpoints, and numbers that are not finite."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -349,7 +350,15 @@ class Session:
             if run.evaluated.get("test") != run.step:
                 self._evaluator.test(self._read_best)
             self._reporter.test()
-        return self.save()
+        saved = self.save()
+        self._draw_again()
+        return saved
+
+    def _draw_again(self) -> None:
+        """Draw once more, at the end, what clients have looked at: a process of its own would need seconds for it."""
+        for kind, options in self.commands.pictures.items():
+            with contextlib.suppress(DescentError):  # the client asks again, and is told why
+                self.picture(kind, options)
 
     def close(self) -> None:
         """Write all rows onto the disk, however the run ended."""

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from descent.common.arrays import mean_over_members
 from descent.common.errors import ExitCode
 from descent.common.i18n import N_, _
+from descent.common.text import clean
 from descent.run.find import known_runs
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -88,8 +91,12 @@ class LabStatus:
     @property
     def next(self) -> Next:
         """What the learner does next. Files that have not changed since they were graded are to be edited."""
-        if self.step != "run":
+        if self.step not in ("run", "predict"):
             return self.step
+        if self.missing:
+            return "start"
+        if self.step == "predict":
+            return "predict"
         if self.unchanged and self.verdict.get("exit_code") != ExitCode.DATA_MISSING:
             return "write"
         return "check" if self.trained or self.record.attempts else "run"
@@ -164,6 +171,11 @@ class LabStatus:
         return Submission(self.lab, self.folder, {}).files()
 
     @property
+    def missing(self) -> list[Path]:
+        """Those of the learner's files that are not there any more; none before they were put there."""
+        return [path for path in self.files if not path.exists()] if self.record.started is not None else []
+
+    @property
     def presets(self) -> list[tuple[Path, str]]:
         """Those that can be trained, each with its title, in the order in which the tasks speak of them."""
         titles = [self.title, *(str(part.title) for part in self.lab.model.parts.values())]
@@ -178,6 +190,15 @@ class LabStatus:
         """How many of the criteria, the bonus left out, the latest attempt met."""
         wanted = [check for check in self.lab.model.checks if not check.bonus]
         return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
+
+
+def first_unmet(status: LabStatus) -> str:
+    """Return the first criterion that the latest grading did not find met, with its reason; "" if there is none."""
+    for check in status.lab.model.checks:
+        if not check.bonus and status.outcomes.get(check.id, (None, True))[1] is False:
+            why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
+            return clean(": ".join(filter(None, [str(check.text).replace("`", ""), why])))
+    return ""
 
 
 def changed_since(run: RunFolder, standing: LabStatus) -> list[str]:
@@ -243,11 +264,15 @@ def next_words(standing: LabStatus) -> str:
 
 
 _RUN_ID = re.compile(r"(?P<preset>.+)-(?P<started>\d{6}-\d{6})-[a-z0-9]{4}")
-BEFORE = 3  # runs at most that are looked at for one that has trained
+BEFORE = 5  # runs at most that are looked at for one that has trained
+DIVERGED = 10.0  # times the loss of its first step: a run that ends there has diverged
 
 
 def run_before(run: RunFolder, runs_dir: Path) -> RunFolder | None:
-    """Return the run of the same preset that was started before this one and has trained, if there is one."""
+    """Return the run of the same preset that was started before this one and has trained, if there is one.
+
+    A run that has diverged is passed over: beside its curve, all others are flat.
+    """
     mine = _RUN_ID.fullmatch(run.id)
     if mine is None:
         return None
@@ -257,4 +282,14 @@ def run_before(run: RunFolder, runs_dir: Path) -> RunFolder | None:
         if other is not None and other["preset"] == mine["preset"] and other["started"] < mine["started"]:
             found.append((other["started"], path))
     folders = (RunFolder(path) for _started, path in sorted(found, reverse=True)[:BEFORE])
-    return next((folder for folder in folders if len(Metrics(folder.path)) > 1), None)
+    return next((folder for folder in folders if _has_trained(folder)), None)
+
+
+def _has_trained(run: RunFolder) -> bool:
+    """Return whether the run has made steps, and its loss has not grown out of bounds."""
+    stored = Metrics(run.path)
+    if stored.layout is None or "loss" not in stored.layout.columns or len(stored) < 2:
+        return False
+    column = stored.layout.columns.index("loss")
+    first, last = (mean_over_members(stored.rows(at, at + 1)[:, :, column])[0] for at in (0, len(stored) - 1))
+    return math.isfinite(last) and not last > DIVERGED * abs(first)

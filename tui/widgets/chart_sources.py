@@ -190,11 +190,11 @@ def reference(standing: "LabStatus") -> tuple[ChartData, str, bool]:
     scale = 100.0 if chart == "accuracy" else 1.0
     found = [Line("", steps, low * scale, high * scale, "band")]
     own = _own(standing, chart, series)
-    style = "planned" if own is None else "train"  # what stands alone has a name only where it was planned
-    found.append(Line(_("reference"), steps, mean * scale, mean * scale, style))
+    # The learner's curve has the colour that train has everywhere; the reference stands back.
+    found.append(Line(_("reference"), steps, mean * scale, mean * scale, "planned"))
     if own is not None:
         xs, values = own
-        found.append(Line(_("yours"), xs, values * scale, values * scale, "validation"))
+        found.append(Line(_("yours"), xs, values * scale, values * scale, "train"))
     last = max(float(line.xs[-1]) for line in found if line.xs is not None and len(line.xs))
     title = _("{chart} ({split})", chart=_(_CHARTS.get(chart, chart)), split=split_words(series))
     return ChartData(tuple(found), x_range=(0.0, max(1.0, last))), title, chart == "loss"

@@ -28,6 +28,7 @@ _COLOURS = {
     ),
     "primary": ("function", "method", "type.class", "property"),
 }
+_PLACEHOLDER = re.compile(r"raise NotImplementedError\b.*\)$")  # a function that is still to be written
 _BOLD = ("function", "method", "type.class", "toml.type")
 
 
@@ -97,10 +98,15 @@ class CodeEditor(TextArea):
     # --- places ---
 
     def go_to(self, line: int, begin: int = 0, end: int = 0) -> None:
-        """Move the cursor to where that line's text begins, or select these columns of it. Lines count from 1."""
+        """Move the cursor to where that line's text begins, or select these columns of it. Lines count from 1.
+
+        The placeholder of a function is selected, so that what is typed takes its place.
+        """
         row = max(0, min(line, self.document.line_count) - 1)
         text = self.document.get_line(row)
         indent = len(text) - len(text.lstrip())
+        if not end and _PLACEHOLDER.match(text.strip()):
+            end = len(text.rstrip())
         self.selection = Selection((row, begin or indent), (row, end or indent))
         self.call_after_refresh(self.scroll_cursor_visible, center=True)  # a new text's height is known then
 

@@ -106,6 +106,8 @@ class NextCheck(Lines):
             return []
         met, of = self.standing.met
         left = [Piece(f"{_('goal')} {met}/{of}  ", "quiet")]
+        if self.standing.is_outdated:
+            left.append(Piece(_("(before your change)") + "  ", "warn"))
         wanted = [check for check in self.standing.lab.model.checks if not check.bonus]
         open_ones = [check for check in wanted if not self.standing.outcomes.get(check.id, (None, False))[1]]
         if not open_ones:

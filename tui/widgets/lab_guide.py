@@ -46,7 +46,7 @@ class Guide(VerticalScroll, can_focus=True):
     Guide MarkdownH1 { content-align: left middle; text-style: bold; color: $primary; margin: 0 0 1 0; border: none; }
     Guide MarkdownH2 { text-style: bold; color: $primary; margin: 1 0 0 0; }
     Guide MarkdownParagraph { margin: 0 0 1 0; }
-    Guide MarkdownBulletList, Guide MarkdownOrderedList { margin: 0 0 1 0; }
+    Guide MarkdownBulletList, Guide MarkdownOrderedList { margin: 0; }
     Guide MarkdownFence { margin: 0 0 1 0; max-height: 60; }
     Guide Checks { display: none; padding: 0; }
     .-narrow Guide Checks, .-tiny Guide Checks { display: block; }
@@ -188,7 +188,7 @@ def _done(standing: LabStatus) -> set[str]:
     """The steps that need not be taken any more."""
     record = standing.record
     done = {
-        "start": record.started is not None,
+        "start": record.started is not None and not standing.missing,
         "predict": all(one.id in record.predictions for one in standing.lab.model.predictions),
         "run": standing.trained,
         "check": record.passed is not None,
@@ -203,6 +203,10 @@ def _said(step: str, standing: LabStatus) -> str:
     open_questions = sum(one.id not in record.predictions for one in questions)
     came = reached(record)
     match step:
+        case "start" if standing.missing and standing.next == "start":
+            names = ", ".join(file.name for file in standing.missing)
+            said = _("{files} not in {folder} any more: enter puts them there again",
+                     files=names, folder=_short(standing.folder))  # fmt: skip
         case "start" if record.started is not None:
             names = ", ".join(file.name for file in standing.files)
             said = _("{files} in {folder}", files=names, folder=_short(standing.folder))

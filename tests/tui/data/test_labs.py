@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from descent.run.folder import RunFolder
+from descent.run.metrics import Layout, MetricsWriter
 from engine.labs import flow
 from engine.labs.library import find_lab
 from tests.helpers.small_lab import make_lab
-from tui.data.labs import changed_since, look_at_lab
+from tui.data.labs import changed_since, look_at_lab, run_before
 
 
 @pytest.fixture
@@ -43,3 +45,36 @@ def test_a_lab_has_begun_once_something_was_done_in_it(lab_id: str) -> None:
     flow.note_run(lab_id, lab_id)
     assert look_at_lab(lab_id).record.deeds == ("ran",)
     assert look_at_lab(lab_id).has_begun
+
+
+def test_files_that_have_vanished_are_put_back_first(lab_id: str) -> None:
+    """The screen would offer to train or check what is not there."""
+    [file] = flow.start(find_lab(lab_id), Path.cwd())
+    written = file.read_bytes()
+    file.unlink()
+    gone = look_at_lab(lab_id, trained=True)
+    assert (gone.missing, gone.next) == ([file], "start")
+    assert flow.put_back(gone.lab, gone.folder) == [file]
+    assert file.read_bytes() == written
+    there = look_at_lab(lab_id, trained=True)
+    assert (there.missing, there.next == "start") == ([], False)
+    assert flow.put_back(there.lab, there.folder) == []
+
+
+def test_the_run_before_is_one_that_has_not_diverged(tmp_path: Path) -> None:
+    """Beside a curve up to 1e36, that of the run on the screen is a flat line at the bottom."""
+    found = []
+    for at, losses in enumerate(([1.0, 0.5], [1.0, 1e36], [1.0, float("nan")], [1.0, 0.1])):
+        run = RunFolder(tmp_path / "runs" / f"line-260101-12000{at}-abcd")
+        run.path.mkdir(parents=True)
+        run.preset.write_text("")
+        layout = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
+        layout.save(run.path)
+        writer = MetricsWriter(run.path, 0)
+        rows = np.zeros((2, 1, len(layout.columns)), np.float32)
+        rows[:, 0, 0] = losses
+        writer.append(rows)
+        writer.close()
+        found.append(run)
+    assert run_before(found[3], tmp_path / "runs") == found[0]
+    assert run_before(found[0], tmp_path / "runs") is None

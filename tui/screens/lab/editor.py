@@ -21,12 +21,13 @@ from engine.labs.messages import line_named
 from tui.base import ConsoleApp, Notice
 from tui.data import editing, unsaved
 from tui.data.editing import Place, Problem
-from tui.data.labs import LabStatus
+from tui.data.labs import LabStatus, first_unmet
 from tui.screens.dialogs import Ask
 from tui.screens.lab import own_editor
 from tui.screens.lab.search import Search
 from tui.widgets.code_editor import LANGUAGES, CodeEditor
 from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.lab_checks import Checks
 from tui.widgets.lab_guide import to_do
 
 
@@ -53,7 +54,8 @@ class Write(Screen[int]):
     Write #write-body { height: 1fr; }
     Write TextArea, Write TextArea:focus { width: 3fr; height: 1fr; border: none; padding: 0; }
     Write #write-task { width: 2fr; padding: 0 1; border-left: vkey $rule; scrollbar-size-vertical: 1; }
-    Write #write-task Markdown { background: transparent; padding: 0; margin: 0; }
+    Write #write-task Markdown { background: transparent; padding: 0; margin: 0 0 1 0; }
+    Write #write-task Checks { padding: 0; }
     Write #write-task MarkdownH2 { text-style: bold; color: $primary; margin: 0 0 1 0; }
     Write.-narrow #write-task, Write.-narrow.-turned TextArea, Write.-wide.-turned #write-task { display: none; }
     Write.-narrow.-turned #write-task { display: block; width: 1fr; border: none; }
@@ -91,6 +93,7 @@ class Write(Screen[int]):
         self._saved = ""  # the text as it is on the disk
         self._offered = False  # whether the user is being asked about text that was never saved
         self._problems: list[Problem] = []  # of the file that is shown
+        self._heard = Notice("")  # how the last check went
 
     @property
     def _file(self) -> Path:
@@ -106,6 +109,7 @@ class Write(Screen[int]):
             yield CodeEditor()
             with VerticalScroll(id="write-task"):
                 yield Markdown(self._tasks_text(), open_links=False)
+                yield Checks()
         yield Search()
         yield Static(id="write-said", markup=False)
         yield KeyLine()
@@ -116,6 +120,7 @@ class Write(Screen[int]):
 
     def on_mount(self) -> None:
         self._open()
+        self.query_one(Checks).show(self._checker.status)
         hints = [Hint("^s", _("save"), "save"), Hint("^k", _("check"), "check"), Hint("^t", _("tasks"), "task")]
         if len(self._files) > 1:
             hints.append(Hint("^n", _("next file"), "next"))
@@ -316,20 +321,28 @@ class Write(Screen[int]):
 
     def hear(self, notice: Notice) -> None:
         """Say how the check goes on."""
+        self._heard = notice
         self._say(f"{notice.sign}{notice.text}", notice.style)
 
-    def take(self) -> None:
-        """Mark the lines that the check named, and go to the first, if it is of a file that was not edited since."""
-        self._complaints = _named(self._files, self._checker.status)
-        if self.is_unsaved:
-            return
-        if not self._complaints[self._file]:
-            at = next((i for i, path in enumerate(self._files) if self._complaints[path]), None)
-            if at is not None:
-                self._switch_to(at)
-            return
-        self._show_problems(self._complaints[self._file])
-        self._editor.go_to(self._problems[0].line or 1)
+    async def take(self) -> None:
+        """Show what the check has told: the tasks and criteria as they are now, and which lines it named.
+
+        Go to the first of these, if it is of a file that was not edited since.
+        """
+        status = self._checker.status
+        await self.query_one(Markdown).update(self._tasks_text())
+        self.query_one(Checks).show(status)
+        self._complaints = _named(self._files, status)
+        told = self._complaints[self._file]
+        at = next((i for i, path in enumerate(self._files) if self._complaints[path]), None)
+        if not self.is_unsaved and told:
+            self._show_problems(told)
+            self._editor.go_to(told[0].line or 1)
+        elif not self.is_unsaved and at is not None:
+            self._switch_to(at)
+            told = self._complaints[self._file]
+        first = told[0].text if told else first_unmet(status)
+        self._say("\n".join(filter(None, [f"{self._heard.sign}{self._heard.text}", first])), self._heard.style)
 
     # --- finding ---
 

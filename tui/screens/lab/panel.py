@@ -110,7 +110,7 @@ class LabPanel(Vertical):
         self._run: RunFolder | None = None  # on the screen
         self._knobs = KnobFile()
         self._offered = False  # the knobs had the focus once
-        self._file = 0  # the one that was edited last
+        self._file: int | None = None  # the one that was edited last
         self._editor: Write | None = None  # while it is open
         self._grading = Grading(self, self.tell, self._take_verdict)
         self._stays = False  # what was told last
@@ -397,7 +397,7 @@ class LabPanel(Vertical):
 
     def is_ready(self) -> bool:
         """Return whether the files are there and every prediction is made. If not, tell what is missing."""
-        missing = {"start": _("get files"), "predict": _("predict")}.get(self.status.step)
+        missing = {"start": _("get files"), "predict": _("predict")}.get(self.status.next)
         if missing is not None:
             self.tell(_("first: {what}", what=missing), "trouble")
         return missing is None
@@ -415,9 +415,16 @@ class LabPanel(Vertical):
             name, folder = self.status.files[0].name, self.status.folder
             self.tell(_("{file} is not in {folder} any more", file=name, folder=folder), "trouble")
             return
-        if line is not None:
-            self._file = len(files) - 1  # the code
-        self._editor = Write(self, files, at=self._file, line=line)
+        if line is not None or self._file is None:
+            # First the code that a task asks for: what is to be changed in a preset has its knobs.
+            tasks = " ".join(task.text.en for task in self.status.lab.model.tasks)
+            code = [
+                at
+                for at, path in enumerate(files)
+                if path.suffix == ".py" and (line is not None or path.name in tasks)
+            ]
+            self._file = code[0] if code else 0
+        self._editor = Write(self, files, at=self._file or 0, line=line)
         passed = self.status.record.passed
         try:
             self._file = await self.app.push_screen_wait(self._editor) or 0
@@ -501,9 +508,9 @@ class LabPanel(Vertical):
 
     async def _take_verdict(self, verdict: dict[str, Any]) -> None:
         await self.look_again()
-        if self._editor is not None:
-            self._editor.take()
         self._grading.tell_verdict(verdict)
+        if self._editor is not None:
+            await self._editor.take()
         self.show_criteria()
         if verdict["passed"] and self._editor is None:
             self.show_pass()

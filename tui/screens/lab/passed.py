@@ -51,13 +51,14 @@ class Compared(Lines):
             answer, result = standing.record.predictions.get(question.id), results.get(question.id)
             said = flow.in_words(question, answer)
             rows += [(Piece(line, "quiet"),) for line in wrapped(clean(str(question.text)), width)]
-            rows += [(Piece(f"  {line}"),) for line in wrapped(_("your answer: {value}", value=said), width - 2)]
+            right = flow.is_right(question, answer, result) if result is not None else None
+            sign, style = {None: ("  ", ""), True: ("✓ ", "good"), False: ("✗ ", "trouble")}[right]
+            given = wrapped(_("your answer: {value}", value=said), width - 2)
+            rows += [(Piece(f"{sign if line is given[0] else '  '}{line}", style),) for line in given]
             if result is None:
                 continue
-            right = flow.is_right(question, answer, result)
-            sign, style = ("  ", "good") if right is None else ("✓ ", "good") if right else ("✗ ", "trouble")
             came = wrapped(_("result: {value}", value=flow.in_words(question, result)), width - 2)
-            rows += [(Piece(f"{sign if line is came[0] else '  '}{line}", style),) for line in came]
+            rows += [(Piece(f"  {line}", "" if right else "strong"),) for line in came]
             if right is False and (why := flow.why_wrong(question, answer)):
                 rows += [(Piece(f"  {line}"),) for line in wrapped(why, width - 2)]
         return rows

@@ -72,6 +72,9 @@ class Predict(ModalScreen[Any]):
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
+        if not event.value.strip():
+            self.query_one(".problem", Static).update(_("type {what} first", what=flow.expected(self._question)))
+            return
         try:
             self.dismiss(flow.answer(self._question, event.value))
         except DescentError as error:

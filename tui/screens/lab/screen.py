@@ -130,6 +130,9 @@ class LabScreen(Screen[None]):
         status, folder = self.panel.status, Path.cwd()
         there = [path for path in (folder / file.name for file in status.files) if path.exists()]
         again = False
+        if status.missing and status.folder.is_dir() and (not there or folder == status.folder):
+            await self._put_files_back()
+            return
         if there:
             names = "\n".join(f"  {path.name}" for path in there)
             choices = [
@@ -150,6 +153,17 @@ class LabScreen(Screen[None]):
                 return
             names = ", ".join(file.name for file in files)
             self.panel.tell(_("{files} in {folder}", files=names, folder=folder), "good")
+        await self.panel.look_again()
+
+    async def _put_files_back(self) -> None:
+        status = self.panel.status
+        try:
+            files = flow.put_back(status.lab, status.folder)
+        except DescentError as error:
+            self.panel.refuse(error)
+            return
+        names = ", ".join(file.name for file in files)
+        self.panel.tell(_("{files} in {folder}", files=names, folder=status.folder), "good")
         await self.panel.look_again()
 
     async def _predict(self) -> None:

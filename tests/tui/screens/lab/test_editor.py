@@ -288,11 +288,13 @@ async def test_a_grading_from_within_marks_the_line_that_failed(here: Path, monk
         graded(error)
         return {"passed": False, "met": 0, "of": 1}
 
-    monkeypatch.setattr("tui.screens.lab.panel.grade", grade)
+    monkeypatch.setattr("tui.screens.lab.grading.grade", grade)
     async with editing() as (pilot, editor):
         await pilot.press("9", "ctrl+k")
         await until(pilot, lambda: "1 / 0" in editor.text, "the file whose line failed")
         await until(pilot, lambda: "4✗" in shown(pilot).replace(" ", ""), "its sign")
+        await until(pilot, lambda: "0 of 1 criteria met" in shown(pilot), "how many are met")
+        await until(pilot, lambda: "f raised ZeroDivisionError" in shown(pilot), "and why")
         assert "lr = 9" in (here / f"{LAB}.toml").read_text()
         assert editor.cursor_location[0] == 3
 
@@ -347,3 +349,22 @@ async def test_without_an_editor_of_one_s_own_it_says_how_to_name_one(
         monkeypatch.setenv("EDITOR", "no-such-editor -w")
         await pilot.press("ctrl+o")
         await until(pilot, lambda: "$EDITOR = no-such-editor -w: there is no such program" in shown(pilot), "why not")
+
+
+async def test_what_is_typed_takes_the_place_of_a_placeholder() -> None:
+    """A learner would have to delete the line that says what to write before they can write it."""
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        editor = Editor()
+        await app.screen.mount(editor)
+        editor.show(
+            'def f(x):\n    raise NotImplementedError("return x")  # soon\n    raise NotImplementedError("x")\n',
+            ".py",
+        )
+        editor.go_to(2)
+        assert editor.selected_text == ""
+        editor.go_to(3)
+        assert editor.selected_text == 'raise NotImplementedError("x")'
+        editor.focus()
+        await pilot.press("y")
+        assert editor.text.splitlines()[2] == "    y"

@@ -111,7 +111,9 @@ ko = "w는 어떻게 될까요?"
 """
 
 
-@pytest.mark.parametrize(("answer", "mark"), [("up", "✓ result: it grows"), ("down", "✗ result: it grows")])
+@pytest.mark.parametrize(
+    ("answer", "mark"), [("up", "✓ your answer: it grows"), ("down", "✗ your answer: it shrinks")]
+)
 async def test_a_wrong_choice_is_marked_and_told_why(passed: Path, answer: str, mark: str) -> None:
     """A learner whose prediction was wrong would see the same as one who was right, and learn nothing from it."""
     file = passed / "labs" / LAB / "lab.toml"
@@ -125,4 +127,5 @@ async def test_a_wrong_choice_is_marked_and_told_why(passed: Path, answer: str, 
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await until(pilot, lambda: mark in shown(pilot), "the mark")
+        assert "  result: it grows" in shown(pilot)
         assert ("Minus a minus is plus." in shown(pilot)) is (answer == "down")

@@ -31,3 +31,17 @@ async def test_enter_alone_is_no_answer(keys: list[str], kept: str) -> None:
         await pilot.press(*keys)
         await until(pilot, lambda: answers, "the answer")
         assert answers == [kept]
+
+
+async def test_an_empty_number_is_asked_for_in_words() -> None:
+    """A learner who only presses enter would read of an empty pair of quotation marks."""
+    question = Prediction.model_validate({"id": "q", "kind": "number", "text": TEXT, "least": 0, "most": 3})
+    answers: list[Any] = []
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Predict(question, "prediction 1 of 1"), answers.append)
+        await until(pilot, lambda: "What does w do?" in shown(pilot), "the question")
+        await pilot.press("enter")
+        await until(pilot, lambda: "type a number from 0 to 3 first" in shown(pilot), "what is wanted")
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: answers == [2], "the answer")
