@@ -95,7 +95,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 def why_unreadable(error: Exception) -> str:
     """Return why a file can't be read: the system's words, where it has some that fit."""
     if isinstance(error, NotRegularError):
-        return _("it is no regular file: save what a pipe gives as a file first")
+        return _("it is a pipe or a device, not a file: save what it gives as a file, and name that")
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 

@@ -56,7 +56,7 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
     if problem and (not is_table or targets):
         print(_("It can't be trained on as it is: {problem}", problem=clean(problem)))
     if name is not None:
-        _print_preset(path, name, targets, table)
+        _print_preset(path, data, table, samples)
 
 
 def _kind(source: str, path: Path) -> Literal["csv", "images"] | None:
@@ -208,20 +208,40 @@ def _print_samples(
     print_fields(samples.where if table is None else _("What is trained on"), fields)
 
 
-def _print_preset(path: Path, name: str, targets: Sequence[str], table: "Table | None") -> None:
-    """Print the lines of a preset that train on this file."""
+def _print_preset(path: Path, data: schema.AnyData, table: "Table | None", samples: "Samples | None") -> None:
+    """Print a preset that trains on this file; of data that can't be trained on as they are, its first section.
+
+    data: its settings, as they were looked at.
+    """
     import tomli_w
 
-    target: str | list[str] = targets[0] if len(targets) == 1 else [*targets]
-    if not targets and name == "csv":
-        print(_("With --target NAME, the classes or the quantities to predict are shown too."))
-        target = _("NAME")
-    lines: dict[str, Any] = {"name": name, "path": str(path)}
-    if name == "csv":
-        lines |= {"target": target, "scaling": "standard"}
-    if table is not None and any(column.missing for column in table.columns if column.role != "left out"):
-        lines["missing"] = "mean"
+    section = {key: value for key, value in data.model_dump(mode="json", exclude_unset=True).items() if value != []}
+    section |= {"path": str(path)}
+    target = section.get("target")
+    if isinstance(target, list) and len(target) == 1:
+        section["target"] = target[0]
+    if table is not None:
+        if not table.targets:
+            print(_("With --target NAME, the classes or the quantities to predict are shown too."))
+            section["target"] = _("NAME")
+        section.setdefault("scaling", "standard")
+        if any(column.missing for column in table.columns if column.role != "left out"):
+            section.setdefault("missing", "mean")
+        if samples is not None and not samples.is_classification:
+            section.setdefault("scale_target", True)
+    lines: dict[str, Any] = {"data": section}
+    if samples is not None:
+        lines |= {
+            "model": {"name": "mlp"} if table is not None else {"name": "cnn", "batch_norm": True},
+            "loss": {"name": "cross-entropy" if samples.is_classification else "mse"},
+            "optimizer": {"name": "adam", "lr": 0.01 if table is not None else 0.001},
+            "train": {"epochs": 30, "batch_size": 32},
+        }
     print()
-    print(_("In a preset (a .toml file):"))
+    print(
+        _("In a preset (a .toml file):")
+        if samples is None
+        else _("A preset to begin with (save it as a .toml file):")
+    )
     print()
-    print(tomli_w.dumps({"data": lines}).rstrip())
+    print(tomli_w.dumps(lines).rstrip())

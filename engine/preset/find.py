@@ -23,8 +23,8 @@ CURRENT_FOLDER = N_("current folder")
 _LOOKS_LIKE_PRESET = re.compile(r"^\s*\[?\s*(data|model|loss|optimizer|schedule|train)\s*[\].]", re.MULTILINE)
 _IS_LAB = re.compile(r"^\s*\[\[?\s*lab\s*[\].]", re.MULTILINE)
 _TABLE = N_(
-    "{file}: is a table and not a preset. `descent data look {file}` shows its columns. Name it in a preset: descent "
-    'run digits-mlp --set \'data={{name="csv", path="{file}", target="COLUMN", scaling="standard"}}\''
+    "{file}: is a table and not a preset. `descent data look {file}` shows its columns, and with --target COLUMN "
+    "a preset that trains on it"
 )
 # What somebody may give for a preset, by its ending, and the way to train it or on it.
 _NO_PRESETS = {

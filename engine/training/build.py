@@ -142,7 +142,7 @@ def build(
     else:
         seed_all(preset.train.seed)
         training = _of_many(made, members, folds, size, order, common, way)
-    training.notes += left_out(training.batches)
+    training.notes += [*_larger_batch(preset, smallest), *left_out(training.batches)]
     return training
 
 
@@ -280,13 +280,16 @@ def _total_steps(preset: Preset, per_epoch: int) -> int:
 
 
 def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
-    """Return the samples in a batch, or None for the whole split.
+    """Return the samples in a batch, or None for the whole split, which a larger batch is too.
 
     samples: in the split. fewest: the smallest batch that the model can train on. Raises PresetError if the batch is
-    larger than the split, or too small for the model.
+    too small for the model.
     """
-    size, parts = preset.train.batch_size, preset.train.accumulate
-    if size != "full" and size >= parts and size < fewest * parts:
+    given, parts = preset.train.batch_size, preset.train.accumulate
+    if given == "full" or given > samples >= fewest * parts:
+        return None
+    size = min(given, samples)
+    if parts <= size < fewest * parts:
         if parts == 1:
             text = _(
                 "train.batch_size = {size} gives the model's batch norm one sample at a time, which has no variance; "
@@ -305,22 +308,23 @@ def batch_size(preset: Preset, samples: int, fewest: int) -> int | None:
                 samples=samples,
             )
         raise PresetError(text)
-    if size == "full":
-        return None
-    if size > samples:
-        raise PresetError(
-            _(
-                "train.batch_size = {size} is larger than the training split, which has {samples} samples; "
-                'allowed: 1 to {samples}, or "full"',
-                size=size,
-                samples=samples,
-            )
-        )
-    if preset.train.accumulate > size:
-        raise PresetError(
-            _("train.accumulate = {parts} can't split a batch of {size}", parts=preset.train.accumulate, size=size)
-        )
+    if parts > size:
+        raise PresetError(_("train.accumulate = {parts} can't split a batch of {size}", parts=parts, size=size))
     return size
+
+
+def _larger_batch(preset: Preset, samples: int) -> list[str]:
+    """Return a note on a batch that is larger than the training split, or nothing."""
+    size = preset.train.batch_size
+    if size == "full" or size <= samples:
+        return []
+    return [
+        _(
+            "train.batch_size = {size} is larger than the training split: a step takes all of its {samples} samples",
+            size=size,
+            samples=samples,
+        )
+    ]
 
 
 def left_out(batches: AnyBatches) -> list[str]:

@@ -149,7 +149,17 @@ def _check(run: TrainState, settings: list[Preset]) -> None:
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
     if shares != built and not run.has_dropout():
         raise DescentError(_("model.dropout: this model was built without dropout; start another run with it"))
-    batch_size(settings[0], run.batches.samples, run.fewest)
+    samples = run.batches.samples
+    if isinstance(new.batch_size, int) and new.batch_size != old.batch_size and new.batch_size > samples:
+        raise PresetError(
+            _(
+                "train.batch_size = {size} is larger than the training split, which has {samples} samples; "
+                'allowed: 1 to {samples}, or "full"',
+                size=new.batch_size,
+                samples=samples,
+            )
+        )
+    batch_size(settings[0], samples, run.fewest)
 
 
 def extend(run: TrainState, *, epochs: int = 0, steps: int = 0) -> int:

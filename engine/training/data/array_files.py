@@ -60,7 +60,7 @@ def existing(given: str, key: str = "data.path") -> Path:
 
 def not_regular(path: Path) -> str:
     """Return the message for a pipe or a device, which could be read once only."""
-    return _("{file} is no regular file: save what a pipe gives as a file first.", file=path)
+    return _("{file} is a pipe or a device, not a file: save what it gives as a file, and name that.", file=path)
 
 
 def likely(given: str, there: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Columns of a table: what their cells say, as numbers, truth values, dates or words."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +21,12 @@ Kind = Literal["number", "boolean", "date", "category"]
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?", "-", ".")
 # Pairs of words for false and true.
 _BOOLEANS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
+# Numbers whose thousands are separated, by their decimal sign: 1,234,567.8 and 1.234.567,8.
+_GROUPED = {".": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"), ",": re.compile(r"[-+]?\d{1,3}(\.\d{3})+(,\d+)?")}
 _EPOCH = datetime(1970, 1, 1)
 _DAY = 86400.0
+DATE_NUMBER = "%Y%m%d"  # 20240131, which is a number too
+_FIRST_DATE, _LAST_DATE = 18000101, 21991231  # of the numbers that are taken for dates
 _DATES = (
     "iso",
     "%Y/%m/%d",
@@ -38,6 +43,14 @@ _DATES = (
     "%d %b %Y",
     "%d-%b-%Y",
     "%d-%b-%y",
+    "%b-%d-%Y",
+    "%B %d %Y",
+    "%B %d, %Y",
+    "%d %B %Y",
+    "%b %Y",
+    "%B %Y",
+    "%Y-%m",
+    DATE_NUMBER,
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
@@ -90,10 +103,11 @@ class Column:
         assert self.codes is not None
         return sorted(self.words[code] for code in np.unique(self.codes) if code >= 0)
 
-    def as_numbers(self, decimal: str = ".") -> "Column | None":
+    def as_numbers(self) -> "Column | None":
         """Return the column as numbers, or None if one of its words is none, or if there are no words."""
         if self.numbers is not None:
             return self
+        decimal = decimal_of(self.words)
         values = [number(word, decimal) for word in self.words]
         if not values or None in values:
             return None
@@ -143,12 +157,17 @@ def text(cell: str) -> str:
     return cell if cell.isascii() and cell.isprintable() else clean(unicodedata.normalize("NFC", cell)).strip()
 
 
+def decimal_of(words: Iterable[str]) -> str:
+    """Return the decimal sign of a column's words: the comma if one is like 1.234,5."""
+    return "," if any("," in word and "." in word and _GROUPED[","].fullmatch(word) for word in words) else "."
+
+
 def number(word: str, decimal: str = ".") -> float | None:
-    """Return the number that a word is, or None."""
-    if decimal != ".":
-        if "." in word and decimal in word:
-            word = word.replace(".", "")  # 1.234,5
-        word = word.replace(decimal, ".")
+    """Return the number that a word is, or None. The other sign than the decimal one may separate its thousands."""
+    other = "," if decimal == "." else "."
+    if other in word and _GROUPED[decimal].fullmatch(word):
+        word = word.replace(other, "")
+    word = word.replace(decimal, ".")
     if "_" in word:
         return None  # Python reads 1_000, nobody else does
     try:
@@ -173,11 +192,17 @@ def truth(word: str, pair: Sequence[str]) -> float | None:
 
 
 def date_formats(words: Sequence[str]) -> list[str]:
-    """Return the formats in which every one of the words is a date. More than one: the words don't tell which."""
+    """Return the formats in which every one of the words is a date. More than one: the words don't tell which.
+
+    Of formats that give the same dates, as with May, the first stands for all.
+    """
     if not words or not any(c.isdigit() for c in words[0]) or len(words[0]) > 40:
         return []
     likely = [name for name in _formats() if days(words[0], name) is not None]
-    return [name for name in likely if all(days(word, name) is not None for word in words)]
+    found = [name for name in likely if all(days(word, name) is not None for word in words)]
+    if len(found) < 2:
+        return found
+    return [*{tuple(days(word, name) for word in words): name for name in reversed(found)}.values()]
 
 
 def _formats() -> Iterable[str]:
@@ -185,9 +210,19 @@ def _formats() -> Iterable[str]:
         yield from ("iso",) if name == "iso" else (name + time for time in _TIMES)
 
 
+def are_dates(numbers: Array) -> bool:
+    """Return whether each of the numbers, of which NaN are missing, is a date such as 20240131."""
+    there = numbers[~np.isnan(numbers)]
+    if not len(there) or there.min() < _FIRST_DATE or there.max() > _LAST_DATE or (there != np.round(there)).any():
+        return False
+    return all(days(f"{value:.0f}", DATE_NUMBER) is not None for value in np.unique(there))
+
+
 def days(word: str, name: str) -> float | None:
     """Return the days from 1970-01-01 (UTC) to a date in the format called `name`, or None if it is none."""
     try:
+        if name == DATE_NUMBER and len(word) != 8:
+            return None
         if name == "iso":
             if not (word[:4].isdigit() and word[4:5] == "-"):
                 return None

@@ -58,8 +58,9 @@ class InputColumn:
     def _values(self, column: Column, row: Callable[[int], str]) -> Array:
         match self.kind:
             case "number":
-                if column.numbers is not None:
-                    return column.numbers[:, None].copy()
+                found = column.as_numbers()
+                if found is not None and found.numbers is not None:
+                    return found.numbers[:, None].copy()
                 return self._mapped(column, number, _("a number"), row)
             case "boolean":
                 expected = _("{no} or {yes}", no=self.words[0], yes=self.words[1])

@@ -69,6 +69,10 @@ class TableFile:
         """Return whether the column holds more different words than are kept."""
         return self.facts.kinds[self.facts.names.index(name)] == _TEXT
 
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return the different words of a column; none of a column of numbers."""
+        return self.facts.words[self.facts.names.index(name)]
+
     def stray(self, name: str) -> tuple[int, str, int] | None:
         """Return the first row, cell and count of what is no number in a column of numbers that `is_text`."""
         at = self.facts.names.index(name)
@@ -90,7 +94,7 @@ class TableFile:
             place += width * rows
         if kind == _NUMBER:
             return Column(name, numbers=values)
-        return Column(name, codes=values, words=self.facts.words[at])
+        return Column(name, codes=values, words=self.words(name))
 
     def row(self, index: int) -> str:
         """Return what an error calls a row: the line of the file on which it ends."""

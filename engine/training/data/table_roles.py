@@ -12,7 +12,17 @@ from descent.common.errors import DataError
 from descent.common.i18n import N_, _, ngettext
 from engine.preset import schema
 from engine.training.data.array_files import existing, likely, listed
-from engine.training.data.table_columns import MISSING, Column, boolean_words, date_formats, number, text
+from engine.training.data.table_columns import (
+    DATE_NUMBER,
+    MISSING,
+    Column,
+    are_dates,
+    boolean_words,
+    date_formats,
+    decimal_of,
+    number,
+    text,
+)
 from engine.training.data.table_encoding import InputColumn
 from engine.training.data.table_file import TableFile, open_table
 from engine.training.data.table_text import Options
@@ -86,7 +96,7 @@ def look(section: schema.CsvData) -> Table:
                 raise DataError(_("data.features names {name!r}, which is data.target too.", name=name))
     named = {*(chosen or ()), *categories}
     for name in dict.fromkeys([*(chosen or ()), *names]):
-        facts = _facts(file, name, is_category=name in categories)
+        facts = _facts(file, name, is_category=name in categories, is_target=name in table.targets)
         if name in table.targets:
             facts = replace(facts, role="target")
         elif name in excluded or (chosen is not None and name not in chosen):
@@ -122,7 +132,7 @@ def _find(name: str, names: Sequence[str], key: str, path: Path) -> str:
     raise DataError(f"{missing}{likely(name, shown)}")
 
 
-def _facts(file: TableFile, name: str, *, is_category: bool) -> ColumnFacts:
+def _facts(file: TableFile, name: str, *, is_category: bool, is_target: bool) -> ColumnFacts:
     """Return what the cells of a column show."""
     if file.is_text(name):
         return ColumnFacts(name, "text", "input")
@@ -130,6 +140,10 @@ def _facts(file: TableFile, name: str, *, is_category: bool) -> ColumnFacts:
     column = column.as_words() if is_category else column.as_numbers() or column
     missing = int(column.is_missing.sum())
     if column.numbers is not None:
+        if not is_target and not is_category and are_dates(column.numbers):
+            words = column.as_words().present()
+            dated = InputColumn(name, "date", format=DATE_NUMBER)
+            return ColumnFacts(name, "date", "input", missing, len(words), words=tuple(words[:20]), plan=dated)
         there = column.numbers[~column.is_missing] if missing else column.numbers
         low, high = (float(there.min()), float(there.max())) if len(there) else (None, None)
         return ColumnFacts(name, "number", "input", missing, None, low, high)
@@ -289,6 +303,14 @@ def _tell(table: Table) -> None:
             reasons.setdefault(column.reason, []).append(column.name)
     for reason, left in reasons.items():
         table.notes.append(_("left out: {columns} ({reason})", columns=listed(left), reason=reason))
+    for column in table.columns:
+        words = table.file.words(column.name) if column.role != "left out" and column.kind == "number" else ()
+        cell = next((word for word in words if "," in word), None)
+        if cell is not None:
+            read_as = f"{number(cell, decimal_of(words)):.12g}"
+            table.notes.append(
+                _("column {name!r}: {cell!r} is read as {number}", name=column.name, cell=cell, number=read_as)
+            )
     kinds = {
         "category": N_("one input for each category: {columns}"),
         "boolean": N_("0 for no and 1 for yes: {columns}"),

@@ -240,7 +240,7 @@ class TextTable:
         if not filled:
             raise DataError(_("{file} is empty.", file=self.path))
         self._before = self._options.skip_lines + next(i for i, line in enumerate(sample) if line.strip())
-        bare = [re.sub(r'"[^"]*"', "", line) for line in filled]
+        bare = [re.sub(r'"[^"]*"', '""', line) for line in filled]
         given = self._options.delimiter
         self.delimiter = _delimiter(bare) if given == "auto" else given
         cells = [part.strip() for line in bare for part in line.split(self.delimiter)]
@@ -508,8 +508,10 @@ def _delimiter(lines: list[str]) -> str:
     most = max(_DELIMITERS, key=lines[0].count)
     if lines[0].count(most):
         return most
-    words = {len(line.split()) for line in lines}
-    return " " if len(words) == 1 and words != {1} else ","
+    first, *others = (len(line.split()) for line in lines)
+    widths = {*others} or {first}
+    # R leaves the name of its row names out.
+    return " " if first > 1 and widths in ({first}, {first + 1}) else ","
 
 
 Format = Literal["text", "parquet"]

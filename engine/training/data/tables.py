@@ -20,6 +20,7 @@ from engine.training.data.table_targets import targets_of, whole_rows
 from engine.training.data.table_text import Options
 
 _UNLIKE = 100.0  # times the deviation of one input is that of another, from which on scaling is advised
+_LARGE = 10.0  # an input that is larger slows training down, too
 
 
 def read(section: schema.CsvData) -> Samples:
@@ -65,6 +66,8 @@ def _fitted(
         std = np.where(std > 0, std, 1.0)
         targets = (targets - mean) / std
         encoding = replace(encoding, target_mean=tuple(mean.tolist()), target_std=tuple(std.tolist()))
+    elif not samples.classes:
+        notes = (*notes, *_advise_scaled_target(targets[train]))
     if section.scaling == "none":
         notes = (*notes, *_advise_scaling(encoded, train))
     return replace(
@@ -142,6 +145,21 @@ def _no_input(table: Table) -> str:
     return _("{file}: no column is left as an input. Left out: {reasons}.", file=table.path, reasons=reasons or "–")
 
 
+def _advise_scaled_target(targets: Array) -> list[str]:
+    """Return a note if the quantities are so large that training begins far from them."""
+    low, high = float(targets.min()), float(targets.max())
+    if max(-low, high) <= _UNLIKE:
+        return []
+    return [
+        _(
+            "the targets are from {low:g} to {high:g}: data.scale_target = true trains them at mean 0 and "
+            "deviation 1, which is easier",
+            low=low,
+            high=high,
+        )
+    ]
+
+
 def _advise_scaling(inputs: TableInputs, train: Rows) -> list[str]:
     """Return a note if the numbers of some inputs are far larger than those of others."""
     numbers = [plan.name for plan in inputs.planned if plan.kind in ("number", "date")]
@@ -150,7 +168,7 @@ def _advise_scaling(inputs: TableInputs, train: Rows) -> list[str]:
     some = inputs[train[:10_000]]
     spread = some.std(axis=0)
     spread = spread[spread > 0]
-    if not len(spread) or (spread.max() <= _UNLIKE * spread.min() and np.abs(some).max() <= _UNLIKE):
+    if not len(spread) or (spread.max() <= _UNLIKE * spread.min() and np.abs(some).max() <= _LARGE):
         return []
     return [
         _(

@@ -10,6 +10,8 @@ from PIL import Image
 from descent.common.errors import PresetError
 from engine import cli
 from engine.cli import data_view
+from engine.preset import schema
+from engine.preset.loading import load_preset
 from tests.helpers.processes import Done
 
 Look = Callable[..., Done]
@@ -53,6 +55,20 @@ def test_a_table_is_shown_as_a_model_will_see_it(table: Path, look: Look) -> Non
     assert "Adelie" in done.out
     assert "line 3" in done.out  # where a value is missing, and what to do
     assert 'data.missing = "drop"' in done.out
+
+
+def test_the_preset_that_is_shown_trains(look: Look, tmp_path: Path) -> None:
+    """Whoever has a table and no preset yet would have to put one together from the documentation."""
+    rows = "".join(f'{i},"{i * 1234:,}",{20200101 + i % 28}\n' for i in range(40))
+    (tmp_path / "houses.csv").write_text("rooms,price,sold\n" + rows)
+    done = look("houses.csv", "--target", "price", "--set", "data.task=regression", "--set", "data.test=0.25")
+    assert done.code == 0, done
+    (tmp_path / "houses.toml").write_text(done.out[done.out.index("[data]") :])
+    preset = load_preset(str(tmp_path / "houses.toml"))
+    assert isinstance(preset.data, schema.CsvData)
+    assert (preset.data.target, preset.data.task, preset.data.test) == ("price", "regression", 0.25)
+    assert preset.data.scale_target
+    assert preset.loss.name == "mse"
 
 
 def test_programs_read_the_same(table: Path, look: Look) -> None:

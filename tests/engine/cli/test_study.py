@@ -76,11 +76,11 @@ def test_a_job_that_could_not_begin_says_why(
 ) -> None:
     """Its run leaves no folder, and the study would wait for it for ever."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["study", "plan", "digits-mlp", "--vary", "data.size=[20]", "--id", "mine"]) == 0
+    assert cli.main(["study", "plan", "digits-mlp", "--vary", "data.size=[5]", "--id", "mine"]) == 0
     assert descent("study", "job", "mine", "0").end().code == 2
     assert cli.main(["study", "show", "mine"]) == 0
     out = capsys.readouterr().out
-    assert "mine-0000 (size=20 seed=0) failed: train.batch_size = 32 is larger than the training split" in out
+    assert "mine-0000 (size=5 seed=0) failed: data.size = 5 is less than the 10 classes" in out
 
 
 def points(*metrics: tuple[Any, float, float]) -> list[Point]:

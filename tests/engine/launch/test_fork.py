@@ -209,7 +209,7 @@ def test_a_fork_that_has_nothing_to_train_is_refused(parent: RunFolder, capfd: p
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (("train.batch_size=99999",), "train.batch_size = 99999 is larger than the training split"),
+        (("train.accumulate=99999",), "train.accumulate = 99999 can't split a batch of"),
         (("train.device=cuda:99",), 'train.device = "cuda:99": no such GPU here'),
     ],
 )

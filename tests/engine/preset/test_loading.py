@@ -276,14 +276,14 @@ def test_what_never_ends_is_no_preset(tmp_path: Path, monkeypatch: pytest.Monkey
     os.mkfifo("p.toml")
     Path("loop.toml").symlink_to("loop.toml")
     assert problems(Path("p.toml")) == [
-        "p.toml: can't be read: it is no regular file: save what a pipe gives as a file first"
+        "p.toml: can't be read: it is a pipe or a device, not a file: save what it gives as a file, and name that"
     ]
     assert problems(Path("/dev/zero")) == [
-        "/dev/zero: can't be read: it is no regular file: save what a pipe gives as a file first"
+        "/dev/zero: can't be read: it is a pipe or a device, not a file: save what it gives as a file, and name that"
     ]
     assert problems(Path("loop.toml")) == ["loop.toml: can't be read: Too many levels of symbolic links"]
     os.mkfifo("net.py")
-    with pytest.raises(PresetError, match=r"can't read net\.py: it is no regular file"):
+    with pytest.raises(PresetError, match=r"can't read net\.py: it is a pipe or a device, not a file"):
         consent.check_consent("net.py:Net", allow=True)
 
 

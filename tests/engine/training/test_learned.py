@@ -199,7 +199,11 @@ def test_other_data_than_the_model_takes_are_refused(tmp_path: Path) -> None:
     for known, given, message in [
         (table, tmp_path, r"is a folder, but this model takes a table, .* with the columns 'age'"),
         (table, tmp_path / "i.png", r"i\.png is an image, but this model takes a table"),
-        (table, tmp_path / "pipe.csv", r"pipe\.csv is no regular file: save what a pipe gives as a file first"),
+        (
+            table,
+            tmp_path / "pipe.csv",
+            r"pipe\.csv is a pipe or a device, not a file: save what it gives as a file, and name that",
+        ),
         (images, csv_file, r"t\.csv is a table, but this model takes 3 × 8 × 8 numbers .*: an image, or a folder"),
     ]:
         with pytest.raises(DescentError, match=message):

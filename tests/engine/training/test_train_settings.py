@@ -45,6 +45,18 @@ def test_a_full_batch_makes_one_update_an_epoch(train: Train) -> None:
     assert result_of(run).epoch == 4
 
 
+def test_a_batch_larger_than_the_split_is_the_whole_split(train: Train) -> None:
+    """A small table could not be trained on with a shipped preset's batch size."""
+    small = ("data.size=100", "train.epochs=4")
+    run, full = (
+        train("digits-mlp", *small, "train.batch_size=128"),
+        train("digits-mlp", *small, 'train.batch_size="full"'),
+    )
+    assert _loss(run).tobytes() == _loss(full).tobytes()
+    assert len(_loss(run)) == 4
+    assert run.facts()["batch_size"] == full.facts()["batch_size"] < 128
+
+
 def test_the_seed_decides_everything_and_another_seed_something_else(train: Train) -> None:
     first, again = train("digits-mlp", *SMALL, "model.dropout=0.2"), train("digits-mlp", *SMALL, "model.dropout=0.2")
     other = train("digits-mlp", *SMALL, "model.dropout=0.2", "train.seed=1")

@@ -439,3 +439,46 @@ def test_numbers_as_python_reads_them(table):
     words = ["0.1", "1e-5", "123456789.123456789", "2.2250738585072014e-308", "-0", "+7", ".5", "5.", "1E3", "17"]
     data = table("x,kind\n" + "".join(f"{word},{'ab'[i % 2]}\n" for i, word in enumerate(words)))
     assert data.train.inputs[:, 0].tolist() == np.array(words, dtype=float).astype(np.float32).tolist()
+
+
+def test_separated_thousands(table):
+    """Prices such as 1,234.50, and 1.234,50 elsewhere, would be texts and left out, or read wrong."""
+    data = table('price,note,kind\n"1,234.5",7,a\n999,8,b\n"-12,345,678","1,250",a\n')
+    assert data.train.inputs.tolist() == [[1234.5, 7], [999, 8], [-12345678, 1250]]
+    assert "column 'price': '1,234.5' is read as 1234.5" in data.notes
+    data = table("price;kind\n1.234,5;a\n999,5;b\n12.000;a\n")
+    assert data.train.inputs.tolist() == [[1234.5], [999.5], [12000]]
+    for words in ('"1,23",a\n"4,56",b\n', '"0,1,2",a\n"1,2,3",b\n'):
+        assert "price=" in table(f"price,kind\n{words}").input_names[0]  # no numbers, but categories
+
+
+def test_dates_written_as_numbers(table):
+    """20240229 and 20240301 would be 72 apart instead of a day, without a word."""
+    rows = "day,size,kind\n20240229,20240232,a\n20240301,20240300,b\n"
+    data = table(rows)
+    assert data.train.inputs.tolist() == [[19782, 20240232], [19783, 20240300]]
+    assert "days since 1970-01-01: 'day'" in data.notes
+    assert "days since 1970-01-01: 'day'" in table(rows.replace("20240229", ""), missing="mean").notes
+    assert table(rows, categories=("day",)).input_names[0] == "day=20240229"
+    assert table(
+        rows.replace("0229", "0228").replace("0301", "0300"), target="day", task="regression"
+    ).train.targets.tolist() == [[20240228], [20240300]]
+
+
+def test_months_by_name(table):
+    """May is the same month in short and in full, and would be left out as a date that can't be told."""
+    data = table("day,month,kind\nMay 5 2020,May 2020,a\nMay 6 2020,June 2020,b\n")
+    assert np.diff(data.train.inputs, axis=0).tolist() == [[1, 31]]
+
+
+def test_names_of_rows_in_a_table_of_blanks(table):
+    """What R writes by write.table would be refused: quoted names, one less than there are columns."""
+    data = table('"x" "kind"\n"first row" 1 "a"\n"second row" 2.5 "b"\n')
+    assert data.train.inputs.tolist() == [[1], [2.5]]
+
+
+def test_large_targets_are_pointed_out(table):
+    """A price would be trained on for hours from 0 up, with an R² below 0 and no hint."""
+    rows = "x,kind\n1,250000.5\n2,300000\n"
+    assert any("data.scale_target = true" in note for note in table(rows).notes)
+    assert not any("data.scale_target" in note for note in table(rows, scale_target=True).notes)
