@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.training.data.table_roles import ColumnFacts, Table
 
 _SHOWN = 30  # classes
+_SIDE = 32  # pixels, to which the preset to begin with brings larger images
 
 
 def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Path, *, as_json: bool) -> None:
@@ -229,6 +230,8 @@ def _print_preset(path: Path, data: schema.AnyData, table: "Table | None", sampl
             section.setdefault("missing", "mean")
         if samples is not None and not samples.is_classification:
             section.setdefault("scale_target", True)
+    if samples is not None and data.name == "images" and max(samples.inputs.shape[1:]) > _SIDE:
+        section.setdefault("image_size", _SIDE)  # images of several sizes are brought to one, large ones train fast
     lines: dict[str, Any] = {"data": section}
     if samples is not None:
         lines |= {

@@ -96,6 +96,10 @@ def test_images_are_shown_as_a_model_will_see_them(tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert "2: cat 2, dog 2" in shown
     assert 'name = "images"' in shown
+    assert "image_size" not in shown
+    Image.new("RGB", (48, 40)).save(tmp_path / "set/cat/1.png")
+    data_view.look(str(tmp_path / "set"), [], [], tmp_path, as_json=False)
+    assert "image_size = 32" in capsys.readouterr().out  # without it, images of two sizes are refused
     with pytest.raises(PresetError, match="--target names a column of a table"):
         data_view.look(str(tmp_path / "set"), ["y"], [], tmp_path, as_json=False)
 
