@@ -10,11 +10,15 @@ import runpy
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
 
 _PACKAGES = ("engine", "tui")
 
@@ -83,6 +87,33 @@ def _import_line(file: str, name: str) -> int | None:
 def command(module: str, *arguments: str) -> list[str]:
     """Return the words that start `module` as a process. `-P` keeps the current folder off its path."""
     return [sys.executable, "-P", "-m", "descent.child", module, *arguments]
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stdout: int | IO[Any] | None,
+    stderr: int | IO[Any] | None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a session of its own, without input: it outlives this process and its terminal.
+
+    The options are those of subprocess.Popen.
+    """
+    import subprocess  # not for each process that begins here
+
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=env,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
 
 
 def main() -> None:

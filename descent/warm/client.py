@@ -60,16 +60,8 @@ def start(
         if isinstance(error, RefusedError):
             with contextlib.suppress(OSError):
                 paths.note("warm.jsonl", {"time": time.time(), "module": module, "refused": str(error)})
-        return subprocess.Popen(
-            child.command(module, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=cwd,
-            env=env,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
+        command = child.command(module, *arguments)
+        return child.start(command, cwd=cwd, env=env, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
 
 
 def run(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -219,13 +211,8 @@ def _hold() -> None:
                 connection = _connected()
             except NotWarmError:
                 if started is None:
-                    started = subprocess.Popen(
-                        child.command("descent.warm.server", str(place)),
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL,
-                        start_new_session=True,
-                    )
+                    command = child.command("descent.warm.server", str(place))
+                    started = child.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 elif started.poll() not in (None, 0):
                     return  # PyTorch can't be loaded; whoever starts a process is told so
                 time.sleep(_LOOK)

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descent import child
 from descent.common import paths, settings
 from descent.common.errors import DescentError
 from descent.common.files import write_json
@@ -194,13 +194,5 @@ def _start(
     log.read()
     environment["PYTHONUNBUFFERED"] = "1"  # what the script prints is in the log at once
     with open(folder.output, "ab") as out:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            cwd=cwd,
-            env=environment,
-            start_new_session=True,
-        )
+        process = child.start(command, stdout=out, stderr=out, cwd=cwd, env=environment)
     wait_for_start(process, folder, log)

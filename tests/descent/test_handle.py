@@ -13,7 +13,7 @@ from descent import handle
 from descent.common.errors import DescentError
 from descent.control import RefusedError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 

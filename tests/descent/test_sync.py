@@ -13,9 +13,11 @@ import descent
 from descent import sync
 from tests.helpers.waiting import DEADLINE, wait_for
 
+pytestmark = pytest.mark.usefixtures("warm")
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 
 
+@pytest.mark.slow
 def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
     run = sync.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     paused = run.pause()
@@ -89,6 +91,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_call_that_waits_and_not_the_run(tmp_path: Path) -> None:
     """A cell that waits for an hour's training could not be stopped without killing the notebook."""
     run = sync.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)

@@ -41,6 +41,7 @@ def test_a_live_run_is_drawn_between_two_steps(descent: Callable[..., Child], he
     child.end()
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_run_that_is_over_is_drawn_from_its_last_checkpoint(
     finished: tuple[Done, Path], descent: Callable[..., Child]
 ) -> None:

@@ -103,6 +103,7 @@ def test_the_runs_as_json(copied: Callable[..., Path], capsys: Capture, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_a_start_that_failed_says_why_and_is_cleared_unasked(descent: Descent, tmp_path: Path) -> None:
     """Mistyped starts in the background would look like runs, and each would have to be asked for its reason."""
     (tmp_path / "bad.csv").write_text("a,y\n1,0\nnan,1\n" + "2,0\n" * 20)

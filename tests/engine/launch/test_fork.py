@@ -458,6 +458,7 @@ def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_a_fork_runs_in_the_background_beside_its_live_parent(tmp_path: Path) -> None:
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")
     at = send(folder.path, "checkpoint")["step"]

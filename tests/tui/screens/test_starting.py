@@ -30,7 +30,7 @@ from tui.screens.home.screen import Home
 from tui.settings import Settings
 from tui.widgets.layer_table import LayerTable
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 __all__ = ["place", "serve", "tiny_mnist"]
 MODEL = """import math, torch
