@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,23 @@ def test_runs_are_listed_without_the_schema() -> None:
 def test_home_is_drawn_without_the_schema() -> None:
     """The first frame would take twice as long. Presets and labs are read after it, in a thread."""
     home = "import tui.app, tui.screens.home.screen"
-    assert not {"pydantic", "engine.preset.schema", "engine.labs.format"} & loaded_by(home)
+    assert not {"pydantic", "engine.preset.schema", "engine.labs.format", "numpy", "markdown_it"} & loaded_by(home)
+
+
+@pytest.mark.slow
+def test_several_members_train_without_sympy(tmp_path: Path) -> None:
+    """Their first step, and so each grading, would take a second and 70 MB more."""
+    words = ["run", "digits-mlp", "--repeats", "2", "--set", "train.steps=1", "--quiet", "--runs-dir", str(tmp_path)]
+    loaded = loaded_by(f"from engine.cli import main; main({words})")
+    assert "torch" in loaded
+    assert "sympy" not in loaded
+
+
+def test_presets_load_without_the_json_schema() -> None:
+    """Each start of a run and each grading would take a tenth of a second longer."""
+    code = "from engine.preset.loading import load_preset; load_preset('digits-mlp', ['schedule.warmup=3'])"
+    made = "from engine.preset.schema import describe; print(describe.json_schema.cache_info().misses)"
+    assert python(f"{code}; {made}") == "0\n"
 
 
 def test_help_works_without_torch() -> None:

@@ -30,26 +30,28 @@ def open_console(
 
     Raises DescentError before a screen opens: for a run that is not there, or a preset that can't be started.
     """
+    from engine.launch import loading
     from tui import terminal
 
     refusal = terminal.refusal()
     if refusal is not None:
         print(f"descent: {refusal}\n{_(HEADLESS)}", file=sys.stderr)
         return 2
-    from tui import app
+    with loading.without_collections():  # until the first frame is there: DescentApp.on_ready
+        from tui import app
 
-    return app.open_app(
-        run=run,
-        compare=compare,
-        lab=lab,
-        preset=preset,
-        overrides=overrides,
-        run_id=run_id,
-        runs_dir=runs_dir,
-        data_root=data_root,
-        fps=fps,
-        ascii_only=ascii_only,
-        theme=theme,
-        read_only=read_only,
-        allow_code=allow_code,
-    )
+        return app.open_app(
+            run=run,
+            compare=compare,
+            lab=lab,
+            preset=preset,
+            overrides=overrides,
+            run_id=run_id,
+            runs_dir=runs_dir,
+            data_root=data_root,
+            fps=fps,
+            ascii_only=ascii_only,
+            theme=theme,
+            read_only=read_only,
+            allow_code=allow_code,
+        )

@@ -1,8 +1,5 @@
 """Arrays of rows, and the mean over members."""
 
-import math
-import statistics
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,9 +25,3 @@ def mean_over_members(values: "NDArray[Float]") -> "NDArray[Float]":
         means = np.where(finite, values, 0).sum(axis=1, dtype=np.float64) / finite.sum(axis=1)
     mean: NDArray[Float] = means.astype(values.dtype)
     return mean
-
-
-def mean_of_finite(values: Iterable[float | None]) -> float | None:
-    """Return the same mean of one number a member. None stands for a number that is missing or not finite."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return statistics.fmean(finite) if finite else None

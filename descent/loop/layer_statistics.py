@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from descent.run.metrics import LAYER_STATISTICS
+from descent.run.layout import LAYER_STATISTICS
 
 SATURATED = 0.01  # a sigmoid this near 0 or 1 passes less than 4% of the gradient that it passes at 1/2
 

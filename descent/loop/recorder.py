@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from descent.common.arrays import Rows, Seconds
-from descent.run.metrics import LAYER_STATISTICS, PARAMETER, Layout, MetricsWriter
+from descent.run.layout import LAYER_STATISTICS, PARAMETER, Layout
+from descent.run.metrics import MetricsWriter
 
 CAPACITY = 2048  # rows of the ring buffer: 0.1 s of the fastest loops
 INTERVAL = 0.1  # seconds between copies

@@ -18,7 +18,8 @@ from descent.loop.hooks import places_of
 from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 
 NOT_MEASURED = float("nan")
 MEASURED_FIRST = 4  # steps with statistics, to know what they cost

@@ -9,7 +9,6 @@ import socket
 import string
 import time
 import unicodedata
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,6 +221,8 @@ def create(
 
 def verify_checkpoint(path: Path) -> None:
     """Raise ValueError, with the reason, if the file of a checkpoint is missing or damaged."""
+    import zipfile
+
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             wrong = archive.testzip()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from descent.common.arrays import mean_over_members
 from descent.run.events import Event, EventLog, Fold, MemberEnd, member_end_of
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Segment, generations, valid
+from descent.run.layout import Layout, generations
+from descent.run.metrics import Segment, valid
 from descent.run.series import MinMaxPyramid
 from descent.run.state import State, host_of, state_now
 

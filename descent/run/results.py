@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from descent.common.arrays import mean_of_finite
+from descent.common.mean import mean_of_finite
 from descent.common.settings import key_of
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
+from descent.run.layout import Layout
 from descent.run.live_settings import member_named
 from descent.run.means import means_of_last_epoch
-from descent.run.metrics import Layout, Metrics
+from descent.run.metrics import Metrics
 from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName, Numbers
 from descent.run.state import State
 

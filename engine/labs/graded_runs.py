@@ -27,7 +27,8 @@ from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics
 from descent.run.result_metrics import MetricName
 from descent.run.results import MemberResult, RunResult, result_of
 from engine.labs import messages

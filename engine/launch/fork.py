@@ -21,9 +21,10 @@ from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run.events import SCRIPT, STEERING
 from descent.run.folder import RunFolder, verify_checkpoint
+from descent.run.layout import Layout
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.means import means_of_last_epoch
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.metrics import Metrics, MetricsWriter
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import roster
 

@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from descent.common.arrays import mean_of_finite, mean_over_members
+from descent.common.arrays import mean_over_members
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.common.mean import mean_of_finite
 from descent.common.numbers import setting
 from descent.common.settings import flatten
 from descent.common.text import short_names

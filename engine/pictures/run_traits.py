@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 
 # Of one sample, for data sets that always have the same shape.
 _SHAPES: dict[str, tuple[int, ...]] = {

@@ -133,16 +133,18 @@ def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> 
 
 def _imply_names(settings: dict[str, Any]) -> None:
     """Fill in the `name` of sections that may leave it out: those with the user's own code or with a default kind."""
-    for section, node in describe.json_schema()["properties"].items():
+    fields = schema.PresetModel.model_fields  # not the JSON Schema, which takes longer to make than all else here
+    for section, field in fields.items():
         table = settings.get(section)
         if not isinstance(table, dict) or "name" in table:
             continue
         if section in overrides.CODE_SECTIONS and "code" in table:
             table["name"] = "code"
-        elif "name" in node.get("default", {}):
-            table["name"] = node["default"]["name"]
-    for section in describe.json_schema()["required"]:
-        settings.setdefault(section, {})  # so that the error says which of its keys are needed
+        elif hasattr(field.default, "name"):
+            table["name"] = field.default.name
+    for section, field in fields.items():
+        if field.is_required():
+            settings.setdefault(section, {})  # so that the error says which of its keys are needed
 
 
 def _join_sweep_keys(settings: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from descent.common.arrays import mean_of_finite
+from descent.common.mean import mean_of_finite
 from descent.common.text import why_damaged
 from descent.run.find import is_run
 from descent.run.folder import RunFolder

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from descent.common.arrays import Floats, Rows, mean_over_members
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine.training.collapse import Collapse
 
 BLOCK = 10  # steps to an average

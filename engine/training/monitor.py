@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from descent.common.arrays import Rows, Seconds, mean_over_members
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine.training.train_state import TrainState
 
 WINDOW = 1.0  # seconds of training

@@ -19,7 +19,7 @@ from descent.common.numbers import number, trimmed
 from descent.loop import checkpoint
 from descent.run.events import Events
 from descent.run.folder import RunFolder
-from descent.run.metrics import LAYER_STATISTICS
+from descent.run.layout import LAYER_STATISTICS
 from engine.training import live_edits, models, step
 from engine.training.monitor import NonFinite
 from engine.training.train_state import TrainState

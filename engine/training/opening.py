@@ -17,7 +17,8 @@ from descent.loop.checkpoint import State
 from descent.loop.commands import described
 from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics
 from descent.run.progress import Display
 from engine.preset.loading import Preset, load_preset
 from engine.training import live_edits, measure, models, optimizers, parameters

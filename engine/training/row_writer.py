@@ -9,7 +9,8 @@ from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.loop.recorder import Recorder
 from descent.run.events import Events
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics, MetricsWriter
 from engine.training.loss_watch import LossWatch
 from engine.training.monitor import Monitor, RateWatch
 from engine.training.protocols import StepResult

@@ -17,7 +17,7 @@ from descent.loop.commands import CommandHandler
 from descent.run.epochs import epochs_since
 from descent.run.events import Events, script_of
 from descent.run.folder import RunFolder, missing
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from descent.run.progress import Display, Progress
 from engine import pictures
 from engine.pictures import from_rows

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from descent.run.folder import RunFolder, create
-from descent.run.metrics import LAYER_STATISTICS, Layout, MetricsWriter
+from descent.run.layout import LAYER_STATISTICS, Layout
+from descent.run.metrics import MetricsWriter
 
 STEPS, PER_EPOCH, NOON = 2150, 430, 1_700_000_000.0
 PRESET = """

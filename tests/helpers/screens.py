@@ -13,7 +13,7 @@ from textual.app import App
 from textual.events import Key
 from textual.pilot import Pilot
 
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine.preset import find
 from engine.preset.loading import load_preset
 from tests.helpers.waiting import until

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.common.arrays import mean_of_finite
+from descent.common.mean import mean_of_finite
 from descent.run.epochs import Epochs, resized
 from descent.run.events import Evaluation, Event, Fold, evaluation_of
 from descent.run.follower import Follower, Member

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from descent.common.arrays import mean_of_finite
 from descent.common.i18n import ngettext
+from descent.common.mean import mean_of_finite
 from descent.common.text import clean
 from descent.run.epochs import Epochs, epochs_since, resized
 from descent.run.events import Event, Fold

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from descent.common.arrays import mean_of_finite
+from descent.common.mean import mean_of_finite
 from descent.common.paths import runs_dir
 from descent.common.text import clean, why_damaged
 from descent.run import find
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, Event, EventLog, Fold, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
-from descent.run.metrics import Layout, generations, steps_in
+from descent.run.layout import Layout, generations, steps_in
 from descent.run.state import ALIVE, host_of, state_now
 
 POINTS = 96  # of the curve that is kept of each run

@@ -1,4 +1,4 @@
-"""Dialogs that all screens share: a question, a text to read, more steps, how to stop."""
+"""Dialogs that all screens share: a question, more steps, how to stop."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Input, Markdown, Static
+from textual.widgets import Input, Static
 
 from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import count
@@ -146,44 +146,6 @@ def amount_of(text: str) -> dict[str, int] | None:
     if not number.isdigit() or not int(number) or unit not in ("epochs", "steps"):
         return None
     return {unit: int(number)}
-
-
-class Reading(ModalScreen[bool]):
-    """A text to read. Dismissed with whether the reader wants more.
-
-    title: a line. text: Markdown. close: what enter is said to do. further: what h does, if anything.
-    """
-
-    CSS = """
-    Reading { align: center middle; background: $background 60%;
-        .dialog { width: 84; max-width: 96%; }
-        VerticalScroll { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
-        Markdown { background: transparent; margin: 0; padding: 0; }
-        .keys { color: $quiet; margin-top: 1; height: 1; }
-    }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,space,q", "dismiss(False)", N_("close"), show=False, id="reading.close"),
-        Binding("h", "further", N_("more"), show=False, id="reading.further"),
-    ]
-
-    def __init__(self, title: str, text: str, close: str, *, further: str = "") -> None:
-        super().__init__()
-        self._title, self._text, self._close, self._further = title, text, close, further
-
-    def compose(self) -> ComposeResult:
-        terminal = getattr(self.app, "terminal", None)
-        text = lines(self._text) if terminal is None else terminal.plain(lines(self._text))
-        with Vertical(classes="dialog") as box:
-            box.border_title = Text(self._title)
-            with VerticalScroll():
-                yield Markdown(text, open_links=False)
-            more = f"   h {self._further}" if self._further else ""
-            yield Static(f"enter {self._close}{more}", classes="keys", markup=False)
-
-    def action_further(self) -> None:
-        if self._further:
-            self.dismiss(True)
 
 
 def ask_to_stop(now: Snapshot) -> Ask[str]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from descent.common.arrays import Floats, mean_of_finite, mean_over_members
+from descent.common.arrays import Floats, mean_over_members
 from descent.common.i18n import N_, _
+from descent.common.mean import mean_of_finite
 from descent.common.numbers import number
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from descent.run.result_metrics import OF_RESULTS, MetricName, metric_named
 from engine.labs import messages
 from engine.labs.checks import evaluator

@@ -45,9 +45,10 @@ def kinds(section: str) -> dict[str, Node]:
 
 
 def sections() -> list[str]:
-    """Return the names of the tables of a preset."""
-    properties = json_schema()["properties"]
-    return [name for name, node in properties.items() if resolved(node).get("type") != "string"]
+    """Return the names of the tables of a preset. They come without the JSON Schema, which takes long to make."""
+    from engine.preset.schema import PresetModel
+
+    return [name for name, field in PresetModel.model_fields.items() if field.annotation not in (str, str | None)]
 
 
 def keys(node: Node) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from descent.loop.layer_statistics import activation_owners, dead_share
-from descent.run.metrics import LAYER_STATISTICS
+from descent.run.layout import LAYER_STATISTICS
 from engine.training.members.stacked import Members
 from engine.training.members.update import MemberUpdate
 from engine.training.models import layers

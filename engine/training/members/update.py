@@ -172,8 +172,12 @@ class MemberUpdate:
 
     def backward(self, losses: Tensor) -> None:
         """Add the gradients of `losses`, (M,), each with respect to its own member's weights."""
-        # Not of their sum, which would be NaN if one of them is.
-        torch.autograd.backward(losses, self._ones.to(losses.dtype))
+        # As torch.autograd.backward(losses, ones) does. That imports SymPy to compare the two shapes, which takes a
+        # second and 70 MB in each process, and is slower in each step.
+        engine = torch.autograd.Variable._execution_engine
+        engine.run_backward(
+            (losses,), (self._ones.to(losses.dtype),), False, False, (), allow_unreachable=True, accumulate_grad=True
+        )
         self._losses.append(losses.detach())
 
     def finish_gradients(self, measure: bool) -> tuple[Tensor, Tensor] | None:

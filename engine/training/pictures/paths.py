@@ -108,5 +108,5 @@ def _slopes(objective: Objective, places: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         places = places.detach().requires_grad_()
         losses = objective.many(places)
-        (slopes,) = torch.autograd.grad(losses, places, torch.ones_like(losses))
+        (slopes,) = torch.autograd.grad(losses.sum(), places)
     return losses.detach(), slopes

@@ -13,7 +13,8 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop import checkpoint
 from descent.run.folder import RunFolder
-from descent.run.metrics import PARAMETER, Metrics
+from descent.run.layout import PARAMETER
+from descent.run.metrics import Metrics
 from engine.training import losses, parameters
 from engine.training.data import Split
 from engine.training.members import batched, layout

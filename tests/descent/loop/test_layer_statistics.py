@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.loop.layer_statistics import LayerStatistics, dead_share
-from descent.run.metrics import LAYER_STATISTICS
+from descent.run.layout import LAYER_STATISTICS
 
 
 def _measure(model: nn.Sequential, optimizer: torch.optim.Optimizer, inputs: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ import torch
 
 from descent.common.arrays import Rows, Seconds
 from descent.loop.recorder import CAPACITY, Recorder
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics, MetricsWriter
 from engine.training.monitor import Monitor
 
 CPU = torch.device("cpu")

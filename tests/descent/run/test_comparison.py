@@ -9,7 +9,7 @@ import pytest
 from descent.common.errors import DescentError, ExitCode
 from descent.run import comparison, find
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine import cli
 from tests.engine.launch.test_fork import fork, run
 

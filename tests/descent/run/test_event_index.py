@@ -5,7 +5,7 @@ from pathlib import Path
 from descent.run.events import KEPT, EventIndex, Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from descent.run.results import result_of
 
 

@@ -13,8 +13,9 @@ import pytest
 from descent.run.epochs import Epochs, epochs_before, epochs_since, resized
 from descent.run.events import KEPT, EventLog, Events
 from descent.run.folder import RunFolder
+from descent.run.layout import Layout
 from descent.run.means import samples_of_batches
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.metrics import MetricsWriter
 from descent.run.results import result_of
 from engine.study import results
 from engine.study.folder import Job, Study

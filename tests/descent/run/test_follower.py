@@ -14,7 +14,8 @@ from descent.common.files import write_json
 from descent.run.events import Events
 from descent.run.folder import RunFolder, create
 from descent.run.follower import Follower
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics, MetricsWriter
 
 
 def _layout(run: Path, members: int = 1, layers: int = 1) -> Layout:

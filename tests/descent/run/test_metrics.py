@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics, MetricsWriter
 
 
 def _layout(run: Path, members: int = 1) -> Layout:

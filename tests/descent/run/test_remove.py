@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 from descent.run.remove import ended
 
 FAILED = {"event": "state", "state": "failed", "reason": "no space is left"}

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descent.common.arrays import mean_of_finite, mean_over_members
+from descent.common.arrays import mean_over_members
+from descent.common.mean import mean_of_finite
 from descent.run.events import Events
 from descent.run.folder import RunFolder
+from descent.run.layout import Layout
 from descent.run.means import mean_curves
-from descent.run.metrics import Layout, Metrics, MetricsWriter
+from descent.run.metrics import Metrics, MetricsWriter
 from descent.run.results import result_of
 from engine import cli
 from engine.cli import members_view

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine.training.collapse import LASTS
 from engine.training.loss_watch import LossWatch
 

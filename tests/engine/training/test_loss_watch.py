@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descent.run.metrics import Layout
+from descent.run.layout import Layout
 from engine.training.loss_watch import BLOCK, STALL_STEPS, LossWatch
 
 LAYOUT = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())

@@ -11,7 +11,8 @@ from torch import nn
 from descent.common.signals import Signals
 from descent.loop import checkpoint
 from descent.run.folder import Claim
-from descent.run.metrics import PARAMETER, Metrics
+from descent.run.layout import PARAMETER
+from descent.run.metrics import Metrics
 from engine.launch.display import Display
 from engine.training import parameters, worker
 from tests.engine.training.conftest import Train

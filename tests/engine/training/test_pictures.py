@@ -18,7 +18,7 @@ from torch import nn
 from descent.common.errors import DescentError
 from descent.loop import checkpoint
 from descent.run.folder import RunFolder
-from descent.run.metrics import PARAMETER, Layout
+from descent.run.layout import PARAMETER, Layout
 from engine import pictures
 from engine.pictures import from_rows
 from engine.preset.loading import load_preset

@@ -120,7 +120,7 @@ def idle(folder: Path) -> Result:
     import torch
 
     from descent.run.folder import create
-    from descent.run.metrics import Layout
+    from descent.run.layout import Layout
     from engine.launch.display import Display
     from engine.preset.loading import load_preset
     from engine.training import loop, models

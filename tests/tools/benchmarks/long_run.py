@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.run.folder import RunFolder, create
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 from tests.helpers.recorded_run import NOON, PRESET
 
 LAYERS = tuple({"name": f"hidden{number}", "kind": "linear 64 × 64"} for number in range(1, 7))

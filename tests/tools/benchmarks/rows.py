@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from descent.loop.recorder import Recorder
-from descent.run.metrics import LAYER_STATISTICS, Layout, MetricsWriter
+from descent.run.layout import LAYER_STATISTICS, Layout
+from descent.run.metrics import MetricsWriter
 from tests.tools.benchmarks.harness import Figure, Result
 
 ROUNDS, ROWS = 9, 50_000

@@ -33,10 +33,12 @@ IMPORTS = 5  # of those that take longest, in `descent --help`
 DESCENT = (sys.executable, "-m", "descent")
 FRAME = """
 import asyncio, os
-from tui.app import DescentApp
+from engine.launch import loading
 async def leave(pilot):
     os._exit(0)
-asyncio.run(DescentApp().run_async(headless=True, size=(120, 40), auto_pilot=leave))
+with loading.without_collections():  # as tui.open_console does
+    from tui.app import DescentApp
+    asyncio.run(DescentApp().run_async(headless=True, size=(120, 40), auto_pilot=leave))
 """
 LOADING = "import os; from engine.launch import loading; loading.worker(); os._exit(0)"
 _IMPORT = re.compile(r"import time:\s*(\d+) \|\s*(\d+) \|( *)(\S+)")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from descent.run.folder import RunFolder
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 from engine.labs import flow
 from engine.labs.library import find_lab
 from tests.helpers.small_lab import make_lab

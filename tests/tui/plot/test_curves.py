@@ -10,7 +10,8 @@ import pytest
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 from tui.data.words import mark_of
 from tui.plot import curves
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from descent.common import braille
 from descent.common.errors import DescentError
 from descent.common.glyphs import STATES, bars
 from descent.common.i18n import N_, _, ngettext, pgettext
@@ -209,13 +208,19 @@ def run_lines(
         label = Piece(fitted(_("loss"), LABEL), "quiet")
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
-        drawn = braille.curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
+        drawn = _curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
         first, last = (trimmed(loss, 3) for loss in (run.loss[0], run.loss[-1]))
         low_high = _("train loss {first} → {last}", first=first, last=last)
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
         lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
     return tight([*lines, *tail], height)
+
+
+def _curve(losses: Sequence[float], width: int, height: int) -> list[str]:
+    from descent.common import braille  # with NumPy, which the first frame does not wait for
+
+    return braille.curve(losses, width, height)
 
 
 def _where(run: RunStatus) -> str:

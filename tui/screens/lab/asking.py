@@ -11,7 +11,8 @@ from engine.labs import flow
 from engine.labs.library import Lab
 from tui.base import ConsoleApp
 from tui.data.labs import LabStatus, reached
-from tui.screens.dialogs import Ask, Reading
+from tui.screens.dialogs import Ask
+from tui.screens.reading import Reading
 from tui.widgets.lines import fitted
 
 LONGEST_CHOICE = 58  # cells that a preset's name and title may take in a dialog

@@ -151,7 +151,7 @@ class Passed(Screen[bool]):
         self.dismiss(go_on)
 
     def action_solution(self) -> None:
-        from tui.screens.dialogs import Reading
+        from tui.screens.reading import Reading
 
         try:
             solution = flow.solution(self._standing.lab)

@@ -185,8 +185,8 @@ class LabScreen(Screen[None]):
 
     async def _ask_once_more(self, asked: flow.OnceMore) -> None:
         """Ask what was missed in an earlier lab, and say at once what came out there."""
-        from tui.screens.dialogs import Reading
         from tui.screens.lab.predict import Predict
+        from tui.screens.reading import Reading
 
         title = _("once more: {lab}", lab=clean(str(asked.lab.model.title)))
         answer = await self.app.push_screen_wait(Predict(asked.question, title))

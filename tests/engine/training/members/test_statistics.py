@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from descent.loop.layer_statistics import LayerStatistics
-from descent.run.metrics import LAYER_STATISTICS
+from descent.run.layout import LAYER_STATISTICS
 from engine.preset import schema
 from engine.training import models, optimizers
 from engine.training.members import Members, MemberStatistics, MemberUpdate

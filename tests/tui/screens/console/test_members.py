@@ -11,7 +11,8 @@ import pytest
 from descent.run.events import Events
 from descent.run.folder import RunFolder, create
 from descent.run.follower import Follower
-from descent.run.metrics import Layout, MetricsWriter
+from descent.run.layout import Layout
+from descent.run.metrics import MetricsWriter
 from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import PRESET
 from tests.helpers.waiting import until
