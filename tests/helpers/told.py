@@ -1,20 +1,36 @@
 """A program for tests: it prints what it finds itself to be, then does what its first argument says."""
 
+import atexit
+import gzip
 import json
 import os
 import random
 import resource
 import signal
 import sys
+import threading
 import time
+from pathlib import Path
+from typing import Any
 
 from descent.common.machine import die_with_parent
+
+_open: list[Any] = []
+
+
+def left_to_write(folder: Path) -> None:
+    _open.extend([(folder / "open").open("w"), gzip.open(folder / "gzip", "wt")])  # noqa: SIM115
+    for file in _open:
+        file.write("open")
+    threading.Timer(0.2, (folder / "thread").write_text, ["thread"]).start()
+    atexit.register((folder / "end").write_text, "end")
 
 
 def main(what: str = "", *further: str) -> None:
     """what: a number is its exit code, "raise" and "sleep" do so, "threads" tells of PyTorch's.
 
     "later" waits for a byte from the descriptor that is named next, "bound" dies with the process that started it.
+    "write" leaves files, a thread and a handler of its end that have something to write into the folder named next.
     """
     import numpy as np
 
@@ -45,6 +61,8 @@ def main(what: str = "", *further: str) -> None:
         die_with_parent()
     if what in ("sleep", "bound"):
         time.sleep(600)
+    if what == "write":
+        left_to_write(Path(further[0]))
     if what == "raise":
         raise RuntimeError(what)
     if what.isdigit():

@@ -1,5 +1,6 @@
 """A fork of the warm process has to be what a new process would be, and the warm one must cost nobody anything."""
 
+import gzip
 import json
 import os
 import resource
@@ -132,6 +133,14 @@ def test_the_exit_code_is_known(what: str, code: int, tmp_path: Path) -> None:
     fork.terminate()  # of a process that has ended: nothing happens
 
 
+def test_what_is_left_to_write_at_its_end_is_written(tmp_path: Path) -> None:
+    """A file that the user's own code has not closed would lack its last lines."""
+    fork, _ = forked("write", str(tmp_path))
+    assert fork.wait() == 0
+    assert gzip.decompress((tmp_path / "gzip").read_bytes()) == b"open"
+    assert [(tmp_path / name).read_text() for name in ("open", "thread", "end")] == ["open", "thread", "end"]
+
+
 def test_a_signal_that_ends_a_fork_is_known() -> None:
     """A process that the system has killed would be said to have ended well."""
     fork, _ = forked("sleep")
@@ -250,10 +259,11 @@ def test_it_is_not_forked_once_it_has_threads() -> None:
 def test_a_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results would depend on whether a console was open."""
     monkeypatch.chdir(tmp_path)
-    overrides = ["train.epochs=2", "train.seed=3"]
+    overrides = ["train.epochs=2", "train.seed=3", "train.threads=1", "train.statistics_every=1"]
     forked = start.detach("digits-mlp", overrides)
     assert isinstance(spawn._started[-1], client.Fork)
-    done = process(["run", "digits-mlp", "--set", overrides[0], "--set", overrides[1], "--id", "anew", "--quiet"])
+    settings = [word for override in overrides for word in ("--set", override)]
+    done = process(["run", "digits-mlp", *settings, "--id", "anew", "--quiet"])
     assert done.code == 0, done
     wait_for(lambda: forked.state() == "finished", "the run's end")
     assert untimed(forked) == untimed(RunFolder(forked.path.parent / "anew"))
