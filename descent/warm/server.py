@@ -32,7 +32,7 @@ from descent.common.machine import started_by, usable_cpus
 from descent.control.address import is_same_user, peer
 from descent.warm.request import Request, receive
 
-_MODULES = (  # the last three are imported by first uses: of a preset's file, of NumPy's unique, of torch.save
+_MODULES = (  # the last two are imported by first uses: of a preset's file, of NumPy's unique
     "engine.cli.job",
     "engine.cli.train",
     "engine.launch.background",
@@ -43,7 +43,6 @@ _MODULES = (  # the last three are imported by first uses: of a preset's file, o
     "engine.labs.sandbox.process",
     "encodings.utf_8_sig",
     "numpy.ma",
-    "torch.utils.serialization.config",
 )
 _LONELY = 30.0  # seconds without anybody connected: whoever started it has gone
 _PATIENCE = 1.0  # seconds that a request may take to arrive

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from engine.labs.library import find_lab
-from tests.helpers.bare_terminal import BareTerminal
+from tests.helpers.bare_terminal import UTF8, BareTerminal
 from tests.helpers.lab_solutions import solved, typed_guesses
 from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.harness import Figure, Result
@@ -33,7 +32,9 @@ class Student:
         self._runtime.mkdir(parents=True)
         homes = {name: str(folder / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
         own = {"XDG_RUNTIME_DIR": str(self._runtime), "DESCENT_WARM": warm, "DESCENT_RUNS": str(folder / "runs")}
-        self.environment = {**os.environ, **homes, **own, "OMP_NUM_THREADS": "1"}
+        # As BareTerminal has it: a command of another environment than the console's is not forked.
+        shell = {**os.environ, **UTF8, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+        self.environment = {**shell, **homes, **own}
 
     def open(self) -> BareTerminal:
         terminal = BareTerminal([], self.folder, environment=self.environment)
@@ -46,6 +47,11 @@ class Student:
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, start_new_session=True
         )
+
+    @property
+    def is_warm(self) -> bool:
+        """Return whether their console has its warm process."""
+        return any(path.is_socket() for path in self._runtime.rglob("*"))
 
     @property
     def run(self) -> RunFolder:
@@ -75,7 +81,8 @@ def _class(folder: Path, warm: str) -> dict[str, float]:
         for student in everybody:
             stack.callback(student.open().end)
         if warm == "1":
-            time.sleep(4 * STUDENTS / (os.cpu_count() or 1))  # each loads PyTorch once
+            for student in everybody:
+                wait_for(lambda student=student: student.is_warm, "a warm process")
         looks["on Home"] = _memory(everybody)
         _begin_lab(everybody)
         with _most(everybody) as most:
