@@ -191,8 +191,9 @@ def reference(standing: "LabStatus") -> tuple[ChartData, str, bool]:
     scale = 100.0 if chart == "accuracy" else 1.0
     found = [Line("", steps, low * scale, high * scale, "band")]
     own = _own(standing, chart, series)
-    # The learner's curve has the colour that train has everywhere; the reference stands back.
-    found.append(Line(_("reference"), steps, mean * scale, mean * scale, "planned"))
+    # The learner's curve has the colour that train has everywhere. A curve alone is named only if it was planned.
+    style = "planned" if own is None else "validation"
+    found.append(Line(_("reference"), steps, mean * scale, mean * scale, style))
     if own is not None:
         xs, values = own
         found.append(Line(_("yours"), xs, values * scale, values * scale, "train"))
