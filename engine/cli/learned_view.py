@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,7 +60,9 @@ def predict(wanted: Wanted, data: Path, out: Path | None, *, as_json: bool) -> N
         return
     text = _csv(model, found)
     if out is None:
-        stdio.say(text.rstrip("\n"))
+        lines = text.rstrip("\n").split("\n")
+        # Names of files and classes may hold what a terminal would obey. Programs get them as they are.
+        stdio.say("\n".join(map(clean, lines) if sys.stdout.isatty() else lines))
         return
     try:
         write_output(out, text.encode())

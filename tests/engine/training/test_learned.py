@@ -211,7 +211,7 @@ def test_other_data_than_the_model_takes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_is_predicted_by_class(
-    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A classifier of images could be used only by whoever remembers its classes, size and scaling."""
     draws = np.random.default_rng(0)
@@ -240,6 +240,13 @@ def test_a_folder_of_images_is_predicted_by_class(
     assert lines[0] == "file,prediction,p(blue),p(red)"
     assert lines[1].startswith("00.png,red,")
     assert len(lines) == 21
+    hostile = new / "a\x1b[31m.png"
+    (new / "00.png").rename(hostile)
+    for is_terminal, shown in ((False, hostile.name), (True, "a[31m.png")):
+        monkeypatch.setattr("sys.stdout.isatty", lambda answer=is_terminal: answer)
+        assert cli.main(["predict", str(run.path), str(new)]) == 0
+        assert shown in capsys.readouterr().out
+    hostile.rename(new / "00.png")
 
     Image.fromarray(one).resize((9, 8)).save(tmp_path / "wide.png")
     (tmp_path / "broken.png").write_bytes(b"no")
