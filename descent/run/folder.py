@@ -68,7 +68,7 @@ class RunFolder:
         origin = self.origin()
         if origin is not None:
             written.add(origin["step"])
-        return sorted(step for step in written if self.checkpoint(step).is_file())
+        return sorted(step for step in written if os.path.lexists(self.checkpoint(step)))
 
     def facts(self) -> dict[str, Any]:
         """Return run.json, empty before it is written."""
@@ -84,10 +84,11 @@ class RunFolder:
         return read_stored(self.path, str(file), CHECKPOINT)
 
     def check_writable(self) -> None:
-        """Raise DamagedError if a folder or a pipe is in the place of a file that a worker appends to."""
-        for file in (self.output, self.events_file, self.path / "worker.lock"):
-            if not file.is_file() and os.path.lexists(file):
-                raise damaged_file(self.path, file.name, _("it is no regular file"))
+        """Raise DamagedError if a folder or a pipe is in the place of a file that a worker writes."""
+        appended = [self.output, self.events_file, self.path / "worker.lock"]
+        replaced = [file for file in self.checkpoint_folder.glob("step-*") if file.is_dir()]
+        for file in [*(file for file in appended if not file.is_file() and os.path.lexists(file)), *replaced]:
+            raise damaged_file(self.path, str(file.relative_to(self.path)), _("it is no regular file"))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, except those that a later resume or rewind has voided."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from descent.common.errors import DamagedError, ExitCode
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.results import result_of
 from tests.helpers import damage
 from tests.helpers.old_runs import FOLDER, VERSION
@@ -102,3 +102,19 @@ def test_escape_sequences_of_a_run_reach_no_terminal(plain: RunFolder, descent: 
     for words in (["show", "last"], ["runs"], ["compare", "last", "whole"], ["resume", "last"], ["replay", "last"]):
         done = descent(*words).end()
         assert not set("\x1b\x07\u202e") & set(done.out + done.err), (words, done)
+
+
+@pytest.mark.parametrize("place", ["a folder", "a pipe"])
+def test_a_checkpoint_that_is_no_file_counts_as_damaged(plain: RunFolder, place: str) -> None:
+    """The model of an earlier one would be exported without a word, or each resume end where it is written again."""
+    last = plain.checkpoints()[-1]
+    plain.checkpoint(last).unlink()
+    damage.PLACES[place](plain.checkpoint(last), b"", random.Random(0))
+    assert plain.checkpoints()[-1] == last
+    with pytest.raises(ValueError, match=f"step-{last}.pt is damaged"):
+        verify_checkpoint(plain.checkpoint(last))
+    if place == "a folder":
+        with pytest.raises(DamagedError, match=rf"checkpoints/step-{last}\.pt is damaged: it is no regular file"):
+            plain.check_writable()
+    else:
+        plain.check_writable()
