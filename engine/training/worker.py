@@ -52,9 +52,10 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
         with user_code(str(folder.path / "code")):  # an error in it names its line, and is not a bug of Descent
             ending = _train(folder, name, data_root, display, signals, events, queue)
     except DescentError as error:
+        error = _gone(folder) or error
         ending = Ending(error.exit_code, "failed", error=str(error))
     except Exception as error:
-        known = _known(error, folder)
+        known = _gone(folder) or _known(error, folder)
         if known is None:
             server.stop()
             text = _("this is a bug in Descent: {kind}: {error}", kind=type(error).__name__, error=error)
@@ -163,6 +164,19 @@ def _smaller(train: schema.Train) -> str:
         "out of memory with train.batch_size = {size}; halve it, or keep it and set train.accumulate = {parts}",
         size=train.batch_size,
         parts=2 * train.accumulate,
+    )
+
+
+def _gone(folder: RunFolder) -> CannotGoOnError | None:
+    """Return the error for a folder that somebody moved or deleted while the run trained, or None if it is there."""
+    if folder.preset.exists():
+        return None
+    return CannotGoOnError(
+        _(
+            "{folder} is gone: it was moved or deleted while the run trained. Stop a run before you move it; where "
+            "it is now, `descent resume PATH` continues it from its last checkpoint",
+            folder=folder.path,
+        )
     )
 
 

@@ -19,6 +19,7 @@ from descent.run.metrics import Metrics
 from engine.training import row_writer
 from tests.helpers.full_disk import full_once
 from tests.helpers.processes import Child, Done
+from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 
@@ -90,6 +91,19 @@ def test_a_run_that_a_full_disk_lets_not_begin_leaves_nothing(
     assert "the disk is full" in done.err
     assert "descent resume" not in done.err
     assert not list(runs.iterdir())
+
+
+def test_a_run_whose_folder_is_moved_says_so(descent: Descent, runs: Path) -> None:
+    """Tidying up under a live run would look like a bug of Descent."""
+    settings = ("--set", "train.epochs=400", "--set", "train.checkpoint_every={ steps = 50 }")
+    live = descent("run", "digits-mlp", "--id", "mine", *settings)
+    wait_for((runs / "mine" / "checkpoints" / "step-50.pt").exists, "a checkpoint")
+    (runs / "mine").rename(runs / "moved")
+    done = live.end()
+    assert done.code == ExitCode.CANNOT_GO_ON, done
+    assert f"{runs / 'mine'} is gone: it was moved or deleted while the run trained" in done.err
+    assert RunFolder(runs / "moved").state() == "failed"
+    assert RunFolder(runs / "moved").checkpoints()[-1] >= 50
 
 
 @pytest.mark.slow
