@@ -150,7 +150,6 @@ def refused(done: Done, code: int, text: str, runs: Path) -> None:
         (["digits-mlp", "--set", "train.epoch=3"], "did you mean epochs"),
         (["digits-mlp", "--set", "optimizer.lr=0"], "optimizer.lr = 0"),
         (["digits-mlp", "--set", "optimizer.lr=-0.1"], "optimizer.lr = -0.1"),
-        (["digits-mlp", "--set", "train.batch_size=5000"], "train.batch_size = 5000.*1258 samples.*1 to 1258"),
         (["digits-mlp", "--set", "data.validation=0.0001"], "data.validation = 0.0001"),
         (["digits-mlp", "--device", "cuda:7"], 'train.device = "cuda:7": no such GPU'),
         (["digits-mlp", "--id", "last"], "means the latest run"),
