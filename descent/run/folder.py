@@ -86,9 +86,10 @@ class RunFolder:
     def check_writable(self) -> None:
         """Raise DamagedError if a folder or a pipe is in the place of a file that a worker writes."""
         appended = [self.output, self.events_file, self.path / "worker.lock"]
-        replaced = [file for file in self.checkpoint_folder.glob("step-*") if file.is_dir()]
-        for file in [*(file for file in appended if not file.is_file() and os.path.lexists(file)), *replaced]:
-            raise damaged_file(self.path, str(file.relative_to(self.path)), _("it is no regular file"))
+        wrong = [file for file in appended if not file.is_file() and os.path.lexists(file)]
+        wrong += [file for file in self.checkpoint_folder.glob("step-*") if file.is_dir()]
+        if wrong:
+            raise damaged_file(self.path, str(wrong[0].relative_to(self.path)), _("it is no regular file"))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, except those that a later resume or rewind has voided."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from descent.common.errors import DataError
 from descent.common.files import open_regular
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean, why_unreadable
 from engine.training.data.table_columns import MISSING, number, text
 
@@ -433,13 +433,16 @@ class TextTable:
 
     def _ragged(self, line: int, values: int) -> DataError:
         return DataError(
-            _(
-                "{file}, line {line}: {values} values, but {columns} columns. Mend the line; if the columns are not "
+            ngettext(
+                "{file}, line {line}: {count} value, but {columns} columns. Mend the line; if the columns are not "
                 "separated by {delimiter!r}, set data.delimiter; if the table begins further down, set "
                 "data.skip_lines.",
+                "{file}, line {line}: {count} values, but {columns} columns. Mend the line; if the columns are not "
+                "separated by {delimiter!r}, set data.delimiter; if the table begins further down, set "
+                "data.skip_lines.",
+                values,
                 file=self.path,
                 line=line,
-                values=values,
                 columns=self.width,
                 delimiter=self.delimiter,
             )
