@@ -129,7 +129,10 @@ def _lines(standing: LabStatus, passed: bool | None, width: int) -> list[Line]:
 
 
 def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
-    """A criterion, and below it what went wrong, or what was reached instead of what is wanted."""
+    """A criterion, and below it what went wrong, or what was reached instead of what is wanted.
+
+    What went wrong in files that have changed since is not told: its line is another by now.
+    """
     value, passed = standing.outcomes.get(check.id, (None, None))
     is_unwritten = check.id in standing.unwritten
     sign, style = UNWRITTEN if is_unwritten else SIGNS[passed]
@@ -141,6 +144,8 @@ def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
     first, *more = wrapped(text, width - 2 - width_of(numbers))
     drawn = [spread([Piece(f"{sign} ", style), Piece(first)], numbers, width)]
     drawn += [(Piece(f"  {line}"),) for line in more]
+    if standing.is_outdated:
+        return drawn
     below = standing.errors.get(check.id, "") or standing.instead.get(check.id, "")
     drawn += [(Piece(f"  {line}", style),) for line in wrapped(clean(below), width - 2) if line]
     why = standing.explanations.get(check.id, "")

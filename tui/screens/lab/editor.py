@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -94,6 +95,7 @@ class Write(Screen[int]):
         self._offered = False  # whether the user is being asked about text that was never saved
         self._problems: list[Problem] = []  # of the file that is shown
         self._heard = Notice("")  # how the last check went
+        self._is_edited = False  # whether a file was saved since then
 
     @property
     def _file(self) -> Path:
@@ -120,7 +122,7 @@ class Write(Screen[int]):
 
     def on_mount(self) -> None:
         self._open()
-        self.query_one(Checks).show(self._checker.status)
+        self._show_checks()
         hints = [Hint("^s", _("save"), "save"), Hint("^k", _("check"), "check"), Hint("^t", _("tasks"), "task")]
         if len(self._files) > 1:
             hints.append(Hint("^n", _("next file"), "next"))
@@ -214,6 +216,7 @@ class Write(Screen[int]):
         self._show_title()
         if self.is_unsaved:
             self._show_problems([])  # what was said was of the file as it was
+        self._show_checks()
         self._keep()
 
     @property
@@ -230,6 +233,13 @@ class Write(Screen[int]):
             names.append(" ")
         names.append(f" {clean(str(self._file.parent))}", "dim")
         self.query_one("#write-title", Static).update(names)
+
+    def _show_checks(self) -> None:
+        """Show the criteria as the last grading left them; they are outdated as soon as something is typed."""
+        status = self._checker.status
+        if self.is_unsaved or self._is_edited:
+            status = replace(status, unchanged=False)
+        self.query_one(Checks).show(status)
 
     def _say(self, text: str, style: str = "") -> None:
         """style: as a Notice's."""
@@ -285,6 +295,7 @@ class Write(Screen[int]):
             why = error.strerror or str(error)
             self._say(_("{file} can't be saved: {why}", file=self._file.name, why=why), "trouble")
             return False
+        self._is_edited = self._is_edited or text != self._saved
         self._saved = text
         self._keep()
         self._complaints[self._file] = []  # the line may be another by now
@@ -331,7 +342,8 @@ class Write(Screen[int]):
         """
         status = self._checker.status
         await self.query_one(Markdown).update(self._tasks_text())
-        self.query_one(Checks).show(status)
+        self._is_edited = False
+        self._show_checks()
         self._complaints = _named(self._files, status)
         told = self._complaints[self._file]
         at = next((i for i, path in enumerate(self._files) if self._complaints[path]), None)
