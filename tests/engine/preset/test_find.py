@@ -42,7 +42,7 @@ def test_every_shipped_preset_loads() -> None:
         ("train.py", r"^train\.py: is Python code.*--set model\.code=train\.py:CLASS --allow-code"),
         (
             "penguins.csv",
-            r"""^penguins\.csv: is a table.*'data=\{name="csv", path="penguins\.csv", target="COLUMN",""",
+            r"^penguins\.csv: is a table.*`descent data look penguins\.csv`.*--target COLUMN a preset",
         ),
         ("divorce.dat", r"^divorce\.dat: is a table"),
         ("sub/arrays.npz", r"""^sub/arrays\.npz: holds arrays.*'data=\{name="npz", path="sub/arrays\.npz","""),
