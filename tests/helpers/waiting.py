@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,11 +22,17 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 
 async def until(pilot: "Pilot[Any]", condition: Callable[[], Any], what: str) -> Any:
-    """Let a running app work until `condition` returns something true, and return that."""
+    """Let a running app work until `condition` returns something true, and return that.
+
+    A widget that the condition asks for may still be on its way to the screen.
+    """
+    from textual.css.query import NoMatches
+
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
-        if found := condition():
-            return found
+        with suppress(NoMatches):
+            if found := condition():
+                return found
         await pilot.pause(0.01)
     lines = (strip.text.rstrip() for strip in pilot.app.screen._compositor.render_strips())
     raise AssertionError("\n".join([f"waited {DEADLINE:.0f} s for {what}; the screen:", *lines]))

@@ -89,7 +89,7 @@ def test_quotes(table):
         ("x,kind\n", {}, "holds no samples"),
         ("1,2\n3,4\n", {}, "first line must name the columns"),
         ("x,kind\n1,2,3\n", {}, "line 2: 3 values, but 2 columns"),
-        ("x,kind\n1,a\n\n2\n", {}, "line 4: 1 values, but 2 columns"),
+        ("x,kind\n1,a\n\n2\n", {}, "line 4: 1 value, but 2 columns"),
         ("x,kind\n1,a\nSeoul,b\n", {}, "line 3: 'Seoul' in column 'x' is not a number"),
         (
             "x,kind\n1,a\n,b\nNA,a\n",
