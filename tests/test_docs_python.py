@@ -13,6 +13,7 @@ import descent
 from descent import sync
 from tests.helpers.waiting import DEADLINE
 
+pytestmark = pytest.mark.slow
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

@@ -65,6 +65,7 @@ def test_code_runs_once_it_was_agreed_to_and_not_before(
     assert "--allow-code" in done.err
 
 
+@pytest.mark.slow
 def test_the_worker_itself_asks_for_consent(
     model: Callable[[str], Path], descent: Descent, runs: Path, tmp_path: Path
 ) -> None:

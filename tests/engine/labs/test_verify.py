@@ -299,6 +299,7 @@ def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_grader_s_processes_run_no_code_by_themselves(tmp_path: Path) -> None:
     """Whatever starts one of them with a preset from elsewhere would have it run its code."""
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))

@@ -169,6 +169,7 @@ def drawing(tmp_path: Path) -> Callable[[str], str]:
     return lambda load: preset.replace("LOAD", load).replace("[train]", f'[train]\ncode = "{tmp_path}/mine.py:step"')
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_whatever_generator_ones_code_draws_from(
     tmp_path: Path, drawing: Callable[[str], str]
 ) -> None:

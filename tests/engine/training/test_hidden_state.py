@@ -146,6 +146,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_grows_in_its_first_forward_pass_is_resumed_and_rewound(tmp_path: Path) -> None:
     """No checkpoint of it could be taken up: all that it had trained was lost."""
     (tmp_path / "net.py").write_text(GROWING)

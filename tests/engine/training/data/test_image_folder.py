@@ -270,6 +270,7 @@ def test_memory(pack, read, monkeypatch):
     assert len(load(read, path, image_size=3).train.inputs) == 8
 
 
+@pytest.mark.slow
 def test_real_cifar10(real_data, read):
     """A real zip of train and test folders below one folder would not load."""
     path = real_data / "cifar10-jpeg.zip"

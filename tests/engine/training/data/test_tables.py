@@ -401,6 +401,7 @@ def test_control_characters(table):
     assert "\x1b" not in str(found.value)
 
 
+@pytest.mark.slow
 def test_later_rows_show_another_kind(table):
     """A word far down in a column of numbers would go unnoticed, or its line not be told."""
     text = "x,c,kind\n" + "".join(f"{i}.25,{'7' if i < 499_000 else 'n'},{'ab'[i % 2]}\n" for i in range(500_000))

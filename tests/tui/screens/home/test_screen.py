@@ -206,6 +206,7 @@ async def test_the_runs_of_a_study_push_out_no_others(place: Path) -> None:
         assert shown.index(" mine ") < shown.index("widths-00")
 
 
+@pytest.mark.slow
 async def test_enter_starts_a_preset(place: Path) -> None:
     """The main thing a user does with Home would not work: the run must train, and outlive the app."""
     app = console()

@@ -65,6 +65,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_drawings_and_the_way_to_the_line_that_raised(
     here: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]

@@ -147,6 +147,7 @@ async def offered() -> AsyncIterator[Any]:
         yield pilot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "begins"), [("r", "# mine"), ("escape", "# mine"), ("d", "")])
 async def test_what_was_not_saved_is_offered_when_the_file_is_opened(here: Path, answer: str, begins: str) -> None:
     """Whoever types when the line drops would have to type it again."""
@@ -174,6 +175,7 @@ async def test_an_offer_says_when_the_file_has_changed_since(here: Path) -> None
         assert "The file has been written since then" in shown(pilot)
 
 
+@pytest.mark.slow
 async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
     """The next one to open the file would be asked about text that nobody wants."""
     file = here / f"{LAB}.toml"
@@ -227,6 +229,7 @@ async def test_what_is_typed_right_before_a_save_or_an_end_is_not_lost(here: Pat
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
 
 
+@pytest.mark.slow
 async def test_it_opens_on_the_setting_and_where_it_was_left(here: Path) -> None:
     """Changing one number would be a way of twenty arrows each time."""
     file = here / f"{LAB}.toml"

@@ -37,6 +37,7 @@ async def opened(pilot: Any, app: DescentApp) -> KnobPanel:
     return await until(pilot, lambda: app.screen.query_one(KnobPanel) if app.focused else None, "the knobs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_a_trial_takes_two_keys_and_the_file_keeps_its_comments(here: Path, size: tuple[int, int]) -> None:
     """A learner would spend their hour on arrows."""
