@@ -97,7 +97,7 @@ def test_a_run_whose_folder_is_moved_says_so(descent: Descent, runs: Path) -> No
     """Tidying up under a live run would look like a bug of Descent."""
     settings = ("--set", "train.epochs=400", "--set", "train.checkpoint_every={ steps = 50 }")
     live = descent("run", "digits-mlp", "--id", "mine", *settings)
-    wait_for((runs / "mine" / "checkpoints" / "step-50.pt").exists, "a checkpoint")
+    wait_for(lambda: 50 in RunFolder(runs / "mine").checkpoints(), "a checkpoint, and its event")
     (runs / "mine").rename(runs / "moved")
     done = live.end()
     assert done.code == ExitCode.CANNOT_GO_ON, done
