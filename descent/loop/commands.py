@@ -58,7 +58,7 @@ class Scripted:
         if not answer["ok"]:
             raise DescentError(
                 _(
-                    "this run can't follow {command} at step {step}: {error}",
+                    "the replay can't follow {command} at step {step}: {error}",
                     command=self.command,
                     step=answer["step"],
                     error=answer["error"],

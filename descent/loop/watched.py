@@ -305,11 +305,20 @@ class Loop:
                 )
             self._restore(self._saved)
         self._begin()
+        if self._is_forked:
+            self._change_as_forked()
         if self._saved is None or self._is_forked:
             self.save()
         if self._is_forked and self._driver.is_over:
             self.warn(_("the loop ends where this fork begins, so nothing is left to train; let it be longer"))
         self._between_turns(first=True)
+
+    def _change_as_forked(self) -> None:
+        """Make the changes that the fork was asked for. Its first checkpoint is to have them."""
+        edits = (self.folder.origin() or {}).get("edits")
+        if edits:
+            self.edit(edits)
+            self._events.write("command", step=self._step, command="set", arguments={"edits": edits}, replayed=True)
 
     @property
     def _is_forked(self) -> bool:
@@ -321,13 +330,11 @@ class Loop:
         assert self._model is not None
         self._began = True
         again: Sequence[dict[str, Any]] = ()
-        script: Sequence[dict[str, Any]] = ()
         if self._saved is not None or len(Metrics(self.folder.path)):
             goes_on = bool(self._driver.kind)
             log = self._saved["log"] if self._saved is not None and goes_on else 0
             if self._is_forked:  # the checkpoint speaks of the parent's log, and this one has only what both share
-                log, edits = self._events.size(), (self.folder.origin() or {}).get("edits")
-                script = [{"step": self._step, "command": "set", "arguments": {"edits": edits}}] if edits else ()
+                log = self._events.size()
             if not goes_on:
                 self._step = 0
                 self.clock.set(0.0)
@@ -336,7 +343,7 @@ class Loop:
                 )
             again = to_give_again(self.folder.path, log) if goes_on else ()
             self._events.write("resumed", to=self._step, log=log)
-        self._handler = CommandHandler(self, self._queue, self._events, script, again)
+        self._handler = CommandHandler(self, self._queue, self._events, (), again)
         self._exit.enter_context(self.clock.running())
         self._events.state("running", step=self._step)
         if not self._driver.kind:

@@ -1,5 +1,6 @@
 """A fork of somebody's own script must go on from its parent's checkpoint, and say what it could not change."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,9 @@ for x, y in run.batches(loader, epochs=6 if "--longer" in sys.argv else 5):
     turn(x, y)
     if run.step == 14:
         run.save()
+    if "--killed" in sys.argv and run.step == 17 and not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), 9)
 done()
 """
 
@@ -93,6 +97,16 @@ def test_a_fork_follows_its_settings_and_arguments(parent: Script, scripts: list
     assert run_settings.hints(values, folder.facts())["beta"] == "≥ 0, ≤ 5"
 
 
+def test_a_killed_fork_keeps_what_it_was_asked_for(parent: Script, scripts: list[Script]) -> None:
+    """A batch system's kill in the first seconds would bring the parent's rate back, without a word."""
+    folder = start.detach_fork(parent.run, 14, ["lr_scale=0.5"], arguments=["--killed"])
+    assert scripts[0].end().code == -signal.SIGKILL
+    start.detach_resume(folder)
+    assert scripts[1].end().code == 0, scripts[1].err
+    rows, before = Metrics(folder.path).column("lr"), Metrics(parent.run.path).column("lr")
+    assert rows[14:] == pytest.approx(before[14:] / 2)
+
+
 def test_a_fork_that_can_not_be_is_refused(parent: Script, scripts: list[Script]) -> None:
     """A folder would be left that never trains, or a run that ignores what was asked for."""
     with pytest.raises(DescentError, match="driven has no checkpoint of that step; it has those of steps 0, 14, 30"):
@@ -103,6 +117,6 @@ def test_a_fork_that_can_not_be_is_refused(parent: Script, scripts: list[Script]
     refused = start.detach_fork(parent.run, 14, ["beta=9"], Options("refused"))
     assert scripts[0].end().code
     assert refused.state() == "failed"
-    reason = "this run can't follow set at step 14: beta = 9: must be a number ≥ 0 ≤ 5"
+    reason = "beta = 9: must be a number ≥ 0 ≤ 5"
     assert refused.last("state")["reason"] == reason  # type: ignore[index]
     assert not (parent.folder / "ended.pt").exists()
