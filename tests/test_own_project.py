@@ -49,46 +49,75 @@ class Net(torch.nn.Linear):
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for name in ("engine", "tui", "utils"):
-        (tmp_path / f"{name}.py").write_text("NAME = 'mine'\n")
-    (tmp_path / "package").mkdir()
-    for name in ("package/__init__", "package/engine", "my_engine"):
-        (tmp_path / f"{name}.py").write_text("NAME = 'mine'\n")
-    (tmp_path / "presets").mkdir()
-    (tmp_path / "presets" / "mine.toml").write_text("not a preset")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    return tmp_path
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package").mkdir()
+    for name in ("engine", "tui", "utils", "package/__init__", "package/engine", "my_engine"):
+        (folder / f"{name}.py").write_text("NAME = 'mine'\n")
+    (folder / "presets").mkdir()
+    (folder / "presets" / "mine.toml").write_text("not a preset")
+    (folder / "script.py").write_text(SCRIPT)
+    return folder
 
 
 PYTHONPATH = os.pathsep.join([".", str(Path(__file__).parents[1])])
 
 
-def python(project: Path, *words: str, code: int = 0) -> str:
+HOLD = "from descent import warm; warm.hold().join(); print(flush=True); input()"
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": PYTHONPATH, **more}
+
+
+@pytest.fixture(scope="module")
+def warm_there(project: Path) -> Iterator[dict[str, str]]:
+    """The environment of people with such a project who have a warm process, as from their console."""
+    warm = environment(DESCENT_WARM="1", LANG="C.UTF-8", LC_ALL="C.UTF-8")  # as in a Terminal
+    command = [sys.executable, "-c", HOLD]
+    with subprocess.Popen(command, cwd=project, env=warm, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield warm
+        holder.stdin.close()
+
+
+def python(project: Path, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
     """What `python WORDS` prints in the project's folder, with the folder on its path. code: what it exits with."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=project, env={**os.environ, "PYTHONPATH": PYTHONPATH},
+        [sys.executable, *words], cwd=project, env=env or environment(),
         capture_output=True, text=True, check=False, timeout=DEADLINE,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 
 
+def state(project: Path, run_id: str) -> str:
+    """How a run in the background has ended."""
+    run = RunFolder(project / "runs" / run_id)
+    wait_for(lambda: run.state() in ("finished", "failed"), "the run to end")
+    return run.state()
+
+
 def test_commands_and_workers_find_their_own_modules(project: Path) -> None:
     """Every command would end in an ImportError, or run the project's own `engine.py`."""
     assert "linear-regression" in python(project, "-m", "descent", "presets", "list")
     run = ("-m", "descent", "run", "linear-regression", "--set", "train.epochs=3", "--json")
-    assert '"state": "finished"' in python(project, *run)
     assert '"run": "behind"' in python(project, *run, "--detach", "--id", "behind")
+    assert state(project, "behind") == "finished"
 
 
-def test_a_script_has_both_descent_and_its_own_engine(project: Path) -> None:
+def test_a_script_has_both_descent_and_its_own_engine(project: Path, warm_there: dict[str, str]) -> None:
     """`import descent` would take a name away that the project's own scripts import."""
-    assert python(project, "script.py").split("\n")[:4] == ["finished 2", "finished 4", "True", "finished"]
+    printed = python(project, "script.py", env=warm_there)
+    assert printed.split("\n")[:4] == ["finished 2", "finished 4", "True", "finished"]
 
 
-def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: Path) -> None:
+def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(
+    project: Path, warm_there: dict[str, str]
+) -> None:
     """Its author would read that Descent's package lacks a function, and search there; each advice has to work."""
     run = ("-m", "descent", "run", "linear-regression", "--set", "train.epochs=2", "--allow-code", "--json")
     run = (*run, "--set", 'model={code="net.py:Net"}')
@@ -96,9 +125,10 @@ def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(project: P
     said = python(project, *run, code=2)
     assert f"the engine that is imported in {project / 'net.py'}, line 3 is Descent's own package" in said
     assert "Rename it, or put it into a package whose folder is on PYTHONPATH, or copy what you need" in said
-    for module in ("my_engine", "package.engine"):
+    for number, module in enumerate(("my_engine", "package.engine")):
         (project / "net.py").write_text(NET.format(module=module))
-        assert '"state": "finished"' in python(project, *run)
+        python(project, *run, "--detach", "--id", f"run-{number}", env=warm_there)
+        assert state(project, f"run-{number}") == "finished"
 
 
 @pytest.fixture
@@ -136,17 +166,21 @@ def test_workers_of_a_data_loader_find_its_code_however_they_are_started(
     data = f'data={{code="own.py:load", arguments={{method="{method}"}}}}'
     settings = (data, "train.epochs=2", "train.batch_size=8")
     words = [word for setting in settings for word in ("--set", setting)]
-    python(project, "-m", "descent", "run", "digits-mlp", *words, "--allow-code", "--id", "own", *behind)
-    run = RunFolder(project / "runs" / "own")
-    wait_for(lambda: run.state() in ("finished", "failed"), "the run to end")
-    assert run.state() == "finished", run.output.read_text()
+    python(project, "-m", "descent", "run", "digits-mlp", *words, "--allow-code", "--id", method, *behind)
+    assert state(project, method) == "finished", (project / "runs" / method / "output.log").read_text()
     wait_for(lambda: not list(short_tmp.glob("descent-code-*")), "its folder of modules to go")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_the_console_opens_trains_and_opens_a_lab(project: Path, terminal: Terminal) -> None:  # noqa: F811
+def test_the_console_opens_trains_and_opens_a_lab(
+    project: Path,
+    terminal: Terminal,  # noqa: F811
+    warm_there: dict[str, str],
+    tmp_path: Path,
+) -> None:
     """The screens would not open, or not train, where the project has modules of their names."""
-    terminal.start([f"PYTHONPATH={PYTHONPATH}", *DESCENT], project)
+    own = [f"PYTHONPATH={PYTHONPATH}", "DESCENT_WARM=1", f"DESCENT_RUNS={tmp_path}"]
+    terminal.start([*own, *DESCENT], project)
     terminal.wait_for("classification")
     terminal.press("/", *"linear-regr")
     terminal.wait_for("$ descent run linear-regression")
@@ -154,5 +188,5 @@ def test_the_console_opens_trains_and_opens_a_lab(project: Path, terminal: Termi
     terminal.wait_for("enter start")
     terminal.press("Enter")
     terminal.wait_for("finished")
-    terminal.start([f"PYTHONPATH={PYTHONPATH}", *DESCENT, "lab"], project, session="lab")
+    terminal.start([*own, *DESCENT, "lab"], project, session="lab")
     terminal.wait_for("enter get files")

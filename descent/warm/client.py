@@ -145,7 +145,7 @@ def fork(
     process.
     """
     environment = os.environ if env is None else env
-    check(environment)
+    check(environment, Path(cwd or "."))
     connection = _connected()
     theirs: list[int] = []  # descriptors that only the fork needs
     pipes: dict[str, IO[bytes]] = {}

@@ -26,6 +26,7 @@ _READ_ONCE = (
 )
 # What scikit-learn sets when it is imported, as the warm process does.
 _IMPORTED = {("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")}
+_PLACES = ("PYTHONPATH", "LD_LIBRARY_PATH")
 _READ_LATER = ("CUDA_VISIBLE_DEVICES", "PYTHONUNBUFFERED")  # nothing has read them when a fork begins
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a fork can set another number
 _LIMITS = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
@@ -50,7 +51,7 @@ def key() -> str:
     package = Path(__file__).resolve().parents[2]
     newest = max(file.stat().st_mtime_ns for room in ("descent", "engine") for file in (package / room).rglob("*.py"))
     installed = [Path(folder).stat().st_mtime_ns for folder in site.getsitepackages() if Path(folder).is_dir()]
-    variables = sorted(_read_once(os.environ).items())
+    variables = sorted(_read_once(os.environ, Path()).items())
     process = [sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0), os.getgroups(), os.getresuid()]
     process += [[resource.getrlimit(limit)[1] for limit in _LIMITS], _read("/proc/self/cgroup")]
     process += [[os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES]]
@@ -58,17 +59,29 @@ def key() -> str:
     return hashlib.sha256(repr(facts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _read_once(environment: Mapping[str, str]) -> dict[str, str]:
+def _read_once(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """folder: where the process starts, which relative folders of modules and libraries are seen from."""
+
+    def whole(name: str, value: str) -> str:
+        places = value.split(os.pathsep)
+        return os.pathsep.join(os.path.abspath(folder / place) for place in places) if name in _PLACES else value
+
     return {
-        name: value
+        name: whole(name, value)
         for name, value in environment.items()
         if name.startswith(_READ_ONCE) and name not in _READ_LATER and (name, value) not in _IMPORTED
     }
 
 
-def check(environment: Mapping[str, str]) -> None:
-    """Raise RefusedError if a process with that environment can't be forked from one with this process's."""
-    given, here = _read_once(environment), _read_once(os.environ)
+def check(environment: Mapping[str, str], folder: Path) -> None:
+    """Raise RefusedError if a process with that environment can't be forked from one with this process's.
+
+    folder: where it is to start.
+    """
+    try:
+        given, here = _read_once(environment, folder), _read_once(os.environ, Path())
+    except OSError as error:  # there is no current folder
+        raise RefusedError(str(error)) from None
     changed = {name for name in given | here if given.get(name) != here.get(name)}
     numbers = {given.get(name, "none") for name in changed & {*_THREADS}}
     if not changed <= {*_THREADS} or len(numbers) > 1 or not all(number.isdigit() for number in numbers):

@@ -224,6 +224,19 @@ def test_another_environment_has_another_warm_process(monkeypatch: pytest.Monkey
     assert request.address() != here
 
 
+def test_another_project_has_another_warm_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PYTHONPATH=. a run would import the modules of the project whose console was opened first."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([".", str(ROOT)]))
+    addresses = set()
+    for name in ("one", "another"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        addresses.add(request.address())
+    assert len(addresses) == 2
+    with pytest.raises(RefusedError, match="PYTHONPATH"):
+        client.fork(TOLD, [], cwd=tmp_path / "one")
+
+
 def test_a_folder_that_others_can_write_holds_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else would answer, and be given the environment and the files."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
