@@ -17,6 +17,7 @@ from engine.preset.loading import checked, load_preset
 
 if TYPE_CHECKING:
     from engine.training.data.dataset import Samples
+    from engine.training.data.image_survey import Survey
     from engine.training.data.table_roles import ColumnFacts, Table
 
 _SHOWN = 30  # classes
@@ -28,14 +29,14 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
 
     targets: the target columns of a file. Raises DescentError for what can't be read.
     """
-    from engine.training.data import table_roles, tables
+    from engine.training.data import image_survey, table_roles, tables
     from engine.training.data.load import check_samples, read_samples
 
     path = Path(os.path.expanduser(source))
     name = _kind(source, path)
     is_table = name == "csv"
     data = load_preset(source, overrides).data if name is None else _section(path, name, targets, overrides)
-    table, samples, problem = None, None, ""
+    table, samples, images, problem = None, None, None, ""
     if isinstance(data, schema.CsvData):
         table = table_roles.look(data)
         try:
@@ -45,19 +46,22 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
             problem = str(error)
     else:
         samples = read_samples(data, root)
+        if isinstance(data, schema.ImagesData):
+            images = image_survey.survey(data)
+            problem = images.problem
     counts = _counts(samples)
     if as_json:
-        print_json(_as_json(source, data.name, table, samples, counts, problem))
+        print_json(_as_json(source, data.name, table, samples, images, counts, problem))
         return
     if table is not None:
         _print_table(table)
-    _print_samples(data.name, table, samples, counts)
-    for note in samples.notes if samples is not None else table.notes if table is not None else ():
+    _print_samples(table, samples, images, counts)
+    for note in _notes(table, samples, images):
         print(f"- {clean(note)}")
     if problem and (not is_table or targets):
         print(_("It can't be trained on as it is: {problem}", problem=clean(problem)))
     if name is not None:
-        _print_preset(path, data, table, samples)
+        _print_preset(path, data, table, samples, images)
 
 
 def _kind(source: str, path: Path) -> Literal["csv", "images"] | None:
@@ -111,6 +115,7 @@ def _as_json(
     kind: str,
     table: "Table | None",
     samples: "Samples | None",
+    images: "Survey | None",
     counts: dict[str, int] | None,
     problem: str,
 ) -> dict[str, Any]:
@@ -119,9 +124,11 @@ def _as_json(
         "kind": kind,
         "samples": None if samples is None else len(samples.targets),
         "classes": counts,
-        "notes": [*(samples.notes if samples is not None else table.notes if table is not None else ())],
+        "notes": _notes(table, samples, images),
         "problem": problem or None,
     }
+    if images is not None:
+        found |= {"sizes": sorted(map(list, images.sizes)), "damaged": [*images.damaged]}
     if table is None:
         return found | {"shape": None if samples is None else list(samples.inputs.shape[1:])}
     columns = [
@@ -188,8 +195,13 @@ def _values(column: "ColumnFacts") -> str:
     return _("{names} and {count} more", names=words, count=more) if more > 0 else words
 
 
+def _notes(table: "Table | None", samples: "Samples | None", images: "Survey | None") -> list[str]:
+    found = samples.notes if samples is not None else table.notes if table is not None else ()
+    return [*found, *(images.notes if images is not None else ())]
+
+
 def _print_samples(
-    kind: str, table: "Table | None", samples: "Samples | None", counts: dict[str, int] | None
+    table: "Table | None", samples: "Samples | None", images: "Survey | None", counts: dict[str, int] | None
 ) -> None:
     if samples is None:
         return
@@ -197,7 +209,10 @@ def _print_samples(
     if samples.rows_left_out:
         fields.append((_("rows left out"), str(samples.rows_left_out)))
     if table is None:
-        fields.append((_("inputs"), " × ".join(map(str, samples.inputs.shape[1:]))))
+        shape = " × ".join(map(str, samples.inputs.shape[1:]))
+        if images is not None and images.is_mixed:
+            shape = _("{channels} channels, of several sizes", channels=samples.inputs.shape[1])
+        fields.append((_("inputs"), shape))
     if counts is None:
         fields.append((_("targets"), _("quantities ({count})", count=samples.targets.shape[1])))
     else:
@@ -209,7 +224,13 @@ def _print_samples(
     print_fields(samples.where if table is None else _("What is trained on"), fields)
 
 
-def _print_preset(path: Path, data: schema.AnyData, table: "Table | None", samples: "Samples | None") -> None:
+def _print_preset(
+    path: Path,
+    data: schema.AnyData,
+    table: "Table | None",
+    samples: "Samples | None",
+    images: "Survey | None",
+) -> None:
     """Print a preset that trains on this file; of data that can't be trained on as they are, its first section.
 
     data: its settings, as they were looked at.
@@ -230,7 +251,7 @@ def _print_preset(path: Path, data: schema.AnyData, table: "Table | None", sampl
             section.setdefault("missing", "mean")
         if samples is not None and not samples.is_classification:
             section.setdefault("scale_target", True)
-    if samples is not None and data.name == "images" and max(samples.inputs.shape[1:]) > _SIDE:
+    if samples is not None and images is not None and (images.is_mixed or max(samples.inputs.shape[1:]) > _SIDE):
         section.setdefault("image_size", _SIDE)  # images of several sizes are brought to one, large ones train fast
     lines: dict[str, Any] = {"data": section}
     if samples is not None:

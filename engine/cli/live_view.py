@@ -106,6 +106,8 @@ def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | No
     else:
         file = Path(answer["picture"])
         print(_("{kind} at step {step:,}: {file}", kind=kind, step=answer["step"], file=clean(str(file))))
+        for note in answer.get("notes", ()):
+            print(clean(note))
         for name, array in pictures.read(file).arrays.items():
             what = f"{array.shape} {array.dtype}" if array.shape else clean(str(array))
             print(f"  {name:<14} {what}")

@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 
 
 def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
-    """Return `kind`, `step`, and as `picture` the path of the file.
+    """Return `kind`, `step`, and as `picture` the path of the file; `notes` if the last checkpoint is damaged.
 
     Raises DescentError, with the reason, if the run can't have this picture.
     """
@@ -63,9 +63,9 @@ def of_rows(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answ
 def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, Answer]:
     """Make pictures of a run that is not training. wanted: options by kind.
 
-    Each answer has `step` and `picture`, or `error`. A call loads PyTorch and the data, which takes seconds, so ask
-    for all pictures at once. Raises DescentError if the run has no checkpoint, its data are missing or the user has
-    not agreed to its code.
+    Each answer has `step` and `picture`, or `error`, and `notes` if the last checkpoint is damaged. A call loads
+    PyTorch and the data, which takes seconds, so ask for all pictures at once. Raises DescentError if the run has no
+    checkpoint, its data are missing or the user has not agreed to its code.
     """
     from engine.preset.loading import load_preset
 

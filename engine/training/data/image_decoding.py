@@ -200,7 +200,7 @@ def _usual_range(low: float, high: float, floats: bool) -> tuple[float, float]:
 
 def size_of(data: bytes) -> Size:
     """Return the size of an image once it is upright. Raises one of DAMAGED."""
-    with Image.open(io.BytesIO(data)) as image:
+    with _opened(data) as image:
         return _upright_size(image)
 
 
@@ -210,7 +210,7 @@ def decode(data: bytes, channels: int, size: Size, deep: DeepRange, *, scale: bo
     Transparent parts become white, values of more than 8 bits are brought into 0 … 255, and of several images the
     first is taken. Raises one of DAMAGED, and WrongSizeError.
     """
-    with Image.open(io.BytesIO(data)) as opened:
+    with _opened(data) as opened:
         original = _upright_size(opened)
         if not scale and original != size:
             raise WrongSizeError(original)
@@ -242,6 +242,13 @@ def reason_of(error: BaseException) -> str:
 
 def shown_size(size: Size) -> str:
     return f"{size[0]} × {size[1]}"
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Open an image. Raises one of DAMAGED."""
+    if not data:
+        raise ValueError(_("it is empty (0 bytes)"))
+    return Image.open(io.BytesIO(data))
 
 
 def _area(size: Size) -> int:

@@ -296,7 +296,7 @@ class Images:
                 pool.shutdown(cancel_futures=True)
                 raise
         if damaged:
-            raise _damaged(self._listing, damaged)
+            raise damaged_images(self._listing.path, damaged)
         return images, treatment
 
     def _wrong_size(self, file: str, size: Size) -> DataError:
@@ -322,16 +322,17 @@ def _first_readable(listing: Listing, files: list[str]) -> tuple[str, Size]:
             return file, size_of(listing.source.read(file))
         except DAMAGED as error:
             damaged[file] = error
-    raise _damaged(listing, damaged)
+    raise damaged_images(listing.path, damaged)
 
 
-def _damaged(listing: Listing, errors: dict[str, BaseException]) -> DataError:
+def damaged_images(path: Path, errors: dict[str, BaseException]) -> DataError:
+    """Return the error for images of the folder or zip file that can't be read."""
     first = sorted(errors)[:_NAMED]
     if len(errors) == 1:
         return DataError(
             _(
                 "{file}: {image} can't be read: {reason}. Replace or delete it.",
-                file=listing.path,
+                file=path,
                 image=first[0],
                 reason=reason_of(errors[first[0]]),
             )
@@ -342,7 +343,7 @@ def _damaged(listing: Listing, errors: dict[str, BaseException]) -> DataError:
     return DataError(
         _(
             "{file}: {count:,} images can't be read. Replace or delete them: {images}.",
-            file=listing.path,
+            file=path,
             count=len(errors),
             images=images,
         )

@@ -1,5 +1,7 @@
 """The classes of images by a table that lies in their folder, for images that lie in no classes' folders."""
 
+import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -9,6 +11,7 @@ from descent.common.i18n import _, ngettext
 from engine.training.data.array_files import existing, likely, listed
 from engine.training.data.table_text import read_rows
 
+_TABLES = (".csv", ".tsv")
 _USUAL = ("label", "labels", "class", "classes", "category", "target", "species", "breed")
 
 
@@ -59,6 +62,53 @@ def read_labels(
         _("classes by the column {column!r} of {table}", column=header[classes], table=table),
         *_left_out(len(images) - len(found), without, table),
     ]
+
+
+def how_to_label(path: Path, images: Sequence[str], others: Sequence[str]) -> str:
+    """Return the message for images of a folder or zip file that lie in no classes' folders.
+
+    It names the table that tells their classes, in the folder or beside it, or says how such a table looks.
+    others: the files that are no images.
+    """
+    table = table_of(path, images, others)
+    if table is not None:
+        return _(
+            "{file}: the images are in no classes' folders. If {table} names their classes, set data.labels = "
+            "{quoted}.",
+            file=path,
+            table=table,
+            quoted=f'"{table}"',
+        )
+    starts = [found[0] if (found := re.match(r"[^\W\d_]+", PurePosixPath(image).name)) else "" for image in images]
+    words = sorted(set(starts))
+    is_named = all(words) and 1 < len(words) <= len(images) // 2
+    ways = _(
+        "{file}: the images are in no classes' folders, and no table tells their classes. Move them to a folder for "
+        'each class, or write a table into {file} with the columns file and label, "{row}" for instance, and set '
+        'data.labels = "labels.csv".',
+        file=path,
+        row=f"{PurePosixPath(images[0]).name},{starts[0] if is_named else 'cat'}",
+    )
+    if not is_named:
+        return ways
+    return f"{ways} {_('Their names seem to begin with the class: {words}.', words=listed(words))}"
+
+
+def table_of(path: Path, images: Sequence[str], others: Sequence[str]) -> str | None:
+    """Return a table in the folder or beside it that names some of the images, else any table in it, else None."""
+    inside = [name for name in others if PurePosixPath(name).suffix.lower() in _TABLES]
+    if not path.is_dir():
+        return inside[0] if inside else None
+    beside: list[str] = []
+    with contextlib.suppress(OSError):
+        files = sorted(path.absolute().parent.iterdir())
+        beside = [f"../{file.name}" for file in files if file.suffix.lower() in _TABLES]
+    by_key = _keys(images)
+    for name in [*inside, *beside]:
+        with contextlib.suppress(DataError, OSError):
+            if any(_image(cell, by_key) for row in read_rows(path / name)[1] for cell in row):
+                return name
+    return inside[0] if inside else None
 
 
 def _left_out(images: int, rows: int, table: str) -> list[str]:

@@ -19,12 +19,11 @@ from engine.training.data.image_files import (
     Files,
     Source,
     counts_by_ending,
-    ending,
     expected_layout,
     list_files,
     split_images,
 )
-from engine.training.data.image_labels import read_labels
+from engine.training.data.image_labels import how_to_label, read_labels, table_of
 
 _WORDS = {
     "train": ("train", "training", "learn", "학습", "훈련"),
@@ -33,7 +32,20 @@ _WORDS = {
 }
 _EITHER = ("eval", "evaluation", "평가")  # validation if no other folder is, else the test
 _FILLER = re.compile("(data|sets?|images?|imgs?|split|데이터|셋|이미지)+$")
-_TABLES = (".csv", ".tsv")
+_IMAGES = ("image", "img", "picture", "photo", "jpegimage", "input", "original", "이미지", "사진", "원본")
+_MASKS = (
+    "mask",
+    "label",
+    "annotation",
+    "trimap",
+    "gt",
+    "groundtruth",
+    "seg",
+    "segmentation",
+    "마스크",
+    "라벨",
+    "정답",
+)
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _ROLES = {
     "train": N_("the training split"),
@@ -148,19 +160,11 @@ def _by_folders(
     path: Path, files: Files, images: list[str], others: list[str]
 ) -> tuple[_Splits, dict[str, dict[str, str]]]:
     """Return the splits and, for each, the class of each image."""
-    placed = _without_shared([_Placed(name, (), files.names[name]) for name in images])
-    tables = [name for name in others if ending(name) in _TABLES]
-    if tables and all(len(image.parts) < 2 for image in placed):
-        raise DataError(
-            _(
-                "{file}: the images are in no classes' folders. If {table} names their classes, set data.labels = "
-                "{quoted}.",
-                file=path,
-                table=tables[0],
-                quoted=f'"{tables[0]}"',
-            )
-        )
-    splits = _by_split(path, placed)
+    folders = {tuple(files.names[name][:-1]) for name in images}
+    only = next(iter(folders)) if len(folders) == 1 else None
+    if only is not None and (not only or _split_of(only[-1]) or table_of(path, images, others)):
+        raise DataError(how_to_label(path, images, others))
+    splits = _by_split(path, _without_shared([_Placed(name, (), files.names[name]) for name in images]), others)
     by_class = {split: _by_class(path, own) for split, own in splits.images.items()}
     known = set(images)
     rest = {name: parts for name, parts in files.names.items() if name not in known}
@@ -200,8 +204,8 @@ def _split_of(folder: str) -> tuple[str, bool] | None:
     return _SPLIT_OF.get(words[-1], ""), len(words) == 1
 
 
-def _by_split(path: Path, images: list[_Placed]) -> _Splits:
-    """Return the images by split. All are for training if the folders are only of classes.
+def _by_split(path: Path, images: list[_Placed], others: list[str]) -> _Splits:
+    """Return the images by split. All are for training if the folders are only of classes. others: no images.
 
     Raises DataError if folders have the names of splits and can't be understood.
     """
@@ -224,11 +228,11 @@ def _by_split(path: Path, images: list[_Placed]) -> _Splits:
         if len({named[top][0] for top in certain}) < 2:
             return _Splits({"train": images}, {}, [])
         names = _(
-            "{file}: {folders} are the names of splits, but there are no folders of classes in them.",
-            file=path,
+            "{folders} are the names of splits, but there are no folders of classes in them.",
             folders=listed(certain),
         )
-        raise DataError(f"{names} {expected_layout()}")
+        ways = how_to_label(path, [image.name for image in images], others)
+        raise DataError(f"{names} {ways}")
     folders: dict[str, str] = {}
     notes = []
     for top in sorted(named, key=lambda top: not named[top][0]):  # those that may be either come last
@@ -386,6 +390,7 @@ def _classes(path: Path, by_class: Mapping[str, Mapping[str, str]]) -> tuple[str
     if len(classes) < 2:
         only = _("{file} holds images of one class only, {name!r}.", file=path, name=classes[0])
         raise DataError(f"{only} {expected_layout()}")
+    _refuse_masks(path, classes)
     for split in ("validation", "test"):
         strange = sorted(set(by_class.get(split, {}).values()) - set(classes))
         if not strange:
@@ -393,6 +398,24 @@ def _classes(path: Path, by_class: Mapping[str, Mapping[str, str]]) -> tuple[str
         text = _STRANGE[split]
         raise DataError(f"{_(text, file=path, classes=listed(strange))}{likely(strange[0], classes)}")
     return tuple(classes)
+
+
+def _refuse_masks(path: Path, classes: list[str]) -> None:
+    """Raise DataError if the folders are not of classes, but of images and of their masks, as for segmentation."""
+    meant = [re.sub(r"[\W\d_]+", "", name.casefold()).removesuffix("s") for name in classes]
+    masks = [name for name, word in zip(classes, meant, strict=True) if word.startswith(_MASKS)]
+    images = [name for name, word in zip(classes, meant, strict=True) if word in _IMAGES]
+    if masks and images and len(masks) + len(images) == len(classes):
+        raise DataError(
+            _(
+                "{file}: {images} and {masks} are the names of images and of their masks or labels. A model would "
+                "only learn to tell the ones from the others: Descent learns the class of a whole image, and needs a "
+                "folder for each class, or a table of the classes (data.labels). If they are classes, rename them.",
+                file=path,
+                images=listed(images),
+                masks=listed(masks),
+            )
+        )
 
 
 def _same_names(splits: _Splits) -> list[str]:

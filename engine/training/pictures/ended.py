@@ -2,7 +2,8 @@
 
     python -m engine.training.pictures.ended FOLDER DATA_ROOT '{"kind": "boundary", "options": {}}' …
 
-It prints a JSON object for each picture on stdout, each on its own line: {"picture": path} or {"error": why}.
+It prints a JSON object for each picture on stdout, each on its own line: {"picture": path} or {"error": why}, and
+"notes" if the picture is not of the last checkpoint.
 """
 
 import json
@@ -26,8 +27,8 @@ from engine.training.train_state import TrainState
 from engine.training.user_code import user_code
 
 
-def last_state(folder: RunFolder, data_root: Path) -> TrainState:
-    """Load the run at its last checkpoint, for reading only.
+def last_state(folder: RunFolder, data_root: Path) -> tuple[TrainState, list[str]]:
+    """Load the run at its last intact checkpoint, for reading only. Also return what is wrong with later ones.
 
     Writes nothing. Raises DescentError without a checkpoint.
     """
@@ -48,7 +49,7 @@ def last_state(folder: RunFolder, data_root: Path) -> TrainState:
     run.statistics_every = facts["statistics_every"]
     live_edits.restore(run, state["edits"])
     run.restore(state)
-    return run
+    return run, [_("drawn from an older checkpoint, because {problem}", problem=problem) for problem in complaints]
 
 
 def main(folder_path: str, data_root: str, *asked: str) -> int:
@@ -56,9 +57,9 @@ def main(folder_path: str, data_root: str, *asked: str) -> int:
     folder = RunFolder(Path(folder_path))
     try:
         with user_code(str(folder.path / "code")):
-            run = last_state(folder, Path(data_root))
+            run, notes = last_state(folder, Path(data_root))
             for text in asked:
-                _answer(_drawn(run, folder, **json.loads(text)))
+                _answer(_drawn(run, folder, **json.loads(text)) | ({"notes": notes} if notes else {}))
     except DescentError as error:
         _answer({"error": str(error)})
     return 0

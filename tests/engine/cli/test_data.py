@@ -99,7 +99,20 @@ def test_images_are_shown_as_a_model_will_see_them(tmp_path: Path, capsys: pytes
     assert "image_size" not in shown
     Image.new("RGB", (48, 40)).save(tmp_path / "set/cat/1.png")
     data_view.look(str(tmp_path / "set"), [], [], tmp_path, as_json=False)
-    assert "image_size = 32" in capsys.readouterr().out  # without it, images of two sizes are refused
+    shown = capsys.readouterr().out
+    assert "image_size = 32" in shown  # without it, images of two sizes are refused
+    assert "3 channels, of several sizes" in shown
+    assert "the images have 2 sizes, 8 × 8 to 48 × 40: data.image_size brings them to one" in shown
+    (tmp_path / "set/dog/3.png").write_bytes(b"")
+    (tmp_path / "set/dog/4.png").write_bytes(b"no image")
+    data_view.look(str(tmp_path / "set"), [], ["data.image_size=8"], tmp_path, as_json=False)
+    shown = capsys.readouterr().out
+    assert "images of 8 × 8 to 48 × 40 were scaled to 8 × 8" in shown
+    assert "2 images can't be read. Replace or delete them: dog/3.png: it is empty (0 bytes); dog/4.png: not" in shown
+    data_view.look(str(tmp_path / "set"), [], [], tmp_path, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["sizes"] == [[8, 8], [48, 40]]
+    assert found["damaged"] == ["dog/3.png", "dog/4.png"]
     with pytest.raises(PresetError, match="--target names a column of a table"):
         data_view.look(str(tmp_path / "set"), ["y"], [], tmp_path, as_json=False)
 

@@ -5,6 +5,7 @@ must not change the run by a single bit.
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -411,6 +412,20 @@ def test_an_ended_run_is_drawn_from_its_last_checkpoint(worked: Train, capsys: p
     assert first["step"] == 20
     assert pictures.read(Path(first["picture"])).step == 20
     assert "not an image" in second["error"]
+    assert "notes" not in first
+
+
+def test_a_picture_of_an_older_checkpoint_says_so(worked: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a damaged last checkpoint, a model of long before would pass for the trained one."""
+    from engine.training.pictures import ended
+
+    folder = worked("moons-mlp", "data.n=100", "train.steps=20", "train.checkpoint_every={steps=10}")
+    folder.checkpoint(20).write_bytes(b"")
+    assert ended.main(str(folder.path), str(folder.path), json.dumps({"kind": "boundary", "options": {}})) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["step"] == 10
+    assert len(answer["notes"]) == 1
+    assert re.match(r"drawn from an older checkpoint, because step-20\.pt is damaged", answer["notes"][0])
 
 
 def test_a_run_that_was_trained_on_a_gpu_is_drawn_without_one(

@@ -205,7 +205,7 @@ def test_a_member_of_an_ended_run_is_looked_at_by_its_number(train: Train) -> No
     from engine.training.pictures import ended
 
     folder = train("linear-regression", "members.repeats=2", "train.steps=3")
-    run = ended.last_state(folder, folder.path)
+    run, _ = ended.last_state(folder, folder.path)
     for member in range(2):
         weight = run.weights()["linear.weight"][member].item()
         assert make(run, "surface", {"member": str(member)}, folder)["now"][0] == pytest.approx(weight)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -252,7 +252,7 @@ class Pictures(SideScreen):
                 self._auto = False
                 answer = await self._from_checkpoint(name)
             self._seen[name] = await asyncio.to_thread(pictures.read, Path(answer["picture"]))
-            self._trouble.pop(name, None)
+            self._trouble[name] = "; ".join(answer.get("notes", ()))
         except DescentError as error:
             self._trouble[name] = str(error).removeprefix(f"{self.folder.id}: ").removeprefix("picture: ")
         finally:
@@ -264,7 +264,7 @@ class Pictures(SideScreen):
         """The options of a picture. In a lab, the best rate of each optimizer would be the answer to a task."""
         return {"rates": "run"} if self._opened is not None and kind == "paths" else {}
 
-    async def _from_checkpoint(self, name: str) -> dict[str, object]:
+    async def _from_checkpoint(self, name: str) -> dict[str, Any]:
         """Draw from the last checkpoint. PyTorch is loaded once for all the kinds that this run can have."""
         self._doing = _("loading PyTorch…")
         wanted = [name, *(k for k, no in self._complaints.items() if no is None and k != name)]
@@ -278,6 +278,7 @@ class Pictures(SideScreen):
         for kind, answer in answers.items():
             if kind != name and "picture" in answer:
                 self._seen[kind] = await asyncio.to_thread(pictures.read, Path(str(answer["picture"])))
+                self._trouble[kind] = "; ".join(answer.get("notes", ()))
         if "error" in answers[name]:
             raise DescentError(str(answers[name]["error"]))
         return answers[name]

@@ -78,3 +78,17 @@ def test_the_way_is_told(folder, tmp_path):
         list_images(tmp_path)
     with pytest.raises(DataMissingError, match=r"data\.labels = .*Did you mean 'labels\.csv'"):
         list_images(tmp_path, "label.csv")
+
+
+def test_a_table_beside_the_folder_is_found(tmp_path):
+    """A competition's labels.csv, which lies beside the folders of the images, would not be thought of."""
+    for name in ("train/1.png", "train/2.png", "test/3.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / "set" / name)
+    (tmp_path / "set" / "sizes.csv").write_text("of,size\nall,2\n")
+    (tmp_path / "set" / "labels.csv").write_text("id,breed\n1,x\n2,y\n")
+    with pytest.raises(DataError, match=r'names of splits.* If labels\.csv names.* data\.labels = "labels\.csv"'):
+        list_images(tmp_path / "set")
+    with pytest.raises(DataError, match=r'data\.labels = "\.\./labels\.csv"'):
+        list_images(tmp_path / "set" / "train")
+    assert list_images(tmp_path / "set" / "train", "../labels.csv").classes == ("x", "y")

@@ -123,7 +123,20 @@ def test_other_folders_beside_the_splits(listed):
         (below("train", "training"), r"'train' and 'training' are both folders of the training split"),
         (["train/cat/1.png", "bus/2.png"], r"'train' may be the training split or a class.*'bus' beside it"),
         ([*below("train", "test"), "train/3.png"], r"train/3\.png is not in a class's folder"),
-        (["1.png", "2.png"], r"1\.png is not in a class's folder\. Expected is a folder for each class"),
+        (
+            ["1.png", "2.png"],
+            r'in no classes\' folders, and no table .* "1\.png,cat" .* data\.labels = "labels\.csv"\.$',
+        ),
+        (["cat1.png", "dog1.png", "cat2.png", "dog2.png"], r"seem to begin with the class: 'cat', 'dog'\.$"),
+        (["images/1.png", "masks/1.png"], r"'images' and 'masks' are the names of images and of their masks"),
+        (
+            [f"{part}/{way}/1.png" for part in ("train", "val") for way in ("img", "Label")],
+            r"'img' and 'Label' are the",
+        ),
+        (
+            ["JPEGImages/1.png", "SegmentationClass/1.png", "SegmentationObject/1.png"],
+            r"names of images and of their",
+        ),
         ([*below("train", "test"), "test/cow/1.png"], r"test images of 'cow', but no training images"),
         ([*below("train", "val"), "val/Cat/1.png"], r"validation images of 'Cat', but no.*Did you mean 'cat'"),
         ([*below("."), "all/cat/1.png", "all/dog/1.png"], r"'all' would be a class, but holds 'cat', 'dog'.*a copy"),
@@ -134,6 +147,11 @@ def test_layouts_that_cannot_be(listed, names, message):
     """A layout that may mean several things would be trained on as one of them, unsaid."""
     with pytest.raises(DataError, match=message):
         listed(names)
+
+
+def test_classes_that_are_called_like_masks(listed):
+    """Photographs of masks and of faces would be taken for a set of another task."""
+    assert listed(below(".", classes=("face", "mask"))).classes == ("face", "mask")
 
 
 def test_a_class_without_images(listed):
