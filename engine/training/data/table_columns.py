@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +24,13 @@ MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?", "-", "."
 _BOOLEANS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 # Numbers whose thousands are separated, by their decimal sign: 1,234,567.8 and 1.234.567,8.
 _GROUPED = {".": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"), ",": re.compile(r"[-+]?\d{1,3}(\.\d{3})+(,\d+)?")}
+# A number with its unit, as $3.50, 1,200 €, 45 % or 3.5kg. Before it only what a currency has: X100 is a name.
+_WITH_UNIT = re.compile(
+    r"(?P<before>[-+]?(?:[A-Z]{0,3}[$€£¥₩₹]|USD|EUR|GBP|KRW)? ?)"
+    r"(?P<number>[-+]?\d[\d,.]*)(?P<after> ?[^\d\s,.;:/()-]{0,8})"
+)
+_QUARTER = re.compile(r"\d{4}[-_ :/]?Q[1-4]|Q[1-4][-_ :/]?\d{4}", re.IGNORECASE)
+_NEARLY_ALL = 0.9  # of the words
 _EPOCH = datetime(1970, 1, 1)
 _DAY = 86400.0
 DATE_NUMBER = "%Y%m%d"  # 20240131, which is a number too
@@ -174,6 +182,19 @@ def number(word: str, decimal: str = ".") -> float | None:
         return float(word)
     except ValueError:
         return None
+
+
+def unit_of(words: Sequence[str]) -> str | None:
+    """Return the unit with which nearly all words are numbers, such as "$" or "kg", or None."""
+    found = [match for word in words if (match := _WITH_UNIT.fullmatch(word)) and number(match["number"]) is not None]
+    units = Counter((match["before"].strip("+- ") + match["after"].strip()) for match in found)
+    unit, count = next(iter(units.most_common(1)), ("", 0))
+    return unit if unit and count >= _NEARLY_ALL * len(words) else None
+
+
+def are_quarters(words: Sequence[str]) -> bool:
+    """Return whether the words are quarters of years, such as 1974Q1, which are read as no dates."""
+    return bool(words) and all(_QUARTER.fullmatch(word) for word in words)
 
 
 # --- truth values and dates, by the words of a column ---

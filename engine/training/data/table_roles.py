@@ -17,11 +17,13 @@ from engine.training.data.table_columns import (
     MISSING,
     Column,
     are_dates,
+    are_quarters,
     boolean_words,
     date_formats,
     decimal_of,
     number,
     text,
+    unit_of,
 )
 from engine.training.data.table_encoding import InputColumn
 from engine.training.data.table_file import TableFile, open_table
@@ -29,6 +31,7 @@ from engine.training.data.table_text import Options
 
 _MOST_CATEGORIES = 50  # of a column that nobody named; more words are names or texts
 _MOST_NAMED_CATEGORIES = 1000  # of a column that data.features or data.categories names
+_FEW_CATEGORIES = 10  # of which each may well be one input, although they are numbers with a unit
 _ID = re.compile(r"(?i)(?:id|idx|index|identifier|number|num|no|nr)$")
 _LARGEST = float(np.finfo(np.float32).max)
 Role = Literal["input", "target", "left out"]
@@ -213,7 +216,7 @@ def _as_category(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnF
                 most=_MOST_NAMED_CATEGORIES,
             )
         )
-    if not is_named and (distinct > _MOST_CATEGORIES or (distinct > 10 and distinct > rows / 5)):
+    if not is_named and (distinct > _MOST_CATEGORIES or (distinct > _FEW_CATEGORIES and distinct > rows / 5)):
         reason = _("too many different words; data.categories takes it all the same")
         return replace(facts, kind="text", role="left out", reason=reason)
     if not is_named and distinct == 1:
@@ -311,6 +314,7 @@ def _tell(table: Table) -> None:
             table.notes.append(
                 _("column {name!r}: {cell!r} is read as {number}", name=column.name, cell=cell, number=read_as)
             )
+    table.notes += [note for column in table.columns if (note := about_words(table, column)) is not None]
     kinds = {
         "category": N_("one input for each category: {columns}"),
         "boolean": N_("0 for no and 1 for yes: {columns}"),
@@ -320,3 +324,30 @@ def _tell(table: Table) -> None:
         names = [column.name for column in table.inputs if column.plan is not None and column.plan.kind == kind]
         if names:
             table.notes.append(_(said, columns=listed(names)))
+
+
+def about_words(table: Table, column: ColumnFacts) -> str | None:
+    """Return a note on words that are meant as numbers or as dates, or None."""
+    is_left_out = column.role == "left out" and column.reason
+    if column.kind not in ("text", "category") or not (
+        is_left_out or column.role == "target" or (column.distinct or 0) > _FEW_CATEGORIES
+    ):
+        return None
+    words = table.file.words(column.name)
+    unit = unit_of(words)
+    if unit is not None:
+        return _(
+            "column {name!r} holds numbers with the unit {unit!r}, such as {cell!r}, which are words to Descent: "
+            "write the numbers alone, and they are quantities",
+            name=column.name,
+            unit=unit,
+            cell=words[0],
+        )
+    if are_quarters(words):
+        return _(
+            "column {name!r} holds quarters, such as {cell!r}, which are words to Descent: write the first day of "
+            "each, as 2024-04-01, and they are dates",
+            name=column.name,
+            cell=words[0],
+        )
+    return None

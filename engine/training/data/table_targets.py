@@ -9,7 +9,7 @@ from descent.common.i18n import _, ngettext
 from engine.training.data import arrays
 from engine.training.data.array_files import listed
 from engine.training.data.dataset import Array, Rows
-from engine.training.data.table_roles import ColumnFacts, Table, check_finite, refuse_mostly_numbers
+from engine.training.data.table_roles import ColumnFacts, Table, about_words, check_finite, refuse_mostly_numbers
 
 
 def whole_rows(table: Table) -> tuple[Rows, int]:
@@ -108,15 +108,14 @@ def _classes_or_quantities(table: Table, name: str, rows: Rows, where: str) -> a
     if column.numbers is None:
         words = column.present()
         if task == "auto" and len(words) > 20 and len(words) > len(rows) / 5:
-            raise DataError(
-                _(
-                    "{where} are {distinct} different words in {count} samples: are they classes? If so, set "
-                    'data.task = "classification"; else name another column in data.target.',
-                    where=where,
-                    distinct=len(words),
-                    count=len(rows),
-                )
+            many = _(
+                "{where} are {distinct} different words in {count} samples: are they classes? If so, set "
+                'data.task = "classification"; else name another column in data.target.',
+                where=where,
+                distinct=len(words),
+                count=len(rows),
             )
+            raise DataError(many + _hint(table, name))
         labels = column.mapped({word: label for label, word in enumerate(words)}.get)
         return arrays.Targets(labels.astype(np.int64), tuple(words))
     values = column.numbers
@@ -151,11 +150,16 @@ def _quantities(table: Table, name: str, rows: Rows) -> Array:
         cell = whole.words[0][:40]
     else:
         cell = _("a text")
-    raise DataError(
-        _(
-            "{file}: {cell!r} in column {name!r} is not a number, but quantities are.",
-            file=table.path,
-            cell=cell,
-            name=name,
-        )
+    wrong = _(
+        "{file}: {cell!r} in column {name!r} is not a number, but quantities are.",
+        file=table.path,
+        cell=cell,
+        name=name,
     )
+    raise DataError(wrong + _hint(table, name))
+
+
+def _hint(table: Table, name: str) -> str:
+    """Return a sentence on a target whose words are meant as numbers or as dates, with a blank before it, or ""."""
+    hint = about_words(table, next(facts for facts in table.columns if facts.name == name))
+    return "" if hint is None else f" {hint[0].upper()}{hint[1:]}."

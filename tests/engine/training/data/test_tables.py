@@ -483,3 +483,34 @@ def test_large_targets_are_pointed_out(table):
     rows = "x,kind\n1,250000.5\n2,300000\n"
     assert any("data.scale_target = true" in note for note in table(rows).notes)
     assert not any("data.scale_target" in note for note in table(rows, scale_target=True).notes)
+
+
+@pytest.mark.parametrize(
+    ("cell", "unit"),
+    [("${}.50", "$"), ("{} %", "%"), ("{}kg", "kg"), ("1,{:03} €", "€"), ("₩{},000", "₩"), ("-{}.5°C", "°C")],
+)
+def test_numbers_with_a_unit_are_told(table, cell, unit):
+    """A price would be left out, or refused as a target, and nobody would know why."""
+    cells = [cell.format(i) for i in range(100, 140)]
+    rows = "".join(f'{i},"{cells[i]}",{"ab"[i % 2]}\n' for i in range(40))
+    data = table(f"x,price,kind\n{rows}")
+    assert data.input_names == ("x",)
+    assert any(f"column 'price' holds numbers with the unit {unit!r}, such as {cells[0]!r}" in n for n in data.notes)
+    for section in ({}, {"scale_target": True}):
+        with pytest.raises(
+            DataError, match=r"\. Column 'price' holds numbers with the unit .*, and they are quantit"
+        ):
+            table(f"x,price,kind\n{rows}", target="price", **section)
+
+
+@pytest.mark.parametrize("cell", ["X{}", "room {}", "{}-1", "{} a 7"])
+def test_names_with_numbers_are_no_quantities(table, cell):
+    """Advice to take the letters out of ids would make a quantity of them."""
+    rows = "".join(f"{i},{cell.format(i)},{'ab'[i % 2]}\n" for i in range(40))
+    assert not [note for note in table(f"x,id,kind\n{rows}").notes if "unit" in note]
+
+
+def test_quarters_are_told(table):
+    """A column of quarters would be left out as texts without a hint."""
+    rows = "".join(f"{i},{1970 + i // 4}Q{i % 4 + 1},{'ab'[i % 2]}\n" for i in range(40))
+    assert any("column 'when' holds quarters, such as '1970Q1'" in n for n in table(f"x,when,kind\n{rows}").notes)
