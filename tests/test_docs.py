@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import typer
 
+from descent.run.folder import RunFolder
 from engine.cli import app
+from engine.launch import start as launch
+from engine.launch.options import Options
+from tests.helpers.workers import child
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BESIDE_THE_CODE = ("presets/labs/README.md", "presets/README.md", "tui/README.md", "engine/docs/*.md")
@@ -81,3 +85,18 @@ def test_all_pages_are_found_from_the_readme() -> None:
     """A page that nothing links to is never read."""
     linked = {(CHECKOUT / link.partition("#")[0]).resolve() for link in LINK.findall(PAGES[0].read_text())}
     assert {page for page in PAGES[1:] if page not in linked} == set()
+
+
+@pytest.mark.slow
+def test_the_task_of_the_documentation_trains(tmp_path: Path) -> None:
+    """Who copies the GAN would get an error, or a run that can't go on."""
+    page = (CHECKOUT / "presets/README.md").read_text()
+    text = next(block for kind, block in BLOCK.findall(page) if block.startswith("# gan.py"))
+    (tmp_path / "gan.py").write_text(text)
+    line = re.search(r"^`descent run digits-mlp (.*gan\.py.*) --allow-code`$", page, re.MULTILINE)
+    assert line is not None
+    settings = [word for word in shlex.split(line[1].replace("gan.py", f"{tmp_path}/gan.py")) if word != "--set"]
+    options = Options("gan", tmp_path / "runs", quiet=True, allow_code=True)
+    assert child(lambda: launch.run("digits-mlp", [*settings, "train.steps=60", "train.threads=1"], options)) == 0
+    found = RunFolder(tmp_path / "runs" / "gan")
+    assert [event["split"] for event in found.events() if event["event"] == "evaluation"][-1] == "test"

@@ -28,47 +28,54 @@ class Kept:
         """Track an object. Raises DescentError if it has no state that can be kept, or the name is taken."""
         if name in self.objects and self.objects[name] is not thing:
             raise DescentError(_("track({name}=…): this name is taken; give the object another one", name=name))
-        if not isinstance(thing, Generator) and not (
-            callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))
-        ):
+        if not has_state(thing):
             raise DescentError(
                 _(
                     "track({name}=…): a {kind} can't be kept; it needs state_dict() and load_state_dict(), or must "
-                    "be a random generator",
+                    "be a tensor, an array or a random generator",
                     name=name,
                     kind=type(thing).__name__,
                 )
             )
-        _check_keepable(name, _state_of(thing))
+        reason = why_unkeepable(state_of(thing))
+        if reason is not None:
+            raise DescentError(
+                _(
+                    "track({name}=…): its state_dict() holds what no checkpoint can ({reason}); only numbers, texts, "
+                    "tensors, arrays, and lists and dicts of them can be kept",
+                    name=name,
+                    reason=reason,
+                )
+            )
         self.objects[name] = thing
 
     def states(self) -> dict[str, Any]:
-        return {name: _state_of(thing) for name, thing in self.objects.items()}
+        return {name: state_of(thing) for name, thing in self.objects.items()}
 
     def restore(self, states: Mapping[str, Any], step: int) -> None:
         """Restore every object. Raises DescentError if one does not fit; then all are as they were before."""
         before = copied(self.states())
         try:
             for name, thing in self.objects.items():
-                _restore(name, thing, states, step)
+                restore(name, thing, states, step)
         except DescentError:
             for name, thing in self.objects.items():
-                _restore(name, thing, before, step)
+                restore(name, thing, before, step)
             raise
 
     def restore_one(self, name: str, states: Mapping[str, Any], step: int) -> None:
-        _restore(name, self.objects[name], states, step)
+        restore(name, self.objects[name], states, step)
 
     def randomness(self, device: torch.device) -> State:
         """Return the states of the global generators, and of those that are tracked."""
-        own = {name: _state_of(thing) for name, thing in self.objects.items() if isinstance(thing, Generator)}
+        own = {name: state_of(thing) for name, thing in self.objects.items() if isinstance(thing, Generator)}
         return {"global": random_state(device), "own": own}
 
     def restore_randomness(self, state: Mapping[str, Any], device: torch.device) -> None:
         restore_random_state(state["global"], device)
         for name, own in state["own"].items():
             if name in self.objects:
-                _restore(name, self.objects[name], {name: own}, 0)
+                restore(name, self.objects[name], {name: own}, 0)
 
     def untracked(self, found: Mapping[str, Any]) -> Iterator[str]:
         """Yield the names of the variables whose state a checkpoint lacks. found: those of the loop's function."""
@@ -92,19 +99,33 @@ def _changes(thing: Any) -> bool:
     return isinstance(thing, kinds)
 
 
-def _state_of(thing: Any) -> Any:
+def has_state(thing: Any) -> bool:
+    """Return whether a checkpoint can hold the state of this object."""
+    if isinstance(thing, Generator | torch.Tensor | np.ndarray):
+        return True
+    return callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))
+
+
+def state_of(thing: Any) -> Any:
+    """Return the state of an object that `has_state`, in plain containers and tensors. The tensors are live ones."""
     match thing:
+        case torch.Tensor():
+            return thing.detach()
+        case np.ndarray():
+            return plain(thing)
         case np.random.Generator():
-            return _plain(thing.bit_generator.state)
+            return plain(thing.bit_generator.state)
         case torch.Generator():
             return thing.get_state()
         case random.Random():
             version, internal, gauss = thing.getstate()
             return [version, list(internal), gauss]
-    return _plain(thing.state_dict())
+    return plain(thing.state_dict())
 
 
-def _restore(name: str, thing: Any, states: Mapping[str, Any], step: int) -> None:
+@torch.no_grad()
+def restore(name: str, thing: Any, states: Mapping[str, Any], step: int) -> None:
+    """Restore an object's state from those of a checkpoint, by name. Raises DescentError if it does not fit."""
     if name not in states:
         raise DescentError(
             _(
@@ -117,14 +138,22 @@ def _restore(name: str, thing: Any, states: Mapping[str, Any], step: int) -> Non
     state = states[name]
     try:
         match thing:
+            case torch.Tensor():
+                if thing.shape != state.shape:
+                    raise ValueError(f"{tuple(state.shape)} → {tuple(thing.shape)}")
+                thing.copy_(state)
+            case np.ndarray():
+                if thing.shape != original(state).shape:
+                    raise ValueError(f"{original(state).shape} → {thing.shape}")
+                thing[...] = original(state)
             case np.random.Generator():
-                thing.bit_generator.state = _original(state)
+                thing.bit_generator.state = original(state)
             case torch.Generator():
                 thing.set_state(state)
             case random.Random():
                 thing.setstate((state[0], tuple(state[1]), state[2]))
             case _:
-                thing.load_state_dict(_original(state))
+                thing.load_state_dict(original(state))
     except Exception as error:  # of any library
         reason = " ".join(shorten(clean(line.strip()), 200) for line in str(error).splitlines()[:3])
         raise DescentError(
@@ -137,7 +166,7 @@ def _restore(name: str, thing: Any, states: Mapping[str, Any], step: int) -> Non
         ) from None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a state with numbers and arrays of NumPy as Python's and torch's, which a checkpoint can hold."""
     if isinstance(value, np.generic):
         return value.item()
@@ -145,26 +174,27 @@ def _plain(value: Any) -> Any:
         return {_ARRAY: torch.from_numpy(value.astype(np.int64) if value.dtype.kind == "u" else value.copy()),
                 "dtype": str(value.dtype)}  # fmt: skip
     if type(value) is dict:
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, dict):  # an OrderedDict with a module's versions
         same = value.copy()
-        same.update({key: _plain(item) for key, item in value.items()})
+        same.update({key: plain(item) for key, item in value.items()})
         return same
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
-def _original(value: Any) -> Any:
+def original(value: Any) -> Any:
+    """Return a state as it was before `plain`."""
     if isinstance(value, dict):
         if _ARRAY in value:
             return value[_ARRAY].numpy().astype(value["dtype"])
         same = value.copy()
-        same.update({key: _original(item) for key, item in value.items()})
+        same.update({key: original(item) for key, item in value.items()})
         return same
-    return type(value)(map(_original, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(original, value)) if type(value) in (list, tuple) else value
 
 
-def _check_keepable(name: str, state: Any) -> None:
-    """Raise DescentError if a state holds what a checkpoint can't: it is read without running anybody's code."""
+def why_unkeepable(state: Any) -> str | None:
+    """Return why no checkpoint can hold a state, or None: it is read without running anybody's code."""
     without_tensors = _outline(state)
     file = io.BytesIO()
     try:
@@ -172,17 +202,9 @@ def _check_keepable(name: str, state: Any) -> None:
         file.seek(0)
         torch.load(file, weights_only=True)
     except Exception as error:
-        reason = shorten(
-            clean(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__), 160
-        )
-        raise DescentError(
-            _(
-                "track({name}=…): its state_dict() holds what no checkpoint can ({reason}); only numbers, texts, "
-                "tensors, arrays, and lists and dicts of them can be kept",
-                name=name,
-                reason=reason,
-            )
-        ) from None
+        said = str(error).strip()
+        return shorten(clean(said.splitlines()[0] if said else type(error).__name__), 160)
+    return None
 
 
 def _outline(value: Any) -> Any:

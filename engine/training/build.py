@@ -1,5 +1,6 @@
 """Everything that the training loop works on, built from a preset."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
-from engine.training import hidden_state, losses, models, optimizers, parameters, trial, user_step
+from engine.training import hidden_state, losses, models, optimizers, parameters, task, task_state, trial, user_step
 from engine.training.at_once import AtOnce
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -81,6 +82,17 @@ def build(
         hidden_state.watch_optimizers()
     trial.load_code(preset)
     members = roster(preset)
+    is_task = preset.train.code is not None and task.is_class(load_object(preset.train.code))
+    if is_task:
+        user_step.refuse_penalties(preset)
+    if is_task and (len(members) > 1 or members[0].fold is not None):
+        raise PresetError(
+            _(
+                'train.code = "{code}" is a class, which trains in a run of its own: leave [members] out. '
+                "`descent study` trains several seeds, or several values of train.arguments, one run after another",
+                code=preset.train.code,
+            )
+        )
     folds: Folds | None = None
     if members[0].fold is None:
         dataset = load(preset.data, root=data_root, device=device, code=load_object)
@@ -132,11 +144,21 @@ def build(
         "members": members,
         "never_finite": frozenset(checkpoint.not_finite(made[0].state_dict())),
         "fewest": fewest,
-        "own_step": user_step.build(preset, len(members) > 1, load_object),
+        "own_step": None if is_task else user_step.build(preset, len(members) > 1, load_object),
         "penalised": losses.penalised(made[0]) if _penalties(members) else [],
     }
     order: dict[str, Any] = {"augment": augmentation, "leave_out_single": bool(batch_norms(made[0]))}
-    if len(members) == 1:
+    if is_task:
+        batches = Batches(dataset.train, size, preset.train.seed, **order)
+        training: TrainState = _of_task(
+            made[0],
+            batches,
+            outputs,
+            common,
+            partial(_model, preset, dataset, run, device, None, fresh=fresh),
+            fresh=fresh,
+        )
+    elif len(members) == 1:
         models.lay_out(made[0], preset.model, device)
         training = _of_one(made[0], Batches(dataset.train, size, preset.train.seed, **order), common)
     else:
@@ -174,6 +196,46 @@ def _of_one(model: nn.Module, batches: Batches, common: dict[str, Any]) -> Train
         total_steps=total_steps,
         pace=SchedulePosition(total_steps, batches.per_epoch),
         **common,
+    )
+
+
+def _of_task(
+    model: nn.Module,
+    batches: Batches,
+    outputs: int,
+    common: dict[str, Any],
+    make_model: Callable[[], nn.Module],
+    *,
+    fresh: bool,
+) -> TrainState:
+    """Return a run of the user's own class. model, make_model: the preset's model, once and anew."""
+    preset, device, dataset = common["preset"], common["device"], common["dataset"]
+    total_steps = _total_steps(preset, batches.per_epoch)
+    first = [model]
+
+    def given() -> dict[str, Any]:
+        mine = models.lay_out(first.pop() if first else make_model(), preset.model, device)
+        return {
+            "device": device,
+            "model": mine,
+            "loss_function": common["criterion"],
+            "input_shape": dataset.input_shape,
+            "outputs": outputs,
+            "classes": dataset.classes,
+            "seed": preset.train.seed,
+            "batch_size": batches.size or batches.samples,
+            "total_steps": total_steps,
+            "steps_per_epoch": batches.per_epoch,
+        }
+
+    return task_state.build(
+        preset,
+        common,
+        given,
+        fresh=fresh,
+        batches=batches,
+        total_steps=total_steps,
+        pace=SchedulePosition(total_steps, batches.per_epoch),
     )
 
 

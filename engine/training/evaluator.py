@@ -81,7 +81,7 @@ class Evaluator:
             winner = find_winner(run)
             if winner is not None:
                 self._reporter.winner(step, winner)
-            if run.dataset.test is None:
+            if not run.can_evaluate("test"):
                 return
             self.evaluate("test", step, None if winner is None else winner["members"])
             together = evaluate_ensemble(run)

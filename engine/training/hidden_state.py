@@ -8,7 +8,7 @@ import copy
 import gc
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -41,22 +41,37 @@ def watch_optimizers() -> None:
     torch.optim.Optimizer.__init__ = make_and_note  # type: ignore[method-assign]
 
 
-def refuse_own_optimizers(spec: str) -> None:
-    """Raise PresetError if an optimizer that the user's code has made is still kept. spec: "file.py:name"."""
+def refuse_own_optimizers(spec: str, known: Iterable[torch.optim.Optimizer] | None = None) -> None:
+    """Raise PresetError if an optimizer that the user's code has made is still kept. spec: "file.py:name".
+
+    known: those of tasks, which a checkpoint holds. None for a step that is a function.
+    """
+    of_task, known = known is not None, known or ()
     if not _made:
         return
     if any(made() is not None for made, _line in _made):
         gc.collect()  # one that was used within a call may be part of a cycle
     kept = [(optimizer, line) for made, line in _made if (optimizer := made()) is not None]
+    kept = [(optimizer, line) for optimizer, line in kept if not any(optimizer is one for one in known)]
     _made.clear()
     if kept:
         optimizer, line = kept[0]
+        if of_task:
+            raise PresetError(
+                _(
+                    'train.code = "{code}": {place} makes an optimizer ({kind}) that is no attribute of the task, so '
+                    "that no checkpoint holds its state. Keep it in an attribute, in setup()",
+                    code=spec,
+                    place=line,
+                    kind=type(optimizer).__name__,
+                )
+            )
         raise PresetError(
             _(
                 'train.code = "{code}": {place} makes an optimizer of its own ({kind}) that is kept from step to '
                 "step. A checkpoint holds only the one that the step is given: a resume, a rewind or a fork would "
                 "lose the state of this one, and a change of optimizer.lr would not reach it. Use the optimizer that "
-                "is given",
+                "is given, or make train.code a class, which may have optimizers of its own among its attributes",
                 code=spec,
                 place=line,
                 kind=type(optimizer).__name__,
@@ -109,7 +124,9 @@ class Proof:
             try:
                 function = reload_object(spec)
                 restore_random_state(self._random, run.device)  # loading may have drawn numbers
-                call_user_code(spec, function, model, criterion, optimizer, *self._samples)
+                call_user_code(
+                    spec, function, model, criterion, optimizer, *self._samples, **run.preset.train.arguments
+                )
             except PresetError:
                 return
             finally:

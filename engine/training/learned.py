@@ -171,6 +171,16 @@ def load(
                 problems="; ".join(complaints),
             )
         )
+    if not state.get("task", {}).get("is_presets_model", True):
+        raise DescentError(
+            _(
+                "{run} trains networks that the class of train.code has made, and not the model of its preset, so "
+                "that nothing is known of how to predict with them; their weights are in {file}, under "
+                '"model"',
+                run=folder.id,
+                file=folder.checkpoint(state["step"]),
+            )
+        )
     members = roster(preset)
     chosen = _choose(folder, members, member)
     own = members[chosen].preset

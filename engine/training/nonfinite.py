@@ -207,7 +207,7 @@ class NonFiniteHandler:
         """
         if self._run.preset.train.on_nan != "pause":
             return
-        lr = self._run.plan(member).rate(step)
+        lr = self._rate_at(step, member)
         saved = self._last_before(step)
         what = f"loss of member {member}"
         words = [
@@ -232,12 +232,17 @@ class NonFiniteHandler:
         self._accepted = self._accepted or self._told is not None
         self._lost = []
 
+    def _rate_at(self, step: int, member: int | None = None) -> float:
+        """Return the learning rate of a step, or that of now if nobody has planned it."""
+        plan = self._run.plan(member)
+        return float(self._run.learning_rate()) if plan is None else plan.rate(step)
+
     def _tell(self, found: NonFinite) -> str:
         """Find the origin, write the anomaly into the run's log, and return the message."""
         first = find_origin(self._run, self._folder, found.step, self._interrupted)
         step = first.step if first is not None else found.step
         saved = self._last_before(step)
-        lr = first.lr if first is not None else self._run.plan().rate(step)
+        lr = first.lr if first is not None else self._rate_at(step)
         kind, _of, layer = found.what.partition(" of layer ")
         values: dict[str, Any] = {"step": step, "what": kind, "lr": lr, "checkpoint": saved}
         words = [_(_BECAME[kind], layer=layer, step=f"{found.step:,}", lr=trimmed(lr))]

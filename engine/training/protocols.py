@@ -71,3 +71,4 @@ class StepResult(NamedTuple):
     accuracy: Tensor | None
     norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
     layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
+    scalars: Mapping[str, Any] = {}  # that a task's step tells beside its loss: tensors or numbers, by name

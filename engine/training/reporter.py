@@ -41,10 +41,12 @@ class Reporter:
 
     def plan(self) -> None:
         """Write the planned learning rate, for those who draw it, if it differs from what was written last."""
-        plan = self._run.plan().state()
+        planned, run = self._run.plan(), self._run
+        kind = "length" if planned is None else "plan"
+        plan = {"total_steps": run.total_steps} if planned is None else planned.state()
         if plan != self._planned:
             self._planned = plan
-            self._events.write("plan", step=self._run.step, **plan)
+            self._events.write(kind, step=run.step, **plan)
 
     def rewound(self, to: int, log: int) -> None:
         """Report that the run went back to step `to`, at which the log ended at byte `log`. Later plans are void."""

@@ -49,7 +49,7 @@ class RowWriter:
 
     def record(self, result: StepResult, lr: float | Tensor, seconds: float) -> None:
         """Record one step, with its learning rate. seconds: of training so far."""
-        loss, accuracy, norms, layers = result
+        loss, accuracy, norms, layers = result[:4]
         if norms is not None:
             self._recorder.norms(*norms)
         if layers is not None:

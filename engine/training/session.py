@@ -198,7 +198,7 @@ class Session:
     def evaluate(self) -> None:
         """Evaluate on the validation split. Keep the model if it is the best so far."""
         run = self._run
-        if run.dataset.validation is None:
+        if not run.can_evaluate("validation"):
             return
         with self.clock.stopped():
             self._rows.drain()
@@ -226,6 +226,8 @@ class Session:
 
     def look(self) -> dict[str, float]:
         """Evaluate for a client. The run goes on, and ends, as if it had not been evaluated."""
+        if self._run.dataset.validation is not None and not self._run.can_evaluate("validation"):
+            raise DescentError(_("the class of train.code has no evaluate(loader), so it can't be evaluated"))
         if self._run.dataset.validation is None:
             raise DescentError(_("this run has no validation split; data.validation = 0.1 would make one"))
         with self.clock.stopped():

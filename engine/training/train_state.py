@@ -71,6 +71,11 @@ class TrainState:
     def classifies(self) -> bool:
         return self.dataset.task == "classification"
 
+    @property
+    def has_preset_model(self) -> bool:
+        """Return whether `model` is the one that the preset names, called with inputs and giving outputs."""
+        return True
+
     def learning_rate(self) -> float | Tensor:
         """Return the learning rate of the next update."""
         return learning_rate(
@@ -82,8 +87,11 @@ class TrainState:
             plateau=1.0 if self.plateau is None else self.plateau.scale,
         )
 
-    def plan(self, member: int | None = None) -> Plan:
-        """Return the planned learning rate from now on, for those who draw it. member: of several; None for all."""
+    def plan(self, member: int | None = None) -> Plan | None:
+        """Return the planned learning rate from now on, for those who draw it. None if nobody can look ahead.
+
+        member: of several; None for all.
+        """
         plateau = 1.0 if self.plateau is None else self.plateau.scale
         base = self.preset.optimizer.lr
         return Plan(self.preset.schedule, self.pace, base, self.lr_scale, plateau, self.total_steps)
@@ -107,6 +115,10 @@ class TrainState:
         return losses.penalty(self.penalised, self.preset.loss) if self.penalised else None
 
     # --- evaluations, and what follows from them ---
+
+    def can_evaluate(self, split: str) -> bool:
+        """Return whether the run can be evaluated on "validation" or "test"."""
+        return getattr(self.dataset, split) is not None
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
         """Evaluate each member on the split "validation" or "test". Leaves the random generators as they were.

@@ -4,8 +4,9 @@ What goes wrong in it is said in words that name their file. In the first step i
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from engine.preset import schema
 from engine.preset.loading import Preset
+from engine.training import task
 from engine.training.data import Split
 from engine.training.data.randomness import seed_all
 from engine.training.losses import Criterion
@@ -36,7 +38,27 @@ def load_code(preset: Preset) -> None:
     seed_all(preset.train.seed)
     for section, spec in preset.code.items():
         arguments = getattr(getattr(preset, section), "arguments", {})
-        check_call(spec, load_object(spec), _CALLS[section], arguments)
+        named = load_object(spec)
+        if section == "train" and task.is_class(named):
+            _check_task(spec, named, arguments)
+        else:
+            check_call(spec, named, _CALLS[section], arguments)
+
+
+def _check_task(spec: str, kind: type[Any], arguments: Mapping[str, Any]) -> None:
+    """Raise PresetError if the class of `train.code` can't be made, or has no step, or one that takes no batch."""
+    check_call(spec, kind, (), arguments)
+    for name, given in task.METHODS.items():
+        method = getattr(kind, name, None)
+        if method is None and name == "step":
+            raise PresetError(
+                _(
+                    'train.code = "{code}": a class must have a method step(self, batch) that returns {{"loss": …}}',
+                    code=spec,
+                )
+            )
+        if callable(method):
+            check_call(f"{spec}.{name}", method, ("self", *given))
 
 
 def check(

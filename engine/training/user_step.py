@@ -4,8 +4,8 @@ The rate of the schedule is set before the call. The numbers to record are taken
 gradients that its backward left and, for the accuracy, the outputs of its last forward pass.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from engine.training.losses import Criterion
 from engine.training.members.batches import MemberBatch
 from engine.training.members.train_state import MemberTrainState
 from engine.training.members.user_step import OwnMemberUpdate
+from engine.training.observed import left_by_backward, outputs_of, put_back, share_of_right, total_norm
 from engine.training.protocols import AnyBatch, StepResult
 from engine.training.train_state import TrainState
 from engine.training.update import Update
@@ -35,6 +36,13 @@ def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
     spec = preset.train.code
     if spec is None:
         return None
+    refuse_penalties(preset)
+    step = _OwnStep(spec, code(spec), preset)
+    return step.of_many if several else step.of_one
+
+
+def refuse_penalties(preset: Preset) -> None:
+    """Raise PresetError if the preset has a penalty, which would have no effect in the user's step."""
     for key in ("l1", "l2"):
         if getattr(preset.loss, key):
             raise PresetError(
@@ -42,11 +50,9 @@ def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
                     "{key} is added to the loss by Descent's own training step, which train.code replaces; "
                     "leave {key} out, and add the penalty in {code}",
                     key=f"loss.{key}",
-                    code=spec.rpartition("/")[2],
+                    code=(preset.train.code or "").rpartition("/")[2],
                 )
             )
-    step = _OwnStep(spec, code(spec), preset)
-    return step.of_many if several else step.of_one
 
 
 class _OwnStep:
@@ -57,6 +63,7 @@ class _OwnStep:
 
     def __init__(self, spec: str, function: Callable[..., object], preset: Preset) -> None:
         self._spec, self._function, self._loss = spec, function, preset.loss
+        self._arguments = preset.train.arguments
 
     def of_one(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, measured: bool) -> StepResult:
         update = run.update
@@ -64,7 +71,7 @@ class _OwnStep:
         optimizers.set_rate(update.optimizer, lr)
         if measured:
             run.statistics.note_weights()
-        with _left_by_backward(update.parameters if measured else []) as left:
+        with left_by_backward(update.parameters if measured else []) as left:
             samples = _own(batch, run.batches.size is None)
             proof = hidden_state.proof(run, lr, *samples)
             with run.statistics.watch() if measured else nullcontext():
@@ -73,10 +80,10 @@ class _OwnStep:
                 proof.check(self._spec, run.criterion)
             if run.numbers is not None:
                 parameters.adopt(update.parameters, run.numbers)
-            with _put_back(left):
+            with put_back(left):
                 norms = update.finish_gradients(measured)
                 if norms is not None:
-                    norms = _total(update.parameters, left), norms[1]
+                    norms = total_norm(update.parameters, left), norms[1]
                     run.statistics.note_gradients()
         return StepResult(loss, accuracy, norms, run.statistics.row() if measured else None)
 
@@ -93,12 +100,12 @@ class _OwnStep:
         if measured:
             run.statistics.note_weights()
         every = [p for module in run.stack.modules for p in module.parameters() if p.requires_grad]
-        with _left_by_backward(every if measured else []) as left:
+        with left_by_backward(every if measured else []) as left:
             found = self._call_each(run, batch)
-            with _put_back(left):
+            with put_back(left):
                 norms = update.finish_gradients(measured)
                 if norms is not None:
-                    totals = [_total(module.parameters(), left) for module in run.stack.modules]
+                    totals = [total_norm(module.parameters(), left) for module in run.stack.modules]
                     norms = torch.stack(totals), norms[1]
                     run.statistics.note_gradients()
         each = torch.stack([loss for loss, _ in found])
@@ -127,8 +134,10 @@ class _OwnStep:
         """Return the loss and, for classes, the share of right predictions. Both are scalars on the device."""
         criterion: Criterion = run.criterion
         groups = len(optimizer.param_groups)
-        with _outputs(model) as seen:
-            loss = call_user_code(self._spec, self._function, model, criterion, optimizer, inputs, targets)
+        with outputs_of(model) as seen:
+            loss = call_user_code(
+                self._spec, self._function, model, criterion, optimizer, inputs, targets, **self._arguments
+            )
         hidden_state.refuse_other_groups(self._spec, optimizer, groups)
         hidden_state.refuse_own_optimizers(self._spec)
         if not isinstance(loss, Tensor) or loss.ndim:
@@ -143,69 +152,7 @@ class _OwnStep:
         if not run.classifies:
             return loss.detach(), None
         count = losses.outputs(self._loss, run.dataset.task, run.dataset.target_size)
-        fitting = [outputs for outputs in seen if outputs.shape == (len(targets), count)]
-        if not fitting:
-            return loss.detach(), torch.full((), float("nan"), device=run.device)
-        return loss.detach(), losses.correct(fitting[-1], targets)
-
-
-@contextmanager
-def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the outputs of the forward passes inside the block, detached.
-
-    Of several outputs the first one counts. Those that are no tensors are left out: to a training step of the user's
-    own, a model may return anything.
-    """
-    seen: list[Tensor] = []
-
-    def note(module: nn.Module, inputs: object, outputs: object) -> None:
-        first = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
-        if isinstance(first, Tensor):
-            seen.append(first.detach())
-
-    handle = model.register_forward_hook(note)
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _left_by_backward(trained: Iterable[nn.Parameter]) -> Iterator[dict[nn.Parameter, Tensor]]:
-    """Collect copies of the gradients as the last backward left them, before the step clips or clears them."""
-    left: dict[nn.Parameter, Tensor] = {}
-
-    def note(parameter: Tensor) -> None:
-        assert isinstance(parameter, nn.Parameter)
-        assert parameter.grad is not None
-        left[parameter] = parameter.grad.detach().clone()
-
-    handles = [p.register_post_accumulate_grad_hook(note) for p in trained]  # type: ignore[no-untyped-call]
-    try:
-        yield left
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _put_back(left: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
-    """Put the gradients that the step has cleared after the update back into `.grad`, inside the block."""
-    cleared = {parameter: gradient for parameter, gradient in left.items() if parameter.grad is None}
-    for parameter, gradient in cleared.items():
-        parameter.grad = gradient
-    try:
-        yield
-    finally:
-        for parameter in cleared:
-            parameter.grad = None
-
-
-def _total(trained: Iterable[nn.Parameter], left: Mapping[nn.Parameter, Tensor]) -> Tensor:
-    """Return the norm of the gradient that backward left. One that was set by hand is taken as it is."""
-    given = [(parameter, left.get(parameter, parameter.grad)) for parameter in trained]
-    gradients = [gradient for _, gradient in given if gradient is not None]
-    return torch.nn.utils.get_total_norm(gradients).to(given[0][0].device)
+        return loss.detach(), share_of_right(seen, targets, count)
 
 
 def _own(batch: AnyBatch, lent: bool) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """[train]: length, batches, device, evaluation and checkpoints of a training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,8 @@ class Train(Section):
     compile: Flag = Field(
         False, description="torch.compile the model; measure it: on a CPU it slowed four models of four."
     )
-    code: str | None = Field(None, description="file.py:function", pattern=r".+\.py:\w+")
+    code: str | None = Field(None, description="file.py:function, or file.py:Class", pattern=r".+\.py:\w+")
+    arguments: dict[str, Any] = Field({}, description="Keyword arguments of the function, or of the class.")
     accumulate: Count = Field(
         1,
         description="Split each batch into this many parts, to save memory; the update is the same, but for what "
@@ -70,6 +71,17 @@ class Train(Section):
             if self.epochs is None:
                 raise ValueError(_("give train.epochs or train.steps; neither given"))
             raise ValueError(_("give train.epochs or train.steps; both given"))
+        return self
+
+    @model_validator(mode="after")
+    def _arguments_are_of_code(self) -> "Train":
+        if self.arguments and self.code is None:
+            raise ValueError(
+                _(
+                    "train.arguments = {given} are those of train.code, and there is none",
+                    given=show(self.arguments),
+                )
+            )
         return self
 
     @model_validator(mode="after")

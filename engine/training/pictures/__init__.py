@@ -62,6 +62,14 @@ def make(
         if folder is None:
             raise DescentError(_("the picture {kind} is drawn from the folder of a run", kind=kind))
         return from_rows.make(folder, kind, chosen)
+    if not run.has_preset_model:
+        raise DescentError(
+            _(
+                "the picture {kind} is drawn of the preset's model, and this run trains networks that the class of "
+                "train.code has made",
+                kind=kind,
+            )
+        )
     everyone = run
     if kind != "tally":
         run = run.alone(_whole(kind, member))
