@@ -70,9 +70,12 @@ class KeyQueue:
         """Return whether the app takes this event now. If not, the event comes again when it is its turn."""
         if not isinstance(event, _Typed) or event.is_forwarded:
             return True
-        if event is self._passed or (self._quits(event) and self.is_opening):
-            self._target = self._app.focused or self._app.screen
-            return True
+        try:
+            if event is self._passed or (self._quits(event) and self.is_opening):
+                self._target = self._app.focused or self._app.screen
+                return True
+        except ScreenStackError:
+            return True  # the app has ended
         self._waiting.append(event)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._pass_all())
@@ -80,7 +83,9 @@ class KeyQueue:
 
     @property
     def is_opening(self) -> bool:
-        """Return whether something is under way that will open another screen."""
+        """Return whether something is under way that will open another screen, or the screen is not yet built."""
+        if not self._app.screen.is_mounted:
+            return True
         workers = [each for each in self._app.workers if each.group == OPENING and not each.is_finished]
         return any(each.node.is_attached and each.node.screen is self._app.screen for each in workers)
 

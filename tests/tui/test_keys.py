@@ -15,6 +15,7 @@ from engine.launch import start
 from tests.helpers.recorded_run import record
 from tests.helpers.screens import burst, console, place, seen
 from tests.helpers.waiting import DEADLINE, until
+from tui.screens import starting
 from tui.screens.console.screen import Console
 from tui.screens.help import Help
 from tui.screens.home.screen import Home
@@ -93,6 +94,25 @@ async def test_keys_behind_enter_wait_for_the_run_that_starts(place: Path, monke
         )
         assert len(started) == 1
         assert not any(isinstance(screen, Overrides) for screen in app.screen_stack)
+
+
+async def test_a_key_behind_one_that_opens_a_dialog_is_for_the_dialog(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enter right behind f would be lost before the dialog is there, and no fork would be started."""
+    run, forked = record(place / "runs"), []
+
+    async def fork(_app: object, folder: RunFolder, step: int, _edits: object) -> None:
+        forked.append((folder.id, step))
+
+    monkeypatch.setattr(starting, "fork", fork)
+    (run.path / "checkpoints").mkdir(exist_ok=True)
+    run.checkpoint(2150).touch()
+    app = console(run=run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Console) and app.screen.snapshot is not None, "the console")
+        burst(app, "f", "enter")
+        await until(pilot, lambda: forked == [(run.id, 2150)], "the fork")
 
 
 async def test_quitting_does_not_wait_for_a_run_that_starts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ from tests.helpers.waiting import wait_for
 
 
 @pytest.mark.slow
-def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hand_in_holds_the_work_and_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
     """An instructor could not see what was done, or whether it was changed afterwards."""
     monkeypatch.chdir(tmp_path)
     lab = make_lab(tmp_path)
@@ -60,7 +62,7 @@ def test_a_hand_in_holds_the_work_and_what_came_of_it(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_starts_a_quick_grading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None) -> None:
     """`lab watch` would sit there, or leave processes behind at its end."""
     monkeypatch.chdir(tmp_path)
     lab = make_lab(tmp_path)

@@ -40,7 +40,7 @@ least = {least}
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None) -> Path:
     """A folder in which a lab of six criteria is begun and predicted."""
     work = tmp_path / "work"
     (work / "labs").mkdir(parents=True)

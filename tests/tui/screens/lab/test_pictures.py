@@ -17,7 +17,7 @@ LAB = "slow-line"
 
 @pytest.mark.slow
 async def test_the_optimizers_have_the_run_s_rate_and_not_their_best(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """The legend would tell the rate that the learner is to find."""
     (tmp_path / "labs").mkdir()

@@ -25,7 +25,7 @@ LAB = "slow-line"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: None) -> Path:
     """A folder to work in, and one lab beside those that are shipped."""
     work = tmp_path / "work"
     (work / "labs").mkdir(parents=True)
