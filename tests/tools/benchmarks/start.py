@@ -12,20 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from descent.run.folder import RunFolder
+from textual.events import Key
+
+from descent.run.state import ALIVE
 from descent.warm import hold
 from engine.labs.grader import Grader
 from engine.labs.library import find_lab
-from engine.launch.options import Options
 from tests.helpers.lab_solutions import begun_and_solved
+from tests.helpers.screens import seen
 from tests.tools.benchmarks.harness import Figure, Result, interleave, percentile
 
 ROUNDS, RUNS = 5, 50  # runs: as many as `descent runs` lists
-LAB = "gd-line"
+LAB, PRESET = "gd-line", "digits-mlp"
 BARS = {
     "descent --help": 0.3,
     "first frame of Home": 0.6,
-    "Enter to the first point, digits-mlp": 4.0,
+    f"Enter to the first point, {PRESET}": 4.0,
     "the same, forked from a warm process": 0.7,
     f"a grading of {LAB}, forked": 2.0,
 }
@@ -57,7 +59,7 @@ def start(folder: Path) -> Result:
         f"descent runs, {RUNS} of them": lambda: _lasts(*DESCENT, "runs", "--runs-dir", str(folder / "runs")),
         "descent presets list": lambda: _lasts(*DESCENT, "presets", "list"),
         "first frame of Home": lambda: _lasts(sys.executable, "-c", FRAME),
-        "Enter to the first point, digits-mlp": lambda: _first_point(folder),
+        f"Enter to the first point, {PRESET}": lambda: _first_point(folder),
         "the same, forked from a warm process": lambda: _warm(lambda: _first_point(folder)),
         f"a grading of {LAB}": lambda: _grading(work),
         f"a grading of {LAB}, forked": lambda: _warm(lambda: _grading(work)),
@@ -108,35 +110,33 @@ def _imports() -> list[tuple[str, float]]:
 
 
 def _first_point(folder: Path) -> float:
-    """From a start as Home makes it to a curve with a point in it, read as the console reads it."""
+    """From Enter on a preset in Home to a point on the chart of its loss."""
+    return asyncio.run(_entered(folder / "starts"))
+
+
+async def _entered(runs: Path) -> float:
     from descent.control import send
-    from engine.launch.start import detach
-
-    run: RunFolder | None = None
-    begin = time.perf_counter()
-    try:
-        settings = ["train.epochs=1000000", "train.threads=1"]
-        run = detach("digits-mlp", settings, Options(None, folder / "starts"), watched=True)
-        return asyncio.run(_seen(run)) - begin
-    finally:
-        if run is not None:
-            send(run.path, "stop", {"how": "discard"})
-
-
-async def _seen(run: RunFolder) -> float:
-    """The moment at which a console that was opened on the run has a point to draw."""
     from tui.app import DescentApp
     from tui.screens.console.screen import Console
+    from tui.widgets.chart import Chart
 
-    app: Any = DescentApp(run=run, runs_dir=run.path.parent)
+    app: Any = DescentApp(runs_dir=runs)
     async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, PRESET)
+        await pilot.press("slash", *PRESET, "enter")
+        await seen(pilot, f"$ descent run {PRESET}")
+        begin = time.perf_counter()
+        app.post_message(Key("enter", None))
         while True:
-            snapshot = app.screen.snapshot if isinstance(app.screen, Console) else None
-            if snapshot is not None and snapshot.step > 0:
-                return time.perf_counter()
-            if run.state() in ("failed", "lost"):
-                raise RuntimeError(f"the run has ended: {run.last('state')}")
+            chart = next(iter(app.screen.query("#loss").results(Chart)), None)
+            if isinstance(app.screen, Console) and chart is not None and chart.data.lines:
+                seconds = time.perf_counter() - begin
+                break
             await pilot.pause(0.01)
+        run = app.screen.folder
+        if run.state() in ALIVE:
+            send(run.path, "stop", {"how": "discard"})
+        return seconds
 
 
 def _many_runs(runs: Path) -> None:
