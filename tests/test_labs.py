@@ -33,8 +33,9 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 @pytest.fixture
 def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
-    """Where the lab's data are; skips where they have to be downloaded and are not at hand."""
-    wanted = {preset.data.name for preset in lab.presets.values()}
+    """Where the data of what is graded are; skips where they have to be downloaded and are not at hand."""
+    parts = {None: lab.model.grade} | {name: part.grade for name, part in lab.model.parts.items()}
+    wanted = {preset.data.name for part, preset in lab.presets.items() if parts[part] is not None}
     if not wanted & {known.name for known in datasets.catalogue()}:
         return None
     found: Path = request.getfixturevalue("real_data")

@@ -126,8 +126,8 @@ def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
 
     metric: the name of the score. labels: (T,) words, "lr 0.1, dropout 0.5", in the order of training. values, sd:
     (T,) mean and deviation over each run's members, NaN without one. now: the place of this run. key: the one setting
-    that differs, if it alone does and is a number in all, else "". x: (T,) its values, or empty. Of several runs with
-    the same settings the latest counts.
+    that differs, if it alone does and is a number, or a list of one, in all, else "". x: (T,) its values, or empty.
+    Of several runs with the same settings the latest counts.
     """
     import numpy as np
 
@@ -144,7 +144,10 @@ def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
         [v for entry in results[name].members if math.isfinite(v := _number(entry.metrics.get(metric)))]
         for name in shown
     ]
-    numeric = len(differing) == 1 and all(_is_number(known[name].get(differing[0])) for name in shown)
+    alone = differing[0] if len(differing) == 1 else ""
+    x = [number for name in shown if (number := _number_in(known[name].get(alone))) is not None]
+    if len(x) < len(shown):
+        x = []
     return {
         "metric": np.array(metric),
         "labels": np.array(
@@ -153,8 +156,8 @@ def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
         "values": np.array([_number(mean_of_finite(of_one)) for of_one in scores]),
         "sd": np.array([statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in scores]),
         "now": np.array(shown.index(folder.path.name)),
-        "key": np.array(differing[0] if numeric else ""),
-        "x": np.array([float(known[name][differing[0]]) for name in shown] if numeric else [], float),
+        "key": np.array(alone if x else ""),
+        "x": np.array(x, float),
     }
 
 
@@ -180,8 +183,11 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else setting(value)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number_in(value: object) -> float | None:
+    """Return a setting as a number; that of a list of one, such as `widths = [300]`, is its own. None for others."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _metric(entries: Sequence[MemberResult], wanted: str, first: Sequence[MetricName] = ()) -> MetricName:

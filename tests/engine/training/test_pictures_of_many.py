@@ -161,6 +161,17 @@ def test_results_by_setting_are_of_the_runs_of_one_preset(train: Train) -> None:
     assert found["values"][0] == pytest.approx(statistics.fmean(scores[-2:]))
 
 
+def test_results_by_width_lie_on_an_axis(train: Train) -> None:
+    """A network of one layer has its width in a list, and a study of the width would have no curve."""
+    few = ("train.steps=2", "data.size=100")
+    for width in (4, 8):
+        folder = train("digits-mlp", *few, f"model.widths=[{width}]")
+    found = from_rows.make(folder, "trials", {"metric": "auto"})
+    assert (str(found["key"]), found["x"].tolist()) == ("model.widths", [4.0, 8.0])
+    found = from_rows.make(train("digits-mlp", *few, "model.widths=[8, 8]"), "trials", {"metric": "auto"})
+    assert (str(found["key"]), found["x"].tolist()) == ("", [])
+
+
 def test_the_ensembles_score_is_beside_those_of_its_members(train: Train) -> None:
     """The mean prediction would be compared with the members' validation, or not at all."""
     folder = train("digits-mlp", "members.repeats=3", "train.steps=5", "data.size=100")
