@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from descent.control import RefusedError as RefusedError
     from descent.handle import Run as Run
     from descent.handle import attach as attach
+    from descent.handle import runs as runs
     from descent.handle import start as start
     from descent.learned import load as load
     from descent.loop.start import init as init
@@ -39,12 +40,13 @@ _HOMES = {
     "Run": "descent.handle",
     "attach": "descent.handle",
     "init": "descent.loop.start",
+    "runs": "descent.handle",
     "load": "descent.learned",
     "start": "descent.handle",
 }
 
 __all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Loop", "Metrics", "NotRunningError",
-           "RefusedError", "Run", "attach", "init", "load", "start", "sync"]  # fmt: skip
+           "RefusedError", "Run", "attach", "init", "load", "runs", "start", "sync"]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -21,11 +21,13 @@ from typing import Any, Generic, TypeVar
 
 from descent import child, control
 from descent.common import paths
-from descent.common.errors import CannotGoOnError, DataMissingError, DescentError
+from descent.common.errors import CannotGoOnError, DamagedError, DataMissingError, DescentError
 from descent.common.i18n import _
 from descent.common.text import clean
-from descent.control import Answer
+from descent.control import Answer, Giver
 from descent.run import find
+from descent.run.epochs import epochs_since
+from descent.run.events import EventLog, Fold
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
@@ -37,11 +39,23 @@ LOOK_EVERY = 0.1  # seconds between looks at the files
 Reply = TypeVar("Reply")  # Answer, or what gives one to `await`
 
 
+class _BatchSize(Fold):
+    """The last change of the batch size, from which on the epochs have another length."""
+
+    def begin(self) -> None:
+        self.change: dict[str, Any] | None = None
+
+    def add(self, event: dict[str, Any]) -> None:
+        if event["event"] == "batch_size":
+            self.change = event
+
+
 class Handle(ABC, Generic[Reply]):
     """The common part of both forms of Run, which differ in how a reply comes."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunFolder, given_by: Giver = "program") -> None:
+        """given_by: who gives the commands, for the run's log."""
+        self.folder, self.given_by = folder, given_by
         self._states = StateReader(folder.path)
 
     @property
@@ -65,6 +79,12 @@ class Handle(ABC, Generic[Reply]):
         training.
         """
         return {**result_of(self.folder).to_json(), "reason": (self.folder.last("state") or {}).get("reason")}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run: its state, result and curves."""
+        from descent.notebook import html_of
+
+        return html_of(self.folder)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__.removesuffix('.handle')}.Run {self.id}: {self.state}>"
@@ -124,6 +144,40 @@ class Handle(ABC, Generic[Reply]):
             is_live = self.state in ALIVE  # asked first, so that the last events before the end are read too
             yield reader.read()
 
+    def _until_step(self, step: int) -> Iterator[None]:
+        """Yield at each look, until the run has made `step` updates or has ended."""
+        metrics = Metrics(self.folder.path)
+        while True:
+            is_live = self.state in ALIVE
+            if metrics.layout is None:
+                metrics = Metrics(self.folder.path)
+            if len(metrics) >= step or not is_live:
+                return
+            yield
+
+    def _until_epoch(self, epoch: float) -> Iterator[None]:
+        """Yield at each look, until so many epochs have passed or the run has ended. Not every epoch has an event."""
+        log, size = EventLog(self.folder.path), _BatchSize()
+        while True:
+            is_live = self.state in ALIVE
+            log.look()
+            size.take(log, log.voided)
+            epochs = epochs_since(size.change, self.folder.facts())
+            if not is_live or (epochs is not None and epochs.at(len(self.metrics())) >= epoch):
+                return
+            yield
+
+    def _until_event(self, kinds: Sequence[str], found: list[dict[str, Any]]) -> Iterator[None]:
+        """Yield at each look, until an event of one of these kinds is `found`, or the run has ended."""
+        log = EventReader(self.folder.path)
+        log.read()
+        while not found:
+            is_live = self.state in ALIVE
+            found += [event for event in log.read() if event["event"] in kinds][:1]
+            if not is_live:
+                return
+            yield
+
     def _fork_words(
         self, at: int | None, overrides: Sequence[str], run_id: str | None, member: int | None
     ) -> list[str]:
@@ -146,7 +200,7 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
 
     async def command(self, command: str, **arguments: Any) -> Answer:
         """Give any command by its name in the socket's protocol, with its arguments."""
-        return await control.ask(self.folder.path, command, arguments)
+        return await control.ask(self.folder.path, command, arguments, self.given_by)
 
     async def fork(
         self,
@@ -160,7 +214,8 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
 
         member: the one of several that goes on alone. Raises DescentError when there is no such checkpoint.
         """
-        return Run(await asyncio.to_thread(started, self._fork_words(at, overrides, run_id, member)))
+        forked = await asyncio.to_thread(started, self._fork_words(at, overrides, run_id, member))
+        return Run(forked, self.given_by)
 
     async def revive(self, *, allow_code: bool = False) -> None:
         """Go on with a run that was stopped, has failed or was lost, from its last checkpoint.
@@ -175,6 +230,29 @@ class Run(Handle[Coroutine[Any, Any, Answer]]):
             for event in news:
                 yield event
             await asyncio.sleep(LOOK_EVERY)
+
+    async def wait_for_step(self, step: int) -> int:
+        """Wait until the run has made `step` updates, and return how many it has made: fewer if it has ended."""
+        for _look in self._until_step(step):
+            await asyncio.sleep(LOOK_EVERY)
+        return len(self.metrics())
+
+    async def wait_for_epoch(self, epoch: float) -> int:
+        """Wait until so many passes over the data are made or the run has ended, and return the steps so far."""
+        for _look in self._until_epoch(epoch):
+            await asyncio.sleep(LOOK_EVERY)
+        return len(self.metrics())
+
+    async def wait_for(self, *kinds: str) -> dict[str, Any] | None:
+        """Wait for the next event of one of these kinds, such as "evaluation", "anomaly", "collapse" or "checkpoint".
+
+        Returns the event, or None when the run has ended before. Events before the call do not count; `events` misses
+        none.
+        """
+        found: list[dict[str, Any]] = []
+        for _look in self._until_event(kinds, found):
+            await asyncio.sleep(LOOK_EVERY)
+        return found[0] if found else None
 
     async def wait(self) -> State:
         """Wait for the end of the run and return its state."""
@@ -205,6 +283,14 @@ async def start(
     return Run(await asyncio.to_thread(started, ["run", str(preset), *given]))
 
 
+async def runs(*, live: bool = False, runs_dir: Path | None = None) -> list[Run]:
+    """Return the runs of this user, the latest first. live: only those that a worker trains now.
+
+    runs_dir: those of this folder alone.
+    """
+    return [Run(folder) for folder in await asyncio.to_thread(known, live, runs_dir)]
+
+
 async def attach(word: str, runs_dir: Path | None = None) -> Run:
     """Return the handle of an existing run: an id, its beginning or its last four letters, a path, or `last`.
 
@@ -219,6 +305,18 @@ async def attach(word: str, runs_dir: Path | None = None) -> Run:
 def found(word: str, runs_dir: Path | None) -> RunFolder:
     """Return the folder of the run that `word` names. Raises DescentError when there is none."""
     return RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
+
+
+def known(live: bool, runs_dir: Path | None) -> list[RunFolder]:
+    """Return the folders that `runs` is made of. A run whose files are damaged is not live."""
+    return [RunFolder(place) for place in find.runs_of(runs_dir) if not live or _is_live(place)]
+
+
+def _is_live(place: Path) -> bool:
+    try:
+        return RunFolder(place).state() in ALIVE
+    except DamagedError:
+        return False
 
 
 def options(

@@ -96,6 +96,7 @@ def test_every_module_is_in_a_room() -> None:
         "descent.child",
         "descent.handle",
         "descent.learned",
+        "descent.notebook",
         "descent.sync",
         "engine",
         "tui",

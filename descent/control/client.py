@@ -9,20 +9,28 @@ from typing import Any
 from descent.common.errors import CannotGoOnError
 from descent.common.i18n import _
 from descent.control.address import reachable, socket_of
-from descent.control.protocol import Answer, NotRunningError, line_of, understood
+from descent.control.protocol import Answer, Giver, NotRunningError, line_of, understood
 from descent.run.folder import RunFolder
 from descent.run.state import ALIVE, State, StateReader
 
 _RETRY = 0.05  # seconds
 
 
-def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float | None = 60.0) -> Answer:
+def send(
+    run: Path,
+    command: str,
+    arguments: dict[str, Any] | None = None,
+    timeout: float | None = 60.0,
+    given_by: Giver = "program",
+) -> Answer:
     """Give a command to the worker of `run`, and return its answer once the command has taken effect.
 
-    timeout: seconds to wait at most; None for no limit. Raises RefusedError with the worker's reason,
-    NotRunningError if no worker runs, and CannotGoOnError if the worker dies or does not answer in time.
+    timeout: seconds to wait at most; None for no limit. given_by: who gives it, for the run's log.
+
+    Raises RefusedError with the worker's reason, NotRunningError if no worker runs, and CannotGoOnError if the worker
+    dies or does not answer in time.
     """
-    line, attempts = line_of(command, arguments), _Attempts(run)
+    line, attempts = line_of(command, arguments, given_by), _Attempts(run)
     deadline = None if timeout is None else time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -52,9 +60,11 @@ def send(run: Path, command: str, arguments: dict[str, Any] | None = None, timeo
     return understood(run, command, answer)
 
 
-async def ask(run: Path, command: str, arguments: dict[str, Any] | None = None) -> Answer:
+async def ask(
+    run: Path, command: str, arguments: dict[str, Any] | None = None, given_by: Giver = "program"
+) -> Answer:
     """Do the same as `send`, without blocking the event loop and without a time limit."""
-    line, attempts = line_of(command, arguments), _Attempts(run)
+    line, attempts = line_of(command, arguments, given_by), _Attempts(run)
     try:
         while True:
             try:

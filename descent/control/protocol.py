@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.i18n import _
@@ -11,6 +11,9 @@ from descent.common.i18n import _
 Answer = dict[str, Any]
 
 COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "rewind", "stop")
+# Who gives a command: a person at a console or in a shell, a program through the handle, an assistant through MCP.
+Giver = Literal["console", "shell", "program", "assistant"]
+GIVERS: tuple[Giver, ...] = get_args(Giver)
 
 LONGEST_LINE = 64 * 1024  # bytes; the longest command has a few hundred
 DEEPEST = (
@@ -29,17 +32,26 @@ class NotRunningError(DescentError):
 # --- a command: a line to the worker ---------------------------------------------------------------------
 
 
-def line_of(command: str, arguments: dict[str, Any] | None) -> bytes:
+class Given(NamedTuple):
+    """A command as the worker has received it. given_by: None from a client that does not say who it is."""
+
+    command: str
+    arguments: dict[str, Any]
+    given_by: str | None
+
+
+def line_of(command: str, arguments: dict[str, Any] | None, given_by: Giver) -> bytes:
     """Return the line that gives a command to the worker."""
-    return json.dumps({"command": command, "arguments": arguments or {}}).encode() + b"\n"
+    frame = {"command": command, "arguments": arguments or {}, "given_by": given_by}
+    return json.dumps(frame).encode() + b"\n"
 
 
 class _OutOfRangeError(ValueError):
     """A number that 64 bits, or JSON, can't hold."""
 
 
-def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
-    """Return the command in a line, and its arguments. Raises ValueError, with the reason, if it holds no command."""
+def parsed(line: bytes) -> Given:
+    """Return the command in a line. Raises ValueError, with the reason, if it holds none."""
     try:
         message = json.loads(line, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except _OutOfRangeError:
@@ -53,7 +65,10 @@ def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
         raise ValueError(_('"arguments" must be an object'))
     if not _is_shallow(arguments, DEEPEST):
         raise ValueError(_('"arguments" may have at most {levels} levels of lists and objects', levels=DEEPEST))
-    return message["command"], arguments
+    given_by = message.get("given_by")
+    if given_by is not None and given_by not in GIVERS:
+        raise ValueError(_('"given_by" must be one of {allowed}', allowed=", ".join(GIVERS)))
+    return Given(message["command"], arguments, given_by)
 
 
 def _whole(digits: str) -> int:
@@ -85,13 +100,22 @@ def refusal(command: str | None, error: str) -> Answer:
     return {"command": command, "ok": False, "error": error}
 
 
+def too_late(command: str) -> Answer:
+    """Return the answer to a command that came as the run ended. `ended` tells it from a refusal."""
+    return refusal(command, _("the run has ended")) | {"ended": True}
+
+
 def understood(run: Path, command: str, line: bytes) -> Answer:
-    """Return the answer in a line from the worker. Raises RefusedError if it is a refusal."""
+    """Return the answer in a line from the worker.
+
+    Raises RefusedError if it is a refusal, and NotRunningError if the run ended before it could follow.
+    """
     if not line.endswith(b"\n"):
         raise CannotGoOnError(
             _("{run}: the worker ended before it answered {command}", run=run.name, command=command)
         )
     answer: Answer = json.loads(line)
     if not answer.get("ok"):
-        raise RefusedError(f"{run.name}: {command}: {answer.get('error')}")
+        kind = NotRunningError if answer.get("ended") else RefusedError
+        raise kind(f"{run.name}: {command}: {answer.get('error')}")
     return answer

@@ -12,7 +12,7 @@ from typing import Any
 
 from descent.common.i18n import _
 from descent.control.address import BACKLOG, is_same_user, listen, remove_all
-from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal
+from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal, too_late
 
 MOST_CLIENTS = 256  # at once; the next one gets a line that says so, and is closed
 IDLE = 1.0  # seconds without a complete line after which a client may be closed to make room for a new one
@@ -27,6 +27,7 @@ class Request:
 
     command: str
     arguments: dict[str, Any]
+    given_by: str | None
     _loop: asyncio.AbstractEventLoop
     _future: "asyncio.Future[Answer]"
     answered: bool = field(default=False)
@@ -116,7 +117,7 @@ class Server:
             for task in self._reading:
                 task.cancel()
             for request in self._queue.take_all():
-                request.answer(refusal(request.command, _("the run has ended")))
+                request.answer(too_late(request.command))
             self._see_off()  # sends the answers just given
             for task in self._clients:
                 task.cancel()
@@ -181,13 +182,13 @@ class Server:
 
     async def _answer(self, line: bytes) -> Answer:
         try:
-            command, arguments = parsed(line)
+            given = parsed(line)
         except ValueError as error:
             return refusal(None, str(error))
-        if command not in COMMANDS:
-            return refusal(command, _("unknown command; allowed: {commands}", commands=", ".join(COMMANDS)))
+        if given.command not in COMMANDS:
+            return refusal(given.command, _("unknown command; allowed: {commands}", commands=", ".join(COMMANDS)))
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.put(Request(command, arguments, self._loop, future))
+        self._queue.put(Request(*given, self._loop, future))
         return await future
 
 

@@ -9,6 +9,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean
 from descent.control import Queue, Request
+from descent.control.protocol import too_late
 from descent.loop.clock import Clock
 from descent.run.events import STEERING, Events
 
@@ -51,8 +52,8 @@ def described(entry: Mapping[str, Any]) -> str:
 class Scripted:
     """A command of a replay. No client waits for its answer."""
 
-    def __init__(self, command: str, arguments: dict[str, Any]) -> None:
-        self.command, self.arguments = command, arguments
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self.command, self.arguments, self.given_by = entry["command"], entry["arguments"], entry.get("given_by")
 
     def answer(self, answer: dict[str, Any]) -> None:
         if not answer["ok"]:
@@ -70,7 +71,7 @@ class Again(Scripted):
     """A command that a killed worker had followed after the last checkpoint, and that this one follows again."""
 
     def __init__(self, entry: dict[str, Any], warn: Callable[[str], None]) -> None:
-        super().__init__(entry["command"], entry["arguments"])
+        super().__init__(entry)
         self.step = int(entry["step"])
         self.described = described(entry)
         self._warn = warn
@@ -158,8 +159,7 @@ class CommandHandler:
         while self._again and self._again[0].step <= self._session.step:
             due.append(self._again.popleft())
         while self._script and self._script[0]["step"] <= self._session.step:
-            entry = self._script.popleft()
-            due.append(Scripted(entry["command"], entry["arguments"]))
+            due.append(Scripted(self._script.popleft()))
         return due
 
     def _idle(self) -> bool:
@@ -191,9 +191,9 @@ class CommandHandler:
         marks = {"again": True} if isinstance(request, Again) else {}
         if isinstance(request, Scripted) and not marks:
             marks = {"replayed": True}
-        self._events.write(
-            "command", step=self._session.step, command=request.command, arguments=request.arguments, **marks
-        )
+        giver = {} if request.given_by is None else {"given_by": request.given_by}
+        told = {"step": self._session.step, "command": request.command, "arguments": request.arguments}
+        self._events.write("command", **told, **giver, **marks)
         if self._again and not marks and request.command in (*STEERING, "rewind"):
             result = result | {"dropped": self._drop_again()}
         request.answer(self._frame(request) | {"ok": True, "error": None} | result)
@@ -314,4 +314,4 @@ class CommandHandler:
         for request in self._stopping:
             self._answer(request, {"checkpoint": receipt})
         for request in [*self._waiting, *self._queue.take_all()]:
-            request.answer(self._frame(request) | {"ok": False, "error": _("the run has ended")})
+            request.answer(too_late(request.command) | self._frame(request))

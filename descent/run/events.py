@@ -225,7 +225,7 @@ def to_give_again(run: Path, log: int) -> list[dict[str, Any]]:
     """Return the commands that a run loses by going on from its last checkpoint, where its log ended at byte `log`.
 
     They were given after it, by a worker that was killed. Also those that an earlier resume was still to give again.
-    Each has `step`, `command` and `arguments`. Ask before the resume is written to the log.
+    Each is as `as_entry` returns it. Ask before the resume is written to the log.
     """
     events = valid_events(run)
     given = [(at, e) for at, e in events if e.get("event") == "command" and e["command"] in STEERING]
@@ -236,8 +236,13 @@ def to_give_again(run: Path, log: int) -> list[dict[str, Any]]:
             for _, again in [(a, e) for a, e in given if a > at and e.get("again")]:
                 promised = [one for one in promised if not _is_same(one, again)]
     lost = [event for at, event in given if at >= log and not event.get("replayed")]
-    entries = [{key: event[key] for key in ("step", "command", "arguments")} for event in [*lost, *promised]]
+    entries = [as_entry(event) for event in [*lost, *promised]]
     return sorted(entries, key=lambda entry: int(entry["step"]))
+
+
+def as_entry(event: Event) -> dict[str, Any]:
+    """Return what a replay or a resume needs of a command in the log, to give it again."""
+    return {key: event[key] for key in ("step", "command", "arguments", "given_by") if key in event}
 
 
 def _is_same(one: Event, other: Event) -> bool:

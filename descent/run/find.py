@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.paths import note, notes
@@ -35,6 +36,15 @@ def known_runs(runs: Path) -> list[Path]:
         with contextlib.suppress(OSError):
             starts.setdefault(run, (run / "preset.toml").stat().st_mtime)
     return sorted(starts, key=lambda run: (starts[run], run.name), reverse=True)
+
+
+def runs_of(runs_dir: Path | None) -> list[Path]:
+    """Return the runs that --runs-dir asks for: those in this folder, or without it all known ones."""
+    folders = known_runs(paths.runs_dir(runs_dir))
+    if runs_dir is None:
+        return folders
+    here = paths.runs_dir(runs_dir).resolve()
+    return [folder for folder in folders if folder.parent == here]
 
 
 def study_of(run: Path) -> Path | None:

@@ -1,13 +1,14 @@
-"""Means of a run's rows: over the samples of an epoch for each member, and over the members at each step."""
+"""Means of a run's rows: over the samples of an epoch, over the members at each step, over groups of steps."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.common.arrays import Singles, mean_over_members
+from descent.common.arrays import Floats, Singles, mean_over_members
 from descent.run.epochs import epochs_before, epochs_since
 from descent.run.metrics import Metrics
 
@@ -96,3 +97,25 @@ def mean_curves(stored: Metrics, names: Sequence[str]) -> dict[str, Singles]:
         for name, place in places.items():
             curves[name].append(mean_over_members(rows[:, :, place]))
     return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
+
+
+def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
+    """Average rows in groups of equal size. steps (n,), values (n, M) -> at most `points` of both.
+
+    Each mean stands at the step of its last row. It is nan for a model without a number among those rows.
+    """
+    parts = np.array_split(np.arange(len(steps)), min(points, len(steps)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows of which none was measured
+        means = np.array([np.nanmean(values[rows], axis=0) for rows in parts])
+    return np.array([steps[rows[-1]] for rows in parts]), means
+
+
+def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats]:
+    """Return the steps and the means over the members of a column, (points,) each."""
+    assert metrics.layout is not None
+    place = metrics.layout.columns.index(name)
+    pieces = [rows[:, :, place].astype(np.float64) for rows in metrics.pieces()]
+    values = np.concatenate([np.empty((0, len(metrics.layout.members))), *pieces])
+    steps, means = binned(np.arange(1.0, len(values) + 1), values, points)
+    return steps, mean_over_members(means)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -177,3 +178,24 @@ class Metrics:
         if self.layout is None or name not in self.layout.columns:
             return np.empty(0, np.float32)
         return self.columns([name], member)[:, 0]
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row for each step and member, and a column for each number.
+
+        `step` and `member` are columns. So are evaluations: `val_loss`, `val_accuracy` (0 to 1), `test_loss` … NaN is
+        what was not measured. Raises DescentError if pandas is not installed.
+        """
+        from descent.run import frame
+
+        return frame.to_pandas(self._table())
+
+    def to_polars(self) -> Any:
+        """Return the same as a polars.DataFrame, in which what was not measured is null."""
+        from descent.run import frame
+
+        return frame.to_polars(self._table())
+
+    def _table(self) -> dict[str, Any]:
+        from descent.run import frame
+
+        return frame.columns_of(self.run, self.layout, self.rows()) if self.layout is not None else {}

@@ -137,7 +137,8 @@ LAYOUT = Record(
 )
 CHECKPOINT = Record(optional={"step": COUNT, "epoch": COUNT, "edits": ListOf(TEXT), "log": or_null(COUNT)})
 _ARGUMENTS = Record(optional={"edits": ListOf(TEXT)})
-SCRIPT = Record({"step": COUNT, "command": TEXT, "arguments": _ARGUMENTS})  # a line of replay.jsonl
+# A line of replay.jsonl.
+SCRIPT = Record({"step": COUNT, "command": TEXT, "arguments": _ARGUMENTS}, {"given_by": TEXT})
 _STATE = Record({"state": one_of("starting", "running", "paused", "finished", "stopped", "failed", "lost")})
 _MEMBER = Record({"state": one_of("diverged", "stopped early"), "member": COUNT})
 _OF_KIND = {"state": _STATE, "member": _MEMBER}
@@ -153,6 +154,7 @@ EVENT = Record(
         **dict.fromkeys(("balanced_accuracy", "f1", "r2", "rmse"), or_null(NUMBER)),
         **dict.fromkeys(("start", "lowest", "update_ratio", "cpu_seconds"), or_null(NUMBER)),
         **dict.fromkeys(("split", "command", "host", "stage", "file", "message", "what", "by", "began"), TEXT),
+        "given_by": TEXT,
         **dict.fromkeys(("reason", "layer", "kind"), or_null(TEXT)),
         "time": TIME,
         "steps": ListOf(COUNT),

@@ -35,7 +35,8 @@ _SAID = {
 def give(word: str, runs_dir: Path | None, command: str, arguments: dict[str, Any], *, as_json: bool) -> int:
     """Give a command to the run that `word` names, and print its answer. Raises RefusedError with the reason."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
-    print_answer(command, arguments, control.send(folder.path, command, arguments, timeout=None), as_json=as_json)
+    answer = control.send(folder.path, command, arguments, None, "shell")
+    print_answer(command, arguments, answer, as_json=as_json)
     return 0
 
 
@@ -100,7 +101,7 @@ def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | No
                 _("--set {given}: must be OPTION=VALUE, such as --set resolution=100", given=show(edit))
             )
         options[pair[0]] = pair[1]
-    answer = picture_of(folder, kind, options)
+    answer = picture_of(folder, kind, options, "shell")
     if as_json:
         print(json.dumps(answer))
     else:

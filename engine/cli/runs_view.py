@@ -34,6 +34,14 @@ HEAD = (N_("RUN"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N
 NARROW = 92  # columns of a terminal that has no room for the time of a run's start
 _MOST_REASONS = 5  # of runs that failed at their start
 _MOST_MEMBERS = 40  # or candidates, in a table
+_NOBODY = "unknown"  # a folder of an older Descent does not say who gave a command
+_GIVERS = {
+    "console": N_("{count:,} from the console"),
+    "shell": N_("{count:,} from a shell"),
+    "program": N_("{count:,} from a program"),
+    "assistant": N_("{count:,} from an assistant"),
+    _NOBODY: N_("{count:,} from an unknown client"),
+}
 CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("lr")), ("grad_norm", N_("gradient norm")))
 
 
@@ -107,10 +115,7 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
     The runs of a study are one line, unless `each` is set or a filter is given. A run whose files can't be read is
     listed as damaged.
     """
-    folders = find.known_runs(paths.runs_dir(runs_dir))
-    if runs_dir is not None:
-        here = paths.runs_dir(runs_dir).resolve()
-        folders = [folder for folder in folders if folder.parent == here]
+    folders = find.runs_of(runs_dir)
     studies = Counter(find.study_of(folder) for folder in folders)
     if each or containing or runs_dir is not None:
         listed = [_listed(folder) for folder in folders]
@@ -243,7 +248,8 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
 def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str, str]]]:
     """Return the JSON object, the result, and the fields of the text."""
     result, facts = result_of(run), run.facts()
-    states = [event for event in run.events() if event["event"] == "state"]
+    events = run.events()
+    states = [event for event in events if event["event"] == "state"]
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
     at_start = failed_at_start(result.state, result.step, run.origin())
@@ -269,9 +275,15 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
             fields.append((label, _split(result.metrics, each.split)))
     if result.best is not None:
         fields.append((_("best model"), best_words(result.best)))
+    givers = [event.get("given_by") for event in events if event["event"] == "command"]
+    given = Counter(giver if giver in _GIVERS else _NOBODY for giver in givers)
+    if given:
+        shares = [_(text, count=given[giver]) for giver, text in _GIVERS.items() if giver in given]
+        fields.append((_("commands"), ", ".join(shares)))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
+    details["commands"] = dict(given)
     details["parent"] = json_safe(run.origin())
     if start_of(run) is not None:
         told = run.last("exact")

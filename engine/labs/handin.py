@@ -2,22 +2,20 @@
 
 import hashlib
 import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from descent.common import paths, stdio
-from descent.common.arrays import Floats, mean_over_members
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.run import find
 from descent.run.folder import RunFolder
+from descent.run.means import mean_curve
 from descent.run.metrics import Metrics
 from descent.run.schema import ShapeError
 from engine.labs import page
@@ -31,26 +29,6 @@ FORMAT = 1
 MANIFEST = "handin.json"
 _MOST_RUNS = 100  # of the learner's own, whose edits are listed
 _MOST_ROWS = 500  # of the graded run's metrics
-
-
-def binned(steps: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
-    """Average rows in groups of equal size. steps (n,), values (n, M) -> at most `points` of both.
-
-    Each mean stands at the step of its last row. It is nan for a model without a number among those rows.
-    """
-    parts = np.array_split(np.arange(len(steps)), min(points, len(steps)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # rows of which none was measured
-        means = np.array([np.nanmean(values[rows], axis=0) for rows in parts])
-    return np.array([steps[rows[-1]] for rows in parts]), means
-
-
-def mean_curve(metrics: Metrics, name: str, points: int) -> tuple[Floats, Floats]:
-    """Return the steps and the means over the members of a column, (points,) each."""
-    assert metrics.layout is not None
-    rows: NDArray[Any] = metrics.rows()[:, :, metrics.layout.columns.index(name)]
-    steps, means = binned(np.arange(1.0, len(rows) + 1), np.asarray(rows, np.float64), points)
-    return steps, mean_over_members(means)
 
 
 def command(lab_id: str, folder: Path | None) -> int:

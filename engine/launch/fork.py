@@ -19,7 +19,7 @@ from descent.common.files import JsonLines, write_json
 from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
-from descent.run.events import SCRIPT, STEERING
+from descent.run.events import SCRIPT, STEERING, as_entry
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.layout import Layout
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
@@ -245,7 +245,7 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     step, notes = _first_intact(parent, there)
     log = _readable(parent, step).get("log", 0)
     script = [
-        {"step": event["step"], "command": event["command"], "arguments": event["arguments"]}
+        as_entry(event)
         for at, event in parent.events_with_positions()
         if event["event"] == "command" and event["command"] in STEERING and at >= log
     ]

@@ -62,7 +62,7 @@ def resume(word: str, options: Options = DEFAULT) -> int:
 def _resume(folder: RunFolder, options: Options) -> int:
     refuse_several_processes()
     if worker_pid(folder.path) is not None and folder.state() == "paused":
-        options.show(Outcome(folder, answer=control.send(folder.path, "resume", timeout=None)))
+        options.show(Outcome(folder, answer=control.send(folder.path, "resume", None, None, "shell")))
         return ExitCode.DONE
     if folder.state() == "finished":
         options.show(Outcome(folder))

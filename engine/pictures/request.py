@@ -8,7 +8,7 @@ from typing import Any
 from descent import control, warm
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.i18n import _
-from descent.control import NotRunningError
+from descent.control import Giver, NotRunningError
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.state import ALIVE
@@ -20,8 +20,10 @@ from engine.preset.datasets import data_root
 Answer = dict[str, Any]
 
 
-def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answer:
+def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object], given_by: Giver) -> Answer:
     """Return `kind`, `step`, and as `picture` the path of the file; `notes` if the last checkpoint is damaged.
+
+    given_by: who asks, for the run's log.
 
     Raises DescentError, with the reason, if the run can't have this picture.
     """
@@ -33,7 +35,7 @@ def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object]) -> A
     if kind in from_rows.KINDS:
         return _answered(folder, of_rows(folder, kind, chosen))
     try:
-        return control.send(folder.path, "picture", {"kind": kind, "options": dict(options)}, timeout=None)
+        return control.send(folder.path, "picture", {"kind": kind, "options": dict(options)}, None, given_by)
     except NotRunningError:
         if folder.state() in ALIVE:
             raise

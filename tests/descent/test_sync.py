@@ -5,12 +5,16 @@ import inspect
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import descent
 from descent import sync
+from descent.run.events import Events
+from descent.run.folder import create
+from tests.helpers.recorded_run import STEPS, record
 from tests.helpers.waiting import DEADLINE, wait_for
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -58,7 +62,12 @@ async def test_it_works_where_an_event_loop_runs_already(tmp_path: Path) -> None
 
 def test_both_forms_have_the_same_calls() -> None:
     """What one form can do could be missing in the other, or take other arguments."""
-    for ours, theirs in ((sync.Run, descent.Run), (sync.start, descent.start), (sync.attach, descent.attach)):
+    for ours, theirs in (
+        (sync.Run, descent.Run),
+        (sync.start, descent.start),
+        (sync.attach, descent.attach),
+        (sync.runs, descent.runs),
+    ):
         assert list(inspect.signature(ours).parameters.values()) == list(
             inspect.signature(theirs).parameters.values()
         )
@@ -79,6 +88,7 @@ def test_what_cannot_start_says_why(tmp_path: Path) -> None:
 
 WAITING = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from descent import sync
 
@@ -108,3 +118,40 @@ def test_ctrl_c_ends_a_call_that_waits_and_not_the_run(tmp_path: Path) -> None:
         assert printed in ("paused\n", "running\n")
     run.stop()
     assert run.wait() == "stopped"
+
+
+def test_a_program_waits_for_a_step_an_epoch_and_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look at the files in a loop of its own, miss what comes between two looks, or wait for ever."""
+    recorded = record(tmp_path)
+    run = sync.Run(recorded)
+    states = ["running"]
+    monkeypatch.setattr(sync.Run, "state", property(lambda self: states[-1]))
+    assert run.wait_for_step(STEPS) == STEPS
+    assert run.wait_for_epoch(5) == STEPS
+    with ThreadPoolExecutor(3) as pool:
+        waits = [
+            pool.submit(run.wait_for, "spike", "anomaly"),
+            pool.submit(run.wait_for_step, STEPS + 1),
+            pool.submit(run.wait_for_epoch, 5.1),
+        ]
+        events = Events(recorded.path)
+        events.write("checkpoint", step=STEPS)  # another kind
+        while not waits[0].done():  # whenever it has begun to look
+            events.write("spike", step=STEPS, loss=9.0, usual=1.0)
+        assert waits[0].result()["loss"] == 9.0
+        assert not any(wait.done() for wait in waits[1:])
+        states.append("stopped")
+        assert [wait.result() for wait in waits[1:]] == [STEPS, STEPS]
+        assert run.wait_for("spike") is None
+        events.close()
+
+
+def test_the_runs_that_train_now_are_found(tmp_path: Path) -> None:
+    """A program could not stop what fills the disk without knowing its id."""
+    run = record(tmp_path)
+    damaged = create(tmp_path, "damaged", "", {})
+    damaged.events_file.write_text('{"event": "state", "state": 3}\n')
+    live = create(tmp_path, "live", "", {})
+    Events(live.path).state("starting")
+    assert {each.id for each in sync.runs(runs_dir=tmp_path)} == {run.id, "damaged", "live"}
+    assert [each.id for each in sync.runs(live=True, runs_dir=tmp_path)] == ["live"]

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.run.folder import RunFolder
+from descent.run.means import binned
 from descent.run.metrics import Metrics
 from engine.labs.format import Goal
 from engine.labs.graded_runs import Job, train
 from engine.labs.grading import grade
-from engine.labs.handin import binned
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict

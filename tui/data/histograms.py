@@ -50,7 +50,9 @@ class Histograms:
 
     async def _answers(self) -> dict[str, Path]:
         try:
-            answers: Mapping[str, Mapping[str, object]] = {k: await Run(self._folder).picture(k) for k in KINDS}
+            answers: Mapping[str, Mapping[str, object]] = {
+                k: await Run(self._folder, "console").picture(k) for k in KINDS
+            }
         except NotRunningError:
             if await asyncio.to_thread(self._folder.state) in ALIVE:
                 raise

@@ -37,6 +37,11 @@ _SHORT_EDITS = {
     "train.batch_size": N_("batch {value}"),
 }  # in a chart
 _COMMANDS = {"pause": N_("pause"), "resume": N_("resume")}
+_GIVERS = {
+    "shell": N_("shell: {command}"),
+    "program": N_("program: {command}"),
+    "assistant": N_("assistant: {command}"),
+}
 _STOPS = {"epoch": N_("stop after this epoch"), "discard": N_("stop without saving")}
 
 
@@ -216,9 +221,11 @@ def _command(event: Event, facts: Event) -> Said:
             text = ", ".join(_more(str(unit), value) for unit, value in arguments.items() if value)
         case "stop":
             text = _(_STOPS.get(str(arguments.get("how")), N_("stop")))
+        case "rewind" if event.get("given_by") in _GIVERS:  # who sits here should know who it was
+            text = pgettext("in a chart", "rewind")
         case _:
             return None  # its effect has a line of its own
-    return _("you: {command}", command=text), "you"
+    return _(_GIVERS.get(str(event.get("given_by")), N_("you: {command}")), command=text), "you"
 
 
 def _more(unit: str, value: int) -> str:

@@ -202,9 +202,9 @@ class LabPictures(Horizontal):
         for kind in self.shown:
             try:
                 if kind in from_rows.KINDS:
-                    answer = await asyncio.to_thread(picture_of, self.folder, kind, {})
+                    answer = await asyncio.to_thread(picture_of, self.folder, kind, {}, "console")
                 else:
-                    answer = await Run(self.folder).picture(kind, **OPTIONS.get(kind, {}))
+                    answer = await Run(self.folder, "console").picture(kind, **OPTIONS.get(kind, {}))
                 await self._take(kind, answer)
             except NotRunningError:
                 return  # it has ended meanwhile, or is about to begin

@@ -79,6 +79,8 @@ NO_COMMANDS = [
     b'{"command": "dance"}',
     b'{"command": "__init__"}',
     command("1"),
+    b'{"command": "pause", "given_by": "root"}',
+    b'{"command": "pause", "given_by": ["shell"]}',
     command('{"x": NaN}'),
     command('{"x": 1e999}'),
     command('{"x": -Infinity}'),

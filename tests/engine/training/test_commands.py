@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from descent import control
+from descent import control, sync
 from descent.control import RefusedError, send
 from descent.loop import checkpoint
 from descent.run.folder import RunFolder
@@ -28,7 +28,7 @@ from engine.launch.options import Options
 from engine.launch.start import resume, run
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.live_edits import _refusal
-from tests.helpers.processes import fork
+from tests.helpers.processes import fork, process
 from tests.helpers.waiting import DEADLINE, wait_for
 from tests.helpers.workers import alive, ends_with, start
 
@@ -70,6 +70,19 @@ def test_a_new_rate_holds_from_the_step_that_is_told(live: tuple[int, RunFolder]
     event = folder.last("command", command="set")
     assert event is not None
     assert event["step"] == at
+
+
+def test_the_log_names_who_gave_a_command(live: tuple[int, RunFolder]) -> None:
+    """Two people and an assistant steer one run, and nobody could tell later who changed what."""
+    _, folder = live
+    process(["pause", str(folder.path)])
+    sync.Run(folder).set("lr_scale=0.5")
+    send(folder.path, "set", {"edits": ["lr_scale=0.25"]}, given_by="assistant")
+    told = [(e["command"], e["given_by"]) for e in folder.events() if e["event"] == "command"]
+    assert told == [("pause", "shell"), ("set", "program"), ("set", "assistant")]
+    shown = json.loads(process(["show", str(folder.path), "--json"]).out.splitlines()[-1])
+    assert shown["commands"] == {"shell": 1, "program": 1, "assistant": 1}
+    assert "1 from a shell, 1 from a program, 1 from an assistant" in process(["show", str(folder.path)]).out
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

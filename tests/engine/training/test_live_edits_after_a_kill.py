@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_before_it_has_changed_all_again_loses_none(tmp_
     events = Events(folder.path)
     events.write("checkpoint", step=0)
     log = events.size()
-    first, second = entry(10, "optimizer.lr=0.2"), entry(15, "optimizer.lr=0.1")
+    first, second = entry(10, "optimizer.lr=0.2"), entry(15, "optimizer.lr=0.1") | {"given_by": "assistant"}
     events.write("command", **first)
     events.write("command", **second)
     assert to_give_again(folder.path, log) == [first, second]

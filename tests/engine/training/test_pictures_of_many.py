@@ -206,7 +206,7 @@ def test_what_the_rows_tell_needs_no_worker(train: Train, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(subprocess, "run", refuse)
     folder = train("digits-mlp", "train.steps=5", "members.repeats=2")
-    answer = picture_of(folder, "gradients-by-layer", {})
+    answer = picture_of(folder, "gradients-by-layer", {}, "shell")
     assert pictures.read(Path(answer["picture"])).step == answer["step"] == 5
     assert "no score" not in str(of_ended(folder, {"spread": {}})["spread"])
 

@@ -242,9 +242,9 @@ class Pictures(SideScreen):
         try:
             try:
                 if name in from_rows.KINDS:
-                    answer = await asyncio.to_thread(picture_of, self.folder, name, {})
+                    answer = await asyncio.to_thread(picture_of, self.folder, name, {}, "console")
                 else:
-                    answer = await Run(self.folder).picture(name, **self._options(name))
+                    answer = await Run(self.folder, "console").picture(name, **self._options(name))
             except NotRunningError:
                 await self._look_up()
                 if self._is_alive:

@@ -58,7 +58,7 @@ class SteeredScreen(Screen[None]):
         self.folder = folder
         self.reader: Reader | None = None  # once it is mounted
         self.snapshot: Snapshot | None = None
-        self.commander = Commander(Run(folder), self.say)
+        self.commander = Commander(Run(folder, "console"), self.say)
         self._meant: str | None = None  # the state that was asked for, until a snapshot shows it
         self._dial: float | None = None  # where the dial is turned to, until the worker's events say so
         self._asked_about: int | None = None  # the step of the anomaly that was shown already

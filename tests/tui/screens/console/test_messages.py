@@ -19,7 +19,7 @@ from tui.app import DescentApp
 from tui.base import Notice
 from tui.data.log import LogLine
 from tui.data.snapshot import Anomaly, Snapshot
-from tui.data.words import mark_of
+from tui.data.words import mark_of, said
 from tui.plot import legend
 from tui.plot.chart_data import Line
 from tui.screens.console.pictures import Pictures
@@ -134,6 +134,25 @@ def test_a_mark_is_written_as_a_person_would(edit: str, mark: str) -> None:
     """A dial turned back to 1 would read as another number than the 1 in the log."""
     event = {"event": "command", "command": "set", "step": 3, "arguments": {"edits": [edit]}}
     assert mark_of(event) == (3, mark, "quiet")
+
+
+@pytest.mark.parametrize(
+    ("giver", "words"),
+    [
+        (None, "you: rate × 0.5"),  # in a folder of an older Descent
+        ("console", "you: rate × 0.5"),
+        ("shell", "shell: rate × 0.5"),
+        ("program", "program: rate × 0.5"),
+        ("assistant", "assistant: rate × 0.5"),
+    ],
+)
+def test_the_log_says_who_gave_a_command(giver: str | None, words: str) -> None:
+    """A change by a script or an assistant would look as if the person at the console had made it."""
+    event = {"event": "command", "command": "set", "step": 3, "arguments": {"edits": ["lr_scale=0.5"]}}
+    given = {} if giver is None else {"given_by": giver}
+    assert said(event | given, {}) == (words, "you")
+    rewind = said({"event": "command", "command": "rewind", "step": 0, "arguments": {"to": None}} | given, {})
+    assert rewind == (None if giver in (None, "console") else (f"{giver}: rewind", "you"))
 
 
 async def test_a_run_whose_folder_is_deleted(tmp_path: Path) -> None:
