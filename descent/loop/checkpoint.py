@@ -66,6 +66,11 @@ def copied(value: Any) -> Any:
     return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value
 
 
+def shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor. A state dict may also hold what is no tensor."""
+    return {name: tuple(value.shape) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+
+
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     """Return the names of the tensors that hold a NaN or an infinity. Waits for the device."""
     known = {  # a state dict may also hold what is no tensor

@@ -111,6 +111,9 @@ def build(
         _model(member.preset, dataset, run, device, notes if member.member == 0 else None, fresh=fresh)
         for member in members
     ]
+    unfit = frozenset(checkpoint.not_finite(made[0].state_dict()))
+    if fresh:
+        _refuse_unfit(preset, made[0], unfit)
     criterion = partial(
         losses.build,
         task=dataset.task,
@@ -142,7 +145,7 @@ def build(
         "plateau": schedule.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         "notes": notes,
         "members": members,
-        "never_finite": frozenset(checkpoint.not_finite(made[0].state_dict())),
+        "never_finite": unfit - {name for name, parameter in made[0].named_parameters() if parameter.requires_grad},
         "fewest": fewest,
         "own_step": None if is_task else user_step.build(preset, len(members) > 1, load_object),
         "penalised": losses.penalised(made[0]) if _penalties(members) else [],
@@ -303,6 +306,25 @@ def _check(preset: Preset, dataset: Dataset) -> None:
             raise PresetError(
                 _("{key} needs the validation loss, but data.validation = 0 leaves no validation split", key=key)
             )
+
+
+def _refuse_unfit(preset: Preset, model: nn.Module, unfit: frozenset[str]) -> None:
+    """Raise PresetError if a weight is not finite before the first step: no learning rate could train it.
+
+    unfit: the names of all weights and buffers that are not finite. Buffers may be so, such as a mask.
+    """
+    name = next((n for n, parameter in model.named_parameters() if parameter.requires_grad and n in unfit), None)
+    if name is None:
+        return
+    key = "model.from" if preset.model.from_run else trial.keys(preset)[0]
+    raise PresetError(
+        _(
+            "{key}: the parameter {name} holds NaN or infinite numbers before the first step, so that nothing can be "
+            "trained, whatever the learning rate. Look at how it is initialised, or at what it was loaded from",
+            key=key,
+            name=name,
+        )
+    )
 
 
 def _model(

@@ -25,10 +25,9 @@ def check_parent_weights(run: TrainState, state: State, origin: dict[str, Any]) 
     """
     if origin.get("replay"):
         fingerprint.check_same(run.dataset, run.preset.data, origin, origin["run"])
-    mine, theirs = run.weights(), state["model"]
+    mine, theirs = run.shapes(), checkpoint.shapes(state["model"])
     for name in [*mine, *theirs]:
-        wanted = tuple(mine[name].shape) if name in mine else None
-        given = tuple(theirs[name].shape) if name in theirs else None
+        wanted, given = mine.get(name), theirs.get(name)
         if wanted != given:
             keys = [key for key in origin["changed"] if key.startswith(("model.", "data.", "members."))]
             changed = shorten(", ".join(keys), 80) or _other_data(run, origin)

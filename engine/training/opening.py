@@ -112,8 +112,8 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
 
 def _refuse_other_weights(run: TrainState, state: State) -> None:
     """Raise PresetError, naming the first one, if the run's own checkpoint holds other weights than its model."""
-    mine = {name: tuple(tensor.shape) for name, tensor in run.weights().items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in state["model"].items()}
+    mine = run.shapes()
+    theirs = checkpoint.shapes(state["model"])
     for name in [*mine, *theirs]:
         if mine.get(name) != theirs.get(name):
             raise PresetError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from descent.common.errors import DescentError
+from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from descent.control import Queue
 from descent.loop.checkpoint import CheckpointManager, State
@@ -62,6 +62,7 @@ class Session:
         self.commands = CommandHandler(self, queue, events, script_of(folder.path), again)
         self.clock = Clock(run.device, seconds)
         self._lr: float | None = None
+        self._shapes = run.shapes()
         self._miss_best()
 
     @property
@@ -249,12 +250,33 @@ class Session:
                 ) from None
 
     def _capture(self) -> State:
+        """Return all that a checkpoint holds. Raises PresetError if no run could take it up."""
+        self._refuse_new_weights()
         # A run that goes on from this checkpoint ignores the log from this byte on.
         return self._run.capture(self.clock.seconds()) | {
             "run": self.id,
             "log": self._events.size(),
             "watched": self._rows.watched(),
         }
+
+    def _refuse_new_weights(self) -> None:
+        """Raise PresetError for a parameter or a buffer that the user's code has made, or reshaped, in training."""
+        shapes = self._run.shapes()
+        if shapes == self._shapes:
+            return
+        name = next(name for name in [*shapes, *self._shapes] if shapes.get(name) != self._shapes.get(name))
+        raise PresetError(
+            _(
+                "the model is another one than at the beginning: {weight} has the shape {given} at step {step:,}, "
+                "and had {wanted}. Nothing could go on from a checkpoint of it, so none is written, and the run "
+                "ends. A model of your own must have all its parameters and buffers from the beginning: make them in "
+                "__init__, not while it trains",
+                weight=name,
+                given=shapes.get(name) or (_("none") if name not in shapes else "()"),
+                step=self._run.step,
+                wanted=self._shapes.get(name) or (_("none") if name not in self._shapes else "()"),
+            )
+        )
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step.

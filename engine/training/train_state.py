@@ -233,6 +233,10 @@ class TrainState:
         """Return parameters and buffers by name, (M, …) each for members. These are the live tensors."""
         return self.model.state_dict()
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each weight and buffer."""
+        return checkpoint.shapes(self.weights())
+
     def broken(self) -> dict[int, str]:
         """Return the members that train with a weight or buffer that is not finite, and the name of the first one.
 

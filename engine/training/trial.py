@@ -127,7 +127,7 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def _checked_outputs(preset: Preset, model: nn.Module, found: object, wanted: tuple[int, int]) -> Tensor:
     """Return what forward() gave in training mode. Raises PresetError unless it is outputs with a gradient."""
-    key, _loss_key = _keys(preset)
+    key, _loss_key = keys(preset)
     if not isinstance(found, Tensor) or found.shape != wanted:
         raise PresetError(
             _(
@@ -152,7 +152,7 @@ def _checked_outputs(preset: Preset, model: nn.Module, found: object, wanted: tu
 
 def _check_loss(preset: Preset, model: nn.Module, outputs: Tensor, loss: Tensor) -> None:
     """Raise PresetError if the backward pass from `loss` does not give the model's parameters dense gradients."""
-    model_key, loss_key = _keys(preset)
+    model_key, loss_key = keys(preset)
     if outputs.requires_grad and not loss.requires_grad:
         raise PresetError(
             _(
@@ -185,7 +185,7 @@ def _check_loss(preset: Preset, model: nn.Module, outputs: Tensor, loss: Tensor)
             )
 
 
-def _keys(preset: Preset) -> tuple[str, str]:
+def keys(preset: Preset) -> tuple[str, str]:
     """Return the keys that messages on the model and on the loss begin with, as they stand in the preset."""
     model, loss = preset.model, preset.loss
     return (

@@ -10,6 +10,7 @@ from descent.run.metrics import Metrics
 from engine.launch import start as launch
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
+from tests.engine.training.conftest import Train
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import begin, ends_with
 
@@ -51,6 +52,23 @@ evaluate_every = 1000
 """
 
 
+def test_a_model_that_grows_while_it_trains_writes_no_checkpoint_that_fits_nothing(
+    train: Train, tmp_path: Path
+) -> None:
+    """Hours of training would end in checkpoints that no resume, fork or prediction can take up."""
+    (tmp_path / "net.py").write_text(GROWS)
+    changed = [
+        f'model={{name="code", code="{tmp_path}/net.py:Net"}}',
+        "train.checkpoint_every={steps=10}",
+        "train.steps=40",
+    ]
+    with pytest.raises(
+        AssertionError, match=r"mean has the shape \(64,\) at step 20, and had none\. Nothing could go on"
+    ):
+        train("digits-mlp", *changed)
+    assert RunFolder(tmp_path / "runs" / "run-1").checkpoints() == [0, 10]
+
+
 @pytest.mark.slow
 def test_a_refused_rewind_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(GROWS)
@@ -70,9 +88,13 @@ def test_a_refused_rewind_leaves_the_run_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=r"to 0: the checkpoint does not fit the model.*mean"):
             send(folder.path, "rewind", {"to": to})
     assert send(folder.path, "step", {"steps": 10})["step"] == at + 10
-    assert send(folder.path, "stop")["checkpoint"]
+    with pytest.raises(
+        RefusedError, match=r"mean has the shape \(64,\) at step .*, and had none\. Nothing could go on"
+    ):
+        send(folder.path, "checkpoint")
+    send(folder.path, "stop", {"how": "discard"})
     assert ends_with(pid) == 0
     assert folder.last("rewound") is None
     other, straight = start("straight", f"train.steps={at}")
-    assert ends_with(other) == 0
+    assert ends_with(other) == 2  # it too ends with a model that no checkpoint may hold
     assert first_difference(straight, folder) == at  # the rows before are the same, the dropout's draws too

@@ -89,6 +89,10 @@ def model(above: str = "", init: str = "pass", forward: str = "pass") -> str:
             r"backward\(\) fails: one of the variables needed for gradient computation has been modified",
         ),
         ({"init": "self.last = self.head.weight * 2"}, r"the model can't be copied"),
+        (
+            {"init": "self.register_buffer('no', torch.tensor(-torch.inf)); self.head.bias.data[3] = torch.nan"},
+            r"the parameter head\.bias holds NaN or infinite numbers before the first step, .* whatever the",
+        ),
     ],
 )  # fmt: skip
 def test_a_model_that_can_t_be_trained_is_refused_by_its_name(built: Build, parts: dict[str, str], said: str) -> None:
