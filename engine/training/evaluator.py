@@ -126,7 +126,7 @@ def is_sweep(run: TrainState) -> bool:
 def evaluate_ensemble(run: TrainState) -> Evaluation | None:
     """Test the members' mean prediction.
 
-    Returns None for one model, and for a sweep, which compares its candidates.
+    Returns None for one model, for a sweep, which compares its candidates, and where all members have diverged.
     """
     if not isinstance(run, MemberTrainState) or is_sweep(run):
         return None

@@ -138,9 +138,11 @@ class MemberTrainState(TrainState):
             scaling=self.scaling,
         )
 
-    def evaluate_ensemble(self, split: str) -> Evaluation:
-        """Evaluate the mean prediction of the members that have not diverged."""
+    def evaluate_ensemble(self, split: str) -> Evaluation | None:
+        """Evaluate the mean prediction of the members that have not diverged. Returns None if all have."""
         kept = [m for m, standing in enumerate(self.standings) if standing.ended != "diverged"]
+        if not kept:
+            return None
         return evaluate_ensemble(
             self.stack,
             self.eval_criterion,

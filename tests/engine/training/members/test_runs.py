@@ -152,6 +152,13 @@ def test_where_all_diverge_the_run_has_failed(tmp_path: Path, capfd: pytest.Capt
     assert "every member" in capfd.readouterr().err
 
 
+def test_repeats_that_have_all_diverged_are_tested_without_an_ensemble(train: Train) -> None:
+    """The run would end as a bug of Descent's: there is no prediction to take the mean of."""
+    run = train("digits-mlp", *SHORT, "members.repeats=2", "optimizer.lr=1e30", 'train.on_nan="continue"')
+    assert [event["state"] for event in run.events() if event["event"] == "member"] == ["diverged", "diverged"]
+    assert run.last("ensemble") is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
