@@ -5,8 +5,9 @@ of a training loop of one's own: `descent.init`.
     await run.set("optimizer.lr=0.01")
     print(await run.wait(), run.summary()["metrics"])
 
-`descent.sync` has the same without `await`, for scripts and notebooks. Importing it loads neither PyTorch nor the
-schema of presets. Each name is loaded when it is first used.
+`descent.sync` has the same without `await`, for scripts and notebooks. `descent.lightning`, `descent.transformers`,
+`descent.accelerate` and `descent.keras` have callbacks for those. Importing it loads neither PyTorch nor the schema
+of presets. Each name is loaded when it is first used.
 """
 
 import sys
@@ -45,13 +46,15 @@ _HOMES = {
     "start": "descent.handle",
 }
 
+_MODULES = ("accelerate", "keras", "lightning", "sync", "transformers")
+
 __all__ = ["CannotGoOnError", "DataMissingError", "DescentError", "Loop", "Metrics", "NotRunningError",
            "RefusedError", "Run", "attach", "init", "load", "runs", "start", "sync"]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    if name == "sync":
-        return import_module("descent.sync")
+    if name in _MODULES:
+        return import_module(f"descent.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'descent' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     value = getattr(import_module(_HOMES[name]), name)

@@ -89,3 +89,11 @@ def test_the_public_names() -> None:
     assert set(descent.__all__) <= set(dir(descent))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         descent.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("library", ["accelerate", "keras", "lightning", "transformers"])
+def test_a_callback_whose_library_is_missing_says_what_to_install(library: str) -> None:
+    """A person would look for a module of a strange name."""
+    hidden = f"import sys; sys.modules['{library}'] = None; import descent"
+    code = f"{hidden}\ntry: descent.{library}\nexcept ImportError as error: print(error)"
+    assert f"pip install 'descent-console[{library}]'" in python(code)

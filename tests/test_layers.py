@@ -93,11 +93,15 @@ def test_every_module_is_in_a_room() -> None:
     assert loose == {
         "descent",
         "descent.__main__",
+        "descent.accelerate",
         "descent.child",
         "descent.handle",
+        "descent.keras",
         "descent.learned",
+        "descent.lightning",
         "descent.notebook",
         "descent.sync",
+        "descent.transformers",
         "engine",
         "tui",
     }

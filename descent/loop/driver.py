@@ -19,9 +19,11 @@ Batch = TypeVar("Batch")
 class Driver:
     """How far a driven loop is, and how long it is."""
 
-    kind: str = ""  # "steps", "batches", or "" while nothing drives the loop
-    total: int | None = None  # turns, or epochs, as the script gave them
-    length: int | None = None  # batches of an epoch
+    kind: str = ""  # "steps", "batches", or "" while nothing of ours drives the loop
+    library: str = ""  # whose loop it is, such as "Lightning", if a library drives it and calls Descent
+    begins_at: int = 0  # the updates that the library's own checkpoint stands after
+    total: int | None = None  # turns, or epochs, as the script gave them; of a library's loop updates
+    length: int | None = None  # batches of an epoch; of a library's loop updates
     reasons: list[str] = field(default_factory=list)  # why a resumed run may see other batches
     turn: int = 0
     epoch: int = 0
@@ -40,6 +42,24 @@ class Driver:
     def epoch_is_over(self) -> bool:
         """Whether this turn has the last batch of its epoch. False where an epoch's length is not known."""
         return self.kind == "batches" and self.batch > 0 and self.batch == self.length
+
+    @property
+    def has_epochs(self) -> bool:
+        return self.kind == "batches" or bool(self.library and self.length)
+
+    def why_not_resumed(self) -> str:
+        """Return why a loop that nothing of ours drives does not go on from our checkpoint."""
+        if self.library:
+            return _("{library} drives this loop; it goes on from its own checkpoints", library=self.library)
+        return _("nothing drives this loop; run.batches or run.steps would")
+
+    def why_no_rewind(self) -> str:
+        if self.library:
+            return _(
+                "{library} drives this loop and can't go back in it; start it again from a checkpoint of {library}",
+                library=self.library,
+            )
+        return _("nothing drives this loop, so it can't go back; write it over run.batches or run.steps")
 
     @property
     def epochs(self) -> int:
@@ -89,6 +109,10 @@ class Driver:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise DescentError(_("{key} = {given!r}: must be a whole number ≥ 1", key=name, given=value))
         unit = {"batches": "epochs", "steps": "steps"}.get(self.kind)
+        if self.library:
+            raise DescentError(
+                _("{library} drives this loop and knows its length; start it anew with more", library=self.library)
+            )
         if unit is None:
             raise DescentError(
                 _("nothing drives this loop, so its length is not known; run.batches or run.steps would let it grow")

@@ -17,7 +17,8 @@ class BackwardLosses:
     A loss that a GradScaler has scaled is told as it was before.
     """
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Heard, over: Callable[[], None]) -> None:
+        """over: called when the gradients are there."""
         self._heard = heard
         self._backward = torch.autograd.backward
         self._scale = torch.amp.GradScaler.scale
@@ -27,6 +28,7 @@ class BackwardLosses:
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             listener._hear(tensors)
             listener._backward(tensors, *args, **kwargs)
+            over()
 
         def scale(scaler: torch.amp.GradScaler, outputs: Any) -> Any:
             scaled = listener._scale(scaler, outputs)

@@ -35,8 +35,9 @@ class LayerStatistics:
         owners: list[int] = []
         for index, (_, module) in enumerate(layers):
             for parameter in module.parameters(recurse=False):
-                self.parameters.append(parameter)
-                owners.append(index)
+                if parameter.is_floating_point():  # whole numbers, of a quantised model say, are not trained
+                    self.parameters.append(parameter)
+                    owners.append(index)
         device = self.parameters[0].device
         self._owner = torch.tensor(owners, device=device)
         self._zeros = torch.zeros(len(layers), device=device)

@@ -73,6 +73,7 @@ class StepRows:
         self._statistics: LayerStatistics | None = None
         self._watching = ExitStack()
         self._measures = False
+        self._sees_gradients = False  # whether those that come now are of the update under way
         self._costs: list[tuple[float, float]] = []  # of the first steps: what statistics cost, and the rest
         self._ended_at: float | None = None
         self._layout: Layout | None = None
@@ -86,7 +87,8 @@ class StepRows:
         inner = getattr(model, "_orig_mod", model)  # of torch.compile
         parameters = list(inner.parameters())
         found = layers.layers(inner)
-        if found and len(places_of(parameters)) == 1 and not any(hasattr(p, "placements") for p in parameters):
+        is_trainable = any(p.is_floating_point() for _, module in found for p in module.parameters(recurse=False))
+        if is_trainable and len(places_of(parameters)) == 1 and not any(hasattr(p, "placements") for p in parameters):
             self._layers = found
             self._statistics = LayerStatistics(inner, found)
 
@@ -100,14 +102,24 @@ class StepRows:
             began = time.perf_counter()
             self._statistics.before_update()
             self.row.cost = time.perf_counter() - began
+        self._sees_gradients = self._measures
+
+    def see_gradients(self) -> None:
+        """backward() has been called. In an update this is the work of a closure, whose first gradients count."""
+        if self._sees_gradients and self._statistics is not None:
+            self._sees_gradients = False
+            began = time.perf_counter()
+            self._statistics.note_gradients()
+            self.row.cost += time.perf_counter() - began
 
     def after_update(self, rate: float | Tensor) -> None:
         """The weights are new."""
         row = self.row
         row.rate = rate
-        row.losses = row.losses or row.heard[:1]  # a closure calls backward inside the step, and may do it again
+        row.losses += row.heard[:1]  # a closure calls backward inside the step, and may do it again
         row.heard = []
         row.is_made = True
+        self._sees_gradients = False
         if self._measures and self._statistics is not None:
             began = time.perf_counter()
             self._watching.close()

@@ -88,7 +88,7 @@ class Loop:
         self._exit = ExitStack()
         self.clock = Clock(self._device, 0.0)
         self._server.start()
-        self._losses = BackwardLosses(self._hear)
+        self._losses = BackwardLosses(self._hear, self._rows.see_gradients)
 
     # --- what a script uses ---
 
@@ -156,10 +156,13 @@ class Loop:
         parameters = list(model.parameters())
         self._device = parameters[0].device if parameters else torch.device("cpu")
         self._rows.watch(model, self._device)
-        seconds = 0.0
-        self._saved, complaints = checkpoint.latest(self.folder)
-        for complaint in complaints:
-            self.warn(_("checkpoint {problem}", problem=complaint))
+        self._step, seconds = 0, 0.0
+        if self._driver.library:
+            self._step, seconds = self._place_in_rows(self._driver.begins_at)
+        else:
+            self._saved, complaints = checkpoint.latest(self.folder)
+            for complaint in complaints:
+                self.warn(_("checkpoint {problem}", problem=complaint))
         if self._saved is not None:
             self._step, seconds = self._saved["step"], self._saved["seconds"]
         self.clock = Clock(self._device, seconds)
@@ -168,6 +171,22 @@ class Loop:
             if self._is_forked:
                 self._tell_overruled(text)
             write_atomically(self.folder.preset, text.encode())
+
+    def _place_in_rows(self, updates: int) -> tuple[int, float]:
+        """Return the step and the seconds at which a run goes on whose library says how many updates it has made."""
+        stored = Metrics(self.folder.path)
+        step = min(updates, len(stored))
+        if step < updates:
+            self.warn(
+                _(
+                    "{library} goes on after {updates:,} updates, of which this run has {rows:,}; its steps are "
+                    "counted from there",
+                    library=self._driver.library,
+                    updates=updates,
+                    rows=step,
+                )
+            )
+        return step, float(stored.column("time")[step - 1]) if step else 0.0
 
     def _tell_overruled(self, text: str) -> None:
         """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others."""
@@ -284,6 +303,37 @@ class Loop:
         """End the run. The end of the process does the same."""
         self.end("finished" if self._through or not self._driver.kind else "stopped")
 
+    # --- what the callback of a library uses, which drives the loop ---
+
+    def lead(self, library: str, *, after: int, total_steps: int | None, steps_per_epoch: int | None) -> None:
+        """Let a library, such as "Lightning", say where the loop is. Call it before watch().
+
+        after: the updates that were made before, by the library's own checkpoint, which it has restored itself.
+        """
+        self._driver = Driver(library=library, begins_at=after, total=total_steps, length=steps_per_epoch)
+
+    def between_steps(self) -> bool:
+        """Follow commands, once an update is through. Returns whether the run has been stopped, and is over."""
+        if not self._over and os.getpid() == self._pid and self._began and self._step != self._attended:
+            self._rows.finish(self._step)
+            self._attended = self._step
+            self._attend()
+        return self._over
+
+    def end_epoch(self, done: int, epochs: int | None) -> bool:
+        """Keep that the epoch `done`, counted from 1, has ended, of `epochs` in all.
+
+        Returns whether the run has been stopped, and is over.
+        """
+        if self._over or not self._began:
+            return self._over
+        self._rows.finish(self._step)
+        self._driver.epoch = done - 1
+        self._end_epoch(epochs)
+        self._driver.epoch = done
+        self._attended = -1
+        return self.between_steps()
+
     # --- a loop begins ---
 
     def _drive(self, driver: str, total: int, reasons: Sequence[str] = ()) -> None:
@@ -335,7 +385,9 @@ class Loop:
             log = self._saved["log"] if self._saved is not None and goes_on else 0
             if self._is_forked:  # the checkpoint speaks of the parent's log, and this one has only what both share
                 log = self._events.size()
-            if not goes_on:
+            if self._driver.library:
+                log = None if self._step else 0
+            elif not goes_on:
                 self._step = 0
                 self.clock.set(0.0)
                 self.warn(
@@ -347,8 +399,7 @@ class Loop:
         self._exit.enter_context(self.clock.running())
         self._events.state("running", step=self._step)
         if not self._driver.kind:
-            why = _("nothing drives this loop; run.batches or run.steps would")
-            self._events.write("exact", step=self._step, driver="", why_not=[why])
+            self._events.write("exact", step=self._step, driver="", why_not=[self._driver.why_not_resumed()])
         if self._rows.every is not None:
             self._write_facts()
 
@@ -374,7 +425,7 @@ class Loop:
             if not self._began:
                 self._begin()
             self._rows.finish(self._step)
-            if not self._driver.kind:
+            if not self._driver.kind and not self._driver.library:
                 self._attend()
         self._rates.before_step(optimizer)
         if optimizer is self._optimizers[0]:
@@ -422,7 +473,7 @@ class Loop:
             if not self._told_exact:
                 self._tell_exact(sys._getframe(2))
         if driver.epoch_is_over and not first:
-            self._end_epoch()
+            self._end_epoch(self._driver.epochs)
         self._went_back = False
         if self._step != self._attended or first:
             self._attended = self._step
@@ -437,6 +488,8 @@ class Loop:
         if self._handler.stop in ("now", "discard"):
             receipt = self.save() if self._handler.stop == "now" else None
             self.end("stopped", receipt=receipt)
+            if self._driver.library:
+                return  # its callback ends it
             raise SystemExit(0)
         if self._wanted():
             assert self._signals is not None
@@ -448,10 +501,11 @@ class Loop:
     def _wanted(self) -> bool:
         return self._signals is not None and self._signals.wanted()
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, epochs: int | None) -> None:
+        """Tell that an epoch has ended, of `epochs` in all."""
         self._handler.end_epoch()
-        done, epochs = self._driver.epoch + 1, self._driver.epochs
-        if done % math.ceil(epochs / MOST_EPOCHS_SAID) and done != epochs:
+        done = self._driver.epoch + 1
+        if epochs is not None and done % math.ceil(epochs / MOST_EPOCHS_SAID) and done != epochs:
             return
         self.drain()
         stored = Metrics(self.folder.path)
@@ -486,7 +540,7 @@ class Loop:
 
     @property
     def has_epochs(self) -> bool:
-        return self._driver.kind == "batches"
+        return self._driver.has_epochs
 
     def warn(self, message: str) -> None:
         """Tell of something that a person should know, in the log and on stderr."""
@@ -601,9 +655,7 @@ class Loop:
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step."""
         if not self._driver.kind:
-            raise DescentError(
-                _("nothing drives this loop, so it can't go back; write it over run.batches or run.steps")
-            )
+            raise DescentError(self._driver.why_no_rewind())
         at, state = self._keeper.to_go_back_to(to, self._step)
         self._rows.flush()
         self._restore(state)

@@ -117,10 +117,13 @@ def closure():
     optimizer.zero_grad()
     loss = nn.functional.cross_entropy(model(x), y)
     loss.backward()
+    norms.append(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]).item())
     return loss
 
 for turn in turns:
+    norms = []
     loss = optimizer.step(closure)
+    open("norms", "a").write(f"{norms[0]!r}\\n")
     open("losses", "a").write(f"{loss.item()!r}\\n")
     if is_run:
         after(run)
@@ -167,6 +170,14 @@ def test_the_loss_of_a_row_is_that_of_the_main_optimizers_step(script: Made, tex
     assert driven.code == 0, driven.err
     losses = [float(line) for line in (driven.folder / "losses").read_text().split()]
     assert np.allclose(Metrics(driven.run.path).column("loss"), losses, rtol=1e-6)
+
+
+def test_the_gradients_of_a_row_are_those_that_the_closure_found_first(script: Made) -> None:
+    """They would be those of the step before, or none, wherever a closure calls backward()."""
+    driven = script("driven").start(CLOSURE, "driven").end()
+    assert driven.code == 0, driven.err
+    norms = np.array([float(line) for line in (driven.folder / "norms").read_text().split()])
+    assert np.allclose(Metrics(driven.run.path).column("grad_norm")[::3], norms[::3], rtol=1e-5)
 
 
 def test_the_loss_of_gathered_gradients_is_their_sum(script: Made) -> None:

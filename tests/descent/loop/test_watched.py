@@ -249,3 +249,49 @@ def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     assert run.run.state() == "stopped"
     plain = script("plain").start(PLAIN).end().result()
     assert same(run.start(DRIVEN).end().result(), plain)
+
+
+# A library's Trainer, which knows its own length, checkpoints and end.
+LED = (
+    TASK
+    + """
+import sys, time
+import descent
+run = descent.init("led", id="driven", runs_dir="runs", statistics_every=2)
+done, is_over = int(sys.argv[1]), False
+run.lead("Mine", after=done, total_steps=30, steps_per_epoch=6)
+run.watch(model, optimizer).track(scheduler=scheduler)
+while len(sys.argv) > 2 and not run._queue._waiting:
+    time.sleep(0.005)
+for epoch in range(done // 6, 5):
+    for x, y in loader:
+        turn(x, y)
+        is_over = run.between_steps()
+        if is_over:
+            break
+    is_over = is_over or run.end_epoch(epoch + 1, 5)
+    if is_over:
+        break
+run.end("finished")
+done()
+""".replace("\ndone()", "\nprint('ended')")
+)
+
+
+def test_a_loop_that_a_library_drives(script: Made) -> None:
+    """The length of the training would not be known, or a stop would end the process in the library's work."""
+    led = script("led").start(LED, "0", "held")
+    begun = _send(led, "pause")["step"]
+    assert _send(led, "step", steps=2)["step"] == begun + 2
+    for command, arguments in (("rewind", {}), ("extend", {"epochs": 1})):
+        with pytest.raises(RefusedError, match="Mine drives this loop"):
+            _send(led, command, **arguments)
+    assert _send(led, "stop", how="epoch")["ok"]
+    assert led.end().code == 0, led.err
+    assert (led.folder / "out").read_text() == "ended\n"
+    assert (led.run.state(), led.run.checkpoints()) == ("stopped", [6])
+    assert (led.run.facts()["total_steps"], led.run.facts()["steps_per_epoch"]) == (30, 6)
+    # The library goes on from a checkpoint of its own, which stands at the end of the epoch.
+    assert led.start(LED, "6").end().code == 0, led.err
+    assert (led.run.state(), len(Metrics(led.run.path))) == ("finished", 30)
+    assert [event["epoch"] for event in led.run.events() if event["event"] == "epoch"] == [1, 2, 3, 4, 5]
