@@ -2,7 +2,8 @@
 
 Mostly the learning rate is too large. A collapse shows one of two signs for LASTS steps in a row:
 
-- The loss is FAR times as high as before the first update, or it had fallen and has gone back BACK of the way.
+- The loss is FAR times as high as before the first update, or it had fallen and has gone back BACK of the way. The
+  first batch may have had a low loss by chance, so that the loss of a constant model counts where that is higher.
 - No unit of a layer passes a gradient any more (`dead` is 1), so that the layer learns nothing.
 
 It is reported once, with the step at which it began, and once more when it is over.
@@ -25,8 +26,12 @@ class Collapse:
     since: the step at which the current collapse began; None without one.
     """
 
-    def __init__(self, start: float | None, lowest: float, write: Callable[..., Any]) -> None:
-        """start: the loss before the first update, None if unknown. lowest: the lowest average so far."""
+    def __init__(self, start: float | None, lowest: float, write: Callable[..., Any], constant: float = 0.0) -> None:
+        """start: the loss before the first update, None if unknown. lowest: the lowest average so far.
+
+        constant: the loss of a model that knows the mean of the targets and nothing else, 0 if unknown.
+        """
+        self._constant = constant
         self._start, self._lowest, self._write = start, lowest, write
         self._high: int | None = None  # the step at which the loss began to be too high
         self._low: int | None = None  # the step since which it has not been too high
@@ -75,9 +80,10 @@ class Collapse:
         """Return the loss above which the model counts as collapsed, or None if it is not known."""
         if self._start is None or not self._start > 0:
             return None
-        if self._lowest <= FALLEN * self._start:
-            return self._lowest + BACK * (self._start - self._lowest)
-        return FAR * self._start
+        start = max(self._start, self._constant)
+        if self._lowest <= FALLEN * start:
+            return self._lowest + BACK * (start - self._lowest)
+        return FAR * start
 
     @property
     def _known_lowest(self) -> float | None:

@@ -38,8 +38,19 @@ _KEPT = ("next", "step", "start", "mean", "variance", "blocks", "spiking", "spik
 class LossWatch:
     """Watches the loss in the rows that reach the host. Reports by `write(event, **values)`."""
 
-    def __init__(self, layout: Layout, first: int, write: Callable[..., Any], past: Sequence[float] = ()) -> None:
-        """past: losses from before step `first`. The first of them is the one before the first update."""
+    def __init__(
+        self,
+        layout: Layout,
+        first: int,
+        write: Callable[..., Any],
+        past: Sequence[float] = (),
+        constant: float = 0.0,
+    ) -> None:
+        """past: losses from before step `first`. The first of them is the one before the first update.
+
+        constant: see Collapse.
+        """
+        self._constant = constant
         self._loss = layout.columns.index("loss")
         names = {layer["name"]: f"layer.{layer['name']}.dead" for layer in layout.layers}
         self._dead = {name: layout.columns.index(column) for name, column in names.items()}
@@ -51,7 +62,7 @@ class LossWatch:
         self._spiking, self._spiked = False, -math.inf
         self._lowest, self._fell_at, self._stalled = float("inf"), first, False
         blocks = _averages(np.array(past, np.float64)) if first else np.empty(0)
-        self.collapse = Collapse(self._start, float(np.nanmin(blocks, initial=math.inf)), write)
+        self.collapse = Collapse(self._start, float(np.nanmin(blocks, initial=math.inf)), write, constant)
 
     def state(self) -> dict[str, Any]:
         """Return what it has seen so far, in plain containers, for a checkpoint."""
@@ -70,7 +81,7 @@ class LossWatch:
         new = mean_over_members(rows[:, :, self._loss]).astype(np.float64)
         if self._start is None and self._next == 0 and len(new):
             self._start = float(new[0])
-            self.collapse = Collapse(self._start, math.inf, self._write)
+            self.collapse = Collapse(self._start, math.inf, self._write, self._constant)
         if self._one:
             self._look_for_dead(rows[:, 0])
         self._next += len(rows)

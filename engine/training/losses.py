@@ -58,6 +58,21 @@ def outputs(section: schema.AnyLoss, task: Task, target_size: int) -> int:
     return 1 if task == "classification" and section.name in ONE_OUTPUT else target_size
 
 
+def of_constant(section: schema.AnyLoss, criterion: Criterion, targets: Tensor, num_classes: int | None) -> float:
+    """Return the loss of a model that knows the targets' mean, or the classes' shares, and nothing of the inputs.
+
+    0 for losses of which that is not known. num_classes: None for regression.
+    """
+    if num_classes is None and section.name in ("mse", "mae", "huber"):
+        outputs = targets.mean(dim=0, keepdim=True).expand_as(targets)
+    elif num_classes is not None and section.name == "cross-entropy":
+        shares = torch.bincount(targets, minlength=num_classes) / len(targets)
+        outputs = shares.clamp_min(torch.finfo(shares.dtype).tiny).log().expand(len(targets), num_classes)
+    else:
+        return 0.0
+    return float(criterion(outputs, targets))
+
+
 def bce(outputs: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy of sigmoid(outputs)."""
     logits = outputs.squeeze(-1)

@@ -11,6 +11,7 @@ from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import Metrics, MetricsWriter
+from engine.training import losses
 from engine.training.loss_watch import LossWatch
 from engine.training.monitor import Monitor, RateWatch
 from engine.training.protocols import StepResult
@@ -41,7 +42,7 @@ class RowWriter:
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
         past = _past(folder, layout, run.step) if watched is None else ()
-        self._watch = LossWatch(layout, run.step, events.write, past)
+        self._watch = LossWatch(layout, run.step, events.write, past, _of_constant(run))
         if watched is not None:
             self._watch.restore(watched)
         self._rate = RateWatch(run, slow)
@@ -93,6 +94,15 @@ class RowWriter:
             self._recorder.flush()
         finally:
             self._writer.close()
+
+
+def _of_constant(run: TrainState) -> float:
+    """Return the loss of a model that knows the targets' mean only, 0 if it is not known or not needed."""
+    dataset = run.dataset
+    if len(run.members) > 1:  # of several, none collapses alone
+        return 0.0
+    classes = dataset.num_classes if dataset.task == "classification" else None
+    return losses.of_constant(run.preset.loss, run.eval_criterion, dataset.train.targets, classes)
 
 
 def _past(folder: RunFolder, layout: Layout, step: int) -> list[float]:

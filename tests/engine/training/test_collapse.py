@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from descent.run.layout import Layout
+from engine.preset import schema
+from engine.training import losses
 from engine.training.collapse import LASTS
 from engine.training.loss_watch import LossWatch
 
@@ -53,6 +56,31 @@ def test_a_loss_that_flies_off_at_once_is_told_though_it_was_never_low() -> None
     losses = np.concatenate([[2.3], 40 + 20 * np.random.default_rng(0).random(800)])
     events = told(losses)
     assert [(event["event"], event["since"]) for event in events] == [("collapse", 0)]
+
+
+def test_a_first_batch_that_is_easy_by_chance_makes_no_collapse() -> None:
+    """A table of quantities of which a few are large would be said to have broken the model, and its best be lost."""
+    drawn = np.random.default_rng(0).gamma(0.5, 8.0, 800)
+    batch = np.concatenate([[1.7], drawn])
+    events: list[dict[str, Any]] = []
+    for constant in (0.0, 4.5):
+        events.clear()
+        watch = LossWatch(LAYOUT, 0, lambda event, **values: events.append({"event": event}), constant=constant)
+        rows = np.full((len(batch), 1, len(LAYOUT.columns)), np.nan, np.float32)
+        rows[:, 0, LAYOUT.columns.index("loss")] = batch
+        watch.rows(rows)
+        assert ({"event": "collapse"} in events) == (constant == 0.0)
+
+
+def test_the_loss_of_a_constant_model_is_the_variance_or_the_entropy() -> None:
+    """A collapse would be told of models that do better than always giving the mean."""
+    targets = torch.tensor([[0.0], [0.0], [6.0]])
+    mse = losses.SIMPLE["mse"]
+    assert losses.of_constant(schema.SimpleLoss(name="mse"), mse, targets, None) == pytest.approx(8.0)
+    labels, entropy = torch.tensor([0, 0, 0, 1]), torch.nn.functional.cross_entropy
+    section = schema.CrossEntropyLoss(name="cross-entropy")
+    assert losses.of_constant(section, entropy, labels, 3) == pytest.approx(0.5623, abs=1e-4)
+    assert losses.of_constant(schema.SimpleLoss(name="bce"), losses.bce, labels, 2) == 0.0
 
 
 @pytest.mark.parametrize("steps", [10, 40])
