@@ -18,8 +18,9 @@ from tests.helpers.lab_solutions import solved, typed_guesses
 from tests.helpers.waiting import wait_for
 from tests.tools.benchmarks.harness import Figure, Result
 
-STUDENTS, LAB, PRESET = 30, "gd-line", "digits-mlp"
-WAYS = {"each process started anew": "0", "forked from a warm process": "1"}
+LAB, PRESET = "gd-line", "digits-mlp"
+# A way: $DESCENT_WARM, and the students. Gradings of thirty that start each process anew fill more than 24 GB.
+WAYS = {"each process started anew": ("0", 10), "forked from a warm process": ("1", 30)}
 _EVERY = 0.3  # seconds between two looks at the memory
 
 
@@ -63,19 +64,20 @@ class Student:
 
 
 def students(folder: Path) -> Result:
-    """STUDENTS at once, with a warm process for each and without one: consoles, then runs, then gradings."""
+    """All at once, with a warm process for each and without one: consoles, then gradings, then runs."""
     figures, facts = [], {}
-    for way, warm in WAYS.items():
-        looks = _class(folder / f"warm-{warm}", warm)
+    for way, (warm, students) in WAYS.items():
+        looks = _class(folder / f"warm-{warm}", warm, students)
         facts[way] = looks
         figures += [
-            Figure(f"{STUDENTS} students, {what}: {way}", f"{mb / 1000:.1f} GB") for what, mb in looks.items()
+            Figure(f"{students} students, {what}: {way}", f"{mb / 1000:.1f} GB, {mb / students:.0f} MB each")
+            for what, mb in looks.items()
         ]
     return Result(figures, {}, {"MB": facts})
 
 
-def _class(folder: Path, warm: str) -> dict[str, float]:
-    everybody = [Student(folder / f"student-{number}", warm) for number in range(STUDENTS)]
+def _class(folder: Path, warm: str, students: int) -> dict[str, float]:
+    everybody = [Student(folder / f"student-{number}", warm) for number in range(students)]
     looks: dict[str, float] = {}
     with ExitStack() as stack:
         for student in everybody:
