@@ -4,6 +4,7 @@ The grader's processes are forked here; in `tests/engine/labs` some load PyTorch
 """
 
 import ast
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -26,9 +27,14 @@ from tests.helpers.lab_solutions import solved, started
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
 
 
+@functools.cache
+def shipped(folder: Path) -> Lab:
+    return load_lab(folder, "shipped")
+
+
 @pytest.fixture(params=LABS, ids=lambda folder: folder.name)
 def lab(request: pytest.FixtureRequest) -> Lab:
-    return load_lab(request.param, "shipped")
+    return shipped(request.param)
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def root(lab: Lab, request: pytest.FixtureRequest) -> Path | None:
 
 def test_a_lab_builds_on_labs_that_come_before_it(lab: Lab) -> None:
     """The list would send a learner to a lab that is not there, or in a circle."""
-    before = {other.name for other in LABS if load_lab(other, "shipped").model.order < lab.model.order}
+    before = {other.name for other in LABS if shipped(other).model.order < lab.model.order}
     assert set(lab.model.builds_on) <= before
 
 
