@@ -118,6 +118,7 @@ def test_the_axis_of_a_short_run_ends_where_it_does(done: int, planned: int, end
     assert curves.loss_curve(run.follow(), 100).x_range == (0, end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zoom", [None, (20_000.0, 65_000.0)])
 def test_evaluations_that_share_a_dot_are_drawn_as_their_extremes(
     zoom: tuple[float, float] | None, tmp_path: Path

@@ -72,6 +72,7 @@ async def test_a_regression_has_no_accuracy_and_the_loss_takes_its_place(tmp_pat
     assert f"{STEPS:,}/{STEPS:,}" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (59, 15), (300, 100)])
 async def test_any_size_is_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
     run = record(tmp_path)
