@@ -120,12 +120,14 @@ def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(
 ) -> None:
     """Its author would read that Descent's package lacks a function, and search there; each advice has to work."""
     run = ("-m", "descent", "run", "linear-regression", "--set", "train.epochs=2", "--allow-code", "--json")
+    (project / "elsewhere").mkdir()
+    net = project / "elsewhere" / "net.py"
+    net.write_text(NET.format(module="engine"))
+    said = python(project, *run, "--set", 'model={code="elsewhere/net.py:Net"}', code=2)
+    assert f"the engine that is imported in {net}, line 3 is Descent's own package" in said
+    assert "Put it beside your file, or rename it" in said
     run = (*run, "--set", 'model={code="net.py:Net"}')
-    (project / "net.py").write_text(NET.format(module="engine"))
-    said = python(project, *run, code=2)
-    assert f"the engine that is imported in {project / 'net.py'}, line 3 is Descent's own package" in said
-    assert "Rename it, or put it into a package whose folder is on PYTHONPATH, or copy what you need" in said
-    for number, module in enumerate(("my_engine", "package.engine")):
+    for number, module in enumerate(("engine", "package.engine")):  # beside the file
         (project / "net.py").write_text(NET.format(module=module))
         python(project, *run, "--detach", "--id", f"run-{number}", env=warm_there)
         assert state(project, f"run-{number}") == "finished"

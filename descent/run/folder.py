@@ -190,6 +190,7 @@ def create(
         if code:
             (unfinished / "code").mkdir()
         for name, content in code.items():
+            (unfinished / "code" / name).parent.mkdir(parents=True, exist_ok=True)
             (unfinished / "code" / name).write_bytes(content)
         if fill is not None:
             fill(unfinished)

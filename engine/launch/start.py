@@ -10,6 +10,7 @@ from typing import Any
 from descent import control, warm
 from descent.common import paths
 from descent.common.errors import DescentError, ExitCode
+from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.loop.folder import start_of
@@ -23,7 +24,7 @@ from engine.launch import fork as launch_fork
 from engine.launch.fork import Branch, branch, branch_to_replay, first_difference, said_of
 from engine.launch.options import DEFAULT, Options, Outcome
 from engine.launch.spawn import wait_for_start
-from engine.preset import consent, datasets
+from engine.preset import code_copy, consent, datasets
 from engine.preset.loading import Preset, load_preset
 
 _NAMED = 3  # settings that a message names at most
@@ -365,23 +366,27 @@ def _create(
     Returns the folder, and the user's file of each copy.
     """
     settings, contents, originals = preset.settings, dict[str, bytes](), dict[str, str]()
+    begun: dict[str, str] = {}
     for section, spec in preset.code.items():
-        content = consent.agreed_content(spec, options.allow_code, key=f"{section}.code")
-        file, name = spec.rpartition(":")[::2]
-        kept = f"code/{Path(file).name}"
-        if contents.setdefault(Path(file).name, content) != content:
-            raise DescentError(
-                _(
-                    "{key}: two different files are called {file}; rename one",
-                    key=f"{section}.code",
-                    file=Path(file).name,
+        project = consent.agreed_project(spec, options.allow_code, key=f"{section}.code")
+        for file, content in project.files.items():
+            if contents.setdefault(file, content) != content:
+                raise DescentError(
+                    _("{key}: two different files are called {file}; rename one", key=f"{section}.code", file=file)
                 )
-            )
-        # The run keeps the code that it was started with, so a later edit of the file does not change it.
-        changed = getattr(settings, section).model_copy(update={"code": f"{kept}:{name}"})
+        # The run keeps the code that it was started with, so a later edit of the files does not change it.
+        kept = f"{code_copy.FOLDER}/{project.entry}:{spec.rpartition(':')[2]}"
+        changed = getattr(settings, section).model_copy(update={"code": kept})
         settings = settings.model_copy(update={section: changed})
-        originals[kept] = file
-    fill = branch.fill if branch is not None else None
+        originals |= {f"{code_copy.FOLDER}/{file}": str(project.root / file) for file in project.files}
+        begun |= code_copy.origins(project)
+
+    def fill(unfinished: Path) -> None:
+        if contents:
+            write_json(unfinished / code_copy.FILE, code_copy.noted(contents, begun))
+        if branch is not None:
+            branch.fill(unfinished)
+
     toml = replace(preset, settings=settings).to_toml()
     folder = create(runs, options.run_id or new_id(preset.name), toml, contents, fill)
     find.note_start(folder.path)

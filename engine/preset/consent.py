@@ -2,16 +2,17 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.files import read_regular
 from descent.common.i18n import _
 from descent.common.paths import note, notes
+from descent.common.project import LARGEST, Project, read_project
 from descent.common.text import clean, show, why_unreadable
 
 _NOTES = "agreed.jsonl"
-LARGEST = 1 << 24  # bytes of a file of code
 _for_now: set[str] = set()  # contents that only this process may run
 
 
@@ -56,7 +57,29 @@ def check_consent(spec: str, allow: bool, *, key: str = "model.code") -> str:
 
     Raises PresetError if the file can't be read, DescentError if the user has not agreed to it.
     """
-    return hashlib.sha256(agreed_content(spec, allow, key=key)).hexdigest()
+    return hashlib.sha256(agreed_project(spec, allow, key=key).content).hexdigest()
+
+
+def agreed_project(spec: str, allow: bool, *, key: str = "model.code") -> Project:
+    """Return the file in "folder/file.py:name" with those beside it that it imports, if all of them may run.
+
+    With `allow`, agree to them. Raises the errors of `check_consent`.
+    """
+    path = Path(spec.rpartition(":")[0])
+    try:
+        project = read_project(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(key, spec, path, error) from None
+    new = {
+        project.root / file: hashlib.sha256(content).hexdigest()
+        for file, content in project.files.items()
+        if not agreed(hashlib.sha256(content).hexdigest())
+    }
+    if new and not allow and not all(_agreed_to_path(file) for file in new):
+        raise _not_agreed(key, new)
+    for file, sha256 in new.items():
+        agree(file, sha256)
+    return project
 
 
 def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:
@@ -65,19 +88,11 @@ def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:
     try:
         content = read_regular(path, LARGEST)
     except (OSError, ValueError) as error:
-        raise PresetError(
-            _(
-                "{key} = {given}: can't read {file}: {reason}",
-                key=key,
-                given=show(spec),
-                file=_shown(path),
-                reason=why_unreadable(error),
-            )
-        ) from None
+        raise _unreadable(key, spec, path, error) from None
     sha256 = hashlib.sha256(content).hexdigest()
     if not agreed(sha256):
         if not allow and not _agreed_to_path(path):
-            raise _not_agreed(key, path, sha256)
+            raise _not_agreed(key, {path: sha256})
         agree(path, sha256)
     return content
 
@@ -86,10 +101,36 @@ def require(path: Path, content: bytes) -> None:
     """Raise DescentError unless the user has agreed to `content`. Whoever runs code asks this just before."""
     sha256 = hashlib.sha256(content).hexdigest()
     if not agreed(sha256):
-        raise _not_agreed("code", path, sha256)
+        raise _not_agreed("code", {path: sha256})
 
 
-def _not_agreed(key: str, path: Path, sha256: str) -> DescentError:
+def _unreadable(key: str, spec: str, path: Path, error: OSError | ValueError) -> PresetError:
+    if isinstance(error, OSError) and error.filename is not None:
+        path = Path(error.filename)  # which may be one that the file imports
+    return PresetError(
+        _(
+            "{key} = {given}: can't read {file}: {reason}",
+            key=key,
+            given=show(spec),
+            file=_shown(path),
+            reason=why_unreadable(error),
+        )
+    )
+
+
+def _not_agreed(key: str, new: Mapping[Path, str]) -> DescentError:
+    """new: the SHA-256 of each file."""
+    (path, sha256), *others = new.items()
+    if others:
+        return DescentError(
+            _(
+                "{key}: this preset runs code that you have not agreed to yet, in {count} files: {files}.\n"
+                "Read them. Then add --allow-code to run it.",
+                key=key,
+                count=len(new),
+                files=", ".join(_shown(file) for file in new),
+            )
+        )
     return DescentError(
         _(
             "{key}: this preset runs code that you have not agreed to yet: {file} (SHA-256 {hash}…).\n"

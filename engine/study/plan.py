@@ -1,6 +1,5 @@
 """Planning of a study: every point of the grid is checked, and every job's command fixed, before anything trains."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from descent.common import paths
 from descent.common.errors import CannotGoOnError, DescentError, PresetError
 from descent.common.files import DISK_FULL
 from descent.common.i18n import _
+from descent.common.project import PREFIX
 from descent.common.settings import parse
 from descent.common.text import clean
 from descent.run.find import find_run
@@ -165,12 +165,12 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
     fixed: list[str] = []
     for section, spec in preset.code.items():
         key = f"{section}.code"
-        content = consent.agreed_content(spec, wanted.allow_code, key=key)
-        file, _, name = spec.rpartition(":")
-        # The study keeps a copy of the code, so that a later edit of the file changes no job.
-        kept = Path("code", hashlib.sha256(content).hexdigest()[:12], Path(file).name)
-        code[kept] = content
-        fixed.append(f"{key}={toml(f'{place / kept}:{name}')}")
+        project = consent.agreed_project(spec, wanted.allow_code, key=key)
+        # The study keeps a copy of the code, so that a later edit of the files changes no job.
+        kept = Path("code", project.name.removeprefix(PREFIX)[:12])
+        code |= {kept / file: content for file, content in project.files.items()}
+        name = spec.rpartition(":")[2]
+        fixed.append(f"{key}={toml(f'{place / kept / project.entry}:{name}')}")
     for section, key in FILES:
         text = tables[section].get(key)
         if not text:

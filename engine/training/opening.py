@@ -11,7 +11,7 @@ import torch
 from descent.common.errors import CannotGoOnError, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, shorten
 from descent.loop import checkpoint
 from descent.loop.checkpoint import State
 from descent.loop.commands import described
@@ -20,6 +20,7 @@ from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import Metrics
 from descent.run.progress import Display
+from engine.preset import code_copy
 from engine.preset.loading import Preset, load_preset
 from engine.training import live_edits, measure, models, optimizers, parameters
 from engine.training.build import build, choose_device
@@ -66,6 +67,12 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         raise CannotGoOnError("; ".join([lost, *complaints]))
     for loss in _losses(folder, None if state is None else state["step"], complaints):
         _warn(events, display, loss)
+    if changed := code_copy.changed_since(folder.path) if facts or origin is not None else []:
+        note = _(
+            "the run keeps the code that it began with; these files have changed since then, or are gone: {files}",
+            files=shorten(clean(", ".join(changed)), 400),
+        )
+        _warn(events, display, note)
     if facts:
         torch.set_num_threads(facts["threads"])
     device = choose_device(preset.train.device)

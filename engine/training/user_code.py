@@ -1,4 +1,4 @@
-"""The user's own models, data sets, losses and training steps, each from one Python file.
+"""The user's own models, data sets, losses and training steps, each from a Python file and those beside it.
 
 A file runs only if the user has agreed to its content, which is checked here. An error inside becomes a PresetError
 that names the file and the line. What the code prints goes to stderr, because stdout may carry JSON.
@@ -6,10 +6,9 @@ that names the file and the line. What the code prints goes to stderr, because s
 
 import atexit
 import contextlib
-import hashlib
-import importlib.machinery
 import inspect
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,8 +24,9 @@ from torch import nn
 
 from descent.child import taken_name
 from descent.common.errors import DescentError, PresetError
-from descent.common.files import is_alive, read_regular
+from descent.common.files import is_alive
 from descent.common.i18n import _
+from descent.common.project import PREFIX, Project, read_project
 from descent.common.text import likely
 from engine.preset import consent
 
@@ -40,8 +40,8 @@ _user_files: set[str] = set()  # every loaded file, as tracebacks name it
 def load_object(spec: str) -> Any:
     """Return the object that `spec`, an absolute "dir/file.py:name", names.
 
-    Only that one file is loaded. Its folder is not put on the import path, so no other file runs, because the user
-    has agreed to this one only. Raises PresetError if the file or the name is missing, or importing the file fails,
+    Beside it, only files that it imports are run. Their folder is not put on the import path, so that they take no
+    module's place for others. Raises PresetError if the file or the name is missing, or importing the file fails,
     and DescentError if the user has not agreed to the file's content.
     """
     file, name = spec.rpartition(":")[::2]
@@ -59,15 +59,19 @@ def reload_object(spec: str) -> Any:
     The file's classes stay those of the first time, so that objects made of them are still theirs.
     """
     file, name = spec.rpartition(":")[::2]
-    first = _load_module(Path(file))
-    del sys.modules[first.__name__]
+    _load_module(Path(file))
+    project = _read(Path(file))
+    first = project.taken_out()
     try:
         again = _load_module(Path(file))
+        for key, module in first.items():
+            new = sys.modules.get(key)
+            for attribute, value in vars(module).items() if new is not None else ():
+                if isinstance(value, type) and value.__module__ == key:
+                    setattr(new, attribute, value)
     finally:
-        sys.modules[first.__name__] = first
-    for key, value in vars(first).items():
-        if isinstance(value, type) and value.__module__ == first.__name__:
-            setattr(again, key, value)
+        project.taken_out()
+        sys.modules.update(first)
     return getattr(again, name)
 
 
@@ -155,44 +159,52 @@ def user_code(spec: str) -> Iterator[None]:
 
 def _load_module(path: Path) -> ModuleType:
     """Run the file as a module of its own. The same content again gives the same module."""
-    try:
-        source = read_regular(path, consent.LARGEST)
-    except FileNotFoundError:
-        near = [other.name for other in path.parent.glob("*.py")]
-        missing = _("{file}: no such file", file=path)
-        raise PresetError(f"{missing}{_suggestion(path.name, near)}") from None
-    except OSError as error:
-        raise PresetError(_("{file} can't be read: {error}", file=path, error=error.strerror)) from None
-    digest = hashlib.sha256(str(path).encode() + b"\0" + source).hexdigest()
-    name = f"descent_user_code_{digest[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    consent.require(path, source)
-    spec = importlib.machinery.ModuleSpec(name, None, origin=str(path))
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    _user_files.add(str(path))
-    sys.modules[name] = module  # dataclasses and pickle look up their module here
+    project = _read(path)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            exec(compile(source, str(path), "exec"), module.__dict__)
-        _let_children_import(name, path, source)
+            module = project.load(_before_running)
+        _let_children_import(project)
     except BaseException as error:
-        del sys.modules[name]
-        if not isinstance(error, Exception | SystemExit) or is_out_of_memory(error):
+        if (
+            isinstance(error, DescentError)
+            or not isinstance(error, Exception | SystemExit)
+            or is_out_of_memory(error)
+        ):
             raise
         raise _explain(error, _place(error) or str(path)) from error
     return module
 
 
-def _let_children_import(name: str, path: Path, source: bytes) -> None:
-    """Make the module importable by name in processes that don't begin as copies of this one.
+def _read(path: Path) -> Project:
+    """Read the file and those beside it that it imports. Raises PresetError if that can't be done."""
+    try:
+        return read_project(path)
+    except FileNotFoundError as error:
+        near = [other.name for other in path.parent.glob("*.py")]
+        missing = _("{file}: no such file", file=error.filename or path)
+        raise PresetError(f"{missing}{_suggestion(path.name, near)}") from None
+    except OSError as error:
+        raise PresetError(
+            _("{file} can't be read: {error}", file=error.filename or path, error=error.strerror)
+        ) from None
+
+
+def _before_running(path: Path, source: bytes) -> None:
+    consent.require(path, source)
+    _user_files.add(str(path))
+
+
+def _let_children_import(project: Project) -> None:
+    """Make the project's modules importable by name in processes that don't begin as copies of this one.
 
     The workers of a DataLoader are such where `multiprocessing` starts them by "spawn" or "forkserver". They get this
     process's import path, and import the module of each object that they are sent.
     """
-    text = f"__file__ = {str(path)!r}\nexec(compile({source!r}, __file__, 'exec'))\n"
-    (_modules_folder() / f"{name}.py").write_text(text, encoding="utf-8")
+    text = (
+        "\nimport pathlib, descent.common.project as projects\n__path__ = []\n"
+        f"projects.Project(pathlib.Path({str(project.root)!r}), {project.entry!r}, {dict(project.files)!r}).serve()\n"
+    )
+    (_modules_folder() / f"{project.name}.py").write_text(text, encoding="utf-8")
 
 
 @cache
@@ -212,34 +224,34 @@ def _modules_folder() -> Path:
 def _explain(error: BaseException, place: str) -> PresetError:
     if isinstance(error, SystemExit):
         return PresetError(_("{place}: the code called exit(), which a loaded file must not do", place=place))
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = re.sub(rf"{PREFIX}[0-9a-f]+\.", "", error.msg if isinstance(error, SyntaxError) else str(error))
     message, taken = f"{place}: {': '.join(filter(None, [type(error).__name__, text]))}", taken_name(error)
     hint = ""
     if taken is not None:
         where = _("{file}, line {line}", file=taken.file, line=taken.line) if taken.line else taken.file
         hint = _(
             "the {module} that is imported in {place} is Descent's own package. In this process your {module}.py "
-            "can't be imported by that name. Rename it, or put it into a package whose folder is on PYTHONPATH, or "
-            "copy what you need into this file",
+            "can't be imported by that name. Put it beside your file, or rename it",
             module=taken.name,
             place=where,
         )
-    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("descent_user_code_"):
+    elif isinstance(error, ModuleNotFoundError) and error.name:
         hint = _(
-            "if {module} is a package, install it for {python}; if it is a file of yours, put its folder on "
-            "PYTHONPATH, or copy what you need into this file, because the run loads only this one",
-            module=error.name.partition(".")[0],
+            "if {module} is a package, install it for {python}; if it is a file of yours, put it beside this one, "
+            "where an import statement finds it, or its folder on PYTHONPATH",
+            module=re.sub(rf"^{PREFIX}[0-9a-f]+\.", "", error.name).partition(".")[0],
             python=sys.executable,
         )
     elif isinstance(error, ImportError) and "relative import" in text:
         hint = _(
-            "this file is loaded by itself and not as part of a package, so a relative import finds nothing; put the "
-            "folder of the module on PYTHONPATH and import it by its name, or copy what you need into this file"
+            "a relative import begins from the folder of this file, or from that of the outermost package around it, "
+            "one with an __init__.py"
         )
     elif isinstance(error, FileNotFoundError) and _is_beside_code(error.filename):
         hint = _(
-            "the run keeps a copy of this file in a folder of its own, and what lies beside your file is not there; "
-            "open it by its whole path, or pass that path in (model.arguments, data.arguments)"
+            "the run keeps a copy of this file in a folder of its own, and of what lies beside your file only the "
+            "Python code that it imports; open it by its whole path, or pass that path in (model.arguments, "
+            "data.arguments, train.arguments)"
         )
     return PresetError(f"{message}; {hint}" if hint else message)
 

@@ -1,6 +1,7 @@
 """Starting, choosing and deleting runs. Questions and obstacles are shown in a dialog."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,11 +215,16 @@ def _not_agreed(preset: "Preset") -> list[Path]:
     """The files of the user's own code that the preset runs and that nobody has agreed to yet."""
     import hashlib
 
+    from descent.common.project import read_project
     from engine.preset.consent import agreed
 
-    files = {Path(spec.rpartition(":")[0]) for spec in preset.code.values()}
-    # The start itself reports one that can't be read.
-    return sorted(f for f in files if f.is_file() and not agreed(hashlib.sha256(f.read_bytes()).hexdigest()))
+    new: set[Path] = set()
+    for spec in preset.code.values():
+        with contextlib.suppress(OSError, DescentError):  # the start itself reports a file that can't be read
+            project = read_project(Path(spec.rpartition(":")[0]))
+            contents = project.files.items()
+            new |= {project.root / f for f, text in contents if not agreed(hashlib.sha256(text).hexdigest())}
+    return sorted(new)
 
 
 def _consent(files: Sequence[Path]) -> Ask[bool]:

@@ -9,6 +9,10 @@ import pytest
 from descent import child
 from descent.common.errors import ExitCode
 from descent.run.folder import RunFolder
+from engine.launch import start as launch
+from engine.launch.fork import first_difference
+from engine.launch.options import Options
+from tests.helpers import workers
 from tests.helpers.held_run import PRESET
 from tests.helpers.processes import Child
 
@@ -189,3 +193,34 @@ def test_a_training_step_of_one_s_own_is_asked_for_kept_and_explained(
     done = descent(*words, "kept", "--allow-code", "--set", "train.steps=2", "-q").end()
     assert done.code == 0, done
     assert (runs / "kept" / "code" / "step.py").read_text() == file.read_text()
+
+
+@pytest.mark.slow
+def test_a_project_s_files_are_kept_and_an_edit_is_told(tmp_path: Path, runs: Path) -> None:
+    """A run of several files could not begin, or its fork would be of other code, without a word."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "rate.py").write_text("FACTOR = 1.0\n")
+    (tmp_path / "utils.py").write_text(
+        "from parts.rate import FACTOR\n\ndef scaled(loss):\n    return FACTOR * loss\n"
+    )
+    (tmp_path / "step.py").write_text(
+        "import utils\n\ndef step(model, loss_function, optimizer, x, y):\n    optimizer.zero_grad()\n"
+        "    loss = utils.scaled(loss_function(model(x), y))\n    loss.backward()\n    optimizer.step()\n"
+        "    return loss\n"
+    )
+    settings = ["train.steps=40", "train.threads=1", "train.statistics_every=5", "train.checkpoint_every.steps=20"]
+    options = Options("mine", runs, quiet=True, allow_code=True)
+    code = f"train.code={tmp_path}/step.py:step"
+    assert workers.child(lambda: launch.run("linear-regression", [code, *settings], options)) == 0
+    kept = runs / "mine" / "code"
+    assert sorted(str(file.relative_to(kept)) for file in kept.rglob("*.py")) == [
+        "parts/rate.py",
+        "step.py",
+        "utils.py",
+    ]
+    (tmp_path / "parts" / "rate.py").write_text("FACTOR = 2.0\n")
+    again = Options("again", runs, quiet=True)
+    assert workers.child(lambda: launch.fork(str(runs / "mine"), 20, [], again)) == 0
+    assert first_difference(RunFolder(runs / "mine"), RunFolder(runs / "again")) is None
+    told = [event["message"] for event in RunFolder(runs / "again").events() if event["event"] == "warning"]
+    assert any(f"are gone: {tmp_path}/parts/rate.py" in message for message in told)
