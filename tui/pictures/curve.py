@@ -3,7 +3,7 @@
 import numpy as np
 
 from descent.common.arrays import Floats
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
 from engine.pictures import Picture
 from tui.pictures.canvas import PictureCanvas
 from tui.pictures.frame import PictureFrame, frame
@@ -39,6 +39,11 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
         after = canvas.write(after, 0, f"━ {_('before')}  ", "quiet", GREY)
         for output in range(before.shape[1]):
             canvas.braille(inside.left, inside.top, polyline(inside, at, before[:, output]), "quiet", GREY)
+    bends = arrays.get("kinks") if others is None else None  # of a network of ReLU layers
+    if bends is not None:
+        pieces = len(bends) + 1
+        text = ngettext("◆ {count:,} straight piece", "◆ {count:,} straight pieces", pieces)
+        after = canvas.write(after, 0, f"{text}  ", "strong")
     after = canvas.write(after, 0, f"• {_('train')}  ", "train")
     if arrays["validation"].any():
         canvas.write(after, 0, f"○ {_('validation')}", "validation")
@@ -52,6 +57,8 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
             canvas.mark(inside.left + column, inside.top + row, sign, style)
     for output in range(y.shape[1]):
         canvas.braille(inside.left, inside.top, polyline(inside, x, y[:, output]), "strong")
+        for place in () if bends is None else bends.tolist():
+            _on_curve(canvas, inside, x, y[:, output], place, "◆", "strong")
 
 
 def surface(canvas: PictureCanvas, picture: Picture) -> None:

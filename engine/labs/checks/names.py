@@ -100,12 +100,22 @@ OF_RUNS = {
     "trained",
 }
 OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
-OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training"}
+OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training", "kinks_of"}
 OF_CODE = {"learner", "learner_raises", "has", "differences", "torch_file", *OF_MODELS}
 OF_DATA = {
     f"{raw}{split}_{axis}" for raw in ("", "raw_") for split in ("train", "validation", "test") for axis in "xy"
 }
-_ASKED = ("training", "calls", "state_of", "optimizer_state_of", "accuracy_of", "loss_of", "step_of", "torch_file")
+_ASKED = (
+    "training",
+    "calls",
+    "state_of",
+    "optimizer_state_of",
+    "accuracy_of",
+    "loss_of",
+    "step_of",
+    "kinks_of",
+    "torch_file",
+)
 _AXES = {"x": "inputs", "y": "targets"}
 _SINGLE_STEP = 1e-2  # step of differences in float32, which rounds to about 1e-7
 

@@ -21,6 +21,7 @@ from engine.training.at_once import MOST, AtOnce
 from engine.training.data import Dataset, Split, load
 from engine.training.evaluation import Evaluation, evaluate
 from engine.training.models import transfer
+from engine.training.models.pieces import kinks
 from engine.training.optimizers import recipe
 from engine.training.user_code import load_object
 
@@ -49,6 +50,7 @@ class Bench:
             "accuracy_of": lambda name, x, y: self._evaluated(name, x, y).accuracy,
             "loss_of": lambda name, x, y: self._evaluated(name, x, y).loss,
             "step_of": self._step_of,
+            "kinks_of": self._kinks_of,
             "torch_file": _torch_file,
         }
         return known[what](*arguments)
@@ -141,6 +143,12 @@ class Bench:
         split = Split(_inputs(x), _targets(y))
         precision, at_once = torch.autocast("cpu", enabled=False), AtOnce(MOST, trained=MOST)
         return evaluate(self._model(name), self._criterion(), split, precision, at_once)
+
+    def _kinks_of(self, model: object, low: float, high: float) -> Tensor:
+        found = kinks(model, float(low), float(high)) if isinstance(model, nn.Module) else None
+        if found is None:
+            raise DescentError(_('kinks_of takes a ReLU network with one input: kinks_of(trained("m"), -1, 1)'))
+        return found
 
     def _step_of(self, model: str, optimizer: str, x: Any, y: Any) -> float:
         """Do one correct training step, and return the loss before it."""

@@ -10,6 +10,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from engine.training import losses
 from engine.training.members.train_state import MemberTrainState
+from engine.training.models.pieces import kinks
 from engine.training.pictures.probe import Arrays, Probe, host, words
 from engine.training.train_state import TrainState
 
@@ -46,7 +47,7 @@ def fit(look: Probe, options: dict[str, Any]) -> Arrays:
     One input: x: (R,), y: (R, T) the outputs, points: (P, 1), targets: (P, T).
     Two inputs: x: (W,), y: (H,), value: (H, W) the first output, points: (P, 2), targets: (P, T).
     Both: validation: (P,) bool, inputs: names. With two classes the output is the probability of the second one, and
-    classes has their names.
+    classes has their names. A network of ReLU layers and one input has kinks, (K,), where its line bends.
     """
     points = look.points(options["samples"])
     common: Arrays = {
@@ -64,7 +65,16 @@ def fit(look: Probe, options: dict[str, Any]) -> Arrays:
         return common | {"x": host(x), "y": host(y), "value": host(_said(look, places)[:, 0].reshape(len(y), len(x)))}
     ((low, high),) = _ranges(look)
     x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=look.run.device)
-    return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))}
+    return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))} | _kinks(look, x)
+
+
+def _kinks(look: Probe, x: Tensor) -> Arrays:
+    """Compute where between the ends of `x` the model's line bends. Nothing for a model that is no such line."""
+    if look.run.classifies:
+        return {}
+    low, high = look.scaled(x[[0, -1], None])[:, 0].tolist()
+    found = kinks(look.model, low, high)
+    return {} if found is None else {"kinks": host(look.original(found[:, None])[:, 0])}
 
 
 def curves(run: TrainState, look: Probe, fitted: Arrays) -> Arrays:

@@ -145,6 +145,21 @@ def test_a_fitted_curve_goes_through_what_the_model_says(training: Build) -> Non
     assert len(found["points"]) == len(found["targets"]) == 45
 
 
+def test_the_fit_of_a_relu_network_has_the_places_where_it_bends(training: Build) -> None:
+    """Whoever counts the straight pieces would count them where the model is not, in the units of scaled data."""
+    relu = ('model.name="mlp"', "model.widths=[8]", 'data.scaling="standard"')
+    run = training("linear-regression", *relu, steps=20)
+    found = make(run, "fit")
+    weight, bias = (value.detach().double().numpy().ravel() for value in run.model[1].parameters())  # type: ignore[index]
+    assert run.dataset.mean is not None
+    assert run.dataset.std is not None
+    places = np.sort(-bias / weight * float(run.dataset.std) + float(run.dataset.mean))
+    inside = places[(places > found["x"][0]) & (places < found["x"][-1])]
+    assert len(inside)
+    assert found["kinks"] == pytest.approx(inside, abs=1e-6)
+    assert "kinks" not in make(training("linear-regression"), "fit")
+
+
 def test_the_surface_is_the_training_loss_and_its_lowest_place_the_least_squares_line(training: Build) -> None:
     run = training("linear-regression", steps=10)
     found = make(run, "surface", {"resolution": 20})

@@ -87,6 +87,13 @@ def test_a_fitted_curve() -> None:
     ]
 
 
+def test_a_curve_of_straight_pieces_is_marked_where_it_bends() -> None:
+    rows = text("fit", 60, 12, Palette(shades=False), kinks=np.array([0.3, 0.6])).splitlines()
+    assert "◆ 3 straight pieces" in rows[0]
+    assert "".join(rows[1:]).count("◆") == 2
+    assert "* 1 straight piece " in text("fit", 60, 12, kinks=np.zeros(0))
+
+
 def test_a_curve_that_runs_away_leaves_its_points_in_sight() -> None:
     y = np.linspace(0, 1e6, 50)[:, None]
     assert "•" in text("fit", 48, 12, Palette(), y=y)
