@@ -31,6 +31,8 @@ from descent.run.events import EventLog, Fold
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
+from descent.run.scalars import Series
+from descent.run.scalars import read as read_scalars
 from descent.run.schema import EventReader
 from descent.run.state import ALIVE, State, StateReader
 
@@ -71,6 +73,10 @@ class Handle(ABC, Generic[Reply]):
     def metrics(self) -> Metrics:
         """Return the numbers of every step so far, as float32 arrays. Call it again for later steps."""
         return Metrics(self.folder.path)
+
+    def scalars(self) -> dict[str, Series]:
+        """Return what a loop has given by name so far: `steps` (int64) and `values` (float32) of each name."""
+        return read_scalars(self.folder.path)
 
     def summary(self) -> dict[str, Any]:
         """Return the last line of `descent run --json`, with the `reason` of the last state, if it has one.

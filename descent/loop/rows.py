@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from descent.loop import layers
 from descent.loop.hooks import places_of
 from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
+from descent.loop.scalars import ScalarRecorder
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
@@ -40,6 +42,7 @@ class Row:
     seconds: float = 0.0
     cost: float = 0.0  # seconds that the statistics took
     is_made: bool = False
+    scalars: dict[str, Tensor | float] = field(default_factory=dict)  # by name, what else was given
 
     @property
     def is_clear(self) -> bool:
@@ -67,6 +70,7 @@ class StepRows:
         """
         self.every = every
         self.row = Row()
+        self._scalars = ScalarRecorder(folder.path)
         self._folder, self._warn, self._nonfinite = folder, warn, nonfinite
         self._device = torch.device("cpu")
         self._layers: list[tuple[str, nn.Module]] = []
@@ -93,6 +97,10 @@ class StepRows:
             self._statistics = LayerStatistics(inner, found)
 
     # --- a step ---
+
+    def give(self, values: Mapping[str, Any]) -> None:
+        """Keep numbers of this step by their names. Raises DescentError for a wrong name or value."""
+        self.row.scalars |= {name: self._scalars.checked(name, value) for name, value in values.items()}
 
     def before_update(self, step: int) -> None:
         """The gradients of step `step` are final, the weights still old."""
@@ -173,9 +181,17 @@ class StepRows:
             norm = row.layers[:, 0].square().sum().sqrt()
             recorder.norms(norm, norm)
             recorder.layers(row.layers)
+        if row.scalars:
+            self._scalars.take(step - 1, row.scalars)
         assert self._layout is not None
         recorder.record(loss, row.accuracy if "accuracy" in self._layout.columns else None, row.rate, row.seconds)
         return True
+
+    def end(self, step: int) -> None:
+        """Record the last step, and what was given after it."""
+        if not self.finish(step) and self.row.scalars and self._recorder is not None:
+            self._scalars.take(step - 1, self.row.scalars)
+            self.row.scalars = {}
 
     def _open(self, first: int, *, accuracy: bool) -> Recorder:
         """Begin to write rows, the first one for step `first`."""
@@ -192,11 +208,13 @@ class StepRows:
                 )
             self._layout = stored or layout
         self._writer = MetricsWriter(self._folder.path, first)
+        self._scalars.begin(self._writer.generation)
         self._recorder = Recorder(self._writer, self._layout, self._device, first, self._look_at)
         return self._recorder
 
     def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
-        """Tell of the first number that is not finite in the rows that have come to the host."""
+        """Write the scalars too, and tell of the first number that is not finite in the rows that have come."""
+        self._scalars.drain()
         bad = ~np.isfinite(rows[:, 0, 0])
         if bad.any() and not (self._told_nonfinite or self._told_no_loss):
             self._told_nonfinite = True
@@ -207,8 +225,10 @@ class StepRows:
         if self._recorder is not None:
             self._recorder.drain()
             self._recorder.drain()
+            self._scalars.drain()
 
     def flush(self) -> None:
+        self._scalars.flush()
         if self._recorder is not None:
             self._recorder.flush()
 
@@ -222,3 +242,4 @@ class StepRows:
         self._watching.close()
         if self._writer is not None:
             self._writer.close()
+        self._scalars.close()

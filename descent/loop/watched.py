@@ -40,10 +40,12 @@ from descent.loop.folder import facts_of_process, preset_text
 from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
 from descent.loop.rows import StepRows
-from descent.run.events import to_give_again
+from descent.loop.scalars import number, one_number
+from descent.run.events import NO_VALUES, to_give_again
 from descent.run.folder import Claim, RunFolder
 from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
+from descent.run.scalars import check_name
 from descent.run.schema import EVENT, Kind
 from descent.run.state import State as RunState
 
@@ -254,15 +256,28 @@ class Loop:
                 driver.next_epoch()
         self._complete()
 
-    def log(self, *, loss: "Tensor | float | None" = None, accuracy: "Tensor | float | None" = None) -> None:
+    def log(
+        self,
+        values: "Mapping[str, Tensor | float] | None" = None,
+        /,
+        *,
+        loss: "Tensor | float | None" = None,
+        accuracy: "Tensor | float | None" = None,
+        **named: "Tensor | float",
+    ) -> None:
         """Give the numbers of this step. Without it, the loss is the scalar that backward() was called on.
 
-        accuracy: from 0 to 1; it must be given at the first step, if it is given at all.
+        accuracy: from 0 to 1; it must be given at the first step, if it is given at all. named: any others, in a
+        mapping where a name is no word of Python; each at the steps that have it. No value is waited for.
         """
+        if values is not None:
+            self.log(**{check_name(name): value for name, value in values.items()})
         if loss is not None:
             self._rows.row.given_loss = _scalar("loss", loss, self._device)
         if accuracy is not None:
             self._rows.row.accuracy = _scalar("accuracy", accuracy, self._device)
+        if named:
+            self._rows.give(named)
 
     def evaluation(self, *, split: str = "validation", **values: "Tensor | float") -> None:
         """Keep the results of an evaluation of the model as it is now, under any names.
@@ -592,9 +607,10 @@ class Loop:
         numbers = {}
         for name, value in values.items():
             shape = EVENT.optional.get(name)
-            if name in ("event", "member", "split") or (isinstance(shape, Kind) and not shape.fits(0.5)):
+            taken = name in NO_VALUES or (isinstance(shape, Kind) and not shape.fits(0.5))
+            if taken or check_name(name) != name:
                 raise DescentError(_("{name}: this name can't be a metric's; take another one", name=name))
-            numbers[name] = _number(name, value)
+            numbers[name] = number(name, value)
         self.drain()
         self._events.write("evaluation", step=self._step, split=split, member=0, **numbers)
         return numbers
@@ -692,7 +708,7 @@ class Loop:
             return
         try:
             if self._began:
-                self._rows.finish(self._step)
+                self._rows.end(self._step)
                 if self.folder.facts() == {}:
                     self._write_facts()
                 if self._save_wanted and state != "failed":  # the script has left its loop in the body of a turn
@@ -721,19 +737,4 @@ class Loop:
 
 
 def _scalar(name: str, value: "Tensor | float", device: torch.device) -> Tensor:
-    if isinstance(value, Tensor):
-        if value.numel() != 1:
-            raise DescentError(
-                _("{name}: must be one number, not a tensor of shape {shape}", name=name, shape=tuple(value.shape))
-            )
-        return value.detach().reshape(())
-    return torch.tensor(_number(name, value), device=device)
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise DescentError(
-            _("{name} = {given}: must be a number", name=name, given=shorten(clean(repr(value)), 80))
-        ) from None
+    return one_number(name, value) if isinstance(value, Tensor) else torch.tensor(number(name, value), device=device)

@@ -16,7 +16,7 @@ from descent.common.text import clean, show, why_damaged
 from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets
-from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import MetricName, metric_of, names_in
 from descent.run.results import result_of
 from descent.run.state import State
 
@@ -31,7 +31,8 @@ _DESCRIBES = ("title", "topic", "reaches")  # settings that change nothing that 
 class Final:
     """One run's results so far.
 
-    metrics: those of OF_RESULTS that it has. Accuracies are from 0 to 1. Several members have their mean. parent: id
+    metrics: those that it has. Accuracies are from 0 to 1. Several members have their mean. scalars: of each name the
+    last value. parent: id
     and step of a fork's origin. problem: why its files can't be read.
     """
 
@@ -42,6 +43,7 @@ class Final:
     seconds: float = 0.0
     metrics: dict[MetricName, float] = field(default_factory=dict)
     parent: tuple[str, int] | None = None
+    scalars: dict[str, float] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -116,6 +118,7 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             reached.seconds,
             metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
+            {name: each.value for name, each in reached.scalars.items()},
         )
     except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Final(folder, "damaged", problem=why_damaged(error))
@@ -130,12 +133,26 @@ def best(finals: Sequence[Final], settings: Sequence[dict[str, str]]) -> dict[Me
     if len({each.get("data.name") for each in settings}) > 1:
         return found
     same_loss = len({each.get("loss.name") for each in settings}) == 1
-    for key in OF_RESULTS:
+    for key in names_in(each.metrics for each in finals):
         values = {place: final.metrics[key] for place, final in enumerate(finals) if key in final.metrics}
-        if len(set(values.values())) > 1 and (same_loss or METRICS[key].column != "loss"):
-            top = (max if METRICS[key].best == "highest" else min)(values.values())
+        better = _better(key, settings)
+        if better is not None and len(set(values.values())) > 1 and (same_loss or metric_of(key).column != "loss"):
+            top = (max if better == "highest" else min)(values.values())
             found[key] = tuple(place for place, value in values.items() if value == top)
     return found
+
+
+def _better(key: MetricName, settings: Sequence[dict[str, str]]) -> str | None:
+    """Return which of several values is the better one: "highest" or "lowest"; None if nothing tells.
+
+    Of a metric of the user's own, train.best of the runs may tell it.
+    """
+    told = {
+        each.get("train.best.mode") for each in settings if each.get("train.best.metric") == metric_of(key).column
+    }
+    if len(told) == 1:
+        return {"max": "highest", "min": "lowest"}.get(str(told.pop()))
+    return metric_of(key).best
 
 
 # --- settings ---

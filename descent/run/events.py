@@ -17,7 +17,7 @@ from descent.run.state import State
 
 KEPT = 4096  # events that stay in memory at least
 Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
-_NO_VALUES = {"time", "event", "step", "split", "member"}
+NO_VALUES = {"time", "event", "step", "split", "member"}
 SCRIPT = "replay.jsonl"
 STEERING = ("set", "extend")  # commands that change what a run computes
 
@@ -25,7 +25,7 @@ STEERING = ("set", "extend")  # commands that change what a run computes
 class Evaluation(NamedTuple):
     """An event of kind evaluation or ensemble.
 
-    values: by column of METRICS; None where it is not finite.
+    values: by name, in the order in which they were given; None where it is not finite.
     """
 
     step: int
@@ -36,7 +36,11 @@ class Evaluation(NamedTuple):
 
 def evaluation_of(event: Event) -> Evaluation:
     """Return the evaluation that an event of kind evaluation or ensemble holds."""
-    values: dict[str, float | None] = {name: event[name] for name in event.keys() - _NO_VALUES}
+    values: dict[str, float | None] = {
+        name: value
+        for name, value in event.items()
+        if name not in NO_VALUES and (value is None or type(value) in (int, float))
+    }
     return Evaluation(int(event["step"]), str(event.get("split")), int(event.get("member", 0)), values)
 
 

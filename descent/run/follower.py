@@ -16,6 +16,7 @@ from descent.run.events import Event, EventLog, Fold, MemberEnd, member_end_of
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout, generations
 from descent.run.metrics import Segment, valid
+from descent.run.scalars import ScalarFollower
 from descent.run.series import MinMaxPyramid
 from descent.run.state import State, host_of, state_now
 
@@ -68,7 +69,8 @@ class _States(Fold):
 class Follower:
     """A run folder's rows, events and state as of the last `look`.
 
-    step: rows there are. events: all that happened, less what a resume or a rewind has voided. state: as
+    step: rows there are. scalars: numbers of other names.
+    events: all that happened, less what a resume or a rewind has voided. state: as
     RunFolder.state. facts and layout: of run.json and metrics.json, empty and None until the run has got so far.
     ended: the members that train no more. What members have in
     common leaves out those that diverged, all their steps: one that goes to infinity would be all that is seen.
@@ -81,6 +83,7 @@ class Follower:
         self.step = 0
         self.state: State = "starting"
         self.events = EventLog(folder.path)
+        self.scalars = ScalarFollower(folder.path)
         self.rewinds = 0  # how often events or rows were voided since this Follower was made
         self._states = _States()
         self._generation = -1
@@ -99,9 +102,9 @@ class Follower:
         if not self.facts:
             self.facts = self.folder.facts()
         self.state = self._state_now()  # reads the events
-        self._read_rows()
+        has_scalars = self._read_rows()
         now = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
-        return now != before
+        return now != before or has_scalars
 
     def _read_events(self) -> None:
         diverged, voided = self.diverged, self.events.voided
@@ -135,10 +138,11 @@ class Follower:
 
     # --- rows ---
 
-    def _read_rows(self) -> None:
+    def _read_rows(self) -> bool:
+        """Read what is new. Returns whether scalars are."""
         files = generations(self.folder.path)
         if self.layout is None or not files:
-            return
+            return False
         newer = [start for number, start, _ in files if number > self._generation]
         self._generation = files[-1][0]
         self._segments = valid(files)
@@ -146,12 +150,14 @@ class Follower:
             self._truncate(min(newer))
         for segment in self._segments:
             self.step = self._read_segment(segment, self.step, {**self._tails, **self._series})
+        return self.scalars.look(files)
 
     def _truncate(self, step: int) -> None:
         self.step = step
         self.rewinds += 1
         for pyramid in self._series.values():
             pyramid.truncate(step)
+        self.scalars.truncate(step)
         self._tails.clear()  # looked for anew when somebody asks
 
     def _read_segment(self, segment: Segment, first: int, series: Mapping[Key, MinMaxPyramid | LastValues]) -> int:

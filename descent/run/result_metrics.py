@@ -1,19 +1,16 @@
 """The metrics of a run's results: their names, titles and units, and which of several values is the best."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric as number_text
+from descent.common.text import clean
 
 Split = Literal["train", "validation", "test"]
-Column = Literal["loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse"]
-MetricName = Literal[
-    "train_loss", "train_accuracy",
-    "val_loss", "val_accuracy", "val_balanced_accuracy", "val_f1", "val_r2", "val_rmse",
-    "test_loss", "test_accuracy", "test_balanced_accuracy", "test_f1", "test_r2", "test_rmse",
-]  # fmt: skip
+Column = str  # one of COLUMNS, or any other name that an evaluation of the user's own has given
+MetricName = str  # one of METRICS, or val_NAME or test_NAME of such a name; see metric_of
 Numbers = dict[MetricName, float | None]  # of one model, or means over several; None: measured, and not finite
 COLUMNS: dict[Column, str] = {  # f1: the mean over classes. rmse: the root mean squared error
     "loss": N_("loss"),
@@ -24,6 +21,7 @@ COLUMNS: dict[Column, str] = {  # f1: the mean over classes. rmse: the root mean
     "rmse": N_("RMSE"),
 }
 SPLIT_HEADS: dict[Split, str] = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
+_PREFIXES: dict[str, Split] = {"val_": "validation", "test_": "test"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Metric:
 
     title: in words, "validation accuracy". head: the head of a table's column, "val acc". `_` translates both where
     they are shown. split, column: what is measured. On the train split it is the mean of the last epoch's rows, on
-    the others the result of the last evaluation. best: which of several values is the best. unit: as it is shown.
+    the others the result of the last evaluation. best: which of several values is the best; None where that is not
+    known. unit: as it is shown.
     """
 
     name: MetricName
@@ -40,7 +39,7 @@ class Metric:
     head: str
     split: Split
     column: Column
-    best: Literal["lowest", "highest"]
+    best: Literal["lowest", "highest"] | None
     unit: Literal["", "%"] = ""
 
     @property
@@ -94,8 +93,39 @@ OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "
 
 
 def metric_named(name: str) -> Metric | None:
-    """Return the metric of that name, or None."""
-    return next((metric for metric in METRICS.values() if metric.name == name), None)
+    """Return the metric of that name, or None.
+
+    val_NAME and test_NAME are metrics of the user's own, whatever NAME.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    for prefix, split in _PREFIXES.items():
+        column = name.removeprefix(prefix)
+        if name.startswith(prefix) and column:
+            is_share = column.endswith("accuracy")
+            best: Literal["lowest", "highest"] | None = "highest" if is_share else None
+            return Metric(
+                name, f"{split} {column}", f"{prefix[:-1]} {column}", split, column, best, "%" if is_share else ""
+            )
+    return None
+
+
+def metric_of(name: MetricName) -> Metric:
+    """Return a metric that a result has."""
+    found = metric_named(name)
+    assert found is not None
+    return found
+
+
+def names_in(results: Iterable[Iterable[str]]) -> list[MetricName]:
+    """Return the metrics that any of the results has: those of METRICS in their order, then the user's own.
+
+    results: names, of which those of no metric are left out.
+    """
+    there = dict.fromkeys(name for names in results for name in names)
+    return [name for name in METRICS if name in there] + [
+        name for name in there if name not in METRICS and metric_named(name) is not None
+    ]
 
 
 def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) -> tuple[float | None, float | None]:
@@ -106,13 +136,15 @@ def loss_and_accuracy(numbers: Mapping[MetricName, float | None], split: Split) 
 
 def score_words(values: Mapping[Any, Any]) -> list[str]:
     """Return "R² 0.953", "RMSE 2.10" … for each column beside loss and accuracy that has a value."""
+    columns = [*COLUMNS, *(column for column in values if column not in COLUMNS)]
     return [
-        f"{_(title)} {number_text(column, values[column])}"
-        for column, title in COLUMNS.items()
+        f"{_(COLUMNS[column]) if column in COLUMNS else clean(column)} {number_text(column, values[column])}"
+        for column in columns
         if column not in ("loss", "accuracy") and values.get(column) is not None
     ]
 
 
 def values_on(numbers: Mapping[Any, Any], split: Split) -> dict[Column, float | None]:
     """Return what was measured on a split, by column."""
-    return {each.column: numbers[name] for name, each in METRICS.items() if each.split == split and name in numbers}
+    there = [metric_of(name) for name in names_in([numbers])]
+    return {each.column: numbers[each.name] for each in there if each.split == split}

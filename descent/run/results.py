@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from descent.common.files import json_safe
 from descent.common.mean import mean_of_finite
 from descent.common.settings import key_of
 from descent.run.epochs import epochs_since
@@ -18,7 +19,8 @@ from descent.run.layout import Layout
 from descent.run.live_settings import member_named
 from descent.run.means import means_of_last_epoch
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName, Numbers
+from descent.run.result_metrics import MetricName, Numbers, metric_of, names_in
+from descent.run.scalars import Latest, latest
 from descent.run.state import State
 
 MemberState = State | Literal["diverged", "stopped early"]
@@ -123,6 +125,7 @@ class RunResult:
 
     members: one each model; none before their number is known. With several, `metrics` are means over those that did
     not diverge, with their `spread`. candidates: of a sweep, the best first. winner, ensemble: once they are known.
+    scalars: the last value of each name that a loop gives.
     device, threads: None before a worker has chosen them. best: None without early stopping, and before the test.
     """
 
@@ -141,6 +144,7 @@ class RunResult:
     winner: Winner | None = None
     ensemble: Ensemble | None = None
     best: BestModel | None = None
+    scalars: Mapping[str, Latest] = field(default_factory=dict)
 
     @property
     def has_members(self) -> bool:
@@ -172,6 +176,8 @@ class RunResult:
         }
         if self.best is not None:
             found["best"] = self.best.to_json()
+        if self.scalars:
+            found["scalars"] = {name: json_safe(each._asdict()) for name, each in self.scalars.items()}
         if self.has_members:
             found["spread"] = {name: asdict(spread) for name, spread in self.spread.items()}
             found["members"] = [entry.to_json() for entry in self.members]
@@ -204,7 +210,9 @@ def result_of(
         evaluations = [evaluation_of(event) for event in events if event["event"] == "evaluation"]
         return replace(found, metrics=_evaluated(evaluations))
     members = _members(found.state, stored, layout, events, facts)
-    found = replace(found, members=members, metrics=members[0].metrics, best=_best(run, events))
+    found = replace(
+        found, members=members, metrics=members[0].metrics, best=_best(run, events), scalars=latest(run.path)
+    )
     if step:
         found = replace(found, epoch=_epochs(events, step, facts), seconds=round(_seconds(stored, layout, step), 4))
     return found if len(members) == 1 else _with_means(found, events)
@@ -321,7 +329,7 @@ def _together(members: Sequence[MemberResult]) -> tuple[Numbers, Spreads]:
     kept = [entry.metrics for entry in members if entry.state != "diverged"]
     metrics: Numbers = {}
     spreads: Spreads = {}
-    for name in OF_RESULTS:
+    for name in names_in(kept):
         values = [value for numbers in kept if (value := numbers.get(name)) is not None]
         mean, n = mean_of_finite(values), len(values)
         if mean is not None:
@@ -339,7 +347,7 @@ def _last(events: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
 
 
 def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> Numbers:
-    """The last of each split, by the names of METRICS.
+    """The last of each split, by the names of metrics.
 
     chosen: the step of the model that was tested, where that was not the last one.
     """
@@ -347,11 +355,12 @@ def _evaluated(evaluations: Sequence[Evaluation], chosen: int | None = None) -> 
     of_chosen = [each for each in evaluations if each.split == "validation" and each.step == chosen]
     if of_chosen:
         last["validation"] = of_chosen[-1]
-    return {
-        name: last[metric.split].values[metric.column]
-        for name, metric in METRICS.items()
-        if metric.split in last and metric.split != "train" and metric.column in last[metric.split].values
+    found = {
+        f"{'val' if split == 'validation' else split}_{column}": value
+        for split, each in last.items()
+        for column, value in each.values.items()
     }
+    return {name: found[name] for name in names_in([found]) if metric_of(name).split != "train"}
 
 
 def _seconds(stored: Metrics, layout: Layout, step: int) -> float:

@@ -9,7 +9,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.stdio import plain
 from descent.common.text import clean, short_names, shorten
-from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import MetricName, metric_of, names_in
 from descent.run.results import Candidate, MemberResult, RunResult, Winner
 
 # The columns that a narrow terminal shows, the most wanted first.
@@ -83,16 +83,15 @@ def members(result: RunResult, *, most: int) -> list[str]:
         Column(_("SEED"), [str(e.seed) for e in shown] + below),
         *(Column(keys[key].upper(), [setting(e.values[key]) for e in shown] + below) for key in keys),
     ]
-    for name in OF_RESULTS:
-        if any(name in e.metrics for e in entries):
-            cells = [numbers.metric(name, e.metrics.get(name)) for e in shown]
-            columns.append(
-                Column(
-                    _(METRICS[name].head).upper(),
-                    cells + [_of_all(result, name, of) for _name, of in totals],
-                    metric=name,
-                )
+    for name in names_in(e.metrics for e in entries):
+        cells = [numbers.metric(name, e.metrics.get(name)) for e in shown]
+        columns.append(
+            Column(
+                _(metric_of(name).head).upper(),
+                cells + [_of_all(result, name, of) for _name, of in totals],
+                metric=name,
             )
+        )
     columns.append(Column("", [_ended(e) for e in shown] + below, "left"))
     return _lines(columns) + _left_out(len(entries), len(shown), result)
 
@@ -106,9 +105,9 @@ def _candidates(result: RunResult, most: int) -> list[str]:
         Column("", [_sign(c.members == winners, bool(c.diverged)) for c in shown], "left"),
         *(Column(keys[key].upper(), [setting(c.values[key]) for c in shown]) for key in keys),
     ]
-    measured = [name for name in OF_RESULTS if any(name in c.metrics for c in candidates)]
+    measured = names_in(c.metrics for c in candidates)
     columns += [
-        Column(_(METRICS[name].head).upper(), [_mean(c, name) for c in shown], metric=name) for name in measured
+        Column(_(metric_of(name).head).upper(), [_mean(c, name) for c in shown], metric=name) for name in measured
     ]
     columns.append(Column("", [_lost(c, result.members) for c in shown], "left"))
     return _lines(columns) + _left_out(len(candidates), len(shown), result)
@@ -130,12 +129,12 @@ def _conclusions(result: RunResult) -> list[str]:
         winner = result.winner
         keys = short_names(list(winner.values))
         values = ", ".join(f"{keys[key]} = {setting(value)}" for key, value in winner.values.items())
-        scores = [_score(winner, name) for name in OF_RESULTS if name in winner.metrics and name != "train_loss"]
+        scores = [_score(winner, name) for name in names_in([winner.metrics]) if name != "train_loss"]
         best = _("best validation loss: {values}", values=values)
         said.append(f"{_WON} {best} ({', '.join(scores)})")
     if result.ensemble is not None:
         together = result.ensemble.metrics
-        scores = [f"{_(METRICS[n].head)} {numbers.metric(n, together[n])}" for n in OF_RESULTS if n in together]
+        scores = [f"{_(metric_of(n).head)} {numbers.metric(n, together[n])}" for n in names_in([together])]
         said.append(_("ensemble (mean prediction of the members): {scores}", scores=", ".join(scores)))
     return [line for text in said for line in _folded(text)]
 
@@ -144,7 +143,7 @@ def _score(found: Winner, name: MetricName) -> str:
     """Return "test acc 97.1% ± 0.4% (std error 0.2%)"."""
     mean, std = _mean(found, name)
     spread = f" ± {std} ({_('std error')} {_spread(name, found.spread[name].stderr)})" if std else ""
-    return f"{_(METRICS[name].head)} {mean}{spread}"
+    return f"{_(metric_of(name).head)} {mean}{spread}"
 
 
 # --- cells -----------------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ def _lines(columns: Sequence[Column]) -> list[str]:
     )
     fitting: list[MetricName] = []
     for name, block in sorted(
-        ((metric, block) for metric, block in blocks if metric is not None), key=lambda b: _WANTED.index(b[0])
+        ((metric, block) for metric, block in blocks if metric is not None), key=lambda b: _rank(b[0])
     ):
         room -= cell_len(block[0]) + len(_GAP)
         if fitting and room < 0:
@@ -210,10 +209,17 @@ def _lines(columns: Sequence[Column]) -> list[str]:
         fitting.append(name)
     shown = [block for metric, block in blocks if metric is None or metric in fitting]
     lines = [_GAP.join(cells).rstrip() for cells in zip(*shown, strict=True)]
-    left_out = [_(METRICS[metric].head) for metric, _block in blocks if metric is not None and metric not in fitting]
+    left_out = [
+        _(metric_of(metric).head) for metric, _block in blocks if metric is not None and metric not in fitting
+    ]
     if left_out:
         lines += _folded(_("(a wider terminal and --json also show {columns})", columns=", ".join(left_out)))
     return lines
+
+
+def _rank(name: MetricName) -> int:
+    """Return how much a column is wanted, from 0 on. Metrics of the user's own come after the first two."""
+    return _WANTED.index(name) if name in _WANTED[:2] else 2 + _WANTED.index(name) if name in _WANTED else 2
 
 
 def _padded(column: Column) -> list[str]:

@@ -20,8 +20,18 @@ from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import METRICS, OF_RESULTS, Numbers, Split, loss_and_accuracy, score_words, values_on
+from descent.run.result_metrics import (
+    METRICS,
+    Numbers,
+    Split,
+    loss_and_accuracy,
+    metric_of,
+    names_in,
+    score_words,
+    values_on,
+)
 from descent.run.results import RunResult, result_of
+from descent.run.scalars import read
 from descent.run.state import ALIVE
 from engine.cli import members_view, tables
 from engine.cli.report import best_words
@@ -42,6 +52,7 @@ _GIVERS = {
     "assistant": N_("{count:,} from an assistant"),
     _NOBODY: N_("{count:,} from an unknown client"),
 }
+_MOST_SCALARS = 12  # in a table; --json has all
 CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("lr")), ("grad_norm", N_("gradient norm")))
 
 
@@ -71,6 +82,7 @@ def as_object(found: Comparison) -> dict[str, Any]:
             "epoch": each.epoch,
             "seconds": each.seconds,
             "metrics": each.metrics,
+            **({"scalars": json_safe(each.scalars)} if each.scalars else {}),
             "parent": None if each.parent is None else {"run": each.parent[0], "step": each.parent[1]},
             "error": each.problem or None,
         }
@@ -82,8 +94,10 @@ def as_object(found: Comparison) -> dict[str, Any]:
 
 
 def _print_finals(found: Comparison) -> None:
-    there = [key for key in OF_RESULTS if any(key in each.metrics for each in found.finals)]
-    heads = [_(METRICS[key].narrow_head).upper() for key in there]
+    there = names_in(each.metrics for each in found.finals)
+    heads = [_(metric_of(key).narrow_head).upper() for key in there]
+    scalars = list(dict.fromkeys(name for each in found.finals for name in each.scalars))[:_MOST_SCALARS]
+    heads += [clean(name).upper() for name in scalars]
     head = ["", _("RUN"), _("STATE"), _("STEP"), *heads, _("TIME")]
     rows = [
         [
@@ -92,6 +106,7 @@ def _print_finals(found: Comparison) -> None:
             f"{STATES.get(each.state, '!')} {_(each.state)}",
             f"{each.step:,}",
             *(comparison.metric_text(found, key, place) for key in there),
+            *(metric(name, each.scalars.get(name)) for name in scalars),
             time_taken(each.seconds),
         ]
         for place, each in enumerate(found.finals)
@@ -270,8 +285,9 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         line = _curve(name, curves[name]) if name in curves else ""
         if line and not (name == "lr" and several and _rates_differ(result)):
             fields.append((_("mean {metric}", metric=_(label)) if several else _(label), line))
+    fields += _scalars(run, result)
     for label, each in ((_("validation"), METRICS["val_loss"]), (_("test"), METRICS["test_loss"])):
-        if each.name in result.metrics and not several:
+        if values_on(result.metrics, each.split) and not several:
             fields.append((label, _split(result.metrics, each.split)))
     if result.best is not None:
         fields.append((_("best model"), best_words(result.best)))
@@ -289,6 +305,16 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         told = run.last("exact")
         details["exact"] = told is not None and not told.get("why_not")
     return {**result.to_json(), **details}, result, fields
+
+
+def _scalars(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:
+    """Return a field for each scalar that a loop has given by name: its curve, or its last value."""
+    found = read(run.path) if 0 < len(result.scalars) <= _MOST_SCALARS else {}
+    fields = [(clean(name), line) for name, each in found.items() if (line := _curve(name, each.values))]
+    if len(result.scalars) > _MOST_SCALARS:
+        words = [f"{clean(name)} {metric(name, each.value)}" for name, each in result.scalars.items()]
+        fields.append((_("scalars"), ", ".join(words)))
+    return fields
 
 
 def _exactness(told: dict[str, Any]) -> str:
@@ -361,6 +387,8 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) ->
 
 def _split(reached: Numbers, split: Split) -> str:
     values = values_on(reached, split)
+    if "loss" not in values:
+        return ", ".join([*([percent(values["accuracy"])] if "accuracy" in values else []), *score_words(values)])
     if values.get("accuracy") is None:
         text = _("loss {loss}", loss=number(values.get("loss")))
     else:

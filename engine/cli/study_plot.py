@@ -14,7 +14,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
-from descent.run.result_metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName
+from descent.run.result_metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName, metric_of, names_in
 from engine.study.folder import Study
 from engine.study.results import Point
 from engine.study.vary import label
@@ -70,7 +70,7 @@ def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str |
     if max((len(curve.points) for curve in curves), default=0) < 2:
         return None
     shown = curves[: len(_MARKS)]
-    first = METRICS[wanted[0]]
+    first = metric_of(wanted[0])
     what = _(first.title) if len(wanted) == 1 else _(first.column)
     title = _(
         "{metric} by {key}", metric=what, key=_("parameters") if key == "parameters" else short_names([key])[key]
@@ -112,13 +112,14 @@ def _is_shape(points: Sequence[Point], key: str) -> bool:
 
 def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
     """Return the wanted metrics that were measured: one, or a column such as `loss` of every split."""
-    allowed = [*COLUMNS, *METRICS]
+    there = [metric_of(name) for name in names_in([METRICS, *(point.metrics for point in points)])]
+    allowed = list(dict.fromkeys([*COLUMNS, *(each.column for each in there), *(each.name for each in there)]))
     if metric is not None and metric not in allowed:
         raise DescentError(
             _("--metric {given}: must be one of {allowed}", given=show(metric), allowed=", ".join(allowed))
             + did_you_mean(metric, allowed)
         )
-    wanted = [each.name for each in reversed(METRICS.values()) if (metric or "loss") in (each.name, each.column)]
+    wanted = [each.name for each in reversed(there) if (metric or "loss") in (each.name, each.column)]
     return [name for name in wanted if any(name in point.metrics for point in points)]  # the one that says most first
 
 
@@ -145,7 +146,7 @@ def _curves(
             spread = point.metrics.get(metric)
             if spread is None or point.index not in places or not math.isfinite(spread.mean):
                 continue
-            name = label({key: point.values[key] for key in others}) or _(SPLIT_HEADS[METRICS[metric].split])
+            name = label({key: point.values[key] for key in others}) or _(SPLIT_HEADS[metric_of(metric).split])
             found.setdefault(name, []).append(Place(places[point.index], spread.mean, spread.std))
     return [Curve(name, tuple(sorted(at))) for name, at in found.items()]
 

@@ -19,7 +19,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
-from descent.run.result_metrics import METRICS, MetricName
+from descent.run.result_metrics import METRICS, MetricName, metric_of, names_in
 from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml
@@ -97,18 +97,20 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
             [*row, f"{point.parameters:,}" if point.parameters else ""] for row, point in zip(rows, here, strict=True)
         ]
     states = [_state(point.states, study.repeats) for point in here]
-    cells = {name: [_cell(name, point.metrics.get(name)) for point in here] for name in METRICS}
-    there = [name for name in METRICS if any(cells[name])]
+    there = names_in(point.metrics for point in here)
+    cells = {name: [_cell(name, point.metrics.get(name)) for point in here] for name in there}
     fitting = _fitting(
-        [head, *rows], {name: [_(METRICS[name].head).upper(), *cells[name]] for name in there}, [_("STATE"), *states]
+        [head, *rows],
+        {name: [_(metric_of(name).head).upper(), *cells[name]] for name in there},
+        [_("STATE"), *states],
     )
-    numbers = [_(METRICS[name].head).upper() for name in fitting]
+    numbers = [_(metric_of(name).head).upper() for name in fitting]
     head += numbers
     for name in fitting:
         rows = [[*row, cell] for row, cell in zip(rows, cells[name], strict=True)]
     rows = [[*row, state] for row, state in zip(rows, states, strict=True)]
     tables.print_table([*head, _("STATE")], rows, right=[*right, *numbers], whole=head)
-    left_out = [_(METRICS[name].head) for name in there if name not in fitting]
+    left_out = [_(metric_of(name).head) for name in there if name not in fitting]
     if left_out:
         stdio.say(_("(a wider terminal, --csv and --json also show {columns})", columns=", ".join(left_out)))
 
@@ -122,7 +124,8 @@ def _fitting(
     room = stdio.width() - max(map(cell_len, last))
     room -= sum(max(map(cell_len, cells)) + _COLUMN_GAP for cells in zip(*first, strict=True))
     chosen: list[MetricName] = []
-    for name in (name for name in _WANTED if name in columns):
+    own = [name for name in columns if name not in METRICS]
+    for name in (name for name in (*_WANTED[:2], *own, *_WANTED[2:]) if name in columns):
         room -= max(map(cell_len, columns[name])) + _COLUMN_GAP
         if room < 0:
             break
@@ -245,12 +248,14 @@ def write_csv(study: Study, target: str) -> None:
     writer = csv.writer(text, lineterminator="\n")
     keys = [axis.key for axis in study.axes]
     own = ("job", "run", "seed", "repeat", "state", "step", "epoch", "seconds", "parameters")
-    writer.writerow([*own, *keys, *METRICS, "reason", "dir"])
-    for one in outcomes(study):
+    found = outcomes(study)
+    metrics = [*METRICS, *(name for name in names_in(one.metrics for one in found) if name not in METRICS)]
+    writer.writerow([*own, *keys, *metrics, "reason", "dir"])
+    for one in found:
         job = one.job
         numbers = (job.repeat, one.state, one.step, one.epoch, one.seconds, one.parameters)
         values = [_field(job.values[key]) for key in keys]
-        reached = [one.metrics.get(name) for name in METRICS]
+        reached = [one.metrics.get(name) for name in metrics]
         writer.writerow([job.index, job.id, job.seed, *numbers, *values, *reached, one.reason, study.run(job).path])
     if target == "-":
         print(text.getvalue(), end="")

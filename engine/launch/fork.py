@@ -20,6 +20,7 @@ from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run.events import SCRIPT, STEERING, as_entry
+from descent.run import scalars
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.layout import Layout
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
@@ -200,12 +201,13 @@ def rows_before(parent: RunFolder, step: int) -> Metrics:
 
 
 def copy_past(stored: Metrics, folder: Path, step: int, member: int | None = None) -> None:
-    """Write the rows before step `step` into a new run's folder: of all members, or of one alone."""
+    """Write the rows and scalars before step `step` into a new run's folder: of all members, or of one alone."""
     layout, members = stored.layout, slice(None)
     assert layout is not None
     if member is not None:
         layout, members = layout_of_member(layout, member), slice(member, member + 1)
     layout.save(folder)
+    scalars.copy(stored.run, folder, step)
     if step:
         writer = MetricsWriter(folder, 0)
         for rows in stored.pieces(last=step):

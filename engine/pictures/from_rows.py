@@ -17,7 +17,7 @@ from descent.common.settings import flatten
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import OF_RESULTS, MetricName, Numbers
+from descent.run.result_metrics import MetricName, Numbers, names_in
 from descent.run.results import MemberResult, result_of
 from engine.pictures.kinds import SCORES
 
@@ -192,8 +192,8 @@ def _number_in(value: object) -> float | None:
 
 def _metric(entries: Sequence[MemberResult], wanted: str, first: Sequence[MetricName] = ()) -> MetricName:
     """Return the wanted score, or for "auto" the first of `first` and of the usual ones that is known."""
-    known = [name for name in OF_RESULTS if any(name in entry.metrics for entry in entries)]
-    for name in (*first, *SCORES):
+    known = names_in(entry.metrics for entry in entries)
+    for name in (*first, *SCORES, *known):
         if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":

@@ -14,7 +14,7 @@ from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.means import means_of_last_epoch
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import METRICS, MetricName, Numbers
+from descent.run.result_metrics import MetricName, Numbers, names_in
 from descent.run.results import RunResult, result_of
 from descent.run.state import ALIVE
 from engine.study.folder import Job, Study
@@ -22,7 +22,7 @@ from engine.study.folder import Job, Study
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job's result. state: waiting, damaged, or one of a run's states. metrics: those of `METRICS` that it has."""
+    """A job's result. state: waiting, damaged, or one of a run's states. metrics: those that it has."""
 
     job: Job
     state: str
@@ -142,7 +142,8 @@ def points(found: Sequence[Outcome]) -> list[Point]:
 
 def _point(index: int, repeats: list[Outcome]) -> Point:
     finished = [one for one in repeats if one.state == "finished"]
-    spreads = {name: _spread([one.metrics.get(name) for one in finished]) for name in METRICS}
+    names = names_in(one.metrics for one in finished)
+    spreads = {name: _spread([one.metrics.get(name) for one in finished]) for name in names}
     sizes = [one.parameters for one in repeats if one.parameters is not None]
     return Point(
         index,

@@ -13,10 +13,7 @@ from descent.common.mean import mean_of_finite
 from descent.run.epochs import Epochs, resized
 from descent.run.events import Evaluation, Event, Fold, evaluation_of
 from descent.run.follower import Follower, Member
-from descent.run.result_metrics import COLUMNS
 from tui.data.words import mark_of
-
-NAMES: tuple[str, ...] = tuple(COLUMNS)  # what an evaluation tells
 
 
 class Points(NamedTuple):
@@ -35,32 +32,42 @@ class Points(NamedTuple):
 class Evaluations:
     """The evaluations of one split, at ascending steps. Arrays that were handed out change in their last value only.
 
-    A long run has a hundred thousand of them: its steps are kept once for all NAMES.
+    A long run has a hundred thousand of them: its steps are kept once for all names.
     """
 
     def __init__(self) -> None:
-        self._steps, self._values = np.empty(256, np.int64), np.empty((len(NAMES), 256))
-        self._length = 0
-        self._told: set[str] = set()
+        self._steps, self._length = np.empty(256, np.int64), 0
+        self._values: dict[str, NDArray[np.float64]] = {}  # as long as the steps
 
     def put(self, step: int, values: dict[str, float]) -> None:
-        """Add an evaluation, or correct the last one. values: by name, those of NAMES that were measured."""
+        """Add an evaluation, or correct the last one. values: by name, those that were measured."""
         if not self._length or self._steps[self._length - 1] != step:
             if self._length == len(self._steps):
                 larger = 2 * self._length  # what is not written to yet takes no memory
-                steps, rows = np.empty(larger, np.int64), np.empty((len(NAMES), larger))
-                steps[: self._length], rows[:, : self._length] = self._steps, self._values
-                self._steps, self._values = steps, rows
-            self._steps[self._length], self._values[:, self._length] = step, math.nan
+                steps = np.empty(larger, np.int64)
+                steps[: self._length], self._steps = self._steps, steps
+                for name, before in self._values.items():
+                    self._values[name] = np.empty(larger)
+                    self._values[name][: self._length] = before
+            self._steps[self._length] = step
+            for row in self._values.values():
+                row[self._length] = math.nan
             self._length += 1
         for name, value in values.items():
-            self._values[NAMES.index(name), self._length - 1] = value
-        self._told |= values.keys()
+            if name not in self._values:
+                self._values[name] = np.empty(len(self._steps))
+                self._values[name][: self._length] = math.nan
+            self._values[name][self._length - 1] = value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what was measured, in the order in which it came first."""
+        return tuple(self._values)
 
     def points(self, name: str) -> Points:
-        if name not in self._told:
+        if name not in self._values:
             return Points()
-        return Points(self._steps[: self._length], self._values[NAMES.index(name), : self._length])
+        return Points(self._steps[: self._length], self._values[name][: self._length])
 
 
 class Digest(Fold):
@@ -85,6 +92,12 @@ class Digest(Fold):
         """The evaluations of one member, or their mean over those that have not diverged."""
         found = self._evaluations.get((split, 0 if self._alone and member == "mean" else member))
         return Points() if found is None else found.points(name)
+
+    def names(self, split: str) -> tuple[str, ...]:
+        """Return what the evaluations of a split have measured."""
+        return tuple(
+            dict.fromkeys(name for (of, _), each in self._evaluations.items() if of == split for name in each.names)
+        )
 
     def marks_between(self, first: int, last: int) -> list[tuple[int, str, str]]:
         """Return (step, words, style) of each change from step `first` up to and including `last`."""

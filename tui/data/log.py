@@ -10,8 +10,7 @@ from descent.common.i18n import ngettext
 from descent.common.mean import mean_of_finite
 from descent.common.text import clean
 from descent.run.epochs import Epochs, epochs_since, resized
-from descent.run.events import Event, Fold
-from descent.run.result_metrics import COLUMNS
+from descent.run.events import Event, Fold, evaluation_of
 from tui.data.words import is_best, names_epoch, said
 
 CALM = 1.0  # seconds that new routine lines wait: several a second can't be read
@@ -196,6 +195,6 @@ def _mean(of_members: Sequence[Event]) -> Event:
     losses = [e["loss"] for e in of_members if e.get("loss") is not None]
     return {
         **of_members[-1],
-        **{name: mean_of_finite(e.get(name) for e in of_members) for name in COLUMNS if name in of_members[-1]},
+        **{name: mean_of_finite(e.get(name) for e in of_members) for name in evaluation_of(of_members[-1]).values},
         "spread": statistics.stdev(losses) if len(losses) > 1 else None,
     }

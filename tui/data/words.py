@@ -6,6 +6,7 @@ from typing import Any
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
+from descent.run.events import evaluation_of
 from descent.run.result_metrics import score_words
 
 Event = dict[str, Any]
@@ -36,6 +37,7 @@ _SHORT_EDITS = {
     "lr_scale": N_("lr ×{value}"),
     "train.batch_size": N_("batch {value}"),
 }  # in a chart
+_OF_LINE = ("epoch", "spread")  # what the log has added to an evaluation
 _COMMANDS = {"pause": N_("pause"), "resume": N_("resume")}
 _GIVERS = {
     "shell": N_("shell: {command}"),
@@ -167,13 +169,14 @@ def _state(event: Event, facts: Event) -> Said:
 def _evaluation(event: Event, facts: Event) -> Said:
     epoch = f"{_('epoch {epoch}', epoch=count(event['epoch']))}  " if names_epoch(event) else ""
     around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
-    loss = f"{split_words(str(event['split']))} {number(event.get('loss'))}{around}"
-    return f"{epoch}{loss}{_scores(event)}", "validation"
+    loss = f" {number(event['loss'])}{around}" if "loss" in event else ""
+    return f"{epoch}{split_words(str(event['split']))}{loss}{_scores(event)}", "validation"
 
 
 def _scores(event: Event) -> str:
     accuracy = [percent(event["accuracy"])] if event.get("accuracy") is not None else []
-    return "".join(f"  {text}" for text in [*accuracy, *score_words(event)])
+    values = {name: value for name, value in evaluation_of(event).values.items() if name not in _OF_LINE}
+    return "".join(f"  {text}" for text in [*accuracy, *score_words(values)])
 
 
 def _member(event: Event, facts: Event) -> Said:

@@ -10,7 +10,7 @@ import numpy as np
 from descent.common.i18n import _
 from descent.run.follower import Follower, Member
 from descent.run.series import MinMaxPyramid, take
-from tui.data.evaluations import NAMES, Points, digest_of
+from tui.data.evaluations import Points, digest_of
 from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
 from tui.plot.sampling import (
     View,
@@ -159,7 +159,7 @@ def _measured(
         return NOTHING
     sparse, name = (True, column) if column == "grad_norm" else (False, "train")
     total = None if sparse else total_steps(follower)
-    points = digest_of(follower).points("validation", column) if column in NAMES else Points()
+    points = Points() if sparse else digest_of(follower).points("validation", column)
     many = _members(follower) == "mean"
     if many:
         _want(follower, column, picked)

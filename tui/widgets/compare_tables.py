@@ -12,7 +12,7 @@ from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
 from descent.run.comparison import LETTERS, Comparison, Final
-from descent.run.result_metrics import METRICS, OF_RESULTS, MetricName
+from descent.run.result_metrics import MetricName, metric_of, names_in
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
 
@@ -147,8 +147,12 @@ class Finals(CompareTable):
 def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[str]]]:
     """Return the head, and the name and numbers of each run. Columns without room are left out from the right."""
     columns = [(_("step"), [f"{final.step:,}" for final in found.finals])]
-    there = [key for key in OF_RESULTS if any(key in final.metrics for final in found.finals)]
-    columns += [(_(METRICS[key].narrow_head), _metric(found, key)) for key in there]
+    there = names_in(final.metrics for final in found.finals)
+    columns += [(_(metric_of(key).narrow_head), _metric(found, key)) for key in there]
+    scalars = dict.fromkeys(name for final in found.finals for name in final.scalars)
+    columns += [
+        (clean(name), align([metric(name, final.scalars.get(name)) for final in found.finals])) for name in scalars
+    ]
     columns.append((_("time"), [time_taken(final.seconds) for final in found.finals]))
     names = [short_name(final.folder.id) for final in found.finals]
     longest = max(cell_len(name) for name in names)
@@ -172,7 +176,7 @@ def _headed(title: str, texts: Sequence[str]) -> str:
 def _metric(found: Comparison, key: MetricName) -> list[str]:
     values = [final.metrics.get(key) for final in found.finals]
     texts = [metric(key, value) for value in values]
-    if not METRICS[key].is_share:
+    if not metric_of(key).is_share:
         texts = align(texts)
     best = found.best.get(key, ())
     return [text + ("*" if place in best else " ") for place, text in enumerate(texts)]

@@ -11,12 +11,14 @@ import pytest
 
 from descent.common.arrays import mean_over_members
 from descent.common.mean import mean_of_finite
+from descent.run.comparison import compared
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics, MetricsWriter
 from descent.run.results import result_of
+from descent.run.scalars import RECORD, Names, ScalarWriter
 from engine import cli
 from engine.cli import members_view
 from tests.helpers.processes import Child
@@ -289,3 +291,38 @@ def test_run_takes_members_from_the_command_line(descent: Callable[..., Child]) 
 def test_what_is_wrong_with_the_words_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "linear-regression", "--sweep", "model.widths=[[3]]"]) == 2
     assert "descent study run PRESET --vary model.widths=[…]" in capsys.readouterr().err
+
+
+def test_numbers_of_any_names_are_results_and_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever measures something of their own would find it nowhere."""
+    runs = []
+    for name, f1 in (("a", 0.25), ("b", 0.75)):
+        run = run_of(tmp_path / name, [[2.0]] * 4)
+        mode = 'data.name = "x"\nloss.name = "y"\ntrain.best = { metric = "macro_f1", mode = "max" }\n'
+        run.preset.write_text(mode)
+        tell(
+            run,
+            evaluated(0, 0.5) | {"macro_f1": f1, "odd": "no number"},
+            evaluated(0, 0.4, split="test") | {"kl": f1},
+        )
+        names, writer = Names(run.path), ScalarWriter(run.path, 0)
+        writer.append(np.array([(1, names.index("beta"), f1)], RECORD))
+        runs.append(run)
+    assert result_of(runs[1]).metrics == {
+        "train_loss": 2.0, "val_loss": 0.5, "val_accuracy": 0.5, "test_loss": 0.4, "test_accuracy": 0.5,
+        "val_macro_f1": 0.75, "test_kl": 0.75,
+    }  # fmt: skip
+    assert result_of(runs[0]).to_json()["scalars"] == {"beta": {"step": 1, "value": 0.25}}
+    found = compared(runs)
+    assert found.best == {"val_macro_f1": (1,)}  # by train.best; of kl nothing tells which is better
+    assert cli.main(["compare", str(runs[0].path), str(runs[1].path)]) == 0
+    said = capsys.readouterr().out
+    assert "VAL MACRO_F1" in said
+    assert "TEST KL" in said
+    assert "BETA" in said
+    assert cli.main(["show", str(runs[1].path)]) == 0
+    said = capsys.readouterr().out
+    assert "macro_f1 0.750" in said
+    assert "beta" in said

@@ -68,3 +68,16 @@ def test_a_name_that_no_evaluation_tells_has_no_points() -> None:
     digest.add(_evaluated(20, 2.0) | {"accuracy": 0.5})
     assert digest.points("validation", "accuracy").values[1:].tolist() == [0.5]
     assert digest.points("validation", "accuracy").latest == 0.5
+
+
+def test_any_name_has_its_points() -> None:
+    """The console of a loop that measures something of its own would end with an error."""
+    digest = Digest(frozenset(), alone=False)
+    digest.add(_evaluated(10, 1.0))
+    digest.add(_evaluated(20, 2.0) | {"kl": 3.0})
+    digest.add(_evaluated(20, 2.0, 1) | {"kl": 4.0})
+    assert digest.names("validation") == ("loss", "kl")
+    points = digest.points("validation", "kl")
+    assert points.steps.tolist() == [10, 20]
+    assert math.isnan(points.values[0])
+    assert points.values[1] == 3.5
