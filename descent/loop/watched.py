@@ -41,12 +41,12 @@ from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
 from descent.loop.rows import StepRows
 from descent.loop.scalars import number, one_number
-from descent.run.events import NO_VALUES, to_give_again
+from descent.run.events import to_give_again
 from descent.run.folder import Claim, RunFolder
 from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
+from descent.run.result_metrics import is_free
 from descent.run.scalars import check_name
-from descent.run.schema import EVENT, Kind
 from descent.run.state import State as RunState
 
 MOST_EPOCHS_SAID = 100  # of more epochs every n-th is in the log
@@ -606,9 +606,7 @@ class Loop:
     def _write_evaluation(self, split: str, values: Mapping[str, Any]) -> dict[str, float]:
         numbers = {}
         for name, value in values.items():
-            shape = EVENT.optional.get(name)
-            taken = name in NO_VALUES or (isinstance(shape, Kind) and not shape.fits(0.5))
-            if taken or check_name(name) != name:
+            if not is_free(check_name(name)):
                 raise DescentError(_("{name}: this name can't be a metric's; take another one", name=name))
             numbers[name] = number(name, value)
         self.drain()

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 from descent.common.files import JsonLines
-from descent.run.schema import EVENTS, EventReader
+from descent.run.schema import EVENTS, NO_VALUES, EventReader
 from descent.run.schema import SCRIPT as SCRIPT_SHAPE
 from descent.run.state import State
 
 KEPT = 4096  # events that stay in memory at least
 Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
-NO_VALUES = {"time", "event", "step", "split", "member"}
 SCRIPT = "replay.jsonl"
 STEERING = ("set", "extend")  # commands that change what a run computes
 

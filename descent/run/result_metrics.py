@@ -7,6 +7,7 @@ from typing import Any, Literal
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric as number_text
 from descent.common.text import clean
+from descent.run.schema import EVENT, NO_VALUES, Kind
 
 Split = Literal["train", "validation", "test"]
 Column = str  # one of COLUMNS, or any other name that an evaluation of the user's own has given
@@ -108,6 +109,12 @@ def metric_named(name: str) -> Metric | None:
                 name, f"{split} {column}", f"{prefix[:-1]} {column}", split, column, best, "%" if is_share else ""
             )
     return None
+
+
+def is_free(column: str) -> bool:
+    """Return whether a metric of the user's own can have this name: no other key of an event has it."""
+    shape = EVENT.optional.get(column)
+    return column not in NO_VALUES and (shape is None or (isinstance(shape, Kind) and shape.fits(0.5)))
 
 
 def metric_of(name: MetricName) -> Metric:

@@ -12,6 +12,7 @@ import numpy as np
 from descent.common.files import json_safe
 from descent.common.mean import mean_of_finite
 from descent.common.settings import key_of
+from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_of
 from descent.run.folder import RunFolder
@@ -294,14 +295,14 @@ def _with_means(found: RunResult, events: Sequence[dict[str, Any]]) -> RunResult
         found,
         metrics=metrics,
         spread=spread,
-        candidates=tuple(_candidates(found.members, winner)) if is_sweep else (),
+        candidates=tuple(_candidates(found.members, winner, best_by(RunFolder(found.dir)))) if is_sweep else (),
         winner=winner,
         ensemble=None if tested is None else Ensemble(tested["step"], _evaluated([evaluation_of(tested)])),
     )
 
 
-def _candidates(members: Sequence[MemberResult], winner: Winner | None) -> list[Candidate]:
-    """What the sweep compares, the best by validation loss first, and what diverged, though in part, last."""
+def _candidates(members: Sequence[MemberResult], winner: Winner | None, by: BestBy) -> list[Candidate]:
+    """What the sweep compares, the best first, and what diverged, though in part, last."""
     of_values: dict[str, list[MemberResult]] = {}
     for entry in members:
         of_values.setdefault(repr(entry.values), []).append(entry)
@@ -314,12 +315,12 @@ def _candidates(members: Sequence[MemberResult], winner: Winner | None) -> list[
         )
         for entries in of_values.values()
     ]
-    by: MetricName = "val_loss" if any("val_loss" in each.metrics for each in candidates) else "train_loss"
+    if not any(by.metric in each.metrics for each in candidates):
+        by = BestBy("train_loss")
 
     def rank(candidate: Candidate) -> tuple[bool, bool, float]:
         won = winner is not None and candidate.members == winner.members
-        score = candidate.metrics.get(by)
-        return not won, bool(candidate.diverged), math.inf if score is None else score
+        return not won, bool(candidate.diverged), by.rank(candidate.metrics)
 
     return sorted(candidates, key=rank)
 

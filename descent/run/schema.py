@@ -136,6 +136,7 @@ LAYOUT = Record(
     }
 )
 CHECKPOINT = Record(optional={"step": COUNT, "epoch": COUNT, "edits": ListOf(TEXT), "log": or_null(COUNT)})
+NO_VALUES = frozenset({"time", "event", "step", "split", "member"})  # of an evaluation, what no metric is called
 _ARGUMENTS = Record(optional={"edits": ListOf(TEXT)})
 # A line of replay.jsonl.
 SCRIPT = Record({"step": COUNT, "command": TEXT, "arguments": _ARGUMENTS}, {"given_by": TEXT})

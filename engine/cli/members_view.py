@@ -130,7 +130,11 @@ def _conclusions(result: RunResult) -> list[str]:
         keys = short_names(list(winner.values))
         values = ", ".join(f"{keys[key]} = {setting(value)}" for key, value in winner.values.items())
         scores = [_score(winner, name) for name in names_in([winner.metrics]) if name != "train_loss"]
-        best = _("best validation loss: {values}", values=values)
+        best = (
+            _("best validation loss: {values}", values=values)
+            if winner.by == "val_loss"
+            else _("best {metric}: {values}", metric=_(metric_of(winner.by).head), values=values)
+        )
         said.append(f"{_WON} {best} ({', '.join(scores)})")
     if result.ensemble is not None:
         together = result.ensemble.metrics

@@ -118,7 +118,8 @@ class Branch:
 
     def _best(self) -> list[int]:
         """Return the step of the best model so far, if early stopping may still need its checkpoint."""
-        if self.preset.train.early_stopping is None or self.member is not None or self.has_other_data:
+        chooses = self.preset.train.early_stopping is not None or self.preset.train.best is not None
+        if not chooses or self.member is not None or self.has_other_data:
             return []
         told = [e for e in self.parent.events() if e["event"] == "checkpoint" and e["step"] == self.step]
         best = told[-1]["best"] if told else None

@@ -61,6 +61,10 @@ class Preset:
         return self.settings.members
 
     @property
+    def metrics(self) -> schema.OwnMetrics:
+        return self.settings.metrics
+
+    @property
     def code(self) -> dict[str, str]:
         """Return the "file.py:name" of the user's own code, by the section that names it."""
         settings = self.settings
@@ -80,6 +84,8 @@ class Preset:
     def to_toml(self) -> str:
         """Return the preset as TOML with every default written out. Loading that gives the same settings again."""
         settings = self.settings.model_dump(by_alias=True, exclude_none=True)
+        if self.metrics.code is None:
+            del settings["metrics"]
         if self.members == schema.Members():
             del settings["members"]
         elif not self.members.sweep:

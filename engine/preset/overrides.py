@@ -11,7 +11,7 @@ from descent.common.text import clean, show
 from engine.preset.schema import describe
 
 CODE_SECTIONS = ("data", "model", "loss")  # whose kind `code` is the user's own
-CODE_TABLES = (*CODE_SECTIONS, "train")  # that can name code
+CODE_TABLES = (*CODE_SECTIONS, "train", "metrics")  # that can name code
 FILES = (("data", "path"), ("model", "weights"), ("model", "from"))  # keys that name a file, or a run
 _EITHER = (("train", "epochs", "steps"), ("members", "repeats", "folds"))  # of which a preset has one
 

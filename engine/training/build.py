@@ -21,7 +21,18 @@ from engine.preset import schedule
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
-from engine.training import hidden_state, losses, models, optimizers, parameters, task, task_state, trial, user_step
+from engine.training import (
+    hidden_state,
+    losses,
+    models,
+    optimizers,
+    own_metrics,
+    parameters,
+    task,
+    task_state,
+    trial,
+    user_step,
+)
 from engine.training.at_once import AtOnce
 from engine.training.data import Dataset, load
 from engine.training.data.augment import augment, is_on
@@ -138,7 +149,8 @@ def build(
         "device": device,
         "dataset": dataset,
         "augmentation": augmentation,
-        "best": Best(preset.train.early_stopping),
+        "best": Best(preset.train.early_stopping, preset.train.best),
+        "metrics": own_metrics.build(preset, load_object),
         "at_once": AtOnce(
             preset.train.evaluate_batch_size, (size or smallest) // preset.train.accumulate, len(members)
         ),
@@ -275,7 +287,7 @@ def _of_many(
         exact=member_losses.takes_weights(preset.loss) and not own and not batch_norms(made[0]),
         **order,
     )
-    keeps_best = preset.train.early_stopping is not None
+    keeps_best = preset.train.early_stopping is not None or preset.train.best is not None
     total_steps = _total_steps(preset, batches.per_epoch)
     return MemberTrainState(
         model=stack.template,
@@ -299,6 +311,7 @@ def _of_many(
 def _check(preset: Preset, dataset: Dataset) -> None:
     for key, wanted in (
         ("train.early_stopping", preset.train.early_stopping is not None),
+        ("train.best", preset.train.best is not None),
         ('schedule.name = "plateau"', preset.schedule.name == "plateau"),
         ("members.sweep", bool(preset.members.sweep)),
     ):

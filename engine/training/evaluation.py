@@ -8,11 +8,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from descent.common.errors import PresetError
+from descent.common.i18n import _
 from descent.common.numbers import metric
+from descent.common.text import show
 from descent.loop.checkpoint import undisturbed
 from descent.run.result_metrics import Split as SplitName
 from descent.run.result_metrics import score_words, values_on
-from engine.preset.schema import EarlyStopping
+from engine.preset.schema import BestBy, EarlyStopping
 from engine.training import losses
 from engine.training.at_once import AtOnce
 from engine.training.data import Split
@@ -110,11 +113,13 @@ def described(reached: Mapping[str, float], split: SplitName, *, brief: bool = F
 class Best:
     """The lowest validation loss so far, and early stopping's patience.
 
+    by: another metric to go by; then `loss` and `reference` are its values, negated if the largest is the best.
     reference: the loss that a later one must fall below by `min_delta` to renew the patience. waited: evaluations
     since then.
     """
 
     settings: EarlyStopping | None
+    by: BestBy | None = None
     loss: float = float("inf")
     step: int | None = None
     waited: int = 0
@@ -131,6 +136,31 @@ class Best:
             self.loss, self.step = loss, step
             return True
         return False
+
+    @property
+    def chooses(self) -> bool:
+        """Return whether the best model is the one that is tested, and not the last one."""
+        return self.settings is not None or self.by is not None
+
+    def score(self, result: Evaluation) -> float:
+        """Return the number of an evaluation that is gone by: the lower the better.
+
+        Raises PresetError if it has no such number.
+        """
+        if self.by is None:
+            return result.loss
+        values = values_of(result)
+        if self.by.metric not in values:
+            raise PresetError(
+                _(
+                    "train.best.metric = {given}: the evaluations of this run have no such number; "
+                    "they have: {names}",
+                    given=show(self.by.metric),
+                    names=", ".join(values),
+                )
+            )
+        value = values[self.by.metric]
+        return -value if self.by.mode == "max" else value
 
     def forget(self) -> None:
         """Forget the best model: it turned out to be broken or is lost, and no other is known."""

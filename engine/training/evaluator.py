@@ -76,7 +76,7 @@ class Evaluator:
         """
         run = self._run
         with run.at_best(best) as step:
-            if run.preset.train.early_stopping is not None:
+            if run.preset.train.early_stopping is not None or run.preset.train.best is not None:
                 self._reporter.best(run.best_steps())
             winner = find_winner(run)
             if winner is not None:
@@ -90,18 +90,21 @@ class Evaluator:
 
 
 def _beaten(result: Evaluation) -> Evaluation:
-    """Return the evaluation of a broken model with an infinite loss, so that it is never the best."""
-    return Evaluation(math.inf, result.accuracy)
+    """Return the evaluation of a broken model with numbers by which it is never the best."""
+    accuracy = None if result.accuracy is None else math.nan
+    return Evaluation(math.inf, accuracy, dict.fromkeys(result.scores, math.nan))
 
 
 def find_winner(run: TrainState) -> dict[str, Any] | None:
-    """Return the candidate of a sweep with the lowest validation loss, a mean over its members. None without a sweep.
+    """Return the candidate of a sweep with the lowest validation loss, or the best `train.best.metric`: a mean over
+    its members. None without a sweep.
 
     Only the validation split decides. The winner alone is tested, once.
     """
     if not isinstance(run, MemberTrainState) or not is_sweep(run):
         return None
-    losses = [result.loss for result in run.evaluate("validation")]
+    by = run.standings[0].best
+    scores = [by.score(result) for result in run.evaluate("validation")]
     candidates: dict[str, list[int]] = {}
     for member in run.members:
         candidates.setdefault(repr(member.values), []).append(member.member)
@@ -110,12 +113,14 @@ def find_winner(run: TrainState) -> dict[str, Any] | None:
     def score(members: list[int]) -> float:
         if any(member in lost for member in members):
             return math.inf  # it may diverge with another seed too
-        return sum(losses[member] for member in members) / len(members)
+        return sum(scores[member] for member in members) / len(members)
 
     best = min(candidates.values(), key=score)
     if not math.isfinite(score(best)):
         return None
-    return {"members": best, "values": run.members[best[0]].values, "by": "val_loss", "score": score(best)}
+    metric = "loss" if by.by is None else by.by.metric
+    value = score(best) if by.by is None or by.by.mode == "min" else -score(best)
+    return {"members": best, "values": run.members[best[0]].values, "by": f"val_{metric}", "score": value}
 
 
 def is_sweep(run: TrainState) -> bool:

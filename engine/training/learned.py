@@ -1,6 +1,5 @@
 """The scored model of a run, ready for raw data: what `descent.load`, `descent predict` and `descent export` use."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import clean, show
 from descent.loop.checkpoint import State
+from descent.run.best_by import BestBy, best_by
 from descent.run.folder import RunFolder
 from descent.run.results import MemberResult, RunResult, result_of
 from engine.preset import consent, datasets, schema
@@ -222,7 +222,10 @@ def _choose(folder: RunFolder, members: Sequence[Member], wanted: int | None) ->
     if len(members) == 1:
         return 0
     result = result_of(folder)
-    return min(_eligible(result), key=_loss).member
+    among, by = _eligible(result), best_by(folder)
+    if not any(by.metric in entry.metrics for entry in among):
+        by = BestBy("train_loss")
+    return min(among, key=lambda entry: by.rank(entry.metrics)).member
 
 
 def _eligible(result: RunResult) -> list[MemberResult]:
@@ -230,11 +233,6 @@ def _eligible(result: RunResult) -> list[MemberResult]:
     if result.winner is not None:
         among = [entry for entry in among if entry.member in result.winner.members]
     return among or list(result.members)
-
-
-def _loss(entry: MemberResult) -> float:
-    found = entry.metrics.get("val_loss", entry.metrics.get("train_loss"))
-    return math.inf if found is None else found
 
 
 def _weights(state: State, member: int, count: int) -> dict[str, Tensor]:

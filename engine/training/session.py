@@ -303,7 +303,7 @@ class Session:
     def _miss_best(self) -> None:
         """Go on without the best model so far if its file was removed. Early stopping would end with it."""
         best = self._run.best
-        if best.settings is not None and best.step is not None and not self._keeper.has(best.step):
+        if best.chooses and best.step is not None and not self._keeper.has(best.step):
             self._lose_best(best.step, missing(self._folder.checkpoint(best.step)))
 
     def _lose_best(self, step: int, why: str) -> None:

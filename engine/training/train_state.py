@@ -19,7 +19,7 @@ from engine.preset.loading import Preset
 from engine.preset.members import Member
 from engine.preset.schedule import Plan, SchedulePosition, learning_rate
 from engine.preset.schema import EverySteps
-from engine.training import losses, models, optimizers, scores
+from engine.training import losses, models, optimizers, own_metrics
 from engine.training.at_once import AtOnce
 from engine.training.data import Dataset
 from engine.training.data.batches import throw_away
@@ -55,6 +55,7 @@ class TrainState:
         None  # all trained numbers of a small model (see parameters.py), (P,) or (M, P); the live tensor
     )
     own_step: "Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult] | None" = None  # of train.code
+    metrics: own_metrics.OwnMetrics | None = None  # of metrics.code
     notes: list[str] = field(default_factory=list)
     never_finite: frozenset[str] = frozenset()  # buffers that were built with infinities, such as masks
     fewest: int = 1  # samples that the model can train on at once; see models/layers.py
@@ -125,7 +126,7 @@ class TrainState:
 
         between: called after each batch.
         """
-        sums = scores.sums_for(self.preset.loss, self.dataset)
+        sums = own_metrics.sums_with(self.metrics, self.preset, self.dataset)
         samples, criterion = self.dataset.split(split), self.eval_criterion
         return [evaluate(self.model, criterion, samples, self.precision, self.at_once, between, sums)]
 
@@ -133,7 +134,7 @@ class TrainState:
         """Take note of an evaluation on the validation split. Returns whether this is the best model so far."""
         if self.plateau is not None:
             self.plateau.observe(results[0].loss)
-        return self.best.observe(results[0].loss, self.step)
+        return self.best.observe(self.best.score(results[0]), self.step)
 
     def ended(self) -> dict[int, str]:
         """Return the members that no longer train, and why: "diverged" or "stopped early"."""
@@ -155,11 +156,11 @@ class TrainState:
     def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
         """Use the model that early stopping has chosen inside the block. Yields its step.
 
-        read: returns the checkpoint of a step, or None if it is lost. Without early stopping, or without that
+        read: returns the checkpoint of a step, or None if it is lost. Without a choice of the best, or without that
         checkpoint, the last model is used.
         """
         step = self.best.step
-        chosen = None if self.best.settings is None or step in (None, self.step) else read(step)
+        chosen = None if not self.best.chooses or step in (None, self.step) else read(step)
         if step is None or chosen is None:
             yield self.step
             return

@@ -26,6 +26,7 @@ _CALLS: dict[str, tuple[str, ...]] = {  # what the user's own code of each secti
     "model": ("input_shape", "outputs"),
     "loss": ("outputs", "targets"),
     "train": ("model", "loss_function", "optimizer", "x", "y"),
+    "metrics": ("outputs", "targets"),
 }
 _MOST_TO_GROW = 256  # samples
 
@@ -38,11 +39,13 @@ def load_code(preset: Preset) -> None:
     seed_all(preset.train.seed)
     for section, spec in preset.code.items():
         arguments = getattr(getattr(preset, section), "arguments", {})
-        named = load_object(spec)
-        if section == "train" and task.is_class(named):
-            _check_task(spec, named, arguments)
-        else:
-            check_call(spec, named, _CALLS[section], arguments)
+        file, names = spec.rpartition(":")[::2]
+        for each in [f"{file}:{name}" for name in names.split(",")]:  # of metrics, there may be several
+            named = load_object(each)
+            if section == "train" and task.is_class(named):
+                _check_task(each, named, arguments)
+            else:
+                check_call(each, named, _CALLS[section], arguments)
 
 
 def _check_task(spec: str, kind: type[Any], arguments: Mapping[str, Any]) -> None:

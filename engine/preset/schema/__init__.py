@@ -27,6 +27,7 @@ from engine.preset.schema.data import (
 )
 from engine.preset.schema.loss import AnyLoss, CodeLoss, CrossEntropyLoss, HuberLoss, Loss, SimpleLoss, SurfaceLoss
 from engine.preset.schema.members import LOCKSTEP, Members, Range
+from engine.preset.schema.metrics import OwnMetrics
 from engine.preset.schema.model import (
     AnyModel,
     CnnModel,
@@ -57,7 +58,7 @@ from engine.preset.schema.schedule import (
     StepSchedule,
 )
 from engine.preset.schema.section import Count, Float, Natural, Section
-from engine.preset.schema.train import EarlyStopping, EverySteps, Train
+from engine.preset.schema.train import BestBy, EarlyStopping, EverySteps, Train
 
 __all__ = [
     "LOCKSTEP",
@@ -70,6 +71,7 @@ __all__ = [
     "AnyOptimizer",
     "AnySchedule",
     "Augment",
+    "BestBy",
     "BlobsData",
     "BundledData",
     "CnnModel",
@@ -102,6 +104,7 @@ __all__ = [
     "NpzData",
     "OneCycleSchedule",
     "Optimizer",
+    "OwnMetrics",
     "PlaneData",
     "PlateauSchedule",
     "PointData",

@@ -6,6 +6,7 @@ from descent.common.i18n import _
 from engine.preset.schema.data import AnyData
 from engine.preset.schema.loss import AnyLoss
 from engine.preset.schema.members import Members
+from engine.preset.schema.metrics import OwnMetrics
 from engine.preset.schema.model import AnyModel
 from engine.preset.schema.optimizer import AnyOptimizer
 from engine.preset.schema.schedule import AnySchedule, ConstantSchedule
@@ -26,6 +27,7 @@ class PresetModel(Section):
     optimizer: AnyOptimizer
     schedule: AnySchedule = ConstantSchedule(name="constant")
     train: Train
+    metrics: OwnMetrics = OwnMetrics(code=None)
     members: Members = Members()
 
     @model_validator(mode="after")

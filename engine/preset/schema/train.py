@@ -14,11 +14,18 @@ class EverySteps(Section):
 
 
 class EarlyStopping(Section):
-    """Stop when the validation loss has not fallen for `patience` evaluations, counted as Keras and Lightning do; the
-    test uses the best model."""
+    """Stop when the validation loss, or `train.best.metric`, has not got better for `patience` evaluations, counted
+    as Keras and Lightning do; the test uses the best model."""
 
     patience: Count
     min_delta: NonNegative = Field(0.0, description="A fall smaller than this does not count.")
+
+
+class BestBy(Section):
+    """What the best model is chosen by: a metric on the validation split. The test uses that model."""
+
+    metric: str = Field(description="loss, accuracy, f1 … or a metric of `metrics.code`.", min_length=1)
+    mode: Literal["min", "max"] = Field(description="Whether the least or the largest value is the best.")
 
 
 class Train(Section):
@@ -49,6 +56,9 @@ class Train(Section):
         "the training.",
     )
     early_stopping: EarlyStopping | None = None
+    best: BestBy | None = Field(
+        None, description="What the tested model, and early stopping, go by; else by early stopping's loss alone."
+    )
     checkpoint_every: Count | EverySteps | Literal["auto"] = Field(
         "auto",
         description="Epochs, or { steps = N }; auto: at epochs' ends, at most every five seconds, and less often "

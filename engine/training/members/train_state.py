@@ -25,8 +25,8 @@ from engine.training.members.losses import MemberCriterion
 from engine.training.members.stacked import Members
 from engine.training.members.statistics import MemberStatistics
 from engine.training.members.update import MemberUpdate, rates, scalar
+from engine.training.own_metrics import sums_with
 from engine.training.protocols import AnyBatch
-from engine.training.scores import sums_for
 from engine.training.train_state import TrainState
 
 
@@ -133,7 +133,7 @@ class MemberTrainState(TrainState):
             self.precision,
             self.at_once,
             between,
-            sums=sums_for(self.preset.loss, self.dataset, self.stack.count),
+            sums=sums_with(self.metrics, self.preset, self.dataset, self.stack.count),
             rows=rows,
             scaling=self.scaling,
         )
@@ -149,7 +149,7 @@ class MemberTrainState(TrainState):
             self.dataset.split(split),
             self.precision,
             self.at_once,
-            sums=sums_for(self.preset.loss, self.dataset),
+            sums=sums_with(self.metrics, self.preset, self.dataset),
             scaling=self.scaling,
             only=kept,
         )
@@ -170,7 +170,7 @@ class MemberTrainState(TrainState):
                 continue
             if standing.plateau is not None:
                 standing.plateau.observe(result.loss)
-            if standing.best.observe(result.loss, self.step) and self.best_weights is not None:
+            if standing.best.observe(standing.best.score(result), self.step) and self.best_weights is not None:
                 for name, best in self.best_weights.items():
                     best[member].copy_(weights[name][member])
             if standing.best.patience_is_over():
@@ -201,7 +201,7 @@ class MemberTrainState(TrainState):
     @contextmanager
     def at_best(self, read: Callable[[int], State | None]) -> Iterator[int]:
         """Use each member's best model inside the block, if there is early stopping."""
-        if self.best_weights is None or self.preset.train.early_stopping is None:
+        if self.best_weights is None or not self.standings[0].best.chooses:
             yield self.step
             return
         last = {name: value.clone() for name, value in self.stack.state_dict().items()}
@@ -322,5 +322,6 @@ def standings(members: Sequence[Member]) -> list[MemberState]:
     for member in members:
         schedule = member.preset.schedule
         plateau = Plateau(schedule) if schedule.name == "plateau" else None
-        made.append(MemberState(member.preset, Best(member.preset.train.early_stopping), plateau))
+        train = member.preset.train
+        made.append(MemberState(member.preset, Best(train.early_stopping, train.best), plateau))
     return made
