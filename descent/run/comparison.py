@@ -147,11 +147,10 @@ def _better(key: MetricName, settings: Sequence[dict[str, str]]) -> str | None:
 
     Of a metric of the user's own, train.best of the runs may tell it.
     """
-    told = {
-        each.get("train.best.mode") for each in settings if each.get("train.best.metric") == metric_of(key).column
-    }
+    column = show(metric_of(key).column)
+    told = {each.get("train.best.mode") for each in settings if each.get("train.best.metric") == column}
     if len(told) == 1:
-        return {"max": "highest", "min": "lowest"}.get(str(told.pop()))
+        return {show("max"): "highest", show("min"): "lowest"}.get(told.pop() or "")
     return metric_of(key).best
 
 
