@@ -19,8 +19,8 @@ from descent.common.files import JsonLines, write_json
 from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
-from descent.run.events import SCRIPT, STEERING, as_entry
 from descent.run import scalars
+from descent.run.events import SCRIPT, STEERING, as_entry
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.layout import Layout
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named

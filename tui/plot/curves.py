@@ -80,6 +80,33 @@ def column_curve(
     return _data(follower, view, lines, series={lines[-1].name: series} if lines else {})
 
 
+def scalar_curve(
+    follower: Follower, name: str, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step"
+) -> ChartData:
+    """Return a number that the loop gives by name, at the steps that have it."""
+    view = view_of(follower, dots, zoom, x_mode)
+    if view is None:
+        return NOTHING
+    series = follower.scalars.series(name)
+    lines = series_lines(series, view, smoothing, name=name, sparse=True)
+    fits_log = bool(lines) and is_nowhere_negative(series, Points())
+    return _data(follower, view, lines, series={name: series} if lines else {}, fits_log=fits_log)
+
+
+def evaluation_curve(
+    follower: Follower, name: str, dots: int, zoom: Zoom = None, x_mode: XMode = "step", picked: int | None = None
+) -> ChartData:
+    """Return a metric of the evaluations on the validation split: of the member picked, or the mean of all."""
+    view = view_of(follower, dots, zoom, x_mode)
+    if view is None:
+        return NOTHING
+    points = digest_of(follower).points("validation", name, "mean" if picked is None else picked)
+    factor = 100.0 if name.endswith("accuracy") else 1.0
+    lines = [points_line(points, view, factor)] if len(points.steps) else []
+    fits_log = not bool((points.values < 0).any())
+    return _data(follower, view, lines, points=points, factor=factor, fits_log=fits_log, note=_together(follower))
+
+
 def throughput_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step"
 ) -> ChartData:

@@ -21,6 +21,8 @@ from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from engine.labs import grading
 from engine.labs.format import Check
+from tui.data.chosen_charts import EVALUATED, SCALAR
+from tui.data.evaluations import digest_of
 from tui.data.reader import Reader, schedule_of
 from tui.data.words import split_words
 from tui.plot import curves
@@ -53,8 +55,29 @@ class Panes:
         }
 
     def source(self, name: str, chart: "Chart") -> Source:
-        """name: loss, accuracy, rate, gradient or throughput."""
-        return self._held(chart, self._draw[name])
+        """name: loss, accuracy, rate, gradient or throughput, or a curve of the user's own."""
+        return self._held(chart, self._draw[name] if name in self._draw else self._own(name))
+
+    def _own(self, curve: str) -> Draw:
+        """Draw a scalar or a metric by its name."""
+        prefix = SCALAR if curve.startswith(SCALAR) else EVALUATED
+        name = curve.removeprefix(prefix)
+
+        def draw(follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
+            if prefix == SCALAR:
+                return curves.scalar_curve(follower, name, dots, zoom, chart.smoothing, chart.x_mode)
+            return curves.evaluation_curve(follower, name, dots, zoom, chart.x_mode, self._reader.member)
+
+        return draw
+
+    def own_curves(self) -> list[str]:
+        """Return the curves of the run that have names of the user's own: scalars, and metrics of evaluations."""
+        with self._reader.looking() as follower:
+            if follower is None:
+                return []
+            evaluated = digest_of(follower).names("validation")
+            scalars = [f"{SCALAR}{name}" for name in follower.scalars.names.values()]
+            return scalars + [f"{EVALUATED}{name}" for name in evaluated if name not in ("loss", "accuracy")]
 
     def want(self, columns: Sequence[str]) -> None:
         """Read several columns in one pass over the past, where they are to be drawn together."""

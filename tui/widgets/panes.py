@@ -24,6 +24,7 @@ RIGHT = {
 }
 TABLES = ("layers", "log")
 PANES = (*LEFT, *RIGHT, *TABLES)
+LEAST_CHART = 6  # rows of a chart that a person has chosen
 WATCHED = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -82,6 +83,7 @@ class ConsolePanes(Vertical):
     .-short ConsolePanes.-lab #gradient, .-flat ConsolePanes.-lab #gradient { display: block; }
     .-short ConsolePanes.-lab .-second, .-flat ConsolePanes.-lab .-second { display: none !important; }
     .-tiny ConsolePanes.-lab #right { display: block; }
+    ConsolePanes Chart.-picked { display: block !important; }
     ConsolePanes .-away, ConsolePanes.-one .-away { display: none !important; }
     ConsolePanes.-one .-alone {
         display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
@@ -93,6 +95,8 @@ class ConsolePanes(Vertical):
         super().__init__()
         self._liked, self._watch, self._pictures = liked, watch, pictures
         self.alone: str | None = None  # the pane that is shown alone
+        self.chosen: list[str] = []  # the curves that a person has chosen; none for the usual ones
+        self._own: dict[str, Chart] = {}  # charts of other curves than the usual ones, by the curve
         self._no_accuracy = False
         of_lab = [WATCHED[name] for name in watch or () if name in WATCHED]
         charts = [name for name in of_lab if name not in TABLES] or ["loss"]
@@ -118,7 +122,7 @@ class ConsolePanes(Vertical):
     @property
     def is_whole(self) -> bool:
         """Return whether all its charts are there. As the app ends, they are removed one by one."""
-        return len(self.charts) == len(LEFT) + len(RIGHT)
+        return len(self.charts) >= len(LEFT) + len(RIGHT)
 
     @property
     def charts(self) -> list[Chart]:
@@ -126,6 +130,43 @@ class ConsolePanes(Vertical):
 
     def on_mount(self) -> None:
         if self.is_whole:  # else the app ends just now
+            self.show_alone(None)
+
+    # --- chosen curves ---
+
+    def own_chart(self, curve: str, title: str) -> Chart:
+        """Return the chart of a curve of the user's own, and add it if it is not there yet."""
+        if curve not in self._own:
+            number = len(self._own)
+            chart = Chart(title, smoothing=self._liked.smoothing, id=f"own{number}", classes="-away")
+            self._own[curve] = chart
+            self.query_one("#right" if number % 2 else "#left").mount(chart)
+        return self._own[curve]
+
+    def pane_of(self, curve: str) -> str:
+        """Return the id of the pane that shows a curve."""
+        chart = self._own.get(curve)
+        return curve if chart is None or chart.id is None else chart.id
+
+    def choose(self, curves: Sequence[str]) -> None:
+        """Show these curves, those of the user's own having charts already; none for the usual ones."""
+        self.chosen = list(curves)
+        self.show_alone(None)
+
+    def _picked(self) -> list[str]:
+        """Return the panes of the chosen curves that there is room for, the first ones of each column."""
+        room = max(1, self.query_one("#charts").size.height // LEAST_CHART)
+        left, right = self._columns()
+        there = [self.pane_of(curve) for curve in self.chosen]
+        return [*[pane for pane in there if pane in left][:room], *[pane for pane in there if pane in right][:room]]
+
+    def _columns(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the charts on the left and on the right."""
+        own = [str(chart.id) for chart in self._own.values()]
+        return [*LEFT, *own[::2]], [*RIGHT, *own[1::2]]
+
+    def on_resize(self) -> None:
+        if self.chosen and self.alone is None and self.is_whole:
             self.show_alone(None)
 
     def leave_out_accuracy(self, wanted: bool) -> None:
@@ -140,15 +181,19 @@ class ConsolePanes(Vertical):
         self.set_class(name is not None, "-one")
         # The second chart of a lab has no room on a small screen.
         first = next((pane for pane in self._wanted if not (pane == "accuracy" and self._no_accuracy)), "loss")
-        for pane in PANES:
-            away = name != pane if name is not None else pane not in self._wanted
+        picked = self._picked() if self.chosen and name is None else []
+        wanted = [*picked, *TABLES] if picked else self._wanted
+        left, right = self._columns()
+        for pane in (*left, *right, *TABLES):
+            away = name != pane if name is not None else pane not in wanted
             away = away or (pane == "accuracy" and self._no_accuracy)
             widget = self.query_one(f"#{pane}")
             widget.set_class(away, "-away")
             widget.set_class(name == pane, "-alone")
+            widget.set_class(pane in picked, "-picked")
             widget.set_class(self._watch is not None and name is None and pane != first, "-second")
-        for holder, panes in (("charts", (*LEFT, *RIGHT)), ("left", LEFT), ("right", RIGHT), ("tables", TABLES)):
-            shown = self._wanted if name is None else (name,)
+        for holder, panes in (("charts", [*left, *right]), ("left", left), ("right", right), ("tables", TABLES)):
+            shown = wanted if name is None else (name,)
             self.query_one(f"#{holder}").set_class(not set(shown) & set(panes), "-away")
             self.query_one(f"#{holder}").set_class(name in panes, "-alone")
         if self._pictures is not None:

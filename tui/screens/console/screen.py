@@ -1,5 +1,6 @@
 """The console of one run, live or ended, and its keys. Leaving it never ends the run."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,8 +10,10 @@ from textual.screen import ModalScreen
 
 from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import trimmed
+from descent.common.text import clean
 from descent.run.folder import RunFolder
 from tui.base import CompareRuns, ShowNotice
+from tui.data.chosen_charts import EVALUATED, SCALAR, chosen, remember
 from tui.data.reader import RECENT, Reader
 from tui.data.snapshot import USUAL_RATIO, Snapshot
 from tui.pictures.live import LabPictures
@@ -21,7 +24,7 @@ from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import Panes
 from tui.widgets.key_line import Hint, Hints, KeyLine, written
 from tui.widgets.layer_table import LayerTable
-from tui.widgets.panes import PANES, ConsolePanes
+from tui.widgets.panes import LEFT, PANES, RIGHT, ConsolePanes
 from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import TopLine
@@ -47,6 +50,7 @@ class Console(SteeredScreen):
         Binding("4", "zoom('gradient')", N_("only the gradient norm"), show=False, id="console.zoom4"),
         Binding("5", "zoom('throughput')", N_("only the throughput"), show=False, id="console.zoom5"),
         Binding("6", "zoom('layers')", N_("only the layers"), show=False, id="console.zoom6"),
+        Binding("7", "charts", N_("which charts are shown"), show=False, id="console.charts"),
         Binding("l", "output", N_("log / output of the worker"), show=False, id="console.output"),
         Binding("n", "member", N_("next member"), show=False, id="console.member"),
         Binding("o", "compare", N_("compare with other runs"), show=False, id="console.compare"),
@@ -156,6 +160,7 @@ class Console(SteeredScreen):
             (("console.zoom",), _("all charts") if self.console_panes.alone is not None else _("zoom")),
             (("console.output",), _("output") if self.query_one(RunLog).display else _("log")),
             (("console.pictures",), _("pictures")),
+            (("console.charts",), _("charts")),
             (("console.compare",), _("compare")),
         ]
         if now is not None and now.members > 1:
@@ -167,6 +172,8 @@ class Console(SteeredScreen):
         match action, parameters:
             case "member", _:
                 return now is not None and now.members > 1
+            case "charts", _:
+                return now is not None and self.panel is None
             case "zoom", ("accuracy",):
                 return now is not None and now.has_accuracy
             case "panel", (str(key),):
@@ -213,7 +220,8 @@ class Console(SteeredScreen):
     def action_zoom(self, name: str) -> None:
         if not name:
             focused = self.focused.id if self.focused is not None else None
-            name = self.console_panes.alone or (focused if focused in PANES else "loss") or "loss"
+            is_pane = focused in PANES or isinstance(self.focused, Chart)
+            name = self.console_panes.alone or (focused if is_pane else "loss") or "loss"
         self._zoom(None if self.console_panes.alone == name else name)
 
     def _zoom(self, name: str | None) -> None:
@@ -221,6 +229,45 @@ class Console(SteeredScreen):
         if self.panel is not None and name == "layers":
             self.panel.opened(name)
         self.set_focus(self.query_one(f"#{name}") if name is not None else None)
+
+    def action_charts(self) -> None:
+        """Choose the curves that are shown, among the usual ones and those of the user's own."""
+        from tui.screens.console.charts import Choice, ChooseCharts
+
+        now = self.snapshot
+        assert now is not None
+        usual = {**LEFT, **RIGHT}
+        titles = {name: _(title) for name, title in usual.items() if name != "accuracy" or now.has_accuracy}
+        titles |= {
+            name: own_title(name)
+            for name in [*self.panes.own_curves(), *self.console_panes.chosen]
+            if name not in usual
+        }
+
+        def taken(choice: Choice | None) -> None:
+            if choice is None:
+                return
+            shown = [] if set(choice.shown) == titles.keys() & usual.keys() else choice.shown
+            remember(now.preset, shown or None)
+            self._show_curves(shown)
+            if choice.alone is not None:
+                self._make_charts([choice.alone])
+                self._zoom(self.console_panes.pane_of(choice.alone))
+
+        marked = self.console_panes.chosen or [name for name in titles if name in usual]
+        self.app.push_screen(ChooseCharts(list(titles.items()), marked), taken)
+
+    def _show_curves(self, names: Sequence[str]) -> None:
+        self._make_charts(names)
+        self.console_panes.choose(names)
+        self.call_after_refresh(lambda: self.draw(self.snapshot) if self.snapshot is not None else None)
+
+    def _make_charts(self, names: Sequence[str]) -> None:
+        """Make the charts of the curves of the user's own that have none yet."""
+        for name in names:
+            if name not in PANES:
+                chart = self.console_panes.own_chart(name, own_title(name))
+                chart.source = self.panes.source(name, chart)
 
     def action_output(self) -> None:
         assert self.reader is not None
@@ -293,6 +340,8 @@ class Console(SteeredScreen):
         if not self.is_whole:
             return
         self.console_panes.leave_out_accuracy(not now.has_accuracy)
+        if before is None and self.panel is None and (names := chosen(now.preset)) is not None:
+            self._show_curves(names)
         try:
             self.draw(now)
         finally:
@@ -376,3 +425,10 @@ class Console(SteeredScreen):
     def _open(self, side: SideScreen) -> None:
         self._side = side
         self.app.push_screen(side)
+
+
+def own_title(curve: str) -> str:
+    """Return the title of a chart of the user's own: of a metric "val f1", of a scalar its name."""
+    if curve.startswith(EVALUATED):
+        return f"{_('val')} {clean(curve.removeprefix(EVALUATED))}"
+    return clean(curve.removeprefix(SCALAR))
