@@ -40,6 +40,7 @@ from descent.loop.folder import facts_of_process, preset_text
 from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
 from descent.loop.rows import StepRows
+from descent.loop.samples import SampleRecorder
 from descent.loop.scalars import number, one_number
 from descent.run.events import to_give_again
 from descent.run.folder import Claim, RunFolder
@@ -73,6 +74,7 @@ class Loop:
         every = statistics_every or measured.get("statistics_every")
         self._rows = StepRows(self.folder, every, self.warn, self._tell_nonfinite)
         self._keeper = CheckpointManager(self.folder, self._events, self._rows.flush, keep, CHECKPOINT_SHARE)
+        self._samples = SampleRecorder(self.folder, self._events)
         self._kept, self._rates, self._driver = Kept(), Rates(), Driver()
         self._edits = LiveEdits(self._rates)
         self._handler = CommandHandler(self, self._queue, self._events)
@@ -287,6 +289,14 @@ class Loop:
         if split not in ("validation", "test"):
             raise DescentError(_("split = {given!r}: must be validation or test", given=split))
         self._write_evaluation(split, values)
+
+    def sample(self, name: str, given: Any) -> None:
+        """Keep small images or texts of the model as it is now, to be looked at in the console.
+
+        given: (N, C, H, W) or (N, H, W) of numbers, 0 to 255 in uint8 and else 0 to 1, or a text, or a list of
+        texts. Of each name the first, the latest and some between stay.
+        """
+        self._samples.put(name, given, self._step)
 
     def on_evaluate(self, function: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:
         """Let `descent evaluate` and the console's key call a function, which returns numbers by name.
@@ -665,6 +675,7 @@ class Loop:
         self._edits.restore(state)
         self.clock.set(state["seconds"])
         self._rows.begin_anew()
+        self._samples.forget()
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step."""

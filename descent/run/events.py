@@ -191,8 +191,8 @@ class Fold(ABC):
 class EventIndex(Fold):
     """The events that results are read from, in constant memory however long the log.
 
-    Let go are checkpoints but for the latest, and of each split and member the evaluations that were neither the
-    latest nor, when they came, the best: what early stopping goes by stays.
+    Let go are samples, checkpoints but for the latest, and of each split and member the evaluations that were neither
+    the latest nor, when they came, the best: what early stopping goes by stays.
     """
 
     def begin(self) -> None:
@@ -206,6 +206,8 @@ class EventIndex(Fold):
         return list(self._kept.values())
 
     def add(self, event: Event) -> None:
+        if event.get("event") == "sample":
+            return  # a loop may give one at every step
         if event.get("event") in ("evaluation", "checkpoint"):
             kind = event["event"], event.get("split"), event.get("member", 0)
             self._kept.pop(self._passing.pop(kind, -1), None)

@@ -15,7 +15,7 @@ from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show, why_damaged
 from descent.loop.folder import start_of
-from descent.run import comparison, find
+from descent.run import comparison, find, samples
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.means import mean_curves
@@ -296,11 +296,15 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     if given:
         shares = [_(text, count=given[giver]) for giver, text in _GIVERS.items() if giver in given]
         fields.append((_("commands"), ", ".join(shares)))
+    sampled = samples.listed(run.path, events)
+    fields += [(_("samples"), _sampled(name, there)) for name, there in sampled.items()]
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
     details["commands"] = dict(given)
     details["parent"] = json_safe(run.origin())
+    if sampled:
+        details["samples"] = {name: [each.step for each in there] for name, there in sampled.items()}
     if start_of(run) is not None:
         told = run.last("exact")
         details["exact"] = told is not None and not told.get("why_not")
@@ -315,6 +319,12 @@ def _scalars(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:
         words = [f"{clean(name)} {metric(name, each.value)}" for name, each in result.scalars.items()]
         fields.append((_("scalars"), ", ".join(words)))
     return fields
+
+
+def _sampled(name: str, there: Sequence[samples.Sample]) -> str:
+    """Return "reconstructions: at step 100, 200"."""
+    at = _("at step {steps}", steps=", ".join(f"{each.step:,}" for each in there))
+    return f"{clean(name)}: {at}"
 
 
 def _exactness(told: dict[str, Any]) -> str:

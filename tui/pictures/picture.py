@@ -29,6 +29,7 @@ DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
     "confusion": matrix.confusion,
     "mistakes": weights.mistakes,
     "filters": weights.filters,
+    "sample": weights.sample,  # given by a loop of the user's own
     "activations": weights.histograms,
     "weights": weights.histograms,
     "gradients": weights.histograms,

@@ -1,4 +1,4 @@
-"""Histograms of each layer, and pictures that are images themselves: worst mistakes, filters."""
+"""Histograms of each layer, and pictures that are images themselves: worst mistakes, filters, samples."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from engine.pictures import Picture
 from tui.pictures import colours
 from tui.pictures.canvas import RGB, PictureCanvas, Pixels, cut
 from tui.pictures.matrix import samples_of
+from tui.widgets.lines import wrapped
 
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
 TALLEST = 14
@@ -211,6 +212,40 @@ def _pages(first: int, shown: int, count: int) -> str:
     if shown == count:
         return ""
     return _("{first}–{last} of {count}", first=first + 1, last=first + shown, count=count)
+
+
+def sample(canvas: PictureCanvas, picture: Picture) -> None:
+    """Draw images, or texts, that a loop has given."""
+    of = int(picture.arrays["of"])
+    if "texts" in picture.arrays:
+        _texts(canvas, picture.texts("texts"), of)
+        return
+    images = picture.arrays["images"]
+    some = _("{some} of {count}", some=len(images), count=of) if len(images) < of else f"{of}"
+    tiles = _layout(canvas, len(images), images.shape[2:], LEAST, below=0, widest=0)
+    places = _places(canvas, tiles, len(images), below=0)
+    pages = _pages(places[0][0], len(places), len(images))
+    canvas.write(0, 0, f"{_('images')}: {some}  {pages}".rstrip(), "strong")
+    for i, x, y in places:
+        canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
+
+
+def _texts(canvas: PictureCanvas, texts: Sequence[str], of: int) -> None:
+    """Write texts below each other, from the canvas' first on."""
+    first = min(canvas.first, len(texts) - 1)
+    row = 1
+    shown = 0
+    for text in texts[first:]:
+        lines = [line for part in text.splitlines() or [""] for line in wrapped(clean(part), max(1, canvas.width))]
+        if shown and row + len(lines) > canvas.height:
+            break
+        for line in lines:
+            canvas.write(0, row, line)
+            row += 1
+        row, shown = row + 1, shown + 1
+    canvas.seen = shown, len(texts)
+    some = _("{some} of {count}", some=len(texts), count=of) if len(texts) < of else f"{of}"
+    canvas.write(0, 0, f"{_('texts')}: {some}  {_pages(first, shown, len(texts))}".rstrip(), "strong")
 
 
 def _layout(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,9 +15,12 @@ from textual.containers import Horizontal, Vertical
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.numbers import count
+from descent.common.text import clean
 from descent.control import NotRunningError
 from descent.handle import Run
+from descent.run import samples
 from descent.run.folder import RunFolder
+from descent.run.samples import Sample
 from descent.run.state import ALIVE
 from engine import pictures
 from engine.pictures import KINDS, Kind, Picture, from_rows
@@ -31,6 +35,7 @@ from tui.widgets.top_line import TopLine
 EVERY = 2.0  # seconds between pictures that refresh by themselves
 EVERY_SSH = 5.0  # the same over SSH
 SHARE = 0.02  # of the worker's time that they may take at most
+SAMPLE = "sample: "  # begins the names of what the run's own loop has given
 
 
 class Pictures(SideScreen):
@@ -40,8 +45,10 @@ class Pictures(SideScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal")]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,i", "app.pop_screen", N_("back to the console"), show=False, id="pictures.back"),
-        Binding("up,k,left", "other(-1)", N_("previous kind"), show=False, id="pictures.before"),
-        Binding("down,j,right", "other(1)", N_("next kind"), show=False, id="pictures.after"),
+        Binding("up,k", "other(-1)", N_("previous kind"), show=False, id="pictures.before"),
+        Binding("down,j", "other(1)", N_("next kind"), show=False, id="pictures.after"),
+        Binding("left", "beside(-1)", N_("previous kind, or earlier sample"), show=False, id="pictures.left"),
+        Binding("right", "beside(1)", N_("next kind, or later sample"), show=False, id="pictures.right"),
         Binding("enter,r", "ask", N_("redraw"), show=False, id="pictures.ask"),
         Binding("a", "auto", N_("refresh every few seconds: on / off"), show=False, id="pictures.auto"),
         Binding("pagedown,right_square_bracket", "page(1)", N_("next page"), show=False, id="pictures.next"),
@@ -86,6 +93,8 @@ class Pictures(SideScreen):
         self._trouble: dict[str, str] = {}
         self._looked_for: set[str] = set()  # on the disk
         self._seen: dict[str, Picture] = {}
+        self._samples: dict[str, list[Sample]] = {}  # that the run's loop has given, by the name of the kind
+        self._places: dict[str, int] = {}  # of those at which an earlier step is shown: which of its steps
 
     def compose(self) -> ComposeResult:
         yield TopLine()
@@ -100,8 +109,9 @@ class Pictures(SideScreen):
         if self._now is not None:
             self.draw(self._now)
         await self._look_up()
-        names = list(KINDS)
-        fitting = [name for name in names if self._complaints[name] is None]
+        await self._look_for_samples()
+        names = [kind.name for kind in self._kinds]
+        fitting = [*self._samples, *(name for name in names if self._complaints.get(name) is None)]
         self._row = names.index(self._wanted if self._wanted in names else fitting[0])
         self.set_interval(0.5, self._tick)
         self._choose(self._row)
@@ -118,7 +128,14 @@ class Pictures(SideScreen):
     @property
     def kind(self) -> Kind:
         """The chosen one."""
-        return list(KINDS.values())[self._row]
+        return self._kinds[self._row]
+
+    @property
+    def _kinds(self) -> list[Kind]:
+        """All there are: those of Descent, and the samples of the run."""
+        shows = N_("given by the run's own loop")
+        own = [Kind(name, name.removeprefix(SAMPLE), shows, "", (), lambda _: None) for name in self._samples]
+        return [*KINDS.values(), *own]
 
     def draw(self, now: Snapshot) -> None:
         """Take a snapshot of the console's reader."""
@@ -128,10 +145,12 @@ class Pictures(SideScreen):
             self._show()  # which keys work
 
     def _choose(self, row: int) -> None:
-        self._row = row % len(KINDS)
+        self._row = row % len(self._kinds)
         name = self.kind.name
         self._show()
-        if name not in self._seen:
+        if name in self._samples:
+            self.run_worker(self._read_sample(name), group=f"read-{name}", exclusive=True)
+        elif name not in self._seen:
             self.run_worker(self._read(name), group=f"read-{name}", exclusive=True)
         elif self._is_stale(name):
             self._ask()
@@ -150,10 +169,30 @@ class Pictures(SideScreen):
         if name == self.kind.name and self._is_stale(name):
             self._ask()
 
+    async def _look_for_samples(self) -> None:
+        """Find out which samples there are by now."""
+        found = await asyncio.to_thread(lambda: samples.listed(self.folder.path, self.folder.events()))
+        self._samples = {f"{SAMPLE}{clean(name)}": there for name, there in found.items()}
+
+    async def _read_sample(self, name: str) -> None:
+        """Show the sample of the step that was asked for, or the latest one."""
+        there = self._samples[name]
+        one = there[min(self._places.get(name, len(there) - 1), len(there) - 1)]
+        self._looked_for.add(name)
+        if name not in self._seen or self._seen[name].step != one.step:
+            try:
+                content = await asyncio.to_thread(samples.read, one.file)
+                self._trouble.pop(name, None)
+                arrays = {"texts": np.array(content.texts)} if content.images is None else {"images": content.images}
+                self._seen[name] = Picture("sample", one.step, arrays | {"of": np.array(content.of)})
+            except DescentError as error:
+                self._trouble[name] = str(error)
+        self._show()
+
     def _is_stale(self, name: str) -> bool:
         """Return whether a newer picture is possible."""
         seen = self._seen.get(name)
-        if self._complaints[name] is not None or self.app.read_only:
+        if name in self._samples or self._complaints[name] is not None or self.app.read_only:
             return False
         if seen is None:
             return True
@@ -163,7 +202,7 @@ class Pictures(SideScreen):
         if not self.query(PictureView):
             return  # left while it was being drawn
         name, kind = self.kind.name, self.kind
-        complaint = self._complaints[name]
+        complaint = self._complaints.get(name)
         picture = self._seen.get(name)
         view = self.query_one(PictureView)
         why_not = _("Not available for this run: {reason}.", reason=complaint) if complaint else ""
@@ -172,7 +211,7 @@ class Pictures(SideScreen):
             if view.picture is None or picture is None or view.picture.kind != picture.kind:
                 view.first = 0
             view.picture = picture
-            if picture is not None and self._opened is not None:
+            if picture is not None and self._opened is not None and name not in self._samples:
                 self._opened(name)
         self.query_one(CaptionLine).show(
             Caption(
@@ -185,9 +224,11 @@ class Pictures(SideScreen):
                 self._every(name) if self._auto and self._is_alive else None,
             )
         )
-        self.query_one(Kinds).show([(k, self._complaints[k.name] is None) for k in KINDS.values()], self._row)
+        self.query_one(Kinds).show([(k, self._complaints.get(k.name) is None) for k in self._kinds], self._row)
         hints = [Hint("↑ ↓", _("other pictures"), "other(1)")]
-        if not self.app.read_only and complaint is None:
+        if len(self._samples.get(name, ())) > 1:
+            hints.append(Hint("← →", _("earlier, later"), "beside(-1)"))
+        elif not self.app.read_only and complaint is None and name not in self._samples:
             hints.append(Hint("enter", _("redraw"), "ask"))
             if self._is_alive:
                 hints.append(Hint("a", _("auto off") if self._auto else _("auto refresh"), "auto"))
@@ -219,6 +260,13 @@ class Pictures(SideScreen):
 
     async def _tick(self) -> None:
         name = self.kind.name
+        if name in self._samples and self._is_alive and self.is_current:
+            await self._look_for_samples()  # the latest one, unless a person looks at an earlier one
+            self._choose(min(self._row, len(self._kinds) - 1))
+            return
+        if not self._samples and self._is_alive and (self.folder.path / samples.FOLDER).is_dir():
+            await self._look_for_samples()
+            self._show()
         if not self._known and self._is_alive:  # a run that has not begun may not tell yet which kinds fit it
             await self._look_up()
             self._show()
@@ -229,7 +277,7 @@ class Pictures(SideScreen):
 
     def _ask(self) -> None:
         name = self.kind.name
-        if name in self._asking or self._complaints[name] is not None:
+        if name in self._asking or name in self._samples or self._complaints[name] is not None:
             return
         self._asked_at = time.monotonic()
         self.run_worker(self._get(name), group=f"picture-{name}")
@@ -287,6 +335,18 @@ class Pictures(SideScreen):
 
     def action_other(self, by: int) -> None:
         self._choose(self._row + by)
+
+    def action_beside(self, by: int) -> None:
+        """Show an earlier or a later sample, or another picture."""
+        name = self.kind.name
+        if name not in self._samples:
+            self.action_other(by)
+            return
+        last = len(self._samples[name]) - 1
+        self._places[name] = max(0, min(last, self._places.get(name, last) + by))
+        if self._places[name] == last:
+            del self._places[name]  # it goes on with the run
+        self._choose(self._row)
 
     @on(Kinds.Chosen)
     def _clicked(self, message: Kinds.Chosen) -> None:
