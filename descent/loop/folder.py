@@ -79,8 +79,13 @@ def _git(folder: Path, *words: str) -> str | None:
     return None
 
 
-def preset_text(config: Mapping[str, Any], optimizer: "torch.optim.Optimizer | None") -> str:
-    """Return what stands in the place of a preset: the script's settings, and those of its optimizer."""
+def preset_text(
+    config: Mapping[str, Any], optimizer: "torch.optim.Optimizer | None", best: Mapping[str, str] | None = None
+) -> str:
+    """Return what stands in the place of a preset: the script's settings, and those of its optimizer.
+
+    best: what the best model is chosen by.
+    """
     import tomli_w
 
     tables: dict[str, Any] = {}
@@ -92,6 +97,8 @@ def preset_text(config: Mapping[str, Any], optimizer: "torch.optim.Optimizer | N
             for key, value in optimizer.param_groups[0].items()
             if key in ("lr", "momentum", "weight_decay")
         }
+        if best is not None:
+            tables["train"] = {"best": dict(best)}
         tables["optimizer"] = {"name": type(optimizer).__name__.lower(), **numbers}
     return tomli_w.dumps(tables)
 

@@ -35,13 +35,15 @@ def init(
     runs_dir: str | Path | None = None,
     keep: int = 3,
     statistics_every: int | None = None,
+    best: Mapping[str, Any] | None = None,
 ) -> Loop:
     """Begin a run of this script's own training loop, or go on with the run `id` if there is one.
 
     name: what it is called in lists, by default the script's name. config: the script's settings, a mapping or an
     argparse.Namespace, shown to people and compared. runs_dir: the folder of all runs, else $DESCENT_RUNS or ./runs.
     keep: the latest checkpoints to keep. statistics_every: steps between statistics of the layers; by default as
-    often as takes 2% of the time.
+    often as takes 2% of the time. best: {"metric": "f1", "mode": "max"} keeps the checkpoint of the best evaluation
+    on the validation split by that metric, and names it at the end.
 
     Raises DescentError if another process trains that run, or if it is a preset's.
     """
@@ -51,7 +53,7 @@ def init(
         _launched = False
         if name is not None:
             _current.name = name
-        _current.configure(settings)
+        _current.configure(settings, best)
         return _current
     if _current is not None:
         _current.finish()
@@ -59,7 +61,7 @@ def init(
     script = Path(sys.argv[0]).stem or "loop"
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
     run = begin(folder, name or script, keep=keep, statistics_every=statistics_every)
-    run.configure(settings)
+    run.configure(settings, best)
     return run
 
 

@@ -31,6 +31,7 @@ from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.control import Queue, Server
 from descent.loop import checkpoint
+from descent.loop.best import BestEvaluation
 from descent.loop.checkpoint import CheckpointManager, State
 from descent.loop.clock import Clock
 from descent.loop.commands import CommandHandler
@@ -80,6 +81,7 @@ class Loop:
         self._handler = CommandHandler(self, self._queue, self._events)
         self._evaluations: list[Callable[[], Mapping[str, Any]]] = []
         self._config: dict[str, Any] = {}
+        self._best = BestEvaluation()
         self._model: nn.Module | None = None
         self._optimizers: list[torch.optim.Optimizer] = []
         self._device = torch.device("cpu")
@@ -121,9 +123,9 @@ class Loop:
             )
         return self._driver.epoch_is_over
 
-    def configure(self, config: Mapping[str, Any]) -> None:
-        """Keep the script's own settings, for people and comparisons."""
-        self._config = dict(config)
+    def configure(self, config: Mapping[str, Any], best: Mapping[str, Any] | None = None) -> None:
+        """Keep the script's own settings, for people and comparisons, and what the best model is chosen by."""
+        self._config, self._best = dict(config), BestEvaluation(best)
 
     def watch(self, model: nn.Module, optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]") -> "Loop":
         """Record every step of an optimizer, and follow commands between steps.
@@ -170,7 +172,7 @@ class Loop:
         if self._saved is not None:
             self._step, seconds = self._saved["step"], self._saved["seconds"]
         self.clock = Clock(self._device, seconds)
-        text = preset_text(self._config, optimizer)
+        text = preset_text(self._config, optimizer, self._best.by)
         if not self.folder.facts():
             if self._is_forked:
                 self._tell_overruled(text)
@@ -288,7 +290,9 @@ class Loop:
         """
         if split not in ("validation", "test"):
             raise DescentError(_("split = {given!r}: must be validation or test", given=split))
-        self._write_evaluation(split, values)
+        numbers = self._write_evaluation(split, values)
+        if split == "validation" and self._best.observe(numbers, self._step) and self._model is not None:
+            self.save()
 
     def sample(self, name: str, given: Any) -> None:
         """Keep small images or texts of the model as it is now, to be looked at in the console.
@@ -662,7 +666,7 @@ class Loop:
             **self._edits.state(),
             "epoch": 0 if loop is None else loop["epoch"],
             "metrics": {},
-            "best": {"step": None},
+            "best": self._best.state(),
             "log": self._events.size(),
         }
 
@@ -671,6 +675,7 @@ class Loop:
         self._kept.restore(state["objects"], state["step"])
         self._kept.restore_randomness(state["random"], self._device)
         self._driver.restore(state["loop"])
+        self._best.restore(state["best"])
         self._step = state["step"]
         self._edits.restore(state)
         self.clock.set(state["seconds"])
@@ -732,11 +737,22 @@ class Loop:
             saved = self._keeper.steps()
             last = receipt or (self.folder.checkpoint(saved[-1]) if saved else None)
             self._handler.say_stopped(None if last is None else str(last))
+            self._tell_best(saved)
             self._events.state(state, **({} if reason is None else {"reason": reason}))
             self._server.stop()
             self._claim.release()
             if self._signals is not None:
                 self._signals.give_back()
+
+    def _tell_best(self, saved: Sequence[int]) -> None:
+        """Write which checkpoint is of the best evaluation. saved: the steps of those that there are."""
+        if self._best.is_missed and self._began:
+            names = {"metric": (self._best.by or {})["metric"]}
+            self.warn(
+                _("best: no evaluation on the validation split had a {metric}, so no model is the best", **names)
+            )
+        elif self._best.step in saved:
+            self._events.write("best", step=self._step, steps=[self._best.step])
 
     def leave(self) -> None:
         """In a process that was forked from this one: nothing here is its own."""

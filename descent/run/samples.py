@@ -83,7 +83,8 @@ def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 1.0)
     if low < 0 or high > 1:
         values = (values - low) / max(high - low, 1e-12)
-    return np.clip(np.rint(np.where(finite, values, 0) * 255), 0, 255).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.clip(np.rint(np.where(finite, values, 0) * 255), 0, 255).astype(np.uint8)
+    return scaled
 
 
 def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -91,7 +92,7 @@ def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     largest = max(images.shape[2:])
     if largest <= SIDE:
         return images
-    values = images.astype(np.float32)
+    values: NDArray[np.float64] = images.astype(np.float64)
     for axis in (2, 3):
         size = values.shape[axis]
         edges = np.linspace(0, size, max(1, round(size * SIDE / largest)) + 1).astype(int)
