@@ -125,7 +125,9 @@ class Loop:
 
     def configure(self, config: Mapping[str, Any], best: Mapping[str, Any] | None = None) -> None:
         """Keep the script's own settings, for people and comparisons, and what the best model is chosen by."""
-        self._config, self._best = dict(config), BestEvaluation(best)
+        self._config = dict(config)
+        if best is not None:
+            self._best = BestEvaluation(best)
 
     def watch(self, model: nn.Module, optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]") -> "Loop":
         """Record every step of an optimizer, and follow commands between steps.
