@@ -1,8 +1,10 @@
 """Descent as a library: start a training run, attach to one, steer it and read what it has recorded; or make a run
 of a training loop of one's own: `descent.init`.
 
-    run = await descent.start("digits-mlp", ["train.epochs=100"])
+    run = await descent.start("digits-mlp", ["train.epochs=100000"])
     await run.set("optimizer.lr=0.01")
+    await run.wait_for_epoch(3)
+    await run.stop()
     print(await run.wait(), run.summary()["metrics"])
 
 `descent.sync` has the same without `await`, for scripts and notebooks. `descent.lightning`, `descent.transformers`,

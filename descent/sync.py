@@ -2,8 +2,10 @@
 
     from descent import sync
 
-    run = sync.start("digits-mlp", ["train.epochs=100"])
+    run = sync.start("digits-mlp", ["train.epochs=100000"])
     run.set("optimizer.lr=0.01")
+    run.wait_for_epoch(3)
+    run.stop()
     print(run.wait(), run.summary()["metrics"])
 
 It uses no event loop, so it works in a notebook too, where one runs already. Ctrl-C ends the waiting, and the run

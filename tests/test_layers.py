@@ -99,6 +99,7 @@ def test_every_module_is_in_a_room() -> None:
         "descent.keras",
         "descent.learned",
         "descent.lightning",
+        "descent.mcp_server",
         "descent.notebook",
         "descent.sync",
         "descent.transformers",

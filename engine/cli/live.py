@@ -128,3 +128,15 @@ def stop(
         raise typer.BadParameter(_("--now, --after-epoch and --discard exclude one another"))
     how = "epoch" if after_epoch else "discard" if discard else "now"
     return live_view.give(run, runs_dir, "stop", {"how": how}, as_json=as_json)
+
+
+@live_app.command(help=_("Show your runs to an AI assistant: an MCP server on stdin and stdout."))
+def mcp(
+    steer: Annotated[
+        bool, typer.Option("--steer", help=_("Also let it steer: pause, set, rewind, fork, stop …"))
+    ] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    from descent.mcp_server import serve
+
+    serve(runs_dir, steer=steer)
