@@ -24,7 +24,7 @@ from engine.launch import fork as launch_fork
 from engine.launch.fork import Branch, branch, branch_to_replay, first_difference, said_of
 from engine.launch.options import DEFAULT, Options, Outcome
 from engine.launch.spawn import wait_for_start
-from engine.preset import code_copy, consent, datasets
+from engine.preset import code_copy, consent, datasets, schema
 from engine.preset.loading import Preset, load_preset
 
 _NAMED = 3  # settings that a message names at most
@@ -349,6 +349,9 @@ def _have_data(preset: Preset, root: Path, *, download: bool) -> None:
     name, path = preset.data.name, getattr(preset.data, "path", None)
     if all(known.name != name for known in datasets.catalogue()):
         loading.read_ahead([Path(path)] if path else [])
+        return
+    if isinstance(preset.data, schema.DownloadedData) and preset.data.source == "images":
+        loading.read_ahead([datasets.require_images(name, root)])
         return
     if download and not datasets.is_there(name, root):
         from engine.launch.download import download as fetch

@@ -113,6 +113,40 @@ def unusable_files(name: str, root: Path) -> tuple[str, ...]:
     return tuple(file for file in known.files if not whole(root / known.folder / file))
 
 
+def image_copy(name: str, root: Path) -> Path | None:
+    """Return the folder, or the zip file, of images below `root` that holds a copy of the set; None without one."""
+    return next((place for place in _image_places(name, root) if place.exists()), None)
+
+
+def _image_places(name: str, root: Path) -> tuple[Path, ...]:
+    return tuple(root / f"{name}-{kind}{ending}" for kind in ("images", "jpeg") for ending in ("", ".zip"))
+
+
+def require_images(name: str, root: Path) -> Path:
+    """Return `image_copy`. Raises DataMissingError, which says where it is looked for, if there is none."""
+    found = image_copy(name, root)
+    if found is not None:
+        return found
+    raise DataMissingError(
+        _(
+            'data.source = "images": there is no copy of {name} as images in {folder}; looked for {places}. It is a '
+            "folder, or a zip of one, with train/CLASS/… and test/CLASS/… Give the folder that holds it with "
+            '--data-root or $DESCENT_DATA, or set data.source = "original".',
+            name=name,
+            folder=root,
+            places=", ".join(place.name for place in _image_places(name, root)),
+        )
+    )
+
+
+def copy_hint(name: str, root: Path) -> str:
+    """Return a sentence on the copy of the set as images, if there is one below `root`, else ""."""
+    found = image_copy(name, root)
+    if found is None:
+        return ""
+    return _('{file} may hold the same as images: data.source = "images" trains on those.', file=found)
+
+
 def require(name: str, root: Path) -> None:
     """Raise DataMissingError, which says how to get them, unless all files of the set are below `root`."""
     unusable = unusable_files(name, root)
@@ -133,7 +167,7 @@ def require(name: str, root: Path) -> None:
         name=name,
         size=size(known.download_bytes),
     )
-    raise DataMissingError(f"{state} {way_out}")
+    raise DataMissingError(" ".join(filter(None, (state, way_out, copy_hint(name, root)))))
 
 
 def _whole_idx(path: Path) -> bool:

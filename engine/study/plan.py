@@ -15,7 +15,7 @@ from descent.common.settings import parse
 from descent.common.text import clean
 from descent.run.find import find_run
 from descent.run.folder import LONGEST_ID, check_id, new_id
-from engine.preset import consent, datasets
+from engine.preset import consent, datasets, schema
 from engine.preset.find import find, read_text
 from engine.preset.loading import Preset, load_preset
 from engine.preset.overrides import FILES, toml
@@ -57,8 +57,9 @@ def plan(wanted: Wanted, studies: Path) -> Study:
     if wanted.name is not None and folders.is_study(place):
         return _same_or_refuse(wanted, varied, folders.load(place), text)
     root = datasets.data_root(wanted.data_root).resolve()
-    for data_set in {preset.data.name for preset in presets} & {known.name for known in datasets.catalogue()}:
-        datasets.require(data_set, root)
+    for data in (preset.data for preset in presets):
+        if isinstance(data, schema.DownloadedData):
+            (datasets.require_images if data.source == "images" else datasets.require)(data.name, root)
     code: dict[Path, bytes] = {}
     details = [_details(preset, place, code, wanted) for preset in presets]
     # Repeats are the outer loop, so that a study shows its whole curve early.

@@ -17,7 +17,7 @@ from descent.loop.checkpoint import undisturbed
 from descent.loop.layer_statistics import LayerStatistics
 from descent.run.find import find_run
 from descent.run.folder import RunFolder
-from engine.preset import schedule
+from engine.preset import schedule, schema
 from engine.preset.loading import Preset
 from engine.preset.members import Member, roster
 from engine.preset.schedule import SchedulePosition
@@ -348,7 +348,7 @@ def _model(
     outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
     model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)
     if preset.model.from_run and fresh:
-        note = _start_from(model, preset.model.from_run, run.path.parent)
+        note = _start_from(model, preset.model, run.path.parent)
         if notes is not None:
             notes.append(note)
     model = model.to(device).train()
@@ -443,11 +443,13 @@ def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
     return torch.autocast(device.type, torch.bfloat16 if name == "bf16" else torch.float16)
 
 
-def _start_from(model: nn.Module, source: str, runs: Path) -> str:
+def _start_from(model: nn.Module, section: schema.AnyModel, runs: Path) -> str:
     """Load the weights of another run's scored model, or of a checkpoint file.
 
     Returns a note of what was loaded.
     """
+    source = section.from_run
+    assert source is not None
     path, complaints = Path(source), list[str]()
     if path.is_file():
         try:
@@ -460,7 +462,7 @@ def _start_from(model: nn.Module, source: str, runs: Path) -> str:
             missing = _("model.from = {run}: that run has no checkpoint", run=source)
             raise PresetError("; ".join([missing, *complaints]))
     assert state is not None
-    report = transfer.start_from(model, state["model"])
+    report = transfer.start_from(model, state["model"], section.fresh)
     if not complaints:
         return _("weights from {source} at step {step:,}: {report}", source=source, step=state["step"], report=report)
     return _(

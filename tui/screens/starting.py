@@ -189,12 +189,14 @@ async def _have_data(app: ConsoleApp, preset: "Preset") -> bool:
 
     name, root = preset.data.name, datasets.data_root(app.data_root)
     known = {each.name: each for each in datasets.catalogue()}.get(name)
-    if known is None or await asyncio.to_thread(datasets.is_there, name, root):
+    copied = getattr(preset.data, "source", "original") == "images"  # the worker says what is missing of a copy
+    if known is None or copied or await asyncio.to_thread(datasets.is_there, name, root):
         return True
     looked = _("{dataset}. Looked in:", dataset=known.title)
     where = _("If you have it, give the folder that holds {folder}:", folder=known.folder.partition("/")[0])
     commands = (f"  descent console {preset.name} --data-root FOLDER", "  export DESCENT_DATA=FOLDER; descent")
-    text = "\n".join((looked, f"  {root / known.folder}", where, *commands))
+    copy = datasets.copy_hint(name, root)
+    text = "\n".join((looked, f"  {root / known.folder}", where, *commands, *([copy] if copy else [])))
     download = _("download {size} there, then start", size=size(known.download_bytes))
     choices = [("d", download, True), ("n", _("not now"), False)]
     if not await app.push_screen_wait(Ask(_("{dataset} is not on this machine", dataset=name), text, choices)):

@@ -148,6 +148,11 @@ class DownloadedData(Data):
     """Sets of torchvision, with a test split of their own. Pixels are scaled to [0, 1]."""
 
     name: Literal["mnist", "fashion-mnist", "cifar10", "cifar100"]
+    source: Literal["original", "images"] = Field(
+        "original",
+        description="images: a copy of the set as a folder of images, or a zip of one, called NAME-images or "
+        "NAME-jpeg, in the folder of downloaded data.",
+    )
 
 
 class ImagesData(SplitData):

@@ -20,6 +20,20 @@ class Model(Section):
     freeze: Natural | tuple[str, ...] = Field(
         0, description="The first N layers, or the layers whose names begin so, are not trained."
     )
+    fresh: tuple[str, ...] = Field(
+        (), description="The layers whose names begin so are not taken from `from`: they keep their new weights."
+    )
+
+    @model_validator(mode="after")
+    def _fresh_beside_others(self) -> "Model":
+        if self.fresh and self.from_run is None:
+            raise ValueError(
+                _(
+                    "model.fresh = {names}: without model.from all layers are new; leave it out",
+                    names=", ".join(self.fresh),
+                )
+            )
+        return self
 
 
 class InitialisedModel(Model):

@@ -20,7 +20,8 @@ OWN = (schema.ImagesData, schema.NpzData, schema.CsvData, schema.CodeData)  # wh
 
 def fingerprint_of(section: schema.Data, samples: Samples) -> dict[str, Any] | None:
     """Return the fingerprint of a user's own samples as run.json holds it. None for data that can't change."""
-    if not isinstance(section, OWN):
+    copied = isinstance(section, schema.DownloadedData) and section.source == "images"
+    if not (copied or isinstance(section, OWN)):
         return None
     parts = {
         "samples": HeldOut(samples.inputs, samples.targets),

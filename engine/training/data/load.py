@@ -196,6 +196,8 @@ def _read(section: schema.AnyData, root: Path, device: torch.device, code: CodeL
     match section:
         case schema.BundledData():
             samples = public_sets.read_bundled(section)
+        case schema.DownloadedData(source="images"):
+            samples = public_sets.read_images(section, root, device)
         case schema.DownloadedData():
             read = public_sets.read_idx if section.name in public_sets.CLASSES else public_sets.read_torchvision
             samples = read(section.name, root)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from descent.common.errors import DataMissingError
+from descent.common.errors import DataError, DataMissingError
 from descent.common.i18n import _
 from engine.preset import schema
-from engine.preset.datasets import entry, require
+from engine.preset.datasets import entry, require, require_images
+from engine.training.data import image_folder
 from engine.training.data.dataset import Array, HeldOut, Samples
 from engine.training.data.randomness import Purpose, stream
 from engine.training.packages import needed
@@ -148,6 +150,27 @@ def read_torchvision(name: str, root: Path) -> Samples:
         classes=tuple(str(label) for label in train.classes),
         test=HeldOut(test_images, test_labels),
     )
+
+
+def read_images(section: schema.DownloadedData, root: Path, device: torch.device) -> Samples:
+    """Read a copy of the set that is a folder of images, with its own test split.
+
+    Raises DataMissingError if there is none, and DataError if it has no test split.
+    """
+    path = require_images(section.name, root)
+    common = section.model_dump(include=set(schema.Data.model_fields))
+    channels = 3 if section.name.startswith("cifar") else 1
+    copy = schema.ImagesData.model_validate({**common, "name": "images", "path": str(path), "channels": channels})
+    samples = image_folder.read(copy, device)
+    if samples.test is None:
+        raise DataError(
+            _(
+                'data.source = "images": {file} has no folder test, but {name} has a test split of its own.',
+                file=path,
+                name=section.name,
+            )
+        )
+    return samples
 
 
 def _damaged(name: str, folder: Path, reason: str) -> str:

@@ -13,11 +13,15 @@ from engine.training.models.layers import layers
 
 @dataclass(frozen=True)
 class TransferReport:
-    """Names of layers. adapted: loaded with other input channels. skipped: still with the new model's own weights."""
+    """Names of layers. adapted: loaded with other input channels. skipped: still with the new model's own weights.
+
+    fresh: new too, because the preset says so.
+    """
 
     loaded: tuple[str, ...]
     adapted: tuple[str, ...]
     skipped: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         said = [_("loaded: {layers}", layers=", ".join(self.loaded))] if self.loaded else []
@@ -25,22 +29,29 @@ class TransferReport:
             said.append(_("adapted to the input channels: {layers}", layers=", ".join(self.adapted)))
         if self.skipped:
             said.append(_("not loaded: {layers}", layers=", ".join(self.skipped)))
+        if self.fresh:
+            said.append(_("new, as model.fresh says: {layers}", layers=", ".join(self.fresh)))
         return "; ".join(said)
 
 
-def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> TransferReport:
-    """Load every layer of the state dict `state` that fits into `model`. Only whole layers are loaded.
+def start_from(model: nn.Module, state: Mapping[str, Tensor], fresh: tuple[str, ...] = ()) -> TransferReport:
+    """Load every layer of the state dict `state` that fits into `model`, but those whose names begin with `fresh`.
+
+    Only whole layers are loaded.
 
     A layer of another shape, such as a head for another number of classes, keeps its own initial weights. The first
     convolution is adapted to images with any other number of channels: grey, colour, infrared beside them. Raises
     DescentError if no layer fits.
     """
     state = _plain(state)
+    new = {name for prefix in fresh for name in _matching(prefix, model, "fresh")}
     loaded: list[str] = []
     adapted: list[str] = []
     skipped: list[str] = []
     first = next((module for _name, module in layers(model) if isinstance(module, nn.Conv2d)), None)
     for name, module in layers(model):
+        if name in new:
+            continue
         own = _own_tensors(module)
         prefix = "" if module is model else f"{name}."
         given = {key: state[prefix + key] for key in own if prefix + key in state}
@@ -66,7 +77,8 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor]) -> TransferReport:
                 given=theirs,
             )
         )
-    return TransferReport(tuple(loaded), tuple(adapted), tuple(skipped))
+    kept = tuple(name for name, _module in layers(model) if name in new)
+    return TransferReport(tuple(loaded), tuple(adapted), tuple(skipped), kept)
 
 
 def freeze(model: nn.Module, which: int | tuple[str, ...]) -> None:
@@ -89,7 +101,7 @@ def freeze(model: nn.Module, which: int | tuple[str, ...]) -> None:
             )
         chosen = found[:which]
     else:
-        names = {name for prefix in which for name in _matching(prefix, model)}
+        names = {name for prefix in which for name in _matching(prefix, model, "freeze")}
         chosen = [(name, module) for name, module in found if name in names]
     for _name, module in chosen:
         for parameter in module.parameters(recurse=False):
@@ -129,14 +141,15 @@ def _stop_learning_statistics(module: nn.Module) -> None:
     module.eval()
 
 
-def _matching(prefix: str, model: nn.Module) -> list[str]:
+def _matching(prefix: str, model: nn.Module, key: str) -> list[str]:
     names = [name for name, _ in layers(model)]
     whole = [name for name in names if name == prefix or name.startswith(prefix + ".")]
     matching = whole or [name for name in names if prefix and name.startswith(prefix)]
     if not matching:
         raise PresetError(
             _(
-                'model.freeze: no layer has a name that begins with "{prefix}"; layers: {layers}',
+                'model.{key}: no layer has a name that begins with "{prefix}"; layers: {layers}',
+                key=key,
                 prefix=prefix,
                 layers=_names(model),
             )

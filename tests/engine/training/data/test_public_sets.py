@@ -3,17 +3,21 @@
 Without this, scikit-learn's sets could lose their shapes, ranges or names on the way.
 """
 
+import io
 import struct
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import datasets as torchvision_sets
 
 from descent.common.errors import DataMissingError
 from engine.preset import datasets, schema
-from engine.training.data import public_sets
+from engine.training.data import Dataset, public_sets
 
 
 def write(root: Path, name: str, *, labels: int = 7) -> None:
@@ -46,6 +50,28 @@ def test_images_without_their_labels_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "mnist", labels=6)
     with pytest.raises(DataMissingError, match="descent data fetch mnist"):
         public_sets.read_idx("mnist", tmp_path)
+
+
+def test_a_copy_as_images_is_the_set_too(tmp_path: Path, read: Callable[..., Dataset]) -> None:
+    """Who has CIFAR-10 as pictures only could not train on it: torchvision takes nothing but its own files."""
+    section = {"name": "cifar10", "source": "images", "validation": 0.25}
+    with pytest.raises(DataMissingError, match=r"looked for cifar10-images, .* cifar10-jpeg\.zip"):
+        read(**section)
+    draw = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "cifar10-jpeg.zip", "w") as packed:
+        for split, count in (("train", 4), ("test", 3)):
+            for label in ("bird", "cat"):
+                for i in range(count):
+                    picture = io.BytesIO()
+                    Image.fromarray(draw.integers(0, 255, (32, 32, 3), np.uint8)).save(picture, "PNG")
+                    packed.writestr(f"cifar10/{split}/{label}/{i}.png", picture.getvalue())
+    dataset = read(**section)
+    assert dataset.test is not None
+    assert (len(dataset.train.inputs), len(dataset.test.inputs), dataset.input_shape) == (6, 6, (3, 32, 32))
+    assert dataset.classes == ("bird", "cat")
+    assert 0.9 < float(dataset.train.inputs.max()) <= 1
+    with pytest.raises(DataMissingError, match=r'cifar10-jpeg\.zip may hold the same .*\.source = "images"'):
+        read(name="cifar10")
 
 
 @pytest.mark.parametrize(

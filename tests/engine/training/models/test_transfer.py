@@ -100,6 +100,20 @@ def test_weights_of_a_compiled_or_parallel_model_are_recognised() -> None:
         assert start_from(new, prefixed).skipped == ()
 
 
+def test_layers_that_fit_can_be_left_new() -> None:
+    """Ten digits would be taken for ten animals: the head fits by chance, and would not be replaced."""
+    old, new = make((1, 8, 8), 10, **CNN), make((3, 8, 8), 10, **CNN)
+    own = copy.deepcopy(new.state_dict())
+    report = start_from(new, old.state_dict(), fresh=("head",))
+    assert (report.loaded, report.adapted, report.skipped) == (("conv2", "hidden"), ("conv1",), ())
+    assert report.fresh == ("head",)
+    assert str(report).endswith("new, as model.fresh says: head")
+    assert torch.equal(new.get_parameter("head.weight"), own["head.weight"])
+    assert torch.equal(new.get_parameter("hidden.weight"), old.get_parameter("hidden.weight"))
+    with pytest.raises(PresetError, match=r'model\.fresh: no layer has a name that begins with "fc"; layers: conv1'):
+        start_from(new, old.state_dict(), fresh=("fc",))
+
+
 def test_weights_of_another_model_are_refused() -> None:
     """A training from scratch would be taken for fine-tuning."""
     with pytest.raises(DescentError, match=r"no layer fits; layers of this model: hidden1, head; .* conv1, conv2"):
