@@ -281,6 +281,14 @@ def build(
                 code=spec,
             )
         )
+    if preset.metrics.code is not None and not (task.trains_preset_model and not task.evaluates):
+        raise PresetError(
+            _(
+                "metrics.code measures the preset's model in Descent's evaluation, and {code} has its own; return "
+                "the numbers from its evaluate(loader)",
+                code=spec.rpartition("/")[2],
+            )
+        )
     notes = list(common["notes"])
     if update.base != preset.optimizer.lr and update.base > 0:
         if not update.scheduled:

@@ -37,6 +37,24 @@ def taken(outputs, targets):
 """
 
 
+TASK = """
+import torch
+
+class Mine:
+    def setup(self, device, settings):
+        self.model = settings.model
+        self.optimizers = torch.optim.SGD(self.model.parameters(), lr=0.1)
+    def step(self, batch):
+        loss = self.model(batch[0]).square().mean()
+        self.optimizers.zero_grad()
+        loss.backward()
+        self.optimizers.step()
+        return {"loss": loss}
+    def evaluate(self, loader):
+        return {"loss": 1.0}
+"""
+
+
 @pytest.fixture
 def code(tmp_path: Path) -> str:
     file = tmp_path / "mine.py"
@@ -86,3 +104,11 @@ def test_an_error_is_told_as_that_of_the_users_function(code: str, name: str, wh
     consent.check_consent(f"{file}:{name}", allow=True)
     with pytest.raises(PresetError, match=why):
         OwnMetrics(f"{file}:{name}", load_object).measure(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
+
+
+def test_it_is_refused_where_it_would_measure_nothing(train: Train, code: str, tmp_path: Path) -> None:
+    """metrics.code would be accepted beside a task that evaluates by itself, and never be called."""
+    file = tmp_path / "task.py"
+    file.write_text(TASK)
+    with pytest.raises(AssertionError, match="return the numbers from its evaluate"):
+        train("moons-mlp", "train.epochs=1", f"{code}:count", f"train.code={file}:Mine")
