@@ -150,6 +150,15 @@ def _check(run: TrainState, settings: list[Preset]) -> None:
     if shares != built and not run.has_dropout():
         raise DescentError(_("model.dropout: this model was built without dropout; start another run with it"))
     samples = run.batches.samples
+    if run.batches.fixed:
+        if new.batch_size != old.batch_size:
+            raise DescentError(
+                _(
+                    "train.batch_size: the class of train.code makes its loaders itself, in loaders(), with a size "
+                    "of their own"
+                )
+            )
+        return
     if isinstance(new.batch_size, int) and new.batch_size != old.batch_size and new.batch_size > samples:
         raise PresetError(
             _(
@@ -197,6 +206,8 @@ def _refusal(key: str) -> str:
 
 def begin_epoch(run: TrainState) -> int | None:
     """Take over a batch size that was set in the epoch before. Returns the new size in samples, or None."""
+    if run.batches.fixed:
+        return None
     samples = run.batches.samples
     size = batch_size(run.preset, samples, run.fewest)
     if size == run.batches.size:

@@ -64,7 +64,9 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "statistics_every": every,
         "measuring_took": took,
         "data_root": str(data_root),
-        "samples": {name: len(split.inputs) for name, split in splits.items() if split is not None},
+        "samples": {"train": run.batches.samples}
+        if run.batches.fixed
+        else {name: len(split.inputs) for name, split in splits.items() if split is not None},
         **({} if data.fingerprint is None else {"fingerprint": data.fingerprint}),
         "task": data.task,
         "input_shape": list(data.input_shape),

@@ -23,13 +23,16 @@ class AnyBatch(Protocol):
 
 
 class AnyBatches(Protocol):
-    """Batches or MemberBatches."""
+    """Batches, MemberBatches or LoaderBatches."""
 
     epoch: int
     index: int
     size: int | None
     per_epoch: int
     augment: Callable[[Tensor], Tensor] | None
+
+    @property
+    def fixed(self) -> bool: ...  # whether their size can't be changed
 
     @property
     def samples(self) -> int: ...

@@ -227,9 +227,9 @@ class Session:
 
     def look(self) -> dict[str, float]:
         """Evaluate for a client. The run goes on, and ends, as if it had not been evaluated."""
-        if self._run.dataset.validation is not None and not self._run.can_evaluate("validation"):
-            raise DescentError(_("the class of train.code has no evaluate(loader), so it can't be evaluated"))
-        if self._run.dataset.validation is None:
+        if not self._run.can_evaluate("validation"):
+            if self._run.dataset.validation is not None:
+                raise DescentError(_("the class of train.code has no evaluate(loader), so it can't be evaluated"))
             raise DescentError(_("this run has no validation split; data.validation = 0.1 would make one"))
         with self.clock.stopped():
             return self._evaluator.look("validation")

@@ -33,6 +33,7 @@ known: "weakref.WeakSet[torch.optim.Optimizer]" = weakref.WeakSet()  # those of 
 METHODS: dict[str, tuple[str, ...]] = {
     "setup": ("device", "settings"),
     "step": ("batch",),
+    "loaders": (),
     "evaluate": ("loader",),
     "state": (),
     "load_state": ("state",),
@@ -130,6 +131,32 @@ class Task:
 
     def _has(self, method: str) -> bool:
         return callable(getattr(self.user, method, None))
+
+    def loaders(self) -> dict[str, Any] | None:
+        """Return the task's own loaders by split, "train" among them, or None if it takes the preset's data."""
+        if not self._has("loaders"):
+            return None
+        found = call_user_code(self.spec, self.user.loaders)
+        if not isinstance(found, Mapping) or not {"train"} <= found.keys() <= {"train", "validation", "test"}:
+            raise self._refusal(
+                _(
+                    'loaders() must return {{"train": …}}, and where there are such "validation" and "test"; it '
+                    "returned {returned}",
+                    returned=_keys(found) if isinstance(found, Mapping) else described_result(found),
+                )
+            )
+        loaders = {split: loader for split, loader in found.items() if loader is not None}
+        if not (hasattr(loaders.get("train"), "__len__") and hasattr(loaders["train"], "__iter__")):
+            raise self._refusal(
+                _(
+                    "the training loader must have a length, the batches of an epoch, and give them each time that "
+                    "it is iterated over, as a DataLoader does; it is {given}",
+                    given=type(found["train"]).__name__,
+                )
+            )
+        if len(loaders["train"]) == 0:
+            raise self._refusal(_("the training loader has no batches"))
+        return loaders
 
     @property
     def evaluates(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,21 +16,22 @@ from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _
 from descent.common.numbers import trimmed
 from descent.loop import kept
-from descent.loop.checkpoint import State, copied, random_state, restore_random_state, undisturbed
+from descent.loop.checkpoint import State, copied, not_finite, random_state, restore_random_state, undisturbed
 from descent.loop.layer_statistics import LayerStatistics
 from engine.preset import schema
 from engine.preset.loading import Preset
-from engine.preset.schedule import Plan
+from engine.preset.schedule import Plan, SchedulePosition
 from engine.training import hidden_state, losses, models, optimizers
 from engine.training.data import Split
 from engine.training.data.batches import Batch
+from engine.training.data.loader_batches import LoaderBatches
 from engine.training.evaluation import Evaluation, nothing
 from engine.training.observed import left_by_backward, outputs_of, put_back, share_of_right, total_norm
 from engine.training.protocols import AnyBatch, StepResult
 from engine.training.task import Task, TaskSettings, known, rates_scaled
 from engine.training.train_state import TrainState
 from engine.training.update import Update
-from engine.training.user_code import load_object
+from engine.training.user_code import call_user_code, load_object
 
 _AT_ONCE = 1024  # samples of a batch that evaluate() gets
 
@@ -147,6 +149,7 @@ class TaskTrainState(TrainState):
 
     task: Task = field(kw_only=True)
     remake: Callable[[], Task] = field(kw_only=True)
+    loaders: Mapping[str, Any] | None = field(kw_only=True)  # of the task, by split; None for the preset's data
 
     @property
     def _rates(self) -> TaskUpdate:
@@ -168,13 +171,25 @@ class TaskTrainState(TrainState):
         return None if self._rates.scheduled else super().plan(member)
 
     def can_evaluate(self, split: str) -> bool:
+        if self.loaders is not None:
+            return split in self.loaders and self.task.evaluates
         return super().can_evaluate(split) and (self.task.evaluates or self.task.trains_preset_model)
+
+    def throw_away_batch(self) -> AnyBatch:
+        if self.loaders is None:
+            return super().throw_away_batch()
+        batch = self.batches.next()
+        self.batches.seek(0, 0)  # the run is at its first step
+        return batch
 
     def evaluate(self, split: str, between: Callable[[], None] = nothing) -> list[Evaluation]:
         if not self.task.evaluates:
             return super().evaluate(split, between)
-        size = self.preset.train.evaluate_batch_size
-        loader = SplitLoader(self.dataset.split(split), _AT_ONCE if size == "auto" else size, between)
+        if self.loaders is not None:
+            loader: Any = Watched(self.loaders[split], between)
+        else:
+            size = self.preset.train.evaluate_batch_size
+            loader = SplitLoader(self.dataset.split(split), _AT_ONCE if size == "auto" else size, between)
         told = self.task.evaluate(loader)
         return [Evaluation(told.pop("loss"), told.pop("accuracy", None), told)]
 
@@ -237,6 +252,24 @@ class TaskTrainState(TrainState):
         return again
 
 
+class Watched:
+    """A loader of the user's own. between: called after each batch."""
+
+    def __init__(self, loader: Any, between: Callable[[], None]) -> None:
+        self._loader, self._between = loader, between
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._loader:
+            yield batch
+            self._between()
+
+
 class SplitLoader:
     """The batches (inputs, targets) of a split, in order, on the device. between: called after each."""
 
@@ -271,13 +304,17 @@ def build(
     task = make()
     update = TaskUpdate(task)
     _check_schedule(preset, task)
-    if (preset.train.early_stopping is not None or preset.schedule.name == "plateau") and not (
-        task.evaluates or task.trains_preset_model
-    ):
+    loaders = task.loaders()
+    evaluated = task.evaluates if loaders is not None else task.evaluates or task.trains_preset_model
+    if loaders is not None:
+        evaluated = evaluated and "validation" in loaders
+        parts |= _lengths(preset, LoaderBatches(loaders["train"], preset.train.seed, common["device"],
+                                                partial(call_user_code, spec)))  # fmt: skip
+    if (preset.train.early_stopping is not None or preset.schedule.name == "plateau") and not evaluated:
         raise PresetError(
             _(
-                'train.code = "{code}" trains networks of its own and has no evaluate(loader), so there is no '
-                "validation loss for train.early_stopping or the schedule plateau",
+                'train.code = "{code}" has no evaluate(loader) of its own, or no validation loader for it, so '
+                "that there is no validation loss for train.early_stopping or the schedule plateau",
                 code=spec,
             )
         )
@@ -302,10 +339,23 @@ def build(
             )
         preset = preset.changed([f"optimizer.lr={update.base!r}"])
     members = [member._replace(preset=preset) for member in common["members"]]
+    trained = {name for name, parameter in task.model.named_parameters() if parameter.requires_grad}
+    unfit = frozenset(not_finite(task.model.state_dict()))
+    if bad := sorted(unfit & trained):
+        raise PresetError(
+            _(
+                'train.code = "{code}": the parameter {name} holds NaN or infinite numbers before the first step, so '
+                "that nothing can be trained, whatever the learning rate",
+                code=spec,
+                name=bad[0],
+            )
+        )
     numbers = {"preset": preset, "members": members, "notes": notes, "own_step": step, "penalised": []}
+    numbers["never_finite"] = unfit
     run = TaskTrainState(
         task=task,
         remake=make,
+        loaders=loaders,
         model=task.model,
         forward=task.model,
         update=update,
@@ -315,6 +365,13 @@ def build(
     if fresh:
         _try_round_trip(run)
     return run
+
+
+def _lengths(preset: Preset, batches: LoaderBatches) -> dict[str, Any]:
+    """Return the parts of a run that follow from its batches."""
+    train = preset.train
+    total = train.steps if train.steps is not None else (train.epochs or 0) * batches.per_epoch
+    return {"batches": batches, "total_steps": total, "pace": SchedulePosition(total, batches.per_epoch)}
 
 
 def _check_schedule(preset: Preset, task: Task) -> None:
@@ -394,7 +451,8 @@ def _accuracy(run: TaskTrainState, scalars: dict[str, Any], seen: list[Tensor], 
     told = scalars.pop("accuracy", None)
     if told is not None:
         return torch.as_tensor(told, dtype=torch.float32, device=run.device).detach().reshape(())
-    if not seen or not isinstance(samples, tuple):
+    fits = isinstance(samples, tuple | list) and len(samples) == 2 and isinstance(samples[1], Tensor)
+    if not seen or not fits or samples[1].ndim != 1:
         return torch.full((), float("nan"), device=run.device)
     count = losses.outputs(run.preset.loss, run.dataset.task, run.dataset.target_size)
     return share_of_right(seen, samples[1], count)

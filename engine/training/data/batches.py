@@ -63,6 +63,8 @@ class Batches:
     The data are already on the device, so a batch is one gather. `augment` is applied to the inputs of each batch.
     """
 
+    fixed = False
+
     def __init__(
         self,
         split: Split,

@@ -51,6 +51,8 @@ class MemberBatches:
     `exact = False` the last sample of the larger folds is left out instead.
     """
 
+    fixed = False
+
     def __init__(
         self,
         split: Split,

@@ -331,6 +331,20 @@ def test_settings_that_would_do_nothing_are_refused(built: Built, settings: Sequ
         load_preset("moons-mlp", ["train.arguments.width=3"])
 
 
+def test_a_mask_may_be_infinite_and_a_weight_may_not(built: Built) -> None:
+    """A network with a mask of its own would never be saved."""
+    mask = GAN.replace(
+        "        nets = ",
+        "        self.critic.register_buffer('mask', torch.full((2,), -torch.inf))\n        nets = ",
+    )
+    assert built(mask, "Gan").broken() == {}
+    broken = GAN.replace(
+        "        nets = ", "        nn.init.constant_(self.critic[0].bias, torch.nan)\n        nets = "
+    )
+    with pytest.raises(PresetError, match=r"critic\.0\.bias holds NaN or infinite numbers before the first step"):
+        built(broken, "Gan")
+
+
 def test_a_class_without_a_step_is_told_so(built: Built) -> None:
     with pytest.raises(PresetError, match=r"a class must have a method step\(self, batch\)"):
         built("class Empty:\n    pass\n", "Empty")
@@ -340,6 +354,99 @@ def test_a_class_without_a_step_is_told_so(built: Built) -> None:
         PresetError, match=r"has a scheduler of its own, and the preset has schedule\.name = \"cosine\""
     ):
         built(SCHEDULED, "Gan", "schedule.name=cosine")
+
+
+LOADERS = """
+import random
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+class Points(Dataset):
+    def __init__(self, count):
+        self.x = torch.linspace(-1, 1, 2 * count).reshape(count, 2)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        noise = torch.rand(2) + random.random() + np.random.rand()  # as augmentation draws it
+        return self.x[i] + noise.float(), int(i % 2)
+
+class Own:
+    def setup(self, device, settings):
+        self.model, self.loss_function = settings.model, settings.loss_function
+        self.optimizer = settings.optimizer_for(self.model.parameters())
+        self.order = torch.Generator().manual_seed(5)
+        self.seen = []
+
+    def loaders(self):
+        train = DataLoader(Points(50), batch_size=8, shuffle=True, generator=self.order)
+        return {"train": train, "validation": DataLoader(Points(12), batch_size=5, shuffle=True)}
+
+    def step(self, batch):
+        x, y = batch
+        loss = self.loss_function(self.model(x), y) * (1 + torch.rand(()))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss, "x": x.sum()}
+
+    def evaluate(self, loader):
+        return {"loss": sum(float(self.loss_function(self.model(x), y)) for x, y in loader) / len(loader)}
+"""
+
+
+@pytest.mark.parametrize("at", [0, 5, 7, 10])
+def test_its_own_loaders_go_on_in_the_middle_of_an_epoch(built: Built, tmp_path: Path, at: int) -> None:
+    """A resumed run would see samples twice, in another order, or augmented in another way."""
+    text = LOADERS.replace("        self.seen = []\n", "")
+    whole = built(text, "Own")
+    assert whole.batches.per_epoch == 7
+    told = steps(whole, at)
+    torch.save(whole.capture(0.0), tmp_path / "state.pt")
+    told += steps(whole, 16 - at)
+    assert len({step["x"] for step in told}) == 16
+    again = built(text, "Own", fresh=False)
+    again.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert steps(again, 16 - at) == told[at:]
+    assert same(whole, again) is None
+    assert whole.batches.epoch == 2
+
+
+def test_it_is_evaluated_on_its_own_loaders(train: Train, tmp_path: Path) -> None:
+    """The preset's data, which it does not train on, would score it."""
+    (tmp_path / "own.py").write_text(LOADERS.replace("        self.seen = []\n", ""))
+    folder = train("moons-mlp", f"train.code={tmp_path}/own.py:Own", "train.epochs=2", "data.size=300")
+    evaluated = [event for event in folder.events() if event["event"] == "evaluation"]
+    assert {event["split"] for event in evaluated} == {"validation"}  # there is no loader for a test
+    assert folder.facts()["samples"] == {"train": 50}
+    assert folder.facts()["steps_per_epoch"] == 7
+    assert len(Metrics(folder.path)) == 14
+
+
+@pytest.mark.parametrize(
+    ("loaders", "said"),
+    [
+        ("{'validation': []}", r'loaders\(\) must return \{"train": …\}.*it returned \{\'validation\'\}'),
+        ("iter([])", r'loaders\(\) must return \{"train": …\}'),
+        ("{'train': iter([])}", "the training loader must have a length"),
+        ("{'train': []}", "the training loader has no batches"),
+    ],
+)
+def test_loaders_that_are_none_are_refused(built: Built, loaders: str, said: str) -> None:
+    text = PLAIN + f"\n    def loaders(self):\n        return {loaders}\n"
+    with pytest.raises(PresetError, match=said):
+        built(text, "Plain")
+
+
+def test_a_loader_that_ends_early_and_a_size_that_is_set_are_told(built: Built) -> None:
+    short = "[1, 2, 3]\nclass Short(list):\n    def __iter__(self):\n        return iter([])\n"
+    run = built(PLAIN + "\n    def loaders(self):\n        return {'train': Short(kept)}\n\nkept = " + short, "Plain")
+    with pytest.raises(DescentError, match=r"train\.batch_size: the class of train\.code makes its loaders itself"):
+        live_edits.edit(run, ["train.batch_size=4"])
+    with pytest.raises(PresetError, match=r"says that it has 3 batches, and epoch 1 ended after 0"):
+        steps(run, 1)
 
 
 @pytest.mark.slow
