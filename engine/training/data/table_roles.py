@@ -124,10 +124,14 @@ def options(section: schema.CsvData) -> Options:
 
 
 def _find(name: str, names: Sequence[str], key: str, path: Path) -> str:
-    """Return the name of the column as the table has it: Unicode may write the same name in several ways."""
+    """Return the name of the column as the table has it: Unicode may write the same name in several ways.
+
+    Some programs write names in apostrophes, which nobody repeats.
+    """
     wanted = text(name)
-    if wanted in names:
-        return wanted
+    for candidate in (wanted, f"'{wanted}'"):
+        if candidate in names:
+            return candidate
     shown = [known for known in names if known]
     missing = _(
         "{file} has no column {name!r} ({key}); it has {names}.", file=path, name=name, key=key, names=listed(shown)

@@ -514,3 +514,10 @@ def test_quarters_are_told(table):
     """A column of quarters would be left out as texts without a hint."""
     rows = "".join(f"{i},{1970 + i // 4}Q{i % 4 + 1},{'ab'[i % 2]}\n" for i in range(40))
     assert any("column 'when' holds quarters, such as '1970Q1'" in n for n in table(f"x,when,kind\n{rows}").notes)
+
+
+def test_names_in_apostrophes_are_found_without_them(table):
+    """A column that a program wrote as 'kind' would have to be named with its apostrophes, in a shell's quotes."""
+    data = table("'age'\t'kind'\t'no'\n1\tcat\t1\n2\tdog\t2\n3\tcat\t3\n4\tdog\t4\n", exclude=("no",))
+    assert data.classes == ("cat", "dog")
+    assert data.input_names == ("'age'",)
