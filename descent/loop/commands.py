@@ -103,6 +103,9 @@ class CommandHandler:
         self._waiting: deque[Request | Scripted] = deque()
         self.pictures: dict[str, dict[str, Any]] = {}  # options of those that a client has asked for, by kind
         self.paused = False
+        self.tell: Callable[[str, dict[str, Any]], None] | None = (
+            None  # called with each command before it is followed
+        )
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
         # While stepping, the step to pause at and the request that waits.
@@ -162,11 +165,21 @@ class CommandHandler:
             due.append(Scripted(self._script.popleft()))
         return due
 
+    @property
+    def is_stepping(self) -> bool:
+        return self._steps is not None
+
+    def follow(self, request: "Request | Scripted") -> None:
+        """Follow a command now, which another process has taken."""
+        self._take(request)
+
     def _idle(self) -> bool:
         return self.paused and self._steps is None
 
     def _take(self, request: Request | Scripted) -> None:
         try:
+            if self.tell is not None:
+                self.tell(request.command, request.arguments)
             if request.command == "stop":
                 self._ask_to_stop(request)
             elif request.command == "step":

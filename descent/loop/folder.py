@@ -51,12 +51,13 @@ def make(name: str, run_id: str | None, runs_dir: Path | None, start: Mapping[st
 
 
 def refuse_several_processes() -> None:
-    """Raise DescentError under torchrun, where each process would be a run of its own."""
+    """Raise DescentError under torchrun, where each process would make a run of the same script."""
     size = os.environ.get("WORLD_SIZE", "1")
     if size.isdigit() and int(size) > 1:
         raise DescentError(
             _(
-                "WORLD_SIZE = {size}: Descent watches a training in one process; start it without torchrun",
+                "WORLD_SIZE = {size}: `descent run` starts a script in one process; under torchrun begin the run in "
+                "the script: descent.init",
                 size=size,
             )
         )
@@ -136,4 +137,5 @@ def start_of_process() -> dict[str, Any]:
         "arguments": [],
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": str(Path.cwd()),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }

@@ -89,6 +89,8 @@ class StepRows:
         """Measure the layers of a model, where its weights lie on one device and in whole."""
         self._device = device
         inner = getattr(model, "_orig_mod", model)  # of torch.compile
+        if isinstance(inner, nn.parallel.DistributedDataParallel):
+            inner = inner.module
         parameters = list(inner.parameters())
         found = layers.layers(inner)
         is_trainable = any(p.is_floating_point() for _, module in found for p in module.parameters(recurse=False))

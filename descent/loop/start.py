@@ -15,7 +15,9 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean, shorten
-from descent.loop.folder import make, refuse_several_processes, start_of, start_of_process
+from descent.loop.folder import make, start_of, start_of_process
+from descent.loop.follower import Follower
+from descent.loop.ranks import rank_in_job
 from descent.loop.watched import Loop
 from descent.run import find
 from descent.run.folder import Claim, RunFolder, check_id
@@ -57,8 +59,9 @@ def init(
         return _current
     if _current is not None:
         _current.finish()
-    refuse_several_processes()
     script = Path(sys.argv[0]).stem or "loop"
+    if rank_in_job() > 0:
+        return _follow(name or script)
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
     run = begin(folder, name or script, keep=keep, statistics_every=statistics_every)
     run.configure(settings, best)
@@ -72,6 +75,15 @@ def begin(folder: RunFolder, name: str, *, keep: int, statistics_every: int | No
         _end_with_process()
     _current = Loop(Claim(folder), name, keep=keep, statistics_every=statistics_every, signals=_signals())
     _launched = launched
+    return _current
+
+
+def _follow(name: str) -> Loop:
+    """Return the run in a process that follows rank 0."""
+    global _current  # noqa: PLW0603
+    if _current is None:
+        _end_with_process()
+    _current = Follower(name, _signals())
     return _current
 
 

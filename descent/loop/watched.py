@@ -40,6 +40,7 @@ from descent.loop.edits import LiveEdits
 from descent.loop.folder import facts_of_process, preset_text
 from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
+from descent.loop.ranks import Ranks, size_of_job
 from descent.loop.rows import StepRows
 from descent.loop.samples import SampleRecorder
 from descent.loop.scalars import number, one_number
@@ -90,6 +91,7 @@ class Loop:
         self._began = self._over = self._through = False
         self._is_in_turn = self._save_wanted = False
         self._went_back = self._told_exact = self._told_not_saved = False
+        self._ranks: Ranks | None = None  # the other processes of this training, if it has several
         self._attended = -1  # the step after which commands were followed last
         self._exit = ExitStack()
         self.clock = Clock(self._device, 0.0)
@@ -164,21 +166,31 @@ class Loop:
         parameters = list(model.parameters())
         self._device = parameters[0].device if parameters else torch.device("cpu")
         self._rows.watch(model, self._device)
-        self._step, seconds = 0, 0.0
-        if self._driver.library:
-            self._step, seconds = self._place_in_rows(self._driver.begins_at)
-        else:
-            self._saved, complaints = checkpoint.latest(self.folder)
-            for complaint in complaints:
-                self.warn(_("checkpoint {problem}", problem=complaint))
-        if self._saved is not None:
-            self._step, seconds = self._saved["step"], self._saved["seconds"]
+        if size_of_job() > 1 and self._ranks is None:
+            self._ranks = Ranks()
+        self._saved, self._step, seconds = self._find_place()
         self.clock = Clock(self._device, seconds)
         text = preset_text(self._config, optimizer, self._best.by)
         if not self.folder.facts():
             if self._is_forked:
                 self._tell_overruled(text)
             write_atomically(self.folder.preset, text.encode())
+
+    def _find_place(self) -> tuple[State | None, int, float]:
+        """Return the checkpoint that the run goes on from, its step and its seconds."""
+        saved, step, seconds = None, 0, 0.0
+        if self._driver.library:
+            step, seconds = self._place_in_rows(self._driver.begins_at)
+        else:
+            saved, complaints = checkpoint.latest(self.folder)
+            for complaint in complaints:
+                self.warn(_("checkpoint {problem}", problem=complaint))
+        if saved is not None:
+            step, seconds = saved["step"], saved["seconds"]
+        if self._ranks is not None:
+            folder = str(self.folder.path.absolute())
+            self._ranks.send({"folder": folder, "is_saved": saved is not None, "step": step})
+        return saved, step, seconds
 
     def _place_in_rows(self, updates: int) -> tuple[int, float]:
         """Return the step and the seconds at which a run goes on whose library says how many updates it has made."""
@@ -514,23 +526,32 @@ class Loop:
             self.save()
         return self._went_back
 
-    def _attend(self) -> None:
+    def _take_commands(self) -> int | None:
+        """Follow the commands that wait. Returns the number of the signal that asks to end, if one does."""
+        if self._ranks is not None:
+            self._handler.tell = self._ranks.tell
+            return self._ranks.lead(self._handler, self._step, self._signal)
         self._handler.attend(self._wanted)
+        return self._signal()
+
+    def _signal(self) -> int | None:
+        return self._signals.received if self._signals is not None else None
+
+    def _attend(self) -> None:
+        number = self._take_commands()
         if self._handler.stop in ("now", "discard"):
             receipt = self.save() if self._handler.stop == "now" else None
             self.end("stopped", receipt=receipt)
             if self._driver.library:
                 return  # its callback ends it
             raise SystemExit(0)
-        if self._wanted():
-            assert self._signals is not None
-            number = self._signals.received or 0
+        if number is not None:
             receipt = self.save()
             self.end("stopped", receipt=receipt)
             raise SystemExit(128 + number)
 
     def _wanted(self) -> bool:
-        return self._signals is not None and self._signals.wanted()
+        return self._signal() is not None
 
     def _end_epoch(self, epochs: int | None) -> None:
         """Tell that an epoch has ended, of `epochs` in all."""
@@ -556,6 +577,9 @@ class Loop:
             reasons.append(_("not tracked: {names}; keep each with run.track(name=…)", names=names))
         if self._device.type != "cpu":
             reasons.append(_("on a GPU, sums may be rounded in another way"))
+        if self._ranks is not None:
+            reasons.append(_("{count} processes: the random numbers of the others are in no checkpoint",
+                             count=self._ranks.size))  # fmt: skip
         self._told_exact = True
         self._events.write("exact", step=self._step, driver=self._driver.kind, why_not=reasons)
 
@@ -675,7 +699,7 @@ class Loop:
     def _restore(self, state: State) -> None:
         """Go to a checkpoint. Raises DescentError if it does not fit; then nothing has changed."""
         self._kept.restore(state["objects"], state["step"])
-        self._kept.restore_randomness(state["random"], self._device)
+        self._restore_random(state)
         self._driver.restore(state["loop"])
         self._best.restore(state["best"])
         self._step = state["step"]
@@ -684,10 +708,21 @@ class Loop:
         self._rows.begin_anew()
         self._samples.forget()
 
+    def _restore_random(self, state: State) -> None:
+        self._kept.restore_randomness(state["random"], self._device)
+
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step."""
         if not self._driver.kind:
             raise DescentError(self._driver.why_no_rewind())
+        if self._ranks is not None:
+            raise DescentError(
+                _(
+                    "the other {count} processes of this training can't go back with it: their random numbers are in "
+                    "no checkpoint; start it again with this id",
+                    count=self._ranks.size - 1,
+                )
+            )
         at, state = self._keeper.to_go_back_to(to, self._step)
         self._rows.flush()
         self._restore(state)

@@ -123,7 +123,7 @@ PARENT = Record(
 LOOP_FILE = "loop.json"  # how a loop of one's own was started; a preset's run has none
 LOOP = Record(
     required={"command": ListOf(TEXT), "folder": TEXT, "arguments": ListOf(TEXT)},
-    optional={"script": or_null(TEXT), "commit": or_null(TEXT), "environment": TABLE},
+    optional={"script": or_null(TEXT), "commit": or_null(TEXT), "environment": TABLE, "processes": COUNT},
 )
 _MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": or_null(COUNT)})
 LAYOUT = Record(

@@ -83,6 +83,7 @@ def run(
 def resume(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
     """Go on with a script's run by its own command line. Raises DescentError if its loop can't go on."""
     refuse_several_processes()
+    _check_alone(folder, begun)
     _check_driven(folder)
     _check_free(folder)
     find.note_start(folder.path)
@@ -105,6 +106,7 @@ def fork(
     arguments: of the script, if they are to be others. Raises DescentError if it can't start.
     """
     refuse_several_processes()
+    _check_alone(parent, begun)
     _check_driven(parent)
     if arguments is not None and begun.get("script") is None:
         raise DescentError(
@@ -145,6 +147,19 @@ def fork(
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     return folder
+
+
+def _check_alone(folder: RunFolder, begun: Mapping[str, Any]) -> None:
+    """Raise DescentError if a run trains in several processes, of which this command would start one."""
+    if begun.get("processes", 1) > 1:
+        raise DescentError(
+            _(
+                "{run} trains in {count} processes, which Descent does not start; start it again by torchrun, with "
+                "the same id",
+                run=folder.id,
+                count=begun["processes"],
+            )
+        )
 
 
 def _check_driven(folder: RunFolder) -> None:
