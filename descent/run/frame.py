@@ -15,6 +15,7 @@ from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.run.events import evaluation_of, member_end_of, valid_events
 from descent.run.layout import Layout
+from descent.run.scalars import read
 
 Columns = dict[str, NDArray[Any]]
 _SHORT = {"validation": "val"}
@@ -26,12 +27,17 @@ def columns_of(run: Path, layout: Layout, rows: Rows) -> Columns:
 
     rows: (steps, M, columns), as Metrics reads them. `step` is the number of updates done: the row of step i is
     measured on the next batch, before its update, and an evaluation of step i is of the same weights. One after the
-    last update has a row of its own. `step` and `member` are int64, the run's columns float32, those of evaluations,
-    such as `val_loss`, float64. NaN is what was not measured there; in `loss` it is a loss that is not finite. A
-    member that ended before the others has no later rows.
+    last update has a row of its own. `step` and `member` are int64, the run's columns float32; those of evaluations,
+    such as `val_loss`, and of scalars that a loop gave by name, float64. NaN is what was not measured; in `loss`
+    it is a loss that is not finite. A member that ended before the others has no later rows.
     """
     count, members, _width = rows.shape
     evaluated, ends = _evaluated(run)
+    named = read(run) if members == 1 else {}  # the loops that give them have one member
+    for name, series in named.items():
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            if step >= count:  # beside a row that is not written yet
+                evaluated.setdefault((step, 0), {})[_free(name, layout)] = value
     steps, numbers = np.repeat(np.arange(count), members), np.tile(np.arange(members), count)
     there = steps < np.array([ends.get(member, count) for member in range(members)], np.int64)[numbers]
     at = np.cumsum(there) - 1  # the table's row of each step and member
@@ -49,6 +55,10 @@ def columns_of(run: Path, layout: Layout, rows: Rows) -> Columns:
     for index, name in enumerate(layout.columns):
         if name not in found:
             found[name] = np.concatenate([flat[:, index], np.full(len(later), np.nan, np.float32)])
+    for name, series in named.items():
+        of_rows = series.steps < len(flat)
+        column = found[_free(name, layout)] = np.full(len(flat) + len(later), np.nan)
+        column[at[series.steps[of_rows]]] = series.values[of_rows]
     places |= {place: len(flat) + row for row, place in enumerate(later)}
     for place, values in evaluated.items():
         for name, value in values.items():
@@ -57,6 +67,11 @@ def columns_of(run: Path, layout: Layout, rows: Rows) -> Columns:
             found[name][places[place]] = np.nan if value is None else value
     order = np.lexsort((found["member"], found["step"]))
     return {name: column[order] for name, column in found.items()}
+
+
+def _free(name: str, layout: Layout) -> str:
+    """Return the column of a scalar, which a loop may have named as one of the rows' columns is."""
+    return f"scalar.{name}" if name in (*layout.columns, "step", "member") else name
 
 
 def _evaluated(run: Path) -> tuple[dict[tuple[int, int], dict[str, float | None]], dict[int, int]]:

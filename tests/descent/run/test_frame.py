@@ -11,6 +11,7 @@ from descent.run import frame
 from descent.run.events import Events
 from descent.run.layout import Layout
 from descent.run.metrics import Metrics, MetricsWriter
+from descent.run.scalars import RECORD, Names, ScalarWriter
 
 
 @pytest.fixture
@@ -74,3 +75,25 @@ def test_a_package_that_is_missing_is_named(run: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(frame.importlib, "import_module", missing)
     with pytest.raises(DescentError, match="needs the package pandas; install it: pip install pandas"):
         Metrics(run).to_pandas()
+
+
+def test_scalars_that_a_loop_gave_by_name_are_columns(tmp_path: Path) -> None:
+    """What a loop of one's own logs beside its loss would be missing in every file and data frame."""
+    layout = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
+    layout.save(tmp_path)
+    writer = MetricsWriter(tmp_path, 0)
+    writer.append(np.zeros((3, 1, len(layout.columns)), np.float32))
+    writer.close()
+    names, records = Names(tmp_path), np.zeros(4, RECORD)
+    given = [(0, "kl", 0.5), (2, "kl", 0.25), (2, "loss", 7), (3, "kl", 0.125)]
+    for record, (step, name, value) in zip(records, given, strict=True):
+        record["step"], record["name"], record["value"] = step, names.index(name), value
+    names.close()
+    scalars = ScalarWriter(tmp_path, 0)
+    scalars.append(records)
+    scalars.close()
+    table = Metrics(tmp_path).to_polars()
+    assert table["step"].to_list() == [0, 1, 2, 3]
+    assert table["kl"].to_list() == [0.5, None, 0.25, 0.125]
+    assert table["scalar.loss"].to_list() == [None, None, 7, None]
+    assert table["loss"].to_list() == [0, 0, 0, None]
