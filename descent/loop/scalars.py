@@ -28,7 +28,7 @@ def one_number(name: str, value: Tensor) -> Tensor:
 def number(name: str, value: Any) -> float:
     """Return a value as a number. Raises DescentError if it is none."""
     try:
-        return float(value)
+        return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         raise DescentError(
             _("{name} = {given}: must be a number", name=name, given=shorten(clean(repr(value)), 80))

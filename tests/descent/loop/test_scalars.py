@@ -39,6 +39,7 @@ def test_scalars_are_at_their_steps_and_go_on_after_a_kill(tmp_path: Path) -> No
     assert np.flatnonzero(loss == 2).tolist() == found["my kl"].steps.tolist()
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_value_is_that_of_the_moment_in_which_it_was_given(tmp_path: Path) -> None:
     """A sum that goes on would be recorded as what it came to later."""
     total = torch.tensor(1.0, requires_grad=True)
