@@ -7,6 +7,7 @@ from torch import Tensor
 
 from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.loop.recorder import Recorder
+from descent.loop.scalars import ScalarRecorder
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
@@ -37,7 +38,8 @@ class RowWriter:
 
         watched: what `watched` returned at the current step. None in the checkpoints of an older Descent.
         """
-        self._run, self._diverged = run, diverged
+        self._run, self._diverged, self._folder = run, diverged, folder.path
+        self._scalars: ScalarRecorder | None = None  # of a task that tells some
         self._writer = MetricsWriter(folder.path, run.step)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
@@ -57,10 +59,22 @@ class RowWriter:
             self._recorder.layers(layers)
         if self._run.numbers is not None:
             self._recorder.parameters(self._run.numbers)
+        if result.scalars:
+            self._keep(result.scalars)
         self._recorder.record(loss, accuracy, lr, seconds)
 
+    def _keep(self, told: Mapping[str, Any]) -> None:
+        """Keep the named scalars of the step. Raises DescentError for a name that can't be used."""
+        if self._scalars is None:
+            self._scalars = ScalarRecorder(self._folder)
+            self._scalars.begin(self._writer.generation)
+        scalars = self._scalars
+        scalars.take(self._run.step, {name: scalars.checked(name, value) for name, value in told.items()})
+
     def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
-        """Check rows that have come to the host."""
+        """Check rows that have come to the host, and write the scalars too."""
+        if self._scalars is not None:
+            self._scalars.drain()
         self.monitor.rows(first, rows, seconds)
         self._watch.rows(rows)
         self._rate.rows(first, seconds)
@@ -83,16 +97,22 @@ class RowWriter:
         """Write the rows of all steps so far into the file, where every reader finds them."""
         self._recorder.drain()
         self._recorder.drain()  # on a GPU the first copy is still running
+        if self._scalars is not None:
+            self._scalars.drain()
 
     def sync(self) -> None:
         """Write the rows onto the disk, as a checkpoint needs them."""
+        if self._scalars is not None:
+            self._scalars.flush()
         self._recorder.flush()
 
     def close(self) -> None:
         """Write all rows onto the disk and close the file."""
         try:
-            self._recorder.flush()
+            self.sync()
         finally:
+            if self._scalars is not None:
+                self._scalars.close()
             self._writer.close()
 
 

@@ -13,6 +13,7 @@ import torch
 from descent.common.errors import DescentError, PresetError
 from descent.control import send
 from descent.loop import checkpoint
+from descent.run import scalars
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.launch import start as launch
@@ -219,6 +220,7 @@ def test_networks_of_its_own_are_not_predicted_with(train: Train, tmp_path: Path
         learned.load(folder, allow_code=True)
     evaluated = [event for event in folder.events() if event["event"] == "evaluation"]
     assert {"loss", "spread"} <= evaluated[-1].keys()
+    assert scalars.read(folder.path)["fooled"].steps.tolist() == list(range(12))
     assert evaluated[-1]["split"] == "test"
 
 
@@ -482,6 +484,9 @@ def test_a_killed_run_of_a_gan_is_resumed_rewound_and_forked_bit_for_bit(tmp_pat
     fork = options(run_id="forked")
     assert child(lambda: launch.fork(str(folder("whole").path), 50, [], fork)) == 0
     assert first_difference(folder("whole"), folder("forked")) is None
+    curves = [scalars.read(folder(name).path)["fooled"] for name in ("whole", "hit", "forked")]
+    assert all(one.steps.tolist() == list(range(60)) for one in curves)
+    assert all(one.values.tolist() == curves[0].values.tolist() for one in curves)
     assert child(lambda: launch.replay(str(folder("whole").path), options(run_id="again"))) == 0
     states = [checkpoint.read(folder(name).checkpoint(60)) for name in ("whole", "hit", "forked", "again")]
     for key in ("model", "update", "task"):
