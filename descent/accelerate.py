@@ -7,7 +7,7 @@ script's own, so that it can be driven by `tracker.run.batches(loader, epochs=â€
 from typing import Any
 
 from descent.loop import start
-from descent.loop.led import Begun, evaluated, missing
+from descent.loop.led import Begun, evaluated, is_of_evaluation, missing
 from descent.loop.watched import Loop
 from descent.loop.watcher import Watcher
 
@@ -54,7 +54,10 @@ class DescentTracker(GeneralTracker):
             self._run.configure(values)
 
     def log(self, values: dict[str, Any], step: int | None = None, **_kept: Any) -> None:
-        evaluated(self.run, values)
+        evaluated(self.run, {name: value for name, value in values.items() if is_of_evaluation(name)})
+        own = {k: v for k, v in values.items() if isinstance(v, int | float) and not is_of_evaluation(k)}
+        if own and not self.run.is_over:
+            self.run.log(own)
 
     def finish(self) -> None:
         if self._run is not None and not self._run.is_over:

@@ -59,6 +59,11 @@ def evaluated(run: Loop, metrics: Mapping[str, Any]) -> None:
                 run.warn(str(error))
 
 
+def is_of_evaluation(name: str) -> bool:
+    """Return whether a number's name begins with that of a split."""
+    return name.replace("/", "_", 1).partition("_")[0] in _SPLITS
+
+
 def missing(extra: str, error: ImportError) -> ImportError:
     """Return an error that says how to install what an adapter needs."""
     text = _(

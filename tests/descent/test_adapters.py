@@ -187,7 +187,7 @@ for epoch in range(epochs):
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
-    accelerator.log({"val_loss": loss.item(), "val_fraction": 0.5})
+    accelerator.log({"train/seen": 80, "val_loss": loss.item(), "val_fraction": 0.5})
 accelerator.end_training()
 torch.save([accelerator.unwrap_model(model).state_dict()], "ended.pt")
 """
