@@ -134,6 +134,10 @@ class Handle(ABC, Generic[Reply]):
         """Train that much longer. The answer's `total_steps` is the step at which the run ends now."""
         return self.command("extend", epochs=epochs, steps=steps)
 
+    def action(self, name: str) -> Reply:
+        """Call a function that a loop of one's own has declared by run.action(name, function)."""
+        return self.command("action", name=name)
+
     def rewind(self, to: int | None = None) -> Reply:
         """Go back to the checkpoint of step `to`, or without it to the last one before this step."""
         return self.command("rewind", to=to)

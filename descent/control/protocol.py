@@ -10,7 +10,8 @@ from descent.common.i18n import _
 
 Answer = dict[str, Any]
 
-COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "rewind", "stop")
+COMMANDS = ("pause", "resume", "step", "set", "checkpoint", "evaluate", "picture", "extend", "action",
+            "rewind", "stop")  # fmt: skip
 # Who gives a command: a person at a console or in a shell, a program through the handle, an assistant through MCP.
 Giver = Literal["console", "shell", "program", "assistant"]
 GIVERS: tuple[Giver, ...] = get_args(Giver)

@@ -39,14 +39,30 @@ class Steered(Protocol):
     def save(self, *, wanted: bool) -> Path | None: ...
     def look(self) -> dict[str, float]: ...
     def picture(self, kind: str, options: dict[str, Any], /) -> Path: ...
+    def act(self, name: object, /) -> None: ...
     def rewind(self, to: object, /) -> int: ...
 
 
 def described(entry: Mapping[str, Any]) -> str:
-    """Return a `set` or `extend` command of the log in a few words."""
+    """Return a `set`, `extend` or `action` command of the log in a few words."""
     arguments = entry["arguments"]
-    given = arguments.get("edits") or [f"{key}={value}" for key, value in arguments.items()]
+    given = arguments.get("edits") or [
+        str(value) if key == "name" else f"{key}={value}" for key, value in arguments.items()
+    ]
     return _("step {step:,}: {command}", step=entry["step"], command=clean(f"{entry['command']} {' '.join(given)}"))
+
+
+def promise_again(again: Sequence[dict[str, Any]], step: int, events: Events, warn: Callable[[str], None]) -> None:
+    """Keep the commands to follow again in the log, for the case that this worker is killed too, and tell of them."""
+    if not again:
+        return
+    events.write("again", step=step, commands=list(again))
+    warn(
+        _(
+            "these changes came after the last checkpoint; they are made again at their steps: {changes}",
+            changes="; ".join(described(entry) for entry in again),
+        )
+    )
 
 
 class Scripted:
@@ -118,6 +134,7 @@ class CommandHandler:
             "evaluate": self._evaluate,
             "picture": self._picture,
             "extend": self._extend,
+            "action": self._act,
             "rewind": self._rewind,
         }
 
@@ -296,6 +313,10 @@ class CommandHandler:
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         allowed = {key: value for key, value in arguments.items() if key in ("epochs", "steps")}
         return {"total_steps": self._session.extend(**allowed)}
+
+    def _act(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._session.act(arguments.get("name"))
+        return {"action": arguments["name"]}
 
     def _rewind(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"to": self._session.rewind(arguments.get("to"))}

@@ -59,7 +59,10 @@ class Driver:
                 "{library} drives this loop and can't go back in it; start it again from a checkpoint of {library}",
                 library=self.library,
             )
-        return _("nothing drives this loop, so it can't go back; write it over run.batches or run.steps")
+        return _(
+            "the loop of this script begins anew whenever it is started, so it can't go back; write it over "
+            "run.batches or run.steps, or let it begin at run.step"
+        )
 
     @property
     def epochs(self) -> int:

@@ -1,10 +1,8 @@
 """The folder of a run that is a loop of one's own: how it was started, and what it is compared by."""
 
-import contextlib
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from descent.common import paths
 from descent.common.errors import DescentError
 from descent.common.files import write_json
 from descent.common.i18n import _
+from descent.loop.project import surroundings
 from descent.run import find
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.schema import LOOP, LOOP_FILE, read_stored
@@ -22,19 +21,20 @@ from descent.run.schema import LOOP, LOOP_FILE, read_stored
 if TYPE_CHECKING:
     import torch
 
-_VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "PYTHONHASHSEED",
-    "CUBLAS_WORKSPACE_CONFIG",
-)
-_PATIENCE = 5.0  # seconds for git
+CONTINUED = "DESCENT_LOOP"  # the folder of the run that a process is to go on with
 
 
 def start_of(folder: RunFolder) -> dict[str, Any] | None:
     """Return how a loop of one's own was started: `script`, `arguments`, `command`, `folder`. None for a preset."""
     return read_stored(folder.path, LOOP_FILE, LOOP)
+
+
+def command_of(folder: RunFolder, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the command line by which a run goes on, and what it needs in its environment. start: see start_of."""
+    if start.get("script") is None:
+        return list(start["command"]), {CONTINUED: str(folder.path)}
+    own = [sys.executable, "-P", "-m", "descent.loop.script", str(folder.path)]
+    return [*own, start["script"], *start["arguments"]], {}
 
 
 def make(name: str, run_id: str | None, runs_dir: Path | None, start: Mapping[str, Any]) -> RunFolder:
@@ -44,7 +44,7 @@ def make(name: str, run_id: str | None, runs_dir: Path | None, start: Mapping[st
         run_id or new_id(name),
         preset_text({}, None),
         {},
-        lambda path: write_json(path / LOOP_FILE, dict(start) | _surroundings(Path(start["folder"]))),
+        lambda path: write_json(path / LOOP_FILE, dict(start) | surroundings(start)),
     )
     find.note_start(folder.path)
     return folder
@@ -61,23 +61,6 @@ def refuse_several_processes() -> None:
                 size=size,
             )
         )
-
-
-def _surroundings(folder: Path) -> dict[str, Any]:
-    """Return what else may decide how a script trains: the code's commit, and variables of the environment."""
-    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "-uno")
-    variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    return {"commit": commit, "is_changed": None if changes is None else bool(changes), "environment": variables}
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False, timeout=_PATIENCE
-        )
-        if done.returncode == 0:
-            return done.stdout.strip()
-    return None
 
 
 def preset_text(
@@ -132,8 +115,10 @@ def facts_of_process(name: str) -> dict[str, Any]:
 
 def start_of_process() -> dict[str, Any]:
     """Return how this process was started, for the case that the run goes on in another one."""
+    file = Path(sys.argv[0])
     return {
         "script": None,
+        "file": str(file.absolute()) if file.is_file() else None,
         "arguments": [],
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": str(Path.cwd()),

@@ -63,6 +63,12 @@ class Kept:
                 restore(name, thing, before, step)
             raise
 
+    def restore_changed(self, states: Mapping[str, Any]) -> None:
+        """Restore the objects whose state is not that of `states` any more."""
+        for name, thing in self.objects.items():
+            if not _is_same(state_of(thing), states[name]):
+                restore(name, thing, states, 0)
+
     def restore_one(self, name: str, states: Mapping[str, Any], step: int) -> None:
         restore(name, self.objects[name], states, step)
 
@@ -164,6 +170,18 @@ def restore(name: str, thing: Any, states: Mapping[str, Any], step: int) -> None
                 reason=reason or type(error).__name__,
             )
         ) from None
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two states are equal. Their tensors may lie on different devices."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        same = one.shape == other.shape and one.dtype == other.dtype
+        return same and torch.equal(one.detach().cpu(), other.detach().cpu())
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(one == other)
 
 
 def plain(value: Any) -> Any:

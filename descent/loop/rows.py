@@ -22,8 +22,8 @@ from descent.loop.scalars import ScalarRecorder
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
+from descent.run.not_given import NOT_GIVEN, is_given
 
-NOT_MEASURED = float("nan")
 MEASURED_FIRST = 4  # steps with statistics, to know what they cost
 STATISTICS_SHARE = 0.02  # of a step's time at most
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -38,7 +38,7 @@ class Row:
     given_loss: Tensor | None = None
     accuracy: Tensor | None = None
     layers: Tensor | None = None
-    rate: float | Tensor = NOT_MEASURED
+    rate: float | Tensor = math.nan
     seconds: float = 0.0
     cost: float = 0.0  # seconds that the statistics took
     is_made: bool = False
@@ -69,6 +69,7 @@ class StepRows:
         nonfinite: told the first step whose loss is not finite.
         """
         self.every = every
+        self.is_chosen = every is None  # by what they cost: then the first steps are measured in any case
         self.row = Row()
         self._scalars = ScalarRecorder(folder.path)
         self._folder, self._warn, self._nonfinite = folder, warn, nonfinite
@@ -136,19 +137,20 @@ class StepRows:
             row.layers = self._statistics.row()
             row.cost += time.perf_counter() - began
 
-    def prepare(self, step: int) -> bool:
-        """Get ready for the next step. Returns whether it is settled only now how often statistics are taken."""
-        is_settled = self._choose_cadence()
+    def watch_forward(self, step: int) -> None:
+        """Look at the activations of the forward passes from now on, if step `step` is measured."""
+        self._watching.close()
         if self._statistics is not None and self._is_measured(step):
-            self._watching = ExitStack()
             self._watching.enter_context(self._statistics.watch())
-        return is_settled
 
     def _is_measured(self, step: int) -> bool:
-        return self.every is None or step % self.every == 0
+        return self.every is None or step % self.every == 0 or (self.is_chosen and step <= MEASURED_FIRST)
 
-    def _choose_cadence(self) -> bool:
-        """After the first steps, choose how often statistics are taken. What a run has chosen it keeps."""
+    def choose_cadence(self) -> bool:
+        """After the first steps, choose how often statistics are taken. What a run has chosen it keeps.
+
+        Returns whether it was chosen only now.
+        """
         now, before = time.perf_counter(), self._ended_at
         self._ended_at = now
         if self.every is not None or before is None:
@@ -178,7 +180,7 @@ class StepRows:
             if not self._told_no_loss:
                 self._told_no_loss = True
                 self._warn(_("no loss was seen; give it with run.log(loss=loss)"))
-            loss = torch.tensor(NOT_MEASURED, device=self._device)
+            loss = torch.tensor(NOT_GIVEN, dtype=torch.int32).view(torch.float32)
         if row.layers is not None:
             norm = row.layers[:, 0].square().sum().sqrt()
             recorder.norms(norm, norm)
@@ -217,8 +219,9 @@ class StepRows:
     def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
         """Write the scalars too, and tell of the first number that is not finite in the rows that have come."""
         self._scalars.drain()
-        bad = ~np.isfinite(rows[:, 0, 0])
-        if bad.any() and not (self._told_nonfinite or self._told_no_loss):
+        losses = rows[:, 0, 0]
+        bad = ~np.isfinite(losses) & is_given(losses)
+        if bad.any() and not self._told_nonfinite:
             self._told_nonfinite = True
             self._nonfinite(first + int(np.argmax(bad)))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.stdio import complain
-from descent.loop import start
+from descent.loop import relay, start
 from descent.loop.watcher import Watcher
 from descent.run.folder import RunFolder
 
@@ -21,6 +21,7 @@ KEEP = 3
 
 def main(folder: str, script: str, *arguments: str) -> int:
     """Run the script, and return its exit code."""
+    relay.settle_at_exit()
     path = Path(script)
     try:
         run = start.begin(RunFolder(Path(folder)), path.stem, keep=KEEP, statistics_every=None, launched=True)

@@ -15,14 +15,14 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean, shorten
-from descent.loop.folder import make, start_of, start_of_process
+from descent.loop import again, relay
+from descent.loop.folder import CONTINUED, make, start_of, start_of_process
 from descent.loop.follower import Follower
 from descent.loop.ranks import rank_in_job
 from descent.loop.watched import Loop
 from descent.run import find
 from descent.run.folder import Claim, RunFolder, check_id
 
-CONTINUED = "DESCENT_LOOP"  # the folder of the run that this process is to go on with
 _LONGEST_REASON = 300
 
 _current: Loop | None = None
@@ -117,6 +117,8 @@ def _end_with_process() -> None:
         before(kind, error, trace)
 
     sys.excepthook = failed
+    again.start_at_exit()  # the last of all
+    relay.settle_at_exit()
     atexit.register(end_current)
     os.register_at_fork(after_in_child=lambda: None if _current is None else _current.leave())
 

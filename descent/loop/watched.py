@@ -15,7 +15,6 @@ import math
 import os
 import sys
 import tomllib
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,23 +27,24 @@ from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
 from descent.common.i18n import _
 from descent.common.signals import Signals
-from descent.common.text import clean, shorten
 from descent.control import Queue, Server
-from descent.loop import checkpoint
+from descent.loop import again, checkpoint
+from descent.loop.actions import Actions, error_of_script, undone_by_an_error
 from descent.loop.best import BestEvaluation
 from descent.loop.checkpoint import CheckpointManager, State
 from descent.loop.clock import Clock
-from descent.loop.commands import CommandHandler
+from descent.loop.commands import CommandHandler, promise_again
 from descent.loop.driver import Batch, Driver, doubts_about, generators_of, length_of
 from descent.loop.edits import LiveEdits
-from descent.loop.folder import facts_of_process, preset_text
+from descent.loop.folder import facts_of_process, preset_text, start_of
 from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
+from descent.loop.project import changes
 from descent.loop.ranks import Ranks, size_of_job
 from descent.loop.rows import StepRows
 from descent.loop.samples import SampleRecorder
 from descent.loop.scalars import number, one_number
-from descent.run.events import to_give_again
+from descent.run.events import script_of, to_give_again
 from descent.run.folder import Claim, RunFolder
 from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
@@ -75,10 +75,12 @@ class Loop:
         measured = self.folder.facts() or (self.folder.origin() or {}).get("measured", {})
         every = statistics_every or measured.get("statistics_every")
         self._rows = StepRows(self.folder, every, self.warn, self._tell_nonfinite)
+        self._rows.is_chosen = self._rows.is_chosen or (statistics_every is None and bool(measured.get("is_chosen")))
         self._keeper = CheckpointManager(self.folder, self._events, self._rows.flush, keep, CHECKPOINT_SHARE)
         self._samples = SampleRecorder(self.folder, self._events)
         self._kept, self._rates, self._driver = Kept(), Rates(), Driver()
         self._edits = LiveEdits(self._rates)
+        self._actions = Actions()
         self._handler = CommandHandler(self, self._queue, self._events)
         self._evaluations: list[Callable[[], Mapping[str, Any]]] = []
         self._config: dict[str, Any] = {}
@@ -90,6 +92,7 @@ class Loop:
         self._step = 0
         self._began = self._over = self._through = False
         self._is_in_turn = self._save_wanted = False
+        self._asked = False  # whether the script has asked at which step to begin
         self._went_back = self._told_exact = self._told_not_saved = False
         self._ranks: Ranks | None = None  # the other processes of this training, if it has several
         self._attended = -1  # the step after which commands were followed last
@@ -106,7 +109,12 @@ class Loop:
 
     @property
     def step(self) -> int:
-        """The updates made so far."""
+        """The updates made so far.
+
+        A script that asks for it before its first update, once it has called watch(), begins its loop there.
+        """
+        if self._model is not None and not self._began and not self._driver.library:
+            self._asked = True
         return self._step
 
     @property
@@ -160,15 +168,18 @@ class Loop:
         self.track(**{f"optimizer{n}": one for n, one in enumerate(optimizers[1:], 2)})
         return self
 
-    def watch_steps(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Get ready for the steps of an optimizer, whose hooks somebody else has set."""
+    def watch_steps(self, model: nn.Module, optimizer: torch.optim.Optimizer, *, restores: bool = True) -> None:
+        """Get ready for the steps of an optimizer, whose hooks somebody else has set.
+
+        restores: whether what is tracked from now on is set to what the run's last checkpoint has of it.
+        """
         self._model, self._optimizers = model, [optimizer]
         parameters = list(model.parameters())
         self._device = parameters[0].device if parameters else torch.device("cpu")
         self._rows.watch(model, self._device)
         if size_of_job() > 1 and self._ranks is None:
             self._ranks = Ranks()
-        self._saved, self._step, seconds = self._find_place()
+        self._saved, self._step, seconds = self._find_place() if restores else (None, 0, 0.0)
         self.clock = Clock(self._device, seconds)
         text = preset_text(self._config, optimizer, self._best.by)
         if not self.folder.facts():
@@ -342,6 +353,13 @@ class Loop:
         if self._saved is not None and not self._began:
             self._edits.restore_one(name, self._saved)
 
+    def action(self, name: str, function: Callable[[], object]) -> None:
+        """Let `descent action RUN NAME` call a function between two steps. It may change the training.
+
+        If it raises an error, that is the answer, and all that is tracked is as it was before.
+        """
+        self._actions.declare(name, function)
+
     def finish(self) -> None:
         """End the run. The end of the process does the same."""
         self.end("finished" if self._through or not self._driver.kind else "stopped")
@@ -398,10 +416,6 @@ class Loop:
                 )
             self._restore(self._saved)
         self._begin()
-        if self._is_forked:
-            self._change_as_forked()
-        if self._saved is None or self._is_forked:
-            self.save()
         if self._is_forked and self._driver.is_over:
             self.warn(_("the loop ends where this fork begins, so nothing is left to train; let it be longer"))
         self._between_turns(first=True)
@@ -422,29 +436,56 @@ class Loop:
         """Write and tell that the run trains from its step on."""
         assert self._model is not None
         self._began = True
-        again: Sequence[dict[str, Any]] = ()
+        lost: Sequence[dict[str, Any]] = ()
+        goes_on = bool(self._driver.kind) or self._asked
         if self._saved is not None or len(Metrics(self.folder.path)):
-            goes_on = bool(self._driver.kind)
             log = self._saved["log"] if self._saved is not None and goes_on else 0
             if self._is_forked:  # the checkpoint speaks of the parent's log, and this one has only what both share
                 log = self._events.size()
             if self._driver.library:
                 log = None if self._step else 0
             elif not goes_on:
+                text = _("the loop of this script begins anew, so its steps are counted from 0 again")
+                if self._saved is not None:
+                    text = _("{begins}; what is tracked is as it was at step {step:,}", begins=text, step=self._step)
                 self._step = 0
                 self.clock.set(0.0)
-                self.warn(
-                    _("nothing drives this loop, so it begins anew; run.batches or run.steps would let it go on")
-                )
-            again = to_give_again(self.folder.path, log) if goes_on else ()
+                self.warn(text)
+            elif not self._driver.kind and self._saved is not None:
+                self._edits.restore(self._saved)
+            lost = to_give_again(self.folder.path, log) if goes_on else ()
             self._events.write("resumed", to=self._step, log=log)
-        self._handler = CommandHandler(self, self._queue, self._events, (), again)
+            promise_again(lost, self._step, self._events, self.warn)
+        if goes_on and self._saved is not None:
+            self._tell_changes()
+        self._handler = CommandHandler(self, self._queue, self._events, script_of(self.folder.path), lost)
         self._exit.enter_context(self.clock.running())
         self._events.state("running", step=self._step)
         if not self._driver.kind:
-            self._events.write("exact", step=self._step, driver="", why_not=[self._driver.why_not_resumed()])
+            why = self._driver.why_not_resumed()
+            if self._asked:
+                why = _("this loop goes on from run.step, without its random numbers and batches")
+            self._events.write("exact", step=self._step, driver="script" if self._asked else "", why_not=[why])
         if self._rows.every is not None:
             self._write_facts()
+        if goes_on:
+            self._save_beginning()
+        if again.was_paused():
+            self._handler.hold(None)
+
+    def _save_beginning(self) -> None:
+        """Write the first checkpoint of a run, or of a fork, with the changes that it was asked for."""
+        if self._is_forked:
+            self._change_as_forked()
+        if self._saved is None or self._is_forked:
+            self.save()
+
+    def _tell_changes(self) -> None:
+        """Tell what of the script has changed since the run began, which goes on with it."""
+        found = changes(start_of(self.folder) or {})
+        self._driver.reasons += found
+        for change in found:
+            self.warn(change)
 
     def _complete(self) -> None:
         """The driven loop is through: all its rows and its last checkpoint are on the disk."""
@@ -470,6 +511,8 @@ class Loop:
             self._rows.finish(self._step)
             if not self._driver.kind and not self._driver.library:
                 self._attend()
+                if self._asked and self._keeper.rested():
+                    self.save()
         self._rates.before_step(optimizer)
         if optimizer is self._optimizers[0]:
             self._rows.before_update(self._step)
@@ -487,8 +530,10 @@ class Loop:
         self._step += 1
         row.seconds = self.clock.seconds()
         self.clock.end_first_step()
-        if self._rows.prepare(self._step):
+        if self._rows.choose_cadence():
             self._write_facts()
+        if not self._driver.kind:
+            self._rows.watch_forward(self._step)
 
     def _hear(self, loss: Tensor) -> None:
         if not self._over and os.getpid() == self._pid:
@@ -524,6 +569,8 @@ class Loop:
         is_due = self._save_wanted or self._keeper.rested()
         if is_due and not self._went_back and not first and self._rows.row.is_clear:
             self.save()
+        if self._rows.row.is_clear:  # an evaluation in the body of the loop is over
+            self._rows.watch_forward(self._step)
         return self._went_back
 
     def _take_commands(self) -> int | None:
@@ -531,7 +578,7 @@ class Loop:
         if self._ranks is not None:
             self._handler.tell = self._ranks.tell
             return self._ranks.lead(self._handler, self._step, self._signal)
-        self._handler.attend(self._wanted)
+        self._handler.attend(self._is_interrupted)
         return self._signal()
 
     def _signal(self) -> int | None:
@@ -549,9 +596,15 @@ class Loop:
             receipt = self.save()
             self.end("stopped", receipt=receipt)
             raise SystemExit(128 + number)
+        if again.is_wanted():
+            self.end("starting")
+            raise SystemExit(0)
 
     def _wanted(self) -> bool:
         return self._signal() is not None
+
+    def _is_interrupted(self) -> bool:
+        return self._wanted() or again.is_wanted()
 
     def _end_epoch(self, epochs: int | None) -> None:
         """Tell that an epoch has ended, of `epochs` in all."""
@@ -628,16 +681,7 @@ class Loop:
                 for function in self._evaluations:
                     found |= function()
             except Exception as error:
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                raise DescentError(
-                    _(
-                        "the script's function raised {kind}: {error} ({file}:{line})",
-                        kind=type(error).__name__,
-                        error=shorten(clean(str(error)), 200),
-                        file=Path(where.filename).name,
-                        line=where.lineno,
-                    )
-                ) from None
+                raise error_of_script(error) from None
             finally:
                 for module, mode in modes:
                     module.training = mode
@@ -652,6 +696,13 @@ class Loop:
         self.drain()
         self._events.write("evaluation", step=self._step, split=split, member=0, **numbers)
         return numbers
+
+    def act(self, name: object) -> None:
+        """Call a function that the script has declared for this."""
+        function = self._actions.find(name)
+        assert self._model is not None
+        with self.clock.stopped(), undone_by_an_error(self._kept, self._model, self._device):
+            function()
 
     def picture(self, kind: str, options: dict[str, Any]) -> Path:
         """Pictures are of Descent's own models and data."""
@@ -713,7 +764,7 @@ class Loop:
 
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step."""
-        if not self._driver.kind:
+        if not self._driver.kind and (not self._asked or self._ranks is not None):
             raise DescentError(self._driver.why_no_rewind())
         if self._ranks is not None:
             raise DescentError(
@@ -725,7 +776,11 @@ class Loop:
             )
         at, state = self._keeper.to_go_back_to(to, self._step)
         self._rows.flush()
-        self._restore(state)
+        if self._driver.kind:
+            self._restore(state)
+        else:
+            again.want(self.folder, is_paused=self._handler.paused)
+            self._step = at
         self._keeper.forget_beyond(at)
         self._events.write("rewound", to=at, log=state["log"])
         self._went_back, self._attended = True, at
@@ -745,8 +800,10 @@ class Loop:
             "device_name": torch.cuda.get_device_name(self._device) if cuda else str(self._device),
             "threads": torch.get_num_threads(),
             "statistics_every": self._rows.every or 1,
+            "is_chosen": self._rows.is_chosen,
             "samples": {"validation": 0} if self._evaluations else {},
             "settings": self._edits.declared(),
+            "actions": self._actions.names(),
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
             **({} if total is None else {"total_steps": total}),
             **({} if per_epoch is None else {"steps_per_epoch": per_epoch}),

@@ -23,7 +23,7 @@ class Watcher:
                 return
             model = model_of(optimizer)
             self._is_mine = True
-            self._run.watch_steps(model, optimizer)
+            self._run.watch_steps(model, optimizer, restores=False)  # the script does not ask for it
             self._run.track(model=model, optimizer=optimizer)
         self._run.before_step(optimizer)
 

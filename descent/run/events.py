@@ -18,7 +18,7 @@ from descent.run.state import State
 KEPT = 4096  # events that stay in memory at least
 Event = dict[str, Any]  # one line; `event` is its kind, and what else it has is of that kind
 SCRIPT = "replay.jsonl"
-STEERING = ("set", "extend")  # commands that change what a run computes
+STEERING = ("set", "extend", "action")  # commands that change what a run computes
 
 
 class Evaluation(NamedTuple):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from descent.common.arrays import Floats, Singles, mean_over_members
 from descent.run.epochs import epochs_before, epochs_since
 from descent.run.metrics import Metrics
+from descent.run.not_given import is_given
 
 RECENT = 100  # steps whose mean is the training loss of a loop without epochs
 
@@ -33,6 +34,13 @@ def means_of_last_epoch(
         if length is not None
     }
     return [found[end][member] if end in found else None for member, end in enumerate(ends)]
+
+
+def was_given(stored: Metrics, name: str, end: int) -> bool:
+    """Return whether one of the last steps before `end` has a number in a column, NaN or not."""
+    assert stored.layout is not None
+    column = stored.layout.columns.index(name)
+    return any(is_given(rows[:, :, column]).any() for rows in stored.pieces(max(0, end - RECENT), end))
 
 
 def means_of_steps(
@@ -60,11 +68,12 @@ def means_of_steps(
 def mean_over_samples(values: Singles, samples: NDArray[np.int64] | None) -> list[float | None]:
     """Return each member's mean of `values`, (steps, M), weighted by `samples`, (steps,). None if it is not finite.
 
-    A frozen member has rows of NaN, which are left out. The NaN of a run's only model is its loss.
+    A frozen member has rows of NaN, which are left out. The NaN of a run's only model is its loss, unless the script
+    of a loop of one's own has given none.
     """
     means: list[float | None] = []
     for own in values.T:
-        kept = np.isfinite(own) if values.shape[1] > 1 else np.full(len(own), fill_value=True)
+        kept = np.isfinite(own) if values.shape[1] > 1 else is_given(own)
         weights = None if samples is None else samples[kept]
         mean = float(np.average(own[kept].astype(np.float64), weights=weights)) if kept.any() else math.nan
         means.append(mean if math.isfinite(mean) else None)

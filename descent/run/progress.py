@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+from descent.run.state import State
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,14 @@ class Display(Protocol):
 
     def watch(self, progress: Callable[[], Progress]) -> None:
         """Show from now on what `progress` returns. It is called from another thread."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a worker's training. receipt: the checkpoint written last. cpu_seconds: as Clock counts them."""
+
+    exit_code: int
+    state: State
+    receipt: Path | None = None
+    error: str | None = None
+    cpu_seconds: float | None = None

@@ -18,7 +18,7 @@ from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.live_settings import member_named
-from descent.run.means import means_of_last_epoch
+from descent.run.means import means_of_last_epoch, was_given
 from descent.run.metrics import Metrics
 from descent.run.result_metrics import MetricName, Numbers, metric_of, names_in
 from descent.run.scalars import Latest, latest
@@ -230,6 +230,8 @@ def _members(
     losses: Sequence[float | None] = []
     if step:
         losses = means_of_last_epoch(stored, "loss", [min(step, end) for end in steps], events, facts)
+        if losses == [None] and not was_given(stored, "loss", step):
+            losses = []  # else None would say that it is NaN
     chosen = dict(enumerate((_last(events, "best") or {}).get("steps", ())))
     edits = _edits_of_one(events)
     evaluations: dict[int, list[Evaluation]] = {}

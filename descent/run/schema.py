@@ -103,6 +103,7 @@ RUN = Record(
         "device_name": TEXT,
         "threads": COUNT,
         "statistics_every": COUNT,
+        "is_chosen": TRUTH,  # whether a loop of one's own has chosen that number by measuring its first steps
         "data_root": TEXT,
         "samples": Record(optional={"train": COUNT, "validation": COUNT, "test": COUNT}),
         "task": TEXT,
@@ -114,6 +115,7 @@ RUN = Record(
         "total_steps": COUNT,
         "way": TEXT,
         "settings": ListOf(Record({"name": TEXT}, {"minimum": or_null(NUMBER), "maximum": or_null(NUMBER)})),
+        "actions": ListOf(TEXT),
     }
 )
 PARENT = Record(
@@ -123,7 +125,11 @@ PARENT = Record(
 LOOP_FILE = "loop.json"  # how a loop of one's own was started; a preset's run has none
 LOOP = Record(
     required={"command": ListOf(TEXT), "folder": TEXT, "arguments": ListOf(TEXT)},
-    optional={"script": or_null(TEXT), "commit": or_null(TEXT), "environment": TABLE, "processes": COUNT},
+    optional={
+        **dict.fromkeys(("script", "file", "commit", "digest"), or_null(TEXT)),
+        "environment": TABLE,
+        "processes": COUNT,
+    },
 )
 _MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": or_null(COUNT)})
 LAYOUT = Record(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from descent.common.arrays import Singles
 from descent.run.growing_array import GrowingArray
+from descent.run.not_given import is_given
 
 BLOCK = 16  # values of one level that become one of the next
 PIECE = 2048  # blocks worked on at once: they stay in the cache
@@ -84,9 +85,9 @@ class MinMaxPyramid:
     def _note_breaks(self, begin: int, new: Singles) -> None:
         if len(self.breaks) >= MOST_BREAKS:
             return
-        broken = ~np.isfinite(new)
+        broken = _broken(new)
         if broken.any():
-            before = np.concatenate([~np.isfinite(self.values(begin - 1, begin)) if begin else [False], broken[:-1]])
+            before = np.concatenate([_broken(self.values(begin - 1, begin)) if begin else [False], broken[:-1]])
             starts = np.flatnonzero(broken & ~before)[: MOST_BREAKS - len(self.breaks)]
             self.breaks += (starts + begin).tolist()
 
@@ -213,6 +214,11 @@ class MinMaxPyramid:
                 return begin + place, float(values[place])
             end, width = begin, min(width * 8, CLOSE)
         return None
+
+
+def _broken(values: Singles) -> NDArray[np.bool_]:
+    broken: NDArray[np.bool_] = ~np.isfinite(values) & is_given(values)
+    return broken
 
 
 def _last_measured(values: Singles) -> int | None:

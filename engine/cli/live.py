@@ -96,6 +96,22 @@ def extend(
     return live_view.give(run, runs_dir, "extend", {"epochs": epochs, "steps": steps}, as_json=as_json)
 
 
+@live_app.command(help=_("Call a function that a live run's script has declared: run.action(name, function)."))
+def action(
+    run: Run,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help=_("Without it, the actions are listed."))
+    ] = None,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> int:
+    from engine.cli import live_view
+
+    if name is None:
+        return live_view.list_actions(run, runs_dir, as_json=as_json)
+    return live_view.give(run, runs_dir, "action", {"name": name}, as_json=as_json)
+
+
 @live_app.command(help=_("Rewind a live run to a checkpoint. Later steps stay on disk."))
 def rewind(
     run: Run,

@@ -26,6 +26,7 @@ _SAID = {
     "set": N_("set from step {step:,} on: {changed}"),
     "checkpoint": N_("saved at step {step:,}: {checkpoint}"),
     "evaluate": N_("at step {step:,}: {measured}"),
+    "action": N_("{action}: done at step {step:,}"),
     "extend": N_("will train to step {total_steps:,}"),
     "rewind": N_("back at step {step:,}"),
     "stop": N_("stopped at step {step:,}; {receipt}"),
@@ -61,6 +62,20 @@ def print_answer(command: str, arguments: dict[str, Any], answer: control.Answer
     if answer.get("dropped"):
         changes = clean("; ".join(answer["dropped"]))
         print(_("these earlier changes are lost, because of the new one: {changes}", changes=changes))
+
+
+def list_actions(word: str, runs_dir: Path | None, *, as_json: bool) -> int:
+    """List the actions that the script of the run `word` has declared."""
+    folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
+    names = [clean(str(name)) for name in folder.facts().get("actions", ())]
+    if as_json:
+        tables.print_json({"run": folder.id, "actions": names})
+        return 0
+    for name in names:
+        print(name)
+    if not names:
+        print(_("{run} has declared no action; a script does by: run.action(name, function)", run=clean(folder.id)))
+    return 0
 
 
 def picture_kinds(word: str, runs_dir: Path | None, *, as_json: bool) -> int:

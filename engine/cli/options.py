@@ -52,6 +52,9 @@ RunsDir = Annotated[
     Path | None,
     typer.Option("--runs-dir", help=_("The folder of all runs [default: $DESCENT_RUNS, else ./runs].")),
 ]
+ScriptFolder = Annotated[
+    Path | None, typer.Option("--folder", metavar="DIR", help=_("Of a script: the folder its project was moved to."))
+]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help=_("The folder of downloaded data [default: $DESCENT_DATA]."))
 ]

@@ -4,19 +4,16 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from descent.common import stdio
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric, time_taken
 from descent.common.text import clean
 from descent.run.folder import RunFolder
+from descent.run.progress import Ending
 from descent.run.remove import advice
 from descent.run.results import BestModel, RunResult, result_of
 from engine.launch.options import Options, Outcome
-
-if TYPE_CHECKING:
-    from engine.training.worker import Ending
 
 _MEMBERS = 12  # or candidates, in the receipt
 _ENDED = {
@@ -35,11 +32,12 @@ def options(
     download: bool = False,
     as_json: bool = False,
     quiet: bool = False,
+    folder: Path | None = None,
 ) -> Options:
     """Return the options of a start in this process, which prints what comes of it."""
     stdio.bound_waits()
     show = partial(print_outcome, as_json=as_json, quiet=quiet)
-    return Options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet, tell=tell, show=show)
+    return Options(run_id, runs_dir, data_root, allow_code, download, folder, as_json, quiet, tell=tell, show=show)
 
 
 def tell(line: str) -> None:
@@ -69,7 +67,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
             stdio.say(line)
 
 
-def _receipt(folder: RunFolder, result: RunResult, ending: "Ending | None") -> list[str]:
+def _receipt(folder: RunFolder, result: RunResult, ending: Ending | None) -> list[str]:
     lines = [_(_ENDED.get(result.state, _NOT_ENDED), step=result.step, time=time_taken(result.seconds))]
     if result.has_members:
         from engine.cli import members_view

@@ -418,12 +418,16 @@ def _why_lost(run: str, checkpoints: Sequence[int]) -> str:
 
 
 def _curve(name: str, values: "NDArray[np.float32]") -> str:
-    """Return the sparkline of `values`, (n,), and its two ends. Empty if nothing was measured."""
+    """Return the sparkline of `values`, (n,), and its two ends. Empty if nothing was measured, but for the loss."""
     import numpy as np
+
+    from descent.run.not_given import is_given
 
     measured = values[np.isfinite(values)]
     if not len(measured):
-        return ""
+        if name != "loss" or not len(values):
+            return ""
+        return "NaN" if is_given(values).any() else _("not measured")
     first, last = (metric(name, float(v)) for v in (measured[0], measured[-1]))
     if (measured == measured[0]).all():
         return first

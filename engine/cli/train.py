@@ -23,6 +23,7 @@ from engine.cli.options import (
     Run,
     RunId,
     RunsDir,
+    ScriptFolder,
     Sweep,
     Theme,
     step_number,
@@ -143,17 +144,18 @@ def resume(
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
     detached: Detached = False,
+    folder: ScriptFolder = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from engine.cli import report
     from engine.launch import start
 
-    options = report.options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    options = report.options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet, folder=folder)
     if detached:
-        folder = start.found(run, runs_dir)
-        start.detach_resume(folder, options)
-        report.print_started(folder, as_json=as_json)
+        found = start.found(run, runs_dir)
+        start.detach_resume(found, options)
+        report.print_started(found, as_json=as_json)
         return 0
     return start.resume(run, options)
 
@@ -184,18 +186,19 @@ def fork(
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
     detached: Detached = False,
+    folder: ScriptFolder = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from engine.cli import report
     from engine.launch import start
 
-    options = report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet)
+    options = report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet, folder=folder)
     if detached:
-        folder = start.detach_fork(
+        forked = start.detach_fork(
             start.found(run, runs_dir), at, overrides or [], options, member=member, arguments=arguments
         )
-        report.print_started(folder, as_json=as_json)
+        report.print_started(forked, as_json=as_json)
         return 0
     return start.fork(run, at, overrides or [], options, member=member, arguments=arguments)
 
@@ -208,10 +211,13 @@ def replay(
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
+    folder: ScriptFolder = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from engine.cli import report
     from engine.launch import start
 
-    return start.replay(run, report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet))
+    return start.replay(
+        run, report.options(run_id, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet, folder=folder)
+    )

@@ -5,17 +5,14 @@ Its output goes to the run's log. The hashes are of code that the user has agree
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from descent.common.errors import CannotGoOnError
 from descent.common.signals import Signals
 from descent.run.folder import Claim, RunFolder
+from descent.run.progress import Ending
 from engine.launch import loading
 from engine.launch.display import Display
 from engine.preset import consent
-
-if TYPE_CHECKING:
-    from engine.training.worker import Ending
 
 
 def main(folder: str, name: str, data_root: str, *agreed: str) -> int:

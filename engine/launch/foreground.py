@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
@@ -13,13 +13,10 @@ from descent.common.signals import Signals
 from descent.common.text import clean
 from descent.run.folder import Claim, RunFolder, failed_at_start
 from descent.run.metrics import Metrics
+from descent.run.progress import Ending
 from engine.launch import loading
 from engine.launch.display import Display
 from engine.launch.options import Options, Outcome
-
-if TYPE_CHECKING:
-    from engine.training.worker import Ending
-
 
 _LOG_LINES = 20  # of the user's own code's last words, where its run is removed
 Extra = Callable[[], tuple[dict[str, Any], str]]  # more for the JSON object, and a line of the receipt

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 
 _KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command", "member")  # kept of the past that both runs share
+_MARKS = ("replayed", "again")  # of commands: whoever goes on from them counts its own
 _OF_TRAINING = ("data.augment", "data.random_labels")  # settings that change neither the splits nor their evaluations
 _MEASURED = (
     "threads",
     "statistics_every",
+    "is_chosen",
     "way",
     "device",
 )  # kept by a fork, because another choice would round differently
@@ -243,10 +245,24 @@ def _first_intact(parent: RunFolder, steps: Sequence[int]) -> tuple[int, tuple[s
 
 def branch_to_replay(parent: RunFolder) -> Branch:
     """Plan a replay of a run, from its first checkpoint to its current step."""
+    step, notes = checkpoint_to_replay(parent)
+    script = script_from(parent, step)
+    preset = _settings_at(parent, step)
+    if preset.train.on_nan == "pause":  # no person is here to decide again
+        preset = preset.changed(['train.on_nan="continue"'])
+    return Branch(parent, step, preset, (), tuple(script), notes=notes)
+
+
+def checkpoint_to_replay(parent: RunFolder) -> tuple[int, tuple[str, ...]]:
+    """Return the step of the first checkpoint that can be read, and a note on each before it."""
     there = parent.checkpoints()
     if not there:
         raise DescentError(_("{run} has no checkpoint to replay it from", run=parent.id))
-    step, notes = _first_intact(parent, there)
+    return _first_intact(parent, there)
+
+
+def script_from(parent: RunFolder, step: int) -> list[dict[str, Any]]:
+    """Return the commands that a replay of a run from its checkpoint of step `step` is to be given."""
     log = _readable(parent, step).get("log", 0)
     script = [
         as_entry(event)
@@ -255,10 +271,7 @@ def branch_to_replay(parent: RunFolder) -> Branch:
     ]
     if parent.state() != "finished":
         script.append({"step": len(Metrics(parent.path)), "command": "stop", "arguments": {"how": "now"}})
-    preset = _settings_at(parent, step)
-    if preset.train.on_nan == "pause":  # no person is here to decide again
-        preset = preset.changed(['train.on_nan="continue"'])
-    return Branch(parent, step, preset, (), tuple(script), notes=notes)
+    return script
 
 
 def first_difference(one: RunFolder, other: RunFolder) -> int | None:
@@ -316,7 +329,8 @@ def _readable(run: RunFolder, step: int) -> dict[str, Any]:
 
 def shared_events(run: RunFolder, step: int) -> list[dict[str, Any]]:
     log = _readable(run, step).get("log")
-    return [event for event in run.events_until(step, log) if event["event"] in _KEPT_EVENTS]
+    kept = [event for event in run.events_until(step, log) if event["event"] in _KEPT_EVENTS]
+    return [{key: value for key, value in event.items() if key not in _MARKS} for event in kept]
 
 
 def write_lines(path: Path, entries: Sequence[dict[str, Any]]) -> None:

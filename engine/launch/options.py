@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from descent.control import Answer
 from descent.run.folder import RunFolder, check_id
-
-if TYPE_CHECKING:
-    from engine.training.worker import Ending
+from descent.run.progress import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class Outcome:
     """
 
     folder: RunFolder
-    ending: "Ending | None" = None
+    ending: Ending | None = None
     answer: Answer | None = None
     more: dict[str, Any] = field(default_factory=dict)
     line: str = ""
@@ -40,6 +38,7 @@ class Options:
     data_root: Path | None = None  # else the one that the run began with, else $DESCENT_DATA
     allow_code: bool = False  # the user's own code that the preset names may run in its present state
     download: bool = False  # missing data may be downloaded
+    folder: Path | None = None  # where the project of a script was moved to
     as_json: bool = False
     quiet: bool = False
     tell: Callable[[str], None] = _print_nothing  # a line that is worth knowing before the training begins

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,20 +10,23 @@ from typing import Any
 
 from descent import child
 from descent.common import paths, settings
-from descent.common.errors import DescentError
+from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_json
 from descent.common.i18n import _
-from descent.common.text import show
-from descent.loop.folder import make, refuse_several_processes, start_of
+from descent.common.signals import Signals
+from descent.common.text import clean, show
+from descent.loop import relay
+from descent.loop.folder import command_of, make, refuse_several_processes, start_of
+from descent.loop.project import check_there, moved
 from descent.run import find
+from descent.run.events import SCRIPT
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
-from descent.run.schema import LOOP_FILE, EventReader
+from descent.run.progress import Ending
+from descent.run.schema import EVENTS, LOOP_FILE, EventReader
 from engine.launch import fork as launch_fork
-from engine.launch.options import Options
+from engine.launch.options import Options, Outcome
 from engine.launch.spawn import wait_for_start
-
-_CONTINUED = "DESCENT_LOOP"  # as descent.loop.start has it, which loads PyTorch
 
 
 def is_script(source: str) -> bool:
@@ -72,7 +76,8 @@ def run(
         folder = make(path.stem, options.run_id, options.runs_dir, begun)
         is_new = True
     try:
-        _start(folder, _command(folder, source, arguments), {}, Path.cwd(), detached=detached)
+        here = {"script": source, "arguments": arguments}
+        _start(folder, *command_of(folder, here), Path.cwd(), detached=detached)
     except (DescentError, OSError):
         if is_new:
             shutil.rmtree(folder.path, ignore_errors=True)
@@ -80,12 +85,15 @@ def run(
     return folder
 
 
-def resume(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
+def resume(folder: RunFolder, begun: Mapping[str, Any], options: Options, *, detached: bool) -> None:
     """Go on with a script's run by its own command line. Raises DescentError if its loop can't go on."""
     refuse_several_processes()
     _check_alone(folder, begun)
     _check_driven(folder)
     _check_free(folder)
+    begun = _there(folder, "resume", begun, options)
+    if options.folder is not None:
+        write_json(folder.path / LOOP_FILE, dict(begun))
     find.note_start(folder.path)
     _go_on(folder, begun, detached=detached)
 
@@ -119,7 +127,7 @@ def fork(
     if problems:
         raise DescentError("\n".join(problems))
     step, notes = launch_fork.checkpoint_to_fork(parent, at)
-    start = dict(begun)
+    start = dict(_there(parent, "fork", begun, options))
     if arguments is not None:
         start |= {
             "arguments": list(arguments),
@@ -128,19 +136,8 @@ def fork(
     keys = [".".join(override.path) for override in changed]
     keys += [_("arguments")] if start["arguments"] != begun["arguments"] else []
 
-    def fill(folder: Path) -> None:
-        stored = launch_fork.rows_before(parent, step)
-        launch_fork.copy_past(stored, folder, step)
-        launch_fork.copy_checkpoints(parent, folder, [step])
-        launch_fork.write_lines(folder / "events.jsonl", launch_fork.shared_events(parent, step))
-        write_json(folder / LOOP_FILE, start)
-        origin = launch_fork.origin_of(parent, step, keys, notes)
-        write_json(folder / "parent.json", origin | {"edits": list(edits)})
-
-    name = str(parent.facts().get("preset", parent.id))
-    runs = paths.runs_dir(options.runs_dir) if options.runs_dir is not None else parent.path.parent
-    folder = create(runs, options.run_id or new_id(name), parent.preset.read_text(), {}, fill)
-    find.note_start(folder.path)
+    origin = launch_fork.origin_of(parent, step, keys, notes) | {"edits": list(edits)}
+    folder = _branched(parent, step, start, origin, options)
     try:
         _go_on(folder, start, detached=detached)
     except (DescentError, OSError):
@@ -162,13 +159,114 @@ def _check_alone(folder: RunFolder, begun: Mapping[str, Any]) -> None:
         )
 
 
+def replay(parent: RunFolder, begun: Mapping[str, Any], options: Options) -> int:
+    """Train a script's run again from its first checkpoint, with every command at its step, and compare the two.
+
+    begun: how it was started. What the script prints goes into the new run's output.log alone. Returns the exit code,
+    which is 1 if the rows differ. Raises DescentError if the loop can't go on from that checkpoint.
+    """
+    refuse_several_processes()
+    _check_driven(parent)
+    _check_alone(parent, begun)
+    begun = _there(parent, "replay", begun, options)
+    step, notes = launch_fork.checkpoint_to_replay(parent)
+    told = parent.last("exact") or {}
+    if told.get("driver") == "script":
+        raise DescentError(
+            _(
+                "{run}: only a loop over run.batches or run.steps can be replayed; this one goes on from run.step, "
+                "without its random numbers and batches",
+                run=parent.id,
+            )
+        )
+    why_not = told.get("why_not", [])
+    if step and why_not:
+        raise DescentError(
+            _(
+                "{run}: its first checkpoint is of step {step:,}, and from there a replay would not be the same: "
+                "{reasons}",
+                run=parent.id,
+                step=step,
+                reasons="; ".join(map(str, why_not)),
+            )
+        )
+    origin = launch_fork.origin_of(parent, step, (), notes) | {"replay": True, "edits": []}
+    script = launch_fork.script_from(parent, step)
+    folder = _branched(parent, step, begun, origin, options, script)
+    if not options.quiet:
+        options.tell(_("run {run}", run=folder.id))
+    command, variables = command_of(folder, begun)
+    with Signals() as signals:
+        try:
+            process = _spawn(folder, command, variables, Path(begun["folder"]))
+        except OSError:
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise
+        signals.on_first = process.terminate  # it saves, and ends after its step
+        signals.on_second = process.kill
+        code = process.wait()
+    state = folder.state()
+    if code or state not in ("finished", "stopped"):
+        reason = (folder.last("state") or {}).get("reason")
+        error = _("the replay has ended early: {reason}", reason=clean(str(reason or _why_ended(folder, code))))
+        exit_code = code if code > 0 else ExitCode.CANNOT_GO_ON
+        options.show(Outcome(folder, Ending(exit_code, state, error=error)))
+        return exit_code
+    differs = launch_fork.first_difference(parent, folder)
+    saved = folder.checkpoints()
+    ending = Ending(ExitCode.DONE, state, folder.checkpoint(saved[-1]) if saved else None)
+    more, line = {"differs_at": differs}, launch_fork.said_of(parent, differs)
+    options.show(Outcome(folder, ending, more=more, line=line))
+    return ExitCode.DONE if differs is None else ExitCode.CHECK_FAILED
+
+
+def _why_ended(folder: RunFolder, code: int) -> str:
+    """Return the last line that a script has printed, or its exit code if it has printed none."""
+    said = [line for line in folder.output.read_text(errors="replace").splitlines() if line.strip()]
+    return said[-1] if said else _("exit code {code}", code=code)
+
+
+def _branched(
+    parent: RunFolder,
+    step: int,
+    start: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    options: Options,
+    script: Sequence[dict[str, Any]] | None = None,
+) -> RunFolder:
+    """Make the folder of a run that goes on from another's checkpoint. script: the commands of a replay."""
+
+    def fill(folder: Path) -> None:
+        stored = launch_fork.rows_before(parent, step)
+        launch_fork.copy_past(stored, folder, step)
+        launch_fork.copy_checkpoints(parent, folder, [step])
+        launch_fork.write_lines(folder / EVENTS, launch_fork.shared_events(parent, step))
+        if script is not None:
+            launch_fork.write_lines(folder / SCRIPT, script)
+        write_json(folder / LOOP_FILE, dict(start))
+        write_json(folder / "parent.json", dict(origin))
+
+    name = str(parent.facts().get("preset", parent.id))
+    runs = paths.runs_dir(options.runs_dir) if options.runs_dir is not None else parent.path.parent
+    folder = create(runs, options.run_id or new_id(name), parent.preset.read_text(), {}, fill)
+    find.note_start(folder.path)
+    return folder
+
+
+def _there(folder: RunFolder, command: str, begun: Mapping[str, Any], options: Options) -> Mapping[str, Any]:
+    """Return how a script is started, from where it lies now. Raises DescentError if it is gone."""
+    start = begun if options.folder is None else moved(begun, options.folder)
+    check_there(folder.id, command, start)
+    return start
+
+
 def _check_driven(folder: RunFolder) -> None:
     """Raise DescentError if a loop can't go on from a checkpoint."""
     if not (folder.last("exact") or {}).get("driver"):
         raise DescentError(
             _(
-                "{run}: nothing drives the loop of this script, so it can't go on from a checkpoint; written over "
-                "run.batches or run.steps it could",
+                "{run}: the loop of this script begins anew whenever it is started; written over run.batches or "
+                "run.steps, or from run.step on, it could go on from a checkpoint",
                 run=folder.id,
             )
         )
@@ -176,11 +274,8 @@ def _check_driven(folder: RunFolder) -> None:
 
 def _go_on(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:
     """Start the script of a run that has a checkpoint."""
-    if begun.get("script") is None:
-        _start(folder, begun["command"], {_CONTINUED: str(folder.path)}, Path(begun["folder"]), detached=detached)
-    else:
-        command = _command(folder, begun["script"], begun["arguments"])
-        _start(folder, command, {}, Path(begun["folder"]), detached=detached)
+    command, variables = command_of(folder, begun)
+    _start(folder, command, variables, Path(begun["folder"]), detached=detached)
 
 
 def _check_free(folder: RunFolder) -> None:
@@ -191,23 +286,26 @@ def _check_free(folder: RunFolder) -> None:
         )
 
 
-def _command(folder: RunFolder, script: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-P", "-m", "descent.loop.script", str(folder.path), script, *arguments]
-
-
 def _start(
     folder: RunFolder, command: Sequence[str], variables: Mapping[str, str], cwd: Path, *, detached: bool
 ) -> None:
-    """Start a command. Without `detached` it takes this process's place: its terminal, signals and exit code."""
-    environment = {**os.environ, **variables}
+    """Start a command. Without `detached` it takes this process's place: its keyboard, signals and exit code."""
     if not detached:
+        environment = {**os.environ, **variables}
         sys.stdout.flush()
         sys.stderr.flush()
         os.chdir(cwd)
+        environment |= relay.begin(folder.output)
         os.execve(command[0], list(command), environment)
     log = EventReader(folder.path)
     log.read()
-    environment["PYTHONUNBUFFERED"] = "1"  # what the script prints is in the log at once
+    wait_for_start(_spawn(folder, command, variables, cwd), folder, log)
+
+
+def _spawn(
+    folder: RunFolder, command: Sequence[str], variables: Mapping[str, str], cwd: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a session of its own. What it prints is in the run's log at once."""
+    environment = {**os.environ, **variables, "PYTHONUNBUFFERED": "1"}
     with open(folder.output, "ab") as out:
-        process = child.start(command, stdout=out, stderr=out, cwd=cwd, env=environment)
-    wait_for_start(process, folder, log)
+        return child.start(command, stdout=out, stderr=out, cwd=cwd, env=environment)

@@ -69,7 +69,8 @@ def _resume(folder: RunFolder, options: Options) -> int:
         options.show(Outcome(folder))
         return ExitCode.DONE
     if (begun := start_of(folder)) is not None:
-        script.resume(folder, begun, detached=False)
+        script.resume(folder, begun, options, detached=False)
+    _refuse_folder(folder, options)
     name, root = _ready_to_resume(folder, options)
     with Signals() as signals:
         return foreground.train(folder, name, root, signals, options)
@@ -93,6 +94,7 @@ def fork(
         _refuse_member(parent, member)
         script.fork(parent, begun, at, overrides, arguments, options, detached=False)
     _refuse_arguments(parent, arguments)
+    _refuse_folder(parent, options)
     return _train_branch(branch(parent, at, overrides, member), options)
 
 
@@ -114,12 +116,23 @@ def _refuse_arguments(parent: RunFolder, arguments: Sequence[str] | None) -> Non
         )
 
 
+def _refuse_folder(folder: RunFolder, options: Options) -> None:
+    if options.folder is not None:
+        raise DescentError(
+            _("--folder: {run} is a run of a preset; only a script is started from a folder", run=folder.id)
+        )
+
+
 def replay(word: str, options: Options = DEFAULT) -> int:
     """Train a run again from its first checkpoint, with every command at its step, and compare the two.
 
     Returns the exit code, which is 1 if the rows differ.
     """
-    return _train_branch(branch_to_replay(found(word, options.runs_dir)), options)
+    parent = found(word, options.runs_dir)
+    if (begun := start_of(parent)) is not None:
+        return script.replay(parent, begun, options)
+    _refuse_folder(parent, options)
+    return _train_branch(branch_to_replay(parent), options)
 
 
 def _train_branch(branch: Branch, options: Options) -> int:
@@ -167,8 +180,9 @@ def detach_resume(folder: RunFolder, options: Options = DEFAULT) -> None:
     if folder.state() == "finished":
         raise DescentError(_finished(folder))
     if (begun := start_of(folder)) is not None:
-        script.resume(folder, begun, detached=True)
+        script.resume(folder, begun, options, detached=True)
         return
+    _refuse_folder(folder, options)
     name, root = _ready_to_resume(folder, options)
     _spawn(folder, name, root)
 
@@ -195,6 +209,7 @@ def detach_fork(
         _refuse_member(parent, member)
         return script.fork(parent, begun, at, overrides, arguments, options, detached=True)
     _refuse_arguments(parent, arguments)
+    _refuse_folder(parent, options)
     branch = launch_fork.branch(parent, at, overrides, member)
     folder, root = _create_branch(branch, options)
     return _begin(folder, branch.preset.name, root)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.loop import checkpoint
 from descent.loop.checkpoint import State
-from descent.loop.commands import described
+from descent.loop.commands import promise_again
 from descent.run.events import Events, to_give_again
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
@@ -145,17 +146,7 @@ def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, displa
     events.write("resumed", to=run.step, log=log)
     if run.step:
         display.say(_resumed(run, reached))
-    if again:
-        events.write("again", step=run.step, commands=again)
-        changes = "; ".join(described(entry) for entry in again)
-        _warn(
-            events,
-            display,
-            _(
-                "these changes came after the last checkpoint; they are made again at their steps: {changes}",
-                changes=changes,
-            ),
-        )
+    promise_again(again, run.step, events, partial(_warn, events, display))
     return again
 
 

@@ -249,6 +249,12 @@ class Session:
                     _("picture {kind}: can't be written: {error}", kind=kind, error=error.strerror)
                 ) from None
 
+    def act(self, name: object) -> None:
+        """Actions are declared by a script."""
+        raise DescentError(
+            _("actions are declared by a training loop of one's own; this run trains a preset: {name}", name=name)
+        )
+
     def _capture(self) -> State:
         """Return all that a checkpoint holds. Raises PresetError if no run could take it up."""
         self._refuse_new_weights()

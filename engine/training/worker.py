@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
@@ -14,8 +13,7 @@ from descent.control import Queue, Server
 from descent.loop import checkpoint
 from descent.run.events import Events
 from descent.run.folder import Claim, RunFolder
-from descent.run.progress import Display
-from descent.run.state import State
+from descent.run.progress import Display, Ending
 from engine.preset import schema
 from engine.preset.loading import load_preset
 from engine.training import loop
@@ -25,17 +23,6 @@ from engine.training.train_state import TrainState
 from engine.training.user_code import is_out_of_memory, user_code
 
 _PRINTED = 120  # characters of a line that the user's code printed
-
-
-@dataclass(frozen=True)
-class Ending:
-    """The end of a worker's training. receipt: the checkpoint written last. cpu_seconds: as Clock counts them."""
-
-    exit_code: int
-    state: State
-    receipt: Path | None = None
-    error: str | None = None
-    cpu_seconds: float | None = None
 
 
 def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Signals) -> Ending:

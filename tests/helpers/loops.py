@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from descent import control
 from descent.loop import script as unchanged
 from descent.loop.folder import make
 from descent.run.folder import RunFolder
@@ -139,6 +141,24 @@ class Script:
         found = torch.load(self.folder / "ended.pt")
         assert isinstance(found, list)
         return found
+
+
+def send(script: Script, command: str, **arguments: Any) -> dict[str, Any]:
+    """Give a command to the run of a script, once it listens."""
+    wait_for((script.run.path / "control.sock").exists, "the run's socket")
+    return control.send(script.run.path, command, arguments)
+
+
+def held(script: Script, text: str = DRIVEN, *, watched: bool = False) -> Script:
+    """Start a driven script, which waits for a command, and pause it before its first step.
+
+    Started once more, it does not wait.
+    """
+    waits = "import time\nwhile not (run._queue._waiting or os.path.exists('waited')): time.sleep(0.005)\n"
+    waits += "open('waited', 'w').close()\n"
+    script.start(text.replace("for x, y in run.", f"{waits}for x, y in run."), watched=watched)
+    send(script, "pause")
+    return script
 
 
 def _as_python_does(arguments: tuple[str, ...]) -> int:

@@ -181,6 +181,14 @@ def change(edits: dict[str, str], done: Callable[[Answer], None], failed: Callab
     return Order(_("setting {settings}", settings=said), lambda run: run.set(*texts), follow, failed=failed)
 
 
+def act(name: str, done: Callable[[Answer], None], failed: Callable[[str], None]) -> Order:
+    def follow(answer: Answer) -> str:
+        done(answer)
+        return _("{action}: done at step {step}", action=name, step=step_of(answer))
+
+    return Order(_("calling {action}", action=name), lambda run: run.action(name), follow, failed=failed)
+
+
 def more(amount: dict[str, int]) -> Order:
     def done(answer: Answer) -> str:
         return _("will train to step {step}", step=count(answer["total_steps"]))

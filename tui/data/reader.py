@@ -119,6 +119,9 @@ class SnapshotBuilder:
             checkpoints=() if is_gone else self._checkpoints,
             values=self._values,
             hints=run_settings.hints(self._values, facts),
+            actions=tuple(clean(str(name)) for name in facts.get("actions", ())),
+            is_exact=None if (exact := story.last.get("exact")) is None else not exact.get("why_not"),
+            why_not_exact="; ".join(clean(str(why)) for why in (exact or {}).get("why_not", ())),
             schedule=schedule_of(self.preset),
             is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),
@@ -243,16 +246,17 @@ class SnapshotBuilder:
         return self.follower.latest(column, self._who) if self.follower.layout is not None else None
 
     def _recent(self, column: str, per_epoch: int | None) -> float | None:
-        """The mean of the last steps."""
+        """The mean of the last steps. Not each member is trained to the end, nor each loss given."""
         import numpy as np
+
+        from descent.run.not_given import is_given
 
         series, last = self.follower.series(column, self._who), self.follower.step
         ended = [self.follower.ended.get(member) for member in self._shown]
         if ended and all(how is not None and how.state == "stopped early" for how in ended):
             last = max(how.step for how in ended if how is not None)  # nothing is measured after it
         values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
-        if self._who == "mean":  # not each member is trained to the end
-            values = values[np.isfinite(values)]
+        values = values[np.isfinite(values) if self._who == "mean" else is_given(values)]
         return float(np.mean(values, dtype=np.float64)) if len(values) else None
 
     @property
@@ -322,7 +326,7 @@ def schedule_of(preset: dict[str, Any]) -> str:
 
 
 def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, ...]:
-    """The last lines that the worker and the user's code printed."""
+    """The last lines that the worker and the user's code printed. Of a progress bar, how it was drawn last."""
     try:
         with output.open("rb") as file:
             size = file.seek(0, 2)
@@ -330,7 +334,8 @@ def _tail(output: Path, lines: int = 200, most: int = 64 * 1024) -> tuple[str, .
             text = file.read().decode(errors="replace")
     except OSError:
         return ()
-    return tuple(clean(line.expandtabs(4)) for line in without_escapes(text).splitlines()[-lines:])
+    shown = (line.rstrip("\r").rpartition("\r")[2] for line in without_escapes(text).removesuffix("\n").split("\n"))
+    return tuple(clean(line.expandtabs(4)) for line in shown)[-lines:] if text else ()
 
 
 class Reader:

@@ -19,9 +19,11 @@ from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, Event, EventLog, Fold, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.layout import Layout, generations, steps_in
+from descent.run.not_given import NOT_GIVEN
 from descent.run.state import ALIVE, host_of, state_now
 
 POINTS = 96  # of the curve that is kept of each run
+_NOT_GIVEN = struct.pack("<I", NOT_GIVEN)
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
 Reached = tuple[float | None, float | None]  # loss and accuracy
 EVERY = 1.0  # seconds between looks while the list is shown
@@ -268,7 +270,7 @@ class _Rows:
         return tuple(mean for mean in means if mean is not None)
 
     def _window(self, column: str, first: int, rows: int) -> Sequence[float]:
-        """The column's values from step `first` on, of all members."""
+        """The column's values from step `first` on, of all members. A loss that nobody gave is left out."""
         if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
             return ()
         here = next(((start, file) for _, start, file in reversed(self._files) if start <= first), None)
@@ -281,7 +283,7 @@ class _Rows:
             data = os.pread(opened.fileno(), rows * row, (first - start) * row)
         whole = len(data) // row * row
         offsets = range(4 * index, whole, 4 * width)
-        return [struct.unpack_from("<f", data, offset)[0] for offset in offsets]
+        return [struct.unpack_from("<f", data, at)[0] for at in offsets if data[at : at + 4] != _NOT_GIVEN]
 
 
 def _mean_of_last(evaluations: list[Evaluation]) -> Reached:

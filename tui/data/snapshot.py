@@ -117,6 +117,9 @@ class Snapshot:
     checkpoints: tuple[int, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     hints: dict[str, str] = field(default_factory=dict)  # of these settings, in the order shown
+    actions: tuple[str, ...] = ()  # functions that the script of a loop of one's own has declared
+    is_exact: bool | None = None  # of a loop of one's own, once it trains: whether a resumed run ends the same
+    why_not_exact: str = ""
     schedule: str = ""
     is_planned: bool = True  # whether the planned learning rate is that of the latest change
     output: tuple[str, ...] = ()

@@ -220,6 +220,8 @@ def _command(event: Event, facts: Event) -> Said:
             text = ngettext("{count:,} step", "{count:,} steps", int(arguments.get("steps", 1)))
         case "set":
             text = ", ".join(_edit(str(edit)) for edit in arguments.get("edits", ()))
+        case "action":
+            text = clean(str(arguments.get("name")))
         case "extend":
             text = ", ".join(_more(str(unit), value) for unit, value in arguments.items() if value)
         case "stop":

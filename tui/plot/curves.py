@@ -9,6 +9,7 @@ import numpy as np
 
 from descent.common.i18n import _
 from descent.run.follower import Follower, Member
+from descent.run.not_given import is_given
 from descent.run.series import MinMaxPyramid, take
 from tui.data.evaluations import Points, digest_of
 from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
@@ -194,7 +195,8 @@ def _measured(
     lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total)
     if lines and not (many or follower.ended):
         told = follower.series("loss") if sparse else series  # of what is seldom measured, NaN says nothing
-        if not np.isfinite(told.values(len(told) - 1)).all():
+        last = told.values(len(told) - 1)
+        if not np.isfinite(last[is_given(last)]).all():
             lines[-1] = dataclasses.replace(lines[-1], latest=math.nan)  # the last number was long ago
     exact, least = {name: series}, series
     if many and lines:

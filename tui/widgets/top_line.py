@@ -134,12 +134,29 @@ def top_line(now: Snapshot, width: int) -> Line:
     )
     if width_of(right) > width // 2:  # the rest would leave no room for the name
         right = right[:1]
-    left = next((c for c in choices if width_of(c) + width_of(right) + len(gap) <= width), choices[-1])
+    told = _exactness(now)
+    least = width_of(told[-1]) if told else 0
+    left = next((c for c in choices if width_of(c) + least + width_of(right) + len(gap) <= width), choices[-1])
     room = width - width_of(left) - width_of(right) - len(gap) - 1
+    for words in told:
+        # The reasons leave room for the bar, the short form takes it.
+        if width_of(words) <= room - (SHORTEST_BAR if words is not told[-1] else -1):
+            left, room = [*left, *words], room - width_of(words)
+            break
     if room < SHORTEST_BAR or not now.total_steps:
         return cut(spread(left, right, width), width)
     done, rest = progress_bar(share, room)
     return (*left, Piece(gap), Piece(done, style), Piece(rest, "quiet"), Piece(" "), *right)
+
+
+def _exactness(now: Snapshot) -> list[list[Piece]]:
+    """Return whether a resumed run of a loop of one's own ends the same: in full, in short, and not at all."""
+    if now.is_exact is None:
+        return []
+    if now.is_exact:
+        return [[Piece(f"  {_('exact ✓')}", "good")]]
+    why = _("not exact: {reasons}", reasons=now.why_not_exact)
+    return [[Piece(f"  {why}", "warn")], [Piece(f"  {_('not exact')}", "warn")]]
 
 
 def _origin(now: Snapshot) -> list[Piece]:

@@ -1,15 +1,12 @@
 """Loops as people write them must go on exactly: mixed precision, two optimizers, gathered gradients, closures."""
 
-import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from descent.run.metrics import Metrics
-from tests.helpers.loops import Made, Script, same
+from tests.helpers.loops import Made, same
 
 pytestmark = pytest.mark.slow
 
@@ -130,21 +127,6 @@ for turn in turns:
 torch.save([model.state_dict()], "ended.pt")
 """
 )
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Iterator[Made]:
-    made: list[Script] = []
-
-    def make(name: str) -> Script:
-        made.append(Script(tmp_path / name))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.pid and not one.has_ended():
-            os.kill(one.pid, signal.SIGKILL)
-            one.end()
 
 
 @pytest.mark.parametrize("text", [AMP, GAN, CLOSURE], ids=["amp", "gan", "closure"])

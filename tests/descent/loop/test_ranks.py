@@ -16,6 +16,7 @@ from descent.control import RefusedError
 from descent.loop.folder import refuse_several_processes, start_of
 from descent.run.metrics import Metrics
 from engine.launch import script as launch
+from engine.launch.options import Options
 from tests.helpers.loops import Script, same
 from tests.helpers.waiting import wait_for
 
@@ -142,7 +143,7 @@ def test_all_ranks_end_and_go_on_together(ranks: Any) -> None:
     assert np.isfinite(losses).all()
     assert Metrics(zero.run.path).column("layer.0.grad_norm")[1] > 0
     with pytest.raises(DescentError, match="driven trains in 2 processes"):
-        launch.resume(zero.run, start_of(zero.run) or {}, detached=True)
+        launch.resume(zero.run, start_of(zero.run) or {}, Options(), detached=True)
     assert "2 processes" in zero.run.last("exact")["why_not"][0]  # type: ignore[index]
 
 

@@ -2,49 +2,24 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from descent import control
 from descent.control import RefusedError
 from descent.run.metrics import Metrics
-from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, same
-from tests.helpers.waiting import wait_for
+from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, held, same, send
 
 # The process kills itself in the middle of an epoch, three steps after it has saved.
-KILLED = DRIVEN.replace("# MORE", "if run.step == 14: run.save()\n    if run.step == 17: os.kill(os.getpid(), 9)\n")
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Iterator[Made]:
-    made: list[Script] = []
-
-    def make(name: str) -> Script:
-        made.append(Script(tmp_path / name))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.pid and not one.has_ended():
-            os.kill(one.pid, signal.SIGKILL)
-            one.end()
-
-
-def _send(script: Script, command: str, **arguments: Any) -> dict[str, Any]:
-    wait_for((script.run.path / "control.sock").exists, "the run's socket")
-    return control.send(script.run.path, command, arguments)
-
-
-def _held(script: Script, text: str = DRIVEN) -> Script:
-    """Start a driven script, which waits for a command, and pause it before its first step."""
-    waits = "import time\nwhile not run._queue._waiting: time.sleep(0.005)\n"
-    script.start(text.replace("for x, y in run.", f"{waits}for x, y in run."))
-    _send(script, "pause")
-    return script
+KILLED = DRIVEN.replace(
+    "# MORE",
+    """if run.step == 14: run.save()
+    if run.step == 17 and not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), 9)
+""",
+)
 
 
 @pytest.mark.slow
@@ -73,7 +48,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, worke
     killed = script("killed").start(KILLED, workers=workers).end()
     assert killed.code == -signal.SIGKILL
     assert killed.run.checkpoints()[-1] == 14
-    again = killed.start(DRIVEN, workers=workers).end()
+    again = killed.start(KILLED, workers=workers).end()
     assert same(again.result(), plain)
     assert killed.run.last("resumed")["to"] == 14  # type: ignore[index]
     assert len(Metrics(killed.run.path)) == 30
@@ -85,24 +60,24 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, worke
 def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
     """Going back to try something, and leaving it, would have changed the run."""
     plain = script("plain").start(PLAIN).end().result()
-    steered = _held(script("steered"))
-    assert _send(steered, "step", steps=9)["step"] == 9
-    _send(steered, "checkpoint")
-    assert _send(steered, "step", steps=7)["step"] == 16
-    assert _send(steered, "rewind", to=9)["to"] == 9
-    assert _send(steered, "step", steps=1)["step"] == 10
+    steered = held(script("steered"))
+    assert send(steered, "step", steps=9)["step"] == 9
+    send(steered, "checkpoint")
+    assert send(steered, "step", steps=7)["step"] == 16
+    assert send(steered, "rewind", to=9)["to"] == 9
+    assert send(steered, "step", steps=1)["step"] == 10
     with pytest.raises(RefusedError, match="there is no such checkpoint; the run has those of steps 0, 9"):
-        _send(steered, "rewind", to=3)
-    _send(steered, "resume")
+        send(steered, "rewind", to=3)
+    send(steered, "resume")
     assert same(steered.end().result(), plain)
     assert len(Metrics(steered.run.path)) == 30
 
 
 def test_commands_are_followed_or_say_why_not(script: Made) -> None:
     """A command would be acknowledged and reach nothing."""
-    steered = _held(script("steered"))
-    assert _send(steered, "set", edits=["lr_scale=0.5"])["set"] == {"lr_scale": 0.5}
-    _send(steered, "step", steps=2)
+    steered = held(script("steered"))
+    assert send(steered, "set", edits=["lr_scale=0.5"])["set"] == {"lr_scale": 0.5}
+    send(steered, "step", steps=2)
     for command, arguments, why in [
         ("set", {"edits": ["optimizer.lr=0.1"]}, "lr_scale multiplies it"),
         ("set", {"edits": ["lr_scale=2", "model.dropout=0.1"]}, "can't be changed in a loop of one's own"),
@@ -111,9 +86,9 @@ def test_commands_are_followed_or_say_why_not(script: Made) -> None:
         ("extend", {"steps": 3}, "counted in epochs"),
     ]:
         with pytest.raises(RefusedError, match=why):
-            _send(steered, command, **arguments)
-    assert _send(steered, "extend", epochs=1)["total_steps"] == 36
-    _send(steered, "resume")
+            send(steered, command, **arguments)
+    assert send(steered, "extend", epochs=1)["total_steps"] == 36
+    send(steered, "resume")
     assert steered.end().code == 0, steered.err
     lr = Metrics(steered.run.path).column("lr")
     assert len(lr) == 36
@@ -124,15 +99,15 @@ def test_commands_are_followed_or_say_why_not(script: Made) -> None:
 def test_a_loop_that_nothing_drives_can_be_paused_steered_and_stopped(script: Made) -> None:
     """An unchanged script could only be looked at."""
     steered = script("unchanged").start(PLAIN.replace("range(5)", "range(10**6)"), watched=True)
-    _send(steered, "pause")
-    at = _send(steered, "step", steps=3)["step"]
-    _send(steered, "set", edits=["lr_scale=0"])
-    with pytest.raises(RefusedError, match="nothing drives this loop, so it can't go back"):
-        _send(steered, "rewind")
+    send(steered, "pause")
+    at = send(steered, "step", steps=3)["step"]
+    send(steered, "set", edits=["lr_scale=0"])
+    with pytest.raises(RefusedError, match="begins anew whenever it is started, so it can't go back"):
+        send(steered, "rewind")
     with pytest.raises(RefusedError, match="the epochs of this loop are not known"):
-        _send(steered, "stop", how="epoch")
-    _send(steered, "step")
-    answer = _send(steered, "stop")
+        send(steered, "stop", how="epoch")
+    send(steered, "step")
+    answer = send(steered, "stop")
     assert Path(answer["checkpoint"]).name == f"step-{at + 1}.pt"
     assert steered.end().code == 0
     assert steered.run.state() == "stopped"
@@ -168,12 +143,12 @@ def test_a_script_that_trains_nothing_is_told_so(script: Made) -> None:
 
 def test_one_id_is_trained_by_one_process(script: Made) -> None:
     """Two processes would write into one another's rows."""
-    first = _held(script("one"))
+    first = held(script("one"))
     second = Script(first.folder)
     second.start(DRIVEN).end()
     assert second.code == 1
     assert "is training already, in process" in second.err
-    _send(first, "resume")
+    send(first, "resume")
     assert first.end().code == 0
     assert len(Metrics(first.run.path)) == 30
 
@@ -208,17 +183,17 @@ for x, y in run""",
 def test_settings_and_evaluations_of_a_script(script: Made) -> None:
     """What a script declares could not be steered, or looking would have changed the training."""
     plain = script("plain").start(PLAIN).end().result()
-    steered = _held(script("settings"), SETTINGS)
-    _send(steered, "step", steps=4)
-    found = _send(steered, "evaluate")
+    steered = held(script("settings"), SETTINGS)
+    send(steered, "step", steps=4)
+    found = send(steered, "evaluate")
     assert found["val_f1"] == 0.5
     with pytest.raises(RefusedError, match=r"the script's function raised ValueError: no data \(train.py:\d+\)"):
-        _send(steered, "evaluate")
-    assert _send(steered, "set", edits=["beta=3"])["set"] == {"beta": 3}
+        send(steered, "evaluate")
+    assert send(steered, "set", edits=["beta=3"])["set"] == {"beta": 3}
     for given in ("beta=6", "beta=1.5", "beta=true"):
         with pytest.raises(RefusedError, match="must be a whole number ≥ 0 ≤ 5"):
-            _send(steered, "set", edits=[given])
-    _send(steered, "resume")
+            send(steered, "set", edits=[given])
+    send(steered, "resume")
     assert same(steered.end().result(), plain)
     evaluation = steered.run.last("evaluation")
     assert evaluation is not None
@@ -241,8 +216,8 @@ run = descent.init("wrong", id="driven", runs_dir="runs").watch(model, optimizer
 
 def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     """A batch system's warning would be lost, and the work since the last checkpoint."""
-    run = _held(script("signal"))
-    _send(run, "step", steps=5)
+    run = held(script("signal"))
+    send(run, "step", steps=5)
     os.kill(run.pid, signal.SIGTERM)
     assert run.end().code == 128 + signal.SIGTERM
     assert run.run.checkpoints()[-1] == 5
@@ -281,12 +256,12 @@ done()
 def test_a_loop_that_a_library_drives(script: Made) -> None:
     """The length of the training would not be known, or a stop would end the process in the library's work."""
     led = script("led").start(LED, "0", "held")
-    begun = _send(led, "pause")["step"]
-    assert _send(led, "step", steps=2)["step"] == begun + 2
+    begun = send(led, "pause")["step"]
+    assert send(led, "step", steps=2)["step"] == begun + 2
     for command, arguments in (("rewind", {}), ("extend", {"epochs": 1})):
         with pytest.raises(RefusedError, match="Mine drives this loop"):
-            _send(led, command, **arguments)
-    assert _send(led, "stop", how="epoch")["ok"]
+            send(led, command, **arguments)
+    assert send(led, "stop", how="epoch")["ok"]
     assert led.end().code == 0, led.err
     assert (led.folder / "out").read_text() == "ended\n"
     assert (led.run.state(), led.run.checkpoints()) == ("stopped", [6])

@@ -1,4 +1,7 @@
-"""Makes the README's pictures from real runs in the real app: python -m tests.tools.screenshots [FOLDER]"""
+"""Makes the README's pictures from real runs in the real app: python -m tests.tools.screenshots [FOLDER [SCENE…]]
+
+SCENE: compare, moons, digits, loop or home; all of them without any.
+"""
 
 import asyncio
 import os
@@ -13,8 +16,10 @@ from textual.pilot import Pilot
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
+from engine.launch import script
 from engine.launch.options import Options
 from engine.launch.start import detach
+from tests.helpers.readme_loop import BEFORE_README, readme_loop
 from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.terminal import Terminal
@@ -48,6 +53,18 @@ async def layers(pilot: Pilot[None], run: RunFolder) -> None:
     await pilot.press("6")
     await pilot.pause(1)
     save(pilot, "layers")
+
+
+async def own_loop(pilot: Pilot[None], run: RunFolder) -> None:
+    """The README's loop, steered by its own setting and its own action."""
+    await until(pilot, lambda: steps(run) >= 1_500, "a part of the training")
+    await Run(run).set("smoothing=0.2")
+    await until(pilot, lambda: steps(run) >= 3_000, "more of the training")
+    await Run(run).action("reset-head")
+    await until(pilot, lambda: steps(run) >= 5_000, "the rest of the training")
+    await Run(run).pause()
+    await pilot.pause(1)
+    save(pilot, "own-loop")
 
 
 async def moons(pilot: Pilot[None], run: RunFolder) -> None:
@@ -104,19 +121,41 @@ async def show(run: RunFolder, *takes: Take) -> None:
     await Run(run).stop("discard")
 
 
+def take_compare() -> None:
+    short = ["train.epochs=40", "train.threads=1", "schedule.name=cosine"]
+    rates = [detach("digits-mlp", [*short, f"optimizer.lr={lr}"], Options(f"rate-{lr}")) for lr in (0.02, 0.3)]
+    asyncio.run(compare(*rates))
+
+
+def take_moons() -> None:
+    moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], Options("moons"))
+    asyncio.run(show(moons_run, moons))
+
+
+def take_loop() -> None:
+    Path("train.py").write_text(BEFORE_README + readme_loop())
+    run = script.run("train.py", [], Options("train"), resume_if_exists=False, detached=True)
+    asyncio.run(show(run, own_loop))
+
+
+SCENES: dict[str, Callable[[], None]] = {
+    "compare": take_compare,
+    "moons": take_moons,
+    "digits": lambda: asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers)),
+    "loop": take_loop,
+    "home": lambda: asyncio.run(home()),
+}
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             os.environ[variable] = f"{place}/home"
-        short = ["train.epochs=40", "train.threads=1", "schedule.name=cosine"]
-        rates = [detach("digits-mlp", [*short, f"optimizer.lr={lr}"], Options(f"rate-{lr}")) for lr in (0.02, 0.3)]
-        asyncio.run(compare(*rates))
-        moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], Options("moons"))
-        asyncio.run(show(moons_run, moons))
-        asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers))
-        asyncio.run(home())
+        wanted = sys.argv[2:] or list(SCENES)
+        for scene in wanted:
+            SCENES[scene]()
 
 
 main()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
@@ -25,6 +26,7 @@ from tui.screens.overrides import split
 
 PATIENCE = 2.0  # seconds that keys wait for the worker's answer to an edit
 Apply = Callable[[dict[str, str], Callable[[Any], None], Callable[[str], None]], None]
+Act = Callable[[str, Callable[[Any], None], Callable[[str], None]], None]
 Start = Callable[[int, list[str]], Awaitable[RunFolder | None]]
 
 
@@ -114,8 +116,32 @@ def explanation(anomaly: Anomaly, now: Snapshot) -> str:
     return "\n".join(lines)
 
 
+class Action(Static, can_focus=True):
+    """A line for a function that the run's script has declared. Enter has it called."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "call", show=False)]
+
+    class Called(Message):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, name: str) -> None:
+        super().__init__(_("{action}  enter calls it", action=name), classes="action", markup=False)
+        self._called = name
+
+    def action_call(self) -> None:
+        self.post_message(self.Called(self._called))
+
+    def on_click(self) -> None:
+        self.action_call()
+
+
 class Edit(ModalScreen[None]):
-    """A line for each setting with its value now. Enter sends the changes; a refusal keeps the dialog open."""
+    """A line for each setting with its value now, and one for each action of the script.
+
+    Enter sends the changes, or has the action called. A refusal keeps the dialog open.
+    """
 
     CSS = """
     Edit { align: center middle; background: $background 60%;
@@ -125,6 +151,8 @@ class Edit(ModalScreen[None]):
         .row Input { width: 14; height: 1; border: none; padding: 0 1; background: $background; }
         .row Input:focus { background: $cursor; }
         .row .hint { width: 1fr; color: $quiet; padding: 0 0 0 2; }
+        .action { height: 1; }
+        .action:focus { background: $cursor; }
         .problem { color: $trouble; height: auto; max-height: 4; margin-top: 1; }
         .keys { color: $quiet; }
     }
@@ -135,16 +163,18 @@ class Edit(ModalScreen[None]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, values: dict[str, Any], hints: dict[str, str], apply: Apply) -> None:
+    def __init__(
+        self, values: dict[str, Any], hints: dict[str, str], apply: Apply, actions: Sequence[str], act: Act
+    ) -> None:
         """values: of the settings that this run can take. hints: what each may be, in the order shown.
 
-        apply: sends the edits, then calls done or failed.
+        apply, act: send the edits, or the name of one of `actions`, then call done or failed.
         """
         super().__init__()
         self._answered = asyncio.Event()
         self._before = {key: shown(values[key]) for key in hints}
         self._hints = hints
-        self._apply = apply
+        self._apply, self._actions, self._act = apply, actions, act
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
@@ -154,6 +184,7 @@ class Edit(ModalScreen[None]):
                     yield Label(key, markup=False)
                     yield Input(before, select_on_focus=True)
                     yield Label(self._hints[key], classes="hint", markup=False)
+            yield from map(Action, self._actions)
             yield Static("", classes="problem", markup=False)
             keys = _("enter apply · ↑↓ move · esc cancel")
             yield Static(keys, classes="keys", markup=False)
@@ -168,9 +199,15 @@ class Edit(ModalScreen[None]):
         if not edits:
             self.dismiss(None)
             return
+        self._ask(lambda: self._apply(edits, self._done, self._fail))
+
+    def on_action_called(self, called: Action.Called) -> None:
+        self._ask(lambda: self._act(called.name, self._done, self._fail))
+
+    def _ask(self, send: Callable[[], None]) -> None:
         self._answered.clear()
         self._say(_("asking the worker…"))
-        self._apply(edits, self._done, self._fail)
+        send()
         self.run_worker(self._wait(), group=OPENING, exclusive=True)
 
     async def _wait(self) -> None:

@@ -186,7 +186,11 @@ class SteeredScreen(Screen[None]):
         def apply(edits: dict[str, str], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
             self.commander.give(commander.change(edits, done, failed))
 
-        self.app.push_screen(Edit(self.snapshot.values, self.snapshot.hints, apply))
+        def act(name: str, done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+            self.commander.give(commander.act(name, done, failed))
+
+        now = self.snapshot
+        self.app.push_screen(Edit(now.values, now.hints, apply, now.actions, act))
 
     def action_save(self) -> None:
         self.commander.give(commander.save())
