@@ -15,6 +15,7 @@ from descent.control.address import BACKLOG, is_same_user, listen, remove_all
 from descent.control.protocol import COMMANDS, LONGEST_LINE, Answer, parsed, refusal, too_late
 
 MOST_CLIENTS = 256  # at once; the next one gets a line that says so, and is closed
+LAST = 0.02  # seconds at the end in which lines that have come are still read
 IDLE = 1.0  # seconds without a complete line after which a client may be closed to make room for a new one
 LINGER = 1.0  # seconds that a refused client is still read from
 MOST_HEARD = 64  # reads from a refused client at most
@@ -114,7 +115,8 @@ class Server:
         finally:
             self._ending = True
             server.close()
-            for task in self._reading:
+            self._loop.run_until_complete(asyncio.sleep(LAST))  # commands that have come, but are not read yet
+            for task in list(self._reading):
                 task.cancel()
             for request in self._queue.take_all():
                 request.answer(too_late(request.command))

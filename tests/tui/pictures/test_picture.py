@@ -22,7 +22,7 @@ def text(kind: str, width: int, height: int, palette: Palette = PLAIN, **changed
 
 
 def test_every_kind_of_the_engine_can_be_drawn() -> None:
-    assert set(DRAW) - {"walk", "graph"} == set(KINDS) == set(made_pictures.KINDS)
+    assert set(DRAW) - {"walk", "graph", "sample"} == set(KINDS) == set(made_pictures.KINDS)
 
 
 @pytest.mark.parametrize("kind", made_pictures.KINDS)
@@ -91,7 +91,7 @@ def test_a_curve_of_straight_pieces_is_marked_where_it_bends() -> None:
     rows = text("fit", 60, 12, Palette(shades=False), kinks=np.array([0.3, 0.6])).splitlines()
     assert "◆ 3 straight pieces" in rows[0]
     assert "".join(rows[1:]).count("◆") == 2
-    assert "* 1 straight piece " in text("fit", 60, 12, kinks=np.zeros(0))
+    assert "+ 1 straight piece " in text("fit", 60, 12, kinks=np.zeros(0))
 
 
 def test_a_curve_that_runs_away_leaves_its_points_in_sight() -> None:

@@ -108,7 +108,7 @@ async def test_what_can_t_be_started_is_told_in_korean(here: Path) -> None:
         ({"event": "command", "command": "set", "arguments": {"edits": ["lr_scale=0.5"]}}, "나: 학습률 × 0.5"),
         ({"event": "anomaly", "what": "loss", "layer": "hidden1"}, "손실 값이 유한하지 않습니다(층 hidden1)"),
         (
-            {"event": "evaluation", "split": "validation", "epoch": 3.0, "loss": 0.088, "accuracy": 0.974},
+            {"event": "evaluation", "step": 9, "split": "validation", "epoch": 3.0, "loss": 0.088, "accuracy": 0.974},
             "에포크 3  검증 0.0880  97.4%",
         ),
         ({"event": "resumed", "to": 1200}, "1,200스텝에서 이어 감"),
