@@ -34,11 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         compile_catalogues()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one process more than there are cores: tests of real processes wait for them most of their time."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
         monkeypatch.delenv(variable, raising=False)

@@ -75,7 +75,7 @@ class KeyQueue:
                 self._target = self._app.focused or self._app.screen
                 return True
         except ScreenStackError:
-            return True  # the app has ended
+            return False  # the app has ended
         self._waiting.append(event)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._pass_all())

@@ -51,10 +51,9 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
         with box:
             with VerticalScroll(id="ask-text", can_focus=False):
                 yield Static(self._shown(), markup=False)
-            yield Static(id="ask-choices", markup=False)
+            yield Static(self._rows(), id="ask-choices", markup=False)
 
     def on_mount(self) -> None:
-        self._show_choices()
         self.call_after_refresh(self._be_seen)
 
     def _be_seen(self) -> None:
@@ -66,7 +65,8 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
         text = self._text if isinstance(self._text, Text) else Text(lines(self._text))
         return text if terminal is None or terminal.unicode else Text(terminal.plain(text.plain))
 
-    def _show_choices(self) -> None:
+    def _rows(self) -> Text:
+        """Return a line for each choice."""
         rows = Text()
         width = max(len(_name(key)) for key, *_rest in self._choices)
         for position, (key, label, _value) in enumerate(self._choices):
@@ -74,7 +74,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
             rows.append("\n" if position else "")
             rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
             rows.append(f"  {label}", "bold" if chosen else "")
-        self.query_one("#ask-choices", Static).update(rows)
+        return rows
 
     def on_key(self, event: events.Key) -> None:
         """Take a choice by its own key, or the highlighted one by enter; up and down move."""
@@ -91,7 +91,7 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
             case "up" | "left" | "shift+tab" | "down" | "right" | "tab":
                 step = -1 if event.key in ("up", "left", "shift+tab") else 1
                 self._highlighted = (self._highlighted + step) % len(self._choices)
-                self._show_choices()
+                self.query_one("#ask-choices", Static).update(self._rows())
             case "enter":
                 self.dismiss(self._choices[self._highlighted][2])
             case "pageup" | "pagedown":
