@@ -91,6 +91,7 @@ def test_the_public_names() -> None:
         descent.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["accelerate", "keras", "lightning", "transformers"])
 def test_a_callback_whose_library_is_missing_says_what_to_install(library: str) -> None:
     """A person would look for a module of a strange name."""

@@ -21,6 +21,8 @@ from tui.screens.help import Help
 from tui.screens.home.screen import Home
 from tui.screens.overrides import Overrides
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["place"]  # a fixture
 
 

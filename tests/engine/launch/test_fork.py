@@ -29,6 +29,8 @@ from engine.training.reporter import MOST_LINES
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import child, ends_with, start
 
+pytestmark = pytest.mark.slow
+
 COMMON = ["train.device=cpu", "data.size=400", "train.threads=1", "train.statistics_every=7", "train.batch_size=32"]
 
 
@@ -457,7 +459,6 @@ def test_a_checkpoint_of_a_future_that_was_left_is_not_offered(tmp_path: Path) -
     assert ends_with(pid) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_a_fork_runs_in_the_background_beside_its_live_parent(tmp_path: Path) -> None:
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.evaluate_every=1000")

@@ -29,6 +29,8 @@ from tests.engine.training.conftest import Train
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import begin, child
 
+pytestmark = pytest.mark.slow
+
 GAN = """
 import copy
 import numpy as np
@@ -451,7 +453,6 @@ def test_a_loader_that_ends_early_and_a_size_that_is_set_are_told(built: Built) 
         steps(run, 1)
 
 
-@pytest.mark.slow
 def test_a_killed_run_of_a_gan_is_resumed_rewound_and_forked_bit_for_bit(tmp_path: Path) -> None:
     """Two Adams made by the user's own code were lost at each of these."""
     (tmp_path / "task.py").write_text(GAN)

@@ -17,6 +17,8 @@ from tui.screens.console.screen import Console
 from tui.terminal import Terminal
 from tui.widgets.chart import Chart
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DescentApp:

@@ -18,6 +18,8 @@ from tui.app import DescentApp
 from tui.screens.console.screen import Console
 from tui.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -72,7 +74,6 @@ async def test_a_regression_has_no_accuracy_and_the_loss_takes_its_place(tmp_pat
     assert f"{STEPS:,}/{STEPS:,}" in seen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (59, 15), (300, 100)])
 async def test_any_size_is_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
     run = record(tmp_path)

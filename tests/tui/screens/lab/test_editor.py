@@ -25,6 +25,8 @@ from tui.screens.dialogs import Ask
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.code_editor import CodeEditor as Editor
 
+pytestmark = pytest.mark.slow
+
 LAB = "slow-line"
 CODE = "def f(x):\n    for one in x:\n        if one:\n            y = 1 / 0\n    return y\n"
 
@@ -147,7 +149,6 @@ async def offered() -> AsyncIterator[Any]:
         yield pilot
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "begins"), [("r", "# mine"), ("escape", "# mine"), ("d", "")])
 async def test_what_was_not_saved_is_offered_when_the_file_is_opened(here: Path, answer: str, begins: str) -> None:
     """Whoever types when the line drops would have to type it again."""
@@ -175,7 +176,6 @@ async def test_an_offer_says_when_the_file_has_changed_since(here: Path) -> None
         assert "The file has been written since then" in shown(pilot)
 
 
-@pytest.mark.slow
 async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
     """The next one to open the file would be asked about text that nobody wants."""
     file = here / f"{LAB}.toml"
@@ -192,7 +192,6 @@ async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
         assert unsaved.kept(file) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> None:
     """A line that drops would cost what was typed since the last save."""
@@ -229,7 +228,6 @@ async def test_what_is_typed_right_before_a_save_or_an_end_is_not_lost(here: Pat
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
 
 
-@pytest.mark.slow
 async def test_it_opens_on_the_setting_and_where_it_was_left(here: Path) -> None:
     """Changing one number would be a way of twenty arrows each time."""
     file = here / f"{LAB}.toml"
@@ -317,7 +315,6 @@ async def test_colours_are_there_with_the_grammar_and_missed_aloud(
         await until(pilot, lambda: "the package tree-sitter-toml is not installed" in shown(pilot), "the reason")
 
 
-@pytest.mark.slow
 def test_an_editor_of_one_s_own_opens_at_the_line_and_what_it_wrote_is_taken_up(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
