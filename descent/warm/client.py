@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -84,10 +85,13 @@ class Fork:
         self.pid, self.stdout, self.stderr = pid, stdout, stderr
         self.returncode: int | None = None
         self._connection = connection
+        self._reaping = threading.Lock()  # one thread may wait for its end while another stops it
         try:
             self._process: int | None = os.pidfd_open(pid)
         except ProcessLookupError:
             self._process = None  # it has ended already
+        else:
+            weakref.finalize(self, os.close, self._process)
 
     def poll(self) -> int | None:
         """Return the exit code, minus the signal's number where one ended it, or None while it lives."""
@@ -114,18 +118,17 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
     def _waited(self, seconds: float | None) -> int | None:
-        if self.returncode is None:
-            if self._process is not None:
-                ended = select.poll()
-                ended.register(self._process, select.POLLIN)
-                if not ended.poll(None if seconds is None else max(0.0, seconds) * 1000):
-                    return None
-                os.close(self._process)
-                self._process = None
-            code = _answer(self._connection).get("exit")
-            # Where the warm process was killed, nobody can tell how a fork ended that said nothing itself.
-            self.returncode = code if isinstance(code, int) else -signal.SIGKILL
-            self._connection.close()
+        if self.returncode is None and self._process is not None:
+            ended = select.poll()
+            ended.register(self._process, select.POLLIN)
+            if not ended.poll(None if seconds is None else max(0.0, seconds) * 1000):
+                return None
+        with self._reaping:
+            if self.returncode is None:
+                code = _answer(self._connection).get("exit")
+                self._connection.close()
+                # Where the warm process was killed, nobody can tell how a fork ended that said nothing itself.
+                self.returncode = code if isinstance(code, int) else -signal.SIGKILL
         return self.returncode
 
 

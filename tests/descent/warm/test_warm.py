@@ -151,6 +151,28 @@ def test_a_signal_that_ends_a_fork_is_known() -> None:
     assert fork.wait() == -signal.SIGKILL
 
 
+def test_one_thread_may_wait_for_a_fork_that_another_stops() -> None:
+    """esc would end the console during a grading, as two threads wait for a grading that is stopped."""
+    for _ in range(20):
+        fork, _told = forked("sleep")
+        codes: list[int | None] = []
+        barrier = threading.Barrier(3)
+
+        def wait(fork: client.Fork = fork, codes: list[int | None] = codes, barrier: Any = barrier) -> None:
+            barrier.wait()
+            codes.append(fork.wait(30))
+
+        threads = [threading.Thread(target=wait) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        fork.kill()
+        codes.append(fork.wait(30))
+        for thread in threads:
+            thread.join()
+        assert codes == [-signal.SIGKILL] * 3
+
+
 def test_a_killed_warm_process_costs_nothing() -> None:
     """Runs under way would end with it, or later ones would not begin."""
     fork, _ = forked("sleep")
