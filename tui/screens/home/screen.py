@@ -94,15 +94,18 @@ class Home(Screen[None]):
         self._labs: Labs | None = None
         self._in_full: set[str] = set()  # "runs", "labs": all of them are listed
         self._reading = False
+        find = Find(placeholder=_("/ find a run, lab or preset"), id="find", select_on_focus=False)
+        self._parts = Title(), find, Listing(), Details(), KeyLine()
 
     def compose(self) -> ComposeResult:
-        yield Title()
+        title, find, listing, details, keys = self._parts
+        yield title
         with Horizontal(id="find-line"):
-            yield Find(placeholder=_("/ find a run, lab or preset"), id="find", select_on_focus=False)
+            yield find
         with Vertical(id="home-body"):
-            yield Listing()
-            yield Details()
-        yield KeyLine()
+            yield listing
+            yield details
+        yield keys
 
     def on_mount(self) -> None:
         self.query_one(Find).cursor_blink = False
@@ -214,7 +217,8 @@ class Home(Screen[None]):
     @property
     def _is_whole(self) -> bool:
         """Return whether all its parts are there. Runs may be seen earlier, or when some parts are gone already."""
-        return all(self.query(part) for part in (Title, Find, Listing, Details, KeyLine))
+        # Asked for every key at every move: query() would walk the whole tree five times.
+        return all(part.is_attached for part in self._parts)
 
     @property
     def _chosen(self) -> Chosen:
