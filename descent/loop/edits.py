@@ -1,7 +1,7 @@
 """The settings of a loop of one's own that can be changed while it trains, and their limits."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,20 @@ class Setting:
 
 
 class LiveEdits:
-    """Changes the main optimizer's numbers and the settings that a script has declared."""
+    """Changes the optimizers' numbers and the settings that a script has declared.
+
+    The main optimizer's keys are those of a preset, such as optimizer.lr; the next one has optimizer2.lr.
+    """
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
+        self._optimizers: list[torch.optim.Optimizer] = []
         self._settings: dict[str, Setting] = {}
         self._taken: list[str] = []
+
+    def know(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Let the numbers of these optimizers be changed. The first is the main one."""
+        self._optimizers = list(optimizers)
 
     def declare(
         self,
@@ -56,25 +64,37 @@ class LiveEdits:
             raise DescentError(_("setting {name}: this name can't be used; take another one", name=name))
         self._settings[name] = Setting(get, set, kind, minimum, maximum)
 
-    def take(self, texts: list[str], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    def take(self, texts: list[str]) -> dict[str, Any]:
         """Change settings by "key=value" texts: all of them, or none. Returns the values now in force."""
         given, problems = settings.parse(texts)
         if problems or not given:
             raise DescentError("\n".join(problems) or _("give at least one key=value"))
         edits = {".".join(override.path): override.value for override in given}
         for key, value in edits.items():
-            self._check(key, value, optimizer)
+            self._check(key, value)
         for key, value in edits.items():
-            self._set(key, value, optimizer)
+            self._set(key, value)
         self._taken = latest([*self._taken, *(f"{key}={_text(value)}" for key, value in edits.items())])
         return edits
 
-    def _check(self, key: str, value: Any, optimizer: torch.optim.Optimizer) -> None:
+    def _keys(self) -> list[str]:
+        """Return the keys of all optimizers, the main one's first."""
+        further = [
+            f"{_section(n)}.{name}" for n in range(1, len(self._optimizers)) for name in ("lr", "weight_decay")
+        ]
+        return [*LOOP_KEYS, *further]
+
+    def _optimizer(self, key: str) -> tuple[torch.optim.Optimizer, str]:
+        """Return the optimizer that a key such as optimizer2.lr is of, and the name of its number."""
+        section, _dot, name = key.partition(".")
+        return next(one for n, one in enumerate(self._optimizers) if _section(n) == section), name
+
+    def _check(self, key: str, value: Any) -> None:
         """Raise DescentError if this loop can't take an edit."""
         if key in self._settings:
             _check_value(key, value, self._settings[key])
             return
-        allowed = (*LOOP_KEYS, *self._settings)
+        allowed = (*self._keys(), *self._settings)
         if key not in allowed:
             raise DescentError(
                 _(
@@ -87,39 +107,51 @@ class LiveEdits:
             )
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise DescentError(_("{key} = {given!r}: must be a number ≥ 0", key=key, given=value))
-        if key == "optimizer.lr" and self._rates.is_scheduled(optimizer):
+        if key == "lr_scale":
+            return
+        optimizer, name = self._optimizer(key)
+        if name == "lr" and self._rates.is_scheduled(optimizer):
             raise DescentError(
                 _(
-                    "optimizer.lr: this loop has a schedule of its own, which sets the rate anew; lr_scale "
-                    "multiplies it: lr_scale={scale}",
+                    "{key}: this loop has a schedule of its own, which sets the rate anew; lr_scale multiplies it: "
+                    "lr_scale={scale}",
+                    key=key,
                     scale=0.1,
                 )
             )
-        if key == "optimizer.weight_decay" and "weight_decay" not in optimizer.defaults:
+        if name == "weight_decay" and "weight_decay" not in optimizer.defaults:
             raise DescentError(
-                _("optimizer.weight_decay: {optimizer} has no weight decay", optimizer=type(optimizer).__name__)
+                _("{key}: {optimizer} has no weight decay", key=key, optimizer=type(optimizer).__name__)
             )
 
-    def _set(self, key: str, value: Any, optimizer: torch.optim.Optimizer) -> None:
-        match key:
-            case "lr_scale":
-                self._rates.scale = float(value)
-            case "optimizer.lr":
-                self._rates.set(optimizer, float(value))
-            case "optimizer.weight_decay":
-                decays = [group for group in optimizer.param_groups if group["weight_decay"]]
-                for group in decays or optimizer.param_groups:  # a group that is to have none keeps none
-                    group["weight_decay"] = float(value)
-            case _:
-                setting = self._settings[key]
-                setting.set(float(value) if setting.kind is float else value)
+    def _set(self, key: str, value: Any) -> None:
+        if key in self._settings:
+            setting = self._settings[key]
+            setting.set(float(value) if setting.kind is float else value)
+            return
+        if key == "lr_scale":
+            self._rates.scale = float(value)
+            return
+        optimizer, name = self._optimizer(key)
+        if name == "lr":
+            self._rates.set(optimizer, float(value))
+            return
+        decays = [group for group in optimizer.param_groups if group["weight_decay"]]
+        for group in decays or optimizer.param_groups:  # a group that is to have none keeps none
+            group["weight_decay"] = float(value)
 
     def declared(self) -> list[dict[str, Any]]:
-        """Return what run.json holds of the declared settings: the name, the value and the limits of each."""
-        return [
+        """Return what run.json holds of settings that no preset has: the name, the value and the limits of each."""
+        found = [
             {"name": name, "value": setting.get(), "minimum": setting.minimum, "maximum": setting.maximum}
             for name, setting in self._settings.items()
         ]
+        for key in self._keys()[len(LOOP_KEYS) :]:
+            optimizer, name = self._optimizer(key)
+            if key not in self._settings and name in optimizer.defaults:
+                value = float(optimizer.param_groups[0][name])
+                found.append({"name": key, "value": value, "minimum": 0.0, "maximum": None})
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds of it."""
@@ -136,6 +168,11 @@ class LiveEdits:
         """Set a declared setting to the value that a checkpoint has of it, if it has one."""
         if name in self._settings and name in state["settings"]:
             self._settings[name].set(state["settings"][name])
+
+
+def _section(number: int) -> str:
+    """Return what the keys of an optimizer begin with. The main one has number 0."""
+    return "optimizer" if number == 0 else f"optimizer{number + 1}"
 
 
 def _text(value: Any) -> str:

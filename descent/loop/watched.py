@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import tomllib
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically, write_json
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
 from descent.control import Queue, Server
 from descent.loop import again, checkpoint
@@ -87,6 +88,8 @@ class Loop:
         self._best = BestEvaluation()
         self._model: nn.Module | None = None
         self._optimizers: list[torch.optim.Optimizer] = []
+        self._others: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()  # they step, too, unwatched
+        self._of_main: set[str] = set()  # keys that were changed, before another optimizer was met
         self._device = torch.device("cpu")
         self._saved: State | None = None  # the checkpoint that the run goes on from
         self._step = 0
@@ -160,6 +163,7 @@ class Loop:
             raise DescentError(_("watch(): this run watches a model already; call descent.init for another run"))
         self.watch_steps(model, optimizers[0])
         self._optimizers = optimizers
+        self._edits.know(optimizers)
         for one in optimizers:
             handles = one.register_step_pre_hook(self._before_hook), one.register_step_post_hook(self._after_hook)
             for handle in handles:
@@ -174,6 +178,7 @@ class Loop:
         restores: whether what is tracked from now on is set to what the run's last checkpoint has of it.
         """
         self._model, self._optimizers = model, [optimizer]
+        self._edits.know(self._optimizers)
         parameters = list(model.parameters())
         self._device = parameters[0].device if parameters else torch.device("cpu")
         self._rows.watch(model, self._device)
@@ -525,6 +530,9 @@ class Loop:
         row = self._rows.row
         if optimizer is not self._optimizers[0]:
             row.heard = []  # the losses of another optimizer, such as a discriminator's
+            if len(self._optimizers) == 1 and optimizer not in self._others:
+                self._others.add(optimizer)
+                self._tell_of_others()
             return
         self._rows.after_update(rate)
         self._step += 1
@@ -660,7 +668,24 @@ class Loop:
 
     def edit(self, texts: list[str]) -> dict[str, Any]:
         """Change live settings by "key=value" texts: all of them, or none. Returns the values now in force."""
-        return self._edits.take(texts, self._optimizers[0])
+        taken = self._edits.take(texts)
+        self._of_main |= taken.keys() & {"optimizer.lr", "optimizer.weight_decay"}
+        self._tell_of_others()
+        return taken
+
+    def _tell_of_others(self) -> None:
+        """Tell which changes of the main optimizer have not reached those that nobody watches."""
+        while self._others and self._of_main:
+            key = self._of_main.pop()
+            self.warn(
+                _(
+                    "{key}: only the {optimizer} that stepped first has the new value; lr_scale reaches all "
+                    "optimizers, and run.watch(model, [first, second]) gives each a key of its own: {second}",
+                    key=key,
+                    optimizer=type(self._optimizers[0]).__name__,
+                    second=key.replace("optimizer", "optimizer2"),
+                )
+            )
 
     def extend(self, **more: int) -> int:
         """Train for more epochs, or more steps. Returns the new last step."""
@@ -768,10 +793,12 @@ class Loop:
             raise DescentError(self._driver.why_no_rewind())
         if self._ranks is not None:
             raise DescentError(
-                _(
+                ngettext(
+                    "the other process of this training can't go back with it: its random numbers are in no "
+                    "checkpoint; start it again with this id",
                     "the other {count} processes of this training can't go back with it: their random numbers are in "
                     "no checkpoint; start it again with this id",
-                    count=self._ranks.size - 1,
+                    self._ranks.size - 1,
                 )
             )
         at, state = self._keeper.to_go_back_to(to, self._step)

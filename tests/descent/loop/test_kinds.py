@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from descent.run.metrics import Metrics
-from tests.helpers.loops import Made, same
+from tests.helpers.loops import Made, Script, same, send
 
 pytestmark = pytest.mark.slow
 
@@ -171,3 +171,35 @@ def test_the_loss_of_gathered_gradients_is_their_sum(script: Made) -> None:
     assert driven.code == 0, driven.err
     halves = np.array([float(line) for line in (driven.folder / "losses").read_text().split()])
     assert np.allclose(Metrics(driven.run.path).column("loss"), halves.reshape(-1, 2).sum(1), rtol=1e-5)
+
+
+ENDLESS = GAN.replace("(20)", "(10**6)").replace(
+    "    if is_run:\n        after(run)",
+    '    print(one.param_groups[0]["lr"], two.param_groups[0]["lr"], flush=True)',
+)
+
+
+def rates_of(script: Made, arguments: tuple[str, ...], edits: list[str]) -> tuple[Script, list[float]]:
+    """The rates of both optimizers in the step after some edits, and the script, stopped."""
+    steered = script("gan").start(ENDLESS, *arguments, watched=not arguments)
+    send(steered, "pause")
+    send(steered, "set", edits=edits)
+    send(steered, "step", steps=2)
+    send(steered, "stop")
+    assert steered.end().code == 0, steered.err
+    return steered, [float(rate) for rate in (steered.folder / "out").read_text().splitlines()[-1].split()]
+
+
+def test_each_of_two_optimizers_has_its_rate(script: Made) -> None:
+    """Somebody who lowers a discriminator's rate would lower the generator's, or none."""
+    steered, rates = rates_of(script, ("driven",), ["optimizer2.lr=0.5", "optimizer2.weight_decay=0.1"])
+    assert rates == [0.01, 0.5]
+    told = {one["name"]: one["value"] for one in steered.run.facts()["settings"]}
+    assert told == {"optimizer2.lr": 0.02, "optimizer2.weight_decay": 0.0}
+
+
+def test_a_rate_that_only_one_optimizer_of_an_unchanged_script_gets_is_told_so(script: Made) -> None:
+    """The other one would train on at the old rate, though the change was acknowledged."""
+    steered, rates = rates_of(script, (), ["optimizer.lr=0.5"])
+    assert sorted(rates) == [0.01, 0.5]
+    assert "lr_scale reaches all optimizers" in steered.run.last("warning")["message"]  # type: ignore[index]
