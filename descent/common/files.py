@@ -160,7 +160,12 @@ def json_safe(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a file of JSON that people read too."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 class JsonLines:

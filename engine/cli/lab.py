@@ -190,17 +190,32 @@ def lab_watch(lab_id: Id, *, lang: Lang = None) -> int:
 
 
 @lab_app.command(
-    "report", help=_("Write a folder to hand in: preset, code, edits, metrics, checks, and a page with a plot.")
+    "report",
+    help=_(
+        "Write a zip to hand in: who and when, the preset, the code, attempts, edits, metrics, checks, and a page."
+    ),
 )
 def lab_report(
     lab_id: Id,
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help=_("A new folder. [default: ID-report]"))
+    to: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help=_("A .zip, or the folder for it. [default: ID-STUDENT.zip here]")),
     ] = None,
+    *,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student",
+            metavar="NAME",
+            help=_("Your name or number, kept for later. [default: $DESCENT_STUDENT, else you are asked once]"),
+        ),
+    ] = None,
+    lang: Lang = None,
 ) -> int:
-    from engine.labs import handin
+    from engine.cli import lab_view
 
-    return handin.command(lab_id, folder)
+    _progress()
+    return lab_view.hand_in(lab_id, to, student)
 
 
 @lab_app.command("verify", help=_("Grade handed-in folders again and say whether each result agrees."))

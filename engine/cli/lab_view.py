@@ -19,10 +19,11 @@ from descent.common.numbers import percent
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
 from engine.cli import tables
-from engine.labs import flow, library, progress
+from engine.labs import flow, handin, library, progress
 from engine.labs.flow import next_commands
 from engine.labs.format import TOPICS, Prediction, Solution
 from engine.labs.grader import Grader, Tell
+from engine.labs.handed_in import find
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Progress
@@ -359,6 +360,39 @@ def grade_lab(lab_id: str, as_json: bool) -> int:
     return int(found["exit_code"])
 
 
+def hand_in(lab_id: str, to: Path | None, student: str | None) -> int:
+    """Write the zip to hand in, print its path, and return the exit code."""
+    written = handin.write(find_lab(lab_id), to or Path.cwd(), _student(student))
+    stdio.say(str(written.path))
+    if written.replaced:
+        stdio.say(_("the hand-in that was there is replaced"), sys.stderr)
+    return ExitCode.DONE
+
+
+def _student(given: str | None) -> str:
+    """Return who hands in. It is kept where it was given or asked for; without a terminal the login is taken."""
+    if given is not None:
+        named = handin.student_named(given)
+    elif (known := handin.known_student()) is not None:
+        return known
+    elif not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return handin.login()
+    else:
+        stdio.say(
+            _(
+                "Who hands in? Your name or number, as your class lists you; enter alone: {login}",
+                login=handin.login(),
+            ),
+            sys.stderr,
+        )
+        try:
+            named = handin.student_named(input("> ").strip() or handin.login())
+        except EOFError:  # Ctrl-D: nothing is kept
+            raise KeyboardInterrupt from None
+    progress.named(named)
+    return named
+
+
 _NO_SANDBOX = N_(
     "descent: the code that was handed in runs with all your rights. "
     "Time and memory are limited, but this is no sandbox."
@@ -369,7 +403,7 @@ def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool
     """Print a table of all hand-ins. Return 0 if all agree, else 1."""
     if allow_code:
         stdio.say(_(_NO_SANDBOX), sys.stderr)
-    rows = [verified(folder, allow_code=allow_code, handed_in_too=folders) for folder in folders]
+    rows = [verified(one, allow_code=allow_code, handed_in_too=folders) for one in find(folders)]
     if as_json:
         tables.print_json({"handins": [asdict(row) for row in rows]})
     else:

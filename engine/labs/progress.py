@@ -90,6 +90,7 @@ class Progress(_Part):
 
     version: Literal[1] = 1
     last: str | None = None
+    student: str | None = None  # who works here: a name or a number, as hand-ins say it
     labs: dict[str, Record] = {}
     notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
 
@@ -118,6 +119,11 @@ def started(lab_id: str, folder: Path, files: Mapping[str, str] | None = None) -
         return place if files is None else {**place, "files": dict(files)}
 
     return _change(lab_id, change)
+
+
+def named(student: str) -> Progress:
+    """Record who works here."""
+    return _write(lambda progress: progress.model_copy(update={"student": student}))
 
 
 def did(lab_id: str, *deeds: str) -> Progress:

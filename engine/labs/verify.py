@@ -20,14 +20,14 @@ from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten, why_unreadable
 from descent.run.schema import ShapeError
 from engine.labs.grading import grade
-from engine.labs.handin import FORMAT, MANIFEST, lab_hash
+from engine.labs.handed_in import FORMATS, LARGEST, MANIFEST, BrokenError, HandedIn
+from engine.labs.handin import lab_hash
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, read_verdict, versions
 from engine.preset import consent
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
-LARGEST = 1 << 20  # bytes of one file of a hand-in
 # Where these differ, last digits may differ, and larger differences may grow from them.
 _MACHINE = ("processor", "torch")
 
@@ -54,23 +54,27 @@ class Row:
     why: str
 
 
-class _BrokenError(Exception):
-    """A hand-in can't be read. The text says why."""
-
-
-def verified(folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path] = ()) -> Row:
+def verified(one: HandedIn, *, allow_code: bool, handed_in_too: Sequence[Path] = ()) -> Row:
     """Grade a hand-in again. The row's `why` says what is wrong with it.
 
     handed_in_too: the other hand-ins. No lab is taken from any of them, nor from a folder beside them.
     """
-    name, lab_id, handed_in = clean(folder.absolute().name), "", ""
+    try:
+        with one.opened() as folder:
+            return _verified(one, folder, allow_code=allow_code, handed_in_too=handed_in_too)
+    except BrokenError as error:
+        return Row(one.name, "", "", "", "broken", shorten(str(error), 300))
+
+
+def _verified(one: HandedIn, folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path]) -> Row:
+    name, lab_id, handed_in = one.name, "", ""
     try:
         manifest = _object(folder, MANIFEST)
         lab_id = clean(str(manifest.get("lab", "")))
-        if manifest.get("format") != FORMAT:
-            raise _BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
+        if manifest.get("format") not in FORMATS:
+            raise BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
         lab = find_lab(str(manifest.get("lab", "")))
-        _refuse_handed_in_lab(lab, [folder, *handed_in_too])
+        _refuse_handed_in_lab(lab, [one.path, *handed_in_too])
         theirs = _verdict(folder)
         handed_in = _met(theirs["met"], theirs["of"])
         _check_hashes(folder, manifest)
@@ -85,7 +89,7 @@ def verified(folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path] = 
             ours = grade(work, graded)
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
         return Row(name, lab.id, handed_in, _met(ours.met, ours.of), outcome, why)
-    except (_BrokenError, DescentError) as error:
+    except (BrokenError, DescentError) as error:
         why = str(error)
     except Exception as error:  # one hand-in, whatever is in it, must not prevent the others from being graded
         why = f"{type(error).__name__}: {error}"
@@ -119,16 +123,16 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return read_regular(folder / name, LARGEST, follow=False)
     except (OSError, ValueError) as error:
-        raise _BrokenError(_("{file}: can't be read: {reason}", file=name, reason=why_unreadable(error))) from None
+        raise BrokenError(_("{file}: can't be read: {reason}", file=name, reason=why_unreadable(error))) from None
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads(_read(folder, name))
     except (ValueError, RecursionError):
-        raise _BrokenError(_("{file} is not JSON", file=name)) from None
+        raise BrokenError(_("{file} is not JSON", file=name)) from None
     if not isinstance(found, dict):
-        raise _BrokenError(_("{file} was not written by `descent lab report`", file=name))
+        raise BrokenError(_("{file} was not written by `descent lab report`", file=name))
     return found
 
 
@@ -137,18 +141,18 @@ def _verdict(folder: Path) -> dict[str, Any]:
         return read_verdict(folder, most=LARGEST, follow=False)
     except FileNotFoundError as error:
         reason = why_unreadable(error)
-        raise _BrokenError(_("{file}: can't be read: {reason}", file="verdict.json", reason=reason)) from None
+        raise BrokenError(_("{file}: can't be read: {reason}", file="verdict.json", reason=reason)) from None
     except ShapeError as error:
-        raise _BrokenError(_("{file} is damaged: {what}", file="verdict.json", what=clean(str(error)))) from None
+        raise BrokenError(_("{file} is damaged: {what}", file="verdict.json", what=clean(str(error)))) from None
 
 
 def _check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or len(hashes) > 64:
-        raise _BrokenError(_("{file} has no list of files", file=MANIFEST))
+        raise BrokenError(_("{file} has no list of files", file=MANIFEST))
     for name, expected in hashes.items():
         if "/" in name or name in ("", ".", "..") or hashlib.sha256(_read(folder, name)).hexdigest() != expected:
-            raise _BrokenError(_("{file} was changed after the hand-in was written", file=clean(name)))
+            raise BrokenError(_("{file} was changed after the hand-in was written", file=clean(name)))
 
 
 def _work(lab: Lab, folder: Path, copy: Path) -> Submission:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from descent import child
 from descent.common.errors import ExitCode
+from engine.labs.handed_in import HandedIn
 from engine.labs.handin import write
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import Learner
@@ -38,7 +40,10 @@ def handed_in(warm_process: None, tmp_path_factory: pytest.TempPathFactory) -> P
         done = Child(["lab", "check", "slow", "--json"], tmp_path_factory.mktemp("printed"), cwd=home).start().end()
         assert done.code == 0, done
         monkeypatch.chdir(home)
-        return write(lab, home / "mina")
+        written = write(lab, home, "mina").path
+        with zipfile.ZipFile(written) as archive:
+            archive.extractall(home / "mina")
+        return home / "mina"
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_honest_work_agrees_and_a_polished_verdict_does_not(
 def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:
     """Whoever hands in could do on the instructor's machine what they like."""
     rewrite(hand_in, "slow.py", b"open('/tmp/never', 'w')\n")
-    row = verified(hand_in, allow_code=False)
+    row = verified(HandedIn(hand_in), allow_code=False)
     assert (row.outcome, row.why) == ("not run", "it has code; --allow-code runs it")
 
 
@@ -142,7 +147,7 @@ def _no_preset(folder: Path) -> None:
 def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why: str) -> None:
     """One bad folder would end the table of a whole class, or never be done with."""
     spoil(hand_in)
-    row = verified(hand_in, allow_code=True)
+    row = verified(HandedIn(hand_in), allow_code=True)
     assert row.outcome == "broken"
     assert why in row.why
 
@@ -162,7 +167,7 @@ def test_a_verdict_that_descent_did_not_write(hand_in: Path, changed: dict[str, 
     """A hand-in would be told to agree, with more criteria met than its checks say."""
     verdict = json.loads((hand_in / "verdict.json").read_text())
     rewrite(hand_in, "verdict.json", json.dumps(verdict | changed).encode())
-    row = verified(hand_in, allow_code=False)
+    row = verified(HandedIn(hand_in), allow_code=False)
     assert (row.outcome, row.handed_in) == ("broken", "")
     assert row.why.startswith(f"verdict.json is damaged: {why}")
 

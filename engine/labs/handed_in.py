@@ -1,0 +1,240 @@
+"""Finding hand-ins and reading them: folders, zips, trees of both, and what a learning management system gives.
+
+Anybody may have written them. Links are not followed, a zip's names lead nowhere, and what is read is bounded in
+number and in size before it takes memory.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from descent.common.files import open_regular, read_regular
+from descent.common.i18n import _
+from descent.common.text import clean, shorten, why_unreadable
+
+FORMATS = (1, 2)  # of hand-ins: a folder, and a zip that says who handed it in
+MANIFEST = "handin.json"
+PAGE = "report.html"
+LARGEST = 1 << 20  # bytes of one file of a hand-in
+MOST_FILES = 64  # of one hand-in
+LARGEST_ZIP = 32 << 20  # bytes of a zip within a zip
+MOST_ENTRIES = 20_000  # of a zip of hand-ins
+DEEPEST = 8  # levels of folders that are searched
+_MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?")
+_CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_\d+_.+\.zip", re.IGNORECASE)
+_OF_THE_SYSTEM = ("__MACOSX", ".DS_Store")
+
+
+class BrokenError(Exception):
+    """A hand-in can't be read. The text says why."""
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """Who uploaded a hand-in, as the names in a download of Moodle or Canvas say."""
+
+    system: str  # "moodle" or "canvas"
+    name: str
+    id: str
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """Where a hand-in is. inside: in a zip of several, the name of a zip, or of a folder with a "/" at its end."""
+
+    path: Path
+    inside: str = ""
+    problem: str = ""  # why it can't be read
+
+    @property
+    def name(self) -> str:
+        """The name for tables: of its folder, or of its zip without ".zip"."""
+        named = PurePosixPath(self.inside).name or self.path.absolute().name
+        if named.endswith(".zip") and (who := self.uploaded) is not None and who.system == "moodle":
+            named = f"{who.name}: {_MOODLE.sub('', named, count=1)}"
+        return clean(named.removesuffix(".zip"))
+
+    @property
+    def uploaded(self) -> Uploaded | None:
+        """Who uploaded it, or None if it is not of a learning management system."""
+        for part in reversed([*self.path.absolute().parts, *PurePosixPath(self.inside).parts]):
+            if found := _MOODLE.match(part):
+                return Uploaded("moodle", clean(found["name"]), found["id"])
+            if found := _CANVAS.fullmatch(part):
+                return Uploaded("canvas", clean(found["name"]), found["id"], found["late"] is not None)
+        return None
+
+    @contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Yield a folder with its files, to be read only. Raises BrokenError."""
+        if self.problem:
+            raise BrokenError(self.problem)
+        if self.path.is_dir():
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="descent-hand-in-") as folder:
+            for name, content in self._files().items():
+                (Path(folder) / name).write_bytes(content)
+            yield Path(folder)
+
+    def _files(self) -> dict[str, bytes]:
+        with _zip(self.path) as outer:
+            if not self.inside.endswith(".zip"):
+                return _read_all(outer, self.inside)
+            with _opened(io.BytesIO(_content(outer, outer.getinfo(self.inside), LARGEST_ZIP))) as inner:
+                return _read_all(inner, _top(inner) or "")
+
+
+def digest(folder: Path) -> str:
+    """Return a hash of the files that an opened hand-in has. A file that can't be read counts as empty."""
+    found = hashlib.sha256()
+    for path in sorted(folder.iterdir())[: 2 * MOST_FILES]:
+        try:
+            content = read_regular(path, LARGEST, follow=False)
+        except OSError:
+            content = b""
+        found.update(f"{path.name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
+    return found.hexdigest()
+
+
+def find(paths: Iterable[Path]) -> list[HandedIn]:
+    """Return the hand-ins in these folders and zips, in their order. A path without any is a broken one."""
+    found: dict[HandedIn, None] = {}
+    for path in paths:
+        found |= dict.fromkeys(_in_folder(path) if path.is_dir() and not path.is_symlink() else _in_zip(path))
+    return list(found)
+
+
+def _in_folder(path: Path) -> list[HandedIn]:
+    if os.path.lexists(path / MANIFEST):
+        return [HandedIn(path)]
+    found: list[HandedIn] = []
+    for place, folders, files in os.walk(path):
+        folders.sort()
+        here = Path(place)
+        if os.path.lexists(here / MANIFEST):
+            found.append(HandedIn(here))
+            folders.clear()
+            continue
+        found += [one for name in sorted(files) if name.lower().endswith(".zip") for one in _in_zip(here / name)]
+        deep = len(here.relative_to(path).parts) >= DEEPEST
+        folders[:] = [] if deep else [name for name in folders if not name.startswith(".")]
+    return found or [HandedIn(path, problem=_("there is no hand-in in it: no {file} and no zip", file=MANIFEST))]
+
+
+def _in_zip(path: Path) -> list[HandedIn]:
+    try:
+        with _zip(path) as outer:
+            if (top := _top(outer)) is not None:
+                return [HandedIn(path, top)]
+            names = [entry.filename for entry in outer.infolist() if not _is_of_the_system(entry.filename)]
+            inner = {name for name in names if name.lower().endswith(".zip")}
+            inner |= {name.removesuffix(MANIFEST) for name in names if PurePosixPath(name).name == MANIFEST}
+            _refuse_escapes(inner)
+    except BrokenError as error:
+        return [HandedIn(path, problem=str(error))]
+    found = [HandedIn(path, name) for name in sorted(inner)]
+    return found or [HandedIn(path, problem=_("there is no hand-in in it: no {file} and no zip", file=MANIFEST))]
+
+
+def _top(archive: zipfile.ZipFile) -> str | None:
+    """Return where the manifest of a zip's only hand-in is, "" or "FOLDER/", or None if it is not of one hand-in."""
+    names = [entry.filename for entry in archive.infolist() if not _is_of_the_system(entry.filename)]
+    if MANIFEST in names:
+        return ""
+    tops = {name.partition("/")[0] for name in names}
+    top = f"{tops.pop()}/" if len(tops) == 1 else ""
+    return top if top and f"{top}{MANIFEST}" in names else None
+
+
+def _is_of_the_system(name: str) -> bool:
+    return any(part in _OF_THE_SYSTEM for part in PurePosixPath(name).parts)
+
+
+# --- reading a zip within bounds ---
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        file = open_regular(path, follow=False)
+    except OSError as error:
+        raise BrokenError(why_unreadable(error)) from None
+    with file, _opened(file) as archive:
+        yield archive
+
+
+@contextmanager
+def _opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if len(archive.infolist()) > MOST_ENTRIES:
+                raise BrokenError(_("has more than {most:,} files", most=MOST_ENTRIES))
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError, OSError) as error:
+        raise BrokenError(_("is no whole zip: {error}", error=shorten(clean(str(error)), 100))) from None
+
+
+def _read_all(archive: zipfile.ZipFile, top: str) -> dict[str, bytes]:
+    """Return the files below `top`, those of folders in it left out."""
+    inside = [one for one in archive.infolist() if one.filename.startswith(top) and not one.is_dir()]
+    inside = [one for one in inside if not _is_of_the_system(one.filename)]
+    _refuse_escapes(one.filename for one in inside)
+    flat = [one for one in inside if "/" not in one.filename.removeprefix(top)]
+    if len(flat) > MOST_FILES:
+        raise BrokenError(_("has more than {most:,} files", most=MOST_FILES))
+    found: dict[str, bytes] = {}
+    for entry in flat:
+        name = entry.filename.removeprefix(top)
+        if name in found:
+            raise BrokenError(_("has two files of the name {name}", name=clean(name)))
+        found[name] = _content(archive, entry, LARGEST)
+    return found
+
+
+def _refuse_escapes(names: Iterable[str]) -> None:
+    for name in names:
+        parts = name.rstrip("/").split("/")
+        if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+            raise BrokenError(_("{name}: a name that leads out of the zip", name=shorten(clean(name), 100)))
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
+    shown = shorten(clean(entry.filename), 100)
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise BrokenError(_("{name}: is a link or a device, not a file", name=shown))
+    if entry.flag_bits & 1:
+        raise BrokenError(_("{name}: is encrypted", name=shown))
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BrokenError(_("{name}: is packed in a way that is not read here; use deflate", name=shown))
+    if entry.file_size > most:
+        raise BrokenError(_("{name}: is larger than {most:,} bytes", name=shown, most=most))
+    with archive.open(entry) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise BrokenError(_("{name}: is larger than {most:,} bytes", name=shown, most=most))
+    return content
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    """Return what a zip says of itself, nothing if it is not one hand-in."""
+    try:
+        [one] = _in_zip(path)
+        with one.opened() as folder:
+            found = json.loads(read_regular(folder / MANIFEST, LARGEST, follow=False))
+    except (BrokenError, OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
