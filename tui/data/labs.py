@@ -25,6 +25,7 @@ from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead, read_verdict
+from engine.preset import code_copy
 
 
 async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
@@ -205,10 +206,10 @@ def changed_since(run: RunFolder, standing: LabStatus) -> list[str]:
     """Return the names of the learner's files that this run was trained with and that were written since it began."""
     presets = [path for path in standing.files if path.suffix == ".toml" and run.id.startswith(f"{path.stem}-")]
     trained = sorted(presets, key=lambda path: len(path.stem))[-1:]
-    code = [path for path in standing.files if trained and path.suffix == ".py"]
+    code = [Path(file).name for file in code_copy.changed_since(run.path)] if trained else []
     with contextlib.suppress(OSError):
         began = run.preset.stat().st_mtime_ns
-        return [path.name for path in (*trained, *code) if path.is_file() and path.stat().st_mtime_ns > began]
+        return [path.name for path in trained if path.is_file() and path.stat().st_mtime_ns > began] + code
     return []
 
 

@@ -1,5 +1,6 @@
 """A lab as its screen shows it: which of its files the charts and the criteria are of."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
 from engine.labs import flow
 from engine.labs.library import find_lab
+from engine.preset import code_copy
 from tests.helpers.small_lab import make_lab
 from tui.data.labs import changed_since, look_at_lab, run_before
 
@@ -37,6 +39,23 @@ def test_charts_are_of_a_former_file_once_it_was_written_again(lab_id: str, tmp_
     assert changed_since(run, look_at_lab(lab_id)) == [file.name]
     other = RunFolder(tmp_path / "runs" / "other-260101-120000-abcd")
     assert changed_since(other, look_at_lab(lab_id)) == []
+
+
+def test_charts_are_of_former_code_only_where_the_run_was_trained_with_it(lab_id: str, tmp_path: Path) -> None:
+    """A learner whose functions only the grader calls would be told to train again for nothing."""
+    file = flow.start(find_lab(lab_id), Path.cwd())[0]
+    run = RunFolder(tmp_path / "runs" / f"{lab_id}-260101-120000-abcd")
+    run.path.mkdir(parents=True)
+    run.preset.write_text(file.read_text())
+    os.utime(file, ns=(0, 0))
+    code = file.with_suffix(".py")
+    code.write_text("before")
+    (run.path / code_copy.FILE).write_text(json.dumps(code_copy.noted({"a.py": b"before"}, {"a.py": str(code)})))
+    assert changed_since(run, look_at_lab(lab_id)) == []
+    code.write_text("after")
+    assert changed_since(run, look_at_lab(lab_id)) == [code.name]
+    (run.path / code_copy.FILE).unlink()
+    assert changed_since(run, look_at_lab(lab_id)) == []
 
 
 def test_a_lab_has_begun_once_something_was_done_in_it(lab_id: str) -> None:
