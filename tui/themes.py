@@ -9,13 +9,14 @@ from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
 
-# Eight runs over one another, each with its letter besides; none is the red of trouble.
+# Eight runs or candidates over one another, each with its sign besides. None is the blue of training, the orange of
+# validation or the red of trouble.
 RUNS = {
-    "dark": ("#5cb2ff", "#f0ab53", "#74c68a", "#d38cf0", "#f2d95c", "#4fd0c8", "#f094b8", "#b5bcc8"),
-    "light": ("#0a5fc2", "#a85200", "#1d7a3a", "#8a2fb0", "#7d6a00", "#00767a", "#b0306f", "#4a515c"),
-    "contrast": ("#5ac8ff", "#ffd500", "#6cff8f", "#e6a0ff", "#ff9d3c", "#50fff0", "#ffa8d0", "#ffffff"),
+    "dark": ("#3ed6c5", "#b794f6", "#f58fc0", "#b4dc52", "#e8dcb0", "#5fbf6e", "#e36df0", "#b5bcc8"),
+    "light": ("#00767a", "#7a3fc4", "#b0306f", "#4f7000", "#6b5a2a", "#1d7a3a", "#a6199e", "#4a515c"),
+    "contrast": ("#50fff0", "#c7a6ff", "#ffa8d0", "#c6ff4d", "#fff3c0", "#6cff8f", "#ff8cff", "#ffffff"),
     "ansi": tuple(f"ansi_{name}" for name in (
-        "bright_blue", "yellow", "green", "magenta", "cyan", "bright_magenta", "bright_green", "default"
+        "cyan", "magenta", "bright_green", "bright_magenta", "bright_cyan", "green", "bright_yellow", "default"
     )),
 }  # fmt: skip
 NAMES = ("dark", "light", "contrast", "ansi")
@@ -151,7 +152,7 @@ THEMES = (
         variables=_of_runs("ansi")
         | {
             "train": "ansi_bright_blue",
-            "validation": "ansi_magenta",
+            "validation": "ansi_yellow",  # magenta and red are neighbours in many people's sixteen
             "trouble": "ansi_red",
             "planned": "ansi_cyan",
             "quiet": "ansi_default",  # and dim: bright black is the background in some people's sixteen

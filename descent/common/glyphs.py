@@ -45,9 +45,9 @@ def level(share: float) -> str:
     return BLOCKS[1 + round(6 * max(0.0, min(1.0, share)))]
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """A curve as bars in at most `width` cells. Non-finite values are left out."""
-    return "".join(map(level, shares(values, width)))
+def sparkline(values: Sequence[float], width: int, among: Sequence[float] = ()) -> str:
+    """A curve as bars in at most `width` cells. Non-finite values are left out. among: as shares takes it."""
+    return "".join(map(level, shares(values, width, among)))
 
 
 def bars(values: Sequence[float], width: int, height: int) -> list[str]:
@@ -63,12 +63,16 @@ def progress_bar(share: float, width: int) -> tuple[str, str]:
     return done, "─" * (width - len(done))
 
 
-def shares(values: Sequence[float], width: int) -> list[float]:
-    """At most `width` points from 0, the lowest, to 1; logarithmically where they span much."""
+def shares(values: Sequence[float], width: int, among: Sequence[float] = ()) -> list[float]:
+    """At most `width` points from 0, the lowest, to 1; logarithmically where they span much.
+
+    among: values of other curves that are to have the same scale.
+    """
     points = _averaged([value for value in values if math.isfinite(value)], width)
-    if points and min(points) > 0 and max(points) / min(points) > _STEEP:
-        points = [math.log(point) for point in points]
-    low, high = min(points, default=0.0), max(points, default=0.0)
+    scale = [*points, *(value for value in among if math.isfinite(value))]
+    if points and min(scale) > 0 and max(scale) / min(scale) > _STEEP:
+        points, scale = [math.log(point) for point in points], [math.log(value) for value in scale]
+    low, high = min(scale, default=0.0), max(scale, default=0.0)
     return [(point - low) / (high - low) if high > low else 0.5 for point in points]
 
 

@@ -45,6 +45,8 @@ class Final:
     parent: tuple[str, int] | None = None
     scalars: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+    candidate: str = ""  # of a sweep: the best one, whose metrics they are
+    candidates: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             metrics,
             (str(origin["run"]), int(origin["step"])) if origin is not None else None,
             {name: each.value for name, each in reached.scalars.items()},
+            candidate=reached.candidates[0].name if reached.candidates else "",
+            candidates=len(reached.candidates),
         )
     except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Final(folder, "damaged", problem=why_damaged(error))
@@ -238,6 +242,13 @@ def _is(path: Path, origin: dict[str, Any]) -> bool:
 
 
 # --- as text ---
+
+
+def candidate_text(final: Final) -> str:
+    """Return "lr 0.1, the best of 4 candidates", or nothing for a run that is no sweep."""
+    if not final.candidate:
+        return ""
+    return _("{candidate}, the best of {count} candidates", candidate=final.candidate, count=final.candidates)
 
 
 def origin_text(final: Final) -> str:

@@ -19,10 +19,12 @@ from descent.run.metrics import Segment, valid
 from descent.run.scalars import ScalarFollower
 from descent.run.series import MinMaxPyramid
 from descent.run.state import State, host_of, state_now
+from descent.run.sweep import SweepPoint, points_of
 
 AT_ONCE = 1 << 16  # steps given to a series at once: fewer cost more, more take more memory
 
-Member = int | Literal["low", "mean", "high"]  # one of the members, or what they have in common
+# One of the members, the mean of some of them, or what all have in common.
+Member = int | tuple[int, ...] | Literal["low", "mean", "high"]
 Key = tuple[str, Member]
 LOOK_BACK = 4 << 20  # bytes of rows in which the last number is looked for: of one model some 20,000 steps
 
@@ -74,6 +76,7 @@ class Follower:
     RunFolder.state. facts and layout: of run.json and metrics.json, empty and None until the run has got so far.
     ended: the members that train no more. What members have in
     common leaves out those that diverged, all their steps: one that goes to infinity would be all that is seen.
+    points: the candidates of a sweep.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -123,6 +126,15 @@ class Follower:
     def diverged(self) -> frozenset[int]:
         """Return the members that have diverged."""
         return frozenset(member for member, end in self.ended.items() if end.state == "diverged")
+
+    @functools.cached_property
+    def _points(self) -> tuple[SweepPoint, ...]:
+        return points_of(self.layout.members if self.layout is not None else ())
+
+    @property
+    def points(self) -> tuple[SweepPoint, ...]:
+        """Return the candidates of a sweep. Empty for any other run, and before the layout is known."""
+        return self._points if self.layout is not None else ()
 
     @property
     def host(self) -> str:
@@ -214,7 +226,13 @@ class Follower:
         together = [m for m in range(rows.shape[1]) if m not in self.diverged] or list(range(rows.shape[1]))
         for (column, member), taken in zip(keys, into, strict=True):
             values = rows[:, :, self.layout.columns.index(column)]
-            taken[:] = values[:, member] if isinstance(member, int) else _common(values[:, together], member)
+            match member:
+                case int():
+                    taken[:] = values[:, member]
+                case tuple():
+                    taken[:] = mean_over_members(values[:, [m for m in member if m in together] or list(member)])
+                case _:
+                    taken[:] = _common(values[:, together], member)
 
     # --- series ---
 
@@ -271,7 +289,8 @@ class Follower:
         column, member = key
         if self.layout is None or column not in self.layout.columns:
             return False
-        return not isinstance(member, int) or 0 <= member < len(self.layout.members)
+        named = member if isinstance(member, tuple) else (member,) if isinstance(member, int) else ()
+        return all(0 <= each < len(self.layout.members) for each in named)
 
 
 def _pad(series: Mapping[Key, MinMaxPyramid | LastValues], first: int, last: int) -> int:

@@ -95,8 +95,11 @@ def samples_of_batches(
     return samples if samples.all() else None
 
 
-def mean_curves(stored: Metrics, names: Sequence[str]) -> dict[str, Singles]:
-    """Return the mean over the members, (steps,), for each of the columns `names` that the run has."""
+def mean_curves(stored: Metrics, names: Sequence[str], members: Sequence[int] | None = None) -> dict[str, Singles]:
+    """Return the mean over the members, (steps,), for each of the columns `names` that the run has.
+
+    members: those that count; all if None.
+    """
     layout = stored.layout
     if layout is None:
         return {}
@@ -104,7 +107,8 @@ def mean_curves(stored: Metrics, names: Sequence[str]) -> dict[str, Singles]:
     curves: dict[str, list[Singles]] = {name: [] for name in places}
     for rows in stored.pieces():
         for name, place in places.items():
-            curves[name].append(mean_over_members(rows[:, :, place]))
+            own = rows[:, :, place] if members is None else rows[:, members, place]
+            curves[name].append(mean_over_members(own))
     return {name: np.concatenate(pieces) if pieces else np.empty(0, np.float32) for name, pieces in curves.items()}
 
 

@@ -10,7 +10,7 @@ from descent.run.state import State
 
 @dataclass(frozen=True)
 class Progress:
-    """The numbers of this moment."""
+    """The numbers of this moment. candidate: of a sweep, the name of the best one so far, whose numbers they are."""
 
     step: int = 0
     total_steps: int = 0
@@ -23,6 +23,7 @@ class Progress:
     grad_norm: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    candidate: str = ""
 
     @property
     def eta(self) -> float | None:

@@ -23,6 +23,7 @@ from descent.run.metrics import Metrics
 from descent.run.result_metrics import MetricName, Numbers, metric_of, names_in
 from descent.run.scalars import Latest, latest
 from descent.run.state import State
+from descent.run.sweep import name_of
 
 MemberState = State | Literal["diverged", "stopped early"]
 Spreads = dict[MetricName, "Spread"]
@@ -76,8 +77,12 @@ class MemberResult:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of a sweep: its values, its members, those of them that diverged, and means over the others."""
+    """One point of a sweep: its values, its members, those of them that diverged, and means over the others.
 
+    name: what it is called by, such as "lr 0.1".
+    """
+
+    name: str
     values: Mapping[str, Any]
     members: list[int]
     diverged: list[int]
@@ -154,8 +159,15 @@ class RunResult:
 
     @property
     def final_metrics(self) -> Numbers:
-        """Return the metrics of a sweep's winner, or of any other run its own."""
-        return self.metrics if self.winner is None else self.winner.metrics
+        """Return the metrics of a sweep's winner, before that of its best candidate so far, or of any other run."""
+        if self.winner is not None:
+            return self.winner.metrics
+        return self.candidates[0].metrics if self.candidates else self.metrics
+
+    @property
+    def best_candidate(self) -> Candidate | None:
+        """Return the winner of a sweep, or the candidate that is the best so far."""
+        return self.candidates[0] if self.candidates else None
 
     @property
     def diverged(self) -> list[int]:
@@ -310,6 +322,7 @@ def _candidates(members: Sequence[MemberResult], winner: Winner | None, by: Best
         of_values.setdefault(repr(entry.values), []).append(entry)
     candidates = [
         Candidate(
+            name_of(entries[0].values),
             entries[0].values,
             [entry.member for entry in entries],
             [entry.member for entry in entries if entry.state == "diverged"],

@@ -1,10 +1,12 @@
 """Tables of a run's members on the terminal: a sweep's candidates, or each model with the mean below."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from descent.common import numbers, stdio
+from descent.common.glyphs import sparkline
 from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.stdio import plain
@@ -32,6 +34,7 @@ _GAP = "  "
 _MOST_STEERED = 5  # lines about members that were steered alone
 Total = Literal["mean", "std", "stderr"]
 _WON, _LOST = "★", "✗"
+_CURVE = 16  # cells
 _LONGEST_LIST = 8  # numbers of diverged members
 _ENDS = {"diverged": N_("diverged at step {step:,}"), "stopped early": N_("stopped early at step {step:,}")}
 
@@ -45,10 +48,13 @@ class Column(NamedTuple):
     metric: MetricName | None = None
 
 
-def table(result: RunResult, *, most: int) -> list[str]:
-    """Return the lines of a sweep's candidates, else of the members: at most `most` rows, in the terminal's width."""
+def table(result: RunResult, *, most: int, curves: Mapping[str, Sequence[float]] = MappingProxyType({})) -> list[str]:
+    """Return the lines of a sweep's candidates, else of the members: at most `most` rows, in the terminal's width.
+
+    curves: the validation losses of candidates, by their names.
+    """
     if result.candidates:
-        return [*_candidates(result, most), *_conclusions(result)]
+        return [*_candidates(result, most, curves), *_conclusions(result)]
     return [*members(result, most=most), *_conclusions(result)]
 
 
@@ -96,7 +102,7 @@ def members(result: RunResult, *, most: int) -> list[str]:
     return _lines(columns) + _left_out(len(entries), len(shown), result)
 
 
-def _candidates(result: RunResult, most: int) -> list[str]:
+def _candidates(result: RunResult, most: int, curves: Mapping[str, Sequence[float]]) -> list[str]:
     candidates = result.candidates
     shown = candidates[:most]
     keys = short_names(list(candidates[0].values))
@@ -110,7 +116,24 @@ def _candidates(result: RunResult, most: int) -> list[str]:
         Column(_(metric_of(name).head).upper(), [_mean(c, name) for c in shown], metric=name) for name in measured
     ]
     columns.append(Column("", [_lost(c, result.members) for c in shown], "left"))
-    return _lines(columns) + _left_out(len(candidates), len(shown), result)
+    lines = _lines(columns)
+    return _beside(lines, [curves.get(c.name, ()) for c in shown]) + _left_out(len(candidates), len(shown), result)
+
+
+def _beside(lines: list[str], curves: Sequence[Sequence[float]]) -> list[str]:
+    """Return the lines of a table with a curve at the end of each row, all of one scale, if there is room for it."""
+    from rich.cells import cell_len
+
+    from engine.cli.tables import padded
+
+    together = [value for curve in curves for value in curve]
+    drawn = [sparkline(curve, _CURVE, together) if len(curve) > 1 else "" for curve in curves]
+    rows, below = lines[: len(curves) + 1], lines[len(curves) + 1 :]
+    wide = max(map(cell_len, rows))
+    if not any(drawn) or wide + len(_GAP) + _CURVE > stdio.width():
+        return lines
+    texts = [_("VAL LOSS SO FAR"), *(plain(each, sys.stdout.encoding) for each in drawn)]
+    return [f"{padded(row, wide)}{_GAP}{text}".rstrip() for row, text in zip(rows, texts, strict=True)] + below
 
 
 def _conclusions(result: RunResult) -> list[str]:

@@ -12,11 +12,13 @@ from descent.common.errors import DescentError
 from descent.common.files import json_safe
 from descent.common.glyphs import STATES, sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
+from descent.common.mean import mean_of_finite
 from descent.common.numbers import NONE, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show, why_damaged
 from descent.loop.folder import start_of
 from descent.run import comparison, find, samples
 from descent.run.comparison import LETTERS, Comparison, compared, found
+from descent.run.events import evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
@@ -83,6 +85,7 @@ def as_object(found: Comparison) -> dict[str, Any]:
             "seconds": each.seconds,
             "metrics": each.metrics,
             **({"scalars": json_safe(each.scalars)} if each.scalars else {}),
+            **({"candidate": each.candidate, "candidates": each.candidates} if each.candidate else {}),
             "parent": None if each.parent is None else {"run": each.parent[0], "step": each.parent[1]},
             "error": each.problem or None,
         }
@@ -113,6 +116,8 @@ def _print_finals(found: Comparison) -> None:
     ]
     tables.print_table(head, rows, right=head[3:], whole=[head[0], *head[2:]])
     for place, each in enumerate(found.finals):
+        if each.candidate:
+            print(f"{LETTERS[place]}: {comparison.candidate_text(each)}")
         if each.parent is not None:
             print(f"{LETTERS[place]}: {comparison.origin_text(each)}")
         if each.problem:
@@ -256,7 +261,7 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
         tables.print_json(found)
     else:
         tables.print_fields(run.id, fields)
-        for line in _members(result):
+        for line in _members(run, result):
             stdio.say(line)
 
 
@@ -280,12 +285,7 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     several = result.has_members
     if several:
         fields.append((_("members"), f"{members_view.headline(result)}{_way(facts)}"))
-    curves = mean_curves(Metrics(run.path), [name for name, _label in CURVES])
-    for name, label in CURVES:
-        line = _curve(name, curves[name]) if name in curves else ""
-        if line and not (name == "lr" and several and _rates_differ(result)):
-            fields.append((_("mean {metric}", metric=_(label)) if several else _(label), line))
-    fields += _scalars(run, result)
+    fields += _curves(run, result) + _scalars(run, result)
     for label, each in ((_("validation"), METRICS["val_loss"]), (_("test"), METRICS["test_loss"])):
         if values_on(result.metrics, each.split) and not several:
             fields.append((label, _split(result.metrics, each.split)))
@@ -309,6 +309,19 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         told = run.last("exact")
         details["exact"] = told is not None and not told.get("why_not")
     return {**result.to_json(), **details}, result, fields
+
+
+def _curves(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:
+    """Return a field for each curve: of a sweep those of its best candidate, of other members their mean."""
+    best = result.best_candidate
+    curves = mean_curves(Metrics(run.path), [name for name, _label in CURVES], best.members if best else None)
+    is_mean = result.has_members and best is None
+    fields = [(_("best"), _("{candidate}; its curves:", candidate=best.name))] if best is not None else []
+    for name, label in CURVES:
+        line = _curve(name, curves[name]) if name in curves else ""
+        if line:
+            fields.append((_("mean {metric}", metric=_(label)) if is_mean else _(label), line))
+    return fields
 
 
 def _scalars(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:
@@ -351,18 +364,30 @@ def _origin(run: RunFolder) -> list[tuple[str, str]]:
     return [(what, text)]
 
 
-def _members(result: RunResult) -> list[str]:
+def _validation_curves(run: RunFolder, result: RunResult) -> dict[str, list[float]]:
+    """Return the validation losses of each candidate, by its name: the mean of its members that have not diverged."""
+    losses: dict[int, dict[int, float | None]] = {}
+    for event in run.events():
+        if event["event"] == "evaluation" and event["split"] == "validation":
+            evaluation = evaluation_of(event)
+            losses.setdefault(evaluation.step, {})[evaluation.member] = evaluation.values.get("loss")
+    found: dict[str, list[float]] = {}
+    for candidate in result.candidates:
+        kept = [member for member in candidate.members if member not in candidate.diverged]
+        means = [mean_of_finite(losses[step].get(member) for member in kept) for step in sorted(losses)]
+        found[candidate.name] = [mean for mean in means if mean is not None]
+    return found
+
+
+def _members(run: RunFolder, result: RunResult) -> list[str]:
     """Return the tables of a run with several members: its candidates, and each model."""
     if not result.has_members:
         return []
-    lines = ["", *members_view.table(result, most=_MOST_MEMBERS)]
+    curves = _validation_curves(run, result) if result.candidates else {}
+    lines = ["", *members_view.table(result, most=_MOST_MEMBERS, curves=curves)]
     if 0 < len(result.candidates) < len(result.members):
         lines += ["", *members_view.members(result, most=_MOST_MEMBERS)]
     return lines
-
-
-def _rates_differ(result: RunResult) -> bool:
-    return any(key.startswith(("optimizer.lr", "schedule.")) for key in result.members[0].values)
 
 
 def _way(facts: dict[str, Any]) -> str:

@@ -201,7 +201,8 @@ def _pace(progress: Progress) -> list[Cell]:
 
 
 def _learned(progress: Progress) -> list[Cell]:
-    cells = [(_("train loss"), f"{number(progress.loss):<8}")]
+    cells = [(_("best"), progress.candidate)] if progress.candidate else []
+    cells.append((_("train loss"), f"{number(progress.loss):<8}"))
     if progress.accuracy is not None:
         cells.append((_("accuracy"), percent(progress.accuracy)))
     if progress.val_loss is not None:

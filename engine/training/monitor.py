@@ -17,6 +17,7 @@ import torch
 
 from descent.common.arrays import Rows, Seconds, mean_over_members
 from descent.run.layout import Layout
+from descent.run.sweep import SweepPoint, points_of
 from engine.training.train_state import TrainState
 
 WINDOW = 1.0  # seconds of training
@@ -52,6 +53,9 @@ class Monitor:
         self.diverged: list[
             tuple[int, int]
         ] = []  # members that went non-finite, and at which step; the caller empties it
+        self._points = points_of(layout.members)
+        self.best: SweepPoint | None = None  # of a sweep: the candidate that the last evaluation found the best
+        self.candidate = ""  # whose numbers `last` has, in a sweep
         self.last: dict[str, float | None] = {"loss": None, "accuracy": None, "grad_norm": None}
         self.steps_per_second: float | None = None
         self._seen: tuple[float, float] | None = None  # step and time at which the window begins
@@ -64,14 +68,29 @@ class Monitor:
             self._look_for_trouble(first, rows)
         else:
             self._look_for_diverged(first, losses)
+        shown = self._shown(losses[-1:])
+        accuracies = None if self._accuracy is None else rows[-1:, shown, self._accuracy]
         self.last = {
-            "loss": float(mean_over_members(losses[-1:])[0]),
-            "accuracy": None if self._accuracy is None else float(mean_over_members(rows[-1:, :, self._accuracy])[0]),
-            "grad_norm": self._latest_norm(rows),
+            "loss": float(mean_over_members(losses[-1:, shown])[0]),
+            "accuracy": None if accuracies is None else float(mean_over_members(accuracies)[0]),
+            "grad_norm": self._latest_norm(rows[:, shown]),
         }
         if self._seen is None:
             self._seen = float(first), float(seconds[0])
         self._rate(first + len(rows), float(seconds[-1]))
+
+    def _shown(self, losses: Rows) -> list[int]:
+        """Return the members whose mean is told: all, or of a sweep those of the best candidate. losses: (1, M)."""
+        if not self._points:
+            return list(range(losses.shape[1]))
+
+        def loss(point: SweepPoint) -> float:
+            mean = float(mean_over_members(losses[:, list(point.members)])[0])
+            return mean if np.isfinite(mean) else np.inf
+
+        best = self.best or min(self._points, key=loss)
+        self.candidate = best.name
+        return list(best.members)
 
     def _look_for_trouble(self, first: int, rows: Rows) -> None:
         bad = ~np.isfinite(rows[:, 0, self._loss])

@@ -1,17 +1,19 @@
 """Reports of a run as it trains: events in its log, and lines on the display."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from descent.common.i18n import _
 from descent.common.numbers import metric, number, rate
+from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_before
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
 from descent.run.progress import Display, Progress
+from descent.run.sweep import SweepPoint, points_of
 from engine.training.build import left_out
 from engine.training.data.batches import last_batch
 from engine.training.evaluation import Evaluation, described, values_of
@@ -26,6 +28,9 @@ class Reporter:
 
     def __init__(self, run: TrainState, folder: RunFolder, events: Events, display: Display) -> None:
         self._run, self._folder, self._events, self._display = run, folder, events, display
+        self._points = points_of([member._asdict() for member in run.members])
+        self._by = best_by(folder) if self._points else BestBy()
+        self._evaluated: dict[int, dict[str, float]] = {}  # of a sweep: the latest validation of each member
         self._look_back()
         self._collapsed: int | None = None  # as it was reported last
         self._planned: dict[str, Any] = {}
@@ -92,24 +97,48 @@ class Reporter:
         """Report the epoch, whose rows are in the file. lr: of the last step; None if the members' rates differ."""
         run = self._run
         self._epoch_said_at = run.step
-        loss = self._mean_loss()
+        means = self._mean_losses()
+        loss = _mean(means)
         self._events.write("epoch", epoch=run.batches.epoch, step=run.step, train_loss=loss)
-        several = len(run.members) > 1  # a mean over all candidates of a sweep, the bad ones too
-        trained = f"{number(loss):<7}"
+        monitor.best = best = self._best()
+        several = len(run.members) > 1 and best is None
+        if best is not None:  # a mean over different settings would say nothing
+            loss = _mean([means[member] for member in best.members])
+        trained, evaluated = f"{number(loss):<7}", self._reached(best)
         words = [
             _("epoch {epoch:>3}", epoch=run.batches.epoch),
             _("step {step:>6,}", step=run.step),
+            *([_("best {candidate}:", candidate=best.name)] if best is not None else []),
             _("mean loss {loss}", loss=trained) if several else _("loss {loss}", loss=trained),
         ]
-        if "val_loss" in run.reached:
-            reached = described(run.reached, "validation", brief=True)
+        if "val_loss" in evaluated:
+            reached = described(evaluated, "validation", brief=True)
             words.append(_("mean val {reached}", reached=reached) if several else _("val {reached}", reached=reached))
-        words.append(_("lr {lr}", lr=metric("lr", lr)))
+        if best is None or lr is not None:
+            words.append(_("lr {lr}", lr=metric("lr", lr)))
         words.append(_("{rate} step/s", rate=rate(monitor.steps_per_second)))
         self._display.say("  ".join(words))  # within 80 columns, except for runs of very many steps
 
-    def _mean_loss(self) -> float:
-        """Return the mean loss of the epoch so far, over the members that have not diverged. NaN without any."""
+    def _best(self) -> SweepPoint | None:
+        """Return a sweep's best candidate so far. None for another run, and without an evaluation."""
+        there = [point for point in self._points if self._by.metric in self._reached(point)]
+        lost = self._run.ended()
+
+        def rank(point: SweepPoint) -> tuple[bool, float]:
+            return any(lost.get(m) == "diverged" for m in point.members), self._by.rank(self._reached(point))
+
+        return min(there, key=rank, default=None)
+
+    def _reached(self, point: SweepPoint | None) -> Mapping[str, float]:
+        """Return the latest evaluations: of a candidate the mean of its seeds, else of all."""
+        if point is None:
+            return self._run.reached
+        each = [self._evaluated[member] for member in point.members if member in self._evaluated]
+        names = each[0] if each else {}
+        return {f"val_{name}": _mean([own[name] for own in each]) for name in names}
+
+    def _mean_losses(self) -> list[float | None]:
+        """Return each member's mean loss of the epoch so far; None for one that has diverged or has none."""
         run, facts = self._run, self._folder.facts()
         steps = run.batches.index
         if steps == 0:  # the epoch is over; the batch size of the next one may already be in force
@@ -118,12 +147,13 @@ class Reporter:
         first = max(0, run.step - steps)
         means = means_of_steps(Metrics(self._folder.path), "loss", first, run.step, self._changes, facts)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
-        known = [mean for member, mean in enumerate(means) if mean is not None and member not in lost]
-        return sum(known) / len(known) if known else math.nan
+        return [None if member in lost else mean for member, mean in enumerate(means)]
 
     def evaluation(self, step: int, split: str, member: int, result: Evaluation) -> None:
         """Write the event of an evaluation. step: the step that the evaluated model is from."""
         self._events.write("evaluation", step=step, split=split, member=member, **values_of(result))
+        if self._points and split == "validation":
+            self._evaluated[member] = values_of(result)
 
     def best(self, steps: list[int]) -> None:
         """Write, for each member, the step of the model that early stopping has chosen."""
@@ -222,6 +252,7 @@ class Reporter:
     def progress(self, monitor: Monitor, lr: float | None) -> Progress:
         """Return the current numbers, for the display's thread."""
         run, last = self._run, monitor.last
+        reached = self._reached(monitor.best)
         return Progress(
             step=run.step,
             total_steps=run.total_steps,
@@ -232,6 +263,12 @@ class Reporter:
             loss=last["loss"],
             accuracy=last["accuracy"],
             grad_norm=last["grad_norm"],
-            val_loss=run.reached.get("val_loss"),
-            val_accuracy=run.reached.get("val_accuracy"),
+            val_loss=None if monitor.candidate and monitor.best is None else reached.get("val_loss"),
+            val_accuracy=None if monitor.candidate and monitor.best is None else reached.get("val_accuracy"),
+            candidate=monitor.candidate,
         )
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan

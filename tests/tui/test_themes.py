@@ -20,3 +20,15 @@ def test_the_top_line_can_be_read(theme: Theme) -> None:
                 name,
                 ground,
             )
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_runs_and_candidates_have_colours_of_their_own(theme: Theme) -> None:
+    """A candidate in the blue of training would be taken for the training loss of another chart."""
+    taken = {theme.variables[name] for name in ("train", "validation", "trouble")}
+    own = [theme.variables[f"run{number}"] for number in range(1, 9)]
+    assert len(set(own)) == 8
+    assert not taken & set(own)
+    if not theme.ansi:
+        for colour in own:
+            assert ratio(Color.parse(colour).rgb, Color.parse(str(theme.background)).rgb) >= 4.5, colour

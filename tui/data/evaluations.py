@@ -3,7 +3,7 @@
 import math
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from descent.common.mean import mean_of_finite
 from descent.run.epochs import Epochs, resized
 from descent.run.events import Evaluation, Event, Fold, evaluation_of
 from descent.run.follower import Follower, Member
+from descent.run.sweep import SweepPoint
 from tui.data.words import mark_of
 
 
@@ -77,19 +78,22 @@ class Digest(Fold):
     epochs: from each change of the batch size on. total_steps: as planned last.
     """
 
-    def __init__(self, diverged: frozenset[int], *, alone: bool) -> None:
+    def __init__(self, diverged: frozenset[int], points: Sequence[SweepPoint] = (), *, alone: bool) -> None:
         self._diverged, self._alone = diverged, alone
+        self._point_of = {member: point.members for point in points for member in point.members}
         super().__init__()
 
     def begin(self) -> None:
+        self.winner: tuple[int, ...] | None = None  # of a sweep: the members of the candidate that was chosen
         self._marks: list[tuple[int, str, str]] = []
         self.epochs: list[Epochs] = []
         self.total_steps: int | None = None
         self._evaluations: dict[tuple[str, Member], Evaluations] = {}
-        self._together: dict[str, tuple[int, dict[int, dict[str, float]]]] = {}  # of the last step: who said what
+        # Of the last step, by split and what has a mean: who said what.
+        self._together: dict[tuple[str, Member], tuple[int, dict[int, dict[str, float]]]] = {}
 
     def points(self, split: str, name: str, member: Member = "mean") -> Points:
-        """The evaluations of one member, or their mean over those that have not diverged."""
+        """Return the evaluations of one member, or means: of all, or of a sweep's candidate, less what diverged."""
         found = self._evaluations.get((split, 0 if self._alone and member == "mean" else member))
         return Points() if found is None else found.points(name)
 
@@ -108,6 +112,8 @@ class Digest(Fold):
         kind = event.get("event")
         if kind == "evaluation":
             self._evaluation(evaluation_of(event))
+        elif kind == "winner":
+            self.winner = tuple(event["members"])
         elif kind in ("plan", "batch_size", "length"):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
@@ -123,14 +129,18 @@ class Digest(Fold):
         self._of(split, member).put(step, values)
         if self._alone or member in self._diverged:
             return
-        at, together = self._together.get(split, (-1, {}))
+        self._add_to("mean", split, step, member, values)
+        if member in self._point_of:
+            self._add_to(self._point_of[member], split, step, member, values)
+
+    def _add_to(self, of: Member, split: str, step: int, member: int, values: dict[str, float]) -> None:
+        """Correct the mean at a step by what one more member has said."""
+        at, together = self._together.get((split, of), (-1, {}))
         if at != step:
             together = {}
-            self._together[split] = step, together
+            self._together[split, of] = step, together
         together[member] = values
-        self._of(split, "mean").put(
-            step, {name: _mean(each.get(name) for each in together.values()) for name in values}
-        )
+        self._of(split, of).put(step, {name: _mean(each.get(name) for each in together.values()) for name in values})
 
     def _of(self, split: str, member: Member) -> Evaluations:
         key = split, member
@@ -153,10 +163,10 @@ def digest_of(follower: Follower) -> Digest:
     For whoever may read the follower now.
     """
     alone = follower.layout is not None and len(follower.layout.members) == 1
-    of = follower.diverged, alone
+    of = follower.diverged, alone, bool(follower.points)
     made, digest = _kept.get(follower, (None, None))
     if digest is None or made != of:
-        digest = Digest(follower.diverged, alone=alone)
+        digest = Digest(follower.diverged, follower.points, alone=alone)
         _kept[follower] = of, digest
     digest.take(follower.events, follower.events.voided)
     return digest

@@ -1,5 +1,6 @@
 """A run's log: a line for each of its events. Routine lines in a row are folded."""
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from descent.common.mean import mean_of_finite
 from descent.common.text import clean
 from descent.run.epochs import Epochs, epochs_since, resized
 from descent.run.events import Event, Fold, evaluation_of
+from descent.run.sweep import SweepPoint
 from tui.data.words import is_best, names_epoch, said
 
 CALM = 1.0  # seconds that new routine lines wait: several a second can't be read
@@ -39,13 +41,14 @@ class _Evaluation:
 
     of_members: tuple[Event, ...]
     epoch: float | None
+    points: tuple[SweepPoint, ...] = ()  # of a sweep
 
     @property
     def step(self) -> int:
         return int(self.of_members[0]["step"])
 
     def line(self, facts: dict[str, Any]) -> LogLine:
-        event = self._placed(_mean(self.of_members))
+        event = self._placed(_best(self.of_members, self.points) if self.points else _mean(self.of_members))
         text, style = said(event, facts) or ("", "")
         return LogLine(_clock(event), self.step, clean(text), style, names_epoch(event))
 
@@ -79,7 +82,9 @@ class _Folded:
 class Log(Fold):
     """The lines of a run's valid events."""
 
-    def __init__(self) -> None:
+    def __init__(self, points: Sequence[SweepPoint] = ()) -> None:
+        """points: the candidates of a sweep, of which an evaluation tells the best."""
+        self.points = tuple(points)
         self._facts: dict[str, Any] = {}
         self._shown: tuple[LogLine, ...] = ()
         self._shown_at = -CALM
@@ -148,7 +153,7 @@ class Log(Fold):
         goes_on = same and event.get("member", 0) > last.get("member", 0)
         self._together = (*self._together, event) if goes_on else (event,)
         epoch = None if self._epochs is None else self._epochs.at(int(event["step"]))
-        line = _Evaluation(self._together, epoch)
+        line = _Evaluation(self._together, epoch, self.points)
         if goes_on:
             self._lines[-1] = line
             self._news = True
@@ -186,6 +191,17 @@ class Log(Fold):
 def _clock(event: Event) -> str:
     """Local time, "13:15:28"."""
     return time.strftime("%H:%M:%S", time.localtime(float(event.get("time", 0))))
+
+
+def _best(of_members: Sequence[Event], points: Sequence[SweepPoint]) -> Event:
+    """Return the evaluation of the candidate with the lowest loss, with its name as `candidate`."""
+    found: list[tuple[float, int, Event]] = []
+    for point in points:
+        own = [event for event in of_members if event.get("member") in point.members]
+        if own:
+            event = {**_mean(own), "candidate": point.name}
+            found.append((math.inf if event.get("loss") is None else event["loss"], len(found), event))
+    return min(found)[2] if found else _mean(of_members)
 
 
 def _mean(of_members: Sequence[Event]) -> Event:

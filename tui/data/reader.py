@@ -14,7 +14,9 @@ from descent.common.text import clean, why_damaged, without_escapes
 from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
+from descent.run.sweep import SweepPoint, member_name
 from tui.data import run_settings
+from tui.data.candidates import ranked, standings
 from tui.data.evaluations import digest_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
@@ -53,6 +55,7 @@ class SnapshotBuilder:
         self.plan: Plan | None = None
         self.preset: dict[str, Any] = {}
         self.member: int | None = None
+        self.leading: SweepPoint | None = None  # the best candidate of a sweep by now
         self.wants_output = False
         self._meters = Meters(follower.folder)
         self._log = Log()
@@ -69,6 +72,9 @@ class SnapshotBuilder:
         """Return a snapshot of the run as the follower last saw it. trends: the layers whose sparkline is wanted."""
         follower, story = self.follower, self._story
         facts, events = follower.facts, follower.events
+        self.leading = None
+        if follower.points:
+            self.leading = ranked(follower)[0]
         self._want(trends)
         self._digest(facts)
         if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
@@ -109,9 +115,11 @@ class SnapshotBuilder:
             statistics_every=every if isinstance(every := self._values.get("train.statistics_every"), int) else None,
             members=len(layout.members) if layout is not None else 1,
             member=self.member,
+            member_name="" if self.member is None else member_name(follower.points, self.member),
+            candidates=self._calmly("candidates", lambda: tuple(standings(follower))) if follower.points else (),
             has_accuracy="accuracy" in columns,
             has_validation="validation" in facts.get("samples", {}),
-            log=self._log.of(events, facts, events.voided),
+            log=self._log_of_points().of(events, facts, events.voided),
             device=device(facts) if facts else "",
             host=follower.host,
             machine=self._meters.read(facts, follower.host),
@@ -136,12 +144,17 @@ class SnapshotBuilder:
             return
         names = [layer["name"] for layer in self.follower.layout.layers]
         shown = [f"layer.{name}.grad_norm" for name in trends or names[:FIRST_TRENDS]] if self._taken else []
-        if self._who == 0:
+        if self.who == 0:
             self.follower.want([*SHOWN, "time", *shown])
         else:
-            self.follower.want([*SHOWN, *shown], self._who)
+            self.follower.want([*SHOWN, *shown], self.who)
             self.follower.want(["time"])
-        self.follower.want_latest((f"layer.{name}.{key}" for name in names for key in OF_LAYERS), self._who)
+        self.follower.want_latest((f"layer.{name}.{key}" for name in names for key in OF_LAYERS), self.who)
+
+    def _log_of_points(self) -> Log:
+        if self._log.points != self.follower.points:  # the layout is known by now
+            self._log = Log(self.follower.points)
+        return self._log
 
     @property
     def is_behind(self) -> bool:
@@ -205,7 +218,7 @@ class SnapshotBuilder:
         return Anomaly(since, "loss", saved, lr=lr, rate_there=rate_there, collapse=collapse_words(event))
 
     def _rate_at(self, step: int | None, member: int | None = None) -> float | None:
-        who = self._who if member is None else member
+        who = self.who if member is None else member
         rates = [] if step is None else self.follower.series("lr", who).values(step, step + 1).tolist()
         return rates[0] if rates else None
 
@@ -236,14 +249,16 @@ class SnapshotBuilder:
             count *= 4
 
     @property
-    def _who(self) -> Member:
-        """The member to show: one that was picked, else the mean of several."""
+    def who(self) -> Member:
+        """Return the members to show: one that was picked, else those of a sweep's best candidate, else all."""
         if self.member is not None:
             return self.member
+        if self.leading is not None:
+            return self.leading.members
         return "mean" if self.follower.layout is not None and len(self.follower.layout.members) > 1 else 0
 
     def _latest(self, column: str) -> float | None:
-        return self.follower.latest(column, self._who) if self.follower.layout is not None else None
+        return self.follower.latest(column, self.who) if self.follower.layout is not None else None
 
     def _recent(self, column: str, per_epoch: int | None) -> float | None:
         """The mean of the last steps. Not each member is trained to the end, nor each loss given."""
@@ -251,24 +266,29 @@ class SnapshotBuilder:
 
         from descent.run.not_given import is_given
 
-        series, last = self.follower.series(column, self._who), self.follower.step
+        series, last = self.follower.series(column, self.who), self.follower.step
         ended = [self.follower.ended.get(member) for member in self._shown]
         if ended and all(how is not None and how.state == "stopped early" for how in ended):
             last = max(how.step for how in ended if how is not None)  # nothing is measured after it
         values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
-        values = values[np.isfinite(values) if self._who == "mean" else is_given(values)]
+        values = values[is_given(values) if isinstance(self.who, int) else np.isfinite(values)]
         return float(np.mean(values, dtype=np.float64)) if len(values) else None
 
     @property
     def _shown(self) -> list[int]:
         """The members whose numbers are shown."""
-        if self._who != "mean" or self.follower.layout is None:
-            return [0 if self.member is None else self.member]
-        return [m for m in range(len(self.follower.layout.members)) if m not in self.follower.diverged]
+        match self.who:
+            case int(member):
+                return [member]
+            case tuple(members):
+                together: Sequence[int] = members
+            case _:
+                together = range(len(self.follower.layout.members) if self.follower.layout is not None else 1)
+        return [member for member in together if member not in self.follower.diverged]
 
     def _evaluated(self, split: str, name: str) -> float | None:
         """What the last evaluation said, of the member that is shown, or the mean of all."""
-        return digest_of(self.follower).points(split, name, self._who).latest
+        return digest_of(self.follower).points(split, name, self.who).latest
 
     # --- layers ---
 
@@ -295,7 +315,7 @@ class SnapshotBuilder:
         """The highest of each of TREND stretches of the run, on a logarithmic scale from 0 to 1."""
         import numpy as np
 
-        series = self.follower.series(column, self._who)
+        series = self.follower.series(column, self.who)
         if not len(series):
             return ()
         edges = np.unique(np.linspace(0, len(series), TREND + 1).astype(np.int64))
@@ -391,11 +411,8 @@ class Reader:
 
     @property
     def who(self) -> Member:
-        """Return the member whose numbers are shown."""
-        layout = self.follower.layout if self.follower is not None else None
-        if self.member is not None or layout is None:
-            return self.member or 0
-        return "mean" if len(layout.members) > 1 else 0
+        """Return the members whose numbers are shown."""
+        return self.builder.who if self.builder is not None else 0
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[Follower | None]:

@@ -15,12 +15,14 @@ from descent.common.mean import mean_of_finite
 from descent.common.paths import runs_dir
 from descent.common.text import clean, why_damaged
 from descent.run import find
+from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, Event, EventLog, Fold, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.layout import Layout, generations, steps_in
 from descent.run.not_given import NOT_GIVEN
 from descent.run.state import ALIVE, host_of, state_now
+from descent.run.sweep import SweepPoint, points_of
 
 POINTS = 96  # of the curve that is kept of each run
 _NOT_GIVEN = struct.pack("<I", NOT_GIVEN)
@@ -60,6 +62,8 @@ class RunStatus:
     problem: str = ""
     began_at: int = 0  # the step; of a fork, that of its parent's checkpoint
     of_study: bool = False
+    candidates: int = 0  # of a sweep
+    candidate: str = ""  # the best one, whose numbers these are
 
     @property
     def failed_at_start(self) -> bool:
@@ -181,12 +185,32 @@ class RunSummary(Fold):
         elif kind == "state" and event.get("state") == "starting":
             self.began = event
 
-    def reached(self) -> dict[str, Reached]:
-        """Return the latest evaluation of each split: the mean over all members, or over those of the winner."""
+    def best_of(self, points: Sequence[SweepPoint], by: Callable[[], BestBy]) -> SweepPoint | None:
+        """Return the winner of a sweep, or the best of its candidates so far. None before the first evaluation."""
         winner = self.last.get("winner")
+        if winner is not None:
+            return next((point for point in points if list(point.members) == winner["members"]), None)
+        there = [m for split, m in self._evaluations if split == "validation"]
+        points = [point for point in points if set(point.members) & set(there)]
+        if not points:
+            return None
+        best = by()
+        column = best.metric.removeprefix("val_")
+
+        def rank(point: SweepPoint) -> float:
+            own = [self._evaluations.get(("validation", member)) for member in point.members]
+            mean = mean_of_finite(each.values.get(column) for each in own if each is not None)
+            return best.rank({best.metric: mean})
+
+        return min(points, key=rank)
+
+    def reached(self, members: Sequence[int] | None = None) -> dict[str, Reached]:
+        """Return the latest evaluation of each split: the mean over these members, or a winner's, or all."""
+        if members is None and (winner := self.last.get("winner")) is not None:
+            members = winner["members"]
         of_splits: dict[str, list[Evaluation]] = {}
         for (split, member), evaluation in self._evaluations.items():
-            if winner is None or member in winner["members"]:
+            if members is None or member in members:
                 of_splits.setdefault(split, []).append(evaluation)
         return {split: _mean_of_last(events) for split, events in of_splits.items()}
 
@@ -201,7 +225,9 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
     if unchanged is not None:  # but for its state: a killed worker writes nothing
         return unchanged if state == unchanged.state else RunStatus(**{**vars(unchanged), "state": state})
     layout = Layout.load(folder.path)
-    rows = _Rows(folder.path, layout)
+    points = points_of(layout.members) if layout is not None else ()
+    best = told.best_of(points, lambda: best_by(folder)) if points else None
+    rows = _Rows(folder.path, layout, best.members if best is not None else None)
     step = rows.count
     epochs = epochs_since(told.last.get("batch_size"), facts)
     return RunStatus(
@@ -219,7 +245,9 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
         loss=rows.curve("loss", POINTS),
         last_loss=rows.latest("loss"),
         accuracy=layout is not None and "accuracy" in layout.columns,
-        reached=told.reached(),
+        reached=told.reached(best.members if best is not None else None),
+        candidates=len(points),
+        candidate=best.name if best is not None else "",
         reason=clean(str(told.state.get("reason") or "")),
         stage=str(told.last.get("stage", {}).get("stage") or ""),
         seconds=rows.at("time", step - 1),
@@ -242,8 +270,9 @@ def _changed(folder: RunFolder) -> float:
 class _Rows:
     """A few rows of a run's metrics, by pread: a run of a million steps is no slower than a short one."""
 
-    def __init__(self, run: Path, layout: Layout | None) -> None:
-        self._layout = layout
+    def __init__(self, run: Path, layout: Layout | None, members: Sequence[int] | None = None) -> None:
+        """members: those that count; all if None."""
+        self._layout, self._members = layout, members
         self._files = generations(run)
         self.count = 0 if layout is None else steps_in(self._files, layout)
 
@@ -253,7 +282,7 @@ class _Rows:
         return values[0] if values else None
 
     def near(self, column: str, step: int) -> float | None:
-        """The mean of all members over the rows up to `step`."""
+        """The mean of the members over the rows up to `step`."""
         return mean_of_finite(self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)))
 
     def latest(self, column: str) -> float | None:
@@ -270,7 +299,7 @@ class _Rows:
         return tuple(mean for mean in means if mean is not None)
 
     def _window(self, column: str, first: int, rows: int) -> Sequence[float]:
-        """The column's values from step `first` on, of all members. A loss that nobody gave is left out."""
+        """The column's values from step `first` on, of the members. A loss that nobody gave is left out."""
         if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
             return ()
         here = next(((start, file) for _, start, file in reversed(self._files) if start <= first), None)
@@ -282,7 +311,9 @@ class _Rows:
         with open(file, "rb", buffering=0) as opened:
             data = os.pread(opened.fileno(), rows * row, (first - start) * row)
         whole = len(data) // row * row
-        offsets = range(4 * index, whole, 4 * width)
+        offsets: Iterable[int] = range(4 * index, whole, 4 * width)
+        if self._members is not None:
+            offsets = [at + 4 * width * m + 4 * index for at in range(0, whole, row) for m in self._members]
         return [struct.unpack_from("<f", data, at)[0] for at in offsets if data[at : at + 4] != _NOT_GIVEN]
 
 

@@ -1,7 +1,7 @@
 """What a console shows of a run at one moment. Widgets get it and read no files."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from descent.common.i18n import N_
 from descent.run.events import Event, Fold
@@ -9,6 +9,9 @@ from descent.run.state import ALIVE, State
 from tui.data import run_settings
 from tui.data.log import LogLine
 from tui.data.machine import Machine
+
+if TYPE_CHECKING:
+    from tui.data.candidates import Standing  # with NumPy, which Home's first frame does not wait for
 
 TREND = 8  # cells of a layer's sparkline
 USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb
@@ -107,6 +110,8 @@ class Snapshot:
     statistics_every: int | None = None
     members: int = 1
     member: int | None = None
+    member_name: str = ""  # of the one that was picked
+    candidates: "tuple[Standing, ...]" = ()  # of a sweep, the best first; its numbers are shown
     has_accuracy: bool = False
     has_validation: bool = False
     log: tuple[LogLine, ...] = ()

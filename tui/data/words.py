@@ -8,6 +8,7 @@ from descent.common.numbers import count, number, percent, rate, spread, trimmed
 from descent.common.text import clean
 from descent.run.events import evaluation_of
 from descent.run.result_metrics import score_words
+from descent.run.sweep import name_of
 
 Event = dict[str, Any]
 Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
@@ -37,7 +38,7 @@ _SHORT_EDITS = {
     "lr_scale": N_("lr ×{value}"),
     "train.batch_size": N_("batch {value}"),
 }  # in a chart
-_OF_LINE = ("epoch", "spread")  # what the log has added to an evaluation
+_OF_LINE = ("epoch", "spread", "candidate")  # what the log has added to an evaluation
 _COMMANDS = {"pause": N_("pause"), "resume": N_("resume")}
 _GIVERS = {
     "shell": N_("shell: {command}"),
@@ -170,7 +171,8 @@ def _evaluation(event: Event, facts: Event) -> Said:
     epoch = f"{_('epoch {epoch}', epoch=count(event['epoch']))}  " if names_epoch(event) else ""
     around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
     loss = f" {number(event['loss'])}{around}" if "loss" in event else ""
-    return f"{epoch}{split_words(str(event['split']))}{loss}{_scores(event)}", "validation"
+    candidate = _("best {candidate}: ", candidate=event["candidate"]) if event.get("candidate") else ""
+    return f"{epoch}{candidate}{split_words(str(event['split']))}{loss}{_scores(event)}", "validation"
 
 
 def _scores(event: Event) -> str:
@@ -188,7 +190,7 @@ def _member(event: Event, facts: Event) -> Said:
 
 def winner_words(event: Event) -> str:
     """Say which candidate of a sweep is the best, and its validation loss."""
-    values = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in (event.get("values") or {}).items())
+    values = name_of(event.get("values") or {})
     return _("best: {values}  val {score}", values=values, score=number(event.get("score")))
 
 

@@ -15,6 +15,7 @@ from descent.run.events import EventIndex
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from descent.run.state import ALIVE
+from tui.data.candidates import ranked
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
 from tui.plot.sampling import XMode, scale
@@ -136,7 +137,9 @@ def overlaid(
         return NOTHING
     shown = zoom or (0.0, max(high for _, high in ranges.values()))
     draw = curves.loss_curve if column == "loss" else curves.accuracy_curve
-    data = {place: draw(f, dots, shown, smoothing, x_mode) for place, f in there if place in ranges}
+    # Of a sweep its best candidate is compared, as in the results.
+    who = {place: ranked(f)[0].members if f.points else None for place, f in there}
+    data = {place: draw(f, dots, shown, smoothing, x_mode, who=who[place]) for place, f in there if place in ranges}
     lines = [  # those of training first: the legend has no room for all
         _of_run(line, place, len(followers), shown)
         for style in _wanted(which)

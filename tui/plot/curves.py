@@ -11,6 +11,8 @@ from descent.common.i18n import _
 from descent.run.follower import Follower, Member
 from descent.run.not_given import is_given
 from descent.run.series import MinMaxPyramid, take
+from descent.run.sweep import member_name
+from tui.data.candidates import COLOURS, ranked, sign_of, style_of
 from tui.data.evaluations import Points, digest_of
 from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
 from tui.plot.sampling import (
@@ -36,28 +38,31 @@ PLAN_POINTS = 200
 # at least, so that their rounding is 2% of it at most.
 STAMPS = 64
 RATE_BINS = 120  # of the throughput: shorter ones show the machine's noise
-COLOURS = 8  # of members that are told apart
 EACH = 12  # members drawn each; of more than that the band says enough
+SIGNED = 3  # times that a candidate's sign stands on its curve
 
 
 def loss_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
-    goal: float | None = None, picked: int | None = None,
+    goal: float | None = None, picked: int | None = None, who: Member | None = None,
 ) -> ChartData:  # fmt: skip
     """Return the training loss of every step, raw and smoothed, and the evaluations of the validation split.
 
     Of several members, return their mean, the range from the least to the greatest as a band, a line for each, and
-    the member that was `picked` in front. Members that diverged are left out, unless picked.
+    the member that was `picked` in front. Members that diverged are left out, unless picked. Of a sweep, return a
+    line for each candidate, unless `who` says which members are shown.
     """
-    return _measured(follower, "loss", dots, zoom, smoothing, x_mode, goal=goal, picked=picked)
+    return _measured(follower, "loss", dots, zoom, smoothing, x_mode, goal=goal, picked=picked, who=who)
 
 
 def accuracy_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
-    goal: float | None = None, picked: int | None = None,
+    goal: float | None = None, picked: int | None = None, who: Member | None = None,
 ) -> ChartData:  # fmt: skip
     """Return the same for the accuracy, in percent."""
-    return _measured(follower, "accuracy", dots, zoom, smoothing, x_mode, goal=goal, factor=100.0, picked=picked)
+    return _measured(
+        follower, "accuracy", dots, zoom, smoothing, x_mode, goal=goal, factor=100.0, picked=picked, who=who
+    )
 
 
 def grad_norm_curve(
@@ -101,8 +106,12 @@ def evaluation_curve(
     view = view_of(follower, dots, zoom, x_mode)
     if view is None:
         return NOTHING
-    points = digest_of(follower).points("validation", name, "mean" if picked is None else picked)
     factor = 100.0 if name.endswith("accuracy") else 1.0
+    if follower.points:
+        return _of_candidates(
+            follower, name, view, 0.0, goal=None, factor=factor, sparse=False, picked=picked, rows=False
+        )
+    points = digest_of(follower).points("validation", name, "mean" if picked is None else picked)
     lines = [points_line(points, view, factor)] if len(points.steps) else []
     fits_log = not bool((points.values < 0).any())
     return _data(follower, view, lines, points=points, factor=factor, fits_log=fits_log, note=_together(follower))
@@ -143,6 +152,9 @@ def rate_curve(
         return NOTHING
     series = follower.series("lr", _members(follower))
     lines = series_lines(series, view, 0.0, name="rate", sparse=True)
+    if _rates_differ(follower, view) and follower.points:
+        of = _of_candidates(follower, "lr", view, 0.0, goal=None, factor=1.0, sparse=True, picked=picked)
+        return dataclasses.replace(of, marks=())
     if _rates_differ(follower, view):
         own = _each(follower, "lr", view, 0.0, picked, style="train", sparse=True)
         low, high = view.range
@@ -180,18 +192,23 @@ def _members(follower: Follower) -> Member:
 
 def _measured(
     follower: Follower, column: str, dots: int, zoom: Zoom, smoothing: float, x_mode: XMode,
-    *, goal: float | None = None, factor: float = 1.0, picked: int | None = None,
+    *, goal: float | None = None, factor: float = 1.0, picked: int | None = None, who: Member | None = None,
 ) -> ChartData:  # fmt: skip
     view = view_of(follower, dots, zoom, x_mode)
     if view is None:
         return NOTHING
+    if follower.points and who is None:
+        return _of_candidates(
+            follower, column, view, smoothing, goal=goal, factor=factor, sparse=column == "grad_norm", picked=picked
+        )
     sparse, name = (True, column) if column == "grad_norm" else (False, "train")
     total = None if sparse else total_steps(follower)
-    points = Points() if sparse else digest_of(follower).points("validation", column)
-    many = _members(follower) == "mean"
+    shown = _members(follower) if who is None else who
+    points = Points() if sparse else digest_of(follower).points("validation", column, shown if who else "mean")
+    many = shown == "mean"
     if many:
         _want(follower, column, picked)
-    series = follower.series(column, _members(follower))
+    series = follower.series(column, shown)
     lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total)
     if lines and not (many or follower.ended):
         told = follower.series("loss") if sparse else series  # of what is seldom measured, NaN says nothing
@@ -216,6 +233,76 @@ def _measured(
     )  # fmt: skip
 
 
+def _of_candidates(
+    follower: Follower, column: str, view: View, smoothing: float,
+    *, goal: float | None, factor: float, sparse: bool, picked: int | None, rows: bool = True,
+) -> ChartData:  # fmt: skip
+    """Return a line for each candidate of a sweep: its evaluations once there are two, before that its training.
+
+    A member that was picked is drawn as in a run of its own, with the candidates behind it. Of many candidates only
+    the best have colours. rows: whether the rows have such a column too.
+    """
+    digest, total = digest_of(follower), None if sparse else total_steps(follower)
+    evaluated = {} if sparse else {p.members: digest.points("validation", column, p.members) for p in follower.points}
+    by_evaluations = not rows or any(len(points.steps) > 1 for points in evaluated.values())
+    order = ranked(follower)
+    named = {point.members for point in order[:COLOURS]} if picked is None else set()
+    numbers = {point.members: number for number, point in enumerate(follower.points, 1)}
+    if not by_evaluations:
+        follower.want([column], *(point.members for point in follower.points))
+    lines: list[Line] = []
+    exact: dict[str, MinMaxPyramid] = {}
+    said: dict[str, Points] = {}
+    for point in order:
+        if all(member in follower.diverged for member in point.members):
+            continue
+        number, is_named = numbers[point.members], point.members in named
+        if by_evaluations:
+            own = points_line(evaluated[point.members], view, factor)
+            said |= {point.name: evaluated[point.members]} if is_named else {}
+        else:
+            series = follower.series(column, point.members)
+            drawn = series_lines(series, view, smoothing, name="", factor=factor, sparse=sparse, total=total)
+            if not drawn:
+                continue
+            own, exact = drawn[-1], exact | ({point.name: series} if is_named else {})
+        sign = sign_of(number)
+        lines.append(
+            dataclasses.replace(
+                own,
+                name=point.name if is_named else "",
+                style=style_of(number) if is_named else "faint",
+                marker=sign if is_named else "",
+                marked=_places(view, number, len(follower.points)) if is_named else (),
+            )
+        )
+    shown = Points()
+    if picked is not None:
+        series, name = follower.series(column, picked), member_name(follower.points, picked)
+        own_lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total)
+        lines += [dataclasses.replace(line, style="member") for line in own_lines[-1:]]
+        exact[name] = series
+        shown = Points() if sparse else digest.points("validation", column, picked)
+        if len(shown.steps):
+            lines.append(points_line(shown, view, factor))
+    below = any(bool((points.values < 0).any()) for points in evaluated.values())
+    if not by_evaluations and column == "loss":
+        below = not is_nowhere_negative(follower.series(column, "low"), shown)
+    note = _("validation, each candidate") if by_evaluations else _("training, each candidate")
+    return _data(
+        follower, view, lines, goal=goal, factor=factor, series=exact, points=shown, said=said,
+        note=note if not sparse else _("each candidate"),
+        fits_log=not below,
+        most=factor if column == "accuracy" else math.inf,
+    )  # fmt: skip
+
+
+def _places(view: View, number: int, count: int) -> tuple[float, ...]:
+    """Return where a candidate's sign stands on its curve: those of others stand elsewhere."""
+    low, high = view.range
+    return tuple(low + (high - low) * (time + (number - 0.5) / count) / SIGNED for time in range(SIGNED))
+
+
 def _want(follower: Follower, column: str, picked: int | None) -> None:
     """All that is drawn of several members, in one pass over the past."""
     assert follower.layout is not None
@@ -228,22 +315,18 @@ def _each(
     follower: Follower, column: str, view: View, smoothing: float, picked: int | None,
     *, style: str = "faint", factor: float = 1.0, sparse: bool = False, total: int | None = None,
 ) -> list[Line]:  # fmt: skip
-    """A line for each member that has not diverged, and for the one that was picked in any case.
-
-    Candidates of a sweep have a colour each, the same in every chart, where there are enough.
-    """
+    """A line for each member that has not diverged, and for the one that was picked in any case."""
     assert follower.layout is not None
     lines = []
     count = len(follower.layout.members)
-    coloured = count <= COLOURS and any(member.get("values") for member in follower.layout.members)
     for member in range(count):
         if member != picked and (count > EACH or member in follower.diverged):
             continue
-        name = f"#{member}" if member == picked or style != "faint" or coloured else ""
+        name = f"#{member}" if member == picked or style != "faint" else ""
         own = series_lines(
             follower.series(column, member), view, smoothing, name=name, factor=factor, sparse=sparse, total=total
         )
-        shown = "member" if member == picked else f"run{member + 1}" if coloured else style
+        shown = "member" if member == picked else style
         lines += [dataclasses.replace(line, style=shown) for line in own[-1:]]
     return lines
 
@@ -274,7 +357,7 @@ def _data(
     follower: Follower, view: View, lines: list[Line],
     *, goal: float | None = None, factor: float = 1.0, series: dict[str, MinMaxPyramid] | None = None,
     points: Points | None = None, gaps: list[int] | None = None, marked: bool = True, note: str = "",
-    fits_log: bool = True, most: float = math.inf,
+    fits_log: bool = True, most: float = math.inf, said: dict[str, Points] | None = None,
 ) -> ChartData:  # fmt: skip
     return ChartData(
         tuple(lines),
@@ -287,18 +370,23 @@ def _data(
         fits_log,
         most,
         float(view.scale.at(np.array([max(0, follower.step - 1)]))[0]),
-        exact=_exact(follower, view, lines, series or {}, points or Points(), factor),
+        exact=_exact(follower, view, lines, series or {}, {"val": points or Points(), **(said or {})}, factor),
     )
 
 
 def _exact(
-    follower: Follower, view: View, lines: list[Line], series: dict[str, MinMaxPyramid], points: Points, factor: float
+    follower: Follower,
+    view: View,
+    lines: list[Line],
+    series: dict[str, MinMaxPyramid],
+    points: dict[str, Points],
+    factor: float,
 ) -> Callable[[float], tuple[float, dict[str, float]]]:
     """Looks up the values of the step at an x: those of rows and evaluations as they were measured, else as drawn.
 
-    It is asked while the follower may be at work: what it looks into stays as it is, or may grow shorter.
+    It is asked while the follower may be at work: what it looks into stays as it is, or may grow shorter. points: the
+    evaluations, by the name of their line.
     """
-    steps, values = points.steps, points.values
 
     def look_up(x: float) -> tuple[float, dict[str, float]]:
         step, at = int(view.scale.steps(np.array([x]))[0]), x
@@ -310,11 +398,12 @@ def _exact(
                 value = measured.values(step, step + 1)
                 if len(value):  # no longer where a rewind has just taken the step away
                     found[name] = float(value[0]) * factor
-        said = int(np.searchsorted(steps, step, side="right")) - 1  # the last one said by then
         for line in lines:
             if not line.name or line.name in found or line.xs is None or not len(line.xs):
                 continue
-            if line.style == "validation":
+            if line.name in points:
+                steps, values = points[line.name]
+                said = int(np.searchsorted(steps, step, side="right")) - 1  # the last one said by then
                 if said >= 0:
                     found[line.name] = float(values[said]) * factor
                 continue

@@ -52,9 +52,10 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Piec
     pieces: Pieces = [(fitted(name, room, unicode=unicode), "")]
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]
-    alone = sum(line.style not in ("planned", "ghost") for line in named) == 1
+    alone = sum(line.name not in ("planned", "before") for line in named) == 1
     for line in named:
-        sign = SIGNS.get("validation" if line.dashed else line.style, "━")
+        is_signed = bool(line.marked) and line.marker not in ("", line.name)  # a candidate has a sign of its own
+        sign = line.marker if is_signed else SIGNS.get("validation" if line.dashed else line.style, "━")
         sign = sign if unicode else ascii_text(sign)
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30

@@ -89,9 +89,7 @@ class Panes:
         """Any column of the rows."""
 
         def draw(follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
-            return curves.column_curve(
-                follower, column, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member
-            )
+            return curves.column_curve(follower, column, dots, zoom, chart.smoothing, chart.x_mode, self._reader.who)
 
         return self._held(chart, draw)
 
@@ -214,9 +212,8 @@ def reference(standing: "LabStatus") -> tuple[ChartData, str, bool]:
     scale = 100.0 if chart == "accuracy" else 1.0
     found = [Line("", steps, low * scale, high * scale, "band")]
     own = _own(standing, chart, series)
-    # The learner's curve has the colour that train has everywhere. A curve alone is named only if it was planned.
-    style = "planned" if own is None else "validation"
-    found.append(Line(_("reference"), steps, mean * scale, mean * scale, style))
+    # The learner's curve has the colour that train has everywhere, and the reference is grey.
+    found.append(Line(_("reference"), steps, mean * scale, mean * scale, "planned"))
     if own is not None:
         xs, values = own
         found.append(Line(_("yours"), xs, values * scale, values * scale, "train"))

@@ -11,7 +11,7 @@ from descent.common.glyphs import STATES
 from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
-from descent.run.comparison import LETTERS, Comparison, Final
+from descent.run.comparison import LETTERS, Comparison, Final, candidate_text
 from descent.run.result_metrics import MetricName, metric_of, names_in
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
@@ -123,7 +123,10 @@ class Finals(CompareTable):
 
     def show(self, found: Comparison) -> None:
         super().show(found)
-        forks = " · ".join(forks_of(found))
+        told = [
+            f"{LETTERS[place]} {candidate_text(final)}" for place, final in enumerate(found.finals) if final.candidate
+        ]
+        forks = " · ".join([*forks_of(found), *told])
         stars = _("* best") if found.best else ""
         self.border_subtitle = "   ".join(part for part in (forks, stars) if part).replace("[", "\\[")
 

@@ -13,7 +13,10 @@ from textual.message import Message
 from descent.common.glyphs import ascii_cells, level
 from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import align, number, percent, scientific, short_number
+from tui.data.candidates import Standing
 from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
+from tui.plot.canvas import RUNS
+from tui.widgets.leaderboard import leaderboard
 from tui.widgets.lines import Line, Lines, Piece, fitted
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
@@ -57,6 +60,7 @@ class LayerTable(Lines, can_focus=True):
     """Rows in the model's order or sorted by a column. Enter opens the one under the cursor."""
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{name}" for name in RUNS}
     DEFAULT_CSS = """
     LayerTable {
         border: round $border-blurred; padding: 0 1;
@@ -64,7 +68,7 @@ class LayerTable(Lines, can_focus=True):
     }
     LayerTable:focus { border: round $border; }
     .-ascii LayerTable { border: ascii $border-blurred; }
-    """
+    """ + "".join(f"LayerTable > .lines--{name} {{ color: ${name}; }}" for name in RUNS)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
@@ -83,9 +87,17 @@ class LayerTable(Lines, can_focus=True):
             super().__init__()
             self.name = name
 
+    class MemberPicked(Message):
+        """A candidate of a sweep was chosen: its first member is to be shown."""
+
+        def __init__(self, member: int) -> None:
+            super().__init__()
+            self.member = member
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
         super().__init__(id=id)
         self._rows: tuple[LayerRow, ...] = ()
+        self._candidates: tuple[Standing, ...] = ()  # of a sweep, shown instead of the layers
         self._every: int | None = None
         self._is_known = False  # whether there was a snapshot
         self.order = ORDERS[0]
@@ -96,16 +108,25 @@ class LayerTable(Lines, can_focus=True):
         self.border_title = _("layers")
 
     def show(self, snapshot: Snapshot) -> None:
-        if len(self._rows) != len(snapshot.layers):
-            self.refresh(layout=True)  # its height may follow the number of rows
+        before = self._count
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
+        self._candidates = snapshot.candidates if snapshot.member is None else ()
+        if self._count != before:
+            self.refresh(layout=True)  # its height may follow the number of rows
         self._say_order()
         title = _title(snapshot)
         if self.border_title != title:
             self.border_title = title
         self.show_lines()
 
+    @property
+    def _count(self) -> int:
+        return len(self._candidates or self._rows)
+
     def _say_order(self) -> None:
+        if self._candidates:
+            self.border_subtitle = _("★ best so far · enter one member · n next member")
+            return
         every = self._every
         cadence = [ngettext("every step", "every {count} steps", every)] if every else []
         sorted_by = [] if self.order == "model" else [_("sorted by {column}", column=_(self.order))]
@@ -134,10 +155,14 @@ class LayerTable(Lines, can_focus=True):
     # --- keys ---
 
     def action_move(self, by: int) -> None:
-        self._cursor = max(0, min(len(self._rows) - 1, self._cursor + by))
+        self._cursor = max(0, min(self._count - 1, self._cursor + by))
         self.show_lines()
 
     def action_open(self) -> None:
+        if self._candidates:
+            chosen = self._candidates[min(self._cursor, self._count - 1)]
+            self.post_message(self.MemberPicked(chosen.point.members[0]))
+            return
         rows = self.sorted_rows()
         if rows:
             self.post_message(self.Opened(rows[min(self._cursor, len(rows) - 1)].name))
@@ -156,9 +181,14 @@ class LayerTable(Lines, can_focus=True):
     # --- lines ---
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return 1 + max(1, len(self._rows))
+        return 1 + max(1, self._count)
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self._candidates:
+            self._scroll(self._count, height - 1)
+            chosen = self._cursor if self.has_focus else None
+            head, *drawn = leaderboard(self._candidates, width, chosen)
+            return [head, *drawn[self._first : self._first + height - 1]]
         if not self._rows:
             waits = _("the layers are listed when training begins") if self._is_known else ""
             return [(Piece(waits, "quiet"),)]
@@ -199,9 +229,12 @@ def _title(snapshot: Snapshot) -> str:
     """Say whose layers they are."""
     if snapshot.members == 1:
         return _("layers")
-    if snapshot.member is None:
-        return _("layers, mean of {count} members", count=snapshot.members)
-    return _("layers, member {member}", member=snapshot.member)
+    if snapshot.member is not None:
+        return _("layers, member {member}", member=snapshot.member_name)
+    if snapshot.candidates:
+        each = len(snapshot.candidates[0].point.members)
+        return _("candidates, mean of {count} seeds", count=each) if each > 1 else _("candidates")
+    return _("layers, mean of {count} members", count=snapshot.members)
 
 
 def _ranked(value: float | None) -> float:

@@ -290,6 +290,11 @@ class Console(SteeredScreen):
         self.reader.member = 0 if before is None else before + 1 if before + 1 < now.members else None
         self.reader.look_now()
 
+    def on_layer_table_member_picked(self, message: LayerTable.MemberPicked) -> None:
+        if self.reader is not None:
+            self.reader.member = message.member
+            self.reader.look_now()
+
     def action_compare(self) -> None:
         self.post_message(CompareRuns([self.folder]))
 

@@ -1,0 +1,139 @@
+"""How the candidates of a sweep stand now: the best one first, each with the mean of its seeds."""
+
+import statistics
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from descent.run.best_by import BestBy, best_by
+from descent.run.follower import Follower
+from descent.run.result_metrics import metric_of
+from descent.run.sweep import SweepPoint
+from tui.data.evaluations import digest_of
+
+RECENT = 50  # steps whose mean is the training loss of a candidate
+POINTS = 24  # of a curve of training losses
+COLOURS = 8  # that tell candidates apart
+
+_by: weakref.WeakKeyDictionary[Follower, BestBy] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One candidate.
+
+    number: its place among the candidates, from 1 on, which its sign and colour follow. train_loss: mean of its last
+    steps. val, val_std: of the latest evaluation, over its members. lost: members that have diverged.
+    curve: its validation losses, else its training losses, oldest first.
+    """
+
+    number: int
+    point: SweepPoint
+    is_best: bool = False
+    is_winner: bool = False
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_loss_std: float | None = None
+    val_accuracy: float | None = None
+    val_accuracy_std: float | None = None
+    lost: int = 0
+    curve: tuple[float, ...] = ()
+
+    @property
+    def sign(self) -> str:
+        """Return the sign of its curve, in one cell."""
+        return sign_of(self.number)
+
+    @property
+    def style(self) -> str:
+        return style_of(self.number)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether all its members have diverged."""
+        return self.lost == len(self.point.members)
+
+
+def sign_of(number: int) -> str:
+    """Return a digit, and behind 9 a letter, for the candidate of that number."""
+    return "123456789abcdefghijklmnopqrstuvwxyz"[(number - 1) % 35]
+
+
+def style_of(number: int) -> str:
+    return f"run{(number - 1) % COLOURS + 1}"
+
+
+def ranked(follower: Follower) -> list[SweepPoint]:
+    """Return the candidates of a sweep, the best first: by what the run chooses its best by, else by training loss.
+
+    Candidates of which a member has diverged come last, the winner, once it is chosen, first.
+    """
+    digest, lost = digest_of(follower), follower.diverged
+    by = _by.get(follower)
+    if by is None:
+        by = _by[follower] = best_by(follower.folder)
+    column = metric_of(by.metric).column
+    values = {point.members: digest.points("validation", column, point.members).latest for point in follower.points}
+    if all(value is None for value in values.values()):
+        by = BestBy("train_loss")
+        values = {point.members: train_loss(follower, point) for point in follower.points}
+
+    def rank(point: SweepPoint) -> tuple[bool, bool, float]:
+        is_lost = any(member in lost for member in point.members)
+        return point.members != digest.winner, is_lost, by.rank({by.metric: values[point.members]})
+
+    return sorted(follower.points, key=rank)
+
+
+def standings(follower: Follower) -> list[Standing]:
+    """Return how the candidates stand, the best first."""
+    digest, lost = digest_of(follower), follower.diverged
+    numbers = {point.members: number for number, point in enumerate(follower.points, 1)}
+    found = []
+    for place, point in enumerate(ranked(follower)):
+        alive = [member for member in point.members if member not in lost]
+        latest = {
+            name: [digest.points("validation", name, member).latest for member in alive]
+            for name in ("loss", "accuracy")
+        }
+        found.append(
+            Standing(
+                numbers[point.members],
+                point,
+                is_best=place == 0 and bool(alive),
+                is_winner=point.members == digest.winner,
+                train_loss=train_loss(follower, point),
+                val_loss=digest.points("validation", "loss", point.members).latest if alive else None,
+                val_loss_std=_std(latest["loss"]),
+                val_accuracy=digest.points("validation", "accuracy", point.members).latest if alive else None,
+                val_accuracy_std=_std(latest["accuracy"]),
+                lost=len(point.members) - len(alive),
+                curve=_curve(follower, point),
+            )
+        )
+    return found
+
+
+def train_loss(follower: Follower, point: SweepPoint) -> float | None:
+    """Return the mean training loss of a candidate's last steps."""
+    values = follower.series("loss", point.members).values(max(0, follower.step - RECENT), follower.step)
+    values = values[np.isfinite(values)]
+    return float(np.mean(values, dtype=np.float64)) if len(values) else None
+
+
+def _curve(follower: Follower, point: SweepPoint) -> tuple[float, ...]:
+    values = digest_of(follower).points("validation", "loss", point.members).values
+    if len(values) < 2:
+        series = follower.series("loss", point.members)
+        if len(series) < 2:
+            return ()
+        edges = np.unique(np.linspace(0, len(series), POINTS + 1).astype(np.int64))
+        values = np.asarray(series.envelope(edges)[1], np.float64)
+    return tuple(values.tolist())
+
+
+def _std(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 else None
