@@ -22,7 +22,7 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
-from tests.helpers.lab_solutions import solved, started
+from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
 LONG = ("cifar-quiz",)  # graded for minutes: `pytest -m long`
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
@@ -63,12 +63,9 @@ def test_each_wrong_choice_says_why(lab: Lab) -> None:
 
 
 def _graded(work: Submission, folder: Path, root: Path | None) -> Verdict:
-    """The verdict; where the original of CIFAR-10 is not at hand, on its copy as images."""
     place = folder / "graded"
     place.mkdir()
-    name = work.preset(None).data.name
-    is_copy = root is not None and name == "cifar10" and not datasets.is_there(name, root)
-    return grade(work, place, data_root=root, further=["data.source=images"] if is_copy else [])
+    return grade(work if root is None else on_data_at_hand(work, root), place, data_root=root)
 
 
 def _told(verdict: Verdict) -> str:

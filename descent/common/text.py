@@ -87,8 +87,8 @@ def did_you_mean(word: object, words: Iterable[str]) -> str:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Map each key to its last part if no other key has the same, else to itself."""
-    last = [key.rpartition(".")[2] for key in keys]
+    """Map each key to its last part if no other key has the same, else to itself. `schedule.name` is the schedule."""
+    last = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}
 
 

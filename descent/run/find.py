@@ -1,7 +1,8 @@
-"""Finding runs by id, by its beginning, by its last four letters, by a path, or as `last`."""
+"""Finding runs by id, by its beginning, by its last four letters, by a path, or as `last`; of a preset the latest."""
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,33 @@ def find_run(word: str, runs: Path) -> Path:
     if is_run(Path(word)):
         return Path(word).absolute()
     raise DescentError(_no_run(word, runs, [run.name for run in known]))
+
+
+def find_weights(word: str, runs: Path) -> Path:
+    """Return the run that `model.from` names: as `find_run` takes it, or by the name of its preset.
+
+    The name of a preset means its latest run that has a checkpoint. Raises DescentError if there is none.
+    """
+    known = known_runs(runs)
+    of_preset = [run for run in known if re.fullmatch(rf"{re.escape(word)}-\d{{6}}-\d{{6}}-[a-z]{{4}}", run.name)]
+    if any(run.name == word for run in known):
+        return find_run(word, runs)
+    if not of_preset:
+        try:
+            return find_run(word, runs)
+        except DescentError as error:
+            train_first = _("if it is the name of a preset, train the preset first")
+            raise DescentError(f"{error}; {train_first}") from None
+    for run in of_preset:
+        if any((run / "checkpoints").glob("step-*.pt")):
+            return run
+    raise DescentError(
+        _(
+            "{word}: no run of this preset has a checkpoint; the latest is {run}",
+            word=show(word),
+            run=of_preset[0].name,
+        )
+    )
 
 
 def is_run(folder: Path) -> bool:

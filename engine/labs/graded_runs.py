@@ -49,6 +49,7 @@ _LOADING = 60.0  # seconds that PyTorch may take to load from a slow disk
 _MEMORY = 8 << 30  # bytes for a process with the learner's code, PyTorch included
 _LARGEST_FILE = 1 << 30  # bytes of a file that this process writes
 _TOO_LONG = "timeout"
+TRANSFERRED = ("loaded", "adapted", "skipped", "fresh", "frozen")  # layers, in run.json
 _ON_LEARNERS_SIDE = (ExitCode.CHECK_FAILED, ExitCode.WRONG_USE, ExitCode.NON_FINITE)
 
 
@@ -130,6 +131,17 @@ class Graded:
         if "rows" not in self._cached:
             self._cached["rows"] = Metrics(self.path).rows()
         return np.asarray(self._cached["rows"][:, :, layout.columns.index(name)], np.float64)
+
+    def transferred(self, of: str) -> list[str]:
+        """Return the layers that `model.from` has "loaded" or "adapted", "skipped", left "fresh", or are "frozen".
+
+        Raises CheckError for another word.
+        """
+        found = (self.path / "run.json").read_text(encoding="utf-8")
+        given = json.loads(found).get("transfer", {})
+        if of not in TRANSFERRED:
+            raise CheckError(_("transferred: {word} must be one of {words}", word=of, words=", ".join(TRANSFERRED)))
+        return [str(layer) for layer in given.get(of, ())]
 
     def seconds(self) -> float:
         """Return the seconds of training, without the first step."""
@@ -293,8 +305,20 @@ class CheckContext:
         self._train(jobs)
 
     def _train(self, jobs: Sequence[Job]) -> None:
-        if jobs:
-            self._runs |= train(jobs, self.place, self.data_root, self.tell, self._agreed)
+        """Train the jobs, and before each the part whose weights it starts from: `model.from` names that part."""
+        ordered: dict[str, Job] = {}
+        for job in jobs:
+            self._add(job, ordered, (job.id,))
+        if ordered:
+            self._runs |= train([*ordered.values()], self.place, self.data_root, self.tell, self._agreed)
+
+    def _add(self, job: Job, ordered: dict[str, Job], pending: tuple[str, ...]) -> None:
+        source = next((part for part in self.presets if _id(part) == job.preset.model.from_run), None)
+        begun = {*self._runs, *ordered, *pending}
+        if _id(source) == job.preset.model.from_run and _id(source) not in begun:
+            first = Job(_id(source), self.presets[source], self._limit(source))
+            self._add(first, ordered, (*pending, first.id))
+        ordered.setdefault(job.id, job)
 
     @cached_property
     def _agreed(self) -> str:

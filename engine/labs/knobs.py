@@ -233,5 +233,5 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list | tuple):
-        return " ".join(shown(one) for one in value)
+        return " ".join(shown(one) for one in value) or "–"
     return setting(value)

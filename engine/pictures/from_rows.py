@@ -151,7 +151,10 @@ def trials(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     return {
         "metric": np.array(metric),
         "labels": np.array(
-            [", ".join(f"{short[key]} {_word(known[name].get(key))}" for key in differing) for name in shown]
+            [
+                ", ".join(f"{short[key]} {_word(known[name][key])}" for key in differing if key in known[name])
+                for name in shown
+            ]
         ),
         "values": np.array([_number(mean_of_finite(of_one)) for of_one in scores]),
         "sd": np.array([statistics.stdev(of_one) if len(of_one) > 1 else math.nan for of_one in scores]),

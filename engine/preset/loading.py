@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.settings import Override, flatten, parse
+from descent.run.find import is_run
 from descent.run.schema import LOOP_FILE
 from engine.preset import overrides, schema, sweep
 from engine.preset.find import find, path_shown, read_tables
@@ -178,8 +179,8 @@ def _make_paths_absolute(settings: dict[str, Any], folder: Path, given: Sequence
         base = here if any((section, key)[: len(o.path)] == o.path for o in given) else folder
         file, colon, name = text.rpartition(":") if key == "code" else (text, "", "")
         absolute = os.path.abspath(base / os.path.expanduser(file))
-        # `from` may name a run too: an id, or `last`.
-        if file and (key != "from" or os.path.exists(absolute)):
+        # `from` may name a run or a preset too, and a folder of that name may be something else.
+        if file and (key != "from" or os.path.isfile(absolute) or is_run(Path(absolute))):
             table[key] = absolute + colon + name
 
 

@@ -13,7 +13,7 @@ from descent.common.i18n import _
 from descent.common.project import PREFIX
 from descent.common.settings import parse
 from descent.common.text import clean
-from descent.run.find import find_run
+from descent.run.find import find_weights
 from descent.run.folder import LONGEST_ID, check_id, new_id
 from engine.preset import consent, datasets, schema
 from engine.preset.find import find, read_text
@@ -177,7 +177,7 @@ def _details(preset: Preset, place: Path, code: dict[Path, bytes], wanted: Wante
         if not text:
             continue
         if key == "from" and not Path(text).is_absolute():
-            text = str(find_run(text, paths.runs_dir(wanted.runs_dir)))  # `last` is soon one of the study's own
+            text = str(find_weights(text, paths.runs_dir(wanted.runs_dir)))  # `last` is soon one of the study's own
         fixed.append(f"{section}.{key}={toml(text)}")
     # A paused job would block the others until somebody looks at it.
     return [*fixed, 'train.on_nan="stop"'] if str(preset.train.on_nan) == "pause" else fixed

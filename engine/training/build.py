@@ -15,7 +15,7 @@ from descent.common.text import shorten
 from descent.loop import checkpoint
 from descent.loop.checkpoint import undisturbed
 from descent.loop.layer_statistics import LayerStatistics
-from descent.run.find import find_run
+from descent.run.find import find_weights
 from descent.run.folder import RunFolder
 from engine.preset import schedule, schema
 from engine.preset.loading import Preset
@@ -118,8 +118,9 @@ def build(
     smallest = len(dataset.train.inputs) if folds is None else min(len(rows) for rows in folds.train)
     _check(preset, dataset)
     notes = list(dataset.notes)
+    transferred: dict[str, Any] = {}
     made = [
-        _model(member.preset, dataset, run, device, notes if member.member == 0 else None, fresh=fresh)
+        _model(member.preset, dataset, run, device, notes if member.member == 0 else None, transferred, fresh=fresh)
         for member in members
     ]
     unfit = frozenset(checkpoint.not_finite(made[0].state_dict()))
@@ -156,6 +157,7 @@ def build(
         ),
         "plateau": schedule.Plateau(preset.schedule) if preset.schedule.name == "plateau" else None,
         "notes": notes,
+        "transferred": transferred,
         "members": members,
         "never_finite": unfit - {name for name, parameter in made[0].named_parameters() if parameter.requires_grad},
         "fewest": fewest,
@@ -170,7 +172,7 @@ def build(
             batches,
             outputs,
             common,
-            partial(_model, preset, dataset, run, device, None, fresh=fresh),
+            partial(_model, preset, dataset, run, device, None, {}, fresh=fresh),
             fresh=fresh,
         )
     elif len(members) == 1:
@@ -341,14 +343,24 @@ def _refuse_unfit(preset: Preset, model: nn.Module, unfit: frozenset[str]) -> No
 
 
 def _model(
-    preset: Preset, dataset: Dataset, run: RunFolder, device: torch.device, notes: list[str] | None, *, fresh: bool
+    preset: Preset,
+    dataset: Dataset,
+    run: RunFolder,
+    device: torch.device,
+    notes: list[str] | None,
+    transferred: dict[str, Any],
+    *,
+    fresh: bool,
 ) -> nn.Module:
-    """Build the model of one member, with its initial weights."""
+    """Build the model of one member, with its initial weights.
+
+    transferred: takes what `model.from` has given, for run.json.
+    """
     seed_all(preset.train.seed)
     outputs = losses.outputs(preset.loss, task=dataset.task, target_size=dataset.target_size)
     model = models.build(preset.model, input_shape=dataset.input_shape, outputs=outputs, code=load_object)
     if preset.model.from_run and fresh:
-        note = _start_from(model, preset.model, run.path.parent)
+        note = _start_from(model, preset.model, run.path.parent, transferred)
         if notes is not None:
             notes.append(note)
     model = model.to(device).train()
@@ -363,7 +375,9 @@ def _model(
                 count=trial.samples_to_grow(preset, dataset.train),
             )
         )
-    transfer.freeze(model, preset.model.freeze)
+    frozen = transfer.freeze(model, preset.model.freeze)
+    if transferred:
+        transferred["frozen"] = frozen
     optimizers.trainable(model.parameters())
     return model
 
@@ -443,10 +457,10 @@ def _precision(name: str, device: torch.device) -> AbstractContextManager[None]:
     return torch.autocast(device.type, torch.bfloat16 if name == "bf16" else torch.float16)
 
 
-def _start_from(model: nn.Module, section: schema.AnyModel, runs: Path) -> str:
+def _start_from(model: nn.Module, section: schema.AnyModel, runs: Path, transferred: dict[str, Any]) -> str:
     """Load the weights of another run's scored model, or of a checkpoint file.
 
-    Returns a note of what was loaded.
+    Returns a note of what was loaded, and writes it into `transferred`.
     """
     source = section.from_run
     assert source is not None
@@ -457,12 +471,15 @@ def _start_from(model: nn.Module, section: schema.AnyModel, runs: Path) -> str:
         except ValueError as error:
             raise PresetError(f"model.from = {source}: {error}") from None
     else:
-        state, complaints = scored(RunFolder(find_run(source, runs)))
+        path = find_weights(source, runs)
+        state, complaints = scored(RunFolder(path))
         if state is None:
             missing = _("model.from = {run}: that run has no checkpoint", run=source)
             raise PresetError("; ".join([missing, *complaints]))
     assert state is not None
     report = transfer.start_from(model, state["model"], section.fresh)
+    transferred |= {"from": str(path), "step": state["step"], **{name: list(of) for name, of in vars(report).items()}}
+    source = path.name if path.name.startswith(f"{source}-") else source  # of a preset: which of its runs
     if not complaints:
         return _("weights from {source} at step {step:,}: {report}", source=source, step=state["step"], report=report)
     return _(

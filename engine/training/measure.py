@@ -75,6 +75,7 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "batch_size": run.batches.size or run.batches.samples,
         "last_batch": last_batch(run.batches),
         "total_steps": run.total_steps,
+        **({"transfer": run.transferred} if run.transferred else {}),
         **({"way": run.stack.path} if isinstance(run, MemberTrainState) else {}),
         "parent": None
         if origin is None

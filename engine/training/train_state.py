@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,7 @@ class TrainState:
     own_step: "Callable[[TrainState, AnyBatch, float | Tensor, bool], StepResult] | None" = None  # of train.code
     metrics: own_metrics.OwnMetrics | None = None  # of metrics.code
     notes: list[str] = field(default_factory=list)
+    transferred: dict[str, Any] = field(default_factory=dict)  # layers loaded, adapted, frozen: see run.json
     never_finite: frozenset[str] = frozenset()  # buffers that were built with infinities, such as masks
     fewest: int = 1  # samples that the model can train on at once; see models/layers.py
     statistics_every: int = 1

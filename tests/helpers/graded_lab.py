@@ -39,7 +39,7 @@ SOLVED = START.replace("raise NotImplementedError('slope: the derivative')", "re
 def make_lab(folder: Path, checks: str = CHECKS, *, grade_table: str = "", preset: str = PRESET) -> Lab:
     """labs/slow in `folder`: the small lab of `making`, with code and more checks."""
     lab = folder / "labs" / "slow"
-    lab.mkdir(parents=True)
+    lab.mkdir(parents=True, exist_ok=True)
     table = LAB.replace('["optimizer.lr"]', '["optimizer.lr", "train.epochs"]')
     table = table.replace("[[lab.predictions]]", f"{grade_table}\n[[lab.predictions]]", 1)
     (lab / "lab.toml").write_text(preset + table + checks)

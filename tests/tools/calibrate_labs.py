@@ -31,7 +31,7 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict
 from engine.preset import datasets
-from tests.helpers.lab_solutions import solved, started
+from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
 APART = 1000  # between the seeds of two gradings; no lab has so many members
 POINTS = 100
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lab = find_lab(given.id)
     with tempfile.TemporaryDirectory(prefix="descent-calibrate-") as folder:
         work = (started if given.start else solved)(lab, Path(folder) / "work")
+        on_data_at_hand(work, datasets.data_root(None))
         verdicts, curves = _graded(lab, work, Path(folder), given.seeds)
     print(f"{lab.id}, {'start' if given.start else 'solution'}, {len(verdicts)} gradings of other seeds each")
     for results in zip(*(verdict.checks for verdict in verdicts), strict=True):

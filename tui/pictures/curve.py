@@ -1,6 +1,7 @@
 """Pictures with one input: the fitted curve over its points, and the loss over a single parameter."""
 
 import numpy as np
+from rich.cells import cell_len
 
 from descent.common.arrays import Floats
 from descent.common.i18n import _, ngettext
@@ -44,9 +45,7 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
         pieces = len(bends) + 1
         text = ngettext("◆ {count:,} straight piece", "◆ {count:,} straight pieces", pieces)
         after = canvas.write(after, 0, f"{text}  ", "strong")
-    after = canvas.write(after, 0, f"• {_('train')}  ", "train")
-    if arrays["validation"].any():
-        canvas.write(after, 0, f"○ {_('validation')}", "validation")
+    _name_points(canvas, after, validates=bool(arrays["validation"].any()))
     count = len(targets)
     most = max(1, inside.width * inside.height // CROWD)
     for i in range(count) if count <= most else (np.arange(most) * count // most).tolist():
@@ -59,6 +58,14 @@ def fit(canvas: PictureCanvas, picture: Picture) -> None:
         canvas.braille(inside.left, inside.top, polyline(inside, x, y[:, output]), "strong")
         for place in () if bends is None else bends.tolist():
             _on_curve(canvas, inside, x, y[:, output], place, "◆", "strong")
+
+
+def _name_points(canvas: PictureCanvas, after: int, *, validates: bool) -> None:
+    """Write what the points are behind the legend, each name only where there is room for all of it."""
+    named = [(f"• {_('train')}", "train"), (f"○ {_('validation')}", "validation")]
+    for text, style in named if validates else named[:1]:
+        if after + cell_len(text) <= canvas.width:
+            after = canvas.write(after, 0, f"{text}  ", style)
 
 
 def surface(canvas: PictureCanvas, picture: Picture) -> None:

@@ -37,7 +37,7 @@ def _curve(canvas: PictureCanvas, picture: Picture, metric: Metric) -> None:
     order = np.argsort(arrays["x"])
     order = order[np.isfinite(arrays["values"][order])]
     x, values = arrays["x"][order], arrays["values"][order]
-    log = bool(x[0] > 0 and x[-1] >= WIDE * x[0])
+    log = bool(x[0] > 0 and x[-1] >= WIDE * x[0] * (1 - 1e-9))  # 0.07 and 0.7 are ten times apart
     title = _(metric.title)
     if log and metric.is_share:  # near 100% only the error tells one from another
         values, title = 1 - values, f"1 − {title}"

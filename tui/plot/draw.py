@@ -73,8 +73,12 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] |
         highs.append(data.goal)
     if not lows:
         return None
-    # Single batches may be learned to a millionth: a logarithmic axis has other things to show.
-    return (max(min(lows), least / 10) if log and math.isfinite(least) else min(lows)), max(highs)
+    if not log or not math.isfinite(least):
+        return min(lows), max(highs)
+    # Single batches may be learned to a millionth: a logarithmic axis has other things to show. A goal stands at its
+    # own height.
+    foot = least / 10 if data.goal is None or data.goal <= 0 else min(least / 10, data.goal)
+    return max(min(lows), foot), max(highs)
 
 
 # --- places ---

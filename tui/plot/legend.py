@@ -60,7 +60,8 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Piec
         value = latest(line)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
         # The title names a line that stands alone, and a unit keeps its place behind the number.
-        words = shown if alone and line.style != "planned" else f" {line_words(line.name)}{shown}"
+        stands_alone = alone and line.style not in ("planned", "ghost")
+        words = shown if stands_alone else f" {line_words(line.name)}{shown}"
         words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:

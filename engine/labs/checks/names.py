@@ -98,6 +98,7 @@ OF_RUNS = {
     "column",
     "parameter",
     "trained",
+    "transferred",
 }
 OF_MODELS = {"model", "trained", "optimizer", "accelerated", "loss_function", "state_of", "optimizer_state_of"}
 OF_MODELS |= {"accuracy_of", "loss_of", "step_of", "calls", "training", "in_training", "kinks_of"}
@@ -204,6 +205,7 @@ class Scope:
         return {
             "column": lambda name: self._run("column").column(name),
             "parameter": lambda name: last(self._run("parameter").column(f"parameter.{name}")),
+            "transferred": lambda of: self._run("transferred").transferred(str(of)),
             "setting": self._setting,
             "predicted": self._predicted,
             "runs": self._runs,

@@ -15,7 +15,9 @@ class Model(Section):
     """Keys that every kind of model has."""
 
     from_run: str | None = Field(
-        None, alias="from", description="Start from this run's, or this checkpoint file's, weights."
+        None,
+        alias="from",
+        description="Start from the weights of this run, of this preset's latest run, or of this checkpoint file.",
     )
     freeze: Natural | tuple[str, ...] = Field(
         0, description="The first N layers, or the layers whose names begin so, are not trained."

@@ -81,12 +81,12 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor], fresh: tuple[str, 
     return TransferReport(tuple(loaded), tuple(adapted), tuple(skipped), kept)
 
 
-def freeze(model: nn.Module, which: int | tuple[str, ...]) -> None:
+def freeze(model: nn.Module, which: int | tuple[str, ...]) -> list[str]:
     """Freeze the first `which` layers, or those whose names begin with one of `which`.
 
     A name that is the name of a layer, or its part before a dot, means only that layer: "hidden1" is not "hidden10".
-    Frozen batch norms keep their running statistics and use them in training too. Raises PresetError for a name that
-    no layer has, and for more layers than the model has.
+    Frozen batch norms keep their running statistics and use them in training too. Returns the names of the frozen
+    layers. Raises PresetError for a name that no layer has, and for more layers than the model has.
     """
     found = layers(model)
     if isinstance(which, int):
@@ -108,6 +108,7 @@ def freeze(model: nn.Module, which: int | tuple[str, ...]) -> None:
             parameter.requires_grad_(False)
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             _stop_learning_statistics(module)
+    return [name for name, _module in chosen]
 
 
 class _AlwaysEvaluating(nn.Module):

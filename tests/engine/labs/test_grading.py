@@ -270,6 +270,34 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
 
 
+SOURCE = """
+[[lab.checks]]
+id = "loaded"
+text = { en = "The weights are loaded.", ko = "가중치를 불러왔습니다." }
+value = 'transferred("loaded") == ["linear"] and transferred("frozen") == []'
+[lab.parts.source]
+preset = "source.toml"
+title = { en = "The source", ko = "원본" }
+"""
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_part_that_another_starts_from_is_trained_before_it(tmp_path: Path) -> None:
+    """The grader would find no weights to start from, or those of another grading."""
+    preset = PRESET.replace('name = "linear"', 'name = "linear"\nfrom = "slow-source"')
+    (tmp_path / "labs" / "slow").mkdir(parents=True)
+    (tmp_path / "labs" / "slow" / "source.toml").write_text(PRESET.replace("epochs = 20", "epochs = 60"))
+    lab = make_lab(tmp_path, SOURCE, grade_table='[lab.grade]\nset = ["model.from=source"]', preset=preset)
+    work = work_on(lab, tmp_path / "work", lr=0.01)
+    work.file().write_text(f'lab = "slow"\n{preset}')
+    work.file("source").write_text(f'lab = "slow"\n{PRESET.replace("epochs = 20", "epochs = 60")}')
+    verdict = graded(work, tmp_path)
+    assert check_of(verdict, "loaded").passed, verdict
+    runs = tmp_path / "graded" / "runs"
+    given = json.loads((runs / "main" / "run.json").read_text())["transfer"]
+    assert (given["from"], given["step"]) == (str(runs / "source"), 60)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_data_are_read_once_for_all_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

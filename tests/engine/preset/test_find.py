@@ -7,7 +7,7 @@ import pytest
 
 from descent.common import paths
 from descent.common.errors import DescentError, ExitCode, PresetError
-from descent.run.find import find_run, known_runs, note_start, study_of
+from descent.run.find import find_run, find_weights, known_runs, note_start, study_of
 from engine.preset import consent, find, listing
 
 PRESET = (find.shipped_presets() / "linear-regression.toml").read_text()
@@ -199,3 +199,23 @@ def test_own_code_runs_only_after_consent(here: Path) -> None:
     file.unlink()
     with pytest.raises(PresetError, match=r"model\.code"):
         consent.check_consent(spec, allow=True)
+
+
+def test_the_name_of_a_preset_is_its_latest_run_with_weights(here: Path) -> None:
+    """`model.from = "pretrain"` would be ambiguous after the second training, or take a run that saved nothing."""
+    runs = here / "runs"
+    first, second, empty = (make_run(runs, f"pretrain-240101-12000{turn}-abcd") for turn in range(3))
+    make_run(runs, "pretrain-large-240109-120000-xyzw")
+    with pytest.raises(DescentError, match=rf"no run of this preset has a checkpoint; .*{empty.name}"):
+        find_weights("pretrain", runs)
+    for run in (first, second):
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "step-10.pt").touch()
+    for day, run in enumerate((first, second, empty)):
+        os.utime(run / "preset.toml", (day, day))
+    assert find_weights("pretrain", runs) == second
+    assert find_weights(first.name, runs) == first
+    named = make_run(runs, "pretrain")  # --id pretrain
+    assert find_weights("pretrain", runs) == named
+    with pytest.raises(DescentError, match=r"no such run.*train the preset first"):
+        find_weights("other", runs)

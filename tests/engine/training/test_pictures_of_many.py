@@ -161,6 +161,15 @@ def test_results_by_setting_are_of_the_runs_of_one_preset(train: Train) -> None:
     assert found["values"][0] == pytest.approx(statistics.fmean(scores[-2:]))
 
 
+def test_results_by_setting_name_the_section_and_leave_out_what_a_run_does_not_have(train: Train) -> None:
+    """A learner would read "name cosine, final None" instead of the schedule that they chose."""
+    few = ("train.steps=2", "data.size=100")
+    train("digits-mlp", *few, "schedule.name=constant")
+    folder = train("digits-mlp", *few, "schedule.name=cosine")
+    found = from_rows.make(folder, "trials", {"metric": "auto"})
+    assert found["labels"].tolist() == ["schedule constant", "schedule cosine, final 0"]
+
+
 def test_results_by_width_lie_on_an_axis(train: Train) -> None:
     """A network of one layer has its width in a list, and a study of the width would have no curve."""
     few = ("train.steps=2", "data.size=100")

@@ -229,6 +229,10 @@ def test_weights_of_another_run_are_a_start_and_frozen_layers_stay(train: Train,
     assert all(torch.equal(before[name], after[name]) for name in frozen)
     assert not any(torch.equal(before[name], after[name]) for name in trained)
     assert _loss(tuned)[0] < _loss(first)[0]
+    given = tuned.facts()["transfer"]
+    assert given["from"] == str(first.path)
+    assert (given["loaded"], given["frozen"]) == (["hidden1", "head"], ["hidden1"])
+    assert "transfer" not in first.facts()
     by_path = train("digits-mlp", *SMALL, f'model.from="{first.checkpoint(24)}"', "model.freeze=1", "train.seed=5")
     assert _loss(by_path).tobytes() == _loss(tuned).tobytes()
 

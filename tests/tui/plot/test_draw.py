@@ -1,5 +1,7 @@
 """A chart is looked at to decide: what it shows must be what the numbers are, at any size."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from rich.cells import cell_len
@@ -193,3 +195,11 @@ def test_a_text_on_the_canvas_takes_its_cells_and_no_more(text: str, column: int
         column += size
     assert canvas.text(1) == "".join(expected)
     assert canvas.text(0) == " " * 8
+
+
+def test_a_goal_far_below_the_curve_is_on_a_logarithmic_axis() -> None:
+    """The goal 0.001 stood at 0.01, and a loss that came down to 0.01 would look as if it had met it."""
+    values = np.array([0.5, 0.145])
+    data = ChartData((Line("train", None, values, values, "train"),), (), (0, 100), "step", goal=0.001)
+    assert draw.extent(data, Axis(0, 100, ()), log=True) == (0.001, 0.5)
+    assert draw.extent(dataclasses.replace(data, goal=None), Axis(0, 100, ()), log=True) == (0.145, 0.5)

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from tui import themes
+from tui.plot import legend
 from tui.plot.chart_data import ChartData, Line, Mark
 from tui.terminal import Terminal
 from tui.widgets.chart import Chart
@@ -81,6 +82,17 @@ async def test_title_legend_and_settings_are_in_the_border() -> None:
         assert rows[-1].endswith("─ 코사인 · smooth 0.6 · by step ─╯")
         assert any("학습률 ×0.5" in row for row in rows)
         assert any("⠉" in row or "⢇" in row for row in rows)
+
+
+def test_the_run_before_is_named_beside_a_line_that_stands_alone() -> None:
+    """Two values without names stood in a lab's chart of the accuracy, and nobody knew which was of which run."""
+    values = np.array([50.0, 90.0])
+    lines = [Line(name, None, values, values, style) for name, style in (("train", "train"), ("before", "ghost"))]
+    assert "".join(text for text, _ in legend.title("accuracy", lines, 60, unicode=True)).split("━") == [
+        "accuracy  ",
+        " 90.0    ",
+        " before 90.0",
+    ]
 
 
 @pytest.mark.parametrize("title", TITLES)
