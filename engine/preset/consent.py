@@ -70,16 +70,27 @@ def agreed_project(spec: str, allow: bool, *, key: str = "model.code") -> Projec
         project = read_project(path)
     except (OSError, ValueError) as error:
         raise _unreadable(key, spec, path, error) from None
-    new = {
-        project.root / file: hashlib.sha256(content).hexdigest()
-        for file, content in project.files.items()
-        if not agreed(hashlib.sha256(content).hexdigest())
-    }
-    if new and not allow and not all(_agreed_to_path(file) for file in new):
+    new = _new(project)
+    if not allow and not all(map(_agreed_to_path, new)):
         raise _not_agreed(key, new)
     for file, sha256 in new.items():
         agree(file, sha256)
     return project
+
+
+def to_agree_to(spec: str) -> list[Path]:
+    """Return the files of "folder/file.py:name" that the user has to agree to before it runs.
+
+    A learner's own copy of a lab's code is none of them. Raises OSError or PresetError if a file can't be read.
+    """
+    new = _new(read_project(Path(spec.rpartition(":")[0])))
+    return [] if all(map(_agreed_to_path, new)) else [*new]
+
+
+def _new(project: Project) -> dict[Path, str]:
+    """Return the SHA-256 of each file whose content nobody has agreed to."""
+    found = {project.root / file: hashlib.sha256(content).hexdigest() for file, content in project.files.items()}
+    return {file: sha256 for file, sha256 in found.items() if not agreed(sha256)}
 
 
 def agreed_content(spec: str, allow: bool, *, key: str = "model.code") -> bytes:

@@ -215,17 +215,12 @@ def _trouble(text: str) -> Ask[None]:
 
 def _not_agreed(preset: "Preset") -> list[Path]:
     """The files of the user's own code that the preset runs and that nobody has agreed to yet."""
-    import hashlib
-
-    from descent.common.project import read_project
-    from engine.preset.consent import agreed
+    from engine.preset import consent
 
     new: set[Path] = set()
     for spec in preset.code.values():
         with contextlib.suppress(OSError, DescentError):  # the start itself reports a file that can't be read
-            project = read_project(Path(spec.rpartition(":")[0]))
-            contents = project.files.items()
-            new |= {project.root / f for f, text in contents if not agreed(hashlib.sha256(text).hexdigest())}
+            new |= {*consent.to_agree_to(spec)}
     return sorted(new)
 
 

@@ -219,3 +219,14 @@ def test_the_name_of_a_preset_is_its_latest_run_with_weights(here: Path) -> None
     assert find_weights("pretrain", runs) == named
     with pytest.raises(DescentError, match=r"no such run.*train the preset first"):
         find_weights("other", runs)
+
+
+def test_a_learners_copy_of_a_labs_code_is_not_asked_about(here: Path) -> None:
+    """A learner would be asked at the first training of each lab with code, and after each edit of theirs."""
+    code = here / "lab.py"
+    code.write_text("def step(): ...\n")
+    assert consent.to_agree_to(f"{code}:step") == [code]
+    consent.agree_to_path(code)
+    assert consent.to_agree_to(f"{code}:step") == []
+    code.write_text("def step(): return 1\n")
+    assert consent.to_agree_to(f"{code}:step") == []
