@@ -218,13 +218,39 @@ def lab_report(
     return lab_view.hand_in(lab_id, to, student)
 
 
-@lab_app.command("verify", help=_("Grade handed-in folders again and say whether each result agrees."))
+@lab_app.command("verify", help=_("Grade what was handed in again and say whether each result agrees."))
 def lab_verify(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help=_("Folders that were handed in."))],
+    handed_in: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help=_("Hand-ins, folders of them, or the zip that Moodle or Canvas gives of them.")
+        ),
+    ],
     *,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help=_("Also write the table as CSV into FILE."))
     ] = None,
+    moodle: Annotated[
+        Path | None, typer.Option("--moodle", metavar="FILE", help=_("Also write Moodle's grading worksheet."))
+    ] = None,
+    canvas: Annotated[
+        Path | None, typer.Option("--canvas", metavar="FILE", help=_("Also write Canvas's gradebook."))
+    ] = None,
+    instructor: Annotated[
+        Path | None,
+        typer.Option(
+            "--instructor",
+            metavar="DIR",
+            help=_("The folder of ID/hidden.toml, with hidden seeds and criteria. [default: $DESCENT_INSTRUCTOR]"),
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help=_("Gradings at once. [default: half the cores]")),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help=_("Grade anew what was graded before with the same lab."))
+    ] = False,
     allow_code: Annotated[
         bool,
         typer.Option(
@@ -235,10 +261,17 @@ def lab_verify(
     lang: Lang = None,
     as_json: Json = False,
 ) -> int:
-    from engine.cli import lab_view
+    from engine.cli import handins_view
+    from engine.labs import library, regrade
 
     _progress()
-    return lab_view.verify_handins(folders, csv, allow_code, as_json)
+    settings = regrade.Settings(
+        allow_code=allow_code,
+        instructor=instructor or library.instructor_folder(),
+        at_once=jobs or regrade.half_the_cores(),
+        again=again,
+    )
+    return handins_view.verify(handed_in, settings, table=csv, moodle=moodle, canvas=canvas, as_json=as_json)
 
 
 def _find(lab_id: str) -> "Lab":

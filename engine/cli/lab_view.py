@@ -1,20 +1,16 @@
-"""Output of the lab commands: texts, predictions, verdicts, next steps, and tables of hand-ins."""
+"""Output of the lab commands: texts, predictions, verdicts and next steps."""
 
-import csv
-import io
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
-from descent.common.files import write_atomically
 from descent.common.glyphs import LAB_STATES
-from descent.common.i18n import N_, _
+from descent.common.i18n import _
 from descent.common.numbers import percent
 from descent.common.stdio import plain
 from descent.common.text import clean, shorten
@@ -23,12 +19,10 @@ from engine.labs import flow, handin, library, progress
 from engine.labs.flow import next_commands
 from engine.labs.format import TOPICS, Prediction, Solution
 from engine.labs.grader import Grader, Tell
-from engine.labs.handed_in import find
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Progress
 from engine.labs.verdict import against
-from engine.labs.verify import OUTCOMES, Row, verified
 
 LONGEST_LINE = 100  # cells; longer lines are hard to read
 
@@ -391,43 +385,3 @@ def _student(given: str | None) -> str:
             raise KeyboardInterrupt from None
     progress.named(named)
     return named
-
-
-_NO_SANDBOX = N_(
-    "descent: the code that was handed in runs with all your rights. "
-    "Time and memory are limited, but this is no sandbox."
-)
-
-
-def verify_handins(folders: Sequence[Path], table: Path | None, allow_code: bool, as_json: bool) -> int:
-    """Print a table of all hand-ins. Return 0 if all agree, else 1."""
-    if allow_code:
-        stdio.say(_(_NO_SANDBOX), sys.stderr)
-    rows = [verified(one, allow_code=allow_code, handed_in_too=folders) for one in find(folders)]
-    if as_json:
-        tables.print_json({"handins": [asdict(row) for row in rows]})
-    else:
-        cells = [(row.name, row.lab, row.handed_in, row.ours, _(OUTCOMES[row.outcome]), row.why) for row in rows]
-        head = (_("HAND-IN"), _("LAB"), _("HANDED IN"), _("OURS"), _("OUTCOME"), _("WHY"))
-        tables.print_table(head, cells, whole=(head[0], head[4]))
-    if table is not None:
-        try:
-            write_atomically(table, _csv(rows).encode())
-        except OSError as error:
-            raise DescentError(
-                _("--csv {file}: can't be written: {error}", file=clean(str(table)), error=error.strerror)
-            ) from None
-    return ExitCode.DONE if all(row.outcome == "agrees" for row in rows) else ExitCode.CHECK_FAILED
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*Row.__dataclass_fields__])
-    writer.writeheader()
-    writer.writerows({key: _no_formula(value) for key, value in asdict(row).items()} for row in rows)
-    return text.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    """Mark a text that a spreadsheet would run as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,5 +1,6 @@
 """Finding and reading labs."""
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from engine.preset.schema import describe
 
 LAB_FILE = "lab.toml"
 SOLUTION_FILE = "solution.toml"
+INSTRUCTOR = "DESCENT_INSTRUCTOR"  # the variable that names the folder of what learners are not to have
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -48,12 +50,25 @@ class Lab:
     @property
     def solution_code(self) -> Path | None:
         """The completed code, or None if the lab has none."""
-        return self._there("solution.py")
+        return self._apart("solution.py")
 
     def solution(self) -> Solution:
         """Return what solution.toml says. Raises PresetError if there is none, or a broken one."""
-        path = self.folder / SOLUTION_FILE
+        path = self._apart(SOLUTION_FILE)
+        if path is None:
+            raise PresetError(
+                _(
+                    "{id}: its solution is not beside it; who teaches it may have it elsewhere ($DESCENT_INSTRUCTOR)",
+                    id=self.id,
+                )
+            )
         return validated(Solution, read_tables(path), path_shown(path))
+
+    def _apart(self, name: str) -> Path | None:
+        """Return a file of the solution: in the lab's folder, or in that of the instructor."""
+        instructor = instructor_folder()
+        path = instructor / self.id / name if instructor is not None else None
+        return self._there(name) or (path if path is not None and path.is_file() else None)
 
     def _there(self, name: str) -> Path | None:
         path = self.folder / name
@@ -67,6 +82,12 @@ class BrokenLab:
     id: str
     folder: Path
     error: str
+
+
+def instructor_folder() -> Path | None:
+    """Return the folder of what only the instructor has, ID/hidden.toml and solutions, or None."""
+    named = os.environ.get(INSTRUCTOR, "").strip()
+    return Path(named).expanduser().absolute() if named else None
 
 
 def labs() -> list[Lab]:
@@ -107,8 +128,17 @@ def load_lab(folder: Path, origin: str = CURRENT_FOLDER) -> Lab:
     tables = read_tables(path)
     if not isinstance(tables.get("lab"), dict):
         raise PresetError(_("{file}: lab: missing; must be the table [lab], at the end of the file", file=shown))
+    if "hidden" in tables["lab"]:
+        raise PresetError(
+            _(
+                "{file}: lab.hidden: learners read this file; put the table into {id}/hidden.toml in a folder of "
+                "your own, and name that folder by $DESCENT_INSTRUCTOR or --instructor",
+                file=shown,
+                id=folder.name,
+            )
+        )
     model = validated(LabModel, tables.pop("lab"), shown, "lab.")
-    _check_sources(model, shown)
+    check_sources(model, shown)
     _check_knobs(model, shown)
     _check_ends_with_lab(path, tables, shown)
     presets: dict[str | None, Preset] = {None: _preset(folder, path, tables)}
@@ -138,7 +168,7 @@ def _preset(folder: Path, path: Path, tables: dict[str, Any]) -> Preset:
     return checked({"lab": folder.name, **tables}, path)
 
 
-def _check_sources(model: LabModel, shown: str) -> None:
+def check_sources(model: LabModel, shown: str) -> None:
     """Read every expression once. A mistake then shows in the list of labs, not when a learner is graded."""
     sources: list[tuple[str, Any]] = [(f"predictions.{one.id}.result", one.result) for one in model.predictions]
     for check in model.checks:

@@ -8,20 +8,26 @@ within bounds, links are not followed, and only the preset, the predictions and 
 import hashlib
 import json
 import math
+import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from descent.common.errors import DescentError
+from descent.common import stdio
+from descent.common.errors import DescentError, ExitCode
+from descent.common.exit import end
 from descent.common.files import read_regular
 from descent.common.i18n import N_, _
+from descent.common.machine import die_with_parent
 from descent.common.text import clean, shorten, why_unreadable
 from descent.run.schema import ShapeError
 from engine.labs.grading import grade
 from engine.labs.handed_in import FORMATS, LARGEST, MANIFEST, BrokenError, HandedIn
 from engine.labs.handin import lab_hash
+from engine.labs.hidden import hidden_of, with_hidden
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, read_verdict, versions
@@ -44,7 +50,12 @@ OUTCOMES: dict[Outcome, str] = {
 
 @dataclass(frozen=True)
 class Row:
-    """The result for one hand-in. handed_in, ours: the criteria met, as "7/8", or "" if that is not known."""
+    """The result for one hand-in. handed_in, ours, hidden: the criteria met, as "7/8", or "" if that is not known.
+
+    hidden: with the seeds and criteria of the instructor's. student, login, written: who and when, as it says itself.
+    not_met: the criteria, by id, that are not met here. uploaded: who uploaded it; see `Uploaded`. similar: what it
+    has in common with others.
+    """
 
     name: str
     lab: str
@@ -52,48 +63,97 @@ class Row:
     ours: str
     outcome: Outcome
     why: str
+    hidden: str = ""
+    student: str = ""
+    login: str = ""
+    written: str = ""
+    not_met: Sequence[str] = ()
+    uploaded: Mapping[str, Any] | None = None
+    similar: str = ""
+
+    def but(self, **changed: Any) -> "Row":
+        """Return it with other values."""
+        return replace(self, **changed)
+
+    @property
+    def score(self) -> float | None:
+        """The share of the criteria that are met: with the hidden ones if there are any, else here, else None."""
+        counted = self.hidden or self.ours
+        met, _slash, of = counted.partition("/")
+        return None if not counted else int(met) / int(of) if int(of) else 1.0
 
 
-def verified(one: HandedIn, *, allow_code: bool, handed_in_too: Sequence[Path] = ()) -> Row:
+def verified(
+    one: HandedIn, *, allow_code: bool, handed_in_too: Sequence[Path] = (), instructor: Path | None = None
+) -> Row:
     """Grade a hand-in again. The row's `why` says what is wrong with it.
 
-    handed_in_too: the other hand-ins. No lab is taken from any of them, nor from a folder beside them.
+    handed_in_too: the other hand-ins. No lab is taken from any of them, nor from a folder beside them. instructor:
+    the folder of what is hidden; see engine.labs.hidden.
     """
     try:
         with one.opened() as folder:
-            return _verified(one, folder, allow_code=allow_code, handed_in_too=handed_in_too)
+            said = said_by(one, folder)
+            try:
+                return _verified(said, folder, allow_code, [one.path, *handed_in_too], instructor)
+            except (BrokenError, DescentError) as error:
+                why = str(error)
+            except Exception as error:  # one hand-in, whatever is in it, must not keep the others from being graded
+                why = f"{type(error).__name__}: {error}"
+            return said.but(outcome="broken", why=shorten(clean(why), 300))
     except BrokenError as error:
         return Row(one.name, "", "", "", "broken", shorten(str(error), 300))
 
 
-def _verified(one: HandedIn, folder: Path, *, allow_code: bool, handed_in_too: Sequence[Path]) -> Row:
-    name, lab_id, handed_in = one.name, "", ""
+def said_by(one: HandedIn, folder: Path) -> Row:
+    """Return what a hand-in says of itself. Anybody may have written that. Raises BrokenError."""
+    manifest = _object(folder, MANIFEST)
+    texts = {key: shorten(clean(str(manifest.get(key) or "")), 64) for key in ("lab", "student", "login", "written")}
+    uploaded = asdict(one.uploaded) if one.uploaded is not None else None
     try:
-        manifest = _object(folder, MANIFEST)
-        lab_id = clean(str(manifest.get("lab", "")))
-        if manifest.get("format") not in FORMATS:
-            raise BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
-        lab = find_lab(str(manifest.get("lab", "")))
-        _refuse_handed_in_lab(lab, [one.path, *handed_in_too])
         theirs = _verdict(folder)
-        handed_in = _met(theirs["met"], theirs["of"])
-        _check_hashes(folder, manifest)
-        with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
-            work = _work(lab, folder, Path(place) / "work")
-            if work.code is not None:
-                if not allow_code:
-                    return Row(name, lab.id, handed_in, "", "not run", _("it has code; --allow-code runs it"))
-                consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
-            graded = Path(place) / "graded"
-            graded.mkdir()
-            ours = grade(work, graded)
+        met = _met(theirs["met"], theirs["of"])
+    except BrokenError:
+        met = ""
+    return Row(one.name, handed_in=met, ours="", outcome="not run", why="", uploaded=uploaded, **texts)
+
+
+def _verified(said: Row, folder: Path, allow_code: bool, handed_in: Sequence[Path], instructor: Path | None) -> Row:
+    manifest = _object(folder, MANIFEST)
+    if manifest.get("format") not in FORMATS:
+        raise BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
+    lab = find_lab(str(manifest.get("lab", "")))
+    _refuse_handed_in_lab(lab, handed_in)
+    theirs = _verdict(folder)
+    _check_hashes(folder, manifest)
+    hidden = hidden_of(lab, instructor)
+    with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
+        work = _work(lab, folder, Path(place) / "work")
+        if work.code is not None:
+            if not allow_code:
+                return said.but(why=_("it has code; --allow-code runs it"))
+            consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
+        ours = _graded(work, Path(place) / "graded")
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
-        return Row(name, lab.id, handed_in, _met(ours.met, ours.of), outcome, why)
-    except (BrokenError, DescentError) as error:
-        why = str(error)
-    except Exception as error:  # one hand-in, whatever is in it, must not prevent the others from being graded
-        why = f"{type(error).__name__}: {error}"
-    return Row(name, lab_id, handed_in, "", "broken", shorten(clean(why), 300))
+        row = said.but(ours=_met(ours.met, ours.of), outcome=outcome, why=why, not_met=_not_met(ours))
+        if hidden is None or ours.problem is not None:
+            return row
+        more = replace(work, lab=with_hidden(lab, hidden))
+        beyond = _graded(more, Path(place) / "hidden", hidden.set)
+    failed = [one for one in _not_met(beyond) if one not in row.not_met]
+    reasons = [why, _("hidden: {checks} not met", checks=", ".join(failed)) if failed else "", beyond.problem or ""]
+    return row.but(
+        hidden=_met(beyond.met, beyond.of), why="; ".join(filter(None, reasons)), not_met=[*row.not_met, *failed]
+    )
+
+
+def _graded(work: Submission, place: Path, further: Sequence[str] = ()) -> Verdict:
+    place.mkdir()
+    return grade(work, place, further=further)
+
+
+def _not_met(verdict: Verdict) -> list[str]:
+    return [check.id for check in verdict.checks if not check.passed and not check.bonus]
 
 
 def _refuse_handed_in_lab(lab: Lab, handed_in: Sequence[Path]) -> None:
@@ -226,3 +286,29 @@ def _close(one: object, other: float | bool | None) -> bool:
     if isinstance(one, bool) or not isinstance(one, int | float):
         return False
     return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def main(asked: str) -> int:
+    """Grade the hand-in that `asked` names, JSON as engine.labs.regrade writes it. The last line is its row."""
+    # An exit, unlike a plain SIGTERM, also ends the processes that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this one ends it
+    die_with_parent(signal.SIGTERM)
+
+    def graded() -> int:
+        given = json.loads(asked)
+        instructor = Path(given["instructor"]) if given["instructor"] else None
+        row = verified(
+            HandedIn(Path(given["path"]), given["inside"]),
+            allow_code=given["allow_code"],
+            handed_in_too=[Path(path) for path in given["others"]],
+            instructor=instructor,
+        )
+        stdio.say(json.dumps(asdict(row)))
+        return ExitCode.DONE
+
+    return end(graded, as_json=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -16,13 +16,14 @@ import pytest
 
 from descent import child
 from descent.common.errors import ExitCode
+from descent.common.paths import state_dir
 from engine.labs.handed_in import HandedIn
 from engine.labs.handin import write
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import Learner
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
-from tests.helpers.graded_lab import begin, make_lab, work_on
+from tests.helpers.graded_lab import SOLVED, begin, make_lab, work_on
 from tests.helpers.processes import Child
 from tests.helpers.small_lab import LAB, PRESET
 from tests.helpers.small_lab import make_lab as make_small_lab
@@ -75,13 +76,51 @@ def test_honest_work_agrees_and_a_polished_verdict_does_not(
     words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--csv", "table.csv"]
     done = descent(*words, "--json").end()
     assert done.code == ExitCode.CHECK_FAILED
-    honest, polished = done.json["handins"]
+    polished, honest = sorted(done.json["handins"], key=lambda row: row["name"])
     assert (honest["outcome"], honest["handed_in"], honest["ours"]) == ("agrees", "4/4", "4/4"), honest
     assert polished["outcome"] == "does not agree"
     assert polished["why"].startswith("loss: 1e-09 handed in")
     assert "no sandbox" in done.err
-    with (tmp_path / "table.csv").open() as file:
-        assert [row["name"] for row in csv.DictReader(file)] == ["mina", "'=cheat"]
+    with (tmp_path / "table.csv").open(encoding="utf-8-sig") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["'=cheat", "mina"]
+    assert (rows["mina"]["ours_met"], rows["mina"]["ours_of"], rows["mina"]["grade"]) == ("4", "4", "100.0")
+
+
+HIDDEN = """
+[lab.hidden]
+set = ["train.seed=900"]
+
+[[lab.hidden.checks]]
+id = "far"
+text = { en = "slope(100)", ko = "slope(100)" }
+value = 'abs(learner("slope", 100.0) - 200.0)'
+most = 1e-6
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm")
+def test_what_is_graded_stays_and_hidden_criteria_count(
+    hand_in: Path, descent: Callable[..., Child], tmp_path: Path
+) -> None:
+    """Whoever writes down the answers of the visible checks would pass, and each call would grade a class anew."""
+    (tmp_path / "ours" / "slow").mkdir(parents=True)
+    (tmp_path / "ours" / "slow" / "hidden.toml").write_text(HIDDEN)
+    cheat = Path(shutil.copytree(hand_in, tmp_path / "cheat"))
+    rewrite(cheat, "slow.py", SOLVED.replace("return 2 * x", "return 2 * x if x < 50 else 0").encode())
+    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--instructor", "ours", "--json"]
+    done = descent(*words).end()
+    row, honest = done.json["handins"]
+    assert (row["ours"], row["hidden"], row["not_met"]) == ("4/4", "4/5", ["far"])
+    assert row["why"] == "hidden: far not met"
+    assert (honest["outcome"], honest["ours"], honest["hidden"]) == ("agrees", "4/4", "5/5")
+    kept = list((state_dir() / "verified").glob("*.json"))
+    assert len(kept) == 2
+    for file in kept:  # taken from there, not graded anew
+        file.write_text(json.dumps({**json.loads(file.read_text()), "ours": "1/4"}))
+    assert [row["ours"] for row in descent(*words).end().json["handins"]] == ["1/4", "1/4"]
+    assert [row["ours"] for row in descent(*words, "--again").end().json["handins"]] == ["4/4", "4/4"]
 
 
 def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:

@@ -1,0 +1,62 @@
+"""Spreadsheets and gradebooks read a table of grades as it is meant."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from engine.labs.gradebook import write_canvas, write_moodle, write_verified
+from engine.labs.verify import Row
+
+
+def row(name: str, system: str = "moodle", number: str = "1", lab: str = "slow", **more: Any) -> Row:
+    uploaded = {"system": system, "name": name, "id": number, "late": False}
+    return Row(f"slow-{name}", lab, "4/4", "3/4", "does not agree", "why", uploaded=uploaded, student=name).but(
+        **more
+    )
+
+
+def read(path: Path, encoding: str = "utf-8") -> list[dict[str, str]]:
+    with path.open(encoding=encoding, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_nothing_becomes_a_date_or_a_formula(tmp_path: Path) -> None:
+    """3/4 would be the third of April, a name a program that the instructor's spreadsheet runs, and 김 a riddle."""
+    rows = [row("=cmd|' /C calc'!A0"), row("김민아", why="\t=1+1", hidden="1/8", similar="@jun"), row("-1")]
+    write_verified(tmp_path / "t.csv", rows)
+    assert (tmp_path / "t.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    found = read(tmp_path / "t.csv", "utf-8-sig")
+    assert (found[0]["ours_met"], found[0]["ours_of"], found[0]["grade"]) == ("3", "4", "75.0")
+    assert found[1]["grade"] == "12.5"
+    cells = [cell for line in found for cell in line.values()]
+    assert not [
+        cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t")) or ("/" in cell and cell[0].isdigit())
+    ]
+    assert found[0]["student"] == "'=cmd|' /C calc'!A0"
+
+
+def test_moodle_and_canvas_know_the_columns(tmp_path: Path) -> None:
+    """The instructor would have to type the grades in."""
+    rows = [
+        row("mina", number="12", written="2026-03-01", ours="1/4"),
+        row("mina", number="12", written="2026-03-02", not_met=["loss"]),
+        row("jun", number="13", ours="", outcome="broken"),
+        row("sora", "canvas", "77"),
+        row("sora", "canvas", "77", lab="xor", ours="2/2"),
+    ]
+    [file] = write_moodle(tmp_path / "m.csv", rows)
+    jun, mina = read(file)
+    assert mina == {
+        "Identifier": "Participant 12",
+        "Full name": "mina",
+        "Grade": "75.0",
+        "Last modified (grade)": "",
+        "Feedback comments": "slow: 3/4 – loss",
+    }
+    assert jun["Grade"] == ""
+    [file] = write_canvas(tmp_path / "c.csv", rows)
+    [sora] = read(file)
+    assert (sora["ID"], sora["Student"], sora["slow"], sora["xor"]) == ("77", "sora", "75.0", "100.0")
+    assert list(sora)[:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    two = [row("mina", number="12"), row("mina", number="12", lab="xor")]
+    assert [file.name for file in write_moodle(tmp_path / "m.csv", two)] == ["m-slow.csv", "m-xor.csv"]
