@@ -23,6 +23,8 @@ STYLE_WORDS = {"bold", "reverse", "dim"}  # as Rich takes them
 # What programs read: kinds of events, and keys that random numbers are drawn from. A class of Fashion-MNIST keeps its
 # name, and the last one is shown while there is no catalogue.
 NOT_SHOWN = {
+    # heads of columns, as Moodle, Canvas and spreadsheets of rosters have them
+    *("full name", "Full name", "Last modified (grade)", "Feedback comments", "SIS User ID", "SIS Login ID"),
     "stopped early",
     "loss of every member",
     "loss of member ",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from descent.common.i18n import _, language
-from engine.cli.lab import lab_app
+from engine.cli.lab import class_app, lab_app
 from engine.cli.learned import learned_app
 from engine.cli.live import live_app
 from engine.cli.options import Lang
@@ -64,6 +64,7 @@ app.add_typer(presets_app, name="presets")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.add_typer(lab_app, name="lab")
+app.add_typer(class_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,16 +1,17 @@
 """Output of the commands for instructors: hand-ins graded again."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from descent.common import stdio
-from descent.common.errors import ExitCode
-from descent.common.i18n import N_, _
+from descent.common.errors import DescentError, ExitCode
+from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean
 from engine.cli import tables
-from engine.labs import gradebook, regrade
+from engine.labs import class_pages, classroom, gradebook, regrade
 from engine.labs.handed_in import find
 from engine.labs.verify import OUTCOMES, Row
 
@@ -88,3 +89,74 @@ def _print(rows: Sequence[Row]) -> None:
     hidden = [_("HIDDEN")] if has_hidden else []
     head = [_("HAND-IN"), _("STUDENT"), _("LAB"), _("HANDED IN"), _("OURS"), *hidden, _("OUTCOME"), _("WHY")]
     tables.print_table(head, cells, whole=(head[0], head[-2]))
+
+
+# --- a class ---
+
+
+def show_class(
+    folder: Path,
+    *,
+    roster: Path | None,
+    due: Path | None,
+    instructor: Path | None,
+    table: Path | None,
+    pages: Path | None,
+    as_json: bool,
+) -> int:
+    """Print students × labs of the hand-ins in a folder, and what the labs are like."""
+    if not folder.is_dir():
+        raise DescentError(_("{folder}: no such folder", folder=clean(str(folder))))
+    listed = roster or folder / classroom.ROSTER
+    dates = due or folder / classroom.DUE
+    students = classroom.read_roster(listed) if roster or listed.is_file() else []
+    when = classroom.read_due(dates) if due or dates.is_file() else {}
+    opened = regrade.looked_at(
+        [one for one in find([folder]) if not one.problem or one.path != folder],
+        regrade.Settings(instructor=instructor),
+    )
+    found = classroom.gather(opened, students, when)
+    head = [_("STUDENT"), *found.labs]
+    if as_json:
+        tables.print_json(classroom.as_json(found))
+    else:
+        cells = [[one.shown, *(class_pages.cell(found.of(one, lab)) for lab in found.labs)] for one in found.students]
+        tables.print_table(head, cells, whole=head[:1])
+        stdio.say(_(class_pages.KEY))
+        stdio.say("")
+        tables.print_table(class_pages.statistics_head(), class_pages.statistics_rows(found), right=[_("ATTEMPTS")])
+        for row in found.unreadable:
+            stdio.complain(f"{row.name}: {row.why}")
+    waiting = sum(not one.is_verified for one in found.hand_ins.values())
+    if waiting and not as_json:
+        text = ngettext(
+            "{count} hand-in is not verified yet: descent lab verify {folder} --allow-code",
+            "{count} hand-ins are not verified yet: descent lab verify {folder} --allow-code",
+            waiting,
+            folder=shlex.quote(str(folder)),
+        )
+        stdio.say(clean(text), sys.stderr)
+    if table is not None:
+        _write_class(table, found)
+    if pages is not None:
+        class_pages.write(found, pages)
+    return ExitCode.DONE
+
+
+def _write_class(path: Path, found: classroom.Class) -> None:
+    """Write a row for each student, and of each lab the grade, whether it is verified, and how late it was."""
+    head = ["student", "name", *(f"{lab}{part}" for lab in found.labs for part in ("", "_verified", "_late_minutes"))]
+    rows = []
+    for student in found.students:
+        cells: list[object] = [student.id, student.name]
+        for lab in found.labs:
+            hand_in = found.of(student, lab)
+            if hand_in is None:
+                cells += [None, None, None]
+                continue
+            share, late = hand_in.share, hand_in.late
+            grade = None if share is None else round(100 * share, 2)
+            minutes = 0 if late is None else max(1, -int(-late.total_seconds() // 60))
+            cells += [grade, "yes" if hand_in.is_verified else "no", minutes]
+        rows.append(cells)
+    gradebook.write_table(path, head, rows)

@@ -43,6 +43,8 @@ def _not_a_command(word: str, commands: list[str]) -> str:
 
 lab_app = typer.Typer(cls=LabGroup, help=_("The labs of a course. Without a command, continue where you were."))
 
+class_app = typer.Typer()
+
 Id = Annotated[str, typer.Argument(metavar="ID", help=_("A lab's id, as in `descent lab list`."))]
 
 
@@ -272,6 +274,49 @@ def lab_verify(
         again=again,
     )
     return handins_view.verify(handed_in, settings, table=csv, moodle=moodle, canvas=canvas, as_json=as_json)
+
+
+@class_app.command("class", help=_("Show who has handed in what: students and labs, what is late, what was hard."))
+def class_table(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help=_("The hand-ins, and roster.csv and due.csv if there are any."))
+    ],
+    *,
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            "--roster", metavar="FILE", help=_("CSV with the columns id and name. [default: FOLDER/roster.csv]")
+        ),
+    ] = None,
+    due: Annotated[
+        Path | None,
+        typer.Option("--due", metavar="FILE", help=_("CSV with the columns lab and due. [default: FOLDER/due.csv]")),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help=_("Also write the table as CSV into FILE."))
+    ] = None,
+    pages: Annotated[
+        Path | None, typer.Option("--pages", metavar="DIR", help=_("Also write a page a student, in HTML, into DIR."))
+    ] = None,
+    instructor: Annotated[
+        Path | None,
+        typer.Option("--instructor", metavar="DIR", help=_("As `descent lab verify` had it.")),
+    ] = None,
+    lang: Lang = None,
+    as_json: Json = False,
+) -> int:
+    from engine.cli import handins_view
+    from engine.labs import library
+
+    return handins_view.show_class(
+        folder,
+        roster=roster,
+        due=due,
+        instructor=instructor or library.instructor_folder(),
+        table=csv,
+        pages=pages,
+        as_json=as_json,
+    )
 
 
 def _find(lab_id: str) -> "Lab":

@@ -229,12 +229,26 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> byt
     return content
 
 
+def read_object(folder: Path, name: str) -> dict[str, Any]:
+    """Return the object in a file of an opened hand-in. Raises BrokenError."""
+    try:
+        found = json.loads(read_regular(folder / name, LARGEST, follow=False))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenError(_("{file}: can't be read: {reason}", file=name, reason=why_unreadable(error))) from None
+    except (ValueError, RecursionError):
+        raise BrokenError(_("{file} is not JSON", file=name)) from None
+    if not isinstance(found, dict):
+        raise BrokenError(_("{file} was not written by `descent lab report`", file=name))
+    return found
+
+
 def manifest_of(path: Path) -> dict[str, Any]:
     """Return what a zip says of itself, nothing if it is not one hand-in."""
-    try:
-        [one] = _in_zip(path)
-        with one.opened() as folder:
-            found = json.loads(read_regular(folder / MANIFEST, LARGEST, follow=False))
-    except (BrokenError, OSError, ValueError, RecursionError):
+    found = _in_zip(path)
+    if len(found) != 1:
         return {}
-    return found if isinstance(found, dict) else {}
+    try:
+        with found[0].opened() as folder:
+            return read_object(folder, MANIFEST)
+    except BrokenError:
+        return {}

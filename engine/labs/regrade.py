@@ -11,9 +11,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,14 @@ from descent.common.files import read_regular, write_json
 from descent.common.i18n import _
 from descent.common.paths import made_state_dir, state_dir
 from descent.common.text import clean, shorten
-from engine.labs.handed_in import LARGEST, BrokenError, HandedIn, digest
+from engine.labs.handed_in import LARGEST, MANIFEST, BrokenError, HandedIn, digest, read_object
 from engine.labs.hidden import FILE
 from engine.labs.library import Lab, find_lab
 from engine.labs.similar import Work, similar
 from engine.labs.verdict import versions
-from engine.labs.verify import Row, said_by
+from engine.labs.verify import GRADED, Row, read_theirs, said_by
 
 KEPT = 200 * 86400.0  # seconds that a result is kept
-_GRADED = ("agrees", "does not agree", "not comparable")
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a hand-in says before it is graded. lab: ours, or None. key: of its result; "" if that can't be kept."""
+    """What a hand-in says before it is graded. row: with the result that is kept, if there is one.
+
+    lab: ours, or None if there is none. key: of its result. about, verdict: as it brings them, nothing if it can't be
+    read.
+    """
 
     row: Row
-    lab: Lab | None
-    key: str
-    work: Work | None
+    lab: Lab | None = None
+    key: str = ""
+    work: Work | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
 
 Tell = Callable[[int, int, Row], None]  # how many are done, of how many, and the latest
@@ -86,7 +91,7 @@ def verify_all(handed_in: Sequence[HandedIn], settings: Settings, tell: Tell) ->
 
     left: list[int] = []
     for at, one in enumerate(opened):
-        if one.row.outcome in _GRADED and not settings.again:
+        if one.row.outcome in GRADED and not settings.again:
             yield told(at, one.row)
         else:
             left.append(at)
@@ -166,19 +171,27 @@ def _opened(one: HandedIn, settings: Settings, hashes: dict[str, str]) -> Opened
         with one.opened() as folder:
             said = said_by(one, folder)
             sha256 = digest(folder)
-            code, runs = _text(folder / f"{said.lab}.py"), _run_ids(folder)
+            about, verdict = read_object(folder, MANIFEST), _verdict(folder)
+            code, runs = _text(folder / clean(f"{said.lab}.py").replace("/", "_")), _run_ids(folder)
     except (BrokenError, OSError) as error:
-        return Opened(Row(one.name, "", "", "", "broken", shorten(str(error), 300)), None, "", None)
+        return Opened(Row(one.name, "", "", "", "broken", shorten(str(error), 300)))
     try:
         lab = find_lab(said.lab)
-    except DescentError:
-        return Opened(said, None, "", None)
+    except DescentError as error:
+        return Opened(said.but(outcome="broken", why=shorten(str(error), 300)))
     start = lab.start_file.read_text(encoding="utf-8", errors="replace") if lab.start_file is not None else None
     if lab.id not in hashes:
         hashes[lab.id] = _hash_of(lab, settings)
     key = hashlib.sha256(f"{sha256} {hashes[lab.id]}".encode()).hexdigest()
     work = Work(said.student or said.name, lab.id, code if start is not None else None, start, runs)
-    return Opened(_kept(key, said), lab, key, work)
+    return Opened(_kept(key, said), lab, key, work, about, verdict)
+
+
+def _verdict(folder: Path) -> dict[str, Any]:
+    try:
+        return read_theirs(folder)
+    except BrokenError:
+        return {}
 
 
 def _text(path: Path) -> str | None:
@@ -201,7 +214,7 @@ def _run_ids(folder: Path) -> frozenset[str]:
 
 def _hash_of(lab: Lab, settings: Settings) -> str:
     """Return a hash of everything that a grading depends on besides the hand-in."""
-    found = hashlib.sha256(json.dumps([versions(), lab.id, settings.allow_code], sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps([versions(), lab.id], sort_keys=True).encode())
     files = sorted(path for path in lab.folder.iterdir() if path.suffix in (".toml", ".py"))
     files += [settings.instructor / lab.id / FILE] if settings.instructor is not None else []
     for path in files:
@@ -223,7 +236,7 @@ def _kept(key: str, said: Row) -> Row:
 
 
 def _keep(key: str, row: Row) -> None:
-    if not key or row.outcome not in _GRADED:
+    if not key or row.outcome not in GRADED:
         return
     folder = made_state_dir() / "verified"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -25,7 +25,7 @@ from descent.common.machine import die_with_parent
 from descent.common.text import clean, shorten, why_unreadable
 from descent.run.schema import ShapeError
 from engine.labs.grading import grade
-from engine.labs.handed_in import FORMATS, LARGEST, MANIFEST, BrokenError, HandedIn
+from engine.labs.handed_in import FORMATS, LARGEST, MANIFEST, BrokenError, HandedIn, read_object
 from engine.labs.handin import lab_hash
 from engine.labs.hidden import hidden_of, with_hidden
 from engine.labs.library import Lab, find_lab
@@ -38,6 +38,7 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
 _MACHINE = ("processor", "torch")
 
 Outcome = Literal["agrees", "does not agree", "not comparable", "not run", "broken"]
+GRADED: tuple[Outcome, ...] = ("agrees", "does not agree", "not comparable")  # its code was run, if it has any
 # As they are shown. `--json` and the CSV file have the outcomes themselves.
 OUTCOMES: dict[Outcome, str] = {
     "agrees": N_("agrees"),
@@ -107,11 +108,11 @@ def verified(
 
 def said_by(one: HandedIn, folder: Path) -> Row:
     """Return what a hand-in says of itself. Anybody may have written that. Raises BrokenError."""
-    manifest = _object(folder, MANIFEST)
+    manifest = read_object(folder, MANIFEST)
     texts = {key: shorten(clean(str(manifest.get(key) or "")), 64) for key in ("lab", "student", "login", "written")}
     uploaded = asdict(one.uploaded) if one.uploaded is not None else None
     try:
-        theirs = _verdict(folder)
+        theirs = read_theirs(folder)
         met = _met(theirs["met"], theirs["of"])
     except BrokenError:
         met = ""
@@ -119,12 +120,12 @@ def said_by(one: HandedIn, folder: Path) -> Row:
 
 
 def _verified(said: Row, folder: Path, allow_code: bool, handed_in: Sequence[Path], instructor: Path | None) -> Row:
-    manifest = _object(folder, MANIFEST)
+    manifest = read_object(folder, MANIFEST)
     if manifest.get("format") not in FORMATS:
         raise BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
     lab = find_lab(str(manifest.get("lab", "")))
     _refuse_handed_in_lab(lab, handed_in)
-    theirs = _verdict(folder)
+    theirs = read_theirs(folder)
     _check_hashes(folder, manifest)
     hidden = hidden_of(lab, instructor)
     with tempfile.TemporaryDirectory(prefix="descent-verify-") as place:
@@ -186,17 +187,8 @@ def _read(folder: Path, name: str) -> bytes:
         raise BrokenError(_("{file}: can't be read: {reason}", file=name, reason=why_unreadable(error))) from None
 
 
-def _object(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(_read(folder, name))
-    except (ValueError, RecursionError):
-        raise BrokenError(_("{file} is not JSON", file=name)) from None
-    if not isinstance(found, dict):
-        raise BrokenError(_("{file} was not written by `descent lab report`", file=name))
-    return found
-
-
-def _verdict(folder: Path) -> dict[str, Any]:
+def read_theirs(folder: Path) -> dict[str, Any]:
+    """Return the verdict that a hand-in brings. Raises BrokenError."""
     try:
         return read_verdict(folder, most=LARGEST, follow=False)
     except FileNotFoundError as error:
@@ -218,7 +210,7 @@ def _check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
 def _work(lab: Lab, folder: Path, copy: Path) -> Submission:
     """Copy the preset, the parts' presets and the code. Return them as a submission, with the predictions."""
     copy.mkdir()
-    work = Submission(lab, copy, _object(folder, "predictions.json"))
+    work = Submission(lab, copy, read_object(folder, "predictions.json"))
     names = [work.file(part).name for part in (None, *lab.model.parts)]
     if lab.start_file is not None:
         names.append(f"{lab.id}.py")

@@ -1,0 +1,304 @@
+"""A class: who is in it, what is due when, and what its hand-ins say about students and about labs."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from descent.common.errors import DescentError
+from descent.common.files import read_regular
+from descent.common.i18n import _
+from descent.common.text import clean, shorten, show, why_unreadable
+from engine.labs.handed_in import LARGEST
+from engine.labs.library import Lab
+from engine.labs.progress import KEPT_ATTEMPTS, Attempt
+from engine.labs.regrade import Opened
+from engine.labs.verify import Row
+
+ROSTER, DUE = "roster.csv", "due.csv"
+_IDS = ("id", "student", "login", "number", "학번")  # heads of the column that hand-ins name
+_NAMES = ("name", "full name", "이름")
+_LABS = ("lab", "실습")
+_DATES = ("due", "마감")
+
+
+@dataclass(frozen=True)
+class Student:
+    """Somebody of the class. id: what their hand-ins say: name, number or login."""
+
+    id: str
+    name: str = ""
+    is_listed: bool = True
+
+    @property
+    def shown(self) -> str:
+        return f"{self.id} {self.name}".strip()
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """The hand-in that counts: of several of a student for a lab the latest. late: how long after it was due."""
+
+    row: Row
+    opened: Opened
+    late: timedelta | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        return self.row.score is not None
+
+    @property
+    def share(self) -> float | None:
+        """The share of criteria that are met: as it was verified, else as the hand-in says, else None."""
+        met, slash, of = self.row.handed_in.partition("/")
+        return self.row.score if self.is_verified else (int(met) / max(1, int(of)) if slash else None)
+
+
+@dataclass
+class LabStatistics:
+    """What a lab is like for the class.
+
+    failed: criterion -> students who did not meet it in their latest attempt; at_first: in their first one. hinted:
+    criterion, "" for the whole lab -> the highest levels that students have seen.
+    """
+
+    lab: str
+    students: int = 0
+    passed: int = 0
+    attempts: list[int] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+    at_first: Counter[str] = field(default_factory=Counter)
+    hinted: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Class:
+    """students: the listed ones, then others who have handed in. labs: ids. hand_ins: by student's id and lab."""
+
+    students: tuple[Student, ...]
+    labs: tuple[str, ...]
+    hand_ins: Mapping[tuple[str, str], HandIn]
+    due: Mapping[str, datetime]
+    unreadable: tuple[Row, ...] = ()
+
+    def of(self, student: Student, lab: str) -> HandIn | None:
+        return self.hand_ins.get((student.id, lab))
+
+
+# --- the roster and the dates ---
+
+
+def read_roster(path: Path) -> list[Student]:
+    """Return the students of a CSV file with the column `id`, and optionally `name`. Raises DescentError."""
+    found: dict[str, Student] = {}
+    for line, row in _rows(path, _IDS):
+        number = _value(row, _IDS)
+        if not number:
+            continue
+        if number.casefold() in found:
+            raise DescentError(
+                _("{file}, line {line}: {id} is listed twice", file=clean(str(path)), line=line, id=show(number))
+            )
+        found[number.casefold()] = Student(number, _value(row, _NAMES))
+    return list(found.values())
+
+
+def read_due(path: Path) -> dict[str, datetime]:
+    """Return when labs are due, from a CSV file with the columns `lab` and `due`. Raises DescentError.
+
+    due: 2026-03-15, the end of that day, or 2026-03-15 18:00; in this machine's time zone, or with an offset, +09:00.
+    """
+    return {_value(row, _LABS): _date(_value(row, _DATES), path, line) for line, row in _rows(path, _LABS, _DATES)}
+
+
+def _date(text: str, path: Path, line: int) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise DescentError(
+            _(
+                "{file}, line {line}: {given}: must be a date, 2026-03-15, or a time, 2026-03-15 18:00",
+                file=clean(str(path)),
+                line=line,
+                given=show(text),
+            )
+        ) from None
+    if len(text) <= len("2026-03-15"):
+        found += timedelta(days=1)
+    return found.astimezone(UTC)
+
+
+def _rows(path: Path, *needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return the lines of a CSV file by the heads of its columns, in lower case. Raises DescentError."""
+    try:
+        text = read_regular(path, LARGEST).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = why_unreadable(error)
+        raise DescentError(_("{file}: can't be read: {reason}", file=clean(str(path)), reason=reason)) from None
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    head = [name.strip().casefold() for name in next(reader, [])]
+    for names in needed:
+        if not set(names) & set(head):
+            raise DescentError(
+                _(
+                    "{file}, line 1: needs a column {names}; it has {there}",
+                    file=clean(str(path)),
+                    names=" | ".join(names),
+                    there=clean(", ".join(head)) or "–",
+                )
+            )
+    lines = [(reader.line_num, dict(zip(head, row, strict=False))) for row in reader]
+    return [(line, row) for line, row in lines if any(cell.strip() for cell in row.values())]
+
+
+def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((clean(row[name].strip()) for name in names if row.get(name, "").strip()), "")
+
+
+# --- the table ---
+
+
+def gather(opened: Iterable[Opened], roster: Sequence[Student], due: Mapping[str, datetime]) -> Class:
+    """Return the class's table. Whoever has handed in and is not on the roster comes last."""
+    listed = {word.casefold(): student for student in roster for word in (student.name, student.id) if word}
+    others: dict[str, Student] = {}
+    found: dict[tuple[str, str], HandIn] = {}
+    unreadable = []
+    order: dict[str, int] = {}
+    for one in opened:
+        row = one.row
+        if one.lab is None:
+            unreadable.append(row)
+            continue
+        uploaded = row.uploaded or {}
+        words = [row.student, row.login, str(uploaded.get("name", "")), str(uploaded.get("id", ""))]
+        student = next((listed[word.casefold()] for word in words if word.casefold() in listed), None)
+        if student is None:
+            number = row.student or row.login or row.name
+            student = others.setdefault(number.casefold(), Student(number, is_listed=False))
+        order[one.lab.id] = one.lab.model.order
+        before = found.get((student.id, one.lab.id))
+        if before is None or before.row.written <= row.written:
+            found[student.id, one.lab.id] = HandIn(row, one, _late(row, due.get(one.lab.id)))
+    labs = sorted({*order, *due}, key=lambda lab: (order.get(lab, 1 << 30), lab))
+    students = (*roster, *sorted(others.values(), key=lambda one: one.id))
+    return Class(students, tuple(labs), found, due, tuple(unreadable))
+
+
+def _late(row: Row, due: datetime | None) -> timedelta | None:
+    """Return how long after the date a hand-in was written, by the clock where that was, or None if it is in time."""
+    try:
+        written = datetime.fromisoformat(row.written)
+    except ValueError:
+        return None
+    if due is None or written.tzinfo is None or written <= due:
+        return None
+    return written - due
+
+
+def late_in_words(late: timedelta) -> str:
+    """Return "2 d", "3 h" or "5 min", rounded up: a minute late is late."""
+    minutes = max(1, -int(-late.total_seconds() // 60))
+    if minutes < 60:
+        return _("{count} min", count=minutes)
+    hours = -(-minutes // 60)
+    return _("{count} h", count=hours) if hours <= 48 else _("{count} d", count=-(-hours // 24))
+
+
+# --- the labs ---
+
+
+def statistics(found: Class) -> list[LabStatistics]:
+    """Return for each lab which criteria fail and which hints were needed."""
+    result = []
+    for lab in found.labs:
+        entry = LabStatistics(lab)
+        for (_student, of), hand_in in found.hand_ins.items():
+            if of == lab:
+                _count(entry, hand_in)
+        result.append(entry)
+    return result
+
+
+def _count(entry: LabStatistics, hand_in: HandIn) -> None:
+    about = hand_in.opened.about
+    tried, attempts = history(about), about.get("attempts")
+    entry.students += 1
+    entry.passed += hand_in.share == 1.0
+    entry.attempts.append(attempts if isinstance(attempts, int) and attempts > len(tried) else len(tried))
+    if hand_in.is_verified:
+        entry.failed.update(hand_in.row.not_met)
+    elif tried:
+        entry.failed.update(_not_met(tried[-1]))
+    if tried:
+        entry.at_first.update(_not_met(tried[0]))
+    for check, level in hints(about).items():
+        entry.hinted.setdefault(check, []).append(level)
+
+
+def history(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the attempts that a hand-in lists, those of another shape left out: anybody may have written it."""
+    try:
+        found = [Attempt.model_validate(one) for one in about.get("history") or ()][:KEPT_ATTEMPTS]
+    except (ValidationError, TypeError):
+        return []
+    return [one.model_dump(mode="json") for one in found]
+
+
+def hints(about: Mapping[str, Any]) -> dict[str, int]:
+    """Return the levels of the hints that were seen, by the check's id; "": those of the whole lab."""
+    seen = about.get("hints")
+    levels = list(seen.items())[:100] if isinstance(seen, dict) else []
+    return {shorten(clean(key), 64): level for key, level in levels if type(level) is int and 0 < level <= 3}
+
+
+def _not_met(attempt: Mapping[str, Any]) -> list[str]:
+    return [shorten(clean(one["id"]), 64) for one in attempt["checks"] if not one["passed"]]
+
+
+def text_of(lab: Lab | None, check: str) -> str:
+    """Return a criterion's text, or its id if the lab has none of that id."""
+    if not check:
+        return _("the whole lab")
+    texts = {one.id: str(one.text) for one in lab.model.checks} if lab is not None else {}
+    return texts.get(check, check)
+
+
+def as_json(found: Class) -> dict[str, Any]:
+    """Return the object that `descent class --json` prints."""
+    students = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "listed": one.is_listed,
+            "labs": {lab: _as_json(hand_in) for lab in found.labs if (hand_in := found.of(one, lab)) is not None},
+        }
+        for one in found.students
+    ]
+    labs = [{**vars(one), "failed": dict(one.failed), "at_first": dict(one.at_first)} for one in statistics(found)]
+    broken = [{"name": row.name, "why": row.why} for row in found.unreadable]
+    return {
+        "students": students,
+        "labs": labs,
+        "due": {k: v.isoformat() for k, v in found.due.items()},
+        "broken": broken,
+    }
+
+
+def _as_json(hand_in: HandIn) -> dict[str, Any]:
+    row = hand_in.row
+    late = None if hand_in.late is None else round(hand_in.late.total_seconds())
+    return {
+        "share": hand_in.share,
+        "verified": hand_in.is_verified,
+        "outcome": row.outcome,
+        "written": row.written,
+        "late_seconds": late,
+    }
