@@ -49,8 +49,14 @@ def open_regular(path: Path, *, follow: bool = True) -> IO[bytes]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the folder's entries (a new or renamed file) are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Wait until the folder's entries (a new or renamed file) are on the disk.
+
+    A folder for handing in, which may be written to and not read, can't be waited for.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
     finally:
