@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from descent.common.i18n import N_, _
 from descent.common.text import show
 
 NONE = "–"  # for a number that there is not
@@ -110,6 +111,15 @@ def time_taken(seconds: float) -> str:
     if 0 < seconds < 0.09995:
         return f"{number(1000 * seconds)} ms"
     return f"{number(seconds)} s" if seconds < 59.95 else duration(seconds)
+
+
+def ago(seconds: float) -> str:
+    """Say how long ago it was, in one unit: "3 h ago"."""
+    units = ((N_("{count} d ago"), 86400), (N_("{count} h ago"), 3600), (N_("{count} min ago"), 60))
+    for text, length in units:
+        if seconds >= length:
+            return _(text, count=int(seconds // length))
+    return _("just now")
 
 
 def rate(per_second: float | None) -> str:

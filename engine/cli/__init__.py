@@ -5,11 +5,12 @@ Each command is a few lines. The code that does its work is imported when the co
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from descent.common.i18n import _, language
+from descent.common.i18n import N_, _, language
 from engine.cli.lab import class_app, lab_app
 from engine.cli.learned import learned_app
 from engine.cli.live import live_app
@@ -21,9 +22,32 @@ from engine.cli.train import train_app
 
 # Click wraps the help by letters, and a Korean letter takes two cells.
 _HELP_WIDTH = 56 if language() == "ko" else 80
+# The commands of each group, in the order of the help. A command that is in none is listed last.
+_GROUPS = (
+    (N_("Train"), ("run", "console", "attach", "resume", "fork", "replay", "study", "presets", "data")),
+    (N_("Look"), ("runs", "show", "compare", "note", "picture", "predict", "export", "rm", "doctor", "mcp")),
+    (N_("Steer"), ("pause", "step", "set", "checkpoint", "evaluate", "extend", "action", "rewind", "stop")),
+    (N_("Course"), ("lab", "class")),
+)
+
+
+class _Commands(TyperGroup):
+    """The command, whose help lists the commands in groups, each with the whole of its first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        left = dict(self.commands)
+        for title, names in (*_GROUPS, (N_("Others"), tuple(self.commands))):
+            found = [(name, left.pop(name)) for name in names if name in left]
+            rows = [(name, command.get_short_help_str(limit=1000)) for name, command in found if not command.hidden]
+            if rows:
+                with formatter.section(_(title)):
+                    formatter.write_dl(rows)
+
+
 # The help is plain: importing Rich would take a third of the time that `descent --help` may take.
 app = typer.Typer(
     name="descent",
+    cls=_Commands,
     help=_("A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen."),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -1,6 +1,7 @@
 """What the commands that train print: notes on the way, the receipt or the one JSON object, a background run's id."""
 
 import json
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from descent.run.folder import RunFolder
 from descent.run.progress import Ending
 from descent.run.remove import advice
 from descent.run.results import BestModel, RunResult, result_of
+from engine.cli import tables
 from engine.launch.options import Options, Outcome
 
 _MEMBERS = 12  # or candidates, in the receipt
@@ -64,7 +66,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
         stdio.say(json.dumps(result.to_json() | error | outcome.more))
     elif not quiet:
         for line in [*_receipt(folder, result, ending), *([outcome.line] if outcome.line else [])]:
-            stdio.say(line)
+            tables.say(line)
 
 
 def _receipt(folder: RunFolder, result: RunResult, ending: Ending | None) -> list[str]:
@@ -81,6 +83,8 @@ def _receipt(folder: RunFolder, result: RunResult, ending: Ending | None) -> lis
         lines.append(_("checkpoint {file}", file=clean(str(ending.receipt))))
     if result.state in ("stopped", "failed"):
         lines.append(advice(folder))
+    elif result.state == "finished":
+        lines.append(_("next: {command}", command=f"descent show {shlex.quote(folder.id)}"))
     return lines
 
 

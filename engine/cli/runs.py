@@ -51,6 +51,26 @@ def compare(
     return 0
 
 
+@runs_app.command(help=_("Note a text with #tags on a run, or pin it to the top of Home."))
+def note(
+    run: Run,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]…", help=_("The new text; words with # are tags. Without it, the old one is shown.")
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help=_("Delete the text."))] = False,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help=_("List the run first, or no longer."))] = None,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    from engine.cli import runs_view
+
+    text = "" if clear else " ".join(words) if words else None
+    runs_view.note_run(run, text, pin, runs_dir, as_json=as_json)
+
+
 @runs_app.command(help=_("Delete a run and its checkpoints."))
 def rm(
     run: Run,

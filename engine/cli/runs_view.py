@@ -13,7 +13,7 @@ from descent.common.files import json_safe
 from descent.common.glyphs import STATES, sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.mean import mean_of_finite
-from descent.common.numbers import NONE, metric, number, percent, time_taken
+from descent.common.numbers import NONE, ago, metric, number, percent, time_taken
 from descent.common.text import clean, shorten, show, why_damaged
 from descent.loop.folder import start_of
 from descent.run import comparison, find, samples
@@ -22,6 +22,7 @@ from descent.run.events import evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
+from descent.run.note import Note, read_note, write_note
 from descent.run.result_metrics import (
     METRICS,
     Numbers,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEAD = (N_("RUN"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N_("STARTED"))
-NARROW = 92  # columns of a terminal that has no room for the time of a run's start
+HEAD = (N_("RUN"), N_("PRESET"), N_("STATE"), N_("STEP"), N_("LOSS"), N_("VAL"), N_("TEST"), N_("STARTED"))
+NARROW = 104  # columns of a terminal in which a run's start is told as an age, and ids tell the preset
 _MOST_REASONS = 5  # of runs that failed at their start
 _MOST_MEMBERS = 40  # or candidates, in a table
 _NOBODY = "unknown"  # a folder of an older Descent does not say who gave a command
@@ -154,9 +155,17 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
         else:
             print(_("no runs; start one: {command}", command="descent run digits-mlp"))
         return
-    head = [_(name) for name in (HEAD if stdio.width() >= NARROW else HEAD[:-1])]
-    rows = [row[: len(head)] for _entry, row in chosen]
-    tables.print_table(head, rows, right=head[2:6], whole=head[1:])
+    left_out = {} if stdio.width() >= NARROW else {"PRESET"}
+    if not left_out and any(entry.get("note") or entry.get("pinned") for entry, _row in chosen):
+        columns = [*HEAD, N_("NOTE")]
+    else:
+        columns = [*HEAD]
+    head = [_(name) for name in columns if name not in left_out]
+    rows = [
+        [text for name, text in zip(columns, row, strict=False) if name not in left_out] for _entry, row in chosen
+    ]
+    numbers = [_(name) for name in ("STEP", "LOSS", "VAL", "TEST")]
+    tables.print_table(head, rows, right=numbers, whole=[name for name in head[1:] if name != _("NOTE")])
     entries = [entry for entry, _row in chosen]
     for entry in entries:
         if "error" in entry:
@@ -180,9 +189,9 @@ def _grouped(
             told.add(study)
             count = studies[study]
             entry = {"study": study.name, "dir": str(study), "runs": count}
-            began = time.strftime("%Y-%m-%d %H:%M", time.localtime((study / "study.json").stat().st_mtime))
+            began = _started((study / "study.json").stat().st_mtime)
             many = ngettext("study of {count} run", "study of {count:,} runs", count)
-            yield entry, (study.name, many, *[""] * (len(HEAD) - 3), began)
+            yield entry, (study.name, "", f"▦ {many}", *[""] * (len(HEAD) - 4), began, "")
 
 
 def _say_failed_at_start(entries: Sequence[dict[str, Any]]) -> None:
@@ -204,26 +213,36 @@ def _listed(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         entry = result.to_json() | {
             "preset": facts.get("preset"),
             "started": facts.get("started", run.preset.stat().st_mtime),
+            **read_note(folder).to_json(),
         }
         if failed_at_start(result.state, result.step, run.origin()):
             entry |= {"failed_at_start": True, "reason": (run.last("state") or {}).get("reason")}
         return entry, _row(run, result, entry)
     except Exception as error:  # the files may hold anything, and one broken run must not hide the others
         damaged = {"run": folder.name, "dir": str(folder), "state": "damaged", "error": why_damaged(error)}
-        return damaged, (folder.name, _state("damaged"), *[""] * (len(HEAD) - 2))
+        return damaged, (folder.name, "", _state("damaged"), *[""] * (len(HEAD) - 2))
 
 
 def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str, ...]:
     reached, started = result.final_metrics, entry["started"]
     return (
         run.id,
+        str(entry["preset"] or ""),
         _state(result.state, run.host(), at_start="failed_at_start" in entry),
         f"{result.step:,}",
         number(reached.get("train_loss")),
         _best_number(reached, "validation"),
         _best_number(reached, "test"),
-        "" if started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
+        "" if started is None else _started(started),
+        f"{'▾ ' if entry.get('pinned') else ''}{entry.get('note', '')}",
     )
+
+
+def _started(moment: float) -> str:
+    """Return "2026-11-30 01:53", or on a narrow terminal "36 min ago"."""
+    if stdio.width() >= NARROW:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+    return ago(max(0.0, time.time() - moment))
 
 
 def _state(state: str, host: str = "", *, at_start: bool = False) -> str:
@@ -245,6 +264,27 @@ def _best_number(reached: Numbers, split: Split) -> str:
 # --- one ---
 
 
+def note_run(word: str, text: str | None, pin: bool | None, runs_dir: Path | None, *, as_json: bool) -> None:
+    """Keep a text on a run, or pin it, where they are given, and print what is noted then."""
+    run = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
+    noted = read_note(run.path)
+    if text is not None or pin is not None:
+        noted = Note(noted.text if text is None else text, noted.pinned if pin is None else pin)
+        write_note(run.path, noted)
+        noted = read_note(run.path)
+    if as_json:
+        tables.print_json({"run": run.id, "note": noted.text, "tags": list(noted.tags), "pinned": noted.pinned})
+        return
+    tables.print_fields(
+        run.id,
+        [
+            (_("note"), noted.text or _("none")),
+            (_("tags"), " ".join(f"#{tag}" for tag in noted.tags) or _("none")),
+            (_("pinned"), _("yes") if noted.pinned else _("no")),
+        ],
+    )
+
+
 def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     """Print the details of one run, with its curves as sparklines. Raises DescentError if its files are damaged."""
     run = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
@@ -262,7 +302,7 @@ def show_run(word: str, runs_dir: Path | None, *, as_json: bool) -> None:
     else:
         tables.print_fields(run.id, fields)
         for line in _members(run, result):
-            stdio.say(line)
+            tables.say(line)
 
 
 def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str, str]]]:
@@ -298,11 +338,15 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
         fields.append((_("commands"), ", ".join(shares)))
     sampled = samples.listed(run.path, events)
     fields += [(_("samples"), _sampled(name, there)) for name, there in sampled.items()]
+    noted = read_note(run.path)
+    if noted.text:
+        fields.append((_("note"), noted.text))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
     details["commands"] = dict(given)
     details["parent"] = json_safe(run.origin())
+    details |= noted.to_json()
     if sampled:
         details["samples"] = {name: [each.step for each in there] for name, there in sampled.items()}
     if start_of(run) is not None:

@@ -42,7 +42,7 @@ def print_table(
         table.add_column(Text(name), overflow="fold", justify=justify, no_wrap=name in whole)
     for row in rows:
         # Text, not str: a title such as "[red]" is no markup.
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        table.add_row(*(Text(clean(cell), style=style_of(cell)) for cell in row))
     _print(table)
 
 
@@ -54,8 +54,34 @@ def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
 
     table = Table.grid(padding=(0, 2, 0, 0))
     for label, value in fields:
-        table.add_row(Text(label, style="dim", no_wrap=True), Text(clean(value), overflow="fold"))
+        table.add_row(
+            Text(label, style="dim", no_wrap=True), Text(clean(value), overflow="fold", style=style_of(value))
+        )
     _print(Group(Text(clean(title), style="bold", overflow="fold"), table))
+
+
+_STYLES = {"✓": "green", "▶": "blue", "▷": "blue", "‖": "yellow", "■": "dim", "★": "green"}
+_STYLES |= dict.fromkeys("✗?!", "red")
+
+
+def style_of(text: str) -> str:
+    """Return the colour of a text that begins with the sign of a state, or that ends with the star of the best."""
+    sign, blank, _words = text.partition(" ")
+    if blank and sign in _STYLES:
+        return _STYLES[sign]
+    return "bold" if text.endswith("*") else ""
+
+
+def say(line: str) -> None:
+    """Print a line in the colour of its sign. Plain where it goes to no terminal, and with NO_COLOR."""
+    style = style_of(line)
+    if not style or not sys.stdout.isatty():
+        stdio.say(line)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text(plain(line, sys.stdout.encoding), style=style), soft_wrap=True)
 
 
 def padded(text: str, cells: int, *, right: bool = False) -> str:
@@ -129,11 +155,21 @@ def _here(known: "Downloadable", there: bool) -> str:
 
 def checks(found: "Sequence[Check]") -> None:
     """Print the doctor's report: a mark, the subject, the finding, and below it what to do."""
-    marks = {"ok": "ok", "note": "--", "broken": "!!"}
+    from rich.console import Console
+    from rich.text import Text
+
+    marks = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "red")}
+    console = Console(highlight=False)
     for check in found:
-        print(f"{marks[check.state]}  {padded(_(check.subject), 14)} {check.text}")
+        mark, style = marks[check.state]
+        lines = [Text.assemble((mark, style), f"  {padded(_(check.subject), 14)} {check.text}")]
         if check.todo:
-            print(f"    {'':<14} -> {check.todo}")
+            lines.append(Text(f"    {'':<14} -> {check.todo}", style="" if check.state == "ok" else style))
+        for line in lines:
+            if sys.stdout.isatty():
+                console.print(line, soft_wrap=True)
+            else:
+                print(line.plain)
 
 
 def fetch(name: str, root: Path) -> None:

@@ -21,6 +21,7 @@ from descent.run.events import Evaluation, Event, EventLog, Fold, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.layout import Layout, generations, steps_in
 from descent.run.not_given import NOT_GIVEN
+from descent.run.note import Note, read_note
 from descent.run.state import ALIVE, host_of, state_now
 from descent.run.sweep import SweepPoint, points_of
 
@@ -61,7 +62,9 @@ class RunStatus:
     seconds: float | None = None
     problem: str = ""
     began_at: int = 0  # the step; of a fork, that of its parent's checkpoint
-    of_study: bool = False
+    study: Path | None = None  # whose job it is
+    note: Note = field(default_factory=Note)
+    val_curve: tuple[float, ...] = ()  # losses on the validation split, oldest first: up to POINTS of them
     candidates: int = 0  # of a sweep
     candidate: str = ""  # the best one, whose numbers these are
 
@@ -128,7 +131,7 @@ class Glances:
 def _signature(path: Path) -> tuple[Any, ...]:
     """What differs after anything was written to the run."""
     found: list[Any] = []
-    for name in ("events.jsonl", "run.json", "metrics.json"):
+    for name in ("events.jsonl", "run.json", "metrics.json", "note.json"):
         try:
             facts = os.stat(path / name)
             found.append((facts.st_size, facts.st_mtime_ns))
@@ -161,6 +164,9 @@ class RunSummary(Fold):
         self.began: Event = {}
         self.total: float | None = None
         self._evaluations: dict[tuple[str, int], Evaluation] = {}  # the latest of each split and member
+        self._validated: dict[int, dict[int, float]] = {}  # by step and member: losses, of a long run not all steps
+        self._every = 1  # of so many evaluations one is kept
+        self._count = 0
 
     def look(self) -> None:
         """Read the new events."""
@@ -182,8 +188,30 @@ class RunSummary(Fold):
         if kind == "evaluation":
             evaluation = evaluation_of(event)
             self._evaluations[evaluation.split, evaluation.member] = evaluation
+            if evaluation.split == "validation":
+                self._validate(evaluation)
         elif kind == "state" and event.get("state") == "starting":
             self.began = event
+
+    def _validate(self, evaluation: Evaluation) -> None:
+        """Keep a loss for the curve. Of too many steps every other one is dropped."""
+        step, loss = evaluation.step, evaluation.values.get("loss")
+        if step not in self._validated:
+            self._count += 1
+            if self._count % self._every:
+                return
+            if len(self._validated) >= 2 * POINTS:
+                self._validated = {kept: self._validated[kept] for kept in list(self._validated)[1::2]}
+                self._every *= 2
+        self._validated.setdefault(step, {})[evaluation.member] = math.nan if loss is None else float(loss)
+
+    def curve(self, members: Sequence[int] | None = None) -> tuple[float, ...]:
+        """Return the validation losses, oldest first: the mean over these members, or all."""
+        means = (
+            mean_of_finite(loss for member, loss in own.items() if members is None or member in members)
+            for own in self._validated.values()
+        )
+        return tuple(mean for mean in means if mean is not None)[-2 * POINTS :]
 
     def best_of(self, points: Sequence[SweepPoint], by: Callable[[], BestBy]) -> SweepPoint | None:
         """Return the winner of a sweep, or the best of its candidates so far. None before the first evaluation."""
@@ -252,7 +280,9 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
         stage=str(told.last.get("stage", {}).get("stage") or ""),
         seconds=rows.at("time", step - 1),
         began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
-        of_study=find.study_of(folder.path) is not None,
+        study=find.study_of(folder.path),
+        note=read_note(folder.path),
+        val_curve=told.curve(best.members if best is not None else None),
     )
 
 

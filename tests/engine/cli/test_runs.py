@@ -79,10 +79,10 @@ def test_the_runs_as_a_table_that_can_be_piped(copied: Callable[..., Path], caps
     copied(LONG)
     assert cli.main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["RUN", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED"]
+    assert lines[0].split() == ["RUN", "PRESET", "STATE", "STEP", "LOSS", "VAL", "TEST", "STARTED"]
     row = next(line for line in lines if line.startswith(LONG)).split()
-    assert row[1:4] == ["✓", "finished", "800"]
-    assert row[5].endswith("%")
+    assert row[1:5] == ["digits-mlp", "✓", "finished", "800"]
+    assert row[6].endswith("%")
     assert cli.main(["runs", "FIRST"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["RUN", "first"]
     assert cli.main(["runs", "failed"]) == 0

@@ -5,6 +5,7 @@ import shlex
 import socket
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +15,18 @@ from rich.cells import cell_len
 from descent.common.errors import DescentError
 from descent.common.glyphs import STATES, bars
 from descent.common.i18n import N_, _, ngettext, pgettext
-from descent.common.numbers import percent, setting, short_number, time_taken, trimmed
-from descent.common.settings import flatten
+from descent.common.numbers import ago, percent, setting, short_number, time_taken, trimmed
 from descent.common.text import clean, show
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.course import LabEntry
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words, state_words
-from tui.screens.home.rows import Item
+from tui.screens.home.changes import Changes, trained
+from tui.screens.home.rows import Item, Study
 from tui.widgets import lines
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
-from tui.widgets.run_line import ago
+from tui.widgets.run_line import metric
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
@@ -44,10 +45,12 @@ LABEL = 12  # cells of the labels' column
 EMPTY: Line = ()
 
 
-def command_of(item: RunStatus | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
+def command_of(item: RunStatus | Study | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
     """Return the shell command for what enter does: train a preset, open or resume a run, go on in a lab."""
     if isinstance(item, LabEntry):
         return item.command
+    if isinstance(item, Study):
+        return f"descent study show {shlex.quote(item.folder.name)}"
     if isinstance(item, Entry):
         sets = "".join(f" --set {shlex.quote(text)}" for text in overrides)
         return f"descent run {shlex.quote(item.name)}{sets}"
@@ -181,10 +184,8 @@ def _file(path: Path, width: int, most: int) -> list[Line]:
 # --- a run ---
 
 
-def run_lines(
-    run: RunStatus, preset: "Preset | None", width: int, height: int, *, unicode: bool, now: float
-) -> list[Line]:
-    """Return a run's state, curve, results, and the settings that differ from `preset`, its own one."""
+def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unicode: bool, now: float) -> list[Line]:
+    """Return a run's state, what it trains, its results, what was changed of its preset, its note, and its curve."""
     title = run.name + (f" {run.letters}" if run.letters else "")
     words = _("failed at start; x removes it") if run.failed_at_start else state_words(run.state)
     state = Piece(f"{STATES.get(run.state, '?')} {words}", STATE_STYLES.get(run.state, ""))
@@ -194,9 +195,14 @@ def run_lines(
     if run.problem:
         return [*lines, EMPTY, *labelled([(_("folder"), shown_path(run.folder.path))], width)]
     lines += [EMPTY, *labelled(_run_fields(run, now), width)]
-    changed = _changed(run, preset)
+    about = [(_("preset"), run.preset)] if run.preset and run.preset != run.name else []
+    about += trained(changes.stored(run))
+    changed = changes.of(run)
     if changed:
-        lines += labelled([(_("changed"), changed)], width)
+        about.append((_("changed"), ", ".join(f"{key} {show(value)}" for key, value in changed.items())))
+    if run.note.text:
+        about.append((_("note"), run.note.text))
+    lines += labelled(about, width)
     tail: list[Line] = [
         *labelled([(_("folder"), shown_path(run.folder.path))], width),
         EMPTY,
@@ -240,6 +246,10 @@ def _run_fields(run: RunStatus, now: float) -> list[Field]:
         epoch = f"{run.epoch:,.1f}" if run.epoch < 10 else f"{run.epoch:,.0f}"
         step = f"{step}, {_('epoch {epoch}', epoch=epoch)}"
     fields = [(_("step"), step)]
+    if run.candidate:
+        fields.append(
+            (_("best"), _("{candidate}, of {count} candidates", candidate=run.candidate, count=run.candidates))
+        )
     for split, label in (("validation", _("validation")), ("test", _("test"))):
         reached = run.last(split)
         if reached is not None:
@@ -266,18 +276,31 @@ def _when(moment: float | None, now: float) -> str:
     return f"{time.strftime('%H:%M' if today else '%Y-%m-%d %H:%M', local)}, {ago(now - moment)}"
 
 
-def _changed(run: RunStatus, preset: "Preset | None") -> str:
-    """Return the settings that differ from those of the preset that the run was started from."""
-    if preset is None:
-        return ""
-    try:
-        stored = tomllib.loads(run.folder.preset.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    before, after = flatten(tomllib.loads(preset.to_toml())), flatten(stored)
-    if "on_nan" not in preset.train.model_fields_set and after.get("train.on_nan") == "pause":
-        after.pop("train.on_nan")  # by the console, which is there to ask
-    return ", ".join(f"{key} {show(value)}" for key, value in after.items() if before.get(key) != value)
+# --- a study ---
+
+
+def study_lines(study: Study, width: int, height: int) -> list[Line]:
+    """Return how many runs a study has, its best one, and the command that shows it."""
+    states = Counter(run.state for run in study.runs)
+    fields = [(_("runs"), ", ".join(f"{count:,} {state_words(state)}" for state, count in states.items()))]
+    best = study.best
+    if best is not None:
+        label, number = metric(best)
+        fields += [(_("best"), f"{label} {number}, {clean(best.folder.id)}")]
+    fields.append((_("folder"), shown_path(study.folder)))
+    opened = _("enter: list its runs") if not study.is_open else _("enter: fold its runs")
+    return tight(
+        [
+            head(study.folder.name, "", width),
+            EMPTY,
+            *labelled(fields, width),
+            EMPTY,
+            (Piece(opened, "quiet"),),
+            EMPTY,
+            command_line(command_of(study), width),
+        ],
+        height,
+    )
 
 
 # --- a lab ---
@@ -348,24 +371,39 @@ class Details(Lines):
         super().__init__(id="details")
         self._item: Item = None
         self._runs: Sequence[RunStatus] = ()
-        self._by_name: dict[str, Entry] = {}
+        self._is_new = False  # whether the user has no run yet
+        self.changes = Changes()
         self._loaded: dict[Entry, Preset | None] = {}
 
-    def show(self, item: Item, runs: Sequence[RunStatus], presets: Sequence[Entry] | None) -> None:
-        """item: the entry. runs, presets: all of them, for what they say of each other; None while still unread."""
-        self._item, self._runs = item, runs
-        self._by_name = {entry.name: entry for entry in presets or ()}
+    def show(self, item: Item, runs: Sequence[RunStatus] | None) -> None:
+        """item: the entry. runs: all of them, for what they say of each other; None while they are still unread."""
+        self._item, self._runs, self._is_new = item, runs or (), runs is not None and not runs
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
+        welcome = self._welcome() if self._is_new and height >= 12 else []
+        return [*welcome, *self._lines(width, height - len(welcome))]
+
+    def _welcome(self) -> list[Line]:
+        """Return what to press first, for a user without any run."""
+        name = self._item.name if isinstance(self._item, Entry) else ""
+        name = self._item.title if isinstance(self._item, LabEntry) else name
+        told = [
+            *([_("press enter to begin: {name}", name=clean(name))] if name else []),
+            _("press / and type digits-mlp: it trains in a second"),
+            _("press ? for all keys"),
+        ]
+        return [(Piece(_("Welcome to Descent"), "strong"),), *((Piece(text, "key"),) for text in told), EMPTY]
+
+    def _lines(self, width: int, height: int) -> Sequence[Line]:
         unicode = self.app.terminal.unicode
         match self._item:
             case Entry():
                 return preset_lines(self._item, self._preset(self._item), self._runs, width, height, unicode=unicode)
             case RunStatus():
-                entry = self._by_name.get(self._item.preset)
-                preset = self._preset(entry) if entry is not None else None
-                return run_lines(self._item, preset, width, height, unicode=unicode, now=self.app.clock())
+                return run_lines(self._item, self.changes, width, height, unicode=unicode, now=self.app.clock())
+            case Study():
+                return study_lines(self._item, width, height)
             case LabEntry():
                 return lab_lines(self._item, width, height)
         return ()

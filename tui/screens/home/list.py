@@ -1,5 +1,6 @@
 """The list of runs, labs and presets, one line each. Only lines in sight are drawn."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +22,17 @@ from tui.data.runs import RunStatus
 from tui.screens.home import rows
 from tui.screens.home.rows import Item
 from tui.widgets.lines import Piece
+from tui.widgets.run_line import Look
+
+
+def marked_in(text: str, words: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return the text in parts, and of each whether it is one of the words that were typed."""
+    if not words:
+        return [(text, False)]
+    parts = re.split(
+        "(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")", text, flags=re.IGNORECASE
+    )
+    return [(part, place % 2 == 1) for place, part in enumerate(parts) if part]
 
 
 class Listing(ScrollView, can_focus=True):
@@ -49,6 +61,8 @@ class Listing(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._items: Sequence[Item] = ()
+        self.look = Look()
+        self.typed = ""  # whose words are marked
         self._cursor = -1
         self.marked: set[Path] = set()  # folders of runs that are to be compared
         self._moved = False  # by the user: from then on the cursor stays with its entry
@@ -113,6 +127,11 @@ class Listing(ScrollView, can_focus=True):
             top -= 1
         self.scroll_to_region(Region(0, max(0, top), 1, max(0, y) - top + 1), animate=False, force=True)
 
+    def on_resize(self) -> None:
+        """Keep the entry under the cursor in sight: Enter acts on it."""
+        if self._moved and self._cursor >= 0:
+            self.call_after_refresh(self._see, self._cursor)
+
     def action_move(self, by: int) -> None:
         self.move(by)
 
@@ -149,13 +168,16 @@ class Listing(ScrollView, can_focus=True):
         segments = []
         item = self._items[at]
         marked = isinstance(item, RunStatus) and item.folder.path in self.marked
-        pieces = rows.line(item, width - 1, now=self.app.clock())
+        pieces = rows.line(item, width - 1, now=self.app.clock(), look=self.look)
         if marked:
             first, *rest = pieces
             pieces = (Piece(f"◆{first.text[1:]}", first.style), *rest)
+        words = self.typed.split() if rows.is_choice(item) else []
         for text, name in pieces:
             style = ground if ground.reverse else ground + self._style(name)
-            segments.append(Segment(text if unicode else ascii_cells(text), style))
+            for part, is_found in marked_in(text, words):
+                shown = style + Style(bold=True, underline=True) if is_found else style
+                segments.append(Segment(part if unicode else ascii_cells(part), shown))
         return Strip(segments).adjust_cell_length(width, ground)
 
     # Not by component classes: a dozen of them would cost a tenth of the time that the first frame has.

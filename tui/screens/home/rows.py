@@ -1,9 +1,11 @@
 """The entries that Home lists, each as one line, and the field that narrows the list."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -11,12 +13,15 @@ from textual.widgets import Input
 
 from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import N_, _, ngettext
+from descent.common.text import clean
+from descent.run.folder import RunFolder
+from descent.run.note import Note
 from engine.preset.listing import Entry
 from tui.data.course import LabEntry, Labs
 from tui.data.runs import RunStatus
 from tui.data.search import fitting
 from tui.widgets.lines import Line, Piece, fitted, width_of
-from tui.widgets.run_line import run_line
+from tui.widgets.run_line import Look, heads, look_at, run_line
 
 _NAME = 23
 _LAB_NAME = 18
@@ -29,6 +34,7 @@ class Heading:
 
     text: str
     note: str = ""
+    of_runs: bool = False  # whether the columns of runs are below it
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,29 @@ class Nothing:
     text: str
 
 
-Item = Heading | More | Nothing | RunStatus | Entry | LabEntry | None  # None: an empty line
+@dataclass(frozen=True)
+class Study:
+    """The runs of one study, listed as one until it is opened. runs: the latest start first."""
+
+    folder: Path
+    runs: tuple[RunStatus, ...]
+    is_open: bool = False
+
+    @property
+    def best(self) -> RunStatus | None:
+        """Return the ended run with the best result: of the test, else of the validation."""
+        ended = {run.folder.path: run for run in self.runs if not run.alive}
+        own = [replace(run, preset="study") for run in ended.values()]  # of whatever presets, they are compared
+        found = look_at(own, lambda run: "").best
+        return next((ended[path] for path in found), next(iter(ended.values()), None))
+
+
+Item = Heading | More | Nothing | RunStatus | Study | Entry | LabEntry | None  # None: an empty line
 
 
 def is_choice(item: Item) -> bool:
     """Return whether the cursor stops there."""
-    return isinstance(item, RunStatus | Entry | LabEntry | More)
+    return isinstance(item, RunStatus | Study | Entry | LabEntry | More)
 
 
 def key_of(item: Item) -> str:
@@ -59,6 +82,8 @@ def key_of(item: Item) -> str:
     match item:
         case RunStatus():
             return f"run {item.folder.path}"
+        case Study():
+            return f"study {item.folder}"
         case Entry():
             return f"preset {item.name}"
         case LabEntry():
@@ -78,17 +103,24 @@ class Found:
     presets: Sequence[Entry] | None = None
 
 
-def listed(found: Found, typed: str, most: Mapping[str, int]) -> list[Item]:
+Order = Literal["latest", "preset"]
+
+
+def listed(
+    found: Found, typed: str, most: Mapping[str, int], opened: Collection[Path] = (), order: Order = "latest"
+) -> list[Item]:
     """Return all lines of the list: the runs, live ones first, the labs, the presets by topic.
 
     typed: only entries that fit it are listed. most: at most so many ended "runs" and "labs", if nothing was typed.
+    opened: studies whose runs are listed each. order: "preset" lists the runs of a preset together, the best first.
     """
     labs = found.labs or Labs()
     # All at once: what holds the words themselves comes before what only holds their letters.
     everything: list[RunStatus | LabEntry | Entry] = [*(found.runs or ()), *labs.entries, *(found.presets or ())]
     fit = fitting(everything, typed, text_of)
     most = {} if typed else most
-    items = _runs([one for one in fit if isinstance(one, RunStatus)], most.get("runs"))
+    runs = [one for one in fit if isinstance(one, RunStatus)]
+    items = _runs(runs, most.get("runs"), opened, folded=not typed, order=order)
     items += _labs([one for one in fit if isinstance(one, LabEntry)], labs, most.get("labs"), first=not items)
     topic: str | None = None
     for preset in (one for one in fit if isinstance(one, Entry)):
@@ -110,13 +142,70 @@ def _group(preset: Entry) -> str:
     return preset.topic or _("presets")
 
 
-def _runs(runs: Sequence[RunStatus], most: int | None) -> list[Item]:
+def _runs(
+    runs: Sequence[RunStatus], most: int | None, opened: Collection[Path], *, folded: bool, order: Order
+) -> list[Item]:
+    if not runs:
+        return []
     live, ended = [run for run in runs if run.alive], [run for run in runs if not run.alive]
-    ended.sort(key=lambda run: run.of_study)  # a study's hundreds would push out all others
-    shown = ended if most is None or len(ended) <= most + 1 else ended[:most]
-    rest = len(ended) - len(shown)
+    heading = Heading(_("runs"), _counts(len(live), len(ended)), of_runs=True)
+    if order == "preset":
+        return [heading, *live, *_by_preset(ended)]
+    rows: list[RunStatus | Study] = [*ended]
+    if folded:
+        rows = _folded(runs, ended, opened)
+        alone = {run.folder.path for row in rows if isinstance(row, Study) for run in row.runs}
+        live = [run for run in live if run.folder.path not in alone]
+    rows.sort(key=lambda row: not (isinstance(row, RunStatus) and row.note.pinned))
+    shown = rows if most is None or len(rows) <= most + 1 else rows[:most]
+    rest = len(rows) - len(shown)
     more = [More("runs", f"  … {ngettext('{count} more run', '{count} more runs', rest)}")] if rest else []
-    return [Heading(_("runs"), _counts(len(live), len(ended))), *live, *shown, *more] if runs else []
+    items: list[Item] = [heading, *live]
+    for row in shown:
+        items += [row, *(row.runs if isinstance(row, Study) and row.is_open else ())]
+    return [*items, *more]
+
+
+def _folded(
+    runs: Sequence[RunStatus], ended: Sequence[RunStatus], opened: Collection[Path]
+) -> list[RunStatus | Study]:
+    """Return the ended runs with one entry for each study, its live runs among them, in the place of its latest."""
+    of_studies: dict[Path, list[RunStatus]] = {}
+    for run in runs:
+        if run.study is not None:
+            of_studies.setdefault(run.study, []).append(run)
+    rows: list[RunStatus | Study] = []
+    told: set[Path] = set()
+    living = [run for run in runs if run.alive and run.study is not None]
+    for run in [*living, *ended]:
+        if run.study is None:
+            rows.append(run)
+        elif run.study not in told:
+            told.add(run.study)
+            rows.append(Study(run.study, tuple(of_studies[run.study]), run.study in opened))
+    return rows
+
+
+def _by_preset(ended: Sequence[RunStatus]) -> list[Item]:
+    """Return the ended runs below the names of their presets, the best first."""
+    groups: dict[str, list[RunStatus]] = {}
+    for run in ended:
+        groups.setdefault(run.preset, []).append(run)
+    items: list[Item] = []
+    for preset, own in groups.items():
+        items += [None, Heading(preset or "–", ngettext("{count} run", "{count} runs", len(own)))]
+        own.sort(key=_rank)
+        items += own
+    return items
+
+
+def _rank(run: RunStatus) -> tuple[bool, int, float]:
+    for place, split in enumerate(("test", "validation")):
+        loss, accuracy = run.last(split) or (None, None)
+        value = loss if accuracy is None else -accuracy
+        if value is not None:
+            return not run.note.pinned, place, value
+    return not run.note.pinned, 2, 0.0
 
 
 def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool) -> list[Item]:
@@ -164,30 +253,64 @@ def text_of(item: RunStatus | Entry | LabEntry) -> str:
     """Return the text by which an entry is found."""
     match item:
         case RunStatus():
-            return f"{item.folder.id} {item.preset} {item.state}"
+            return f"{item.folder.id} {item.preset} {item.state} {item.note.text}"
         case Entry():
             return f"{item.name} {item.topic} {item.title}"
         case LabEntry():
             return item.found_by
 
 
-def line(item: Item, width: int, *, now: float) -> Line:
+def line(item: Item, width: int, *, now: float, look: Look | None = None) -> Line:
     """Return an item in exactly `width` cells. now: the time, for ages."""
     match item:
         case Heading():
-            return _fill(
-                (Piece(f" {item.text}", "strong"), Piece(f"  {item.note}" if item.note else "", "quiet")), width
-            )
-        case Nothing() | More():
-            return (Piece(fitted(f" {item.text}", width), "quiet"),)
+            return _heading(item, width, look)
         case RunStatus():
-            return run_line(item, width, now=now)
+            return run_line(item, width, now=now, look=look)
+        case Study():
+            return _study(item, width, look)
         case Entry():
             return _preset(item, width)
         case LabEntry():
             return _lab(item, width)
         case _:
-            return (Piece(" " * width),)
+            text = f" {item.text}" if isinstance(item, Nothing | More) else ""
+            return (Piece(fitted(text, width), "quiet"),)
+
+
+def _heading(heading: Heading, width: int, look: Look | None) -> Line:
+    """Return a title; that of the runs with the heads of their columns, as far as the note leaves room."""
+    if look is None or not heading.of_runs or width < 50:
+        note = Piece(f"  {heading.note}" if heading.note else "", "quiet")
+        return _fill((Piece(f" {heading.text}", "strong"), note), width)
+    title = f" {heading.text}  "
+    columns = "".join(piece.text for piece in heads(width, look))
+    blank = cell_len(title) + cell_len(heading.note)
+    if columns[:blank].strip():  # the note covers a part of them
+        middle = columns[: columns.find(_("result"))]
+        columns = " " * cell_len(middle) + columns[len(middle) :]
+    return Piece(title, "strong"), Piece(heading.note, "quiet"), Piece(columns[blank:], "quiet")
+
+
+def _study(study: Study, width: int, look: Look | None) -> Line:
+    best, live = study.best, sum(run.alive for run in study.runs)
+    count = ngettext("study of {count} run", "study of {count:,} runs", len(study.runs))
+    told = f"{count}, {_('{count} running', count=live)}" if live else count
+    if best is None:
+        name = fitted(clean(study.folder.name), max(8, min(30, width // 3)))
+        return (
+            Piece(" ▦ ", "train" if live else ""),
+            Piece(name),
+            Piece(fitted(f"  {told}", width - 3 - len(name)), "quiet"),
+        )
+    shown = replace(best, preset="", note=Note(told))
+    sign, *rest = run_line(_called(shown, study.folder), width, now=0.0, look=look)
+    return (Piece(" ▦ ", "train" if live else sign.style), *rest)
+
+
+def _called(run: RunStatus, study: Path) -> RunStatus:
+    """Return the run under the name of its study."""
+    return replace(run, folder=RunFolder(run.folder.path.with_name(study.name)), state="finished")
 
 
 def _fill(pieces: tuple[Piece, ...], width: int) -> Line:

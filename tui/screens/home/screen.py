@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -10,8 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
+from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.run.folder import RunFolder
+from descent.run.note import Note, write_note
 from engine.preset import listing
 from engine.preset.listing import Entry
 from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
@@ -22,39 +25,50 @@ from tui.screens.dialogs import Ask
 from tui.screens.home import rows
 from tui.screens.home.details import Details, can_go_on, command_of
 from tui.screens.home.list import Listing
-from tui.screens.home.rows import Find, More
+from tui.screens.home.note import EditNote
+from tui.screens.home.rows import Find, More, Study
 from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.run_line import look_at
 from tui.widgets.top_line import Title
 
-Chosen = RunStatus | Entry | LabEntry | More | None
+Chosen = RunStatus | Study | Entry | LabEntry | More | None
 # What each action needs; an action that is not here always works.
 WORKS: dict[str, Callable[[Chosen], bool]] = {
     "find": lambda chosen: True,
     "choose": lambda chosen: chosen is not None,
     "edit": lambda chosen: isinstance(chosen, Entry) and not chosen.broken,
-    "copy": lambda chosen: isinstance(chosen, Entry | RunStatus | LabEntry),
+    "copy": lambda chosen: isinstance(chosen, Entry | RunStatus | Study | LabEntry),
+    "note": lambda chosen: isinstance(chosen, RunStatus),
+    "pin": lambda chosen: isinstance(chosen, RunStatus),
     "go_on": lambda chosen: isinstance(chosen, RunStatus) and can_go_on(chosen),
     "mark": lambda chosen: isinstance(chosen, RunStatus),
     "compare": lambda chosen: isinstance(chosen, RunStatus),
     "delete": lambda chosen: isinstance(chosen, RunStatus) and not chosen.alive,
 }
-STEERS = ("edit", "go_on", "delete")
+STEERS = ("edit", "go_on", "delete", "note", "pin")
 
 
 def key_labels(chosen: Chosen, marked: int) -> dict[str, str]:
     """Return a word for each action, the most wanted first. marked: how many runs are marked to be compared."""
     return {
-        "choose": _("start") if isinstance(chosen, Entry) else _("show") if isinstance(chosen, More) else _("open"),
+        "choose": _("start")
+        if isinstance(chosen, Entry)
+        else _("show")
+        if isinstance(chosen, More | Study)
+        else _("open"),
         "find": _("find"),
         "edit": _("edit and start"),
-        "copy": _("copy command"),
         "go_on": _("resume"),
         "compare": _("compare {count}", count=marked) if marked > 1 else _("compare"),
-        "delete": _("remove") if _is_empty(chosen) else _("delete"),
-        "app.settings": _("settings"),
-        "app.help": _("help"),
         "mark": _("mark"),
+        "note": _("note, #tags"),
+        "delete": _("remove") if _is_empty(chosen) else _("delete"),
+        "order": _("order"),
+        "app.settings": _("settings"),
+        "copy": _("copy command"),
+        "pin": _("unpin") if isinstance(chosen, RunStatus) and chosen.note.pinned else _("pin"),
         "app.quit": _("quit"),
+        "app.help": _("help"),
     }
 
 
@@ -80,6 +94,9 @@ class Home(Screen[None]):
         Binding("space", "mark", N_("mark a run to compare it"), id="home.mark"),
         Binding("o", "compare", N_("compare the marked runs, or this one with others"), id="home.compare"),
         Binding("x,delete", "delete", N_("delete an ended run"), key_display="x", id="home.delete"),
+        Binding("n", "note", N_("note a text and #tags on a run"), id="home.note"),
+        Binding("p", "pin", N_("pin a run to the top, or unpin it"), id="home.pin"),
+        Binding("t", "order", N_("order runs by time, or by preset with the best first"), id="home.order"),
         Binding("s", "app.settings", N_("settings"), id="home.settings"),
         Binding("q", "app.quit", N_("quit (training continues)"), id="home.quit"),
         Binding("escape", "clear", N_("show all again"), show=False, id="home.clear"),
@@ -92,6 +109,8 @@ class Home(Screen[None]):
         self._runs: Sequence[RunStatus] | None = None
         self._presets: list[Entry] | None = None
         self._labs: Labs | None = None
+        self._opened: set[Path] = set()  # studies whose runs are listed
+        self._order: rows.Order = "latest"
         self._in_full: set[str] = set()  # "runs", "labs": all of them are listed
         self._reading = False
         find = Find(placeholder=_("/ find a run, lab or preset"), id="find", select_on_focus=False)
@@ -153,6 +172,7 @@ class Home(Screen[None]):
         self._reading = False
         for details in self.query(Details):
             details.forget()
+            details.changes.take(message.presets)
         for text in message.labs.said:
             if self._labs is None or text not in self._labs.said:
                 self.app.tell(text, trouble=True, seconds=15)
@@ -166,14 +186,17 @@ class Home(Screen[None]):
         most = {"runs": max(3, self.size.height // 6), "labs": max(4, 3 * self.size.height // 10)}
         typed = self.query_one(Find).value
         found = rows.Found(self._runs, self._labs, self._presets)
-        items = rows.listed(found, typed, {what: n for what, n in most.items() if what not in self._in_full})
+        most = {what: n for what, n in most.items() if what not in self._in_full}
+        items = rows.listed(found, typed, most, self._opened, self._order)
+        listing.look = look_at(self._runs or (), self.query_one(Details).changes.words)
+        listing.typed = typed
         listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
         self._show_details()
 
     def _show_details(self) -> None:
         if not self._is_whole:
             return
-        self.query_one(Details).show(self.query_one(Listing).chosen, self._runs or (), self._presets)
+        self.query_one(Details).show(self.query_one(Listing).chosen, self._runs)
         self._show_keys()
 
     def _show_title(self) -> None:
@@ -223,7 +246,7 @@ class Home(Screen[None]):
     @property
     def _chosen(self) -> Chosen:
         chosen = self.query_one(Listing).chosen
-        return chosen if isinstance(chosen, RunStatus | Entry | LabEntry | More) else None
+        return chosen if isinstance(chosen, RunStatus | Study | Entry | LabEntry | More) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Allow what works for the highlighted entry, and no key that is meant for the field to find."""
@@ -244,6 +267,9 @@ class Home(Screen[None]):
         match self._chosen:
             case More(of=what):
                 self._in_full.add(what)
+                self._show_list()
+            case Study(folder=folder):
+                self._opened ^= {folder}
                 self._show_list()
             case RunStatus() as run:
                 self.post_message(OpenRun(run.folder))
@@ -299,10 +325,40 @@ class Home(Screen[None]):
 
     def action_copy(self) -> None:
         chosen = self._chosen
-        if isinstance(chosen, Entry | RunStatus | LabEntry):
+        if isinstance(chosen, Entry | RunStatus | Study | LabEntry):
             command = command_of(chosen)
             self.app.copy_to_clipboard(command)
             self.app.tell(_("copied: {command}", command=command), seconds=3)
+
+    def action_note(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, RunStatus):
+            folder, before = chosen.folder.path, chosen.note
+
+            def write(text: str | None) -> None:
+                if text is not None:
+                    self._write_note(folder, Note(text, before.pinned))
+
+            self.app.push_screen(EditNote(chosen.name, before.text), write)
+
+    def action_pin(self) -> None:
+        chosen = self._chosen
+        if isinstance(chosen, RunStatus):
+            self._write_note(chosen.folder.path, Note(chosen.note.text, not chosen.note.pinned))
+
+    def _write_note(self, folder: Path, note: Note) -> None:
+        try:
+            write_note(folder, note)
+        except DescentError as error:
+            self.app.tell(str(error), trouble=True, seconds=8)
+        self.post_message(RunsChanged())
+
+    def action_order(self) -> None:
+        """List the runs by time, or by preset with the best first."""
+        self._order = "preset" if self._order == "latest" else "latest"
+        self._show_list()
+        told = _("runs by preset, the best first") if self._order == "preset" else _("runs by time, the latest first")
+        self.app.tell(told, seconds=2)
 
     def action_edit(self) -> None:
         chosen = self._chosen

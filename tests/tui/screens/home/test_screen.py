@@ -8,18 +8,24 @@ import pytest
 
 from descent.run import find
 from descent.run.folder import RunFolder
+from descent.run.note import Note, read_note
 from engine.preset import listing
 from engine.preset.loading import load_preset
 from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
 from tui.base import RunsChanged
+from tui.data.runs import RunStatus
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
-from tui.screens.home.list import Listing
+from tui.screens.home.changes import in_words
+from tui.screens.home.list import Listing, marked_in
+from tui.screens.home.note import EditNote
 from tui.screens.home.rows import Nothing
 from tui.screens.home.screen import Home
 from tui.settings import Settings
+from tui.widgets.lines import Line
+from tui.widgets.run_line import look_at, run_line
 
 __all__ = ["place"]
 
@@ -191,19 +197,114 @@ async def test_many_ended_runs_leave_room(place: Path) -> None:
         assert app.screen.query_one(Listing).chosen.folder.id == "old-00"
 
 
-async def test_the_runs_of_a_study_push_out_no_others(place: Path) -> None:
-    """After a study of hundreds of runs a user's own would be behind "more runs"."""
-    record(place / "runs", "mine", "finished", steps=10, ended=90_000.0)
+def _study(place: Path) -> None:
     for number in range(12):
         record(place / "studies" / "widths" / "runs", f"widths-{number:04}", "finished", steps=10, ended=60.0)
     (place / "studies" / "widths" / "study.json").write_text("{}")
     for folder in (place / "studies" / "widths" / "runs").iterdir():
         find.note_start(folder)
+
+
+async def test_a_study_is_one_row_until_it_is_opened(place: Path) -> None:
+    """After a study of hundreds of runs a user's own would be behind "more runs"."""
+    record(place / "runs", "mine", "finished", steps=10, ended=90_000.0)
+    _study(place)
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
         await _ready(pilot)
-        shown = await seen(pilot, "more runs")
-        assert shown.index(" mine ") < shown.index("widths-00")
+        shown = await seen(pilot, "study of 12 runs")
+        assert " mine " in shown
+        assert "widths-00" not in text(app).replace("descent study show widths", "").split("▏")[0]
+        listing_ = app.screen.query_one(Listing)
+        while not isinstance(listing_.chosen, rows.Study):
+            await pilot.press("down")
+        assert "$ descent study show widths" in await seen(pilot, "descent study show")
+        await pilot.press("enter")
+        await until(pilot, lambda: sum(isinstance(item, RunStatus) for item in listing_._items) == 13, "its runs")
+
+
+async def test_a_note_is_kept_found_and_pinned(place: Path) -> None:
+    """What a run was for is forgotten in a week, and is in no file that could be searched."""
+    for number in range(3):
+        record(place / "runs", f"run-{number}", "finished", steps=10, ended=3600.0 * (number + 1))
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("end", "home", "down", "down")
+        chosen = app.screen.query_one(Listing).chosen
+        assert isinstance(chosen, RunStatus)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, EditNote), "the dialog")
+        await pilot.press(*"overfits", "space", *"#demo", "enter")
+        assert read_note(chosen.folder.path) == Note("overfits #demo")
+        await seen(pilot, "overfits #demo")
+        await pilot.press("p")
+        listing_ = app.screen.query_one(Listing)
+        await until(pilot, lambda: listing_._items[1].folder == chosen.folder, "it to be the first")
+        assert read_note(chosen.folder.path) == Note("overfits #demo", pinned=True)
+        await pilot.press("slash", *"#demo")
+        await until(
+            pilot, lambda: [item.folder for item in listing_._items if rows.is_choice(item)] == [chosen.folder], "it"
+        )
+
+
+async def test_by_preset_the_best_run_is_the_first(place: Path) -> None:
+    """The best of twenty runs would have to be looked for by eye."""
+    record_some(place / "runs")
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        await pilot.press("t")
+        listing_ = app.screen.query_one(Listing)
+        await until(pilot, lambda: any(item == rows.Heading("line", "1 run") for item in listing_._items), "presets")
+        await pilot.press("t")
+        await until(
+            pilot, lambda: not any(item == rows.Heading("line", "1 run") for item in listing_._items), "times"
+        )
+
+
+def test_the_words_that_were_typed_are_marked() -> None:
+    """It would not be seen why an entry was found."""
+    assert marked_in(" mnist-MLP kqzt", ["mlp", "kq"]) == [
+        (" mnist-", False), ("MLP", True), (" ", False), ("kq", True), ("zt", False),
+    ]  # fmt: skip
+    assert marked_in("a.b", ["."]) == [("a", False), (".", True), ("b", False)]
+    assert marked_in("all", []) == [("all", False)]
+
+
+def test_changed_settings_as_few_words() -> None:
+    """A row has no room for dotted keys, and a sweep's values fill three."""
+    assert in_words({"optimizer.lr": 0.01, "train.epochs": 20}) == "lr 0.01, epochs 20"
+    swept = {"members.sweep.optimizer.lr": [0.1, 0.01], "members.repeats": 3}
+    assert in_words(swept) == "lr × 2, 3 seeds"
+    assert in_words({"model.name": "cnn", "optimizer.nesterov": True}) == "name cnn, nesterov true"
+
+
+def test_the_best_run_of_a_preset_has_a_star(tmp_path: Path) -> None:
+    """A run of another preset would be called better for an easier task."""
+
+    def run(name: str, preset: str, accuracy: float) -> RunStatus:
+        folder = RunFolder(tmp_path / name)
+        return RunStatus(folder, state="finished", preset=preset, reached={"test": (0.1, accuracy)})
+
+    runs = [run("a", "digits", 0.9), run("b", "digits", 0.95), run("c", "moons", 0.99)]
+    assert look_at(runs, lambda run: "").best == {tmp_path / "b"}
+    lines = [text_of_line(run_line(each, 60, now=0.0, look=look_at(runs, lambda run: "lr 0.01"))) for each in runs]
+    assert ["★" in line for line in lines] == [False, True, False]
+    assert all("lr 0.01" in line and len(line) == 60 for line in lines)
+
+
+def text_of_line(line: Line) -> str:
+    return "".join(piece.text for piece in line)
+
+
+async def test_the_first_start_says_what_to_press(place: Path) -> None:
+    """A newcomer would face a list of names."""
+    app = console()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _ready(pilot)
+        shown = await seen(pilot, "Welcome to Descent")
+        assert "press enter to begin: digits-cnn" in shown
 
 
 @pytest.mark.slow
