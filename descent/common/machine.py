@@ -1,11 +1,15 @@
 """CPUs and GPUs of this machine, found without importing torch here, and how a process ends with its parent."""
 
+import contextlib
 import ctypes
+import importlib.util
 import os
+import re
 import select
 import signal
 import threading
 from pathlib import Path
+from typing import Any, Literal
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -42,8 +46,69 @@ def _die_with(process: int, how: signal.Signals) -> None:
 
 
 def has_nvidia_device() -> bool:
-    """Return whether the kernel knows an NVIDIA GPU, with or without torch."""
-    return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidiactl").exists()
+    """Return whether the kernel knows an NVIDIA GPU, with or without torch. WSL2 has it by way of Windows."""
+    known = ("/proc/driver/nvidia/gpus", "/dev/nvidiactl", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
+    return any(Path(path).exists() for path in known)
+
+
+def gpus_of_torch() -> Literal["cuda", "hip"] | None:
+    """Return for which kind of GPUs the installed PyTorch was built, without importing it. None for CPUs only."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return None
+    try:
+        content = Path(found.origin).with_name("version.py").read_text()
+    except OSError:
+        return None
+    built = re.findall(r"^(cuda|hip)\b[^=\n]*= *['\"]", content, re.MULTILINE)
+    return "cuda" if "cuda" in built else "hip" if "hip" in built else None
+
+
+def nvidia_gpus() -> list[str]:
+    """Return the names by which CUDA_VISIBLE_DEVICES knows the NVIDIA GPUs; of a card in parts (MIG), those parts.
+
+    Without the driver's library, their numbers.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no such library, or no driver for it
+        return [str(number) for number in range(nvidia_devices())]
+    try:
+        cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [_text(pynvml.nvmlDeviceGetUUID(part)) for card in cards for part in _parts(pynvml, card)]
+    except pynvml.NVMLError:
+        return [str(number) for number in range(nvidia_devices())]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _parts(nvml: Any, card: Any) -> list[Any]:
+    """Return the parts of a card that is divided (MIG), else the card itself."""
+    try:
+        is_divided = nvml.nvmlDeviceGetMigMode(card)[0] == 1
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(card) if is_divided else 0
+    except nvml.NVMLError:
+        return [card]
+    parts = []
+    for index in range(count):
+        with contextlib.suppress(nvml.NVMLError):  # a place in which no part was made
+            parts.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index))
+    return parts if is_divided else [card]
+
+
+def _text(given: str | bytes) -> str:
+    return given.decode() if isinstance(given, bytes) else given
+
+
+def amd_devices(known: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> int:
+    """Return how many GPUs ROCm's driver knows. Its nodes are CPUs too, whose gpu_id is 0."""
+    ids = []
+    for file in known.glob("*/gpu_id"):
+        with contextlib.suppress(OSError):
+            ids.append(file.read_text().strip())
+    return sum(found not in ("", "0") for found in ids)
 
 
 def nvidia_devices(known: Path = Path("/proc/driver/nvidia/gpus")) -> int:

@@ -19,6 +19,7 @@ import torch
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.files import DISK_FULL, replacing, write_atomically
 from descent.common.i18n import _
+from descent.loop import device as devices
 from descent.run.events import Events
 from descent.run.folder import RunFolder, damaged, failed_at_start, verify_checkpoint
 from descent.run.metrics import Metrics
@@ -35,7 +36,8 @@ def random_state(device: torch.device) -> State:
     kind, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "cuda": None,
+        **({} if device.type == "cpu" else {device.type: devices.random_state(device)}),
         "python": list(_as_lists(random.getstate())),
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
     }
@@ -47,8 +49,11 @@ def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None
     kind, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
+    own = state.get(device.type)
+    if own is not None:
+        devices.set_random_state(own, device)
+    else:
+        devices.seed_from(state["torch"], device)  # of a checkpoint from another device
 
 
 def _as_lists(value: Any) -> Any:
@@ -302,7 +307,7 @@ class CheckpointManager:
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
     """Restore the random generators afterwards, so that measuring does not change the run."""
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    own = devices.random_state(device)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     try:
         yield
@@ -310,5 +315,5 @@ def undisturbed(device: torch.device) -> Iterator[None]:
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, device)
+        if own is not None:
+            devices.set_random_state(own, device)

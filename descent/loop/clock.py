@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from descent.loop import device as devices
+
 
 class Clock:
     """A clock of the seconds spent in training steps. Evaluations, checkpoints and pauses are left out.
@@ -55,8 +57,7 @@ class Clock:
         if self._since is None:
             yield  # a caller has stopped it already
             return
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # steps that the GPU has not finished count as training
+        devices.wait(self._device)  # steps that it has not finished count as training
         self._halt()
         try:
             yield

@@ -10,6 +10,7 @@ from descent.common.i18n import N_, _
 from descent.common.text import clean
 from descent.control import Queue, Request
 from descent.control.protocol import too_late
+from descent.loop import device as devices
 from descent.loop.clock import Clock
 from descent.run.events import STEERING, Events
 
@@ -152,11 +153,15 @@ class CommandHandler:
             return
         with self._session.clock.stopped():
             self._session.drain()  # the rows of the steps so far are written before a command is answered
+            given_back = False
             while True:
                 while self._waiting:
                     self._take(self._waiting.popleft())
                 if not self._idle() or self.stop in ("now", "discard") or interrupted():
                     return
+                if not given_back:
+                    given_back = True
+                    devices.give_back_unused()  # others may use it while nobody trains here
                 self._queue.wait(PATIENCE)
                 self._waiting.extend(self._queue.take_all())
 

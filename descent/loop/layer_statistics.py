@@ -3,10 +3,11 @@
 All of them stay on the device. A measured step costs a few small kernels. `measure.py` chooses how often to measure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -39,8 +40,7 @@ class LayerStatistics:
                     self.parameters.append(parameter)
                     owners.append(index)
         device = self.parameters[0].device
-        self._owner = torch.tensor(owners, device=device)
-        self._zeros = torch.zeros(len(layers), device=device)
+        self._per_layer = PerLayer(owners, len(layers), device)
         sizes = torch.tensor([float(p.numel()) for p in self.parameters], device=device)
         self._layer_size = self._per_layer(sizes)
         self._activations = activation_owners(model, layers)
@@ -120,9 +120,37 @@ class LayerStatistics:
     def _norm(self, tensors: list[Tensor]) -> Tensor:
         return self._per_layer(torch.stack(torch._foreach_norm(tensors)).float().square()).sqrt()
 
-    def _per_layer(self, of_parameters: Tensor) -> Tensor:
-        """(parameters,) -> (layers,), summed."""
-        return self._zeros.index_add(0, self._owner, of_parameters)
+
+class PerLayer:
+    """Sums over the parameters of each layer: (…, parameters) -> (…, layers), always in the same order."""
+
+    def __init__(self, owners: Sequence[int], layers: int, device: torch.device) -> None:
+        """owners: the layer of each parameter."""
+        self._layers = layers
+        self._owner = torch.tensor(owners, device=device)
+        # On a GPU, index_add adds in the order in which its threads come. There the first parameters of all layers
+        # are added, then the second ones, and so on; where a layer has none, a zero behind the last one.
+        of_layer: list[list[int]] = [[] for _ in range(layers)]
+        for parameter, layer in enumerate(owners):
+            of_layer[layer].append(parameter)
+        turns = max(map(len, of_layer), default=0)
+        rounds = [[own[turn] if turn < len(own) else len(owners) for own in of_layer] for turn in range(turns)]
+        self._rounds = torch.tensor(rounds, dtype=torch.int64, device=device)
+
+    def __call__(self, of_parameters: Tensor) -> Tensor:
+        if of_parameters.device.type == "cpu":
+            axis = of_parameters.ndim - 1
+            zeros = of_parameters.new_zeros(*of_parameters.shape[:-1], self._layers)
+            return zeros.index_add_(axis, self._owner, of_parameters)
+        return self.in_order(of_parameters)
+
+    def in_order(self, of_parameters: Tensor) -> Tensor:
+        """Return the sums as a GPU makes them."""
+        padded = F.pad(of_parameters, (0, 1))
+        total = torch.zeros_like(padded[..., :1]).expand(*padded.shape[:-1], self._layers)
+        for chosen in self._rounds:
+            total = total + padded.index_select(-1, chosen)
+        return total
 
 
 def dead_share(activation: nn.Module, output: Tensor) -> Tensor:

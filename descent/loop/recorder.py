@@ -6,12 +6,14 @@ asynchronous copy, and the rows of the copy before are appended to the metrics.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from descent.common.arrays import Rows, Seconds
+from descent.loop import device as devices
 from descent.run.layout import LAYER_STATISTICS, PARAMETER, Layout
 from descent.run.metrics import MetricsWriter
 
@@ -54,8 +56,8 @@ class Recorder:
         self._lr, self._time = names.index("lr"), names.index("time")
         self._rates = self._slots(self._lr)
         self._host = np.empty((CAPACITY, 2), np.float64)  # lr and time
-        self._staging = torch.empty_like(self._ring, device="cpu", pin_memory=device.type == "cuda")
-        self._copied: torch.cuda.Event | None = None
+        self._staging = devices.host_buffer(self._ring)
+        self._copied: Any = None  # an event: the copy is over
         self._pending: tuple[int, Seconds] | None = None  # rows being copied, their lr and time
         self._filled = 0
         self._first = step  # the step of the first row that is not on disk yet
@@ -104,9 +106,7 @@ class Recorder:
             self._staging[:count].copy_(self._ring[:count], non_blocking=True)
             # In the same stream, so the copy reads the rows before they are wiped.
             self._ring[:count].fill_(float("nan"))
-            if self._device.type == "cuda":
-                self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                self._copied.record()
+            self._copied = devices.mark(self._device)
             self._pending = count, self._host[:count].copy()
         self._next_copy = time.perf_counter() + INTERVAL
         if self._device.type == "cpu":

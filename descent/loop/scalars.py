@@ -11,6 +11,7 @@ from torch import Tensor
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
+from descent.loop import device as devices
 from descent.run.scalars import RECORD, Names, Records, ScalarWriter
 
 MOST_HELD = 4096  # values that wait for the next copy
@@ -47,7 +48,7 @@ class ScalarRecorder:
         self._tensors: list[Tensor] = []
         # What is on its way to the host: the host's own values, and those that are copied.
         self._pending: tuple[list[tuple[int, int, float]], list[tuple[int, int]], Tensor] | None = None
-        self._copied: torch.cuda.Event | None = None
+        self._copied: Any = None  # an event: the copy is over
 
     def checked(self, name: object, value: Any) -> "Tensor | float":
         """Return a value as it is kept: a number, or a copy on its device. Raises DescentError if it is no number."""
@@ -86,11 +87,9 @@ class ScalarRecorder:
             self._write(host)
             return
         together = torch.stack([tensor.to(tensors[0].device) for tensor in tensors])
-        on_host = torch.empty(len(tensors), pin_memory=together.is_cuda)
+        on_host = devices.host_buffer(together)
         on_host.copy_(together, non_blocking=True)
-        if together.is_cuda:
-            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._copied.record()
+        self._copied = devices.mark(together.device)
         self._pending = host, held, on_host
 
     def _arrive(self) -> None:

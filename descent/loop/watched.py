@@ -30,6 +30,7 @@ from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
 from descent.control import Queue, Server
 from descent.loop import again, checkpoint
+from descent.loop import device as devices
 from descent.loop.actions import Actions, error_of_script, undone_by_an_error
 from descent.loop.best import BestEvaluation
 from descent.loop.checkpoint import CheckpointManager, State
@@ -821,10 +822,9 @@ class Loop:
             return
         assert self._model is not None
         total, per_epoch = self._driver.total_steps(), self._driver.steps_per_epoch()
-        cuda = self._device.type == "cuda"
         facts = facts_of_process(self.name) | {
             "device": str(self._device),
-            "device_name": torch.cuda.get_device_name(self._device) if cuda else str(self._device),
+            "device_name": devices.name(self._device),
             "threads": torch.get_num_threads(),
             "statistics_every": self._rows.every or 1,
             "is_chosen": self._rows.is_chosen,

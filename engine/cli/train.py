@@ -46,7 +46,7 @@ def run(
     ] = False,
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
-    device: Annotated[str | None, typer.Option("--device", help=_("auto, cpu, cuda or cuda:N."))] = None,
+    device: Annotated[str | None, typer.Option("--device", help=_("auto, cpu, cuda, cuda:N, xpu or mps."))] = None,
     repeats: Repeats = None,
     folds: Folds = None,
     sweep: Sweep = None,

@@ -28,7 +28,7 @@ from engine.labs.grading import copy_of_code, last_graded
 from engine.labs.handed_in import FORMATS, MANIFEST, PAGE, manifest_of
 from engine.labs.library import Lab
 from engine.labs.progress import Record
-from engine.labs.submission import Submission, is_of, of_learner
+from engine.labs.submission import Submission, is_of, of_learner, on_the_cpu
 from engine.labs.verdict import read_verdict
 from engine.preset.loading import load_preset
 
@@ -183,7 +183,7 @@ def _check_graded(work: Submission, place: Path, lab: Lab) -> None:
         if not graded.is_file():
             continue
         code = copy_of_code(place, work.code) if work.code is not None else None
-        if load_preset(graded).settings != work.graded(part, work.preset(part), (), code).settings:
+        if on_the_cpu(load_preset(graded).settings) != work.graded(part, work.preset(part), (), code).settings:
             raise _edited_since(lab, work.file(part))
 
 

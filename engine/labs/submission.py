@@ -18,6 +18,7 @@ from engine.labs.format import Grade
 from engine.labs.library import Lab
 from engine.preset import consent, overrides
 from engine.preset.loading import Preset, load_preset
+from engine.preset.schema import PresetModel
 
 _OURS = ("title", "topic", "reaches", "lab")  # words about the preset, which do not change the training
 _LOOKED_AT = ("train.statistics_every", "train.checkpoint_every", "train.keep")  # these do not change it either
@@ -187,13 +188,20 @@ class Submission:
         grade = self.grade(part)
         texts = [*(grade.set if grade is not None else ()), *further]
         fixed = preset.changed(texts) if texts else preset
-        settings = fixed.settings.model_copy(update={"lab": None})
+        settings = on_the_cpu(fixed.settings.model_copy(update={"lab": None}))
         for section, spec in fixed.code.items():
             file, _colon, name = spec.rpartition(":")
             if code is not None and Path(file).name == code.name:
                 of_copy = getattr(settings, section).model_copy(update={"code": f"{code}:{name}"})
                 settings = settings.model_copy(update={section: of_copy})
         return Preset(settings, fixed.name, fixed.path)
+
+
+def on_the_cpu(settings: PresetModel) -> PresetModel:
+    """Return the settings with the device on which thresholds are calibrated, unless they name another one."""
+    if settings.train.device != "auto":
+        return settings
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"device": "cpu"})})
 
 
 def of_learner(lab: Lab) -> Submission:

@@ -298,7 +298,10 @@ def said_of(parent: RunFolder, differs_at: int | None) -> str:
     """Return the result of a replay, for people."""
     if differs_at is None:
         return _("the same as {run}, bit for bit", run=clean(parent.id))
-    return _("differs from {run} from step {step:,} on", run=clean(parent.id), step=differs_at)
+    text = _("differs from {run} from step {step:,} on", run=clean(parent.id), step=differs_at)
+    if str(parent.facts().get("device", "cpu")) == "cpu" or load_preset(parent.preset).train.deterministic:
+        return text
+    return f"{text}; {_('on a GPU the same bits are to be expected with train.deterministic = true alone')}"
 
 
 def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":

@@ -56,11 +56,20 @@ def cores() -> int:
 
 
 def gpus() -> tuple[str, ...]:
-    """Return the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all that the kernel knows."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
+
+    They are those of that variable, else all that the driver knows. None if the installed PyTorch can't use any.
+    """
+    kind = machine.gpus_of_torch()
+    if kind is None:
+        return ()
+    names = ("CUDA_VISIBLE_DEVICES",) if kind == "cuda" else ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+    chosen = next((os.environ[name] for name in names if name in os.environ), None)
     if chosen is not None:
         return tuple(word.strip() for word in chosen.split(",") if word.strip() not in ("", "-1"))
-    return tuple(str(number) for number in range(machine.nvidia_devices()))
+    if kind == "hip":
+        return tuple(str(number) for number in range(machine.amd_devices()))
+    return tuple(machine.nvidia_gpus())
 
 
 def share(jobs: Sequence[Job], wanted: int | None, available: int, there: Sequence[str]) -> Budget:
@@ -71,9 +80,11 @@ def share(jobs: Sequence[Job], wanted: int | None, available: int, there: Sequen
     if wanted is not None and wanted < 1:
         raise DescentError(_("{option} {given}: must be 1 or more", option="--jobs", given=wanted))
     fixed = max((job.threads for job in jobs if job.threads is not None), default=1)
-    # One job on each GPU: nobody knows here how many fit into its memory.
+    # One job on each GPU: nobody knows here how many fit into its memory. Jobs that name one share that one.
     on_gpu = bool(there) and any(job.device != "cpu" for job in jobs)
-    most = wanted or (len(there) if on_gpu else available)
+    named = {job.device for job in jobs if job.device not in ("auto", "cuda", "cpu")}
+    is_open = any(job.device in ("auto", "cuda") for job in jobs)
+    most = wanted or ((len(there) if is_open else len(named)) if on_gpu else available)
     at_once = max(1, min(most, available // fixed, len(jobs)))
     return Budget(at_once, max(1, available // at_once), tuple(there) if on_gpu and len(there) > 1 else ())
 

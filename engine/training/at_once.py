@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from descent.common.errors import CannotGoOnError
 from descent.common.i18n import _
+from descent.loop import device as devices
 from engine.training.user_code import is_out_of_memory
 
 MOST = 1024  # samples, enough to be fast; members share them
@@ -85,7 +86,7 @@ def _fits(work: Callable[[int, int], None], first: int, last: int) -> bool:
             raise
     else:
         return True
-    torch.cuda.empty_cache()  # does nothing without a GPU
+    devices.give_back_unused()
     return False
 
 

@@ -55,31 +55,6 @@ from engine.training.update import Update
 from engine.training.user_code import load_object
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Return the device of `train.device`. Raises PresetError if this machine does not have it."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        if not count:
-            raise PresetError(
-                _(
-                    'train.device = "{device}": no such GPU here (GPUs that torch sees: none; '
-                    "`descent doctor` says why)",
-                    device=wanted,
-                )
-            )
-        raise PresetError(
-            _(
-                'train.device = "{device}": no such GPU here (GPUs that torch sees: cuda:0 … cuda:{last})',
-                device=wanted,
-                last=count - 1,
-            )
-        )
-    return device
-
-
 def build(
     preset: Preset, run: RunFolder, data_root: Path, device: torch.device, *, fresh: bool, way: Way | None = None
 ) -> TrainState:

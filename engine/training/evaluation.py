@@ -13,6 +13,7 @@ from descent.common.i18n import _
 from descent.common.numbers import metric
 from descent.common.text import show
 from descent.loop.checkpoint import undisturbed
+from descent.loop.device import for_sums
 from descent.run.result_metrics import Split as SplitName
 from descent.run.result_metrics import score_words, values_on
 from engine.preset.schema import BestBy, EarlyStopping
@@ -70,7 +71,7 @@ def evaluate(
     each batch.
     """
     counts_right = not split.targets.is_floating_point()
-    total = torch.zeros(2, device=split.inputs.device, dtype=torch.float64)
+    total = torch.zeros(2, device=split.inputs.device, dtype=for_sums(split.inputs.device))
     with evaluating(model, split.inputs.device):
 
         def add(first: int, last: int) -> None:
@@ -82,7 +83,7 @@ def evaluate(
             right = (losses.predictions(outputs) == targets).sum() if counts_right else 0
             if sums is not None:
                 sums.add(outputs.unsqueeze(0), targets)
-            total[0] += loss.double() * len(targets)
+            total[0] += loss.to(total.dtype) * len(targets)
             total[1] += right
 
         with precision:

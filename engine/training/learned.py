@@ -15,6 +15,7 @@ from descent.common.arrays import Singles
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import clean, show
+from descent.loop import device as devices
 from descent.loop.checkpoint import State
 from descent.run.best_by import BestBy, best_by
 from descent.run.folder import RunFolder
@@ -24,7 +25,6 @@ from engine.preset.loading import Preset, load_preset
 from engine.preset.members import Member, roster
 from engine.training import losses, models
 from engine.training.at_once import AtOnce
-from engine.training.build import choose_device
 from engine.training.data import load as load_data
 from engine.training.data import preparation
 from engine.training.data.preparation import Preparation, Prepared
@@ -203,7 +203,7 @@ def load(
 def _device(name: str) -> torch.device:
     if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
         raise DescentError(_("--device {device}: must be cpu, cuda or cuda:N", device=show(name)))
-    return choose_device(name)
+    return devices.choose(name)[0]
 
 
 def _choose(folder: RunFolder, members: Sequence[Member], wanted: int | None) -> int:

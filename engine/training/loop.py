@@ -1,5 +1,6 @@
 """The training loop, in the order a course teaches it."""
 
+from engine.training.captured import captured
 from engine.training.session import Session
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
@@ -8,10 +9,11 @@ from engine.training.train_state import TrainState
 def train(run: TrainState, session: Session) -> None:
     """Train from the current step of `run` to its last step, or until the session is asked to stop."""
     settings = run.preset.train
+    step = captured(run) or train_step
     while session.should_continue():  # commands take effect here, between two steps
         batch = run.batches.next()
         lr = run.learning_rate()
-        result = train_step(run, batch, lr, measured=run.step % run.statistics_every == 0)
+        result = step(run, batch, lr, measured=run.step % run.statistics_every == 0)
         session.record(result, lr)
         run.step += 1
         epoch_is_over = run.batches.epoch_is_over()

@@ -17,6 +17,7 @@ import torch
 from descent.common.i18n import ngettext
 from descent.common.paths import version
 from descent.loop import checkpoint
+from descent.loop import device as devices
 from engine.preset.loading import Preset
 from engine.training.data.batches import last_batch
 from engine.training.members.train_state import MemberTrainState
@@ -59,7 +60,8 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "started": round(time.time(), 3),
         "host": socket.gethostname(),
         "device": str(run.device),
-        "device_name": _device_name(run.device),
+        "device_name": devices.name(run.device),
+        "device_uuid": devices.uuid(run.device),
         "threads": threads,
         "statistics_every": every,
         "measuring_took": took,
@@ -110,10 +112,6 @@ def headline(run: TrainState, facts: dict[str, Any]) -> str:
         ngettext("statistics every step", "statistics every {count:,} steps", facts["statistics_every"]),
     ]
     return "; ".join(parts)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def thread_candidates() -> list[int]:
@@ -170,8 +168,8 @@ def choose_cadence(step: Step, device: torch.device) -> int:
 def _seconds(step: Step, statistics: bool, device: torch.device | None = None) -> float:
     start = time.perf_counter()
     step(statistics)
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device is not None:
+        devices.wait(device)
     return time.perf_counter() - start
 
 

@@ -14,6 +14,7 @@ from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.loop import checkpoint
+from descent.loop import device as devices
 from descent.loop.checkpoint import State
 from descent.loop.commands import promise_again
 from descent.run.events import Events, to_give_again
@@ -23,8 +24,8 @@ from descent.run.metrics import Metrics
 from descent.run.progress import Display
 from engine.preset import code_copy
 from engine.preset.loading import Preset, load_preset
-from engine.training import live_edits, measure, models, optimizers, parameters
-from engine.training.build import build, choose_device
+from engine.training import arithmetic, live_edits, measure, models, optimizers, parameters
+from engine.training.build import build
 from engine.training.data import fingerprint, preparation
 from engine.training.fork_state import adopt, check_parent_weights
 from engine.training.measure import measured_before
@@ -76,8 +77,8 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         _warn(events, display, note)
     if facts:
         torch.set_num_threads(facts["threads"])
-    device = choose_device(preset.train.device)
-    if note := _on_another_device(preset, facts, device):
+    device, notes = _device(preset, facts)
+    for note in notes:
         _warn(events, display, note)
     events.write("stage", stage="data")
     way = facts.get("way", _way_before(origin, preset, device))
@@ -150,13 +151,22 @@ def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, displa
     return again
 
 
-def _on_another_device(preset: Preset, facts: dict[str, Any], device: torch.device) -> str:
-    """Return a note if the run was trained on another device until now, else ""."""
-    if not facts or preset.train.device != "auto" or facts["device"] == str(device):
+def _device(preset: Preset, facts: dict[str, Any]) -> tuple[torch.device, list[str]]:
+    """Return the device, ready to compute as the settings say, and notes on it. Raises the errors of `choose`."""
+    arithmetic.prepare(preset.train)
+    device, unusable = devices.choose(preset.train.device)
+    notes = [unusable, _on_another_device(facts, device), *arithmetic.use(preset.train, device)]
+    return device, [note for note in notes if note]
+
+
+def _on_another_device(facts: dict[str, Any], device: torch.device) -> str:
+    """Return a note if the run was trained on another kind of device until now, else ""."""
+    if not facts or facts["device"].partition(":")[0] == device.type == "cpu":
         return ""
-    return _(
-        "trained on {before} until now, from here on {device}: not bit-equal", before=facts["device"], device=device
-    )
+    here, before = devices.name(device), facts.get("device_name", facts["device"])
+    if facts["device"].partition(":")[0] == device.type and before == here:
+        return ""  # two cards of one kind compute alike
+    return _("trained on {before} until now, from here on {device}: not bit-equal", before=before, device=here)
 
 
 def _tell_data(run: TrainState, events: Events, display: Display) -> None:

@@ -10,7 +10,10 @@ from torch import nn
 
 from descent.common.errors import PresetError
 from descent.common.i18n import _
+from descent.loop.device import is_full
 from engine.preset import schema
+
+_FORM = ("fused", "foreach", "capturable")  # keys of a group of parameters
 
 
 def build(
@@ -61,7 +64,7 @@ def fused_works(kind: type[torch.optim.Optimizer], device: torch.device) -> bool
     try:
         bare_step(kind([parameter], fused=True))()  # type: ignore[call-arg]
     except (RuntimeError, TypeError, ValueError) as error:
-        if not isinstance(error, RuntimeError) or "fused" in str(error):
+        if not isinstance(error, RuntimeError) or ("fused" in str(error) and not is_full(error)):
             return False
         raise
     return True
@@ -118,12 +121,14 @@ def settle(optimizer: torch.optim.Optimizer, section: schema.AnyOptimizer) -> No
 
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Restore `state`, which may come from another device."""
-    forms: list[dict[str, Any]] = [
-        {key: group[key] for key in ("fused", "foreach") if key in group} for group in optimizer.param_groups
+    # This device's form, not that of the device that saved the state, and before it is loaded: by the form, torch
+    # chooses where the count of steps lies, and reads it at every step.
+    groups = [
+        {key: value for key, value in stored.items() if key not in _FORM}
+        | {key: own[key] for key in _FORM if key in own}
+        for stored, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
-    optimizer.load_state_dict(state)
-    for group, form in zip(optimizer.param_groups, forms, strict=True):
-        group.update(form)  # this device's form, not that of the device that saved the state
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def leave_compiler_out() -> None:

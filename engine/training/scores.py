@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from descent.loop.device import for_sums
 from engine.preset import schema
 from engine.training import losses
 from engine.training.data import Dataset
@@ -46,15 +47,17 @@ class ClassSums:
 
     def __init__(self, members: int, classes: int) -> None:
         self._members, self._classes = members, classes
-        self._counts: Tensor | None = None  # (3, M, K) float64
+        self._counts: Tensor | None = None  # (3, M, K)
 
     def add(self, outputs: Tensor, targets: Tensor, own: Tensor | None = None) -> None:
         predicted = losses.predictions(outputs)
         targets = targets.expand(predicted.shape)
         if self._counts is None:
             classes = max(self._classes, outputs.shape[-1])  # a model of the user's may have more outputs
-            self._counts = torch.zeros(3, self._members, classes, dtype=torch.float64, device=outputs.device)
-        weights = torch.ones_like(predicted, dtype=torch.float64)
+            self._counts = torch.zeros(
+                3, self._members, classes, dtype=for_sums(outputs.device), device=outputs.device
+            )
+        weights = torch.ones_like(predicted, dtype=for_sums(outputs.device))
         if own is not None:
             weights = weights * own.unsqueeze(1)
         right = weights * (predicted == targets)
@@ -85,20 +88,22 @@ class QuantitySums:
         """units: what one of each target is in its own unit, where `data.scale_target` has changed it."""
         self._members, self._units = members, units
         self._fits = True  # whether each target has an output
-        self._samples: Tensor | None = None  # (M, 1); the others (M, T), float64
+        self._samples: Tensor | None = None  # (M, 1); the others (M, T)
         self._mean = self._spread = self._errors = torch.empty(0)
 
     def add(self, outputs: Tensor, targets: Tensor, own: Tensor | None = None) -> None:
         self._fits = self._fits and outputs.shape[-2:] == targets.shape[-2:]
         if not self._fits:
             return
-        wanted = targets.double().expand(outputs.shape)
-        count = torch.full((self._members, 1), float(wanted.shape[1]), dtype=torch.float64, device=outputs.device)
+        wanted = targets.to(for_sums(outputs.device)).expand(outputs.shape)
+        count = torch.full(
+            (self._members, 1), float(wanted.shape[1]), dtype=for_sums(outputs.device), device=outputs.device
+        )
         if own is not None:
             count = count * own.unsqueeze(1)
         mean = wanted.mean(dim=1)
         spread = (wanted - mean.unsqueeze(1)).square().sum(dim=1)
-        errors = (outputs.double() - wanted).square().sum(dim=1)
+        errors = (outputs.to(wanted.dtype) - wanted).square().sum(dim=1)
         if self._samples is None:
             self._samples, self._mean, self._spread, self._errors = count, mean, spread, errors
             return
@@ -114,7 +119,7 @@ class QuantitySums:
             return [{} for _ in range(self._members)]
         exact, constant = self._errors == 0, self._spread == 0
         # As scikit-learn has it where all targets are equal: 1 for a perfect prediction, else 0.
-        r2 = torch.where(constant, exact.double(), 1 - self._errors / self._spread).mean(dim=1)
+        r2 = torch.where(constant, exact.to(self._errors.dtype), 1 - self._errors / self._spread).mean(dim=1)
         rmse = (self._errors / self._samples).sqrt()
         if self._units is not None:
             rmse = rmse * torch.tensor(self._units, dtype=rmse.dtype, device=rmse.device)

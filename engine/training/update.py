@@ -35,11 +35,24 @@ class Update:
         self._step = bare_step(optimizer)
         self.parameters = list(parameters)
         self.clip_norm = clip_norm
+        self._rate: Tensor | None = None
         # fp16 gradients underflow, so the loss is scaled up and the gradients are scaled down again.
         self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
         if fp16 and not getattr(optimizer, "_step_supports_amp_scaling", False):
             # With any other optimizer, every step would wait for the device to know whether to skip it.
             raise PresetError(_('train.precision = "fp16" works only with optimizer.name = sgd, adam or adamw'))
+
+    def keep_rate_on_device(self, *, capturable: bool) -> Tensor:
+        """Keep the learning rate in a tensor from now on, which is returned: a captured step reads it there.
+
+        capturable: tell torch's optimizer that it will be captured.
+        """
+        if self._rate is None:
+            self._rate = torch.zeros((), device=self.parameters[0].device)
+        for group in self._groups if capturable else []:
+            if "capturable" in group:
+                group["capturable"] = True
+        return self._rate
 
     def zero(self) -> None:
         for parameter in self.parameters:
@@ -68,7 +81,9 @@ class Update:
 
     def apply(self, lr: float | Tensor) -> None:
         """Move the weights, at learning rate `lr`."""
-        optimizers.set_rate(self.optimizer, lr)
+        if self._rate is not None and lr is not self._rate:
+            self._rate.fill_(lr)
+        optimizers.set_rate(self.optimizer, lr if self._rate is None else self._rate)
         if self.scaler is None:
             self._step()
         else:
@@ -86,7 +101,11 @@ class Update:
         """
         scaler = None if self.scaler is None else self.scaler.state_dict()
         kept = {"gradients": optimizers.gradients(self.parameters)} if self._keeps_gradients else {}
-        return {"optimizer": self.optimizer.state_dict(), "scaler": scaler, **kept}
+        state = self.optimizer.state_dict()
+        if self._rate is not None:
+            # The rate is set at every step, and a tensor of this device would not fit another one.
+            state["param_groups"] = [group | {"lr": 0.0} for group in state["param_groups"]]
+        return {"optimizer": state, "scaler": scaler, **kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore `state`, which may come from another device."""

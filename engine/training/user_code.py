@@ -28,6 +28,7 @@ from descent.common.files import is_alive
 from descent.common.i18n import _
 from descent.common.project import PREFIX, Project, read_project
 from descent.common.text import likely
+from descent.loop import device as devices
 from engine.preset import consent
 
 CodeLoader = Callable[[str], Any]  # "file.py:name" -> the object
@@ -122,14 +123,20 @@ def call_user_code(spec: str, function: Callable[..., Any], /, *args: Any, **kwa
     except DescentError:
         raise
     except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):  # not the code's fault, and handled elsewhere
+        if is_of_machine(error):  # not the code's fault, and handled elsewhere
             raise
         raise _explain(error, _place(error) or _definition(spec, function)) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, on a GPU or on the CPU, for which torch has no error class of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return devices.is_full(error) or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Return whether the machine failed, its memory or its GPU, and not the code that ran."""
+    failed = devices.failure(error)
+    return is_out_of_memory(error) or (failed is not None and "device-side assert" not in failed)
 
 
 def described_result(result: object) -> str:
@@ -152,7 +159,7 @@ def user_code(spec: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         place = _place(error)
-        if place is None or is_out_of_memory(error):
+        if place is None or is_of_machine(error):
             raise
         raise _explain(error, place) from error
 
@@ -165,11 +172,7 @@ def _load_module(path: Path) -> ModuleType:
             module = project.load(_before_running)
         _let_children_import(project)
     except BaseException as error:
-        if (
-            isinstance(error, DescentError)
-            or not isinstance(error, Exception | SystemExit)
-            or is_out_of_memory(error)
-        ):
+        if isinstance(error, DescentError) or not isinstance(error, Exception | SystemExit) or is_of_machine(error):
             raise
         raise _explain(error, _place(error) or str(path)) from error
     return module

@@ -96,7 +96,7 @@ class _OwnStep:
         assert isinstance(batch, MemberBatch)
         update = run.update
         assert isinstance(update, OwnMemberUpdate)
-        update.begin(lr)
+        update.begin([lr] * run.stack.count if isinstance(lr, float) else run.rates_on_host())
         if measured:
             run.statistics.note_weights()
         every = [p for module in run.stack.modules for p in module.parameters() if p.requires_grad]

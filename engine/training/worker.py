@@ -11,12 +11,13 @@ from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.control import Queue, Server
 from descent.loop import checkpoint
+from descent.loop import device as devices
 from descent.run.events import Events
 from descent.run.folder import Claim, RunFolder
 from descent.run.progress import Display, Ending
 from engine.preset import schema
 from engine.preset.loading import load_preset
-from engine.training import loop
+from engine.training import arithmetic, loop
 from engine.training.opening import open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState
@@ -78,6 +79,7 @@ def _train(
         stop_wanted=signals.wanted,
         watched=opened.watched,
     )
+    failed = False
     try:
         if opened.begins:
             session.note_epochs()
@@ -92,8 +94,13 @@ def _train(
         ending = _end(run, session, signals)
         session.commands.say_stopped(str(ending.receipt) if ending.receipt else None)
         return ending
+    except Exception as error:
+        if devices.failure(error) is not None:
+            failed = True  # what is left on the device is lost, and each further call of it would fail too
+        raise
     finally:
-        session.close()
+        with contextlib.suppress(*([Exception] if failed else [])):
+            session.close()
         printed.tell(run)
 
 
@@ -178,6 +185,30 @@ def _unwritable(error: OSError, folder: RunFolder) -> CannotGoOnError:
     return CannotGoOnError(f"{error.filename}: {error.strerror}")
 
 
+def _failed_device(reason: str, folder: RunFolder) -> CannotGoOnError:
+    """Return the error for a GPU that failed while the run trained."""
+    saved = folder.checkpoints()
+    if "device-side assert" in reason:
+        reason += "; " + _("an index is out of range, such as a class number: --device cpu names the line")
+    if not saved:
+        return CannotGoOnError(
+            _(
+                "the GPU failed ({reason}) before the first checkpoint; `descent doctor` tries the GPU, and --device "
+                "cpu trains without it",
+                reason=reason,
+            )
+        )
+    return CannotGoOnError(
+        _(
+            "the GPU failed ({reason}). The last whole checkpoint is of step {step:,}: once `descent doctor` finds "
+            "the GPU well, `descent resume {run}` goes on from there",
+            reason=reason,
+            step=max(saved),
+            run=folder.id,
+        )
+    )
+
+
 def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
     """Return the error for a limit of the machine, which says what to do, or None for a bug of Descent."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -192,6 +223,21 @@ def _known(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
                 )
             )
         return CannotGoOnError(_smaller(load_preset(folder.preset).train))
+    return _of_torch(error, folder)
+
+
+def _of_torch(error: Exception, folder: RunFolder) -> CannotGoOnError | None:
+    """Return the error for what PyTorch can't do here, or None."""
+    if arithmetic.has_no_repeatable_form(error):
+        return CannotGoOnError(
+            _(
+                "train.deterministic = true: {operation} has no repeatable form on this device; leave "
+                "train.deterministic out, or train on the CPU",
+                operation=str(error).strip().split()[0],
+            )
+        )
+    if (reason := devices.failure(error)) is not None:
+        return _failed_device(reason, folder)
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         reason = shorten(clean(next(iter(str(error).strip().splitlines()), type(error).__name__)), 200)
         return CannotGoOnError(

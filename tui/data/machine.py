@@ -1,5 +1,6 @@
 """What a run's worker takes of its machine: CPU, memory, GPU. Read from /proc and NVML, never from the worker."""
 
+import contextlib
 import os
 import socket
 import time
@@ -54,7 +55,7 @@ class Meters:
             cpu, memory = self._process(pid, now)
         gpu: tuple[float | None, int | None, int | None] = (None, None, None)
         if str(facts.get("device", "")).startswith("cuda"):
-            gpu = self._gpu(pid, str(facts["device"]))
+            gpu = self._gpu(pid, str(facts["device"]), facts.get("device_uuid"))
         self._machine = Machine(cpu, memory, _load(), len(os.sched_getaffinity(0)), *gpu)
         return self._machine
 
@@ -70,7 +71,7 @@ class Meters:
             return None, memory
         return max(0.0, seconds - before[1]) / (now - before[2]), memory
 
-    def _gpu(self, pid: int | None, device: str) -> tuple[float | None, int | None, int | None]:
+    def _gpu(self, pid: int | None, device: str, uuid: str | None) -> tuple[float | None, int | None, int | None]:
         """Utilisation, memory in use and memory of the GPU that the worker is on."""
         try:
             if self._nvml is None:
@@ -79,15 +80,26 @@ class Meters:
                 pynvml.nvmlInit()
                 self._nvml = pynvml
             if self._device is None:
-                self._device = self._find(pid, device)
+                self._device = self._find(pid, device, uuid)
             memory = self._nvml.nvmlDeviceGetMemoryInfo(self._device)
-            used = self._nvml.nvmlDeviceGetUtilizationRates(self._device).gpu / 100
-            return used, int(memory.used), int(memory.total)
+            return self._utilisation(), int(memory.used), int(memory.total)
         except Exception:  # no library, no driver, no permission: a console without this line is a whole console
             return None, None, None
 
-    def _find(self, pid: int | None, device: str) -> Any:
-        """By the worker's process: its CUDA_VISIBLE_DEVICES may count the GPUs otherwise than NVML does."""
+    def _utilisation(self) -> float | None:
+        try:
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(self._device).gpu / 100)
+        except Exception:  # a part of a card (MIG) has memory of its own, and no such figure
+            return None
+
+    def _find(self, pid: int | None, device: str, uuid: str | None) -> Any:
+        """By the name that the run has noted, which is right in a container too, else by the worker's process.
+
+        The worker's CUDA_VISIBLE_DEVICES may count the GPUs otherwise than NVML does.
+        """
+        for name in () if uuid is None else (uuid, f"GPU-{uuid}", f"MIG-{uuid}"):
+            with contextlib.suppress(Exception):
+                return self._nvml.nvmlDeviceGetHandleByUUID(name)
         handles = [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
         for handle in handles:
             if any(p.pid == pid for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop import checkpoint
+from descent.loop import device as devices
 from descent.run.folder import RunFolder
 from engine.labs.sandbox.wire import Handle
 from engine.preset.loading import Preset, load_preset
@@ -63,7 +64,7 @@ class Bench:
                     self._models[handle.name] = self._made(handle.name, trained=handle.kind == "trained")
                 return self._models[handle.name]
             case "accelerated":
-                return self._model(handle.name).to("cuda" if torch.cuda.is_available() else "cpu")
+                return self._model(handle.name).to(devices.choose("auto")[0])
             case "optimizer":
                 if handle.name not in self._optimizers:
                     kind, arguments = recipe(self._preset().optimizer)

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from descent.common.i18n import N_, _
 from descent.common.text import show
-from engine.preset.schema.section import Count, Flag, Natural, NonNegative, Norm, Section, Threads
+from engine.preset.schema.section import Count, Flag, Natural, NonNegative, Norm, PartOfAll, Section, Threads
 
 
 class EverySteps(Section):
@@ -33,13 +33,32 @@ class Train(Section):
     steps: Count | None = Field(None, description="How long, in optimizer updates; instead of `epochs`.")
     batch_size: Count | Literal["full"] = Field(32, description='Samples an update; "full" is gradient descent.')
     seed: Natural = Field(0, description="Seed of initial weights, batches, dropout and augmentation.")
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
-        "auto", description=N_("auto, cpu, cuda or cuda:N.")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")] = Field(
+        "auto", description=N_("auto, cpu, cuda, cuda:N, xpu or mps.")
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Of the forward and backward pass.")
+    tf32: Literal["convolutions", "all", "none"] = Field(
+        "convolutions",
+        description="What an NVIDIA GPU may compute in TF32, of three digits: convolutions, or matrix products too.",
+    )
+    cudnn_benchmark: Flag = Field(
+        False,
+        description="Let cuDNN try its algorithms for each shape and take the fastest; two runs may take others.",
+    )
+    deterministic: Flag = Field(
+        False, description="Use only algorithms that give the same numbers each time; slower on a GPU."
+    )
+    gpu_memory: PartOfAll | None = Field(
+        None, description="The share of the GPU's memory that this run may take, above 0 to 1; of one that is shared."
+    )
     threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
     compile: Flag = Field(
         False, description="torch.compile the model; measure it: on a CPU it slowed four models of four."
+    )
+    graph: Flag | Literal["auto"] = Field(
+        "auto",
+        description="Repeat the whole step as a CUDA graph; auto: on an NVIDIA GPU, where that gives the same; true: "
+        "with a model or loss of one's own too.",
     )
     code: str | None = Field(None, description="file.py:function, or file.py:Class", pattern=r".+\.py:\w+")
     arguments: dict[str, Any] = Field({}, description="Keyword arguments of the function, or of the class.")

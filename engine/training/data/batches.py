@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from descent.loop.device import to_device
 from engine.training.data.dataset import Split
 from engine.training.protocols import AnyBatches
 
@@ -137,4 +138,4 @@ def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
     """
     digest = hashlib.sha256(f"epoch order {seed} {epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-    return torch.randperm(n, generator=generator).to(device)
+    return to_device(torch.randperm(n, generator=generator), device)

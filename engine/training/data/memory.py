@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from descent.loop import device as devices
+
 # A container's folder, and the files of its limit and its usage. The usage counts `inactive_file`, cached files that
 # the kernel drops on demand, although that memory is free.
 _CGROUPS = (
@@ -15,8 +17,9 @@ _CGROUPS = (
 
 def free_memory(device: torch.device) -> int:
     """Return the free bytes on `device`. For the CPU, what the kernel can give within the container's limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    of_device = devices.free_bytes(device)
+    if of_device is not None:
+        return of_device
     free = [_available()]
     for folder, limit_file, usage_file in _CGROUPS:
         limit, usage = _number(Path(folder, limit_file)), _number(Path(folder, usage_file))

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from descent.loop.device import for_exact
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, ByColumn, Dataset, HeldOut, Inputs, Rows, Samples, Split
@@ -33,7 +34,7 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         if noisy:
             train = _add_noise(train, section)
         scaling = fit(train, section.scaling)
-        train = _finish(train, scaling)
+        train = _finish(train, scaling).to(device)
 
     def split(own: HeldOut | None, rows: Rows) -> Split | None:
         inputs, targets, rows = held_out(samples, own, rows)
@@ -42,7 +43,7 @@ def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, devi
         if isinstance(inputs, ByColumn):
             placed, _same = _place_columns(inputs, rows, device, scaling)
         else:
-            placed = _finish(place(inputs, rows, device, exact=scaling is not None or noisy), scaling)
+            placed = _finish(place(inputs, rows, device, exact=scaling is not None or noisy), scaling).to(device)
         return Split(placed, targets_of(targets[rows], device))
 
     validation, test = split(samples.validation, plan.validation), split(samples.test, plan.test)
@@ -86,11 +87,14 @@ def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> T
 
     Images are moved as bytes and become float32 in [0, 1] there. exact: keep other inputs as float64 if float32 can't
     hold them, because a column of large, close numbers (years, time stamps) would lose its digits before the scaling.
+    They stay on the CPU for a device that has no float64.
     """
     if are_bytes(inputs):
         return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device).float().div_(255)
     is_narrow = len(inputs.shape) == 4 or not exact or np.can_cast(inputs.dtype, np.float32)
     dtype = np.dtype(np.float32 if is_narrow else np.float64)
+    if exact and len(inputs.shape) != 4:
+        device = for_exact(device)
     if inputs.dtype == dtype:
         return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device)
     placed = np.empty((len(rows), *inputs.shape[1:]), dtype)
@@ -121,7 +125,7 @@ def _place_columns(
             found.append(own)
         at = end
     if found:
-        scaling = Scale(*(torch.cat(each).to(device) for each in zip(*found, strict=True)))
+        scaling = Scale(*(torch.cat(each).to(for_exact(device)) for each in zip(*found, strict=True)))
     return placed.to(device), scaling if isinstance(scaling, Scale) else None
 
 
@@ -139,7 +143,7 @@ def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     """Add noise, which is drawn on the host, so that every device trains on the same samples."""
     draws = stream(section.seed, Purpose.NOISE).standard_normal(tuple(inputs.shape))
     inputs = inputs if inputs.ndim == 4 else inputs.double()
-    return inputs.add_(torch.from_numpy(draws).to(inputs), alpha=section.noise)
+    return inputs.add_(torch.from_numpy(draws).to(inputs.dtype).to(inputs.device), alpha=section.noise)
 
 
 def fit(train: Tensor, kind: str, unit: Tensor | None = None) -> Scale | None:

@@ -5,7 +5,7 @@ from engine.training.members.evaluation import evaluate, evaluate_ensemble
 from engine.training.members.stacked import Members
 from engine.training.members.statistics import MemberStatistics
 from engine.training.members.strategy import Choice, choose
-from engine.training.members.update import MemberUpdate, rates
+from engine.training.members.update import MemberUpdate
 
 __all__ = [
     "Choice",
@@ -17,5 +17,4 @@ __all__ = [
     "choose",
     "evaluate",
     "evaluate_ensemble",
-    "rates",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from descent.loop.device import to_device
 from engine.training.data import Split
 from engine.training.data.batches import epoch_order, part_sizes, steps_an_epoch
 from engine.training.members.folds import Scaling
@@ -132,7 +133,7 @@ class MemberBatches:
             return (torch.stack([of_one[: self.samples] for of_one in self._rows]),)
         most = max(self._counts)
         padded = [torch.cat([of_one, of_one[: most - len(of_one)]]) for of_one in self._rows]
-        counts = torch.tensor(self._counts, device=self._device).unsqueeze(1)
+        counts = to_device(torch.tensor(self._counts), self._device).unsqueeze(1)
         self._weights = (torch.arange(most, device=self._device) < counts).float() * most / counts
         return (torch.stack(padded),)
 

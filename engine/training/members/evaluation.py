@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+from descent.loop.device import for_sums, to_device
 from engine.training import losses
 from engine.training.at_once import AtOnce
 from engine.training.data import Split
@@ -38,14 +39,14 @@ def evaluate(
     """
     counts_right = not split.targets.is_floating_point()
     device = split.inputs.device
-    total = torch.zeros(3, members.count, dtype=torch.float64, device=device)
+    total = torch.zeros(3, members.count, dtype=for_sums(device), device=device)
     with evaluating(members, device):
 
         def one(inputs: Tensor) -> Tensor:
             return members.module(0)(inputs)  # type: ignore[no-any-return]
 
         def add(inputs: Tensor, targets: Tensor, counts: Tensor) -> None:
-            """counts: (M,) float64, how many of these samples belong to each member."""
+            """counts: (M,), how many of these samples belong to each member."""
             with precision:
                 outputs = members(inputs if scaling is None else scaling(inputs))
                 loss = criterion(outputs, targets, None)
@@ -54,7 +55,7 @@ def evaluate(
             right = (losses.predictions(outputs) == targets).sum(dim=1) if counts_right else torch.zeros_like(loss)
             if sums is not None:
                 sums.add(outputs, targets, own)
-            total[0] += torch.where(own, loss.double() * counts, 0.0)
+            total[0] += torch.where(own, loss.to(counts.dtype) * counts, 0.0)
             total[1] += torch.where(own, right, 0)
             total[2] += counts
 
@@ -78,7 +79,7 @@ def _parts(
     add: Callable[[Tensor, Tensor, Tensor], None],
 ) -> Iterator[None]:
     """Call add(inputs, targets, counts) on all samples, a part at a time, and yield after each part."""
-    each = torch.ones(members, dtype=torch.float64, device=split.inputs.device)
+    each = torch.ones(members, dtype=for_sums(split.inputs.device), device=split.inputs.device)
     if rows is None:
 
         def shared(first: int, last: int) -> None:
@@ -96,7 +97,9 @@ def _parts(
     yield from at_once.over(fewest, own)
     if max(len(of_one) for of_one in rows) > fewest:
         last_rows = torch.stack([of_one[-1:] for of_one in rows])
-        more = torch.tensor([float(len(of_one) - fewest) for of_one in rows]).to(each)
+        more = to_device(
+            torch.tensor([float(len(of_one) - fewest) for of_one in rows], dtype=each.dtype), each.device
+        )
         yield from at_once.over(1, lambda *_: add(split.inputs[last_rows], split.targets[last_rows], more))
 
 
@@ -117,25 +120,26 @@ def evaluate_ensemble(
     criterion: of one model. only: the members to use; None for all.
     """
     counts_right = not split.targets.is_floating_point()
-    loss_sum = right = 0.0
+    device = split.inputs.device
+    total = torch.zeros(2, dtype=for_sums(device), device=device)
 
     def add(first: int, last: int) -> None:
-        nonlocal loss_sum, right
         inputs, targets = split.inputs[first:last], split.targets[first:last]
         with precision:
             outputs = members(inputs if scaling is None else scaling(inputs))
         mean = mean_prediction(outputs if only is None else outputs[list(only)], classes=counts_right)
-        loss = float(criterion(mean, targets)) * len(targets)
-        correct = float((losses.predictions(mean) == targets).sum()) if counts_right else 0.0
+        loss = criterion(mean, targets)
+        right = (losses.predictions(mean) == targets).sum() if counts_right else 0
         if sums is not None:
             sums.add(mean.unsqueeze(0), targets)
-        right += correct
-        loss_sum += loss
+        total[0] += loss.to(total.dtype) * len(targets)
+        total[1] += right
 
-    with evaluating(members, split.inputs.device):
+    with evaluating(members, device):
         for _done in at_once.over(len(split.inputs), add):
             pass
     n = len(split.targets)
+    loss_sum, right = total.tolist()
     return Evaluation(loss_sum / n, right / n if counts_right else None, sums.scores()[0] if sums is not None else {})
 
 

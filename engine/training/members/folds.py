@@ -117,7 +117,7 @@ class Folds:
         """Return the scaling of one member's samples, both steps in one. None without scaling."""
         if self.whole is None or self.scaling is None:
             return None
-        own_mean, own_std = self.scaling.mean[member, 0], self.scaling.std[member, 0]
+        own_mean, own_std = (each[member, 0].to(self.whole.mean.device) for each in self.scaling)
         return Scale(self.whole.mean + self.whole.std * own_mean, self.whole.std * own_std)
 
     def dataset_of(self, member: int, pool: Dataset) -> Dataset:
@@ -193,12 +193,13 @@ def load_pool(
     inputs, whole, own = scaling(
         place(samples.inputs, split.train, device, exact=True), [fold.train for fold in parts], section.scaling
     )
-    pool = Split(inputs, targets_of(samples.targets[split.train], device))
+    pool = Split(inputs.to(device), targets_of(samples.targets[split.train], device))
+    own = None if own is None else Scaling(own.mean.to(device), own.std.to(device))
     test_inputs, test_targets, test_rows = held_out(samples, samples.test, split.test)
     test = None
     if len(test_rows):
         test = Split(
-            _scaled(place(test_inputs, test_rows, device, exact=True), whole),
+            _scaled(place(test_inputs, test_rows, device, exact=True), whole).to(device),
             targets_of(test_targets[test_rows], device),
         )
     dataset = Dataset(

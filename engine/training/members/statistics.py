@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from descent.loop.layer_statistics import activation_owners, dead_share
+from descent.loop.layer_statistics import PerLayer, activation_owners, dead_share
 from descent.run.layout import LAYER_STATISTICS
 from engine.training.members.stacked import Members
 from engine.training.members.update import MemberUpdate
@@ -31,8 +31,10 @@ class MemberStatistics:
                 self._names.append(f"{name_of[module]}.{own}".lstrip("."))
                 owners.append(index)
         device = members.weights.device
-        self._owner = torch.tensor(owners, device=device)
+        self._per_layer = PerLayer(owners, len(found), device)
         self._zeros = torch.zeros(members.count, len(found), device=device)
+        sizes = torch.tensor([float(w[0].numel()) for w in self._weights().values()], device=device)
+        self._layer_sizes = self._per_layer(sizes.expand(members.count, -1))
         self._layer_of = {name_of[m]: layer for m, layer in activation_owners(members.template, found)}
         self._dead: dict[str, list[Tensor]] = {}
         self._old: list[Tensor] = []
@@ -59,8 +61,7 @@ class MemberStatistics:
         given = self._members.split(self._update.gradients)
         gradients = [given.get(name, torch.zeros_like(weight)) for name, weight in weights.items()]
         zeros = torch.stack([(g == 0).flatten(1).sum(1) for g in gradients], dim=1).float()
-        sizes = torch.tensor([float(w[0].numel()) for w in weights.values()], device=zeros.device)
-        shares = self._per_layer(zeros) / self._per_layer(sizes.expand_as(zeros))
+        shares = self._per_layer(zeros) / self._layer_sizes
         self._measured = [self._norm(gradients), shares]
 
     def row(self) -> Tensor:
@@ -96,7 +97,3 @@ class MemberStatistics:
     def _norm(self, tensors: list[Tensor]) -> Tensor:
         norms = [torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors]
         return self._per_layer(torch.stack(norms, dim=1).float().square()).sqrt()
-
-    def _per_layer(self, of_parameters: Tensor) -> Tensor:
-        """(M, parameters) -> (M, layers), summed."""
-        return self._zeros.index_add(1, self._owner, of_parameters)

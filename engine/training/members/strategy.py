@@ -2,8 +2,8 @@
 
 import copy
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.numbers import time_taken
+from descent.loop import device as devices
 from descent.loop.checkpoint import undisturbed
 from engine.training.members import batched
 from engine.training.members.stacked import Members, Way
@@ -52,7 +53,7 @@ def choose(
                 'allowed: "auto", "vmap", "loop"'
             )
         )
-    with undisturbed(sample.device), precision or nullcontext():
+    with undisturbed(sample.device), precision or nullcontext(), _exact_convolutions():
         trouble = _recurrent(models[0]) or _trouble(models[:2], sample[:_FEW], shape)
         if trouble is not None and wanted == "vmap":
             raise PresetError(_('members.way = "vmap": {reason}; allowed: "auto", "loop"', reason=trouble))
@@ -78,6 +79,18 @@ def choose(
         loop=turns,
     )
     return Choice("vmap", reason)
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """Compute convolutions without TF32, which rounds another way when they are grouped, as vmap does."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
 
 
 def _recurrent(model: nn.Module) -> str | None:
@@ -111,8 +124,7 @@ def _pass(stack: Members, inputs: Tensor) -> float:
     began = time.perf_counter()
     torch.autograd.backward(stack(inputs).sum())
     stack.zero()
-    if inputs.device.type == "cuda":
-        torch.cuda.synchronize(inputs.device)
+    devices.wait(inputs.device)
     return time.perf_counter() - began
 
 

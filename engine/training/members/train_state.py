@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
+import torch
 from torch import Tensor
 
 from descent.common.errors import DescentError, PresetError
@@ -24,7 +26,7 @@ from engine.training.members.folds import Folds, Scaling
 from engine.training.members.losses import MemberCriterion
 from engine.training.members.stacked import Members
 from engine.training.members.statistics import MemberStatistics
-from engine.training.members.update import MemberUpdate, rates, scalar
+from engine.training.members.update import MemberUpdate, Scalars
 from engine.training.own_metrics import sums_with
 from engine.training.protocols import AnyBatch
 from engine.training.train_state import TrainState
@@ -68,6 +70,10 @@ class MemberTrainState(TrainState):
     standings: list[MemberState] = field(kw_only=True)
     folds: Folds | None = field(kw_only=True)
     best_weights: dict[str, Tensor] | None = field(kw_only=True)  # (M, …) each, with early stopping
+    _rates: Scalars = field(kw_only=True, default_factory=Scalars)
+    _strengths: dict[str, Scalars] = field(
+        kw_only=True, default_factory=lambda: {"l1": Scalars(), "l2": Scalars()}
+    )  # of the penalties
 
     def preparations(self) -> list[Preparation]:
         found = super().preparations()
@@ -79,7 +85,12 @@ class MemberTrainState(TrainState):
 
     def learning_rate(self) -> float | Tensor:
         """Return one rate for all, or (M,)."""
-        return rates([self._rate_of(standing) for standing in self.standings], self.stack.weights)
+        return self._rates([self._rate_of(standing) for standing in self.standings], self.stack.weights)
+
+    def rates_on_host(self) -> list[float]:
+        """Return the learning rate of each member, rounded as on the device."""
+        rates = [self._rate_of(standing) for standing in self.standings]
+        return cast(list[float], torch.tensor(rates, dtype=self.stack.weights.dtype).tolist())
 
     def _rate_of(self, standing: MemberState) -> float:
         settings = standing.settings
@@ -111,11 +122,10 @@ class MemberTrainState(TrainState):
         """Return what loss.l1 and loss.l2 add to each loss, (M,), or None if they add nothing."""
         if not self.penalised:
             return None
-        like = self.stack.weights
-        strengths = [
-            scalar([float(getattr(s.settings.loss, key)) for s in self.standings], like) for key in ("l1", "l2")
-        ]
-        l1, l2 = (s.squeeze(1) if isinstance(s, Tensor) else s for s in strengths)
+        l1, l2 = (
+            of_each([float(getattr(s.settings.loss, key)) for s in self.standings], self.stack.weights)
+            for key, of_each in self._strengths.items()
+        )
         return losses.penalty(self.stack.penalised(), l1, l2)
 
     # --- evaluations, and what follows from them ---

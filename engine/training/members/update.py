@@ -15,6 +15,7 @@ from torch import Tensor
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop.device import has_float64, to_device
 from engine.preset import schema
 from engine.training.members.stacked import Members
 
@@ -102,7 +103,9 @@ def _correction(beta: Scalar, step: int, like: Tensor) -> Scalar:
     """Return 1 − betaᵗ, in double precision, because it is tiny in the first steps if beta is near 1."""
     if isinstance(beta, float):
         return float(1 - beta**step)
-    return (1 - beta.double() ** step).to(like.dtype)
+    if has_float64(beta.device):
+        return (1 - beta.double() ** step).to(like.dtype)
+    return -torch.expm1(step * torch.log1p(beta - 1))  # beta − 1 is exact, so this loses no digits either
 
 
 def _sqrt(value: Scalar) -> Scalar:
@@ -245,10 +248,19 @@ def scalar(values: Sequence[float], like: Tensor) -> Scalar:
     """Return one float if all values are equal, else a column (M, 1) of the type and on the device of `like`."""
     if len(set(values)) == 1:
         return values[0]
-    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+    return to_device(torch.tensor(values, dtype=like.dtype), like.device).unsqueeze(1)
 
 
-def rates(values: Sequence[float], like: Tensor) -> float | Tensor:
-    """Return the learning rates for `apply`: a float if all are equal, else (M,)."""
-    column = scalar(values, like)
-    return column if isinstance(column, float) else column.squeeze(1)
+class Scalars:
+    """One scalar of each member for every step, copied to the device only when it has changed."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._on_device: Scalar = math.nan
+
+    def __call__(self, values: list[float], like: Tensor) -> Scalar:
+        """Return one float if all values are equal, else (M,) of the type and on the device of `like`."""
+        if values != self._values:
+            made = scalar(values, like)
+            self._values, self._on_device = values, made if isinstance(made, float) else made.squeeze(1)
+        return self._on_device

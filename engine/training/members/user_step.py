@@ -15,8 +15,8 @@ from engine.training.members.update import MemberUpdate
 class OwnMemberUpdate(MemberUpdate):
     """An update of members on the path "loop" by the user's own step.
 
-    Call `begin(lr)`, the user's step of each member, `finish_gradients(measure)`, then `end(losses)`. A member whose
-    loss or new weights are not finite gets its earlier weights back and is frozen, as in MemberUpdate.
+    Call `begin(rates)`, the user's step of each member, `finish_gradients(measure)`, then `end(losses)`. A member
+    whose loss or new weights are not finite gets its earlier weights back and is frozen, as in MemberUpdate.
     """
 
     def __init__(self, members: Members, sections: Sequence[schema.AnyOptimizer]) -> None:
@@ -36,9 +36,8 @@ class OwnMemberUpdate(MemberUpdate):
         for optimizer, section in zip(self.optimizers, optimizers_, strict=True):
             optimizers.settle(optimizer, section)
 
-    def begin(self, lr: float | Tensor) -> None:
-        """Keep a copy of the members' weights, and set their rates. lr: one for all, or (M,)."""
-        rates = lr.tolist() if isinstance(lr, Tensor) else [lr] * self.members.count
+    def begin(self, rates: Sequence[float]) -> None:
+        """Keep a copy of the members' weights, and set their rates."""
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             optimizers.set_rate(optimizer, rate)
         self._before = self.members.weights.clone()

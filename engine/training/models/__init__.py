@@ -53,12 +53,12 @@ def build(section: schema.AnyModel, *, input_shape: Shape, outputs: int, code: C
 def lay_out(model: nn.Module, section: schema.AnyModel, device: torch.device) -> nn.Module:
     """Move the model to the device, with its weights in the memory order that is fastest there.
 
-    On the CPU the weights of convolutions have their channels last, and so have the images then. A training step of
-    the shipped CNNs takes a tenth to a quarter less time, an evaluation up to half. The numbers differ by rounding
-    only.
+    The weights of convolutions have their channels last, and so have the images then. On the CPU a training step of
+    the shipped CNNs takes a tenth to a quarter less time, an evaluation up to half. On CUDA it is the order that
+    tensor cores take; there it was not measured. The numbers differ by rounding only.
     """
-    if device.type == "cpu" and section.name in _CONVOLUTIONAL:
-        return model.to(memory_format=torch.channels_last)
+    if device.type in ("cpu", "cuda") and section.name in _CONVOLUTIONAL:
+        return model.to(device).to(memory_format=torch.channels_last)
     return model.to(device)
 
 

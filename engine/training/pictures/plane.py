@@ -8,6 +8,7 @@ from torch import Tensor
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
+from descent.loop.device import for_exact
 from engine.training import losses
 from engine.training.members.train_state import MemberTrainState
 from engine.training.models.pieces import kinks
@@ -64,7 +65,7 @@ def fit(look: Probe, options: dict[str, Any]) -> Arrays:
         x, y, places = grid(look, options["resolution"])
         return common | {"x": host(x), "y": host(y), "value": host(_said(look, places)[:, 0].reshape(len(y), len(x)))}
     ((low, high),) = _ranges(look)
-    x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=look.run.device)
+    x = torch.linspace(low, high, 4 * options["resolution"], dtype=torch.float64, device=for_exact(look.run.device))
     return common | {"x": host(x), "y": host(_said(look, look.scaled(x[:, None])))} | _kinks(look, x)
 
 
@@ -84,7 +85,7 @@ def curves(run: TrainState, look: Probe, fitted: Arrays) -> Arrays:
     """
     if not isinstance(run, MemberTrainState) or run.classifies or "value" in fitted:
         return {}
-    outputs = _of_all(run, look.scaled(torch.from_numpy(fitted["x"]).to(run.device)[:, None]))[:, :, 0]
+    outputs = _of_all(run, look.scaled(torch.from_numpy(fitted["x"]).to(for_exact(run.device))[:, None]))[:, :, 0]
     return {"others": host(outputs[:MOST_CURVES].T), "mean": host(outputs.mean(dim=0))}
 
 
@@ -95,7 +96,7 @@ def _said(look: Probe, inputs: Tensor) -> Tensor:
 def grid(look: Probe, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the axes, (W,) and (H,), in the data's units, and the places, (H · W, 2), as the model takes them."""
     axes = [
-        torch.linspace(low, high, resolution, dtype=torch.float64, device=look.run.device)
+        torch.linspace(low, high, resolution, dtype=torch.float64, device=for_exact(look.run.device))
         for low, high in _ranges(look)
     ]
     x, y = axes

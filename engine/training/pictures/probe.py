@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop.checkpoint import undisturbed
+from descent.loop.device import for_exact
 from descent.run.folder import RunFolder
 from engine.training import losses
 from engine.training.data import Split
@@ -74,13 +75,14 @@ class Probe:
 
     def original(self, inputs: Tensor) -> Tensor:
         """Return scaled inputs in the units of the data, float64."""
+        inputs = inputs.to(for_exact(self.run.device)).double()
         mean, std = self.run.dataset.mean, self.run.dataset.std
-        return inputs.double() if mean is None or std is None else inputs.double() * std + mean
+        return inputs if mean is None or std is None else inputs * std.to(inputs.device) + mean.to(inputs.device)
 
     def scaled(self, inputs: Tensor) -> Tensor:
         """Return inputs in the units of the data as the model takes them, float32."""
         mean, std = self.run.dataset.mean, self.run.dataset.std
-        return (inputs if mean is None or std is None else (inputs - mean) / std).float()
+        return (inputs if mean is None or std is None else (inputs - mean) / std).float().to(self.run.device)
 
     def split(self, name: str) -> tuple[str, Split]:
         """Return the split and its name. It is the training split if the data have no validation split."""

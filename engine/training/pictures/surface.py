@@ -48,7 +48,7 @@ def surface(look: Probe, options: dict[str, Any]) -> Arrays:
     lowest = lowest_place(look, objective)
     now = objective.now()
     axes = [
-        torch.linspace(low, high, options["resolution"], dtype=torch.float64, device=look.run.device).float()
+        torch.linspace(low, high, options["resolution"], dtype=torch.float64).float().to(look.run.device)
         for low, high in ranges(path.values, now, lowest)
     ]
     grids = torch.meshgrid(*reversed(axes), indexing="ij")  # the last parameter by row, the first by column

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from descent.loop.layer_statistics import LayerStatistics, dead_share
+from descent.loop.layer_statistics import LayerStatistics, PerLayer, dead_share
 from descent.run.layout import LAYER_STATISTICS
 
 
@@ -85,3 +85,15 @@ def test_looking_changes_neither_the_weights_nor_the_random_numbers() -> None:
                 optimizer.step()
         results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert torch.equal(*results)
+
+
+def test_a_gpu_adds_up_a_layers_parameters_as_the_cpu_does() -> None:
+    """Two runs of one seed would differ in their rows, and a replay call that a difference."""
+    owners = [0, 0, 0, 2, 2, 3]
+    per_layer = PerLayer(owners, 5, torch.device("cpu"))
+    values = torch.rand(4, 6) * torch.tensor([1e6, 1, 1e-6, 1, 1, 1])
+    values[1, 3] = float("nan")
+    expected, got = per_layer(values), per_layer.in_order(values)
+    torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
+    assert got[1].isnan().tolist() == [False, False, True, False, False]
+    torch.testing.assert_close(per_layer.in_order(values[0]), expected[0], rtol=0, atol=0)

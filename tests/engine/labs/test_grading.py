@@ -15,7 +15,9 @@ from engine.labs.checks.names import imported
 from engine.labs.grader import Grader
 from engine.labs.grading import grade, last_graded, private_folder
 from engine.labs.sandbox.client import Learner, Limits
+from engine.labs.submission import on_the_cpu
 from engine.labs.verdict import against
+from engine.preset.loading import load_preset
 from tests.helpers.graded_lab import CHECKS, SOLVED, START, begin, check_of, graded, make_lab, work_on
 from tests.helpers.processes import Child
 from tests.helpers.small_lab import PRESET
@@ -351,3 +353,9 @@ def test_imports_are_found_however_they_are_written() -> None:
         assert "numpy" in imported(source, "mine.py")
     assert "torch.optim" in imported("from torch import optim", "mine.py")
     assert imported("# import numpy\nx = 'import numpy'", "mine.py") == set()
+
+
+def test_gradings_train_where_thresholds_are_calibrated() -> None:
+    """On a machine with a GPU, a solution could miss a threshold by its rounding, or by what else runs there."""
+    assert on_the_cpu(load_preset("digits-mlp").settings).train.device == "cpu"
+    assert on_the_cpu(load_preset("digits-mlp", ["train.device=cuda:1"]).settings).train.device == "cuda:1"

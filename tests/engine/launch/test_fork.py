@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from descent.common.errors import DescentError, ExitCode
+from descent.common.files import write_json
 from descent.control import send
 from descent.loop import checkpoint
 from descent.run.epochs import epochs_since
@@ -21,7 +22,7 @@ from descent.run.results import result_of
 from engine import cli
 from engine.cli import report
 from engine.launch import start as launch_start
-from engine.launch.fork import branch, branch_to_replay, first_difference
+from engine.launch.fork import branch, branch_to_replay, first_difference, said_of
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
@@ -63,6 +64,21 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         "model.dropout=0.2",
         "schedule.name=cosine",
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "told"),
+    [("cpu", (), False), ("cuda", (), True), ("cuda", ("train.deterministic=true",), False)],
+)
+def test_a_replay_on_a_gpu_says_what_can_be_expected(
+    device: str, settings: tuple[str, ...], told: bool, tmp_path: Path
+) -> None:
+    """Atomic additions come in another order each time, and a user would look for a fault."""
+    run = create(tmp_path, "run", load_preset("digits-mlp", settings).to_toml(), {})
+    write_json(run.path / "run.json", {"device": device})
+    assert said_of(run, None) == "the same as run, bit for bit"
+    assert said_of(run, 7).startswith("differs from run from step 7 on")
+    assert ("train.deterministic" in said_of(run, 7)) == told
 
 
 def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFolder) -> None:

@@ -204,7 +204,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
         (
             "epochs = 3",
             'epochs = 3\ndevice = "gpu"',
-            'train.device = "gpu": must be of the form auto, cpu, cuda or cuda:N',
+            'train.device = "gpu": must be of the form auto, cpu, cuda, cuda:N, xpu or mps',
         ),
         ("epochs = 3", f"epochs = 0x{'f' * 20}", f"train.epochs = {16**20 - 1}: must fit into 64 bits"),
         (

@@ -283,18 +283,28 @@ def test_several_gpus_are_given_out_in_turn() -> None:
     assert budget.gpu_for(job(None, "cuda:1"), []) is None  # the user's own choice
     assert share(jobs, None, 16, ("0",)).gpus == ()
     assert share(jobs, None, 16, ("0",)).jobs == 1
+    assert share([job(None, "cuda:0")] * 2, None, 16, ("0", "1")).jobs == 1, "both would be on one GPU"
+    assert share([job(None, "cuda:0"), job(None, "cuda:1")], None, 16, ("0", "1")).jobs == 2
     assert share([job(None)] * 5, None, 4, ("0", "1")).jobs == 4
 
 
 def test_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A batch job would train on GPUs that were given to others."""
+    monkeypatch.setattr(machine, "gpus_of_torch", lambda: "cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-1f,")
     assert gpus() == ("3", "GPU-1f")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus() == ()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(machine, "nvidia_devices", lambda: 2)
+    monkeypatch.setattr(machine, "nvidia_gpus", lambda: ["GPU-1", "MIG-2"])
+    assert gpus() == ("GPU-1", "MIG-2")
+    monkeypatch.setattr(machine, "gpus_of_torch", lambda: "hip")
+    monkeypatch.setattr(machine, "amd_devices", lambda: 2)
     assert gpus() == ("0", "1")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    assert gpus() == ("1",)
+    monkeypatch.setattr(machine, "gpus_of_torch", lambda: None)
+    assert gpus() == (), "this PyTorch is built for CPUs: all cores are for the jobs"
     monkeypatch.undo()
     for bus in ("0000:17:00.0", "0000:65:00.0"):
         (tmp_path / bus).mkdir()

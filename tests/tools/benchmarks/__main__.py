@@ -35,6 +35,7 @@ BENCHMARKS = {
     "control": Benchmark("control", "acknowledged", "a command's way to its acknowledgement"),
     "control-idle": Benchmark("control", "idle", "a step with a command server that nobody calls over one without"),
     "control-load": Benchmark("control", "load", "1,000 commands a second from 20 clients, each answered"),
+    "gpu": Benchmark("gpu", "gpu", "all of a GPU in --minutes: its tests, waits, steps as graphs and not, members"),
     "members": Benchmark("members", "repeats", "ten repeats in one run over one"),
     "memory": Benchmark("memory", "memory", "worker and console after 1,000,000 steps"),
     "memory-hour": Benchmark("memory", "hour", "the same after an hour"),
@@ -49,7 +50,7 @@ BENCHMARKS = {
     "students": Benchmark("students", "students", "the memory of a class of thirty on one machine"),
     "threads": Benchmark("threads", "threads", "four runs at once over one, and how threads are chosen"),
 }
-ASKED_FOR = {"memory-hour"}  # by name alone: nobody waits so long by chance
+ASKED_FOR = {"memory-hour", "gpu"}  # by name alone: nobody waits so long by chance, or has a GPU
 SIGNS = {True: "holds", False: "MISSED", None: "?"}
 INTERRUPTED = 130
 
@@ -67,6 +68,9 @@ def main() -> int:
         "--out", default="build/benchmarks.json", metavar="FILE",
         help="where every single time goes, in place of what is there (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, metavar="N", help="how long `gpu` may take (default: %(default)s)"
+    )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
@@ -84,7 +88,7 @@ def main() -> int:
     interrupted = ""
     for name in given.names or sorted(BENCHMARKS.keys() - ASKED_FOR):
         try:
-            results[name] = _run(name)
+            results[name] = _run(name, **({"minutes": given.minutes} if name == "gpu" else {}))
         except KeyboardInterrupt:
             interrupted = name
             break
@@ -107,14 +111,14 @@ def _interrupt(pid: int, _number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run(name: str) -> Result:
+def _run(name: str, **more: float) -> Result:
     print(f"{name} …", end=" ", file=sys.stderr, flush=True)
     begin = time.perf_counter()
     benchmark = BENCHMARKS[name]
     measure = getattr(importlib.import_module(f"tests.tools.benchmarks.{benchmark.module}"), benchmark.function)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         os.environ["XDG_STATE_HOME"] = folder  # the starts of these runs do not belong in the user's list
-        result: Result = measure(Path(folder))
+        result: Result = measure(Path(folder), **more)
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
     return result
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from descent.common.errors import DescentError
 from engine.preset import schema
 from engine.training import optimizers
-from engine.training.members import Members, MemberUpdate, rates
+from engine.training.members import Members, MemberUpdate
 from engine.training.members.extract import parts
+from engine.training.members.update import Scalars
 from engine.training.update import Update
 from tests.helpers.model_families import CPU, family, layout, parsed
 
@@ -157,8 +158,12 @@ def test_what_does_not_fit_into_lockstep_is_refused() -> None:
 
 def test_the_rate_is_one_number_where_it_can_be() -> None:
     """Every step would send a tensor to the device for nothing."""
+    rates = Scalars()
     assert rates([0.1, 0.1], torch.zeros(1)) == 0.1
-    assert isinstance(rates([0.1, 0.2], torch.zeros(1)), Tensor)
+    of_each = rates([0.1, 0.2], torch.zeros(1))
+    assert isinstance(of_each, Tensor)
+    assert rates([0.1, 0.2], torch.zeros(1)) is of_each
+    torch.testing.assert_close(rates([0.1, 0.3], torch.zeros(1)), torch.tensor([0.1, 0.3]))
 
 
 def test_scalars_can_be_changed_while_it_runs() -> None:
