@@ -61,7 +61,8 @@ def main(lab_id: str, *options: str) -> int:
             verdict = grade(work, place, quick=quick, tell=_tell)
             found = {**verdict.as_json(), "files": files}
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-        if verdict.problem is None and not quick:
+        # Where only data are missing, the criteria about the code were looked at all the same.
+        if not quick and (verdict.problem is None or verdict.exit_code == ExitCode.DATA_MISSING):
             progress.attempted(
                 lab.id,
                 passed=verdict.passed,

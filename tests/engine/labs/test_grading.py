@@ -119,6 +119,7 @@ def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
     lab = make_lab(tmp_path, preset=preset)
     work = work_on(lab, tmp_path / "work")
     work.file().write_text(f'lab = "slow"\n{preset}')
+    begin(lab, work)
     place = tmp_path / "graded"
     place.mkdir()
     verdict = grade(work, place, data_root=tmp_path / "nowhere")
@@ -127,6 +128,25 @@ def test_data_that_are_missing_leave_the_rest_graded(tmp_path: Path) -> None:
     assert "descent data fetch mnist" in verdict.problem
     assert str(tmp_path / "nowhere") in verdict.problem
     assert [check.passed for check in verdict.checks] == [False, True, True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm")
+def test_code_counts_where_data_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the network a learner's right function would stay unticked, and the lab could not be begun."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DESCENT_DATA", str(tmp_path / "nowhere"))
+    preset = (
+        PRESET.replace('name = "line"', 'name = "mnist"').replace("linear", "softmax").replace("mse", "cross-entropy")
+    )
+    lab = make_lab(tmp_path, preset=preset)
+    work = work_on(lab, tmp_path / "work")
+    work.file().write_text(f'lab = "slow"\n{preset}')
+    begin(lab, work)
+    with Grader("slow") as grader:
+        assert grader.wait()["exit_code"] == ExitCode.DATA_MISSING
+    record = progress.load().of("slow")
+    assert (record.state, record.attempts[-1].met) == ("started", 3)
 
 
 def test_a_graded_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
