@@ -24,7 +24,7 @@ from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
 from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
-LONG = ("cifar-quiz",)  # graded for minutes: `pytest -m long`
+LONG = ("cifar-quiz", "fine-tune")  # graded for minutes: `pytest -m long`
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
 
 
@@ -60,6 +60,14 @@ def test_each_wrong_choice_says_why(lab: Lab) -> None:
     for question in lab.model.predictions:
         if question.kind == "choice":
             assert len([choice for choice in question.choices if choice.why is None]) == 1, question.id
+
+
+def test_a_goal_is_a_height_of_its_chart(lab: Lab) -> None:
+    """A limit of 60 steps stood in the chart of the loss, at a loss of 60, and the loss was always better."""
+    for check in lab.model.checks:
+        if check.goal is not None:
+            assert check.goal.chart in check.value, check.id
+            assert "steps" not in check.value, check.id
 
 
 def _graded(work: Submission, folder: Path, root: Path | None) -> Verdict:

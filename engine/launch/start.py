@@ -9,7 +9,7 @@ from typing import Any
 
 from descent import control, warm
 from descent.common import paths
-from descent.common.errors import DescentError, ExitCode
+from descent.common.errors import DescentError, ExitCode, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.signals import Signals
@@ -47,6 +47,7 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
     _refuse_unpredicted(preset)
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
+    _have_weights(preset, runs)
     _tell_notes(preset, options)
     # Begun before the folder is made and torch is loaded, so that Ctrl-C already means to save and stop.
     with Signals() as signals:
@@ -169,6 +170,7 @@ def detach(
         preset = preset.changed(['train.on_nan="pause"'])
     root = _data_root(options.data_root)
     _have_data(preset, root, download=options.download)
+    _have_weights(preset, paths.runs_dir(options.runs_dir))
     folder = _create(preset, paths.runs_dir(options.runs_dir), options)[0]
     _note_run(preset)
     return _begin(folder, preset.name, root)
@@ -301,6 +303,16 @@ def _refuse_unpredicted(preset: Preset) -> None:
         from engine.labs import flow
 
         flow.check_start(preset.settings.lab)
+
+
+def _have_weights(preset: Preset, runs: Path) -> None:
+    """Raise PresetError if the run that `model.from` names is not there. The worker would load the data first."""
+    source = preset.model.from_run
+    if source is not None and not Path(source).is_file():
+        try:
+            find.find_weights(source, runs)
+        except DescentError as error:
+            raise PresetError(f"model.from: {error}") from None
 
 
 def _note_run(preset: Preset) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.common.errors import DescentError, ExitCode
+from descent.common.errors import DescentError, ExitCode, PresetError
 from descent.common.files import write_json
 from descent.control import send
 from descent.loop import checkpoint
@@ -315,6 +315,13 @@ def test_a_fork_passes_over_a_damaged_checkpoint_and_says_so(
     assert new == 0
     told = [event["message"] for event in RunFolder(tmp_path / "new").events() if event["event"] == "warning"]
     assert f"of step {before} because a later checkpoint can't be read (step-{last}.pt is damaged" in told[0]
+
+
+def test_weights_that_are_not_there_are_missed_before_anything_is_loaded(tmp_path: Path) -> None:
+    """A student would wait until all data are read, and find a failed run among theirs."""
+    with pytest.raises(PresetError, match=r"model.from: .*pretrain.*train the preset first"):
+        launch_start.detach("digits-mlp", ["model.from=pretrain"], Options(runs_dir=tmp_path))
+    assert not any(tmp_path.iterdir())
 
 
 def test_where_there_is_no_checkpoint_those_that_are_there_are_named(parent: RunFolder) -> None:
