@@ -196,5 +196,8 @@ class ConsolePanes(Vertical):
             shown = wanted if name is None else (name,)
             self.query_one(f"#{holder}").set_class(not set(shown) & set(panes), "-away")
             self.query_one(f"#{holder}").set_class(name in panes, "-alone")
+        for column, panes in (("left", left), ("right", right)):
+            is_empty = self._watch is not None and name is None and not picked and first not in panes
+            self.query_one(f"#{column}").set_class(is_empty, "-second")  # it would take half of a small screen
         if self._pictures is not None:
             self._pictures.set_class(name is not None, "-away")

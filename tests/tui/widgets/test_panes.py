@@ -1,0 +1,37 @@
+"""The panes of a console share the room that there is, and no pane that is not shown takes any."""
+
+import pytest
+from textual.app import App, ComposeResult
+
+from tui import themes
+from tui.settings import Settings
+from tui.terminal import Terminal
+from tui.widgets.panes import ConsolePanes
+
+
+class Panes(App[None]):
+    """Panes of a lab on a small screen."""
+
+    def __init__(self, watch: list[str]) -> None:
+        super().__init__()
+        self.terminal = Terminal()
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = "dark"
+        self._watch = watch
+
+    def compose(self) -> ComposeResult:
+        yield ConsolePanes(Settings(), self._watch)
+
+    def on_mount(self) -> None:
+        self.screen.add_class("-narrow", "-short")
+
+
+@pytest.mark.parametrize("watch", [["loss", "accuracy", "grad_norm"], ["grad_norm", "loss", "accuracy"]])
+async def test_the_chart_of_a_lab_has_all_the_room_of_a_small_screen(watch: list[str]) -> None:
+    """Half of the screen stood empty beside the one chart, at 80 × 24."""
+    app = Panes(watch)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        first = app.query_one("#loss" if watch[0] == "loss" else "#gradient")
+        assert first.region.height == 24
