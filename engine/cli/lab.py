@@ -166,11 +166,34 @@ def lab_solution(
 
 
 @lab_app.command("new", help=_("Create the folder ID with a small, complete lab as the start of your own."))
-def lab_new(lab_id: Id) -> None:
+def lab_new(
+    lab_id: Id,
+    *,
+    code: Annotated[bool, typer.Option("--code", help=_("One in which the learner writes code, too."))] = False,
+    lang: Lang = None,
+) -> None:
     from engine.labs import template
 
-    for file in template.make(lab_id, Path.cwd()):
+    for file in template.make(lab_id, Path.cwd(), code=code):
         print(file)
+
+
+@lab_app.command(
+    "try",
+    help=_("Grade a lab's start and solution. Exit code 0: the solution passes every time, and the start never."),
+)
+def lab_try(
+    lab_id: Id,
+    *,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help=_("Gradings of each, with other seeds."))
+    ] = 3,
+    lang: Lang = None,
+    as_json: Json = False,
+) -> int:
+    from engine.cli import try_view
+
+    return try_view.try_lab(_find(lab_id), seeds, as_json)
 
 
 @lab_app.command(

@@ -3,13 +3,14 @@
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _, language
-from engine.labs.checks import evaluator
+from engine.labs.checks import catalogue, evaluator
 from engine.labs.format import LabModel, Part, Solution
 from engine.labs.messages import no_lab
 from engine.preset import find
@@ -169,28 +170,34 @@ def _preset(folder: Path, path: Path, tables: dict[str, Any]) -> Preset:
 
 
 def check_sources(model: LabModel, shown: str) -> None:
-    """Read every expression once. A mistake then shows in the list of labs, not when a learner is graded."""
-    sources: list[tuple[str, Any]] = [(f"predictions.{one.id}.result", one.result) for one in model.predictions]
+    """Read every expression once. A mistake then shows in the list of labs, not when a learner is graded.
+
+    Raises PresetError with all that can't be read, and all names and functions that there are not.
+    """
+    sources: list[tuple[str, Any, Sequence[str]]] = []
+    sources += [(f"predictions.{one.id}.result", one.result, ()) for one in model.predictions]
     for check in model.checks:
-        sources += [(f"checks.{check.id}.{key}", getattr(check, key)) for key in ("value", "spread", "least", "most")]
-        sources += [(f"checks.{check.id}.prepare", source) for source in check.prepare]
+        place = f"checks.{check.id}"
+        sources += [(f"{place}.{key}", getattr(check, key), ()) for key in ("value", "spread", "least", "most")]
+        sources += [(f"{place}.prepare", source, ()) for source in check.prepare]
     for drawing in model.draw:
         place, walk, graph = f"draw.{drawing.id}", drawing.walk, drawing.graph
         if graph is not None:
-            sources += [(f"{place}.graph.{key}", getattr(graph, key)) for key in ("nodes", "gradients", "right")]
+            sources += [(f"{place}.graph.{key}", getattr(graph, key), ()) for key in ("nodes", "gradients", "right")]
         if walk is not None:
-            sources += [(f"{place}.walk.{key}", getattr(walk, key)) for key in ("loss", "path", "gradient")]
+            given = {"loss": ("p",), "path": ("n",), "gradient": ("p",)}
+            sources += [(f"{place}.walk.{key}", getattr(walk, key), names) for key, names in given.items()]
         for row in drawing.rows:
-            sources += [(f"{place}.rows", source) for source in (*row.prepare, row.yours, row.right)]
-    problems: list[str] = []
-    for key, source in sources:
+            sources += [(f"{place}.rows", source, ()) for source in (*row.prepare, row.yours, row.right)]
+    found: list[str] = []
+    for key, source, names in sources:
         if isinstance(source, str):
             try:
-                evaluator.parse(source)
+                found += [f"{shown}: lab.{key}: {problem}" for problem in catalogue.problems(source, names)]
             except evaluator.ExpressionError as error:
-                problems.append(f"{shown}: lab.{key}: {error}")
-    if problems:
-        raise PresetError("\n".join(problems))
+                found.append(f"{shown}: lab.{key}: {error}")
+    if found:
+        raise PresetError("\n".join(found))
 
 
 def _check_knobs(model: LabModel, shown: str) -> None:

@@ -125,8 +125,62 @@ ko = """
 '''
 
 
-def make(lab_id: str, place: Path) -> list[Path]:
-    """Write the folder `lab_id` into `place`, and return its files.
+# What a lab with code has besides.
+_CODE_TASK = """
+[[lab.tasks]]
+text.en = "Write `gradient` in `{id}.py`: the derivatives of `loss` with respect to b and w."
+text.ko = "`{id}.py`의 `gradient`를 완성하세요. `loss`를 b와 w로 미분한 값입니다."
+done_when = ["met gradient"]
+"""
+
+_CODE_CHECK = """
+[[lab.checks]]
+id = "gradient"
+text.en = "`gradient` agrees with finite differences of `loss`"
+text.ko = "`gradient`가 `loss`의 유한차분과 일치합니다"
+value = 'apart(learner("gradient", [0.5, 1.5]), differences("loss", [0.5, 1.5]))'
+most = 1e-6
+
+[[lab.checks.hints]]  # of this criterion alone
+en = "Write the loss of one point, and take its derivative by hand."
+ko = "점 하나의 손실을 쓰고 손으로 미분해 보세요."
+[[lab.checks.hints]]
+en = "The derivative with respect to w has one more factor than the one with respect to b: x."
+ko = "w에 대한 미분에는 b에 대한 미분에 없는 x가 하나 더 곱해집니다."
+[[lab.checks.hints]]
+en = "`return [(2 * error).mean(), (2 * error * X).mean()]`, with `error = b + w * X - Y`."
+ko = "`error = b + w * X - Y`로 두고 `return [(2 * error).mean(), (2 * error * X).mean()]`입니다."
+"""
+
+_START = '''\
+"""The loss of a line, and its gradient. / 직선의 손실과 그 기울기."""
+
+import numpy as np
+
+X = np.array([0.0, 1.0, 2.0])
+Y = np.array([1.0, 3.0, 5.0])
+
+
+def loss(point):
+    """Return the mean squared error of the line b + w x. point: [b, w]."""
+    b, w = point
+    return ((b + w * X - Y) ** 2).mean()
+
+
+def gradient(point):
+    """Return [dloss/db, dloss/dw] at the point [b, w]."""
+    b, w = point
+    raise NotImplementedError("return the two derivatives")
+'''
+
+_GRADIENT = """\
+    error = b + w * X - Y  # (3,) 점마다의 오차
+    return [(2 * error).mean(), (2 * error * X).mean()]
+"""
+
+
+def make(lab_id: str, place: Path, *, code: bool = False) -> list[Path]:
+    """Write the folder `lab_id` into `place`, and return its files. code: the learner writes code, too.
 
     Raises DescentError if the id is not allowed, or if the folder exists or can't be written.
     """
@@ -135,7 +189,16 @@ def make(lab_id: str, place: Path) -> list[Path]:
             _("{id}: a lab's id has only a-z, 0-9, - and _, and begins with a letter", id=show(lab_id))
         )
     folder = place / lab_id
-    files = {folder / LAB_FILE: _LAB.format(id=lab_id), folder / SOLUTION_FILE: _SOLUTION}
+    lab = _LAB.format(id=lab_id)
+    if code:
+        task, before = _CODE_TASK.format(id=lab_id), "[[lab.hints]]"
+        lab = lab.replace(before, f"{task.lstrip()}\n{before}", 1) + _CODE_CHECK
+    files = {folder / LAB_FILE: lab, folder / SOLUTION_FILE: _SOLUTION}
+    if code:
+        files |= {
+            folder / "start.py": _START,
+            folder / "solution.py": _START[: _START.index("    raise")] + _GRADIENT,
+        }
     try:
         folder.mkdir()
         for file, text in files.items():

@@ -29,11 +29,11 @@ from engine.labs.graded_runs import Job, train
 from engine.labs.grading import grade
 from engine.labs.library import Lab, find_lab
 from engine.labs.submission import Submission
+from engine.labs.tryout import APART, solved, started
 from engine.labs.verdict import Result, Verdict
 from engine.preset import datasets
-from tests.helpers.lab_solutions import on_data_at_hand, solved, started
+from tests.helpers.lab_solutions import on_data_at_hand
 
-APART = 1000  # between the seeds of two gradings; no lab has so many members
 POINTS = 100
 LONGEST = 60.0  # seconds of a run that no check looks at
 
