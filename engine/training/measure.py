@@ -61,7 +61,7 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         "host": socket.gethostname(),
         "device": str(run.device),
         "device_name": devices.name(run.device),
-        "device_uuid": devices.uuid(run.device),
+        **({} if (uuid := devices.uuid(run.device)) is None else {"device_uuid": uuid}),
         "threads": threads,
         "statistics_every": every,
         "measuring_took": took,

@@ -124,8 +124,7 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     # This device's form, not that of the device that saved the state, and before it is loaded: by the form, torch
     # chooses where the count of steps lies, and reads it at every step.
     groups = [
-        {key: value for key, value in stored.items() if key not in _FORM}
-        | {key: own[key] for key in _FORM if key in own}
+        stored | {key: own[key] for key in _FORM if key in own}
         for stored, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})
