@@ -5,5 +5,6 @@ program of that one is `server`.
 """
 
 from descent.warm.client import Process, hold, run, start
+from descent.warm.request import read_once
 
-__all__ = ["Process", "hold", "run", "start"]
+__all__ = ["Process", "hold", "read_once", "run", "start"]

@@ -18,12 +18,13 @@ from typing import IO, Any, Protocol
 from descent import child
 from descent.common import paths
 from descent.common.i18n import _
-from descent.warm.request import NotWarmError, RefusedError, Request, address, check, send
+from descent.warm.request import NotWarmError, RefusedError, Request, address, check, read_once, send
 
 _VARIABLE = "DESCENT_WARM"  # 0: every process is started anew
 _PATIENCE = 2.0  # seconds for an answer, which takes some milliseconds
 _LOADING = 120.0  # seconds that the warm process may take to load PyTorch
 _LOOK = 0.1  # seconds between looks whether it has
+_OWN = ("HOME", "PATH", "TMPDIR", "USER", "DESCENT_LANG")  # variables of the warm process, beside those read once
 _held: dict[Path, socket.socket] = {}  # connections that keep warm processes alive: one, but after a change
 
 
@@ -215,7 +216,11 @@ def _hold() -> None:
             except NotWarmError:
                 if started is None:
                     command = child.command("descent.warm.server", str(place))
-                    started = child.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    # Each fork gets the variables of whoever asks for it. None shall find others in its memory.
+                    own = {name: os.environ[name] for name in _OWN if name in os.environ}
+                    variables = {**own, **read_once(os.environ)}
+                    quiet = subprocess.DEVNULL
+                    started = child.start(command, stdout=quiet, stderr=quiet, env=variables)
                 elif started.poll() not in (None, 0):
                     return  # PyTorch can't be loaded; whoever starts a process is told so
                 time.sleep(_LOOK)

@@ -51,7 +51,7 @@ def key() -> str:
     package = Path(__file__).resolve().parents[2]
     newest = max(file.stat().st_mtime_ns for room in ("descent", "engine") for file in (package / room).rglob("*.py"))
     installed = [Path(folder).stat().st_mtime_ns for folder in site.getsitepackages() if Path(folder).is_dir()]
-    variables = sorted(_read_once(os.environ, Path()).items())
+    variables = sorted(read_once(os.environ).items())
     process = [sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0), os.getgroups(), os.getresuid()]
     process += [[resource.getrlimit(limit)[1] for limit in _LIMITS], _read("/proc/self/cgroup")]
     process += [[os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES]]
@@ -59,8 +59,11 @@ def key() -> str:
     return hashlib.sha256(repr(facts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _read_once(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """folder: where the process starts, which relative folders of modules and libraries are seen from."""
+def read_once(environment: Mapping[str, str], folder: Path = Path()) -> dict[str, str]:
+    """Return the variables that Python and libraries read when they start, which a fork can't change.
+
+    folder: where the process starts, which relative folders of modules and libraries are seen from.
+    """
 
     def whole(name: str, value: str) -> str:
         places = value.split(os.pathsep)
@@ -79,7 +82,7 @@ def check(environment: Mapping[str, str], folder: Path) -> None:
     folder: where it is to start.
     """
     try:
-        given, here = _read_once(environment, folder), _read_once(os.environ, Path())
+        given, here = read_once(environment, folder), read_once(os.environ)
     except OSError as error:  # there is no current folder
         raise RefusedError(str(error)) from None
     changed = {name for name in given | here if given.get(name) != here.get(name)}

@@ -40,6 +40,7 @@ _MODULES = (  # the last two are imported by first uses: of a preset's file, of 
     "engine.training.worker",
     "engine.training.pictures.ended",
     "engine.labs.grading",
+    "engine.labs.sandbox.enclosed",
     "engine.labs.sandbox.process",
     "encodings.utf_8_sig",
     "numpy.ma",

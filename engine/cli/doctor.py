@@ -42,6 +42,7 @@ def examine(runs_dir: Path | None = None, data_root: Path | None = None) -> list
         Check("Python", "ok", _("{version} in {folder}", version=platform.python_version(), folder=sys.prefix)),
         *_torch(probe_torch()),
         *_cpus(),
+        _learners_code(),
         *_terminal(),
         _folder(N_("runs folder"), paths.runs_dir(runs_dir), "--runs-dir or $DESCENT_RUNS"),
         _folder(N_("data folder"), datasets.data_root(data_root).absolute(), "--data-root or $DESCENT_DATA"),
@@ -129,6 +130,14 @@ def _cpus() -> Iterator[Check]:
         yield Check("CPUs", "ok", text)
     settings = [f"{name}={clean(os.environ[name])}" for name in _OMP_SETTINGS if name in os.environ]
     yield Check("OpenMP", "ok", " ".join(settings) or _("not set; each run measures how many threads are fastest"))
+
+
+def _learners_code() -> Check:
+    from engine.labs.sandbox.enclosure import ENOUGH, protection
+
+    found = protection()
+    state: Literal["ok", "note"] = "ok" if found.is_at_least(ENOUGH) else "note"
+    return Check(N_("learners' code"), state, found.text(), found.todo())
 
 
 def _terminal() -> Iterator[Check]:

@@ -8,17 +8,13 @@ from pathlib import Path
 
 from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
-from descent.common.i18n import N_, _, ngettext
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean
 from engine.cli import tables
 from engine.labs import class_pages, classroom, gradebook, regrade
 from engine.labs.handed_in import find
+from engine.labs.sandbox.enclosure import protection
 from engine.labs.verify import OUTCOMES, Row
-
-_NO_SANDBOX = N_(
-    "descent: the code that was handed in runs with all your rights. "
-    "Time and memory are limited, but this is no sandbox."
-)
 
 
 def verify(
@@ -35,7 +31,8 @@ def verify(
     After Ctrl-C the table has what was graded until then; it is kept, and the same command goes on with the rest.
     """
     if settings.allow_code:
-        stdio.say(_(_NO_SANDBOX), sys.stderr)
+        line = _("descent: protection from the code that was handed in: {kept}", kept=protection().text())
+        stdio.say(line, sys.stderr)
     handed_in = find(paths)
     rows: list[Row] = []
     gradings = regrade.verify_all(handed_in, settings, _tell)
@@ -48,7 +45,8 @@ def verify(
         gradings.close()
     rows.sort(key=lambda row: (row.lab, row.student or row.name, row.name))
     if as_json:
-        tables.print_json({"handins": [asdict(row) for row in rows]})
+        kept = asdict(protection()) if settings.allow_code else None
+        tables.print_json({"handins": [asdict(row) for row in rows], "protection": kept})
     else:
         _print(rows)
     written = []

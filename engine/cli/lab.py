@@ -280,7 +280,14 @@ def lab_verify(
         bool,
         typer.Option(
             "--allow-code",
-            help=_("Run the code that was handed in. Time and memory are limited, but this is no sandbox."),
+            help=_("Run the code that was handed in, kept from your files, the network and other processes."),
+        ),
+    ] = False,
+    unprotected: Annotated[
+        bool,
+        typer.Option(
+            "--unprotected",
+            help=_("With --allow-code: run it even where it can't be kept from your files. See `descent doctor`."),
         ),
     ] = False,
     lang: Lang = None,
@@ -288,10 +295,12 @@ def lab_verify(
 ) -> int:
     from engine.cli import handins_view
     from engine.labs import library, regrade
+    from engine.labs.sandbox.enclosure import ENOUGH, LEVELS
 
     _progress()
     settings = regrade.Settings(
         allow_code=allow_code,
+        least=LEVELS[0] if unprotected else ENOUGH,
         instructor=instructor or library.instructor_folder(),
         at_once=jobs or regrade.half_the_cores(),
         again=again,

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import resource
 import selectors
 import signal
 import statistics
@@ -18,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +33,12 @@ from descent.run.results import MemberResult, RunResult, result_of
 from engine.labs import messages
 from engine.labs.library import Lab
 from engine.labs.messages import CheckError
+from engine.labs.sandbox import enclosure
 from engine.labs.sandbox.client import Learner, Limits
+from engine.labs.sandbox.enclosure import Enclosure, Level
 from engine.labs.submission import Part
 from engine.preset.loading import Preset
-from engine.preset.overrides import toml
+from engine.preset.overrides import FILES, toml
 from engine.preset.schema import LOCKSTEP
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ if TYPE_CHECKING:
 
 _LOADING = 60.0  # seconds that PyTorch may take to load from a slow disk
 _MEMORY = 8 << 30  # bytes for a process with the learner's code, PyTorch included
-_LARGEST_FILE = 1 << 30  # bytes of a file that this process writes
-_TOO_LONG = "timeout"
+_LARGEST_FILE = 1 << 28  # bytes of a file that this process writes
 TRANSFERRED = ("loaded", "adapted", "skipped", "fresh", "frozen")  # layers, in run.json
+_LONGEST_LINE = 1 << 20  # bytes
+_EXIT_CODES = tuple(map(int, ExitCode))
+_TOO_LONG = "timeout"
 _ON_LEARNERS_SIDE = (ExitCode.CHECK_FAILED, ExitCode.WRONG_USE, ExitCode.NON_FINITE)
 
 
@@ -155,12 +158,18 @@ class Graded:
 
 
 def train(
-    jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None], agreed: str = ""
+    jobs: Sequence[Job],
+    place: Path,
+    data_root: Path,
+    tell: Callable[[str], None],
+    agreed: str = "",
+    level: Level | None = None,
 ) -> dict[str, Graded]:
     """Train the jobs, and return the graded runs by the jobs' ids. A job that takes too long is ended.
 
     place: the folder for presets and runs. tell: called with each job's id when it begins. agreed: the SHA-256 of
-    the one file of code that the jobs may run, empty if they may run none.
+    the one file of code that the jobs may run, empty if they may run none. level: the protection that it must run
+    under, if not the strongest that begins at once.
     """
     runs = place / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -169,7 +178,7 @@ def train(
     for job in jobs:
         (place / f"{job.id}.toml").write_text(job.preset.to_toml(), encoding="utf-8")
     while left:
-        codes = _trained(left, place, data_root, tell, agreed)
+        codes = _trained(left, place, data_root, tell, agreed, level)
         for job in left[: len(codes)]:
             code, error = codes[left.index(job)]
             found[job.id] = Graded(job.preset, place / f"{job.id}.toml", runs / job.id, code, error)
@@ -178,34 +187,33 @@ def train(
 
 
 def _trained(
-    jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None], agreed: str
+    jobs: Sequence[Job], place: Path, data_root: Path, tell: Callable[[str], None], agreed: str, level: Level | None
 ) -> list[tuple[int, str]]:
     """Train in one process. Return exit code and message of each job, up to the one that ended the process."""
     words = [f"{job.id}={place / f'{job.id}.toml'}" for job in jobs]
     # It has a state folder of its own: graded runs are not listed, and it knows of no agreement but `agreed`.
-    environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
+    state = {"XDG_STATE_HOME": str(place / "state")}
+    if any(job.preset.code for job in jobs):
+        start = partial(enclosure.start, _enclosure(jobs, place, data_root, level), env=state)
+    else:
+        start = partial(warm.start, env={**os.environ, **state})
     with open(place / "output.log", "ab") as log:
-        process = warm.start(
-            "engine.launch.batch",
-            *(str(place / "runs"), str(data_root), agreed, *words),
+        process = start(
+            *("engine.launch.batch", str(place / "runs"), str(data_root), agreed, *words),
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment,
             cwd=place,
         )
-    if any(_has_code(job.preset) for job in jobs):
-        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     done: list[tuple[int, str]] = []
     try:
         lines = _Lines(process)
         for job in jobs:
             tell(job.id)
-            line = lines.next(job.limit + (_LOADING if not done else 0.0))
+            line = lines.next(job.id, job.limit + (_LOADING if not done else 0.0))
             if line is None:
                 done.append((ExitCode.CANNOT_GO_ON, _why(process, place) if lines.ended else _TOO_LONG))
                 break
-            done.append((int(line["exit_code"]), str(line["error"]).replace(str(place), "…")))
+            done.append((line["exit_code"], str(line.get("error", "")).replace(str(place), "…")))
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -215,9 +223,22 @@ def _trained(
     return done
 
 
-def _has_code(preset: Preset) -> bool:
-    sections = (getattr(preset.settings, name) for name in type(preset.settings).model_fields)
-    return any(getattr(section, "code", None) is not None for section in sections)
+def _enclosure(jobs: Sequence[Job], place: Path, data_root: Path, level: Level | None) -> Enclosure:
+    """Return what a process that trains with the learner's code may do: read the data, write runs."""
+    settings = [job.preset.flat() for job in jobs]
+    files = [found[key] for found in settings for key in map(".".join, FILES) if key in found]
+    writable = [place / "runs", place / "state"]
+    for folder in writable:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return Enclosure(
+        str(place / "home"),
+        readable=(str(place), str(data_root), *map(str, files)),
+        writable=tuple(map(str, writable)),
+        level=level,
+        file=_LARGEST_FILE,
+        memory=_MEMORY,
+        gpu=True,
+    )
 
 
 def _why(process: warm.Process, place: Path) -> str:
@@ -227,7 +248,7 @@ def _why(process: warm.Process, place: Path) -> str:
 
 
 class _Lines:
-    """JSON objects from a process's stdout, each with a time limit."""
+    """JSON objects from a process's stdout, each with a time limit. The learner's code may print there too."""
 
     def __init__(self, process: warm.Process) -> None:
         assert process.stdout is not None
@@ -236,8 +257,8 @@ class _Lines:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stream, selectors.EVENT_READ)
 
-    def next(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next {"run", "exit_code", "error"}, or None if it comes too late or the process has ended."""
+    def next(self, run: str, seconds: float) -> dict[str, Any] | None:
+        """Return the {"run", "exit_code", "error"} of a run, or None if it comes too late or the process ends."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             line, newline, rest = self._buffer.partition(b"\n")
@@ -245,14 +266,14 @@ class _Lines:
                 self._buffer = rest
                 with suppress(ValueError):
                     found = json.loads(line)
-                    if isinstance(found, dict) and {"run", "exit_code", "error"} <= found.keys():
+                    if isinstance(found, dict) and found.get("run") == run and found.get("exit_code") in _EXIT_CODES:
                         return found
             elif self._selector.select(max(0.0, until - time.monotonic())):
                 piece = os.read(self._stream.fileno(), 1 << 16)
                 if not piece:
                     self.ended = True
                     return None
-                self._buffer += piece
+                self._buffer = (self._buffer + piece)[-_LONGEST_LINE:]
         return None
 
 
@@ -278,7 +299,8 @@ class CheckContext:
     """Everything that the checks of one grading look at.
 
     presets: to grade, by part. place: a private folder. code: a copy of the learner's file there. tell: called with
-    the id of each graded run when it begins.
+    the id of each graded run when it begins. level: the protection that the learner's code must run under, if not the
+    strongest that begins at once.
     """
 
     lab: Lab
@@ -289,6 +311,7 @@ class CheckContext:
     code: Path | None
     tell: Callable[[str], None]
     limits: Limits
+    level: Level | None = None
     _runs: dict[str, Graded] = field(default_factory=dict)
     _splits: dict[tuple[Part, str, bool], Any] = field(default_factory=dict)
 
@@ -310,7 +333,7 @@ class CheckContext:
         for job in jobs:
             self._add(job, ordered, (job.id,))
         if ordered:
-            self._runs |= train([*ordered.values()], self.place, self.data_root, self.tell, self._agreed)
+            self._runs |= train([*ordered.values()], self.place, self.data_root, self.tell, self._agreed, self.level)
 
     def _add(self, job: Job, ordered: dict[str, Job], pending: tuple[str, ...]) -> None:
         source = next((part for part in self.presets if _id(part) == job.preset.model.from_run), None)
@@ -440,7 +463,15 @@ class CheckContext:
                     id=self.lab.id,
                 )
             )
-        return Learner(self.code, f"{self.lab.id}.py", self.scratch, self.limits, agreed=self._agreed)
+        return Learner(
+            self.code,
+            f"{self.lab.id}.py",
+            self.scratch,
+            self.limits,
+            agreed=self._agreed,
+            readable=[self.place],
+            level=self.level,
+        )
 
     @cached_property
     def source(self) -> str:

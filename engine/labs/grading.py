@@ -34,6 +34,7 @@ from engine.labs.graded_runs import CheckContext
 from engine.labs.grader import STAGE, Tell
 from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.client import Limits
+from engine.labs.sandbox.enclosure import Level
 from engine.labs.submission import Change, Part, Submission, content, of_learner
 from engine.labs.verdict import Result, Verdict
 from engine.preset import consent, datasets
@@ -137,11 +138,13 @@ def grade(
     limits: Limits | None = None,
     data_root: Path | None = None,
     tell: Tell = lambda stage, name: None,
+    level: Level | None = None,
 ) -> Verdict:
     """Grade a learner's work.
 
     place: a private folder, which keeps the graded runs. further: overrides of the graded presets, applied after the
-    lab's own; calibration sets other seeds. quick: use one seed, and leave timed checks out.
+    lab's own; calibration sets other seeds. quick: use one seed, and leave timed checks out. level: the
+    protection that code must run under, if not the strongest that begins at once.
     """
     began = time.monotonic()
     lab = work.lab
@@ -159,7 +162,7 @@ def grade(
         return Verdict(lab.id, unmet, changed=all_changed, problem=refusal, code=ExitCode.WRONG_USE)
     code = _copied(work, place)
     graded = {part: work.graded(part, preset, further, code) for part, preset in presets.items()}
-    material = _context(work, graded, place, code, limits=limits, data_root=data_root, tell=tell)
+    material = _context(work, graded, place, code, limits=limits, data_root=data_root, tell=tell, level=level)
     try:
         _prepare(work, checks, material)
         results: list[Result] = []
@@ -192,6 +195,7 @@ def _context(
     limits: Limits | None = None,
     data_root: Path | None = None,
     tell: Tell = lambda stage, name: None,
+    level: Level | None = None,
 ) -> CheckContext:
     return CheckContext(
         lab=work.lab,
@@ -202,6 +206,7 @@ def _context(
         code=code,
         tell=partial(tell, "training"),
         limits=limits or Limits(),
+        level=level,
     )
 
 

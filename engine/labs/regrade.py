@@ -26,6 +26,7 @@ from descent.common.text import clean, shorten
 from engine.labs.handed_in import LARGEST, MANIFEST, BrokenError, HandedIn, digest, read_object
 from engine.labs.hidden import FILE
 from engine.labs.library import Lab, find_lab
+from engine.labs.sandbox.enclosure import ENOUGH, Level
 from engine.labs.similar import Work, similar
 from engine.labs.verdict import versions
 from engine.labs.verify import GRADED, Row, read_theirs, said_by
@@ -35,9 +36,14 @@ KEPT = 200 * 86400.0  # seconds that a result is kept
 
 @dataclass(frozen=True)
 class Settings:
-    """How hand-ins are graded. instructor: the folder of hidden.toml. again: results that are kept are not used."""
+    """How hand-ins are graded.
+
+    least: the weakest protection under which code may run. instructor: the folder of hidden.toml. again: results that
+    are kept are not used.
+    """
 
     allow_code: bool = False
+    least: Level = ENOUGH
     instructor: Path | None = None
     at_once: int = 1
     again: bool = False
@@ -137,6 +143,7 @@ class _Gradings:
             "path": str(one.path.absolute()),
             "inside": one.inside,
             "allow_code": self._settings.allow_code,
+            "least": self._settings.least,
             "instructor": str(self._settings.instructor.absolute()) if self._settings.instructor else None,
             "others": self._others,
         }

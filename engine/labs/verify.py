@@ -1,8 +1,9 @@
 """Grading a hand-in again, with the instructor's own lab, to see whether the results agree.
 
-Code that others wrote runs only with --allow-code, under limits of time and memory, as the user who runs the command.
-The limits prevent accidents; they are not a sandbox. Anybody may have written the files of a hand-in. They are read
-within bounds, links are not followed, and only the preset, the predictions and the lab's one code file are loaded.
+Code that others wrote runs only with --allow-code, under the strongest protection of engine.labs.sandbox.enclosure
+that this machine allows, and not at all where that is too weak. Anybody may have written the files of a hand-in. They
+are read within bounds, links are not followed, and only the preset, the predictions and the lab's one code file are
+loaded.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from engine.labs.handed_in import FORMATS, LARGEST, MANIFEST, BrokenError, Hande
 from engine.labs.handin import lab_hash
 from engine.labs.hidden import hidden_of, with_hidden
 from engine.labs.library import Lab, find_lab
+from engine.labs.sandbox.enclosure import ENOUGH, Level, protection
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict, read_verdict, versions
 from engine.preset import consent
@@ -36,6 +38,11 @@ from engine.preset import consent
 RELATIVE, ABSOLUTE = 1e-3, 1e-6  # a value that differs by less still agrees
 # Where these differ, last digits may differ, and larger differences may grow from them.
 _MACHINE = ("processor", "torch")
+
+_TOO_WEAK = N_(
+    "it has code, which could read and delete your files: descent doctor says what to install; --unprotected runs it "
+    "all the same"
+)
 
 Outcome = Literal["agrees", "does not agree", "not comparable", "not run", "broken"]
 GRADED: tuple[Outcome, ...] = ("agrees", "does not agree", "not comparable")  # its code was run, if it has any
@@ -85,18 +92,24 @@ class Row:
 
 
 def verified(
-    one: HandedIn, *, allow_code: bool, handed_in_too: Sequence[Path] = (), instructor: Path | None = None
+    one: HandedIn,
+    *,
+    allow_code: bool,
+    least: Level = ENOUGH,
+    handed_in_too: Sequence[Path] = (),
+    instructor: Path | None = None,
 ) -> Row:
     """Grade a hand-in again. The row's `why` says what is wrong with it.
 
-    handed_in_too: the other hand-ins. No lab is taken from any of them, nor from a folder beside them. instructor:
-    the folder of what is hidden; see engine.labs.hidden.
+    least: the weakest protection under which its code may run. handed_in_too: the other hand-ins. No lab is taken
+    from any of them, nor from a folder beside them. instructor: the folder of what is hidden; see
+    engine.labs.hidden.
     """
     try:
         with one.opened() as folder:
             said = said_by(one, folder)
             try:
-                return _verified(said, folder, allow_code, [one.path, *handed_in_too], instructor)
+                return _verified(said, folder, allow_code, least, [one.path, *handed_in_too], instructor)
             except (BrokenError, DescentError) as error:
                 why = str(error)
             except Exception as error:  # one hand-in, whatever is in it, must not keep the others from being graded
@@ -119,7 +132,9 @@ def said_by(one: HandedIn, folder: Path) -> Row:
     return Row(one.name, handed_in=met, ours="", outcome="not run", why="", uploaded=uploaded, **texts)
 
 
-def _verified(said: Row, folder: Path, allow_code: bool, handed_in: Sequence[Path], instructor: Path | None) -> Row:
+def _verified(
+    said: Row, folder: Path, allow_code: bool, least: Level, handed_in: Sequence[Path], instructor: Path | None
+) -> Row:
     manifest = read_object(folder, MANIFEST)
     if manifest.get("format") not in FORMATS:
         raise BrokenError(_("{file} was not written by this version of Descent", file=MANIFEST))
@@ -133,6 +148,8 @@ def _verified(said: Row, folder: Path, allow_code: bool, handed_in: Sequence[Pat
         if work.code is not None:
             if not allow_code:
                 return said.but(why=_("it has code; --allow-code runs it"))
+            if not protection().is_at_least(least):
+                return said.but(why=_(_TOO_WEAK))
             consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
         ours = _graded(work, Path(place) / "graded")
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
@@ -150,7 +167,7 @@ def _verified(said: Row, folder: Path, allow_code: bool, handed_in: Sequence[Pat
 
 def _graded(work: Submission, place: Path, further: Sequence[str] = ()) -> Verdict:
     place.mkdir()
-    return grade(work, place, further=further)
+    return grade(work, place, further=further, level=protection().level if work.code is not None else None)
 
 
 def _not_met(verdict: Verdict) -> list[str]:
@@ -293,6 +310,7 @@ def main(asked: str) -> int:
         row = verified(
             HandedIn(Path(given["path"]), given["inside"]),
             allow_code=given["allow_code"],
+            least=given["least"],
             handed_in_too=[Path(path) for path in given["others"]],
             instructor=instructor,
         )

@@ -43,7 +43,9 @@ def _train(run_id: str, preset: str, runs_dir: Path, data_root: Path) -> tuple[i
         if outcome.ending is not None and outcome.ending.error is not None:
             stdio.complain(outcome.ending.error)
 
-    options = Options(run_id, runs_dir, data_root, quiet=True, tell=partial(print, file=said), show=show)
+    options = Options(
+        run_id, runs_dir, data_root, quiet=True, listens=False, tell=partial(print, file=said), show=show
+    )
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         code = end(lambda: start.run(preset, (), options), as_json=False)
     return code, said.getvalue().strip().removeprefix("descent: ")

@@ -41,6 +41,7 @@ class Options:
     folder: Path | None = None  # where the project of a script was moved to
     as_json: bool = False
     quiet: bool = False
+    listens: bool = True  # whether commands may come over the run's socket
     tell: Callable[[str], None] = _print_nothing  # a line that is worth knowing before the training begins
     show: Callable[[Outcome], None] = _print_nothing  # what came of a start in this process
 

@@ -26,17 +26,20 @@ from engine.training.user_code import is_out_of_memory, user_code
 _PRINTED = 120  # characters of a line that the user's code printed
 
 
-def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Signals) -> Ending:
+def work(
+    claim: Claim, name: str, data_root: Path, display: Display, signals: Signals, *, listens: bool = True
+) -> Ending:
     """Train the claimed run from its last checkpoint, or from the beginning, in this process. Then release it.
 
-    name: of the preset, which the folder keeps as preset.toml. Errors are in the Ending. A bug of Descent is raised,
-    once it is in the run's log.
+    name: of the preset, which the folder keeps as preset.toml. listens: whether the run takes commands. Errors are in
+    the Ending. A bug of Descent is raised, once it is in the run's log.
     """
     folder, events = claim.folder, claim.events
     queue = Queue()
-    server = Server(folder.path, queue)
+    server = Server(folder.path, queue) if listens else None
     try:
-        server.start()
+        if server is not None:
+            server.start()
         with user_code(str(folder.path / "code")):  # an error in it names its line, and is not a bug of Descent
             ending = _train(folder, name, data_root, display, signals, events, queue)
     except DescentError as error:
@@ -45,7 +48,8 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
     except Exception as error:
         known = _gone(folder) or _known(error, folder)
         if known is None:
-            server.stop()
+            if server is not None:
+                server.stop()
             text = _("this is a bug in Descent: {kind}: {error}", kind=type(error).__name__, error=error)
             events.state("failed", reason=text)
             raise
@@ -55,7 +59,8 @@ def work(claim: Claim, name: str, data_root: Path, display: Display, signals: Si
         events.state(ending.state, **{key: value for key, value in further.items() if value is not None})
     except OSError:
         pass  # the disk is full; readers see the end by the lock
-    server.stop()  # after the state is written, so that the next client finds it in the file
+    if server is not None:
+        server.stop()  # after the state is written, so that the next client finds it in the file
     claim.release()
     return ending
 

@@ -3,12 +3,15 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +21,11 @@ from descent.common.i18n import N_, _
 from descent.common.text import clean, shorten
 from engine.labs import messages
 from engine.labs.messages import CheckError
-from engine.labs.sandbox.wire import decode, encode
+from engine.labs.sandbox import enclosure
+from engine.labs.sandbox.enclosure import Enclosure, Level
+from engine.labs.sandbox.wire import WireError, decode, encode
 
+_PROGRAM = "engine.labs.sandbox.process"
 KEPT_OUTPUT = 4 << 10  # bytes of what the learner's code prints
 _LARGEST_ANSWER = 1 << 29  # bytes
 _CHUNK = 1 << 20
@@ -78,6 +84,24 @@ class Output:
         return "\n".join(clean(line) for line in lines)
 
 
+def _value_of(answer: dict[str, Any]) -> Any:
+    """Return the value that came, if one did. Raises EOFError for what `encode` does not write: somebody else did."""
+    try:
+        return decode(answer["value"]) if "value" in answer else None
+    except (WireError, ValueError, TypeError, KeyError, RecursionError):
+        raise EOFError from None
+
+
+def _is_error(error: dict[str, Any]) -> bool:
+    """Return whether an error is one that messages can be made from."""
+    there = error.get("there", [])
+    return (
+        all(isinstance(error.get(key), str | None) for key in ("kind", "message", "type", "code", "module", "name"))
+        and all(isinstance(error.get(key), int | None) for key in ("line", "megabytes", "exit_code"))
+        and (isinstance(there, list) and all(isinstance(name, str) for name in there))
+    )
+
+
 class Learner:
     """A process with the learner's file or, without one, with the preset's data.
 
@@ -85,23 +109,33 @@ class Learner:
     """
 
     def __init__(
-        self, file: Path | None, name: str, scratch: Path, limits: Limits | None = None, *, agreed: str = ""
+        self,
+        file: Path | None,
+        name: str,
+        scratch: Path,
+        limits: Limits | None = None,
+        *,
+        agreed: str = "",
+        readable: Sequence[Path] = (),
+        level: Level | None = None,
     ) -> None:
         """Describe the process.
 
         file: a copy that nobody edits. name: of the learner's file. scratch: a folder where its code may write files.
-        agreed: the SHA-256 of the file as it may run.
+        agreed: the SHA-256 of the file as it may run. readable: what its code may read, beside `file`. level: the
+        protection that it must run under, if not the strongest that begins at once.
         """
         self.output = Output()
         self._file, self._name, self._scratch = file, name, scratch
         self._limits = limits or Limits()
-        self._agreed = agreed
+        self._agreed, self._readable, self._level = agreed, readable, level
         self._left = self._limits.total
         self._process: warm.Process | None = None
         self._talk: socket.socket | None = None
         self._drained: threading.Thread | None = None
         self._buffer = bytearray()
         self._ready = False
+        self._asked_for = ""  # what the answer to the current request must repeat
         self._broken: CheckError | None = None  # why the file can't be loaded
         self._context: dict[str, Any] | None = None
 
@@ -124,7 +158,9 @@ class Learner:
         """
         left, self._left = self._left, _OBSERVED
         try:
-            return self._asked({"do": "observe", "name": name, "arguments": [encode(one) for one in arguments]}, name)
+            arguments = [encode(one) for one in arguments]
+            found = self._asked({"do": "observe", "name": name, "arguments": arguments}, name)
+            return found if isinstance(found, dict) and all(isinstance(one, dict) for one in found.values()) else {}
         except DescentError:
             return {}
         finally:
@@ -160,20 +196,27 @@ class Learner:
             return
         ours, theirs = socket.socketpair()
         limits = [str(self._limits.memory), str(int(self._limits.total) + 5)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self._process = warm.start(
-            "engine.labs.sandbox.process",
-            *(str(theirs.fileno()), str(self._file or ""), self._name, *limits, self._agreed),
+        words = [_PROGRAM, str(theirs.fileno()), str(self._file or ""), self._name, *limits, self._agreed]
+        more = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        if self._file is None:
+            start = partial(warm.start, env={**os.environ, **more})
+        else:
+            start = partial(enclosure.start, self._enclosure(self._file), env=more)
+        self._process = start(
+            *words,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[theirs.fileno()],
             cwd=self._scratch,
-            env=environment,
         )
         theirs.close()
         assert self._process.stdout is not None
         self._drained = self.output.drain(self._process.stdout)
-        self._talk, self._buffer, self._ready = ours, bytearray(), False
+        self._talk, self._buffer, self._ready, self._asked_for = ours, bytearray(), False, ""
+
+    def _enclosure(self, file: Path) -> Enclosure:
+        readable = tuple(str(path) for path in (file, *self._readable))
+        return Enclosure(str(self._scratch), readable=readable, level=self._level, gpu=True)
 
     def _prepare(self) -> None:
         """Wait until PyTorch is loaded, then load the file."""
@@ -206,8 +249,10 @@ class Learner:
                 )
             )
         try:
-            self._send(json.dumps(request).encode() + b"\n", began + limit)
+            self._asked_for = secrets.token_hex(8)
+            self._send(json.dumps({**request, "to": self._asked_for}).encode() + b"\n", began + limit)
             answer = self._read(began + limit)
+            value = _value_of(answer)
         except TimeoutError:
             self.end()
             raise CheckError(
@@ -225,7 +270,7 @@ class Learner:
             self._left -= time.monotonic() - began
         if "error" in answer:
             raise self._explained(answer["error"], what)
-        return decode(answer["value"])
+        return value
 
     def _send(self, data: bytes, until: float) -> None:
         assert self._talk is not None
@@ -249,7 +294,10 @@ class Learner:
             answer = json.loads(line)
         except (ValueError, RecursionError):
             raise EOFError from None
-        if not isinstance(answer, dict) or not ("value" in answer or isinstance(answer.get("error"), dict)):
+        if not isinstance(answer, dict) or answer.get("to") != self._asked_for or self._buffer:
+            raise EOFError  # somebody else wrote it, or wrote ahead
+        error = answer.get("error")
+        if not ("value" in answer or (isinstance(error, dict) and _is_error(error))):
             raise EOFError
         return answer
 
@@ -282,10 +330,11 @@ class Learner:
     def _explained(self, error: dict[str, Any], what: str) -> Exception:
         kind, message = str(error.get("kind")), shorten(clean(str(error.get("message", ""))), 300)
         if kind == "descent":
-            code = int(error.get("exit_code", ExitCode.WRONG_USE))
+            if self._file is not None:
+                return CheckError(f"{what}: {message}")
             failed = DescentError(str(error["message"]))
-            failed.exit_code = ExitCode(code)
-            return failed if self._file is None else CheckError(f"{what}: {message}")
+            failed.exit_code = ExitCode(error["exit_code"])
+            return failed
         found = self._sentence(error, what, kind, message)
         found.raised = error
         return found

@@ -4,8 +4,8 @@
 
 FILE may be "". The process then reads data, and runs no code of the learner's. AGREED is the SHA-256 of the file as
 it may run. Requests and answers are JSON objects,
-one a line. The other side watches the time and ends this process when it is up. The limits set here are for memory,
-files and processes. They prevent accidents; they are not a security sandbox.
+one a line. The other side watches the time and ends this process when it is up. What keeps it from the machine is set
+up before: see engine.labs.sandbox.enclosure. The limits set here are those that begin when PyTorch is loaded.
 """
 
 import importlib
@@ -31,9 +31,7 @@ from engine.labs.sandbox.wire import Marked, WireError, decode, encode
 from engine.preset import consent
 from engine.training import optimizers
 
-LARGEST_FILE = 1 << 30  # bytes of a file that the learner's code may write
 LARGEST_REPLY = 1 << 28  # bytes of one answer
-_MOST_PROCESSES = 64  # threads in addition to those that the user has already
 _STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
 
 Request = dict[str, Any]
@@ -201,37 +199,16 @@ def _tensor(marked: Marked) -> torch.Tensor:
 
 
 def _limit(memory: int, cpu_seconds: int) -> None:
-    """Limit memory, time, files and processes. memory: bytes in addition to what this process has already.
+    """Limit memory and time. memory: bytes in addition to what this process has already.
 
     The limit of memory is RLIMIT_DATA, not RLIMIT_AS, because CUDA reserves far more addresses than there is memory.
     """
-    used = _status("VmData") * 1024
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData")) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + memory, used + memory))
     spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     limit = int(spent) + cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    processes = _threads_of_user() + _MOST_PROCESSES
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
-    if most == resource.RLIM_INFINITY or processes < most:
-        resource.setrlimit(resource.RLIMIT_NPROC, (processes, most))
-
-
-def _status(key: str, process: str = "self") -> int:
-    try:
-        text = Path("/proc", process, "status").read_text()
-    except OSError:
-        return 0
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return int(lines.get(key, "0").split()[0])
-
-
-def _threads_of_user() -> int:
-    """Return how many threads all processes of the user have. The kernel's limit counts them."""
-    own = _status("Uid")
-    there = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return sum(_status("Threads", process) for process in there if _status("Uid", process) == own)
 
 
 def _refuse_processes(event: str, _: Any) -> None:
@@ -256,16 +233,17 @@ def main(descriptor: str, file: str, name: str, memory: str, cpu_seconds: str, a
     if file:
         _limit(int(memory), int(cpu_seconds))
         sys.addaudithook(_refuse_processes)
-    _send(talk, {"value": "ready"})
+    _send(talk, {"value": "ready", "to": ""})
     for line in talk.makefile("rb"):
-        _send(talk, session.answer(json.loads(line)))
+        request = json.loads(line)
+        _send(talk, {**session.answer(request), "to": request["to"]})
     sys.exit(0)
 
 
 def _send(talk: Any, answer: Answer) -> None:
     text = json.dumps(answer).encode()
     if len(text) > LARGEST_REPLY:
-        text = json.dumps(_error("large", megabytes=len(text) >> 20)).encode()
+        text = json.dumps({**_error("large", megabytes=len(text) >> 20), "to": answer["to"]}).encode()
     talk.sendall(text + b"\n")
 
 

@@ -14,6 +14,7 @@ from descent.common import paths
 from descent.common.errors import ExitCode
 from engine import cli
 from engine.cli import doctor
+from engine.labs.sandbox.enclosure import ENOUGH, protection
 from engine.preset import find, listing
 from engine.preset.listing import schema_text
 from engine.preset.loading import load_preset
@@ -195,6 +196,9 @@ def test_doctor_finds_what_is_broken(
     assert cli.main(["doctor", "--json"]) == 0
     subjects = {check["subject"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert {"Python", "PyTorch", "CPUs", "OpenMP", "runs folder", "mnist"} <= set(subjects)
+    kept = protection()
+    assert subjects["learners' code"]["text"] == kept.text()
+    assert subjects["learners' code"]["state"] == ("ok" if kept.is_at_least(ENOUGH) else "note")
     (here / "file").touch()
     assert cli.main(["doctor", "--runs-dir", "file/runs"]) == ExitCode.CHECK_FAILED
     assert "is a file" in capsys.readouterr().out

@@ -17,10 +17,12 @@ import pytest
 from descent import child
 from descent.common.errors import ExitCode
 from descent.common.paths import state_dir
+from engine.labs import verify
 from engine.labs.handed_in import HandedIn
 from engine.labs.handin import write
 from engine.labs.messages import CheckError
 from engine.labs.sandbox.client import Learner
+from engine.labs.sandbox.enclosure import Protection, protection
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.helpers.graded_lab import SOLVED, begin, make_lab, work_on
@@ -73,14 +75,15 @@ def test_honest_work_agrees_and_a_polished_verdict_does_not(
     verdict = json.loads((cheat / "verdict.json").read_text())
     verdict["checks"][0]["value"] = 1e-9
     rewrite(cheat, "verdict.json", json.dumps(verdict).encode())
-    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--csv", "table.csv"]
+    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--unprotected", "--csv", "table.csv"]
     done = descent(*words, "--json").end()
     assert done.code == ExitCode.CHECK_FAILED
     polished, honest = sorted(done.json["handins"], key=lambda row: row["name"])
     assert (honest["outcome"], honest["handed_in"], honest["ours"]) == ("agrees", "4/4", "4/4"), honest
     assert polished["outcome"] == "does not agree"
     assert polished["why"].startswith("loss: 1e-09 handed in")
-    assert "no sandbox" in done.err
+    assert f"protection from the code that was handed in: {protection().text()}" in done.err
+    assert done.json["protection"] == {"level": protection().level, "by": protection().by}
     with (tmp_path / "table.csv").open(encoding="utf-8-sig") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["'=cheat", "mina"]
@@ -109,8 +112,8 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
     (tmp_path / "ours" / "slow" / "hidden.toml").write_text(HIDDEN)
     cheat = Path(shutil.copytree(hand_in, tmp_path / "cheat"))
     rewrite(cheat, "slow.py", SOLVED.replace("return 2 * x", "return 2 * x if x < 50 else 0").encode())
-    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--instructor", "ours", "--json"]
-    done = descent(*words).end()
+    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--unprotected", "--instructor", "ours"]
+    done = descent(*words, "--json").end()
     row, honest = done.json["handins"]
     assert (row["ours"], row["hidden"], row["not_met"]) == ("4/4", "4/5", ["far"])
     assert row["why"] == "hidden: far not met"
@@ -128,6 +131,16 @@ def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:
     rewrite(hand_in, "slow.py", b"open('/tmp/never', 'w')\n")
     row = verified(HandedIn(hand_in), allow_code=False)
     assert (row.outcome, row.why) == ("not run", "it has code; --allow-code runs it")
+
+
+def test_code_of_others_runs_only_where_it_can_be_kept_from_the_files(
+    hand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine without protection, a hand-in would read and delete what the instructor has."""
+    monkeypatch.setattr(verify, "protection", lambda: Protection("limits"))
+    row = verified(HandedIn(hand_in), allow_code=True)
+    assert row.outcome == "not run"
+    assert "--unprotected" in row.why
 
 
 def _removed(folder: Path) -> None:
@@ -186,7 +199,7 @@ def _no_preset(folder: Path) -> None:
 def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why: str) -> None:
     """One bad folder would end the table of a whole class, or never be done with."""
     spoil(hand_in)
-    row = verified(HandedIn(hand_in), allow_code=True)
+    row = verified(HandedIn(hand_in), allow_code=True, least="limits")
     assert row.outcome == "broken"
     assert why in row.why
 
@@ -339,7 +352,8 @@ def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
     preset = (hand_in / "slow.toml").read_text()
     rewrite(hand_in, "slow.toml", preset.replace(LOSS, f'name = "code"\ncode = "{tmp_path}/evil.py:f"').encode())
-    assert "takes code from slow.py only" in verified_by_command(descent, hand_in, "--allow-code")["why"]
+    row = verified_by_command(descent, hand_in, "--allow-code", "--unprotected")
+    assert "takes code from slow.py only" in row["why"]
     assert not (tmp_path / "ran").exists()
 
 

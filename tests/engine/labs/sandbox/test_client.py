@@ -75,7 +75,10 @@ def wrong(model, loss, optimizer, x, y):
 def process(folder: Path, source: str = SOURCE, **limits: float) -> Learner:
     (folder / "mine.py").write_text(source)
     agreed = sha256(source.encode()).hexdigest()
-    return Learner(folder / "mine.py", "mine.py", folder, Limits(**{"memory": 1 << 30, **limits}), agreed=agreed)  # type: ignore[arg-type]
+    allowed = Limits(**{"memory": 1 << 30, **limits})  # type: ignore[arg-type]
+    (folder / "scratch").mkdir()
+    file = folder / "mine.py"
+    return Learner(file, file.name, folder / "scratch", allowed, agreed=agreed, readable=[folder.parent])
 
 
 @pytest.fixture(scope="module")
