@@ -26,6 +26,7 @@ from descent.run.state import State, StateReader
 LONGEST_ID = 100  # characters; a file name has room for 255 bytes, and an id in Korean takes three for each
 _LONGEST_STEM = 60
 _RESERVED = ("last",)  # the word for the latest run
+_READ_WHOLE = 64 << 20  # bytes of a checkpoint that is read to its end to know whether it is damaged
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,28 @@ def verify_checkpoint(path: Path) -> None:
         raise ValueError(damaged(path, error)) from None
     if wrong is not None:
         raise ValueError(_("{file} is damaged (checksum of {part})", file=path.name, part=wrong))
+
+
+def problem_with(path: Path) -> str | None:
+    """Return why the file of a checkpoint can't be used, None if nothing is known against it.
+
+    Of a large file only the directory is read: one that was cut off or overwritten is noticed in no time.
+    """
+    import zipfile
+
+    try:
+        if path.stat().st_size <= _READ_WHOLE:
+            verify_checkpoint(path)
+        else:
+            with open_regular(path) as file, zipfile.ZipFile(file):
+                pass
+    except FileNotFoundError:
+        return missing(path)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # the file may hold anything
+        return damaged(path, error)
+    return None
 
 
 def missing(path: Path) -> str:

@@ -15,7 +15,7 @@ from descent.common.settings import key_of
 from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_of
-from descent.run.folder import RunFolder
+from descent.run.folder import RunFolder, problem_with
 from descent.run.layout import Layout
 from descent.run.live_settings import member_named
 from descent.run.means import means_of_last_epoch, was_given
@@ -121,8 +121,13 @@ class BestModel:
     step: int | None
     checkpoint: Path
 
+    def problem(self) -> str | None:
+        """Return why the file can't be used: it is gone or damaged."""
+        return problem_with(self.checkpoint)
+
     def to_json(self) -> dict[str, Any]:
-        return {"step": self.step, "checkpoint": str(self.checkpoint)}
+        problem = self.problem()
+        return {"step": self.step, "checkpoint": str(self.checkpoint), **({"problem": problem} if problem else {})}
 
 
 @dataclass(frozen=True)
@@ -276,7 +281,7 @@ def _best(run: RunFolder, events: Sequence[dict[str, Any]]) -> BestModel | None:
     alone = len(chosen["steps"]) == 1
     step = chosen["steps"][0] if alone else None
     path = run.checkpoint(chosen["step"] if step is None else step)  # the last one holds each member's best
-    return BestModel(step, path) if path.exists() else None
+    return BestModel(step, path)
 
 
 def _edits_of_one(events: Sequence[Mapping[str, Any]]) -> dict[int, list[LiveEdit]]:

@@ -89,11 +89,17 @@ def _receipt(folder: RunFolder, result: RunResult, ending: Ending | None) -> lis
 
 
 def best_words(best: BestModel) -> str:
-    """Return "of step 400: …/step-400.pt", or for several members "of each member: …/step-720.pt"."""
-    file = clean(str(best.checkpoint))
-    if best.step is None:
-        return _("of each member: {file}", file=file)
-    return _("of step {step:,}: {file}", step=best.step, file=file)
+    """Return "of step 400: …/step-400.pt", or for several members "of each member: …/step-720.pt".
+
+    If that file can't be used, say why.
+    """
+    file, problem = clean(str(best.checkpoint)), best.problem()
+    told = (
+        _("of each member: {file}", file=file)
+        if best.step is None
+        else _("of step {step:,}: {file}", step=best.step, file=file)
+    )
+    return told if problem is None else _("{best}; lost: {problem}", best=told, problem=clean(problem))
 
 
 def print_started(folder: RunFolder, *, as_json: bool) -> None:

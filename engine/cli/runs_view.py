@@ -19,7 +19,7 @@ from descent.loop.folder import start_of
 from descent.run import comparison, find, samples
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.events import evaluation_of
-from descent.run.folder import RunFolder, failed_at_start
+from descent.run.folder import RunFolder, failed_at_start, problem_with
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
 from descent.run.note import Note, read_note, write_note
@@ -342,11 +342,12 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     if noted.text:
         fields.append((_("note"), noted.text))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
+    problems = {str(step): problem for step in checkpoints if (problem := problem_with(run.checkpoint(step)))}
+    fields += [(_("damaged"), clean("; ".join(problems.values())))] if problems else []
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
-    details["commands"] = dict(given)
-    details["parent"] = json_safe(run.origin())
-    details |= noted.to_json()
+    details |= {"commands": dict(given), "parent": json_safe(run.origin()), **noted.to_json()}
+    details |= {"damaged": problems} if problems else {}
     if sampled:
         details["samples"] = {name: [each.step for each in there] for name, there in sampled.items()}
     if start_of(run) is not None:

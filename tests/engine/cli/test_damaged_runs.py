@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from descent.common.errors import DamagedError, ExitCode
+from descent.run import folder
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.results import result_of
 from tests.helpers import damage
@@ -118,3 +119,33 @@ def test_a_checkpoint_that_is_no_file_counts_as_damaged(plain: RunFolder, place:
             plain.check_writable()
     else:
         plain.check_writable()
+
+
+def test_show_tells_of_a_damaged_checkpoint_and_a_lost_best_model(plain: RunFolder, descent: Descent) -> None:
+    """A person would believe that the best model is kept, and learn of its loss only when it is needed."""
+    step = plain.checkpoints()[1]
+    with (plain.path / "events.jsonl").open("a") as log:
+        log.write(json.dumps({"time": 1.0, "event": "best", "step": step, "steps": [step]}) + "\n")
+    assert "problem" not in result_of(plain).to_json()["best"]
+    path = plain.checkpoint(step)
+    os.truncate(path, path.stat().st_size // 2)
+    told = f"step-{step}.pt is damaged (File is not a zip file)"
+    shown = descent("show", "plain").end()
+    assert f"{path}; lost: {told}" in shown.out
+    assert shown.code == 0
+    found = descent("show", "plain", "--json").end().json
+    assert found["damaged"] == {str(step): told}
+    assert found["best"] == {"step": step, "checkpoint": str(path), "problem": told}
+    path.unlink()
+    assert result_of(plain).to_json()["best"]["problem"] == f"step-{step}.pt is missing"
+
+
+def test_a_large_checkpoint_that_was_cut_off_is_noticed_without_reading_it(
+    plain: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`descent show` would take seconds for each gigabyte, or not tell of the damage at all."""
+    monkeypatch.setattr(folder, "_READ_WHOLE", 10)
+    path = plain.checkpoint(0)
+    assert folder.problem_with(path) is None
+    os.truncate(path, path.stat().st_size // 2)
+    assert folder.problem_with(path) == "step-0.pt is damaged (File is not a zip file)"
