@@ -44,6 +44,7 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
             check_samples(samples)
         except DataError as error:
             problem = str(error)
+            samples, data = _mended(data, table) if targets and not as_json else (None, data)
     else:
         samples = read_samples(data, root)
         if isinstance(data, schema.ImagesData):
@@ -62,6 +63,28 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
         print(_("It can't be trained on as it is: {problem}", problem=clean(problem)))
     if name is not None:
         _print_preset(path, data, table, samples, images)
+
+
+def _mended(data: schema.CsvData, table: "Table") -> "tuple[Samples | None, schema.CsvData]":
+    """Return the samples with the settings that a table needs, where missing cells or whole numbers stopped it.
+
+    None, and the settings as they were, for a table that needs something else.
+    """
+    from engine.training.data import tables
+    from engine.training.data.load import check_samples
+
+    is_missing = any(column.missing for column in table.columns if column.role != "left out")
+    filled = [{}, {"missing": "mean"}] if is_missing and data.missing == "refuse" else [{}]
+    for task in ({}, {"task": "regression"}) if data.task == "auto" else ({},):
+        for fill in filled:
+            settings = data.model_copy(update={**task, **fill})
+            try:
+                samples = tables.read(settings)
+                check_samples(samples)
+            except DataError:
+                continue
+            return samples, settings
+    return None, data
 
 
 def _kind(source: str, path: Path) -> Literal["csv", "images"] | None:

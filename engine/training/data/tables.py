@@ -15,6 +15,7 @@ from engine.training.data.dataset import Array, Rows, Samples
 from engine.training.data.table_columns import Column
 from engine.training.data.table_encoding import InputColumn, TableEncoding, fit
 from engine.training.data.table_file import TableFile, open_table
+from engine.training.data.table_leaks import notes_on_leaks
 from engine.training.data.table_roles import Table, look, options
 from engine.training.data.table_targets import targets_of, whole_rows
 from engine.training.data.table_text import Options
@@ -34,7 +35,8 @@ def read(section: schema.CsvData) -> Samples:
     rows, left_out = whole_rows(table)
     target = targets_of(table, rows)
     inputs = TableInputs(table.file, [column.plan for column in table.inputs if column.plan is not None], rows)
-    notes = (*table.notes, *target.notes)
+    leaks = notes_on_leaks(table.file, inputs.planned, table.targets, rows, target.values)
+    notes = (*table.notes, *target.notes, *leaks)
     encoding = TableEncoding(inputs.planned, table.targets, target.classes, options(section))
 
     def row(index: int) -> str:

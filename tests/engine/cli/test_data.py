@@ -71,6 +71,21 @@ def test_the_preset_that_is_shown_trains(look: Look, tmp_path: Path) -> None:
     assert preset.loss.name == "mse"
 
 
+def test_a_table_that_needs_a_setting_is_shown_with_a_preset_that_has_it(look: Look, tmp_path: Path) -> None:
+    """A person would get a data section that trains nothing, and two messages one after the other."""
+    rows = "".join(f"{'' if i % 7 == 0 else i % 9},{(i * 7919) % 1000}\n" for i in range(60))
+    (tmp_path / "houses.csv").write_text("rooms,price\n" + rows)
+    done = look("houses.csv", "--target", "price")
+    assert "It can't be trained on as it is: " in done.out
+    (tmp_path / "houses.toml").write_text(done.out[done.out.index("[data]") :])
+    preset = load_preset(str(tmp_path / "houses.toml"))
+    assert isinstance(preset.data, schema.CsvData)
+    assert (preset.data.missing, preset.data.task, preset.loss.name) == ("mean", "regression", "mse")
+    (tmp_path / "houses.csv").write_text("rooms,price\n" + rows.replace("919", "dear"))
+    stray = look("houses.csv", "--target", "price").out
+    assert "[model]" not in stray, "no setting mends a stray word"
+
+
 def test_programs_read_the_same(table: Path, look: Look) -> None:
     """A script could not check a table before it starts a hundred runs."""
     drop = ["--set", 'data.missing="drop"']

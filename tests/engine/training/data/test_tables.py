@@ -521,3 +521,37 @@ def test_names_in_apostrophes_are_found_without_them(table):
     data = table("'age'\t'kind'\t'no'\n1\tcat\t1\n2\tdog\t2\n3\tcat\t3\n4\tdog\t4\n", exclude=("no",))
     assert data.classes == ("cat", "dog")
     assert data.input_names == ("'age'",)
+
+
+def _leaks(samples):
+    return [note.split("'")[1] for note in samples.notes if "almost exactly" in note]
+
+
+def test_columns_that_give_the_target_away_are_told(table):
+    """Somebody would be proud of 100 %, reached with a column that is the target in other words."""
+    draw = np.random.default_rng(0)
+    kind = draw.integers(0, 3, 300)
+    rows = [
+        f"{('yes', 'no', 'maybe')[k]},{k + 0.9 * draw.random():.4f},{k + 1.2 * draw.random():.4f},{'abc'[k]}"
+        for k in kind
+    ]
+    assert _leaks(table("word,range,noisy,kind\n" + "\n".join(rows) + "\n")) == ["word", "range"]
+
+    price = np.round(1000 * draw.random(300), 1)
+    rows = [
+        f"{2 * p + 3 + draw.normal():.3f},{np.exp(p / 100):.4f},{p + 100 * draw.normal():.3f},{int(p) // 50},{p}"
+        for p in price
+    ]
+    text = "double,exp,noisy,class,price\n" + "\n".join(rows) + "\n"
+    assert _leaks(table(text, target="price")) == ["double", "exp", "class"]
+
+
+def test_honest_columns_are_not_called_leaks(table):
+    """A note at each table would be read by nobody."""
+    draw = np.random.default_rng(0)
+    rows = [f"{i},{draw.random():.3f},{draw.random():.3f},{'ab'[int(draw.random() < 0.005)]}" for i in range(400)]
+    assert _leaks(table("id,x,z,kind\n" + "\n".join(rows) + "\n")) == []
+    alone = [f"{i / 10},{i / 10}" for i in range(100)]
+    assert _leaks(table("x,y\n" + "\n".join(alone) + "\n", target="y")) == []
+    few = [f"{i},{i},{'ab'[i % 2]}" for i in range(10)]
+    assert _leaks(table("x,z,kind\n" + "\n".join(few) + "\n")) == []
