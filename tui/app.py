@@ -8,11 +8,13 @@ import shlex
 import sys
 import threading
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
@@ -22,7 +24,7 @@ from textual.screen import Screen
 
 from descent import warm
 from descent.common.errors import DescentError
-from descent.common.i18n import N_, _
+from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean, did_you_mean, likely, show
 from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
@@ -51,6 +53,24 @@ _ENDED = {
 }
 
 
+# The letters of the Korean keyboard of two sets, by the key that each stands on.
+_HANGUL = dict(zip(
+    "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔㅁㄴㅇㄹㅎㅗㅓㅏㅣㅋㅌㅊㅍㅠㅜㅡㅃㅉㄸㄲㅆㅒㅖ",
+    "qwertyuiopasdfghjklzxcvbnmQWERTOP",
+    strict=True,
+))  # fmt: skip
+_LATIN = {unicodedata.name(letter).lower().replace(" ", "_"): key for letter, key in _HANGUL.items()} | _HANGUL
+
+
+def latin(event: events.Key) -> events.Key:
+    """Return the key of a Latin keyboard that was pressed, with ctrl and the like, in Korean mode; else `event`."""
+    *held, base = event.key.split("+")
+    if base not in _LATIN:
+        return event
+    key = _LATIN[base]
+    return events.Key("+".join([*held, key.lower() if held else key]), None if held else key)
+
+
 class RunsSeen(Message):
     """Something has changed in the folder of runs. runs: all of them, the latest start first."""
 
@@ -74,7 +94,10 @@ class DescentApp(ConsoleApp):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as Textual types it
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-middling"), (40, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", N_("Quit (training continues)"), show=False, priority=True, id="app.quit"),
+        Binding("ctrl+q", "quit", N_("Quit (training continues)"), show=False, priority=True, id="app.quit"),
+        Binding(
+            "ctrl+c", "copy_or_quit", N_("Copy what is selected, else quit"), show=False, priority=True, id="app.copy"
+        ),
         Binding("question_mark,f1", "help", N_("Help"), key_display="?", id="app.help"),
         Binding("ctrl+s", "picture", N_("Save the screen as SVG"), show=False, id="app.picture"),
         Binding("ctrl+t", "next_theme", N_("Next theme"), show=False, id="app.theme"),
@@ -257,6 +280,26 @@ class DescentApp(ConsoleApp):
         else:
             self.exit()
 
+    async def action_copy_or_quit(self) -> None:
+        """Copy the text that is selected, in a field or on the screen. Without any, quit."""
+        text = self._selected()
+        if not text:
+            await self.action_quit()
+            return
+        self.copy_to_clipboard(text)
+        self.screen.clear_selection()
+        count = len(text)
+        self.tell(ngettext("copied {count:,} character", "copied {count:,} characters", count), seconds=3)
+
+    def _selected(self) -> str:
+        return getattr(self.focused, "selected_text", "") or self.screen.get_selected_text() or ""
+
+    async def on_event(self, event: events.Event) -> None:
+        """As Textual's. Where no text is typed, a Korean letter is the key that it stands on."""
+        if isinstance(event, events.Key) and ("+" in event.key or not hasattr(self.focused, "selected_text")):
+            event = latin(event)
+        await super().on_event(event)
+
     def action_help(self) -> None:
         from tui.screens.help import Help
 
@@ -265,7 +308,7 @@ class DescentApp(ConsoleApp):
 
     def action_next_theme(self) -> None:
         after = themes.NAMES[(themes.NAMES.index(self.theme) + 1) % len(themes.NAMES)]
-        self.theme = after
+        self.use_theme(after)
         self.tell(_("theme: {name}", name=after), seconds=2)
 
     def action_picture(self) -> None:
@@ -283,9 +326,7 @@ class DescentApp(ConsoleApp):
         for action, (keys, does) in actions_of(screen).items():
             yield SystemCommand(does[:1].upper() + does[1:], keys, partial(screen.run_action, action))
         for name in themes.NAMES:
-            yield SystemCommand(
-                _("Theme: {name}", name=name), _("Change the colours"), partial(self._set_theme, name)
-            )
+            yield SystemCommand(_("Theme: {name}", name=name), _("Change the colours"), partial(self.use_theme, name))
         yield SystemCommand(_("Settings"), _("Colours, speed, smoothing, notices"), self.action_settings)
         yield SystemCommand(_("Help"), _("The keys of this screen"), self.action_help)
         yield SystemCommand(_("Save the screen"), _("As an SVG file in this folder"), self.action_picture)
@@ -294,9 +335,6 @@ class DescentApp(ConsoleApp):
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder=_("Search for commands…"), id="--command-palette"))
-
-    def _set_theme(self, name: str) -> None:
-        self.theme = name
 
     def action_settings(self) -> None:
         from tui.screens.settings import SettingsScreen

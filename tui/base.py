@@ -163,7 +163,7 @@ class ConsoleApp(App[None]):
                 self.unregister_theme(known)
         for known_theme in themes.THEMES:
             self.register_theme(known_theme)
-        self.theme = themes.chosen(theme or self.settings.theme, self.terminal.colours)
+        self.use_theme(themes.chosen(theme or self.settings.theme, self.terminal.colours))
         self.set_keymap(self.settings.keys)
         if not self.terminal.unicode:
             self.add_class("-ascii")
@@ -171,6 +171,12 @@ class ConsoleApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         if self._key_queue.is_passed(event):
             await super().on_event(event)
+
+    def use_theme(self, name: str) -> None:
+        """Draw in one of themes.NAMES."""
+        if name not in self.available_themes:
+            self.register_theme(themes.theme(name))
+        self.theme = name
 
     def colour(self, name: str) -> Style:
         """Return one of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
@@ -185,7 +191,7 @@ class ConsoleApp(App[None]):
     def use_settings(self, new: Settings) -> None:
         """Use and keep new settings. Where they can't be written, they hold until the app ends."""
         self.settings = new
-        self.theme = themes.chosen(new.theme, self.terminal.colours)
+        self.use_theme(themes.chosen(new.theme, self.terminal.colours))
         self.set_keymap(new.keys)
         try:
             settings_.save(new)

@@ -14,7 +14,10 @@ from descent.common.i18n import N_, _
 from descent.common.text import clean, did_you_mean, show
 
 NOTIFY = ("bell", "osc9", "off")
-THEMES = ("auto", "dark", "light", "contrast", "ansi")
+THEMES = (
+    "auto", "dark", "light", "contrast", "ansi", "nord", "gruvbox", "catppuccin-mocha", "catppuccin-latte",
+    "tokyo-night", "dracula", "solarized-dark", "solarized-light",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

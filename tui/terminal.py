@@ -222,6 +222,8 @@ def prepare(terminal: Terminal) -> None:
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if not terminal.colour:
         os.environ["NO_COLOR"] = "1"
+    if _in_screen(os.environ):
+        os.environ.pop("COLORTERM", None)  # Rich and Textual believe it
 
 
 def _is_unicode(variables: Mapping[str, str]) -> bool:
@@ -232,7 +234,14 @@ def _is_unicode(variables: Mapping[str, str]) -> bool:
     return "utf" in named.lower()
 
 
+def _in_screen(variables: Mapping[str, str]) -> bool:
+    """Return whether GNU screen draws, which passes on its terminal's COLORTERM and misreads such colours."""
+    return bool(variables.get("STY")) and not variables.get("TMUX")
+
+
 def _colours(variables: Mapping[str, str]) -> int:
+    if _in_screen(variables):
+        return 256 if "256" in variables.get("TERM", "") else 16
     if variables.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return 1 << 24
     return 256 if "256" in variables.get("TERM", "") or "kitty" in variables.get("TERM", "") else 16

@@ -1,13 +1,17 @@
-"""The colours: dark, light, high contrast, and the terminal's own sixteen.
+"""The colours: dark, light, high contrast, the terminal's own sixteen, and palettes that people know.
 
 Every theme defines variables of ours beside Textual's own: `$train` and `$validation` for the two curves, `$trouble`
 for what went wrong, `$planned` for what is still to come, `$quiet` for what need not be read first; `$bar` is the
 ground of the top line. Each colour has a second sign (a shape or a letter) wherever it is used.
 """
 
+import functools
+from collections.abc import Sequence
+from typing import cast
+
 from rich.style import Style
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 # Eight runs or candidates over one another, each with its sign besides. None is the blue of training, the orange of
 # validation or the red of trouble.
@@ -19,7 +23,19 @@ RUNS = {
         "cyan", "magenta", "bright_green", "bright_magenta", "bright_cyan", "green", "bright_yellow", "default"
     )),
 }  # fmt: skip
-NAMES = ("dark", "light", "contrast", "ansi")
+# Palettes that people know, of Textual's: of each the colours of training and validation.
+KNOWN = {
+    "nord": ("#81a1c1", "#ebcb8b"),
+    "gruvbox": ("#83a598", "#fe8019"),
+    "catppuccin-mocha": ("#89b4fa", "#fab387"),
+    "catppuccin-latte": ("#1e66f5", "#b5480a"),
+    "tokyo-night": ("#7aa2f7", "#ff9e64"),
+    "dracula": ("#8be9fd", "#ffb86c"),
+    "solarized-dark": ("#268bd2", "#b58900"),
+    "solarized-light": ("#268bd2", "#b58900"),
+}
+NAMES = ("dark", "light", "contrast", "ansi", *KNOWN)
+LEAST_CONTRAST = 4.6  # what the guidelines for the web ask of text is 4.5
 COLOURS = ("train", "validation", "trouble", "planned", "quiet")
 
 
@@ -38,6 +54,29 @@ def _of_runs(theme: str) -> dict[str, str]:
     return {f"run{number}": colour for number, colour in enumerate(RUNS[theme], 1)}
 
 
+def readable(colour: str, grounds: Sequence[str]) -> str:
+    """Return the colour, as much lighter or darker as it must be to be read on each of the grounds."""
+    behind = [Color.parse(ground) for ground in grounds]
+    far = Color.parse("#ffffff" if behind[0].brightness < 0.5 else "#000000")
+    found = Color.parse(colour)
+    for part in range(1, 21):
+        if all(_contrast(found, ground) >= LEAST_CONTRAST for ground in behind):
+            break
+        found = Color.parse(colour).blend(far, part / 20)
+    return found.hex6.lower()
+
+
+def _contrast(one: Color, other: Color) -> float:
+    """Return the contrast ratio of WCAG 2.2, 1 to 21."""
+    low, high = sorted(_luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    parts = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in colour.normalized)
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
 def _theme(
     name: str,
     *,
@@ -51,10 +90,11 @@ def _theme(
     ours: tuple[str, str, str, str, str],
     good: str,
     dark: bool,
+    runs: dict[str, str] | None = None,
 ) -> Theme:
     variables = (
         dict(zip(COLOURS, ours, strict=True))
-        | _of_runs(name)
+        | (_of_runs(name) if runs is None else runs)
         | {
             "good": good,
             "rule": panel,
@@ -171,3 +211,36 @@ THEMES = (
         },
     ),
 )
+
+
+def _known(name: str, train: str, validation: str) -> Theme:
+    """Return a palette of Textual's as a theme with our colours, made readable where they are not."""
+    given = BUILTIN_THEMES[name]
+    ground, surface, panel = (str(colour) for colour in (given.background, given.surface, given.panel))
+    text = str(given.foreground)
+    cursor = Color.parse(ground).blend(Color.parse(train), 0.2).hex6
+    grounds = (ground, surface)
+    grey = Color.parse(text).blend(Color.parse(ground), 0.3).hex6
+    colours = (train, validation, str(given.error), grey, grey)
+    return _theme(
+        name,
+        ground=ground,
+        surface=surface,
+        panel=panel if panel.lower() not in (ground.lower(), surface.lower()) else str(given.secondary),
+        text=readable(text, (*grounds, cursor)),
+        accent=readable(str(given.primary), grounds),
+        cursor=cursor,
+        bar=surface,
+        ours=cast("tuple[str, str, str, str, str]", tuple(readable(colour, grounds) for colour in colours)),
+        good=readable(str(given.success), grounds),
+        dark=given.dark,
+        runs={key: readable(colour, grounds) for key, colour in _of_runs("dark" if given.dark else "light").items()},
+    )
+
+
+@functools.cache
+def theme(name: str) -> Theme:
+    """Return one of NAMES. Made when it is asked for: all of them would delay the first frame."""
+    if name in KNOWN:
+        return _known(name, *KNOWN[name])
+    return next(each for each in THEMES if each.name == name)

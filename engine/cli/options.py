@@ -90,4 +90,9 @@ Draws = Annotated[
 
 Fps = Annotated[float | None, typer.Option("--fps", help=_("Frames per second [default: 10, over SSH 4]."))]
 Ascii = Annotated[bool, typer.Option("--ascii", help=_("Draw with ASCII characters only."))]
-Theme = Annotated[str | None, typer.Option("--theme", metavar="NAME", help=_("dark, light, contrast or ansi."))]
+Theme = Annotated[
+    str | None,
+    typer.Option(
+        "--theme", metavar="NAME", help=_("dark, light, contrast, ansi, nord, gruvbox, dracula … (tui/README).")
+    ),
+]

@@ -48,6 +48,14 @@ def test_colours() -> None:
     assert look({"COLORTERM": "truecolor"}).colours == 1 << 24
 
 
+def test_colours_inside_gnu_screen() -> None:
+    """Screen hands on COLORTERM and misreads true colours: the charts would be blocks of cyan."""
+    inside = {"TERM": "screen.xterm-256color", "COLORTERM": "truecolor", "STY": "1234.pts-0.host"}
+    assert look(inside).colours == 256
+    assert look({**inside, "TERM": "screen"}).colours == 16
+    assert look({**inside, "TMUX": "/tmp/tmux-0/default,1,0"}).colours == 1 << 24
+
+
 def test_plain() -> None:
     """A word with a sign in it would be torn."""
     assert Terminal(unicode=False).plain("8 × 8 → 학습 …") == "8 x 8 -> ?? ..."

@@ -5,8 +5,11 @@ from textual.color import Color
 from textual.theme import Theme
 
 from tests.helpers.contrast import ratio
-from tui.themes import COLOURS, THEMES
+from tui import settings
+from tui.themes import COLOURS, NAMES
+from tui.themes import theme as theme_named
 
+THEMES = [theme_named(name) for name in NAMES]
 LEAST = {"contrast": 6.0}  # elsewhere 4.5, what the guidelines for the web ask of text
 
 
@@ -20,6 +23,20 @@ def test_the_top_line_can_be_read(theme: Theme) -> None:
                 name,
                 ground,
             )
+
+
+def test_the_settings_know_each_theme() -> None:
+    """One could be seen by ctrl+t, and not be kept."""
+    assert ("auto", *NAMES) == settings.THEMES
+    assert [theme.name for theme in THEMES] == list(NAMES)
+
+
+@pytest.mark.parametrize("theme", [theme for theme in THEMES if not theme.ansi], ids=lambda theme: theme.name)
+def test_text_can_be_read(theme: Theme) -> None:
+    """A palette that is pale in its own colours would hide what a run says under the cursor and in dialogs."""
+    grounds = (theme.background, theme.surface, theme.variables["cursor"])
+    for ground in grounds:
+        assert ratio(Color.parse(str(theme.foreground)).rgb, Color.parse(str(ground)).rgb) >= 4.5, ground
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)

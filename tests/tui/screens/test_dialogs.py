@@ -127,7 +127,7 @@ def test_what_is_wrong_in_the_file_is_told_once(tmp_path: Path) -> None:
     assert found == Settings(smoothing=0.9)
     assert complaint is not None
     first, second, third = complaint.splitlines()
-    assert first == f'{file}: theme = "drak": must be one of auto, dark, light, contrast, ansi'
+    assert first == f'{file}: theme = "drak": must be one of {", ".join(settings.THEMES)}'
     assert "fsp: unknown key; did you mean fps?" in second
     assert "keys = " in third
 

@@ -1,5 +1,7 @@
 """The console of one run, live or ended, and its keys. Leaving it never ends the run."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -28,6 +30,8 @@ from tui.widgets.panes import LEFT, PANES, RIGHT, ConsolePanes
 from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import TopLine
+
+BENEATH = 3.0  # seconds between two frames beneath a dialog
 
 
 class Console(SteeredScreen):
@@ -80,6 +84,10 @@ class Console(SteeredScreen):
             self._bindings = BindingsMap.from_keys(keys)
         self._pictures: LabPictures | None = None  # of a lab
         self._side: SideScreen | None = None  # the one that was opened last
+        self._beneath: tuple[float, object] = (
+            -math.inf,
+            None,
+        )  # when it was drawn beneath a dialog, and what was new
         self._turn = 0  # which half of the screen is drawn next, where they take turns
 
     @property
@@ -365,6 +373,17 @@ class Console(SteeredScreen):
     def draw(self, now: Snapshot) -> None:
         if self.reader is None or not self.is_whole:
             return
+        top = self.app.screen
+        if self._side is not None and top is self._side:  # which covers all of this
+            if self._side.is_whole:
+                self._side.draw(now)
+            return
+        if isinstance(top, ModalScreen):
+            # Textual sends the whole screen again for whatever changes beneath a dialog.
+            news = now.state, now.anomaly, now.checkpoints
+            if news == self._beneath[1] and time.monotonic() - self._beneath[0] < BENEATH:
+                return
+            self._beneath = time.monotonic(), news
         # Over SSH, while numbers stream in, half of the screen at a time: the line is what limits it.
         in_turns = self.app.terminal.ssh and now.state == "running"
         self._turn = 1 - self._turn
@@ -379,7 +398,6 @@ class Console(SteeredScreen):
         self.query_one(RunLog).show(now)
         if self._pictures is not None:
             self._pictures.draw(now)
-        top = self.app.screen
         if top is self or isinstance(top, ModalScreen):
             late = False
             for at, chart in enumerate(chart for chart in self.console_panes.charts if chart.display):
@@ -387,8 +405,6 @@ class Console(SteeredScreen):
                     late = not chart.keep_up(now.step, now.news, is_last=not now.is_alive) or late
             if late and not now.is_alive:  # the reader was at work: no further frame may come
                 self.set_timer(0.1, lambda: self.draw(now) if self.snapshot is now else None)
-        elif self._side is not None and top is self._side and self._side.is_whole:
-            self._side.draw(now)
 
     def on_screen_suspend(self) -> None:
         """Go on reading only under a dialog, or under a screen on the same run."""
@@ -396,6 +412,8 @@ class Console(SteeredScreen):
 
     def on_screen_resume(self) -> None:
         self._look_if_seen()
+        if self.snapshot is not None:
+            self.draw(self.snapshot)  # what came while another screen was on top
         self.notice_anomaly()  # one may have come while a dialog was open
 
     def _look_if_seen(self) -> None:
