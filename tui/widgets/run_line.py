@@ -16,6 +16,7 @@ from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted
 
 _STATUS, _NUMBER, _AGE = 11, 8, 11  # cells of the columns, the space before them included
 _LEAST_NAME, _MOST_NAME = 12, 30
+_LEAST_CHANGED = 10  # cells
 _CURVE = 8
 
 
@@ -122,10 +123,10 @@ def _middle(run: RunStatus, width: int, style: str, now: float, look: Look) -> l
     state = "" if run.state == "finished" else status(run)
     age = "" if run.alive else ago(now - run.changed)
     pinned = "▾ " if run.note.pinned else ""
-    changed = look.changed(run) if width >= 16 else ""
+    changed = look.changed(run) if width >= _LEAST_CHANGED else ""
     if run.candidates and not changed:
         changed = ngettext("{count} candidate", "{count} candidates", run.candidates)
-    told = [text for text in (changed, run.note.text if width >= 16 else "") if text]
+    told = [text for text in (changed, run.note.text if width >= _LEAST_CHANGED else "") if text]
     right = state or age
     text = "  ".join(told) or (age if state and width >= _STATUS + _AGE else "")
     room = width - cell_len(right) - 1
