@@ -119,7 +119,6 @@ SETTINGS = {
     "dropout": ("model.dropout=0.5",),
     "members' dropout": ("members.sweep.model.dropout=[0.1, 0.5]",),
     "penalties": ("loss.l1=0.1", "loss.l2=0.1"),
-    "bf16": ("train.precision=bf16",),
     "members, clipped": ("members.repeats=3", "train.clip_norm=1.0", "train.accumulate=2"),
     "full batch": ("train.batch_size=full",),
 }
