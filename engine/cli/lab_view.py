@@ -286,7 +286,7 @@ def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
         show_check(one, said_once)
     compared = verdict["predictions"] if verdict["passed"] else []  # before a pass the result may still change
     if compared:
-        print_heading(_("Predicted, and what came out"))
+        print_heading(_("Your predictions, and the results"))
     questions = {question.id: question for question in lab.model.predictions}
     for one in compared:
         if one["id"] in questions:  # else the lab has changed since

@@ -42,7 +42,7 @@ class Display:
         self._draws = terminal is not None and os.isatty(terminal) and os.environ.get("TERM", "dumb") != "dumb"
         self._encoding = sys.stdout.encoding or "utf-8"
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._doing = _("loading torch and data")
+        self._doing = _("loading PyTorch and data")
         self._progress: Callable[[], Progress] | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None

@@ -21,7 +21,7 @@ def test_a_log_tells_what_goes_on_where_no_line_comes_for_long(
     file = os.open(log, os.O_WRONLY | os.O_CREAT)
     shown = display.Display("mine", file)
     shown.start()
-    wait_for(lambda: "mine  loading torch and data … 0 s" in log.read_text(), "the first sign of life")
+    wait_for(lambda: "mine  loading PyTorch and data … 0 s" in log.read_text(), "the first sign of life")
     shown.doing("measuring")
     wait_for(lambda: "mine  measuring … 0 s" in log.read_text(), "the next")
     shown.watch(lambda: Progress(step=120, total_steps=5000, steps_per_second=12.0))
