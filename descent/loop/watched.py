@@ -94,6 +94,7 @@ class Loop:
         self._device = torch.device("cpu")
         self._saved: State | None = None  # the checkpoint that the run goes on from
         self._step = 0
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of weights and buffers, as of the first checkpoint
         self._began = self._over = self._through = False
         self._is_in_turn = self._save_wanted = False
         self._asked = False  # whether the script has asked at which step to begin
@@ -742,6 +743,7 @@ class Loop:
         In the body of a loop that `steps` or `batches` drive, it is written when the turn is through and its update
         is made; then None is returned. None too, unsaved, if a weight is not finite.
         wanted: a person asked for it, so it is kept beside the latest ones.
+        Raises DescentError if the model has other weights than at the first checkpoint.
         """
         assert self._model is not None
         if self._is_in_turn:
@@ -750,12 +752,32 @@ class Loop:
         self._save_wanted = False
         with self.clock.stopped():
             self._rows.flush()
-            if checkpoint.not_finite(self._model.state_dict()):
+            weights = self._model.state_dict()
+            self._refuse_new_weights(checkpoint.shapes(weights))
+            if checkpoint.not_finite(weights):
                 if not self._told_not_saved:
                     self._told_not_saved = True
                     self.warn(_("step {step:,} was not saved: a weight is not finite", step=self._step))
                 return None
             return self._keeper.save(self._capture(), wanted=wanted)
+
+    def _refuse_new_weights(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Raise DescentError for a weight or a buffer that has come, gone or changed its shape in training."""
+        known = self._shapes = self._shapes or shapes
+        changed = next((name for name in [*shapes, *known] if shapes.get(name) != known.get(name)), None)
+        if changed is None:
+            return
+        raise DescentError(
+            _(
+                "the model is another one than at the beginning: {weight} has the shape {given} at step {step:,}, "
+                "and had {wanted}. Nothing could go on from a checkpoint of it, so none is written. Make all weights "
+                "and buffers before run.watch(model, …); to train a larger model, begin another run with it",
+                weight=changed,
+                given=shapes.get(changed) or (_("none") if changed not in shapes else "()"),
+                step=self._step,
+                wanted=known.get(changed) or (_("none") if changed not in known else "()"),
+            )
+        )
 
     def _capture(self) -> State:
         loop = self._driver.state()

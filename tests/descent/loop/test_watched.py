@@ -270,3 +270,22 @@ def test_a_loop_that_a_library_drives(script: Made) -> None:
     assert led.start(LED, "6").end().code == 0, led.err
     assert (led.run.state(), len(Metrics(led.run.path))) == ("finished", 30)
     assert [event["epoch"] for event in led.run.events() if event["event"] == "epoch"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("model.add_module('more', nn.Linear(2, 2))", "more.weight has the shape (2, 2) at step 7, and had none"),
+        ("model[0] = nn.Linear(4, 8, bias=False)", "0.bias has the shape none at step 7, and had (8,)"),
+        ("model[3] = nn.Linear(8, 3)", "3.weight has the shape (3, 8) at step 7, and had (2, 8)"),
+    ],
+)
+def test_a_model_that_changes_its_shape_in_training_is_refused(script: Made, change: str, told: str) -> None:
+    """Its checkpoints would look whole for hours, and no resume or rewind could take one up."""
+    grown = DRIVEN.replace("    # MORE", f"    if run.step == 7:\n        {change}\n        run.save()")
+    watched = script("grown").start(grown).end()
+    assert watched.code == 1
+    assert told in watched.err
+    assert watched.run.checkpoints() == [0]
+    assert watched.run.state() == "failed"
