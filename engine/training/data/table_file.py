@@ -255,7 +255,8 @@ class _Writer:
     def _note_strange(self, at: int, series: "pl.Series") -> None:
         import polars as pl
 
-        strange = series.cast(pl.Float64, strict=False).is_null() & series.is_not_null()
+        with_points = series.str.replace(",", ".", literal=True)
+        strange = with_points.cast(pl.Float64, strict=False).is_null() & series.is_not_null()
         count = int(strange.sum())
         if count:
             first = int(strange.arg_max() or 0)

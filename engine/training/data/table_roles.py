@@ -112,7 +112,8 @@ def look(section: schema.CsvData) -> Table:
 
 
 def options(section: schema.CsvData) -> Options:
-    words = MISSING if section.missing_words is None else ("", *(w.casefold() for w in section.missing_words))
+    given = section.missing_words
+    words = MISSING if given is None else ("", *given, *(word.casefold() for word in given))
     return Options(
         header=section.header,
         delimiter=section.delimiter,
@@ -229,7 +230,10 @@ def _as_category(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnF
 
 
 def _way_out() -> str:
-    return _("Mend it, or name the column in data.exclude, or in data.categories if these are names.")
+    return _(
+        "Name it in data.missing_words if it stands for a missing cell. Else mend it, or name the column in "
+        "data.exclude, or in data.categories if these are names."
+    )
 
 
 def refuse_mostly_numbers(table: Table, name: str, way_out: str) -> None:
@@ -256,7 +260,8 @@ def _stray(column: Column) -> tuple[int, str, int] | None:
     """Return the first row, the cell and the count of what is no number, if most words of the column are numbers."""
     if column.codes is None:
         return None
-    strange = [place for place, word in enumerate(column.words) if number(word) is None]
+    by_sign = [[at for at, word in enumerate(column.words) if number(word, sign) is None] for sign in (".", ",")]
+    strange = min(by_sign, key=len)
     if not strange or 2 * len(strange) > len(column.words):
         return None
     wrong = np.isin(column.codes, strange)

@@ -415,6 +415,19 @@ def test_later_rows_show_another_kind(table):
         table(text + "far,7\n")
 
 
+@pytest.mark.parametrize("rows", [60, 3_000])
+def test_a_word_among_numbers_with_decimal_commas(table, rows):
+    """The best column of a European table would be left out as a text, whatever its word for a missing cell is."""
+    cells = ["k.A." if row % 20 == 7 else f"{row},5" for row in range(rows)]
+    text = "x;kind\n" + "".join(f"{cell};{'ab'[row % 2]}\n" for row, cell in enumerate(cells))
+    why = f"line 9: 'k.A.' in column 'x' is not a number, like {rows // 20} of its {rows} cells"
+    with pytest.raises(DataError, match=why):
+        table(text)
+    inputs = table(text, missing_words=("k.A.",), missing="drop").train.inputs
+    assert len(inputs) == rows - rows // 20
+    assert inputs[1].tolist() == [1.5]
+
+
 def test_cache(table, monkeypatch):
     """A table would be parsed at every start, or an old one be trained on after it has changed."""
     table(ROWS)
