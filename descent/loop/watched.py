@@ -144,20 +144,27 @@ class Loop:
         if best is not None:
             self._best = BestEvaluation(best)
 
-    def watch(self, model: nn.Module, optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]") -> "Loop":
+    def watch(
+        self,
+        model: "nn.Module | Sequence[nn.Module]",
+        optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]",
+    ) -> "Loop":
         """Record every step of an optimizer, and follow commands between steps.
 
-        optimizer: of several, the first one is the main one, whose updates are counted. The rate of all is steered.
+        model: of several, such as a generator and a discriminator, a list. optimizer: of several, the first one is
+        the main one, whose updates are counted. The rate of all is steered.
         Raises DescentError if the run's checkpoint does not fit.
         """
+        if isinstance(model, Sequence) and model and all(isinstance(one, nn.Module) for one in model):
+            model = nn.ModuleList(model)
         optimizers = [optimizer] if not isinstance(optimizer, Sequence) else list(optimizer)
         optimizers = [getattr(one, "optimizer", one) for one in optimizers]  # without the wrapper of a library
         wrong = next((one for one in optimizers if not isinstance(one, torch.optim.Optimizer)), None)
         if wrong is not None or not optimizers or not isinstance(model, nn.Module):
             raise DescentError(
                 _(
-                    "watch(model, optimizer): needs a torch.nn.Module and a torch.optim.Optimizer or a list of them, "
-                    "not {given}",
+                    "watch(model, optimizer): needs a torch.nn.Module or a list of them, and a torch.optim.Optimizer "
+                    "or a list of them, not {given}",
                     given=type(wrong if wrong is not None else model).__name__,
                 )
             )

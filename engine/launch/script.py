@@ -14,6 +14,7 @@ from descent.common.errors import DescentError, ExitCode
 from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.signals import Signals
+from descent.common.stdio import complain
 from descent.common.text import clean, show
 from descent.loop import relay
 from descent.loop.folder import command_of, make, refuse_several_processes, start_of
@@ -291,6 +292,7 @@ def _start(
 ) -> None:
     """Start a command. Without `detached` it takes this process's place: its keyboard, signals and exit code."""
     if not detached:
+        complain(_("run {run}; in another terminal: descent attach {run}", run=folder.id))
         environment = {**os.environ, **variables}
         sys.stdout.flush()
         sys.stderr.flush()

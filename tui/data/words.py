@@ -33,6 +33,7 @@ _STAGES = {
 _SPLITS = {"train": N_("train"), "validation": N_("val"), "test": N_("test")}
 _BROKEN = {"loss": N_("loss"), "gradient": N_("gradient"), "output": N_("output")}
 _SETTINGS = {"optimizer.lr": N_("lr"), "train.batch_size": N_("batch size"), "train.clip_norm": N_("clip norm")}
+_SECTIONS = ("data", "loss", "model", "optimizer", "schedule", "train")  # of a preset
 _SHORT_EDITS = {
     "optimizer.lr": N_("lr {value}"),
     "lr_scale": N_("lr ×{value}"),
@@ -114,7 +115,8 @@ def _edit_in_chart(edit: str) -> str:
     key, value = _parts(edit)
     if key in _SHORT_EDITS:
         return _(_SHORT_EDITS[key], value=typed(value))
-    return f"{key.rpartition('.')[2]} {typed(value)}"
+    section, _dot, name = key.rpartition(".")
+    return f"{name if section in _SECTIONS else key} {typed(value)}"  # not of optimizer2.lr, which is another rate
 
 
 def _parts(edit: str) -> tuple[str, str]:

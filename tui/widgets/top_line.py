@@ -115,7 +115,8 @@ def top_line(now: Snapshot, width: int) -> Line:
     name = [*named, Piece(gap), Piece(state, style)]
     if now.state == "starting" and not now.step:
         return cut([*name, Piece(f"{gap}{stage_words(now.stage)}…", "quiet")], width)
-    epoch = [Piece(gap), *_count(_("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)]
+    counted = _count(_("epoch"), _epoch(now), f"{_whole(now.epochs):,}" if now.epochs else None)
+    epoch = [Piece(gap), *counted] if now.per_epoch else []  # a loop of one's own may have none that is known
     step = [Piece(gap), *_step(now, _("step"))]
     short = [Piece(gap), *_short_step(now, _("step"))]
     share = now.step / now.total_steps if now.total_steps else 0.0

@@ -79,7 +79,7 @@ one, two = torch.optim.Adam(maker.parameters(), lr=0.01), torch.optim.Adam(judge
 noise = np.random.default_rng(0)
 loss_of = nn.functional.binary_cross_entropy_with_logits
 if is_run:
-    run = begin(maker, [one, two], judge=judge, noise=noise)
+    run = begin([maker, judge], [one, two], noise=noise)
     turns = run.steps(20)
 else:
     turns = range(20)
