@@ -44,8 +44,8 @@ class _App(App[None]):
     def __init__(self, title: str = "loss", *, unicode: bool = True, **options: Any) -> None:
         super().__init__()
         self.terminal = Terminal(unicode=unicode)
-        for theme in themes.THEMES:
-            self.register_theme(theme)
+        for name in themes.NAMES:
+            self.register_theme(themes.theme(name))
         self.theme = "dark"
         self.asked = _Source(self)
         self.chart = Chart(title, self.asked, smoothing=0.6, **options)
