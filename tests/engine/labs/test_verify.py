@@ -112,8 +112,9 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
     (tmp_path / "ours" / "slow" / "hidden.toml").write_text(HIDDEN)
     cheat = Path(shutil.copytree(hand_in, tmp_path / "cheat"))
     rewrite(cheat, "slow.py", SOLVED.replace("return 2 * x", "return 2 * x if x < 50 else 0").encode())
-    words = ["lab", "verify", str(hand_in), str(cheat), "--allow-code", "--unprotected", "--instructor", "ours"]
-    done = descent(*words, "--json").end()
+    words = ["lab", "verify", str(hand_in), str(cheat), "--json", "--allow-code", "--unprotected"]
+    words += ["--instructor", "ours"]
+    done = descent(*words).end()
     row, honest = done.json["handins"]
     assert (row["ours"], row["hidden"], row["not_met"]) == ("4/4", "4/5", ["far"])
     assert row["why"] == "hidden: far not met"
