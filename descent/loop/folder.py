@@ -76,11 +76,14 @@ def preset_text(
     if config:
         tables["config"] = {str(key): _simple(value) for key, value in config.items() if value is not None}
     if optimizer is not None:
-        numbers = {
-            key: float(value)
-            for key, value in optimizer.param_groups[0].items()
+        group = optimizer.param_groups[0]
+        numbers: dict[str, Any] = {
+            key: float(f"{float(value):.6g}")  # as a person would type it, after a scheduler has multiplied it
+            for key, value in group.items()
             if key in ("lr", "momentum", "weight_decay")
         }
+        if "initial_lr" in group:
+            numbers["scheduled"] = True  # a scheduler sets lr anew, so nobody else can
         if best is not None:
             tables["train"] = {"best": dict(best)}
         tables["optimizer"] = {"name": type(optimizer).__name__.lower(), **numbers}

@@ -49,6 +49,17 @@ class Kept:
             )
         self.objects[name] = thing
 
+    def shortest(self, made: int, wanted: int) -> tuple[str, int] | None:
+        """Return the name and the steps of a scheduler that fails before the run has `wanted` steps, or None.
+
+        made: the run's steps so far, by which it is known how often the loop calls the scheduler.
+        """
+        for name, thing in self.objects.items():
+            most, calls = getattr(thing, "total_steps", None), getattr(thing, "last_epoch", None)
+            if isinstance(most, int) and isinstance(calls, int) and made and calls * wanted > most * made:
+                return name, most
+        return None
+
     def states(self) -> dict[str, Any]:
         return {name: state_of(thing) for name, thing in self.objects.items()}
 

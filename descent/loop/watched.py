@@ -236,8 +236,21 @@ class Loop:
     def _tell_overruled(self, text: str) -> None:
         """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others."""
         mine, theirs = (tomllib.loads(one)["optimizer"] for one in (text, self.folder.preset.read_text("utf-8")))
+        parent = (self.folder.origin() or {})["run"]
         for key, value in mine.items():
-            if key != "name" and value != theirs.get(key, value):
+            if key in ("name", "scheduled") or value == theirs.get(key, value):
+                continue
+            if key == "lr" and mine.get("scheduled"):
+                self.warn(
+                    _(
+                        "the schedule goes on as in the checkpoint of {parent}, at the rate {kept:g}, whatever the "
+                        "script's arguments say; lr_scale multiplies it: --set lr_scale={scale}",
+                        parent=parent,
+                        kept=theirs[key],
+                        scale=0.1,
+                    )
+                )
+            else:
                 self.warn(
                     _(
                         "optimizer.{key}: the script has {given:g}; the checkpoint of {parent} has {kept:g}, which "
@@ -245,7 +258,7 @@ class Loop:
                         key=key,
                         given=value,
                         kept=theirs[key],
-                        parent=(self.folder.origin() or {})["run"],
+                        parent=parent,
                     )
                 )
 
@@ -698,8 +711,20 @@ class Loop:
 
     def extend(self, **more: int) -> int:
         """Train for more epochs, or more steps. Returns the new last step."""
+        before = self._driver.more
         self._driver.extend(**more)
         total = self._driver.total_steps()
+        short = None if total is None else self._kept.shortest(self._step, total)
+        if short is not None:
+            self._driver.more = before
+            raise DescentError(
+                _(
+                    "{name}: this scheduler ends with an error after {most:,} steps, and so would the run; begin one "
+                    "that is longer",
+                    name=short[0],
+                    most=short[1],
+                )
+            )
         self._events.write("length", step=self._step, total_steps=total)
         return self._step if total is None else total
 

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from descent.common.arrays import Rows
+from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.text import did_you_mean
 from descent.run.layout import Layout, generations, steps_in
 
 CHUNK = 1 << 20  # bytes read at once, few enough to stay in the cache while the columns are taken out
@@ -174,10 +177,28 @@ class Metrics:
         return np.concatenate(taken) if taken else np.empty((0, len(names)), np.float32)
 
     def column(self, name: str, member: int = 0) -> Rows:
-        """Return (steps,) float32 of one column, empty if the run has no such column."""
-        if self.layout is None or name not in self.layout.columns:
+        """Return (steps,) float32 of one column, empty before the first step.
+
+        A number of evaluations, such as `val_loss`, or one that a loop gave by name is read as to_polars() has it, in
+        float64. Raises DescentError if the run has no number of this name.
+        """
+        if self.layout is None:
             return np.empty(0, np.float32)
-        return self.columns([name], member)[:, 0]
+        if name in self.layout.columns:
+            return self.columns([name], member)[:, 0]
+        table = self._table()
+        if name not in table:
+            raise DescentError(
+                _(
+                    "{run} has no number {name!r}; it has: {names}",
+                    run=self.run.name,
+                    name=name,
+                    names=", ".join(table),
+                )
+                + did_you_mean(name, table)
+            )
+        found: Rows = table[name][table["member"] == member]
+        return found
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row for each step and member, and a column for each number.

@@ -4,7 +4,7 @@ Titles and captions are English here. Translate them where they are shown: `--js
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
@@ -150,7 +150,11 @@ _ALL = (
          N_("each layer's gradient norm at the latest measured step and at the first"),
          N_("nothing"), (), needs.nothing),
 )  # fmt: skip
-KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+FROM_ROWS = ("spread", "trials", "gradients-by-layer")  # the others are drawn of a preset's model and data
+KINDS: dict[str, Kind] = {
+    kind.name: kind if kind.name in FROM_ROWS else replace(kind, complaint=needs.of_a_preset(kind.complaint))
+    for kind in _ALL
+}
 
 
 def fitting(run: Traits) -> list[Kind]:

@@ -4,12 +4,24 @@ Each function returns why a run can't have a picture, or None if it can or that 
 """
 
 import math
+from collections.abc import Callable
 
 from descent.common.i18n import N_, _, ngettext
 from engine.pictures.run_traits import Traits
 
 POINT = "point x, y"  # the layer of model.name = "point" in metrics.json
 _NO_CLASSES = N_("the data have no classes")
+
+
+def of_a_preset(need: Callable[[Traits], str | None]) -> Callable[[Traits], str | None]:
+    """Return the need of a picture of the model or the data, which a training loop of one's own keeps to itself."""
+
+    def found(run: Traits) -> str | None:
+        if run.task == "loop":
+            return _("it is a loop of one's own, whose pictures are what it gives with run.sample")
+        return need(run)
+
+    return found
 
 
 def in_the_plane(run: Traits) -> str | None:

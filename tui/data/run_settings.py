@@ -53,7 +53,9 @@ def values(preset: dict[str, Any], facts: dict[str, Any], edited: dict[str, Any]
     """Return the value of each key that this run can take, None for one that is off. edited: set by commands."""
     found: dict[str, Any] = {"lr_scale": 1.0}
     if facts.get("task") == "loop":
-        optimizer = preset.get("optimizer", {})
+        optimizer = dict(preset.get("optimizer", {}))
+        if optimizer.get("scheduled"):
+            optimizer.pop("lr", None)  # its scheduler would set it anew
         found |= {key: optimizer[name] for key in LOOP_KEYS if (name := key.removeprefix("optimizer.")) in optimizer}
         return found | {told["name"]: told.get("value") for told in facts.get("settings", ())} | edited
     for live in KEYS:

@@ -96,6 +96,18 @@ def test_commands_are_followed_or_say_why_not(script: Made) -> None:
     assert steered.run.facts()["total_steps"] == 30
 
 
+def test_a_scheduler_that_ends_before_a_longer_run_would_is_named(script: Made) -> None:
+    """A run that has done all that was planned would fail when its scheduler has no more steps."""
+    text = DRIVEN.replace("CosineAnnealingLR(optimizer, 40)", "OneCycleLR(optimizer, 0.01, total_steps=33)")
+    steered = held(script("steered"), text)
+    send(steered, "step", steps=2)
+    with pytest.raises(RefusedError, match="scheduler: this scheduler ends with an error after 33 steps"):
+        send(steered, "extend", epochs=1)
+    send(steered, "resume")
+    assert steered.end().code == 0, steered.err
+    assert len(Metrics(steered.run.path)) == 30
+
+
 def test_a_loop_that_nothing_drives_can_be_paused_steered_and_stopped(script: Made) -> None:
     """An unchanged script could only be looked at."""
     steered = script("unchanged").start(PLAIN.replace("range(5)", "range(10**6)"), watched=True)

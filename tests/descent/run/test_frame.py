@@ -58,6 +58,16 @@ def test_a_table_of_nothing_is_empty(tmp_path: Path) -> None:
     assert Metrics(tmp_path).to_polars().columns[:3] == ["step", "member", "loss"]
 
 
+def test_a_column_of_evaluations_is_read_by_its_name_and_a_wrong_name_is_answered(run: Path) -> None:
+    """A program would go on with an empty array, as if nothing had been measured."""
+    metrics = Metrics(run)
+    assert np.array_equal(metrics.column("val_loss"), [np.nan, np.nan, 0.9, np.nan, np.nan], equal_nan=True)
+    assert metrics.column("val_accuracy", member=1).tolist()[2:] == [0.1]
+    with pytest.raises(DescentError, match="has no number 'val_los'; it has: step, member, loss") as error:
+        metrics.column("val_los")
+    assert str(error.value).endswith("did you mean val_loss?")
+
+
 def test_pandas_has_the_same_numbers(run: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = Metrics(run).to_pandas()

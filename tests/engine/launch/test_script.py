@@ -91,9 +91,9 @@ def test_a_fork_follows_its_settings_and_arguments(parent: Script, scripts: list
     assert begun["command"] == ["train.py", *arguments]
     warning = folder.last("warning")
     assert warning is not None
-    assert warning["message"].startswith("optimizer.lr: the script has 0.02; the checkpoint of driven has 0.01")
+    assert warning["message"].startswith("the schedule goes on as in the checkpoint of driven, at the rate 0.01")
     values = run_settings.values(run_settings.settings(folder), folder.facts(), {"beta": 2})
-    assert values == {"lr_scale": 1.0, "optimizer.lr": 0.02, "optimizer.weight_decay": 0.01, "beta": 2}
+    assert values == {"lr_scale": 1.0, "optimizer.weight_decay": 0.01, "beta": 2}
     assert run_settings.hints(values, folder.facts())["beta"] == "≥ 0, ≤ 5"
 
 

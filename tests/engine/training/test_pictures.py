@@ -350,6 +350,14 @@ def test_a_kind_that_does_not_fit_says_why_and_which_do(training: Build, preset:
         make(run, name)
 
 
+def test_a_loop_of_one_s_own_is_offered_what_its_rows_tell_alone() -> None:
+    """The list of pictures would offer those that are refused afterwards, or say that digits have no classes."""
+    loop = pictures.Traits(task="loop", members=1)
+    assert [kind.name for kind in pictures.fitting(loop)] == ["trials", "gradients-by-layer"]
+    reasons = {kind.complaint(loop) for name, kind in pictures.KINDS.items() if name not in from_rows.KINDS}
+    assert reasons == {"it is a loop of one's own, whose pictures are what it gives with run.sample"}
+
+
 def test_a_bug_in_a_picture_costs_no_run(training: Build, capsys: pytest.CaptureFixture[str]) -> None:
     """The worker would end, and hours of training with it."""
     run = training("digits-mlp")
