@@ -189,13 +189,9 @@ def _check_value(key: str, value: Any, setting: Setting) -> None:
     if fits:
         return
     words = {float: _("a number"), int: _("a whole number"), bool: _("true or false"), str: _("a text")}
-    limits = [] if low is None else [f"≥ {low:g}"]
-    limits += [] if high is None else [f"≤ {high:g}"]
-    raise DescentError(
-        _(
-            "{key} = {given!r}: must be {what}",
-            key=key,
-            given=value,
-            what=" ".join([words[setting.kind], *limits]),
-        )
-    )
+    what = words[setting.kind]
+    if low is not None and high is not None:
+        what = _("{what} from {low:g} to {high:g}", what=what, low=low, high=high)
+    elif low is not None or high is not None:
+        what = f"{what} ≥ {low:g}" if low is not None else f"{what} ≤ {high:g}"
+    raise DescentError(_("{key} = {given!r}: must be {what}", key=key, given=value, what=what))

@@ -331,7 +331,9 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
             fields.append((label, _split(result.metrics, each.split)))
     if result.best is not None:
         fields.append((_("best model"), best_words(result.best)))
-    givers = [event.get("given_by") for event in events if event["event"] == "command"]
+    commands = [event for event in events if event["event"] == "command"]
+    # What a fork was asked for is followed in its first step, and given by nobody who watches it.
+    givers = [event.get("given_by") for event in commands if event.get("given_by") or not event.get("replayed")]
     given = Counter(giver if giver in _GIVERS else _NOBODY for giver in givers)
     if given:
         shares = [_(text, count=given[giver]) for giver, text in _GIVERS.items() if giver in given]

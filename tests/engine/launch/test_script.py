@@ -117,6 +117,6 @@ def test_a_fork_that_can_not_be_is_refused(parent: Script, scripts: list[Script]
     refused = start.detach_fork(parent.run, 14, ["beta=9"], Options("refused"))
     assert scripts[0].end().code
     assert refused.state() == "failed"
-    reason = "beta = 9: must be a number ≥ 0 ≤ 5"
+    reason = "beta = 9: must be a number from 0 to 5"
     assert refused.last("state")["reason"] == reason  # type: ignore[index]
     assert not (parent.folder / "ended.pt").exists()
