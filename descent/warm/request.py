@@ -27,7 +27,8 @@ _READ_ONCE = (
 # What scikit-learn sets when it is imported, as the warm process does.
 _IMPORTED = {("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")}
 _PLACES = ("PYTHONPATH", "LD_LIBRARY_PATH")
-_READ_LATER = ("CUDA_VISIBLE_DEVICES", "PYTHONUNBUFFERED")  # nothing has read them when a fork begins
+# Nothing has read them when a fork begins. PyTorch sets the last one when it imports its compiler.
+_READ_LATER = ("CUDA_VISIBLE_DEVICES", "PYTHONUNBUFFERED", "TORCHINDUCTOR_CACHE_DIR")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a fork can set another number
 _LIMITS = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _NAMESPACES = ("mnt", "net", "pid", "user")

@@ -241,6 +241,7 @@ def test_another_environment_has_another_warm_process(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("KMP_DUPLICATE_LIB_OK", "True")  # as in a process that has imported scikit-learn
     monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/tmp/torchinductor_me")  # or PyTorch's compiler
     assert request.address() == here
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert request.address() != here

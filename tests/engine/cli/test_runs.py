@@ -307,7 +307,7 @@ def test_a_run_that_trains_is_not_removed(descent: Descent, held: Held, runs: Pa
     done = descent("rm", "mine", "--yes").end()
     assert done.code == ExitCode.WRONG_USE
     assert f"in process {child.pid}" in done.err
-    assert descent("runs", "running").end().out.splitlines()[1].split()[:3] == ["mine", "▶", "running"]
+    assert descent("runs", "running").end().out.splitlines()[1].split()[:4] == ["mine", "held", "▶", "running"]
     held.release()
     assert child.end().code == 0
     assert descent("rm", "mine", "--yes").end().code == 0
