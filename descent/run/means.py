@@ -13,7 +13,7 @@ from descent.run.epochs import epochs_before, epochs_since
 from descent.run.metrics import Metrics
 from descent.run.not_given import is_given
 
-RECENT = 100  # steps whose mean is the training loss of a loop without epochs
+RECENT = 100  # steps whose mean is the training loss of a live run, and of a loop without epochs
 
 
 def means_of_last_epoch(

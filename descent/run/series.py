@@ -200,6 +200,27 @@ class MinMaxPyramid:
             first, last = inner
         return low, high
 
+    def usual(self, first: int, last: int, most: int) -> tuple[Steps, Singles, Singles]:
+        """Return steps, and between what most values near each of them lie, from `first` to before `last`.
+
+        It is the mean of the least and of the greatest values of blocks of BLOCK steps each: about the 6th and the
+        94th percentile. Of a very long series the blocks are those of the next level, and the range is wider.
+        Returns `most` steps at most, (n,) each.
+        """
+        number = 1 if self._has_all_blocks else 2
+        if number >= len(self._levels):
+            return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+        unit, (at, held) = BLOCK**number, self._levels[number].held()
+        begin, end = max(at, first // unit), min(at + held.shape[1], -(-last // unit))
+        if end <= begin:
+            return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+        each = -(-(end - begin) // most)
+        starts = np.arange(begin, end, each)
+        counts = np.diff(np.append(starts, end))
+        rows = held[LOW : HIGH + 1, begin - at : end - at]
+        means = (np.add.reduceat(rows, starts - begin, axis=1) / counts).astype(np.float32)
+        return ((starts + counts / 2) * unit).astype(np.int64), means[0], means[1]
+
     def latest(self) -> float | None:
         """The last value that is not NaN."""
         return None if self._latest is None else self._latest[1]

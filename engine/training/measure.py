@@ -28,6 +28,8 @@ Step = Callable[[bool], None]  # one training step of the copy, with statistics 
 BUDGET_THREADS = 0.1  # seconds for a choice; twice as many where one step takes that long
 BUDGET_CADENCE = 0.2
 STATISTICS_SHARE = 0.02  # of a step's time at most
+POINTS = 60  # measurements that even a short run has
+POINTS_SECONDS = 1.0  # of the whole run, that they may cost beyond that share
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -50,7 +52,7 @@ def choose(run: TrainState, preset: Preset, data_root: Path, origin: dict[str, A
         torch.set_num_threads(threads)
         if every == "auto":
             begin = time.perf_counter()
-            every = choose_cadence(trial, run.device)
+            every = choose_cadence(trial, run.device, run.total_steps)
             took["statistics_every"] = round(time.perf_counter() - begin, 4)
     data = run.dataset
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
@@ -149,8 +151,12 @@ def choose_threads(step: Step) -> int:
     return min(n for n, seconds in known.items() if seconds <= 1.05 * fastest)
 
 
-def choose_cadence(step: Step, device: torch.device) -> int:
-    """Return the steps between statistics, a round number, such that they take at most 2% of the time."""
+def choose_cadence(step: Step, device: torch.device, total: int | None = None) -> int:
+    """Return the steps between statistics, a round number, such that they take at most 2% of the time.
+
+    A run of `total` steps has POINTS of them all the same if that costs no more than POINTS_SECONDS: two or three
+    points are no curve.
+    """
     plain: list[float] = []
     full: list[float] = []
     step(True)
@@ -162,7 +168,17 @@ def choose_cadence(step: Step, device: torch.device) -> int:
             break
     extra = max(0.0, _median(full) - _median(plain))
     wanted = math.ceil(extra / (STATISTICS_SHARE * _median(plain)))
-    return next((n for n in NICE if n >= wanted), NICE[-1])
+    every = next((n for n in NICE if n >= wanted), NICE[-1])
+    return min(every, cadence_of_points(total, extra)) if total is not None else every
+
+
+def cadence_of_points(total: int, extra: float) -> int:
+    """Return the steps between statistics that give a run of `total` steps its POINTS, in POINTS_SECONDS at most.
+
+    extra: seconds that one measurement costs.
+    """
+    within = [n for n in NICE if n * POINTS <= total] or [1]
+    return next((n for n in reversed(within) if total / n * extra <= POINTS_SECONDS), NICE[-1])
 
 
 def _seconds(step: Step, statistics: bool, device: torch.device | None = None) -> float:

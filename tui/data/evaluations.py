@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.mean import mean_of_finite
+from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import Epochs, resized
 from descent.run.events import Evaluation, Event, Fold, evaluation_of
 from descent.run.follower import Follower, Member
@@ -75,7 +76,7 @@ class Digest(Fold):
     """One run's events as far as its curves need them.
 
     alone: the run has one member, whose evaluations are their own mean and are kept once.
-    epochs: from each change of the batch size on. total_steps: as planned last.
+    epochs: from each change of the batch size on; resized: the events. total_steps: as planned last.
     """
 
     def __init__(self, diverged: frozenset[int], points: Sequence[SweepPoint] = (), *, alone: bool) -> None:
@@ -87,6 +88,7 @@ class Digest(Fold):
         self.winner: tuple[int, ...] | None = None  # of a sweep: the members of the candidate that was chosen
         self._marks: list[tuple[int, str, str]] = []
         self.epochs: list[Epochs] = []
+        self.resized: list[Event] = []
         self.total_steps: int | None = None
         self._evaluations: dict[tuple[str, Member], Evaluations] = {}
         # Of the last step, by split and what has a mean: who said what.
@@ -118,6 +120,7 @@ class Digest(Fold):
             self.total_steps = event.get("total_steps", self.total_steps)
             if kind == "batch_size":
                 self.epochs.append(resized(event))
+                self.resized.append(event)
         else:
             mark = mark_of(event)
             if mark is not None:
@@ -154,6 +157,29 @@ def _mean(values: Iterable[float | None]) -> float:
     return math.nan if mean is None else mean
 
 
+def best_of(follower: Follower, member: Member) -> tuple[int, str, float] | None:
+    """Return the step of the best evaluation, what it is the best by, and its value; None without two evaluations.
+
+    The run's preset says what the best is.
+
+    For whoever may read the follower now.
+    """
+    by = _by.get(follower)
+    if by is None:
+        by = _by[follower] = best_by(follower.folder)
+    digest = digest_of(follower)
+    points = digest.points("validation", by.metric.removeprefix("val_"), member)
+    if not len(points.steps):
+        by, points = BestBy(), digest.points("validation", "loss", member)
+    there = np.isfinite(points.values) & (points.steps > 0)
+    if np.count_nonzero(there) < 2:
+        return None
+    steps, values = points.steps[there], points.values[there]
+    at = int(np.argmax(values) if by.highest else np.argmin(values))
+    return int(steps[at]), by.metric.removeprefix("val_"), float(values[at])
+
+
+_by: weakref.WeakKeyDictionary[Follower, BestBy] = weakref.WeakKeyDictionary()
 _kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
 
 

@@ -3,12 +3,13 @@
 import math
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from descent.common.i18n import ngettext
 from descent.common.mean import mean_of_finite
+from descent.common.numbers import NONE, count, number, percent
 from descent.common.text import clean
 from descent.run.epochs import Epochs, epochs_since, resized
 from descent.run.events import Event, Fold, evaluation_of
@@ -16,6 +17,7 @@ from descent.run.sweep import SweepPoint
 from tui.data.words import is_best, names_epoch, said
 
 CALM = 1.0  # seconds that new routine lines wait: several a second can't be read
+LOOK_BACK = 20  # lines among which the evaluation of a checkpoint is looked for: the file is written a little later
 MOST_LINES = 1000  # of a log that is kept for scrolling
 ROUTINE = 6  # evaluations and saves in a row that are shown. Those before are counted, so that commands stay in sight
 
@@ -33,15 +35,33 @@ class LogLine:
     text: str
     style: str = ""
     names_epoch: bool = False
+    row: "EpochRow | None" = None
+
+
+class EpochRow(NamedTuple):
+    """A line as a row of a table: the number of an epoch, its losses and accuracy, and whether it is the best.
+
+    train: empty as long as nobody has told it.
+    """
+
+    epoch: str
+    train: str
+    val: str
+    accuracy: str
+    is_best: bool
 
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """A line that is put into words when it is shown. Most lines of a long run are folded before that."""
+    """A line that is put into words when it is shown. Most lines of a long run are folded before that.
+
+    is_best: whether a checkpoint of the best model so far was made of it.
+    """
 
     of_members: tuple[Event, ...]
     epoch: float | None
     points: tuple[SweepPoint, ...] = ()  # of a sweep
+    is_best: bool = False
 
     @property
     def step(self) -> int:
@@ -50,7 +70,16 @@ class _Evaluation:
     def line(self, facts: dict[str, Any]) -> LogLine:
         event = self._placed(_best(self.of_members, self.points) if self.points else _mean(self.of_members))
         text, style = said(event, facts) or ("", "")
-        return LogLine(_clock(event), self.step, clean(text), style, names_epoch(event))
+        is_named = names_epoch(event)
+        return LogLine(_clock(event), self.step, clean(text), style, is_named, self._row(event) if is_named else None)
+
+    def _row(self, event: Event) -> "EpochRow | None":
+        """As a row of a table; None where its loss has a spread, or it tells of other metrics."""
+        others = set(evaluation_of(event).values) - {"loss", "accuracy", "epoch", "spread"}
+        if event.get("spread") is not None or others or "loss" not in event:
+            return None
+        accuracy = "" if event.get("accuracy") is None else percent(event["accuracy"])
+        return EpochRow(count(event["epoch"]), "", number(event["loss"]), accuracy, self.is_best)
 
     @property
     def names_epoch(self) -> bool:
@@ -102,10 +131,16 @@ class Log(Fold):
         self._has_begun = False
         self._news = self._is_urgent = True  # lines that are not shown yet; one of them can't wait
 
-    def of(self, events: Sequence[Event], facts: dict[str, Any], voided: int = 0) -> tuple[LogLine, ...]:
+    def of(
+        self,
+        events: Sequence[Event],
+        facts: dict[str, Any],
+        voided: int = 0,
+        train_before: Callable[[int], float | None] | None = None,
+    ) -> tuple[LogLine, ...]:
         """All lines, the oldest first; the same object as before where nothing happened.
 
-        voided: as Fold.take has it.
+        voided: as Fold.take has it. train_before: the training loss of the epoch that ends at a step.
         """
         known, self._facts = self._facts.get("steps_per_epoch"), facts
         if facts.get("steps_per_epoch") != known:
@@ -113,12 +148,19 @@ class Log(Fold):
         self.take(events, voided)
         now = time.monotonic()
         if self._news and (self._is_urgent or now - self._shown_at >= CALM):
-            self._shown, self._shown_at = self._in_words(facts), now
+            self._shown, self._shown_at = self._in_words(facts, train_before), now
             self._news = self._is_urgent = False
         return self._shown
 
-    def _in_words(self, facts: dict[str, Any]) -> tuple[LogLine, ...]:
+    def _in_words(
+        self, facts: dict[str, Any], train_before: Callable[[int], float | None] | None
+    ) -> tuple[LogLine, ...]:
         shown = [line if isinstance(line, LogLine) else line.line(facts) for line in self._lines[-MOST_LINES:]]
+        for place, each in enumerate(shown if train_before is not None else ()):
+            if each.row is not None and not each.row.train and each.step is not None:
+                assert train_before is not None
+                loss = train_before(each.step)
+                shown[place] = replace(each, row=each.row._replace(train=NONE if loss is None else number(loss)))
         for place, line in enumerate(shown, len(self._lines) - len(shown)):
             if not isinstance(self._lines[place], _Folded):  # which still has to know of what it is
                 self._lines[place] = line
@@ -142,6 +184,8 @@ class Log(Fold):
         step = event.get("step")
         if event["event"] == "epoch" and self._lines and self._is_evaluated(self._lines[-1], step):
             return  # the evaluation of the same moment has said how the epoch went
+        if event["event"] == "checkpoint" and is_best(event) and self._is_starred(event["best"]):
+            return  # the row of its evaluation says so
         where = step if isinstance(step, int) else None
         self._lines.append(LogLine(_clock(event), where, clean(text), style, names_epoch(event)))
         self._fold(routine=event["event"] == "epoch" or (event["event"] == "checkpoint" and not is_best(event)))
@@ -160,6 +204,20 @@ class Log(Fold):
             return
         self._lines.append(line)
         self._fold(routine=True)
+
+    def _is_starred(self, step: int) -> bool:
+        """Mark the row of the evaluation at a step as the best so far. Returns whether there is one."""
+        for place in range(len(self._lines) - 1, max(-1, len(self._lines) - 1 - LOOK_BACK), -1):
+            line = self._lines[place]
+            if isinstance(line, _Folded) or line.step != step or not line.names_epoch:
+                continue
+            if isinstance(line, _Evaluation):
+                self._lines[place] = replace(line, is_best=True)
+            elif line.row is not None:
+                self._lines[place] = replace(line, row=line.row._replace(is_best=True))
+            self._news = True
+            return True
+        return False
 
     @staticmethod
     def _is_evaluated(line: LogLine | _Evaluation | _Folded, step: object) -> bool:

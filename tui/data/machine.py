@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 
 EVERY = 1.0  # seconds between readings
+_Gpu = tuple[float | None, int | None, int | None, int | None, float | None]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -27,6 +29,24 @@ class Machine:
     gpu: float | None = None
     gpu_memory: int | None = None
     gpu_total: int | None = None
+    temperature: int | None = None  # of the GPU, in °C
+    power: float | None = None  # of the GPU, in watts
+    total: int | None = None  # memory of the machine
+
+
+_SENSOR = 0  # NVML_TEMPERATURE_GPU
+HISTORY = 120  # readings that are kept
+
+
+@dataclass(frozen=True)
+class History:
+    """The last readings, the oldest first; None where one was not known. Shares of 1, and steps a second."""
+
+    cpu: tuple[float | None, ...] = ()
+    memory: tuple[float | None, ...] = ()
+    gpu: tuple[float | None, ...] = ()
+    gpu_memory: tuple[float | None, ...] = ()
+    speed: tuple[float | None, ...] = ()
 
 
 class Meters:
@@ -37,8 +57,29 @@ class Meters:
         self._at = -EVERY
         self._before: tuple[int, float, float] | None = None  # process, its seconds of CPU, the time of that
         self._machine = Machine()
+        self._readings: deque[tuple[Machine, float | None]] = deque(maxlen=HISTORY)
+        self._history = History()
         self._nvml: Any = None
         self._device: Any = None
+
+    def history(self, speed: float | None, *, is_alive: bool) -> History:
+        """Return the last readings while the run lived, the same object until there is another.
+
+        speed: steps a second now.
+        """
+        if not is_alive:
+            return self._history
+        if not self._readings or self._readings[-1][0] is not self._machine:
+            self._readings.append((self._machine, speed))
+            machines = [machine for machine, _speed in self._readings]
+            self._history = History(
+                tuple(None if each.cpu is None else each.cpu / max(1, each.cores) for each in machines),
+                tuple(_share(each.memory, each.total) for each in machines),
+                tuple(each.gpu for each in machines),
+                tuple(_share(each.gpu_memory, each.gpu_total) for each in machines),
+                tuple(speed for _machine, speed in self._readings),
+            )
+        return self._history
 
     def read(self, facts: dict[str, Any], host: str) -> Machine:
         """Return the latest readings, the same object for a second. host: the machine that trains the run."""
@@ -53,10 +94,10 @@ class Meters:
         cpu = memory = None
         if pid is not None:
             cpu, memory = self._process(pid, now)
-        gpu: tuple[float | None, int | None, int | None] = (None, None, None)
+        gpu: _Gpu = (None, None, None, None, None)
         if str(facts.get("device", "")).startswith("cuda"):
             gpu = self._gpu(pid, str(facts["device"]), facts.get("device_uuid"))
-        self._machine = Machine(cpu, memory, _load(), len(os.sched_getaffinity(0)), *gpu)
+        self._machine = Machine(cpu, memory, _load(), len(os.sched_getaffinity(0)), *gpu, total=_memory())
         return self._machine
 
     def _process(self, pid: int, now: float) -> tuple[float | None, int | None]:
@@ -71,8 +112,8 @@ class Meters:
             return None, memory
         return max(0.0, seconds - before[1]) / (now - before[2]), memory
 
-    def _gpu(self, pid: int | None, device: str, uuid: str | None) -> tuple[float | None, int | None, int | None]:
-        """Utilisation, memory in use and memory of the GPU that the worker is on."""
+    def _gpu(self, pid: int | None, device: str, uuid: str | None) -> _Gpu:
+        """Utilisation, memory in use, memory, temperature and power of the GPU that the worker is on."""
         try:
             if self._nvml is None:
                 import pynvml
@@ -82,9 +123,20 @@ class Meters:
             if self._device is None:
                 self._device = self._find(pid, device, uuid)
             memory = self._nvml.nvmlDeviceGetMemoryInfo(self._device)
-            return self._utilisation(), int(memory.used), int(memory.total)
+            return self._utilisation(), int(memory.used), int(memory.total), *self._heat()
         except Exception:  # no library, no driver, no permission: a console without this line is a whole console
-            return None, None, None
+            return None, None, None, None, None
+
+    def _heat(self) -> tuple[int | None, float | None]:
+        """Temperature and power. Not each GPU tells them."""
+        found: list[float | None] = []
+        for name, arguments in (("nvmlDeviceGetTemperature", (_SENSOR,)), ("nvmlDeviceGetPowerUsage", ())):
+            try:
+                found.append(float(getattr(self._nvml, name)(self._device, *arguments)))
+            except Exception:  # a part of a card (MIG) has neither
+                found.append(None)
+        temperature, milliwatts = found
+        return None if temperature is None else int(temperature), None if milliwatts is None else milliwatts / 1000
 
     def _utilisation(self) -> float | None:
         try:
@@ -106,6 +158,18 @@ class Meters:
                 return handle
         index = device.partition(":")[2]
         return handles[int(index) if index else 0]
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _memory() -> int | None:
+    """The memory of the machine."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * _PAGE
+    except (OSError, ValueError):
+        return None
 
 
 def _load() -> float | None:

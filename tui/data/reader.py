@@ -11,17 +11,31 @@ from typing import TYPE_CHECKING, Any
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, why_damaged, without_escapes
-from descent.run.epochs import epochs_since
+from descent.run.epochs import Epochs, epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
+from descent.run.state import ALIVE
 from descent.run.sweep import SweepPoint, member_name
+from descent.run.verdict import Evidence, Verdict, Watch, evidence_of, judge
 from tui.data import run_settings
 from tui.data.candidates import ranked, standings
-from tui.data.evaluations import digest_of
+from tui.data.evaluations import best_of, digest_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
+from tui.data.recent import mean_before, mean_now
 from tui.data.runs import Glances
-from tui.data.snapshot import TREND, Anomaly, LayerRow, Snapshot, Story, preset_of
+from tui.data.snapshot import (
+    TREND,
+    USUAL_ADAPTIVE,
+    USUAL_RATIO,
+    Anomaly,
+    BestEvaluation,
+    LayerRow,
+    Snapshot,
+    Story,
+    judged,
+    preset_of,
+)
 from tui.data.words import collapse_words, device, winner_words
 
 if TYPE_CHECKING:
@@ -29,7 +43,6 @@ if TYPE_CHECKING:
     from engine.preset.schedule import Plan
 
 
-RECENT = 50  # steps whose mean is "the loss now": one batch's loss says little
 PACE_SECONDS = 3.0  # of training, over which steps a second are counted
 PACE_STAMPS = 64  # steps of float32, in which rows hold times: 0.03 s each after 100 h; so rounding is 2% at most
 SHOWN = ("loss", "accuracy", "lr", "grad_norm")
@@ -43,6 +56,7 @@ _SCHEDULES = {
     "cosine": N_("cosine"),
     "exponential": N_("exponential"),
 }
+_ADAPTIVE = ("adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop", "lion", "muon")
 PATIENCE = 0.02  # seconds that a chart waits for a look to end before it keeps what it has
 BACKLOG = 2.0  # seconds that a screen may take to show a snapshot before the next is taken all the same
 
@@ -66,6 +80,8 @@ class SnapshotBuilder:
         self._story = Story()
         self._values: dict[str, Any] = {}
         self._checkpoints: tuple[int, ...] = ()
+        self._watch = Watch()
+        self._evidence = Evidence()
         self._calm: dict[str, tuple[float, object, Any]] = {}  # when each was taken, of what, and what it was
 
     def take(self, trends: Collection[str] = ()) -> Snapshot:
@@ -87,6 +103,9 @@ class SnapshotBuilder:
         layout = follower.layout
         columns = layout.columns if layout is not None else ()
         is_gone = not follower.folder.path.is_dir()
+        verdict = self._calmly("verdict", lambda: self._judge(per_epoch))
+        speed = self._calmly("speed", lambda: self._speed_now(columns))
+        machine = self._meters.read(facts, follower.host)
         return Snapshot(
             preset=clean(str(facts.get("preset") or preset_of(follower.folder.id))),
             id=follower.folder.id,
@@ -101,10 +120,10 @@ class SnapshotBuilder:
             epoch=epoch,
             epochs=epoch + (total - follower.step) / per_epoch if total is not None and per_epoch else None,
             per_epoch=per_epoch,
-            speed=self._calmly("speed", lambda: self._speed_now(columns)),
+            speed=speed,
             lr=self._latest("lr"),
-            loss=self._calmly("loss", lambda: self._recent("loss", per_epoch)),
-            accuracy=self._calmly("accuracy", lambda: self._recent("accuracy", per_epoch)),
+            loss=self._calmly("loss", lambda: self._mean_now("loss")),
+            accuracy=self._calmly("accuracy", lambda: self._mean_now("accuracy")),
             val_loss=self._evaluated("validation", "loss"),
             val_accuracy=self._evaluated("validation", "accuracy"),
             val_balanced_accuracy=self._evaluated("validation", "balanced_accuracy"),
@@ -119,10 +138,12 @@ class SnapshotBuilder:
             candidates=self._calmly("candidates", lambda: tuple(standings(follower))) if follower.points else (),
             has_accuracy="accuracy" in columns,
             has_validation="validation" in facts.get("samples", {}),
-            log=self._log_of_points().of(events, facts, events.voided),
+            log=self._log_of_points().of(events, facts, events.voided, self._train_before),
             device=device(facts) if facts else "",
             host=follower.host,
-            machine=self._meters.read(facts, follower.host),
+            machine=machine,
+            history=self._meters.history(speed, is_alive=follower.state in ALIVE),
+            batch_size=None if epochs is None else epochs.size,
             anomaly=self._anomaly(),
             checkpoints=() if is_gone else self._checkpoints,
             values=self._values,
@@ -133,7 +154,46 @@ class SnapshotBuilder:
             schedule=schedule_of(self.preset),
             is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),
+            verdict=verdict,
+            loss_trend=-(self._evidence.fall or 0.0),
+            val_trend=self._trend_of_validation(),
+            best=self._best(epochs),
+            best_checkpoint=self._best_checkpoint(),
+            seconds=self._seconds(columns),
         )
+
+    def _judge(self, per_epoch: int | None) -> Verdict | None:
+        """What is going on; nothing of candidates of a sweep together, which are different runs."""
+        if self.follower.points and self.who == "mean":
+            self._evidence = Evidence()
+            return None
+        if self._watch.who != self.who:
+            self._watch = Watch(self.who)
+        self._evidence = evidence_of(self.follower, self._watch, self.who, per_epoch)
+        return judge(self._evidence)
+
+    def _trend_of_validation(self) -> float:
+        values = digest_of(self.follower).points("validation", "loss", self.who).values[-2:].tolist()
+        known = len(values) == 2 and all(map(math.isfinite, values)) and values[0]
+        return values[1] / values[0] - 1 if known else 0.0
+
+    def _best(self, epochs: Epochs | None) -> BestEvaluation | None:
+        found = best_of(self.follower, self.who)
+        if found is None:
+            return None
+        step, name, value = found
+        at = None if epochs is None or step < epochs.since else epochs.at(step)
+        epoch = round(at) if at is not None and abs(at - round(at)) < 1e-6 else None
+        points = digest_of(self.follower).points("validation", "accuracy", self.who)
+        accuracy = points.values[points.steps == step].tolist()[:1]
+        return BestEvaluation(step, epoch, value, name.endswith("accuracy"), *accuracy)
+
+    def _best_checkpoint(self) -> int | None:
+        told = [event["best"] for event in self._story.checkpoints if isinstance(event.get("best"), int)]
+        return told[-1] if told and told[-1] in self._checkpoints and told[-1] > 0 else None
+
+    def _seconds(self, columns: Sequence[str]) -> float:
+        return (self.follower.series("time").latest() or 0.0) if "time" in columns and self.follower.step else 0.0
 
     def _want(self, trends: Collection[str]) -> None:
         """All that a snapshot and the charts show, in one pass over the past: a long run is a large file.
@@ -260,31 +320,13 @@ class SnapshotBuilder:
     def _latest(self, column: str) -> float | None:
         return self.follower.latest(column, self.who) if self.follower.layout is not None else None
 
-    def _recent(self, column: str, per_epoch: int | None) -> float | None:
-        """The mean of the last steps. Not each member is trained to the end, nor each loss given."""
-        import numpy as np
+    def _mean_now(self, column: str) -> float | None:
+        has_it = self.follower.layout is not None and column in self.follower.layout.columns
+        return mean_now(self.follower, column, self.who) if has_it else None
 
-        from descent.run.not_given import is_given
-
-        series, last = self.follower.series(column, self.who), self.follower.step
-        ended = [self.follower.ended.get(member) for member in self._shown]
-        if ended and all(how is not None and how.state == "stopped early" for how in ended):
-            last = max(how.step for how in ended if how is not None)  # nothing is measured after it
-        values = series.values(max(0, last - min(RECENT, per_epoch or RECENT)), last)
-        values = values[is_given(values) if isinstance(self.who, int) else np.isfinite(values)]
-        return float(np.mean(values, dtype=np.float64)) if len(values) else None
-
-    @property
-    def _shown(self) -> list[int]:
-        """The members whose numbers are shown."""
-        match self.who:
-            case int(member):
-                return [member]
-            case tuple(members):
-                together: Sequence[int] = members
-            case _:
-                together = range(len(self.follower.layout.members) if self.follower.layout is not None else 1)
-        return [member for member in together if member not in self.follower.diverged]
+    def _train_before(self, step: int) -> float | None:
+        """The mean training loss of the epoch that ends at a step; of a step within one, as of a live run."""
+        return mean_before(self.follower, "loss", self.who, step)
 
     def _evaluated(self, split: str, name: str) -> float | None:
         """What the last evaluation said, of the member that is shown, or the mean of all."""
@@ -302,6 +344,12 @@ class SnapshotBuilder:
         name = layer["name"]
         statistics = {key: self._latest(f"layer.{name}.{key}") for key in OF_LAYERS}
         non_finite = bool(statistics.pop("non_finite") or 0)
+        is_adaptive = str(self.preset.get("optimizer", {}).get("name", "")) in _ADAPTIVE
+        said = ""
+        if self.follower.state in ("running", "paused"):
+            usual = USUAL_ADAPTIVE if is_adaptive else USUAL_RATIO
+            verdict = judge(self._evidence)
+            said = judged(statistics["update_ratio"], usual=usual, scale=self._rate_share(), verdict=verdict)
         return LayerRow(
             index,
             clean(name),
@@ -309,7 +357,17 @@ class SnapshotBuilder:
             **statistics,
             non_finite=non_finite,
             trend=self._trend(f"layer.{name}.grad_norm") if name in trends else (),
+            judged=said,
         )
+
+    def _rate_share(self) -> float:
+        """The learning rate now as a share of its highest so far."""
+        import numpy as np
+
+        series = self.follower.series("lr", self.who)
+        _, high = series.envelope(np.array([0, len(series)]))
+        now = series.latest()
+        return now / float(high[0]) if now is not None and len(high) and high[0] > 0 else 1.0
 
     def _trend(self, column: str) -> tuple[float | None, ...]:
         """The highest of each of TREND stretches of the run, on a logarithmic scale from 0 to 1."""

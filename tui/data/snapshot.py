@@ -1,26 +1,31 @@
 """What a console shows of a run at one moment. Widgets get it and read no files."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descent.common.i18n import N_
 from descent.run.events import Event, Fold
 from descent.run.state import ALIVE, State
 from tui.data import run_settings
 from tui.data.log import LogLine
-from tui.data.machine import Machine
+from tui.data.machine import History, Machine
 
 if TYPE_CHECKING:
+    from descent.run.verdict import Verdict
     from tui.data.candidates import Standing  # with NumPy, which Home's first frame does not wait for
 
 TREND = 8  # cells of a layer's sparkline
 USUAL_RATIO = (2e-4, 5e-3)  # update / weight a step; 1e-3 is the rule of thumb
-FAR = 10.0  # times outside of it is trouble
+USUAL_ADAPTIVE = (2e-4, 1e-2)  # of optimizers that scale each parameter's step, such as Adam
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """The latest statistics of a layer; None where none was measured. trend: gradient norms, 0 to 1, oldest first."""
+    """The latest statistics of a layer; None where none was measured. trend: gradient norms, 0 to 1, oldest first.
+
+    judged: what update / weight is, as far as that says something: "usual"; "low" or "high" while the loss does not
+    fall; "none"; "" in a run that has ended or learns all the same, whatever it is.
+    """
 
     index: int
     name: str
@@ -31,23 +36,55 @@ class LayerRow:
     dead: float | None
     non_finite: bool
     trend: tuple[float | None, ...] = ()
+    judged: str = ""
 
     @property
     def ratio_sign(self) -> tuple[str, str, str]:
         """How far update / weight is from usual: a sign, a word that is still to be translated, a style."""
-        ratio = self.update_ratio
         if self.non_finite:
             return "✗", "NaN", "trouble"
-        if ratio is None:
-            return " ", "", "quiet"
-        if ratio == 0:
-            return "▼", N_("none"), "warn"  # dead, or frozen
-        low, high = USUAL_RATIO
-        if low <= ratio <= high:
-            return "●", N_("ok"), "good"
-        if ratio > high:
-            return "▲", N_("high"), "trouble" if ratio > high * FAR else "warn"
-        return "▼", N_("low"), "trouble" if ratio < low / FAR else "warn"
+        return _RATIO_SIGNS[self.judged]
+
+
+_RATIO_SIGNS = {
+    "": (" ", "", "quiet"),
+    "usual": ("●", N_("ok"), "good"),
+    "high": ("▲", N_("high"), "warn"),
+    "low": ("▼", N_("low"), "warn"),
+    "none": ("▼", N_("none"), "warn"),  # dead, or frozen
+}
+
+
+def judged(ratio: float | None, *, usual: tuple[float, float], scale: float, verdict: "Verdict | None") -> str:
+    """Return what LayerRow.judged says of a run that trains.
+
+    scale: the learning rate now as a share of its highest so far: a plan that lets it fall lets the updates fall too.
+    """
+    if ratio is None:
+        return ""
+    if ratio == 0:
+        return "none"
+    low, high = usual
+    planned = ratio / scale if scale > 0 else ratio
+    if low <= planned <= high:
+        return "usual"
+    kind = verdict.kind if verdict is not None else ""
+    if ratio > high:
+        return "high" if kind in ("rate", "broken", "collapsed") else ""
+    return "low" if kind in ("plateau", "vanishing") else ""
+
+
+class BestEvaluation(NamedTuple):
+    """The best evaluation so far.
+
+    epoch: if it is at the end of one. is_share: whether the value is a share of 1. accuracy: of that evaluation.
+    """
+
+    step: int
+    epoch: int | None
+    value: float
+    is_share: bool
+    accuracy: float | None = None  # of it
 
 
 @dataclass(frozen=True)
@@ -118,6 +155,8 @@ class Snapshot:
     device: str = ""
     host: str | None = None
     machine: Machine = field(default_factory=Machine)
+    history: History = field(default_factory=History)
+    batch_size: int | None = None
     anomaly: Anomaly | None = None
     checkpoints: tuple[int, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
@@ -128,6 +167,12 @@ class Snapshot:
     schedule: str = ""
     is_planned: bool = True  # whether the planned learning rate is that of the latest change
     output: tuple[str, ...] = ()
+    verdict: "Verdict | None" = None  # what is going on, where a rule says so
+    loss_trend: float = 0.0  # by which share of itself the loss has changed over the last window
+    val_trend: float = 0.0  # the same from the evaluation before
+    best: BestEvaluation | None = None
+    best_checkpoint: int | None = None  # the step of the checkpoint of the best evaluation
+    seconds: float = 0.0  # of training
 
     @property
     def is_alive(self) -> bool:

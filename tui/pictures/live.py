@@ -23,6 +23,7 @@ from engine.pictures.request import of_ended, picture_of
 from tui.base import ConsoleApp
 from tui.data.snapshot import Snapshot
 from tui.pictures.picture import PictureView
+from tui.widgets.lines import numbered
 
 EVERY = 0.5  # seconds between pictures of a kind at the soonest
 EVERY_SSH = 5.0  # the same over SSH
@@ -79,11 +80,17 @@ class LabPictures(Horizontal):
             super().__init__()
             self.kind = kind
 
-    def __init__(self, folder: RunFolder, kinds: Sequence[str]) -> None:
-        """kinds: names of KINDS, the first ones first."""
-        super().__init__(id="pictures")
-        self.folder = folder
+    def __init__(
+        self, folder: RunFolder, kinds: Sequence[str], *, number: int | None = None, every: float = EVERY
+    ) -> None:
+        """kinds: names of KINDS, the first ones first. every: seconds between pictures of a kind at the soonest.
+
+        number: of a board, the key that shows them alone. A board shows the latest that somebody has asked for.
+        """
+        super().__init__(id="pictures" if number is None else "picture")
+        self.folder, self._every, self._number = folder, every, number
         self._kinds = [kind for kind in kinds if kind in KINDS]
+        self._all = tuple(self._kinds)
         self._first = 0
         self._known = False  # which kinds fit the run
         self._seen: dict[str, Picture] = {}
@@ -101,7 +108,8 @@ class LabPictures(Horizontal):
             yield FramedPicture()
 
     def on_mount(self) -> None:
-        self.display = bool(self._kinds)
+        # A board does not know yet which kinds its run can have; a lab has named them.
+        self.display = bool(self._kinds) and self._number is None
         self._show()
         self.set_interval(0.1, self._tick)
 
@@ -160,15 +168,22 @@ class LabPictures(Horizontal):
             if view.ghost is not self._ghosts.get(kind):
                 view.ghost = self._ghosts.get(kind)
             step = "" if picture is None else f"  {_('step {step}', step=count(picture.step))}"
-            more = _("p next picture") if self.has_more and at == len(kinds) - 1 else ""
+            is_last = at == len(kinds) - 1
+            more = _("p next picture") if self._number is None and self.has_more and is_last else ""
             if kind in self._waits_for and picture is not None:  # it is of a step before the end
                 more = _("Drawing…")
-            view.name_it(f"{_(KINDS[kind].title)}{step}", more)
+            view.name_it(numbered(None if at else self._number, f"{_(KINDS[kind].title)}{step}"), more)
 
     # --- asking ---
 
     async def _tick(self) -> None:
         now = self._now
+        if self._number is not None:
+            if time.monotonic() - self._asked_at >= self._every and not any(
+                one.group == "pictures" and not one.is_finished for one in self.workers
+            ):
+                self.run_worker(self._read_latest(), group="pictures")
+            return
         if now is None or not self._kinds or self.app.read_only or not self.region:
             return
         if any(one.group == "pictures" and not one.is_finished for one in self.workers):
@@ -177,13 +192,25 @@ class LabPictures(Horizontal):
             self.run_worker(self._look_up(), group="pictures")
         elif now.state in ALIVE:
             seen = [self._seen.get(kind) for kind in self.shown]
-            every = max(EVERY_SSH if self.app.terminal.ssh else EVERY, self._cost / SHARE)
+            every = max(2 * self._every, EVERY_SSH) if self.app.terminal.ssh else self._every
+            every = max(every, self._cost / SHARE)
             is_new = any(one is None or one.step != now.step for one in seen)
             if now.state in ("running", "paused") and is_new and time.monotonic() - self._asked_at >= every:
                 self.run_worker(self._ask_worker(), group="pictures")
         elif self._ended_at != now.step:
             self._ended_at = now.step
             self.run_worker(self._ask_ended(), group="pictures")
+
+    async def _read_latest(self) -> None:
+        """Take the pictures that somebody has asked for. A board asks for none: each would stand in the run's log."""
+        self._asked_at = time.monotonic()
+        found = await asyncio.to_thread(pictures_of, self.folder, self._all)
+        if {kind: one.step for kind, one in found.items()} == {kind: one.step for kind, one in self._seen.items()}:
+            return
+        self._seen, self._known = found, True
+        self._kinds = [kind for kind in self._all if kind in found]
+        self.display = bool(self._kinds)
+        self._show()
 
     async def _look_up(self) -> None:
         known = await asyncio.to_thread(pictures.traits, self.folder.path)

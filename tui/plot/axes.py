@@ -136,7 +136,8 @@ def _narrow(low: float, high: float, rows: int) -> Axis:
 
 
 def _short(value: float) -> str:
-    if 1e-3 <= value < 1e5:
+    """1, 0.1, 0.01, 1e-3 and 1,000, 1e4: of one width, nearly, whatever the axis spans."""
+    if 0.0099 <= value < 9_999:
         power = math.floor(math.log10(value) + 1e-9)
         return f"{value:,.{max(0, -power)}f}"
     return _power_text(value)

@@ -15,10 +15,11 @@ Cells = NDArray[np.uint32]
 
 # The styles of cells; a cell holds its index. Lines further back come first.
 RUNS = tuple(f"run{number}" for number in range(8, 0, -1))  # several over one another: the first in front
-LINES = ("band", "faint", "ghost", "planned", "validation", "train", "member", *RUNS)
+LINES = ("band", "spread", "faint", "ghost", "planned", "validation", "train", "member", *RUNS)
 STYLES = ("", *LINES, "quiet", "trouble", "cursor", "goal", "strong")
 RANK = {name: rank for rank, name in enumerate(STYLES)}
 SPACE = ord(" ")
+TINTED = " tinted"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Signs:
     goal: str = "╌"
     gap: str = "✗"
     cursor: str = "│"
+    best: str = "★"
 
 
 UNICODE = Signs()
@@ -77,6 +79,7 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self.codes: Cells = np.full((height, width), SPACE, np.uint32)
         self.styles: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+        self.tinted: NDArray[np.bool_] = np.zeros((height, width), np.bool_)  # cells with a coloured ground
 
     def put(self, row: int, column: int, text: str, style: str) -> None:
         """Write text; what does not fit into the row is cut off."""
@@ -107,14 +110,18 @@ class Canvas:
         return int(self.codes.shape[0])
 
     def pieces(self, row: int) -> list[tuple[str, str]]:
-        """The row's text in stretches of one style each.
+        """The row's text in stretches of one style each; TINTED at its end says that the ground is coloured.
 
         A blank takes the style before it: it looks the same, and each stretch costs a terminal some 40 bytes.
         """
         codes = self.codes[row]
         styles = self.styles[row][np.maximum.accumulate(np.where(codes != SPACE, np.arange(len(codes)), 0))]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(styles)) + 1, [len(styles)]])
-        return [(text_of(codes[first:last]), STYLES[styles[first]]) for first, last in pairwise(starts.tolist())]
+        looks = styles.astype(np.int64) * 2 + self.tinted[row]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(looks)) + 1, [len(looks)]])
+        return [
+            (text_of(codes[first:last]), STYLES[styles[first]] + (TINTED if self.tinted[row, first] else ""))
+            for first, last in pairwise(starts.tolist())
+        ]
 
     def text(self, row: int) -> str:
         """The row without its styles."""
@@ -124,7 +131,7 @@ class Canvas:
         """(row, first column, last column) of the rows that differ; None where the sizes do."""
         if before.codes.shape != self.codes.shape:
             return None
-        differs = (before.codes != self.codes) | (before.styles != self.styles)
+        differs = (before.codes != self.codes) | (before.styles != self.styles) | (before.tinted != self.tinted)
         # A wide character is repainted as a whole.
         differs[:, :-1] |= differs[:, 1:] & (self.codes[:, 1:] == 0)
         found = []
@@ -134,11 +141,11 @@ class Canvas:
         return found
 
 
-def saying(text: str, width: int, height: int) -> Canvas:
+def saying(text: str, width: int, height: int, style: str = "quiet") -> Canvas:
     """Nothing but a text in the middle, where there is room for it."""
     canvas = Canvas(width, height)
     if cell_len(text) <= width:
-        canvas.put((height - 1) // 2, (width - cell_len(text)) // 2, text, "quiet")
+        canvas.put((height - 1) // 2, (width - cell_len(text)) // 2, text, style)
     return canvas
 
 

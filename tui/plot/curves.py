@@ -13,8 +13,9 @@ from descent.run.not_given import is_given
 from descent.run.series import MinMaxPyramid, take
 from descent.run.sweep import member_name
 from tui.data.candidates import COLOURS, ranked, sign_of, style_of
-from tui.data.evaluations import Points, digest_of
-from tui.plot.chart_data import NOTHING, ChartData, Line, Mark
+from tui.data.evaluations import Points, best_of, digest_of
+from tui.data.recent import mean_now
+from tui.plot.chart_data import NOTHING, Best, ChartData, Line, Mark
 from tui.plot.sampling import (
     View,
     XMode,
@@ -67,22 +68,25 @@ def accuracy_curve(
 
 def grad_norm_curve(
     follower: Follower, dots: int, zoom: Zoom = None, smoothing: float = 0.6, x_mode: XMode = "step",
-    picked: int | None = None,
+    picked: int | None = None, *, log: bool = False,
 ) -> ChartData:  # fmt: skip
-    """Return the norm of the gradient over all parameters, before clipping, at the steps that measured it."""
-    return _measured(follower, "grad_norm", dots, zoom, smoothing, x_mode, picked=picked)
+    """Return the norm of the gradient over all parameters, before clipping, at the steps that measured it.
+
+    log: whether the axis is logarithmic; what is smoothed for it is the logarithm.
+    """
+    return _measured(follower, "grad_norm", dots, zoom, smoothing, x_mode, picked=picked, log=log)
 
 
 def column_curve(
     follower: Follower, column: str, dots: int, zoom: Zoom = None, smoothing: float = 0.6,
-    x_mode: XMode = "step", member: Member | None = None,
+    x_mode: XMode = "step", member: Member | None = None, *, log: bool = False,
 ) -> ChartData:  # fmt: skip
-    """Return any column of the rows, such as `layer.NAME.update_ratio`."""
+    """Return any column of the rows, such as `layer.NAME.update_ratio`. log: as of the gradient's norm."""
     view = view_of(follower, dots, zoom, x_mode)
     if view is None:
         return NOTHING
     series = follower.series(column, member if member is not None else _members(follower))
-    lines = series_lines(series, view, smoothing, name=column.rsplit(".", maxsplit=1)[-1], sparse=True)
+    lines = series_lines(series, view, smoothing, name=column.rsplit(".", maxsplit=1)[-1], sparse=True, log=log)
     return _data(follower, view, lines, series={lines[-1].name: series} if lines else {})
 
 
@@ -174,7 +178,16 @@ def rate_curve(
     data = _data(follower, view, lines, series={"rate": series}, marked=False)
     mark = (Mark(float(view.scale.at(np.array([now]))[0]), _("now"), "quiet"),) if now and plan is not None else ()
     ended = total is None or now >= total
-    return dataclasses.replace(data, marks=() if ended else mark)
+    return dataclasses.replace(data, marks=() if ended else mark, constant=_constant(lines))
+
+
+def _constant(lines: list[Line]) -> float | None:
+    """The value of lines that have one alone."""
+    values = [extremes for line in lines for extremes in (line.low, line.high) if len(extremes)]
+    if not values:
+        return None
+    low, high = min(float(each.min()) for each in values), max(float(each.max()) for each in values)
+    return high if high - low <= 1e-6 * abs(high) else None
 
 
 def x_range(follower: Follower, x_mode: XMode = "step") -> tuple[float, float] | None:
@@ -193,6 +206,7 @@ def _members(follower: Follower) -> Member:
 def _measured(
     follower: Follower, column: str, dots: int, zoom: Zoom, smoothing: float, x_mode: XMode,
     *, goal: float | None = None, factor: float = 1.0, picked: int | None = None, who: Member | None = None,
+    log: bool = False,
 ) -> ChartData:  # fmt: skip
     view = view_of(follower, dots, zoom, x_mode)
     if view is None:
@@ -209,7 +223,9 @@ def _measured(
     if many:
         _want(follower, column, picked)
     series = follower.series(column, shown)
-    lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total)
+    lines = series_lines(series, view, smoothing, name=name, factor=factor, sparse=sparse, total=total, log=log)
+    if lines and not sparse and (now := mean_now(follower, column, shown)) is not None:
+        lines[-1] = dataclasses.replace(lines[-1], latest=now * factor)
     if lines and not (many or follower.ended):
         told = follower.series("loss") if sparse else series  # of what is seldom measured, NaN says nothing
         last = told.values(len(told) - 1)
@@ -223,10 +239,13 @@ def _measured(
         lines = [behind, *members, lines[-1]]
         if picked is not None:
             exact[f"#{picked}"] = follower.series(column, picked)
+    best = None
     if len(points.steps):
         lines.append(points_line(points, view, factor))
+        best = _best(follower, shown, points, view, factor)
     return _data(
         follower, view, lines, goal=goal, factor=factor, series=exact, points=points, note=_together(follower),
+        best=best,
         gaps=series.breaks if column == "loss" else [],
         fits_log=column != "loss" or is_nowhere_negative(least, points),
         most=factor if column == "accuracy" else math.inf,
@@ -303,6 +322,15 @@ def _places(view: View, number: int, count: int) -> tuple[float, ...]:
     return tuple(low + (high - low) * (time + (number - 0.5) / count) / SIGNED for time in range(SIGNED))
 
 
+def _best(follower: Follower, who: Member, points: Points, view: View, factor: float) -> Best | None:
+    """Where the best evaluation lies on the curve, if it is not the only one."""
+    found = best_of(follower, who)
+    at = int(np.searchsorted(points.steps, found[0])) if found is not None else len(points.steps)
+    if found is None or at >= len(points.steps) or points.steps[at] != found[0]:
+        return None
+    return Best(float(view.scale.at(points.steps[at : at + 1])[0]), float(points.values[at]) * factor)
+
+
 def _want(follower: Follower, column: str, picked: int | None) -> None:
     """All that is drawn of several members, in one pass over the past."""
     assert follower.layout is not None
@@ -357,7 +385,7 @@ def _data(
     follower: Follower, view: View, lines: list[Line],
     *, goal: float | None = None, factor: float = 1.0, series: dict[str, MinMaxPyramid] | None = None,
     points: Points | None = None, gaps: list[int] | None = None, marked: bool = True, note: str = "",
-    fits_log: bool = True, most: float = math.inf, said: dict[str, Points] | None = None,
+    fits_log: bool = True, most: float = math.inf, said: dict[str, Points] | None = None, best: Best | None = None,
 ) -> ChartData:  # fmt: skip
     return ChartData(
         tuple(lines),
@@ -371,6 +399,7 @@ def _data(
         most,
         float(view.scale.at(np.array([max(0, follower.step - 1)]))[0]),
         exact=_exact(follower, view, lines, series or {}, {"val": points or Points(), **(said or {})}, factor),
+        best=best,
     )
 
 
@@ -396,7 +425,8 @@ def _exact(
             at = float(view.scale.at(np.array([step]))[0])
             for name, measured in series.items():
                 value = measured.values(step, step + 1)
-                if len(value):  # no longer where a rewind has just taken the step away
+                # None is there where a rewind has just taken the step away, and NaN where little is measured.
+                if len(value) and (name in ("train", "rate") or name.startswith("#") or np.isfinite(value[0])):
                     found[name] = float(value[0]) * factor
         for line in lines:
             if not line.name or line.name in found or line.xs is None or not len(line.xs):

@@ -15,10 +15,14 @@ from descent.common.numbers import trimmed
 from descent.common.text import clean
 from tui.plot.axes import Axis
 from tui.plot.canvas import ASCII, RANK, SPACE, UNICODE, Canvas, Frame, Signs, by_column
-from tui.plot.chart_data import ChartData, Line, Mark
+from tui.plot.chart_data import Best, ChartData, Line, Mark
 
 _DASHED = {"validation": 4, "planned": 2}  # dots of a dash and of the hole behind it: told without colours
-_BEHIND = ("band", "faint")
+_BEHIND = ("band", "spread", "faint")
+POINT = "●"
+_TINTS = ("band", "spread")  # areas
+STEEP = 0.1  # of a curve: what it falls or rises by there is often more than in all the rest
+FAR = 2.5  # times the range of the rest, from which on the first steps are left out of a fitted axis
 MARK_ROWS = 3  # rows from the top in which a mark's label may stand
 
 
@@ -44,6 +48,8 @@ def draw(
         text = _("goal {value}", value=trimmed(data.goal))
         _draw_goal(canvas, place, data.goal, text, y_axis, signs, unicode=unicode)
     _draw_marks(canvas, place, data.marks, x_axis, signs, unicode=unicode)
+    if data.best is not None:
+        _draw_best(canvas, place, data.best, x_axis, y_axis, signs)
     if cursor is not None:
         column = _column(cursor, x_axis, place)
         if column is not None:
@@ -51,17 +57,34 @@ def draw(
     return canvas
 
 
-def extent(data: ChartData, x_axis: Axis, *, log: bool) -> tuple[float, float] | None:
-    """The least and the greatest value to be seen; None where there is none, or none above 0 for a log axis."""
+def extent(data: ChartData, x_axis: Axis, *, log: bool, fitted: bool = False) -> tuple[float, float] | None:
+    """The least and the greatest value to be seen; None where there is none, or none above 0 for a log axis.
+
+    Areas behind lines don't count: single batches would set the axis. fitted: without the first STEEP of each line,
+    where those would leave little room for the rest.
+    """
+    lines = [line for line in data.lines if line.style not in _TINTS] or list(data.lines)
+    if len(lines) > 1:  # what diverged before would flatten what is looked at
+        lines = [line for line in lines if line.style != "ghost"]
+    whole = _range(data, lines, x_axis, log=log)
+    if whole is None or not fitted or log:
+        return whole
+    rest = _range(data, lines, x_axis, log=False, after=STEEP)
+    return rest if rest is not None and whole[1] - whole[0] > FAR * (rest[1] - rest[0]) > 0 else whole
+
+
+def _range(
+    data: ChartData, lines: Sequence[Line], x_axis: Axis, *, log: bool, after: float = 0.0
+) -> tuple[float, float] | None:
+    """The extremes of some lines. after: the share of what is shown of each that is left out at its beginning."""
     lows: list[float] = []
     highs: list[float] = []
     least = math.inf  # of what is more than a faint background
-    for line in data.lines:
-        if line.style == "ghost" and len(data.lines) > 1:
-            continue  # what diverged before would flatten what is looked at
+    begin = x_axis.low + after * (min(data.end or x_axis.high, x_axis.high) - x_axis.low)
+    for line in lines:
         shown = np.ones(len(line.low), np.bool_)
         if line.xs is not None:
-            shown = (line.xs >= x_axis.low) & (line.xs <= x_axis.high)
+            shown = (line.xs >= begin) & (line.xs <= x_axis.high)
         with np.errstate(invalid="ignore"):
             shown &= np.isfinite(line.low) & np.isfinite(line.high) & (line.low > (0 if log else -math.inf))
         if shown.any():
@@ -179,7 +202,14 @@ def _draw_lines(
     kinds = np.zeros(shape, np.int64)  # of signs, where the terminal has ASCII alone
     ordered = sorted(lines, key=lambda line: RANK[line.style])
     for line in ordered:
-        dots = braille.spans(*sampled(line, x_axis, y_axis, place), place.rows * braille.DOWN)
+        if line.style in _TINTS and colour:
+            area = braille.spans(*sampled(line, x_axis, y_axis, place), place.rows * braille.DOWN)
+            _tint(canvas, place, area)
+            continue
+        if line.style == "spread":
+            continue  # without colours it would hide what it stands behind
+        height = place.rows * braille.DOWN
+        dots = braille.spans(*_inside(*sampled(line, x_axis, y_axis, place), height), height)
         dashed = _DASHED.get(line.style, 3 if line.dashed else 0)
         if dashed:
             dots = braille.dashes(dots, dashed)
@@ -196,13 +226,60 @@ def _draw_lines(
         cells = np.where(covers, drawn, np.where(here, merged, cells))
         owners = np.where(here, np.uint8(RANK[line.style]), owners)
         kinds = np.where(here, 1 if dashed else 2 if line.style in _BEHIND else 0, kinds)
-    signs = braille.characters(cells) if unicode else braille.ascii_signs(cells, kinds)
-    area = np.s_[: place.rows, place.gutter :]
-    canvas.codes[area] = np.where(cells > 0, signs, canvas.codes[area])
-    canvas.styles[area] = np.where(cells > 0, owners, canvas.styles[area])
     for line in ordered:
-        if line.marker:
+        if line.marker == POINT and unicode:  # in front of all lines
+            points = braille.bits(_dots_of_points(place, line, x_axis, y_axis))
+            here, own = points > 0, owners == RANK[line.style]
+            cells = np.where(here, np.where(own, cells, 0) | points, cells)
+            owners = np.where(here, np.uint8(RANK[line.style]), owners)
+    signs = braille.characters(cells) if unicode else braille.ascii_signs(cells, kinds)
+    inside = np.s_[: place.rows, place.gutter :]
+    canvas.codes[inside] = np.where(cells > 0, signs, canvas.codes[inside])
+    canvas.styles[inside] = np.where(cells > 0, owners, canvas.styles[inside])
+    for line in ordered:
+        if line.marker and not (line.marker == POINT and unicode):
             _draw_points(canvas, place, line, x_axis, y_axis, unicode=unicode)
+
+
+def _inside(top: Floats, bottom: Floats, height: int) -> tuple[Floats, Floats]:
+    """Without what lies beyond the axis as a whole: it would be a line along the chart's edge."""
+    with np.errstate(invalid="ignore"):
+        outside = (np.rint(bottom) < 0) | (np.rint(top) >= height)
+    return np.where(outside, np.nan, top), np.where(outside, np.nan, bottom)
+
+
+def _tint(canvas: Canvas, place: Frame, area: braille.Dots) -> None:
+    """Colour the ground of the cells that lie in the area with half of their dots at least."""
+    rows, columns = place.rows, place.columns
+    dots = area[:, : columns * braille.ACROSS].reshape(rows, braille.DOWN, columns, braille.ACROSS).sum(axis=(1, 3))
+    canvas.tinted[:rows, place.gutter : place.gutter + columns] |= dots >= braille.DOWN
+
+
+def _dots_of_points(place: Frame, line: Line, x_axis: Axis, y_axis: Axis) -> braille.Dots:
+    """Two by two dots at each point, at its height to the dot; at the last one alone where they are many."""
+    found = np.zeros((place.rows * braille.DOWN, place.dots), np.bool_)
+    if line.xs is None or not len(line.xs):
+        return found
+    share = (np.asarray(line.xs, np.float64) - x_axis.low) / (x_axis.high - x_axis.low)
+    column = np.clip(np.floor(share * place.dots), 0, place.dots - 1)
+    row = np.rint(dot_rows(line.high, y_axis, place.rows))
+    shown = (share >= -1e-9) & (share <= 1 + 1e-9) & (row >= 0) & (row < found.shape[0])  # a NaN too is left out
+    columns, rows = column[shown].astype(np.int64), row[shown].astype(np.int64)
+    if len(columns) * 4 > place.columns:
+        columns, rows = columns[-1:], rows[-1:]
+    columns, rows = np.minimum(columns, place.dots - 2), np.clip(rows - 1, 0, found.shape[0] - 2)
+    for right in (0, 1):
+        for below in (0, 1):
+            found[rows + below, columns + right] = True
+    return found
+
+
+def _draw_best(canvas: Canvas, place: Frame, best: Best, x_axis: Axis, y_axis: Axis, signs: Signs) -> None:
+    """A star on the curve at its best evaluation."""
+    column = _column(best.x, x_axis, place)
+    (row,) = dot_rows(np.array([best.value]), y_axis, place.rows).tolist()
+    if column is not None and 0 <= row < place.rows * braille.DOWN:
+        canvas.put(int(row) // braille.DOWN, column, signs.best, best.style)
 
 
 def _draw_points(canvas: Canvas, place: Frame, line: Line, x_axis: Axis, y_axis: Axis, *, unicode: bool) -> None:

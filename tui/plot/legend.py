@@ -1,7 +1,7 @@
 """The words in a chart's border: title, latest values, cursor, settings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,10 +42,19 @@ def line_words(name: str) -> str:
     return _(_NAMES[name]) if name in _NAMES else clean(name)
 
 
-def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Pieces:
+def title(
+    name: str,
+    lines: Sequence[Line],
+    room: int,
+    *,
+    values: Mapping[str, float] | None = None,
+    smooth: Mapping[str, float] | None = None,
+    unicode: bool,
+) -> Pieces:
     """Return the chart's name, and as many of its lines with their latest value as there is room for.
 
-    A name may end in a colon and an explanation, which is left out if there is no room for it.
+    values: those at the cursor, by the names of the lines; None for the latest. smooth: of lines that are smoothed,
+    what is drawn there. A name may end in a colon and an explanation, which is left out if there is no room for it.
     """
     name = clean(name)
     name = name if cell_len(name) <= room else name.partition(": ")[0]
@@ -57,8 +66,10 @@ def title(name: str, lines: Sequence[Line], room: int, *, unicode: bool) -> Piec
         is_signed = bool(line.marked) and line.marker not in ("", line.name)  # a candidate has a sign of its own
         sign = line.marker if is_signed else SIGNS.get("validation" if line.dashed else line.style, "━")
         sign = sign if unicode else ascii_text(sign)
-        value = latest(line)
+        value = latest(line) if values is None else values.get(line.name)
         shown = "" if value is None else f" {number(value):<6}"  # as wide for 0.0412 as for 2.30
+        if smooth and value is not None and line.name in smooth and number(smooth[line.name]) != number(value):
+            shown += f" {_('(smooth {value})', value=number(smooth[line.name]))}"
         # The title names a line that stands alone, and a unit keeps its place behind the number.
         stands_alone = alone and line.style not in ("planned", "ghost")
         words = shown if stands_alone else f" {line_words(line.name)}{shown}"
@@ -108,8 +119,8 @@ def settings(
     return _joined(parts, room, unicode=unicode)
 
 
-def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode: bool) -> str:
-    """Say where the cursor stands: step 702 · train 0.0412 · val 0.0881."""
+def reading(x: float, unit: str, room: int, *, unicode: bool) -> str:
+    """Say where the cursor stands: step 702."""
     match unit:
         case "step":
             where = _("step {step}", step=count(x))
@@ -117,8 +128,7 @@ def reading(x: float, values: dict[str, float], unit: str, room: int, *, unicode
             where = time_taken(x)
         case _:
             where = _("epoch {epoch}", epoch=f"{x:.2f}")
-    parts = [where, *(f"{line_words(name)} {number(value)}" for name, value in values.items())]
-    return _joined(parts, room, unicode=unicode)
+    return _joined([where], room, unicode=unicode)
 
 
 def nearest(lines: tuple[Line, ...], x: float, axis: Axis) -> dict[str, float]:

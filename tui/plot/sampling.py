@@ -21,6 +21,7 @@ from tui.plot.smoothing import Smooth
 Zoom = tuple[float, float] | None
 Extremes = tuple[Floats, NDArray[Any], NDArray[Any]]  # xs, low, high
 
+FEW = 200  # measured numbers below which none is smoothed away: each of them is seen
 FEWEST = 50  # steps that the x axis shows at least, where the run has as many
 
 XMode = Literal["step", "epoch", "time"]
@@ -88,19 +89,31 @@ def _end(follower: Follower, x_scale: Scale) -> float:
 
 def series_lines(
     series: MinMaxPyramid, view: View, smoothing: float,
-    *, name: str, factor: float = 1.0, sparse: bool = False, total: int | None = None,
+    *, name: str, factor: float = 1.0, sparse: bool = False, total: int | None = None, log: bool = False,
 ) -> list[Line]:  # fmt: skip
-    """The series, smoothed, behind it as it was measured. Not measured is no gap where the column is `sparse`."""
+    """The series, smoothed, behind it where most of its values lie. Each line's `latest` is the last one measured.
+
+    A column that is `sparse` is NaN where it was not measured, which is no gap. It is not smoothed while it has few
+    numbers; with `log` their logarithms are averaged.
+    """
     if not len(series):
         return []
-    raw = envelope(series, view, factor, sparse=sparse)
-    if smoothing <= 0:
-        return [Line(name, *raw, "train", latest=_latest(series, factor))]
-    average = smoothed.average(series, smoothing, _on_axis(series, total), sparse=sparse)
+    latest = _latest(series, factor)
+    if smoothing <= 0 or (sparse and smoothed.measured_points(series) < FEW):
+        return [Line(name, *envelope(series, view, factor, sparse=sparse), "train", latest=latest)]
+    average = smoothed.average(series, smoothing, _on_axis(series, total), sparse=sparse, log=log)
     xs, low, high = _smooth(average, series, view, factor, sparse=sparse)
     middle = (low + high) / 2
-    latest = None if average.latest is None else average.latest * factor
-    return [Line("", *raw, "faint"), Line(name, xs, middle, middle, "train", latest=latest)]
+    behind = (
+        Line("", *envelope(series, view, factor, sparse=True), "faint") if sparse else _usual(series, view, factor)
+    )
+    return [behind, Line(name, xs, middle, middle, "train", latest=latest)]
+
+
+def _usual(series: MinMaxPyramid, view: View, factor: float) -> Line:
+    """Where most of the values lie, as a tint behind their line."""
+    steps, low, high = series.usual(*view.steps, max(2, view.dots // 2))
+    return Line("", view.scale.at(steps), low * np.float32(factor), high * np.float32(factor), "spread")
 
 
 def _on_axis(series: MinMaxPyramid, total: int | None) -> int:

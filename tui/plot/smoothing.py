@@ -22,12 +22,13 @@ class Average:
     """An exponential moving average, divided by the weight that it has so far, so that it does not begin at 0.
 
     y_t = Σ a^(t−i) x_i / Σ a^(t−i) over the values that were measured; NaN where none was. With `sparse` the
-    series is NaN where nothing was measured, and its measurements count, not its steps.
+    series is NaN where nothing was measured, and its measurements count, not its steps. With `log` the average is
+    that of the logarithms: a norm of 3 among many of 0.01 does not hide them on a logarithmic axis.
     """
 
-    def __init__(self, factor: float, *, sparse: bool) -> None:
+    def __init__(self, factor: float, *, sparse: bool, log: bool = False) -> None:
         self.series = MinMaxPyramid()
-        self._sparse = sparse
+        self._sparse, self._log = sparse, log
         self._factor = factor
         powers = factor ** np.arange(BLOCK + 1)
         distance = np.arange(BLOCK)[None, :] - np.arange(BLOCK)[:, None]
@@ -40,17 +41,26 @@ class Average:
         room = self.series.room(len(values))
         for first in range(0, len(values), PIECE):
             piece = slice(first, first + PIECE)
-            room[piece] = self._take_piece(values[piece])
+            smooth = self._take_piece(self._scaled(values[piece]))
+            room[piece] = np.exp(smooth) if self._log else smooth
         self.series.filled(len(values))
 
     def after(self, values: Singles, unit: int) -> float:
         """What the average would be after part of a value, which `unit` measurements make: those in `values`."""
-        finite = values[np.isfinite(values)]
+        scaled = self._scaled(values)
+        finite = scaled[np.isfinite(scaled)]
         kept = self._factor ** (len(values) / unit)
         mean = float(np.mean(finite, dtype=np.float64)) if len(finite) else 0.0
         new = (1 - kept) * (len(finite) > 0)
         weight = kept * self._weight + new
-        return (kept * self._sum + new * mean) / weight if weight > 0 else math.nan
+        found = (kept * self._sum + new * mean) / weight if weight > 0 else math.nan
+        return math.exp(found) if self._log else found
+
+    def _scaled(self, values: Singles) -> Singles:
+        if not self._log:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(values)  # 0 has no place on a logarithmic axis: its -inf counts as not measured
 
     def _take_piece(self, values: Singles) -> Singles:
         measured = np.isfinite(values)
@@ -113,13 +123,15 @@ class _Kept:
 _kept: weakref.WeakKeyDictionary[MinMaxPyramid, dict[object, _Kept]] = weakref.WeakKeyDictionary()
 
 
-def average(series: MinMaxPyramid, smoothing: float, total: int, *, sparse: bool = False) -> Smooth:
+def average(
+    series: MinMaxPyramid, smoothing: float, total: int, *, sparse: bool = False, log: bool = False
+) -> Smooth:
     """The series smoothed; itself for a smoothing of 0.
 
     smoothing: 0 to below 1, the share that is kept from a point to the next, where `total` steps are at most a
     thousand points: a run of a million steps looks as smooth as one of a thousand. A long run's points are smoothed
     as the means of blocks, each a thousandth of it or less: nobody could see more. With `sparse`, it is the points
-    that were measured that count, and of a short run each of them.
+    that were measured that count, and of a short run each of them. With `log` the logarithms are averaged.
     """
     if smoothing <= 0:
         return Smooth(series, 1, series.latest())
@@ -130,27 +142,38 @@ def average(series: MinMaxPyramid, smoothing: float, total: int, *, sparse: bool
     else:
         share = min(1.0, unit * FINE / total)
     factor = smoothing**share
-    kept = _follow(series, factor, unit, sparse=sparse)
+    kept = _follow(series, factor, unit, sparse=sparse, log=log)
     rest = series.values(kept.length * unit)  # none where a step is a point
     latest = kept.average.after(rest, unit) if len(rest) else kept.average.series.latest()
     return Smooth(kept.average.series, unit, latest)
 
 
+def measured_points(series: MinMaxPyramid) -> int:
+    """Return about how many numbers a series has that is NaN where nothing was measured."""
+    unit = series.unit(len(series))
+    return round(_share(series, unit) * (len(series) // unit))
+
+
+def _share(series: MinMaxPyramid, unit: int) -> float:
+    """The share of the last points that have a number."""
+    points = series.means(unit, max(0, len(series) // unit - RECENT))
+    return float(np.isfinite(points).mean()) if len(points) else 1.0
+
+
 def _measured(series: MinMaxPyramid, unit: int) -> float:
     """The share of the last points that have a number, as a power of two: it is not to change all the time."""
-    points = series.means(unit, max(0, len(series) // unit - RECENT))
-    share = float(np.isfinite(points).mean()) if len(points) else 1.0
+    share = _share(series, unit)
     return float(2.0 ** round(math.log2(share))) if share > 0 else 1.0
 
 
-def _follow(series: MinMaxPyramid, factor: float, unit: int, *, sparse: bool) -> _Kept:
+def _follow(series: MinMaxPyramid, factor: float, unit: int, *, sparse: bool, log: bool) -> _Kept:
     """The average that is kept of the series, brought up to date; a new one once something of it was voided."""
-    of_series, key = _kept.setdefault(series, {}), (round(factor, 12), unit, sparse)
+    of_series, key = _kept.setdefault(series, {}), (round(factor, 12), unit, sparse, log)
     kept = of_series.get(key)
     if kept is None or kept.voided != series.voided:
         if kept is None and len(of_series) >= MOST:
             of_series.pop(next(iter(of_series)))
-        kept = of_series[key] = _Kept(Average(factor, sparse=sparse), series.voided)
+        kept = of_series[key] = _Kept(Average(factor, sparse=sparse, log=log), series.voided)
     points = series.means(unit, kept.length)
     if len(points):
         kept.average.take(points)

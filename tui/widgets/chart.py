@@ -29,20 +29,21 @@ class Chart(Drawing, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "left",
+            "shift+left",
             "pan(-1)",
-            N_("move the cursor or the view left (mouse: drag)"),
+            N_("move the view left (mouse: drag)"),
             show=False,
             id="chart.left",
         ),
-        Binding("right", "pan(1)", N_("move the cursor or the view right"), show=False, id="chart.right"),
+        Binding("shift+right", "pan(1)", N_("move the view right"), show=False, id="chart.right"),
         Binding("up,right_square_bracket", "zoom(1)", N_("zoom in (mouse: wheel)"), show=False, id="chart.in"),
         Binding("down,left_square_bracket", "zoom(-1)", N_("zoom out"), show=False, id="chart.out"),
         Binding("0", "show_all", N_("show all again"), show=False, id="chart.all"),
-        Binding("l", "log", N_("log or linear y axis"), show=False, id="chart.log"),
+        Binding("y", "log", N_("y axis: log, linear, linear from the first step on"), show=False, id="chart.log"),
         Binding("s", "smooth", N_("next smoothing"), show=False, id="chart.smooth"),
         Binding("t", "x_axis", N_("x axis by step, epoch or time"), show=False, id="chart.x"),
-        Binding("c", "cursor", N_("cursor with exact values (mouse: point)"), show=False, id="chart.cursor"),
+        Binding("left", "cursor(-1)", N_("cursor with exact values, to the left (mouse: point)"), show=False),
+        Binding("right", "cursor(1)", N_("cursor with exact values, to the right"), show=False),
         Binding("escape", "leave", N_("leave the cursor or the zoom"), show=False, id="chart.leave"),
     ]
 
@@ -57,6 +58,17 @@ class Chart(Drawing, can_focus=True):
         def control(self) -> "Chart":
             return self.chart
 
+    class Pointed(Message):
+        """The cursor has moved to an x, or is gone: None."""
+
+        def __init__(self, chart: "Chart", x: float | None, unit: str) -> None:
+            super().__init__()
+            self.chart, self.x, self.unit = chart, x, unit
+
+        @property
+        def control(self) -> "Chart":
+            return self.chart
+
     def __init__(self, title: str, source: Source | None = None, **options: Any) -> None:
         """options: those of Drawing."""
         super().__init__(title, source, **options)
@@ -66,7 +78,12 @@ class Chart(Drawing, can_focus=True):
     # --- keys ---
 
     def action_log(self) -> None:
-        self.log_y = not self.log_y
+        if not self.log_y and self.fits and not self.whole:
+            self.whole = True
+            self._watch_log_y()
+        else:
+            self.whole = False
+            self.log_y = not self.log_y
         self.post_message(self.Changed(self))
 
     def action_smooth(self) -> None:
@@ -84,26 +101,41 @@ class Chart(Drawing, can_focus=True):
 
     def action_leave(self) -> None:
         if self.cursor is not None:
-            self.cursor = None
-            self._draw_again()
+            self._move_cursor(None)
         elif self.zoom is not None:
             self._show(None)
         else:
             raise SkipAction  # the screen's own meaning of the key
 
-    def action_cursor(self) -> None:
+    def action_cursor(self, direction: int) -> None:
+        if not self.data.lines:
+            raise SkipAction
+        self.move_cursor(direction)
+
+    def move_cursor(self, direction: int) -> None:
+        """Move the cursor by a cell. It begins at the last step."""
         low, high = self._shown()
-        self.cursor = None if self.cursor is not None else (low + high) / 2
         self._hovering = False
+        if self.cursor is None:
+            self._move_cursor(min(high, max(low, self.data.end)))
+        else:
+            moved = self.cursor + direction * max((high - low) / self._place.columns, self._least_move())
+            self._move_cursor(min(high, max(low, moved)))
+
+    def point(self, x: float | None) -> None:
+        """Show the cursor at an x without telling of it; None for no cursor."""
+        low, high = self._shown()
+        self.cursor = x if x is not None and low <= x <= high else None
         self._draw_again()
+
+    def _move_cursor(self, x: float | None) -> None:
+        self.cursor = x
+        self._draw_again()
+        self.post_message(self.Pointed(self, x, self.data.x_unit))
 
     def action_pan(self, direction: int) -> None:
         low, high = self._shown()
-        if self.cursor is not None and not self._hovering:
-            moved = self.cursor + direction * max((high - low) / self._place.columns, self._least_move())
-            self.cursor = min(high, max(low, moved))
-            self._draw_again()
-        elif self.zoom is not None:
+        if self.zoom is not None:
             self._show(self._within(low + direction * PAN * (high - low), high - low))
         else:
             raise SkipAction
@@ -145,13 +177,13 @@ class Chart(Drawing, can_focus=True):
             return
         x = self._x_below(event)
         if self.data.lines and (x is not None or self._hovering):
-            self.cursor, self._hovering = x, x is not None
-            self._draw_again()
+            self._hovering = x is not None
+            self._move_cursor(x)
 
     def on_leave(self) -> None:
         if self._hovering:
-            self.cursor, self._hovering = None, False
-            self._draw_again()
+            self._hovering = False
+            self._move_cursor(None)
 
     def _x_below(self, event: events.MouseEvent) -> float | None:
         offset = event.get_content_offset(self)

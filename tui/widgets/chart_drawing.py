@@ -16,10 +16,11 @@ from textual.style import Style
 from textual.widget import Widget
 
 from descent.common.i18n import N_, _, pgettext
+from descent.common.numbers import trimmed
 from tui import themes
 from tui.plot import draw, legend
 from tui.plot.axes import Axis, Stable, horizontal, limited, logarithmic, vertical
-from tui.plot.canvas import RUNS, STYLES, Canvas, frame, saying
+from tui.plot.canvas import RUNS, STYLES, TINTED, Canvas, frame, saying
 from tui.plot.chart_data import NOTHING, ChartData
 
 Source = Callable[[int, tuple[float, float] | None], ChartData]
@@ -35,7 +36,9 @@ class Drawing(Widget):
     """Draws what `source` gives for a number of dots across and a zoomed range of x, or None for all of it."""
 
     # Not those of runs, which are the theme's: each costs a pass through the style sheet, for every chart.
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES if style and style not in RUNS}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "chart--tint", *(f"chart--{style}" for style in STYLES if style and style not in RUNS)
+    }  # fmt: skip
     DEFAULT_CSS = """
     Drawing {
         border: round $border-blurred; border-title-color: $foreground; border-subtitle-color: $quiet;
@@ -44,6 +47,7 @@ class Drawing(Widget):
         &.-ascii { border: ascii $border-blurred; }
         &.-ascii:focus { border: ascii $border; }
         & > .chart--band { color: $train 45%; }
+        & > .chart--tint { background: $train 12%; }
         & > .chart--faint { color: $train 38%; }
         & > .chart--ghost { color: $quiet; }
         & > .chart--member { color: $foreground; }
@@ -69,13 +73,21 @@ class Drawing(Widget):
         log_y: bool = False,
         smoothing: float | None = None,
         x_mode: XMode = "step",
+        fits: bool = False,
+        number: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
-        """smoothing: None for a chart that has none to be changed. clock: seconds, for the axes' calm."""
+        """smoothing: None for a chart that has none to be changed. clock: seconds, for the axes' calm.
+
+        number: the key that shows the chart alone, before its title. fits: whether a linear axis leaves out the first
+        steps, where those would leave the rest little room.
+        """
         super().__init__(**options)
         self.title, self.source = title, source
+        self.number = number
         self.smooths = smoothing is not None
+        self.fits, self.whole = fits, False  # whole: show the first steps all the same
         self.set_reactive(Drawing.log_y, log_y)
         self.set_reactive(Drawing.smoothing, smoothing or 0.0)
         self.set_reactive(Drawing.x_mode, x_mode)
@@ -83,6 +95,7 @@ class Drawing(Widget):
         self.follows = False  # the zoom has the run's end in it, and goes with it
         self.cursor: float | None = None  # an x
         self.data = NOTHING
+        self.least_labels = 0  # cells: of charts above each other the same step stands in the same column
         self._clock, self._calm_x, self._calm_y = clock, Stable(clock), Stable(clock)
         self._labelled, self._label_waits = -math.inf, False
         self._kept_up: tuple[float, int, object] | None = None  # when it was drawn, at which step, after what
@@ -152,9 +165,10 @@ class Drawing(Widget):
         return data
 
     def _settled_y(self, rows: int) -> Axis:
-        found = draw.extent(self.data, self._x_axis, log=self._is_log)
+        fitted = self.fits and not self.whole
+        found = draw.extent(self.data, self._x_axis, log=self._is_log, fitted=fitted)
         log = self._is_log and found is not None
-        found = found or draw.extent(self.data, self._x_axis, log=False)
+        found = found or draw.extent(self.data, self._x_axis, log=False, fitted=fitted)
         if found is None:
             return Axis(0, 1, ())
         wanted = limited((logarithmic if log else vertical)(*found, rows), self.data.most)
@@ -167,12 +181,21 @@ class Drawing(Widget):
         return self.log_y and self.data.fits_log
 
     def _label_width(self) -> int:
+        return max(self.least_labels, self.own_labels)
+
+    @property
+    def own_labels(self) -> int:
+        """Cells of the widest label of the y axis."""
         return max((len(label) for __, label in self._y_axis.ticks), default=4)
 
     def _draw(self) -> None:
         before = self._canvas
-        # Axes of nothing would show numbers that mean nothing.
-        self._canvas = self._drawn() if self.data.is_measured else saying(_(NOT_YET), *self.content_size)
+        if self.has_class("-constant") != (self.data.constant is not None):
+            self.toggle_class("-constant")
+        if self.data.constant is not None:
+            self._canvas = saying(trimmed(self.data.constant), *self.content_size, style="train")
+        else:  # axes of nothing would show numbers that mean nothing
+            self._canvas = self._drawn() if self.data.is_measured else saying(_(NOT_YET), *self.content_size)
         self._paint(self._canvas.changed(before) if before is not None else None)
         self._label_border()
 
@@ -218,7 +241,10 @@ class Drawing(Widget):
 
     def _style(self, name: str) -> RichStyle:
         if name not in self._rich:
-            if name in RUNS:
+            if name.endswith(TINTED):
+                ground = self.get_component_rich_style("chart--tint").bgcolor
+                style = self._style(name.removesuffix(TINTED)) + RichStyle(bgcolor=ground)
+            elif name in RUNS:
                 style = self.rich_style + themes.style(self.app.theme_variables, name)
             else:
                 style = self.get_component_rich_style(f"chart--{name}") if name else self.rich_style
@@ -242,10 +268,13 @@ class Drawing(Widget):
 
     def _label_border(self) -> None:
         room = max(0, self.outer_size.width - 6)
-        title = legend.title(self.title, self.data.lines, room, unicode=self._unicode)
+        name = self.title if self.number is None else f"{self.number} {self.title}"
+        at, values = self._cursor_shown() if self.cursor is not None else (math.nan, None)
+        smooth = self._smooth_at(at) if values is not None else {}
+        title = legend.title(name, self.data.lines, room, values=values, smooth=smooth, unicode=self._unicode)
         content = Content.assemble(*((text, self._visual(name)) if name else text for text, name in title))
         if self.cursor is not None:
-            settings = legend.reading(*self._cursor_shown(), self.data.x_unit, room, unicode=self._unicode)
+            settings = legend.reading(at, self.data.x_unit, room, unicode=self._unicode)
         else:
             smoothing = self.smoothing if self.smooths else None
             zoomed = self.zoom is not None
@@ -265,7 +294,7 @@ class Drawing(Widget):
 
     def _axis_words(self) -> str:
         if not self.log_y:
-            return ""
+            return _("whole axis") if self.fits and self.whole else ""
         return pgettext("axis", "log") if self.data.fits_log else _("linear: some < 0")
 
     def _visual(self, name: str) -> Style:
@@ -277,7 +306,7 @@ class Drawing(Widget):
     def _may_relabel(self) -> bool:
         """Return whether the legend may change now; if not, it does so a little later."""
         now = self._clock()
-        if now - self._labelled >= LEGEND:
+        if self.cursor is not None or now - self._labelled >= LEGEND:  # a key or the mouse has moved it
             self._labelled = now
             return True
         if not self._label_waits:
@@ -331,6 +360,13 @@ class Drawing(Widget):
     def _draw_again(self) -> None:
         if self._canvas is not None and self.content_size:
             self._draw()
+
+    def _smooth_at(self, x: float) -> dict[str, float]:
+        """The smoothed values at an x of the lines that are smoothed."""
+        if not self.smoothing:
+            return {}
+        lines = tuple(line for line in self.data.lines if line.style == "train")
+        return legend.nearest(lines, x, self._x_axis)
 
     def _cursor_shown(self) -> tuple[float, dict[str, float]]:
         """The x of the step below the cursor, and the values there."""

@@ -89,7 +89,9 @@ class Panes:
         """Any column of the rows."""
 
         def draw(follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
-            return curves.column_curve(follower, column, dots, zoom, chart.smoothing, chart.x_mode, self._reader.who)
+            return curves.column_curve(
+                follower, column, dots, zoom, chart.smoothing, chart.x_mode, self._reader.who, log=chart.log_y
+            )
 
         return self._held(chart, draw)
 
@@ -111,7 +113,9 @@ class Panes:
         return curves.accuracy_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, picked=self._reader.member)
 
     def _gradient(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
-        return curves.grad_norm_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member)
+        return curves.grad_norm_curve(
+            follower, dots, zoom, chart.smoothing, chart.x_mode, self._reader.member, log=chart.log_y
+        )
 
     def _rate(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
         builder = self._reader.builder

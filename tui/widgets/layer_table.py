@@ -17,7 +17,7 @@ from tui.data.candidates import Standing
 from tui.data.snapshot import TREND, USUAL_RATIO, LayerRow, Snapshot
 from tui.plot.canvas import RUNS
 from tui.widgets.leaderboard import leaderboard
-from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.widgets.lines import Line, Lines, Piece, fitted, numbered
 
 ROOMY = 66  # cells of the table from which on its border has room for what the signs mean
 SHORTEST_KIND = 10  # cells; a kind that is cut further says nothing
@@ -94,8 +94,10 @@ class LayerTable(Lines, can_focus=True):
             super().__init__()
             self.member = member
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name for it
+    def __init__(self, *, id: str | None = None, number: int | None = None) -> None:  # noqa: A002 - Textual's name
+        """number: the key that shows it alone, before its title."""
         super().__init__(id=id)
+        self._number = number
         self._rows: tuple[LayerRow, ...] = ()
         self._candidates: tuple[Standing, ...] = ()  # of a sweep, shown instead of the layers
         self._every: int | None = None
@@ -105,7 +107,7 @@ class LayerTable(Lines, can_focus=True):
         self._first = 0  # row at the top
 
     def on_mount(self) -> None:
-        self.border_title = _("layers")
+        self.border_title = numbered(self._number, _("layers"))
 
     def show(self, snapshot: Snapshot) -> None:
         before = self._count
@@ -114,7 +116,7 @@ class LayerTable(Lines, can_focus=True):
         if self._count != before:
             self.refresh(layout=True)  # its height may follow the number of rows
         self._say_order()
-        title = _title(snapshot)
+        title = numbered(self._number, _title(snapshot))
         if self.border_title != title:
             self.border_title = title
         self.show_lines()
@@ -131,7 +133,8 @@ class LayerTable(Lines, can_focus=True):
         cadence = [ngettext("every step", "every {count} steps", every)] if every else []
         sorted_by = [] if self.order == "model" else [_("sorted by {column}", column=_(self.order))]
         low, high = (scientific(ratio, 1) for ratio in USUAL_RATIO)
-        signs = [_("● {low} to {high}, ▲ above, ▼ below", low=low, high=high)] if self.size.width >= ROOMY else []
+        is_judged = self.size.width >= ROOMY and any(row.judged for row in self._rows)
+        signs = [_("● {low} to {high}", low=low, high=high)] if is_judged else []
         subtitle = " · ".join((*sorted_by, *signs, *cadence))
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
             subtitle = ascii_cells(subtitle)

@@ -39,6 +39,11 @@ class Piece(NamedTuple):
 Line = tuple[Piece, ...]
 
 
+def numbered(number: int | None, title: str) -> str:
+    """A panel's title behind the key that shows it alone, if it has one."""
+    return title if number is None else f"{number} {title}"
+
+
 def width_of(line: Sequence[Piece]) -> int:
     """Cells."""
     return sum(cell_len(piece.text) for piece in line)

@@ -1,15 +1,17 @@
 """The panes of a console: charts, layers and log, as many as the terminal has room for, or one alone."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.widget import Widget
 
 from descent.common.i18n import N_, _
 from tui.widgets.chart import Chart
 from tui.widgets.layer_table import LayerTable
+from tui.widgets.machine_panel import MachinePanel
 from tui.widgets.run_log import RunLog
 
 if TYPE_CHECKING:
@@ -22,9 +24,13 @@ RIGHT = {
     "gradient": N_("gradient norm"),
     "throughput": N_("throughput, step/s"),
 }
-TABLES = ("layers", "log")
+TABLES = {"machine": N_("machine"), "layers": N_("layers"), "log": N_("log"), "picture": N_("picture")}
 PANES = (*LEFT, *RIGHT, *TABLES)
+DIGITS = {"loss": 1, "accuracy": 2, "rate": 3, "gradient": 4, "machine": 5, "layers": 6, "log": 7, "picture": 8}
+UNUSUAL = ("throughput",)  # shown only if it is chosen
+USUAL = tuple(pane for pane in PANES if pane not in UNUSUAL)
 LEAST_CHART = 6  # rows of a chart that a person has chosen
+LEAST_WIDTH = 30  # cells of it
 WATCHED = {
     "loss": "loss",
     "accuracy": "accuracy",
@@ -35,9 +41,10 @@ WATCHED = {
 
 
 class ConsolePanes(Vertical):
-    """Loss and accuracy on the left, what explains them on the right, layers and log below.
+    """The board: loss and accuracy on top, strips of what explains them, below them layers, a picture and the log.
 
     The screen's breakpoints decide what is shown: -flat, -short, -medium, -tall and -tiny, -narrow, -normal, -wide.
+    In a lab the charts stand in two columns, beside the lab's pictures.
     """
 
     SCOPED_CSS = False  # its rules begin with classes of the app and the screen
@@ -45,33 +52,48 @@ class ConsolePanes(Vertical):
     ConsolePanes {
         height: 1fr;
         #charts { height: 1fr; }
-        #left { width: 3fr; }
-        #right { width: 2fr; }
-        #tables { height: 11; }
-        #layers { width: 3fr; }
-        #log { width: 2fr; }
-        Chart { height: 1fr; }
+        #left { layout: horizontal; height: 1fr; }
+        #right { layout: horizontal; height: 6; }
+        #tables { height: 13; }
+        #lower { width: 3fr; }
+        #log { width: 2fr; height: 1fr; }
+        #loss { width: 3fr; }
+        #accuracy { width: 2fr; }
+        #layers { height: auto; max-height: 60%; }
+        #picture { height: 1fr; }
+        Chart, MachinePanel { height: 1fr; width: 1fr; }
+        #rate.-constant { width: 28; }
         #throughput { display: none; }
+        &.-no-picture #layers { height: 1fr; max-height: 100%; }
     }
-    .-wide ConsolePanes #left, .-wide ConsolePanes #layers,
-    .-wide ConsolePanes #right, .-wide ConsolePanes #log { width: 1fr; }
-    .-tall ConsolePanes #tables { height: 16; }
-    .-wide.-tall ConsolePanes #throughput { display: block; }
-    .-short ConsolePanes #accuracy, .-short ConsolePanes #gradient,
-    .-flat ConsolePanes #accuracy, .-flat ConsolePanes #gradient { display: none; }
-    .-short ConsolePanes #tables, .-short ConsolePanes #layers { height: auto; max-height: 8; }
-    .-short ConsolePanes #log, .-tiny ConsolePanes #log { display: none; }
-    .-flat ConsolePanes #tables, .-tiny ConsolePanes #right { display: none; }
+    .-wide ConsolePanes #loss, .-wide ConsolePanes #accuracy { width: 1fr; }
+    .-tall ConsolePanes #right { height: 8; }
+    .-tall ConsolePanes #tables { height: 21; }
+    .-short ConsolePanes #right, .-flat ConsolePanes #right { display: none; }
+    .-short ConsolePanes #tables, .-short ConsolePanes #lower, .-short ConsolePanes #layers {
+        height: auto; max-height: 8; width: 1fr;
+    }
+    .-short ConsolePanes #log, .-short ConsolePanes #picture, .-tiny ConsolePanes #log { display: none; }
+    .-flat ConsolePanes #tables, .-tiny ConsolePanes #right, .-tiny ConsolePanes #accuracy { display: none; }
+    .-narrow.-short ConsolePanes #accuracy, .-narrow.-flat ConsolePanes #accuracy { display: none; }
+    .-narrow.-medium ConsolePanes #left, .-narrow.-tall ConsolePanes #left { layout: vertical; }
+    .-narrow.-medium ConsolePanes #loss, .-narrow.-tall ConsolePanes #loss,
+    .-narrow.-medium ConsolePanes #accuracy, .-narrow.-tall ConsolePanes #accuracy { width: 1fr; }
+    .-narrow ConsolePanes #machine, .-narrow ConsolePanes #picture, .-tiny ConsolePanes #picture { display: none; }
     .-narrow.-medium ConsolePanes #tables, .-narrow.-tall ConsolePanes #tables { layout: vertical; height: 15; }
+    .-narrow.-medium ConsolePanes #lower, .-narrow.-tall ConsolePanes #lower,
     .-narrow.-medium ConsolePanes #layers,
     .-narrow.-tall ConsolePanes #layers { height: auto; max-height: 8; width: 1fr; }
     .-narrow.-medium ConsolePanes #log, .-narrow.-tall ConsolePanes #log { height: 1fr; width: 1fr; }
+    ConsolePanes.-lab #charts { layout: horizontal; }
+    ConsolePanes.-lab #left, ConsolePanes.-lab #right { layout: vertical; height: 1fr; width: 1fr; display: block; }
+    ConsolePanes.-lab #loss, ConsolePanes.-lab #accuracy { width: 1fr; }
     ConsolePanes.-lab #pictures { height: 3fr; }
     ConsolePanes.-lab #charts { height: 2fr; }
-    ConsolePanes.-lab #layers { width: 1fr; }
+    ConsolePanes.-lab #lower, ConsolePanes.-lab #layers { width: 1fr; height: auto; max-height: 100%; }
     ConsolePanes.-lab #tables { height: auto; max-height: 14; }
     ConsolePanes.-lab #tables LayerTable { height: auto; max-height: 14; }
-    ConsolePanes.-lab #right, ConsolePanes.-lab #left { width: 1fr; }
+    ConsolePanes.-lab Chart { width: 1fr; }
     .-narrow ConsolePanes.-lab, .-tiny ConsolePanes.-lab { layout: horizontal; }
     .-narrow ConsolePanes.-lab #charts, .-tiny ConsolePanes.-lab #charts {
         layout: vertical; width: 1fr; height: 1fr;
@@ -83,41 +105,62 @@ class ConsolePanes(Vertical):
     .-short ConsolePanes.-lab #gradient, .-flat ConsolePanes.-lab #gradient { display: block; }
     .-short ConsolePanes.-lab .-second, .-flat ConsolePanes.-lab .-second { display: none !important; }
     .-tiny ConsolePanes.-lab #right { display: block; }
-    ConsolePanes Chart.-picked { display: block !important; }
+    ConsolePanes .-picked, .-short ConsolePanes #right.-wanted { display: block !important; }
     ConsolePanes .-away, ConsolePanes.-one .-away { display: none !important; }
     ConsolePanes.-one .-alone {
         display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
     }
     """
 
-    def __init__(self, liked: "Settings", watch: Sequence[str] | None = None, pictures: Widget | None = None) -> None:
-        """watch: of a lab, the charts that it is about; they alone are shown. pictures: stand beside them."""
+    def __init__(
+        self,
+        liked: "Settings",
+        watch: Sequence[str] | None = None,
+        pictures: Widget | None = None,
+        picture: Widget | None = None,
+    ) -> None:
+        """watch: of a lab, the charts that it is about; they alone are shown. pictures: stand beside them.
+
+        picture: the live picture of a board, with the id "picture".
+        """
         super().__init__()
-        self._liked, self._watch, self._pictures = liked, watch, pictures
+        self._liked, self._watch, self._pictures, self._picture = liked, watch, pictures, picture
         self.alone: str | None = None  # the pane that is shown alone
-        self.chosen: list[str] = []  # the curves that a person has chosen; none for the usual ones
+        self.chosen: list[str] = []  # the panels that a person has chosen, in their order; none for the usual ones
         self._own: dict[str, Chart] = {}  # charts of other curves than the usual ones, by the curve
         self._no_accuracy = False
         of_lab = [WATCHED[name] for name in watch or () if name in WATCHED]
         charts = [name for name in of_lab if name not in TABLES] or ["loss"]
-        self._wanted = PANES if watch is None else (*charts, *(name for name in of_lab if name in TABLES))
+        tables = [name for name in of_lab if name in TABLES]
+        self._wanted = USUAL if watch is None else (*charts, *tables)
         self.set_class(watch is not None, "-lab")
+        self.set_class(picture is None, "-no-picture")
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="charts"):
-            with Vertical(id="left"):
+        with Container(id="charts"):
+            with Container(id="left"):
                 yield from (self._chart(name, title) for name, title in LEFT.items())
-            with Vertical(id="right"):
+            with Container(id="right"):
                 yield from (self._chart(name, title) for name, title in RIGHT.items())
+                yield MachinePanel(id="machine", number=self._number("machine"))
         with Horizontal(id="tables"):
-            yield LayerTable(id="layers")
-            yield RunLog(id="log")
+            with Vertical(id="lower"):
+                yield LayerTable(id="layers", number=self._number("layers"))
+                if self._picture is not None:
+                    yield self._picture
+            yield RunLog(id="log", number=self._number("log"))
         if self._pictures is not None:
             yield self._pictures
 
     def _chart(self, name: str, title: str) -> Chart:
         smoothing = None if name == "rate" else self._liked.smoothing
-        return Chart(_(title), smoothing=smoothing, log_y=self._liked.log_y and name in ("loss", "gradient"), id=name)
+        log = self._liked.log_y and name in ("loss", "gradient")
+        fits, number = name in LEFT, self._number(name)
+        return Chart(_(title), smoothing=smoothing, log_y=log, fits=fits, number=number, id=name)
+
+    def _number(self, name: str) -> int | None:
+        """The digit that shows a panel of a board alone."""
+        return DIGITS.get(name) if self._watch is None else None
 
     @property
     def is_whole(self) -> bool:
@@ -148,22 +191,35 @@ class ConsolePanes(Vertical):
         chart = self._own.get(curve)
         return curve if chart is None or chart.id is None else chart.id
 
-    def choose(self, curves: Sequence[str]) -> None:
-        """Show these curves, those of the user's own having charts already; none for the usual ones."""
-        self.chosen = list(curves)
+    def choose(self, panels: Sequence[str]) -> None:
+        """Show these panels in this order, those of the user's own having charts already; none for the usual ones."""
+        self.chosen = list(panels)
+        there = [self.pane_of(panel) for panel in panels]
+        for holder in ("#left", "#right"):
+            first = self.query_one(holder)
+            inside = [child for child in first.children if child.id in there]
+            inside.sort(key=lambda child: there.index(str(child.id)))
+            for before, child in pairwise(inside):
+                first.move_child(child, after=before)
         self.show_alone(None)
 
     def _picked(self) -> list[str]:
-        """Return the panes of the chosen curves that there is room for, the first ones of each column."""
-        room = max(1, self.query_one("#charts").size.height // LEAST_CHART)
+        """Return the panes of the chosen panels that there is room for, the first ones of each row."""
+        size = self.query_one("#charts").size
+        wide, high = max(1, size.width // LEAST_WIDTH), max(1, size.height // LEAST_CHART)
         left, right = self._columns()
-        there = [self.pane_of(curve) for curve in self.chosen]
-        return [*[pane for pane in there if pane in left][:room], *[pane for pane in there if pane in right][:room]]
+        there = [self.pane_of(panel) for panel in self.chosen]
+        room = max(wide, high) if self.screen.has_class("-narrow") else wide
+        return [
+            *[pane for pane in there if pane in left][:room],
+            *[pane for pane in there if pane in right][:wide],
+            *[pane for pane in there if pane in (*TABLES,) and pane != "machine"],
+        ]
 
     def _columns(self) -> tuple[list[str], list[str]]:
-        """Return the ids of the charts on the left and on the right."""
+        """Return the ids of the panels of the upper row and of the strips."""
         own = [str(chart.id) for chart in self._own.values()]
-        return [*LEFT, *own[::2]], [*RIGHT, *own[1::2]]
+        return [*LEFT, *own[::2]], [*RIGHT, "machine", *own[1::2]]
 
     def on_resize(self) -> None:
         if self.chosen and self.alone is None and self.is_whole:
@@ -182,22 +238,35 @@ class ConsolePanes(Vertical):
         # The second chart of a lab has no room on a small screen.
         first = next((pane for pane in self._wanted if not (pane == "accuracy" and self._no_accuracy)), "loss")
         picked = self._picked() if self.chosen and name is None else []
-        wanted = [*picked, *TABLES] if picked else self._wanted
+        wanted = picked or self._wanted
         left, right = self._columns()
-        for pane in (*left, *right, *TABLES):
+        lower = [pane for pane in ("layers", "picture") if pane != "picture" or self._picture is not None]
+        for pane in (*left, *right, *lower, "log"):
             away = name != pane if name is not None else pane not in wanted
             away = away or (pane == "accuracy" and self._no_accuracy)
             widget = self.query_one(f"#{pane}")
             widget.set_class(away, "-away")
             widget.set_class(name == pane, "-alone")
-            widget.set_class(pane in picked, "-picked")
+            widget.set_class(pane in picked and not away, "-picked")
             widget.set_class(self._watch is not None and name is None and pane != first, "-second")
-        for holder, panes in (("charts", [*left, *right]), ("left", left), ("right", right), ("tables", TABLES)):
-            shown = wanted if name is None else (name,)
-            self.query_one(f"#{holder}").set_class(not set(shown) & set(panes), "-away")
+        shown = wanted if name is None else (name,)
+        holders = {
+            "charts": [*left, *right], "left": left, "right": right, "tables": [*lower, "log"], "lower": lower,
+        }  # fmt: skip
+        for holder, panes in holders.items():
+            inside = [pane for pane in shown if pane in panes and not (pane == "accuracy" and self._no_accuracy)]
+            self.query_one(f"#{holder}").set_class(not inside, "-away")
             self.query_one(f"#{holder}").set_class(name in panes, "-alone")
+            self.query_one(f"#{holder}").set_class(bool(set(inside) & set(picked)), "-picked")
         for column, panes in (("left", left), ("right", right)):
             is_empty = self._watch is not None and name is None and not picked and first not in panes
             self.query_one(f"#{column}").set_class(is_empty, "-second")  # it would take half of a small screen
+        # Where neither a chart nor a strip is wanted, the tables take the room.
+        self.query_one("#tables").set_class(not set(shown) & {*left, *right} and name is None, "-alone")
         if self._pictures is not None:
             self._pictures.set_class(name is not None, "-away")
+
+    def has_picture(self, there: bool) -> None:
+        """Take the room of the picture where the run has none."""
+        if self._picture is not None and self.has_class("-no-picture") == there:
+            self.set_class(not there, "-no-picture")

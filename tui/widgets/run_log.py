@@ -7,10 +7,12 @@ from textual.binding import Binding, BindingType
 
 from descent.common.i18n import N_, _
 from descent.common.numbers import count
-from tui.data.log import LogLine
+from tui.data.log import EpochRow, LogLine
 from tui.data.snapshot import Snapshot
-from tui.widgets.lines import Line, Lines, Piece, chunks, hanging, width_of
+from tui.data.words import split_words
+from tui.widgets.lines import Line, Lines, Piece, chunks, fitted, hanging, numbered, width_of
 
+TALL = 4  # rows from which on a table has a head
 NARROW = 40  # cells; below, a line that has no room for its clock does without
 
 
@@ -39,8 +41,13 @@ class RunLog(Lines, can_focus=True):
     shows_output = False
     back = 0  # lines scrolled back from the latest
 
+    def __init__(self, *, id: str | None = None, number: int | None = None) -> None:  # noqa: A002 - Textual's name
+        """number: the key that shows it alone, before its title."""
+        super().__init__(id=id)
+        self._number = number
+
     def on_mount(self) -> None:
-        self.border_title = _("log")
+        self.border_title = numbered(self._number, _("log"))
 
     def show(self, snapshot: Snapshot) -> None:
         before, self.snapshot = self.snapshot, snapshot
@@ -52,7 +59,7 @@ class RunLog(Lines, can_focus=True):
         """Show the worker's output instead of the events, or the events again. Return whether it is the output."""
         self.shows_output = not self.shows_output
         self.back = 0
-        self.border_title = "output.log" if self.shows_output else _("log")
+        self.border_title = numbered(self._number, "output.log" if self.shows_output else _("log"))
         self.show_lines()
         return self.shows_output
 
@@ -80,7 +87,9 @@ class RunLog(Lines, can_focus=True):
         if not end and self.shows_output:
             return [(Piece(_("the worker has printed nothing"), "quiet"),)]
         shown = [line for entry in entries[max(0, end - height) : end] for line in folded(entry, width)]
-        return shown[max(0, len(shown) - height) :]
+        shown = shown[max(0, len(shown) - height) :]
+        is_table = width >= NARROW and any(isinstance(entry, LogLine) and entry.row for entry in entries[:end])
+        return [table_head(), *shown[1:]] if is_table and len(shown) == height > TALL else shown
 
 
 def _count_that_fit(entries: Sequence[LogLine | str], width: int, height: int) -> int:
@@ -97,10 +106,29 @@ def folded(entry: LogLine | str, width: int) -> list[Line]:
     """Return the entry in as many lines as it takes. The end of a long one is often what it is about."""
     if isinstance(entry, str):
         return [(Piece(part),) for part in chunks(entry, width)]
+    if entry.row is not None and width >= NARROW:
+        return [epoch_row(entry.row)]
     clock, *head, text = entry_line(entry)
     if width < NARROW and width_of((clock, *head, text)) > width:
         return hanging(head, text, width)  # the clock gives way to what happened
     return hanging([clock, *head], text, width)
+
+
+def epoch_row(row: EpochRow) -> Line:
+    """Return an epoch as a row: its number, losses, accuracy, and a star for the best."""
+    return (
+        Piece(f"{row.epoch:>6} ", "quiet"),
+        Piece(f"{row.train:>9} ", "train"),
+        Piece(f"{row.val:>9} ", "validation"),
+        Piece(f"{row.accuracy:>7}", "validation"),
+        *((Piece("  ★ ", "validation"), Piece(_("best"), "quiet")) if row.is_best else ()),
+    )
+
+
+def table_head() -> Line:
+    """Return what stands above the rows of epochs."""
+    names = ((_("epoch"), 6), (split_words("train"), 9), (split_words("validation"), 9), (_("acc"), 7))
+    return tuple(Piece(fitted(name, width, right=True) + " ", "head") for name, width in names)
 
 
 def entry_line(entry: LogLine | str) -> Line:

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from textual.geometry import Size
 
 from descent.common.i18n import _, ngettext
-from descent.common.numbers import count, memory, number, percent
+from descent.common.numbers import count, memory, percent
 from tui.base import Notice
 from tui.data.snapshot import Snapshot
-from tui.data.words import split_words, stage_words
+from tui.data.words import stage_words
 from tui.widgets.lines import Line, Lines, Piece, cut, hanging, spread, width_of
-from tui.widgets.run_log import entry_line
 
-NARROW = 100
 MOST_LINES = 4
 
 
@@ -46,7 +44,7 @@ def machine(now: Snapshot, width: int) -> list[Piece]:
 
 
 class StatusLine(Lines):
-    """Shows the notice and the machine on wide screens, the values and the notice on narrow ones.
+    """Shows the notice and the machine.
 
     It is one line as a rule. The outcome of a command and trouble take as many lines as they need.
     """
@@ -57,7 +55,7 @@ class StatusLine(Lines):
 
     snapshot: Snapshot | None = None
     notice: Notice | None = None
-    offers_help = True  # whether a key tells what can be done
+    shows_machine = True  # no panel has room for it
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -84,7 +82,7 @@ class StatusLine(Lines):
         if now is None:
             return [()]
         said = self._said(now)
-        numbers = values(now) if width < NARROW else machine(now, width // 2)
+        numbers = machine(now, width // 2) if self.shows_machine else []
         room = width - width_of(numbers) - 3
         # A refusal or trouble is longer than what is left beside the numbers, and more wanted than they are.
         if width_of(said) > room and (self._is_answer or any(piece.style == "trouble" for piece in said)):
@@ -92,9 +90,7 @@ class StatusLine(Lines):
             lines = hanging(head, text, width)
             shown = lines[:MOST_LINES]
             return shown if len(lines) == len(shown) else [*shown[:-1], cut((*shown[-1], Piece(" …")), width)]
-        if width >= NARROW:
-            return [spread(cut(said, width - width_of(numbers) - 2), numbers, width)]
-        return [cut((*numbers, Piece(" │ ", "quiet"), *said) if numbers else said, width)]
+        return [spread(cut(said, width - width_of(numbers) - 2), numbers, width)]
 
     @property
     def _is_answer(self) -> bool:
@@ -123,16 +119,9 @@ class StatusLine(Lines):
             return [Piece("? ", "trouble"), Piece(_lost(now))]
         if now.reason and now.state in ("failed", "stopped"):
             return [Piece("✗ " if now.state == "failed" else "", "trouble"), Piece(now.reason)]
-        if now.anomaly is not None and now.anomaly.collapse:
-            return [Piece("✗ ", "trouble"), Piece(self._collapsed(now.anomaly.step), "trouble")]
         if now.state == "finished" and now.winner:
             return [Piece(now.winner, "good")]
-        return list(entry_line(now.log[-1])[1:]) if now.log else []
-
-    def _collapsed(self, step: int) -> str:
-        if self.offers_help:
-            return _("collapsed at step {step}: a for options", step=count(step))
-        return _("collapsed at step {step}", step=count(step))
+        return []
 
 
 def _lost(now: Snapshot) -> str:
@@ -140,25 +129,3 @@ def _lost(now: Snapshot) -> str:
         return _("the worker was killed or ran out of memory")
     step = count(now.checkpoints[-1])
     return _("the worker was killed or ran out of memory; space resumes from step {step}", step=step)
-
-
-def values(now: Snapshot) -> Line:
-    """Return the latest losses and accuracies: train 0.041 val 0.088 acc 98.7/97.4%."""
-    pieces: list[Piece] = []
-    if now.loss is not None:
-        pieces += [Piece(f"{split_words('train')} ", "quiet"), Piece(f"{number(now.loss):<6}", "train")]
-    if now.val_loss is not None:
-        pieces += [
-            Piece(f" {split_words('validation')} ", "quiet"),
-            Piece(f"{number(now.val_loss):<6}", "validation"),
-        ]
-    if now.val_r2 is not None:
-        pieces += [Piece(f" {_('R²')} ", "quiet"), Piece(number(now.val_r2), "validation")]
-    if now.accuracy is not None:
-        pieces += [Piece(f" {_('acc')} ", "quiet"), Piece(percent(now.accuracy).removesuffix("%"), "train")]
-        if now.val_accuracy is not None:
-            pieces += [Piece("/", "quiet"), Piece(percent(now.val_accuracy).removesuffix("%"), "validation")]
-        pieces.append(Piece("%", "quiet"))
-        if now.val_balanced_accuracy is not None:
-            pieces += [Piece(f" {_('bal')} ", "quiet"), Piece(percent(now.val_balanced_accuracy), "validation")]
-    return tuple(pieces)

@@ -107,6 +107,8 @@ def top_line(now: Snapshot, width: int) -> Line:
     wide = width >= 108
     gap = "   " if wide else " "
     word, style = STATES.get(now.state, "?"), STYLES[now.state]
+    if now.anomaly is not None and not now.is_alive:
+        word, style = "✗", "trouble"  # it has come to its end, and is broken
     state = f"{word} {fitted(state_words(now.state), LONGEST_STATE)}" if wide else word
     which = "" if now.short_id == now.preset else f" {now.short_id}"  # its preset is not known yet
     # A long name of the user's leaves room for the numbers.
@@ -137,7 +139,11 @@ def top_line(now: Snapshot, width: int) -> Line:
         right = right[:1]
     told = _exactness(now)
     least = width_of(told[-1]) if told else 0
-    left = next((c for c in choices if width_of(c) + least + width_of(right) + len(gap) <= width), choices[-1])
+    taken = least + width_of(right) + len(gap)
+    bar = SHORTEST_BAR + 1 if now.total_steps else 0
+    fitting = [choice for choice in choices if width_of(choice) + taken <= width] or [choices[-1]]
+    # Large numbers give way to the bar too, the epoch does not.
+    left = next((c for c in fitting if c is not choices[-1] and width_of(c) + taken + bar <= width), fitting[0])
     room = width - width_of(left) - width_of(right) - len(gap) - 1
     for words in told:
         # The reasons leave room for the bar, the short form takes it.

@@ -13,7 +13,9 @@ from descent.run.follower import Follower
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
 from tui.data.words import mark_of
-from tui.plot import curves
+from tui.plot import curves, draw
+from tui.plot.axes import Axis
+from tui.plot.chart_data import ChartData, Line
 
 
 class _Run:
@@ -35,7 +37,8 @@ class _Run:
         for name, values in {**made, **columns}.items():
             rows[:, :, self.layout.columns.index(name)] = np.broadcast_to(values, at.shape)[:, None]
         every = at % 10 == 0
-        rows[every, :, self.layout.columns.index("grad_norm")] = 1.5
+        if "grad_norm" not in columns:
+            rows[every, :, self.layout.columns.index("grad_norm")] = 1.5
         self.writer.append(rows)
         self.step += steps
 
@@ -59,15 +62,16 @@ def test_loss_with_validation(tmp_path: Path) -> None:
         run.events.write("evaluation", step=step, split="validation", member=0, loss=loss, accuracy=0.5)
         run.events.write("evaluation", step=step, split="test", member=0, loss=99.0)
     data = curves.loss_curve(run.follow(), 100)
-    raw, train, validation = data.lines
-    assert (raw.style, train.style, validation.style) == ("faint", "train", "validation")
+    usual, train, validation = data.lines
+    assert (usual.style, train.style, validation.style) == ("spread", "train", "validation")
     assert data.x_range == (0, 250)
-    assert raw.high.max() == pytest.approx(2.0)
-    assert raw.low.min() == pytest.approx(2 / (1 + 249 / 50))
+    assert usual.high.max() == pytest.approx(2.0)  # the greatest of the first sixteen steps
+    assert usual.low.min() == pytest.approx(2 / (1 + 239 / 50))
     assert validation.xs is not None
     assert validation.xs.tolist() == [100, 200]
     assert validation.high.tolist() == [0.9, 0.7]
-    assert train.latest == pytest.approx(float(train.high[-1]), rel=0.05)
+    assert train.latest == pytest.approx(float(np.mean(2 / (1 + np.arange(150, 250) / 50))))  # of 100 steps
+    assert (data.best.x, data.best.value) == (200, 0.7) if data.best is not None else False
     assert data.exact is not None
     at, values = data.exact(150.2)
     assert (at, values["val"]) == (151, 0.9)
@@ -159,7 +163,8 @@ def test_losses_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
     run.train(90)
     data = curves.loss_curve(run.follow(), 400)
     assert data.gaps == (100.0,)
-    assert np.isnan(data.lines[0].low).sum() == 10
+    train = curves.loss_curve(run.follow(), 400, smoothing=0.0).lines[0]
+    assert np.isnan(train.low).sum() == 10
 
 
 def test_a_loss_that_is_no_number_now_is_not_the_last_that_was_one(tmp_path: Path) -> None:
@@ -181,6 +186,44 @@ def test_not_measured_is_no_gap(tmp_path: Path) -> None:
     assert data.gaps == ()
     assert not any(np.isnan(line.low).any() for line in data.lines)
     assert data.lines[-1].latest == 1.5
+
+
+def test_a_norm_is_the_last_measured_and_its_curve_the_measured_points(tmp_path: Path) -> None:
+    """A gradient of 0.006 was said to be 1.5: the average of the few numbers of a short run was shown for it."""
+    run = _Run(tmp_path, 1000)
+    norms = np.full(300, np.nan)
+    norms[::50] = [4.0, 1.0, 0.3, 0.1, 0.03, 0.006]
+    run.train(300, grad_norm=norms)  # type: ignore[arg-type]
+    (line,) = curves.grad_norm_curve(run.follow(), 1000, smoothing=0.9).lines
+    assert line.high.tolist() == pytest.approx([4.0, 1.0, 0.3, 0.1, 0.03, 0.006])
+    assert line.latest == pytest.approx(0.006)
+
+
+def test_many_norms_are_smoothed_as_their_axis_is(tmp_path: Path) -> None:
+    """On a log axis one norm of 100 among many of 0.01 would lift the curve for long."""
+    run = _Run(tmp_path, 1000)
+    norms = np.full(900, 0.01)
+    norms[500] = 100.0
+    run.train(900, grad_norm=norms)  # type: ignore[arg-type]
+    ends = [
+        float(curves.grad_norm_curve(run.follow(), 2000, smoothing=0.9, log=log).lines[-1].high[520])
+        for log in (False, True)
+    ]
+    assert ends[0] > 0.5
+    assert ends[1] < 0.05
+
+
+def test_an_axis_is_fitted_to_the_lines() -> None:
+    """The first steps of an accuracy, from 10 to 90 %, left the rest of the run a fifth of the chart."""
+    xs = np.arange(1000.0)
+    accuracy = 99 - 89 * np.exp(-xs / 20)
+    batches = Line("", xs, accuracy * 0, accuracy * 0 + 100, "spread")
+    data = ChartData((batches, Line("train", xs, accuracy, accuracy, "train")), x_range=(0, 1000), end=999.0)
+    whole = draw.extent(data, Axis(0, 1000, ()), log=False)
+    fitted = draw.extent(data, Axis(0, 1000, ()), log=False, fitted=True)
+    assert whole == (pytest.approx(10.0), pytest.approx(99.0))
+    assert fitted is not None
+    assert fitted[0] > 98
 
 
 def test_members_are_a_mean_and_a_band(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from tests.helpers.drawings import drawn, text
 from tui.plot import draw
 from tui.plot.axes import Axis
-from tui.plot.canvas import STYLES, Canvas, frame
-from tui.plot.chart_data import ChartData, Line, Mark
+from tui.plot.canvas import STYLES, TINTED, Canvas, frame
+from tui.plot.chart_data import Best, ChartData, Line, Mark
 
 LARGE = """\
  │                   ┆lr ×0.5
@@ -21,9 +21,9 @@ LARGE = """\
  │  ⠈⢧⡀              ┆             ⢸
  │    ⠳⣄             ┆             ⢸
 1┤     ⠈⠳⣄           ┆             ⢸
- │       ⠈⠳⢄⡀ ●⡀     ┆             ⢸                goal 0.5
- │⠤ ⠤ ⠤ ⠤ ⠤ ⠉⠓⠦⣄⣀ ⠒⠒⠤┆⢄⣀⠤ ⠤ ⠤ ⠤ ⠤ ⠤⢸⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤
- │              ⠈⠉⠓⠒⠦⠤⠤⢄⣀⣀●⣀⣀ ⠉⠒  ⠒⢸  ●⠒  ⠒⠒  ⠒⠒  ●
+ │       ⠈⠳⢄⡀ ⣤⡀     ┆             ⢸                goal 0.5
+ │⠤ ⠤ ⠤ ⠤ ⠤ ⠉⠓⠦⣄⣀ ⠒⠒⠤┆⢄⣀⠤ ⣀ ⠤ ⠤ ⠤ ⠤⢸⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤
+ │              ⠈⠉⠓⠒⠦⠤⠤⢄⣀⣀⠉⣀⣀ ⠉⠒  ⠒⢸  ⠛⠒  ⠒⠒  ⠒⠒  ⠛
 0┤                   ┆      ⠈⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉✗⠉⠉⠉⠉⠁
  └┬───────────────────────┬───────────────────────┬─────────
   0                      500                    1,000
@@ -33,13 +33,13 @@ MIDDLE = """\
 2┤⢳⡀       ┆
  │ ⢳⡀      ┆      ⡇
  │  ⠙⢦⡀    ┆      ⡇   goal 0.5
- │⠤ ⠤ ⠙●⢤⣀⡀⠤⠤●⣀⣀⠤ ⡇●⠤ ⠤ ⠤●⠤ ⠤
-0┤        ⠉⠉⠉⠓⠒⠒⠒⠒⠓⠒⠒⠒⠒✗⠒⠂
+ │⠤ ⠤ ⠙⠘⠃⣀⡀⠤⠤⢠⣄⣀⠤ ⡇⣀⡀ ⠤ ⠤⣀⠤ ⠤
+0┤        ⠉⠉⠉⠓⠒⠒⠒⠒⠓⠈⠁⠒⠒✗⠒⠉
   0         500        1,000
 """
 SMALL = """\
 ⣄  ┆ ⢀
-⠈⠓⠲⠤⠤⠼⠤✗●
+⠈⠓⠲⠤⠤⠼⠤✗⠶
 """
 PLAIN = """\
    |                  :lr x0.5
@@ -117,6 +117,43 @@ def test_a_line_is_whole_however_steep_it_is() -> None:
     rows = _rows_with(canvas, "train")
     assert rows == list(range(rows[0], rows[-1] + 1))
     assert len(rows) >= 8
+
+
+def test_a_point_stands_at_its_value_to_the_dot() -> None:
+    """A validation point below the training line was drawn above it: a sign fills a whole cell."""
+    x = np.arange(0, 101.0)
+    for train, validation in ((50.0, 48.0), (48.0, 50.0)):
+        at = np.array([60.0])
+        y = np.full(101, train)
+        point = np.full(1, validation)
+        lines = (Line("train", x, y, y, "train"), Line("val", at, point, point, "validation", "●"))
+        place = frame(42, 20, 0)
+        axis = Axis(0, 100, ())
+        found = draw._dots_of_points(place, lines[1], axis, axis)
+        (row,) = draw.dot_rows(np.array([validation]), axis, place.rows).tolist()
+        rows = np.flatnonzero(found.any(axis=1)).tolist()
+        assert rows == [round(row) - 1, round(row)]
+        canvas = draw.draw(ChartData(lines, (), (0, 100)), place, axis, axis)
+        assert "●" not in text(canvas)
+
+
+def test_where_most_batches_lie_is_a_tint_and_never_dots() -> None:
+    x = np.arange(100.0)
+    batches = Line("", x, x * 0, x * 0 + 10, "spread")
+    data = ChartData((batches, Line("train", x, x * 0 + 5, x * 0 + 5, "train")), (), (0, 99))
+    coloured, plain = (drawn(data, 40, 12, colour=colour) for colour in (True, False))
+    assert coloured.tinted.any()
+    assert not plain.tinted.any()
+    assert text(coloured) == text(plain)
+    assert any(style.endswith(TINTED) for _, style in coloured.pieces(6))
+
+
+def test_the_best_evaluation_has_a_star() -> None:
+    at = np.array([10.0, 50.0, 90.0])
+    y = np.array([3.0, 1.0, 2.0])
+    data = ChartData((Line("val", at, y, y, "validation", "●"),), (), (0, 100), best=Best(50.0, 1.0))
+    (row,) = [line for line in text(drawn(data, 42, 12)).splitlines() if "★" in line]
+    assert row.startswith("1")
 
 
 def test_lines_can_be_told_apart_without_colours() -> None:

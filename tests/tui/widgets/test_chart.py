@@ -113,7 +113,7 @@ async def test_the_border_holds_at_any_size(title: str, unicode: bool) -> None:
 async def test_keys_change_what_is_shown() -> None:
     async with _running() as (app, pilot):
         chart = app.chart
-        for key in ("l", "s", "t"):
+        for key in ("y", "s", "t"):
             await pilot.press(key)
         assert (chart.log_y, chart.smoothing, chart.x_mode, app.changes) == (True, 0.9, "epoch", 3)
         assert "log · smooth 0.9 · by epoch" in app.shown()[-1]
@@ -121,9 +121,9 @@ async def test_keys_change_what_is_shown() -> None:
         await pilot.press("right_square_bracket")
         assert chart.zoom == (250, 750)
         assert "zoomed" in app.shown()[-1]
-        await pilot.press("left")
+        await pilot.press("shift+left")
         assert chart.zoom == (150, 650)
-        await pilot.press(*["right"] * 9)
+        await pilot.press(*["shift+right"] * 9)
         assert chart.zoom == (500, 1000)  # not beyond what there is
         await pilot.press(*["up"] * 20)
         assert chart.zoom is not None
@@ -135,11 +135,12 @@ async def test_keys_change_what_is_shown() -> None:
 
 async def test_the_cursor_reads_exact_values() -> None:
     async with _running() as (app, pilot):
-        await pilot.press("c")
-        assert "step 500 · train 0.167 · 검증 0.200" in app.shown()[-1]
-        await pilot.press("right")
+        await pilot.press("left")  # begins at the last step
+        assert "step 999 ─" in app.shown()[-1]
+        assert "train 0.0910  ┅ 검증 0.111" in app.shown()[0]
+        await pilot.press("left")
         assert app.chart.cursor is not None
-        assert 510 < app.chart.cursor < 520
+        assert 980 < app.chart.cursor < 990
         await pilot.press("escape")
         assert "smooth" in app.shown()[-1]
         await pilot.hover(Chart, offset=(40, 5))
@@ -156,18 +157,18 @@ async def test_keys_that_mean_nothing_here_are_left_to_the_screen() -> None:
             heard.append(key)
 
     async with _running(kind=Listening) as (app, pilot):
-        for key in ("escape", "left"):
+        for key in ("escape", "shift+left"):
             app.bind(key, f"heard('{key}')")
             await pilot.press(key)
-        assert heard == ["escape", "left"]
+        assert heard == ["escape", "shift+left"]
 
 
 async def test_keys_can_be_remapped() -> None:
     async with _running() as (app, pilot):
-        app.set_keymap({"chart.log": "y"})
-        await pilot.press("l")
-        assert not app.chart.log_y
+        app.set_keymap({"chart.log": "u"})
         await pilot.press("y")
+        assert not app.chart.log_y
+        await pilot.press("u")
         assert app.chart.log_y
 
 
@@ -277,7 +278,7 @@ async def test_axes_stay_for_a_second_and_no_longer() -> None:
         assert chart._x_axis.high == 2000
         assert chart._y_axis.high >= 50
         app.asked.top = 500.0
-        await pilot.press("l")  # asked for by a person: at once
+        await pilot.press("y")  # asked for by a person: at once
         assert chart._y_axis.high >= 500
 
 
@@ -327,7 +328,7 @@ async def test_a_chart_without_a_source_is_an_empty_frame() -> None:
 async def test_a_zoom_at_the_end_goes_with_the_run_and_one_before_it_stays() -> None:
     """Somebody who looks closely at the last steps would soon look at old ones."""
     async with _running() as (app, pilot):
-        await pilot.press("up", "up", *["right"] * 10)
+        await pilot.press("up", "up", *["shift+right"] * 10)
         at_end = app.chart.zoom
         assert at_end is not None
         assert at_end[1] >= 999
@@ -336,7 +337,7 @@ async def test_a_zoom_at_the_end_goes_with_the_run_and_one_before_it_stays() -> 
         assert app.chart.zoom is not None
         assert app.chart.zoom[0] > at_end[0]
         assert app.chart.zoom[1] >= 1199
-        await pilot.press(*["left"] * 10)
+        await pilot.press(*["shift+left"] * 10)
         early = app.chart.zoom
         app.asked.steps = 1500
         app.chart.refresh_data()

@@ -1,4 +1,4 @@
-"""The choice of the curves that a console shows."""
+"""The choice of the panels that a console shows, and of their order."""
 
 from collections.abc import Collection, Sequence
 from typing import ClassVar, NamedTuple
@@ -34,14 +34,21 @@ class CurveList(Lines, can_focus=True):
         Binding("pageup", "move(-10)", N_("page up"), show=False),
         Binding("pagedown", "move(10)", N_("page down"), show=False),
         Binding("space,x", "mark", N_("mark"), show=False, id="charts.mark"),
+        Binding("shift+up,K", "order(-1)", N_("further to the front"), show=False, id="charts.earlier"),
+        Binding("shift+down,J", "order(1)", N_("further to the back"), show=False, id="charts.later"),
     ]
 
     def __init__(self, curves: Sequence[tuple[str, str]], marked: Collection[str]) -> None:
         """curves: their names and titles."""
         super().__init__()
-        self._curves = curves
-        self.marked = [name for name, _title in curves if name in marked]
+        self._curves = list(curves)
+        self._marked = [name for name, _title in curves if name in marked]
         self._cursor = self._top = 0
+
+    @property
+    def marked(self) -> list[str]:
+        """Return those that are marked, in the order of the list."""
+        return [name for name, _title in self._curves if name in self._marked]
 
     @property
     def current(self) -> str:
@@ -56,11 +63,19 @@ class CurveList(Lines, can_focus=True):
         self.show_lines()
 
     def action_mark(self) -> None:
-        if self.current in self.marked:
-            self.marked.remove(self.current)
+        if self.current in self._marked:
+            self._marked.remove(self.current)
         else:
-            self.marked.append(self.current)
+            self._marked.append(self.current)
         self.show_lines()
+
+    def action_order(self, by: int) -> None:
+        """Move the curve under the cursor in the list."""
+        to = self._cursor + by
+        if 0 <= to < len(self._curves):
+            self._curves[self._cursor], self._curves[to] = self._curves[to], self._curves[self._cursor]
+            self._cursor = to
+            self.show_lines()
 
     def on_click(self, event: Click) -> None:
         if 0 <= self._top + event.y < len(self._curves):
@@ -99,10 +114,10 @@ class ChooseCharts(ModalScreen[Choice | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = _("which charts?")
+            box.border_title = _("which panels?")
             yield self._list
             yield Static(
-                _("space mark · enter show · o only this one · none marked: the usual ones · esc cancel"),
+                _("space mark · shift+↑↓ order · enter show · o only this one · none marked: the usual · esc cancel"),
                 classes="hint",
                 markup=False,
             )

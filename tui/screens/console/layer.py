@@ -140,7 +140,7 @@ class Layer(SideScreen):
             self._show_histograms()
 
     def _show_histograms(self) -> None:
-        for view in self.query(LayerHistograms) if self.is_mounted else ():  # it may have been left meanwhile
+        for view in self.query(LayerHistograms) if self.is_attached else ():  # it may have been left meanwhile
             view.show(self._histograms.pictures, self._layer, asking=self._asking, trouble=self._histograms.trouble)
 
     def _choose(self, name: str) -> None:

@@ -14,9 +14,10 @@ from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import trimmed
 from descent.common.text import clean
 from descent.run.folder import RunFolder
+from descent.run.means import RECENT
 from tui.base import CompareRuns, ShowNotice
 from tui.data.chosen_charts import EVALUATED, SCALAR, chosen, remember
-from tui.data.reader import RECENT, Reader
+from tui.data.reader import Reader
 from tui.data.snapshot import USUAL_RATIO, Snapshot
 from tui.pictures.live import LabPictures
 from tui.screens.console.base import Panel, SideScreen
@@ -26,10 +27,16 @@ from tui.widgets.chart import Chart
 from tui.widgets.chart_sources import Panes
 from tui.widgets.key_line import Hint, Hints, KeyLine, written
 from tui.widgets.layer_table import LayerTable
-from tui.widgets.panes import LEFT, PANES, RIGHT, ConsolePanes
+from tui.widgets.machine_panel import MachinePanel
+from tui.widgets.panes import DIGITS, LEFT, PANES, RIGHT, TABLES, USUAL, ConsolePanes
 from tui.widgets.run_log import RunLog
 from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import TopLine
+from tui.widgets.vitals import VitalsLine
+
+# The first of these that a run can have are shown on its board, as many as there is room for.
+ON_BOARD = ("boundary", "fit", "surface", "confusion", "mistakes", "gradients-by-layer")
+PICTURE_EVERY = 4.0  # seconds between two looks for a new picture, which costs some 30 KB to the terminal
 
 BENEATH = 3.0  # seconds between two frames beneath a dialog
 
@@ -49,12 +56,16 @@ class Console(SteeredScreen):
         Binding("escape", "back", N_("back"), show=False, id="console.back"),
         Binding("z", "zoom('')", N_("one chart / all charts"), show=False, id="console.zoom"),
         Binding("1", "zoom('loss')", N_("only the loss"), show=False, id="console.zoom1"),
-        Binding("2", "zoom('rate')", N_("only the learning rate"), show=False, id="console.zoom2"),
-        Binding("3", "zoom('accuracy')", N_("only the accuracy"), show=False, id="console.zoom3"),
+        Binding("2", "zoom('accuracy')", N_("only the accuracy"), show=False, id="console.zoom2"),
+        Binding("3", "zoom('rate')", N_("only the learning rate"), show=False, id="console.zoom3"),
         Binding("4", "zoom('gradient')", N_("only the gradient norm"), show=False, id="console.zoom4"),
-        Binding("5", "zoom('throughput')", N_("only the throughput"), show=False, id="console.zoom5"),
+        Binding("5", "zoom('machine')", N_("only the machine"), show=False, id="console.zoom5"),
         Binding("6", "zoom('layers')", N_("only the layers"), show=False, id="console.zoom6"),
-        Binding("7", "charts", N_("which charts are shown"), show=False, id="console.charts"),
+        Binding("7", "zoom('log')", N_("only the log"), show=False, id="console.zoom7"),
+        Binding("8", "zoom('picture')", N_("only the picture"), show=False, id="console.zoom8"),
+        Binding("p", "charts", N_("which panels are shown, and their order"), show=False, id="console.charts"),
+        Binding("left", "point(-1)", N_("cursor in all charts, to the left"), show=False, id="console.left"),
+        Binding("right", "point(1)", N_("cursor in all charts, to the right"), show=False, id="console.right"),
         Binding("l", "output", N_("log / output of the worker"), show=False, id="console.output"),
         Binding("n", "member", N_("next member"), show=False, id="console.member"),
         Binding("o", "compare", N_("compare with other runs"), show=False, id="console.compare"),
@@ -83,6 +94,7 @@ class Console(SteeredScreen):
             keys = self._bindings.key_to_bindings | BindingsMap(panel.keys).key_to_bindings
             self._bindings = BindingsMap.from_keys(keys)
         self._pictures: LabPictures | None = None  # of a lab
+        self._picture: LabPictures | None = None  # of a board
         self._side: SideScreen | None = None  # the one that was opened last
         self._beneath: tuple[float, object] = (
             -math.inf,
@@ -98,7 +110,7 @@ class Console(SteeredScreen):
     @property
     def is_whole(self) -> bool:
         """Return whether all its parts exist. A message may come before they do, or after some are gone."""
-        parts = (TopLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
+        parts = (TopLine, VitalsLine, ConsolePanes, LayerTable, RunLog, StatusLine, KeyLine)
         there = list(self.walk_children())  # asked in every frame: a query for each took a fifth of it
         return all(any(isinstance(node, part) for node in there) for part in parts) and self.console_panes.is_whole
 
@@ -111,12 +123,13 @@ class Console(SteeredScreen):
         low, high = map(trimmed, USUAL_RATIO)
         return [
             ("●", _("usual update/w: {low} to {high} a step", low=low, high=high)),
-            ("▲ ▼", _("larger / smaller update/w (0: frozen or dead)")),
+            ("▲ ▼", _("larger / smaller update/w, while the loss does not fall (0: frozen or dead)")),
             ("|grad| |w|", _("norms of a layer's gradient and weights; trend: |grad|")),
             (_("dead"), _("share of units that pass no gradient, in one batch")),
             ("lr_scale", _("your factor: rate = optimizer.lr × schedule × lr_scale")),
-            (_("train"), _("below the charts: mean of {steps} steps; in the charts: smoothed", steps=RECENT)),
-            ("", _("in the results of a run: mean of its last epoch")),
+            (_("train"), _("mean of the last epoch; while it trains, of {steps} steps at most", steps=RECENT)),
+            (_("shade"), _("where most batches lie: about the 5th to the 95th percentile")),
+            ("★", _("the best evaluation, and its checkpoint")),
             (_("best"), _("the checkpoint with the lowest validation loss so far")),
         ]
 
@@ -130,16 +143,26 @@ class Console(SteeredScreen):
         for active in self.active_bindings.values():
             if active.enabled and active.binding.id and active.binding.id not in keys:
                 keys[active.binding.id] = written(active.binding.key), active.binding.action
-        hints = [Hint(_("read-only"), "", "")] if self.app.read_only else []
+
+        def working(hints: Hints) -> list[Hint]:
+            found = [([keys[name] for name in ids if name in keys], label) for ids, label in hints]
+            return [Hint(_shortened([key for key, _ in each]), label, each[0][1]) for each, label in found if each]
+
+        only = [Hint(_("read-only"), "", "")] if self.app.read_only else []
         steering, own = self.steering_hints(), self._own_hints()
         if self.panel is not None:
             steering, own = self.panel.among_hints(steering, own)
-        # The keys of the focused pane come after the first few, which are always wanted.
-        for ids, label in [*steering[:4], *self._focused_hints(), *steering[4:], *own]:
-            working = [keys[name] for name in ids if name in keys]
-            if working:
-                hints.append(Hint(" ".join(key for key, _ in working), label, working[0][1]))
-        self.query_one(KeyLine).show(hints)
+            # The keys of the focused pane come after the first few, which are always wanted.
+            hints = working([*steering[:4], *self._focused_hints(), *steering[4:], *own])
+            self.query_one(KeyLine).show([*only, *hints])
+            return
+        *look, last = working([*self._focused_hints(), *own])
+        steer = [*only, *working(steering)]
+        if self.has_class("-flat") or not steer:
+            self.query_one(KeyLine).show([*steer[:3], *look, last])
+        else:
+            rows = [(pgettext("keys", "steer"), steer), (pgettext("keys", "look"), [*look, last])]
+            self.query_one(KeyLine).show_rows(rows)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.show_hints)  # whether there is room for the log
@@ -150,10 +173,9 @@ class Console(SteeredScreen):
                 keys = {
                     "in": pgettext("zoom", "in"),
                     "out": pgettext("zoom", "out"),
-                    "log": _("log axis"),
+                    "log": _("y axis"),
                     "smooth": _("smooth"),
                     "x": _("x axis"),
-                    "cursor": _("cursor"),
                 }
                 return [((f"chart.{name}",), label) for name, label in keys.items()]
             case RunLog():
@@ -164,15 +186,18 @@ class Console(SteeredScreen):
 
     def _own_hints(self) -> Hints:
         now = self.snapshot
+        digits = tuple(f"console.zoom{digit}" for digit in DIGITS.values()) if self.panel is None else ()
         hints: Hints = [
-            (("console.zoom",), _("all charts") if self.console_panes.alone is not None else _("zoom")),
-            (("console.output",), _("output") if self.query_one(RunLog).display else _("log")),
+            (("console.zoom",), _("all panels") if self.console_panes.alone is not None else _("zoom")),
             (("console.pictures",), _("pictures")),
-            (("console.charts",), _("charts")),
+            (digits, _("panel")),
+            (("console.left", "console.right"), _("cursor")),
             (("console.compare",), _("compare")),
+            (("console.output",), _("output") if self.query_one(RunLog).display else _("log")),
+            (("console.charts",), _("panels")),
         ]
         if now is not None and now.members > 1:
-            hints.append((("console.member",), _("member")))
+            hints.insert(1, (("console.member",), _("member")))
         return [*hints, (("app.help",), _("help"))]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -180,10 +205,12 @@ class Console(SteeredScreen):
         match action, parameters:
             case "member", _:
                 return now is not None and now.members > 1
-            case "charts", _:
+            case "charts" | "point", _:
                 return now is not None and self.panel is None
-            case "zoom", ("accuracy",):
-                return now is not None and now.has_accuracy
+            case "zoom", (("accuracy" | "picture" | "machine") as pane,):
+                has_picture = self._picture is not None and self._picture.display
+                accuracy = now is not None and now.has_accuracy
+                return {"accuracy": accuracy, "picture": has_picture, "machine": self.panel is None}[str(pane)]
             case "panel", (str(key),):
                 return self.panel is not None and self.panel.can(key)
         return super().check_action(action, parameters)
@@ -218,12 +245,29 @@ class Console(SteeredScreen):
     def action_back(self) -> None:
         if self.panel is not None and self.panel.stop():
             return
-        if self.console_panes.alone is not None:
+        if any(chart.cursor is not None for chart in self.console_panes.charts):
+            self._point(None, "step")
+        elif self.console_panes.alone is not None:
             self._zoom(None)
         elif self.focused is not None and not (self.panel is not None and self.panel.is_home(self.focused)):
             self.set_focus(None)
         else:
             self.app.pop_screen()
+
+    def action_point(self, by: int) -> None:
+        """Move the cursor in all charts by a cell of the first one."""
+        charts = [chart for chart in self.console_panes.charts if chart.is_on_screen and chart.data.lines]
+        if charts:
+            charts[0].move_cursor(by)
+
+    def on_chart_pointed(self, message: Chart.Pointed) -> None:
+        """Show the cursor of one chart in all."""
+        self._point(message.x, message.unit, message.chart)
+
+    def _point(self, x: float | None, unit: str, told: Chart | None = None) -> None:
+        for chart in self.console_panes.charts:
+            if chart is not told and (x is None or chart.data.x_unit == unit):
+                chart.point(x)
 
     def action_zoom(self, name: str) -> None:
         if not name:
@@ -244,25 +288,29 @@ class Console(SteeredScreen):
 
         now = self.snapshot
         assert now is not None
-        usual = {**LEFT, **RIGHT}
-        titles = {name: _(title) for name, title in usual.items() if name != "accuracy" or now.has_accuracy}
+        every = {**LEFT, **RIGHT, **TABLES}
+        missing = [] if now.has_accuracy else ["accuracy"]
+        missing += [] if self._picture is not None and self._picture.display else ["picture"]
+        known = [name for name in self.console_panes.chosen if name in every]  # in their order
+        titles = {name: _(every[name]) for name in [*known, *every] if name not in missing}
         titles |= {
             name: own_title(name)
             for name in [*self.panes.own_curves(), *self.console_panes.chosen]
-            if name not in usual
+            if name not in every
         }
 
         def taken(choice: Choice | None) -> None:
             if choice is None:
                 return
-            shown = [] if set(choice.shown) == titles.keys() & usual.keys() else choice.shown
+            usual = [name for name in USUAL if name in titles]
+            shown = [] if choice.shown == usual else choice.shown
             remember(now.preset, shown or None)
             self._show_curves(shown)
             if choice.alone is not None:
                 self._make_charts([choice.alone])
                 self._zoom(self.console_panes.pane_of(choice.alone))
 
-        marked = self.console_panes.chosen or [name for name in titles if name in usual]
+        marked = self.console_panes.chosen or [name for name in titles if name in USUAL]
         self.app.push_screen(ChooseCharts(list(titles.items()), marked), taken)
 
     def _show_curves(self, names: Sequence[str]) -> None:
@@ -314,8 +362,10 @@ class Console(SteeredScreen):
         for breakpoints, length in ((self.HORIZONTAL_BREAKPOINTS, width), (self.VERTICAL_BREAKPOINTS, height)):
             self.add_class(max(found for found in breakpoints if found[0] <= length)[1], update=False)
         yield TopLine(id="top")
+        yield VitalsLine(id="vitals")
         if self.panel is None:
-            yield ConsolePanes(self.app.settings)
+            self._picture = LabPictures(self.folder, ON_BOARD, number=DIGITS["picture"], every=PICTURE_EVERY)
+            yield ConsolePanes(self.app.settings, picture=self._picture)
         else:
             watched = self.panel.watched
             self._pictures = LabPictures(self.folder, watched)
@@ -334,7 +384,7 @@ class Console(SteeredScreen):
         for chart in self.query(Chart):
             assert chart.id is not None
             chart.source = self.panes.source(chart.id, chart)
-        self.query_one(StatusLine).offers_help = not self.app.read_only
+        self.query_one(VitalsLine).offers_help = not self.app.read_only
         self.bindings_updated_signal.subscribe(self, lambda _: self.show_hints())
         self.reader.start()
 
@@ -389,6 +439,7 @@ class Console(SteeredScreen):
         self._turn = 1 - self._turn
         if self._turn or not in_turns:
             self.query_one(TopLine).show(now)
+            self.query_one(VitalsLine).show(now)
         self.query_one(StatusLine).show(now)
         layers = self.query_one(LayerTable)
         layers.show(now)
@@ -398,13 +449,30 @@ class Console(SteeredScreen):
         self.query_one(RunLog).show(now)
         if self._pictures is not None:
             self._pictures.draw(now)
+        self._draw_board(now)
         if top is self or isinstance(top, ModalScreen):
-            late = False
-            for at, chart in enumerate(chart for chart in self.console_panes.charts if chart.display):
-                if not in_turns or at % 2 == self._turn or not chart.data.lines:
-                    late = not chart.keep_up(now.step, now.news, is_last=not now.is_alive) or late
-            if late and not now.is_alive:  # the reader was at work: no further frame may come
-                self.set_timer(0.1, lambda: self.draw(now) if self.snapshot is now else None)
+            self._draw_charts(now, in_turns=in_turns)
+
+    def _draw_board(self, now: Snapshot) -> None:
+        """Draw what only the board of a run has."""
+        if self._picture is not None:
+            self._picture.draw(now)
+            self.console_panes.has_picture(self._picture.display)
+            machine = self.query_one(MachinePanel)
+            machine.show(now)
+            self.query_one(StatusLine).shows_machine = not machine.region.area
+
+    def _draw_charts(self, now: Snapshot, *, in_turns: bool) -> None:
+        late = False
+        stacked = [chart for chart in self.console_panes.charts if chart.id in LEFT and chart.is_on_screen]
+        widest = max((chart.own_labels for chart in stacked), default=0) if self.has_class("-narrow") else 0
+        for chart in stacked:
+            chart.least_labels = widest
+        for at, chart in enumerate(chart for chart in self.console_panes.charts if chart.display):
+            if not in_turns or at % 2 == self._turn or not chart.data.lines:
+                late = not chart.keep_up(now.step, now.news, is_last=not now.is_alive) or late
+        if late and not now.is_alive:  # the reader was at work: no further frame may come
+            self.set_timer(0.1, lambda: self.draw(now) if self.snapshot is now else None)
 
     def on_screen_suspend(self) -> None:
         """Go on reading only under a dialog, or under a screen on the same run."""
@@ -448,6 +516,13 @@ class Console(SteeredScreen):
     def _open(self, side: SideScreen) -> None:
         self._side = side
         self.app.push_screen(side)
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    """Digits in a row as 1–8."""
+    if len(keys) > 2 and all(key.isdigit() for key in keys):
+        return f"{keys[0]}–{keys[-1]}"
+    return " ".join(keys)
 
 
 def own_title(curve: str) -> str:

@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
+from descent.common.numbers import count
 from descent.handle import Run
 from descent.run.folder import RunFolder
 from engine.launch.options import Options
@@ -25,7 +26,7 @@ from tui.widgets.key_line import Hints
 from tui.widgets.status_line import StatusLine
 
 STEERING = (
-    "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly",
+    "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly", "best",
 )  # fmt: skip
 CAN_GO_ON = ("stopped", "failed", "lost")
 
@@ -50,6 +51,7 @@ class SteeredScreen(Screen[None]):
         Binding("f", "fork", N_("fork: a new run from a checkpoint"), show=False, id="console.fork"),
         Binding("m", "more", N_("train for more epochs"), show=False, id="console.more"),
         Binding("x", "stop", N_("stop the run"), show=False, id="console.stop"),
+        Binding("b", "best", N_("back to the best checkpoint"), show=False, id="console.best"),
         Binding("a", "anomaly", N_("what went wrong, and what to do"), show=False, id="console.anomaly"),
     ]
 
@@ -231,6 +233,22 @@ class SteeredScreen(Screen[None]):
         if to is not None:
             self.commander.give(commander.back(to))
 
+    def action_best(self) -> None:
+        """Go back to the checkpoint of the best evaluation, once that is confirmed."""
+        from tui.screens.dialogs import Ask
+
+        assert self.snapshot is not None
+        step = self.snapshot.best_checkpoint
+        assert step is not None
+
+        def chosen(what: str | None) -> None:
+            if what == "back":
+                self.commander.give(commander.back(step))
+
+        text = _("The best checkpoint so far: step {step}. Later steps stay on disk.", step=count(step))
+        choices = [("enter", _("rewind"), "back"), ("escape", _("cancel"), "")]
+        self.app.push_screen(Ask(_("back to the best?"), text, choices), chosen)
+
     def action_fork(self) -> None:
         self.run_worker(self._fork(), group=OPENING, exclusive=True)
 
@@ -338,6 +356,8 @@ def _not_ready(action: str, now: Snapshot, state: str) -> str | None:
             return _("one step is for a paused run: pause it first")
         case "evaluate" if not now.has_validation:
             return _("there is no validation split to evaluate on")
+        case "best" if now.best_checkpoint is None:
+            return _("there is no best checkpoint to go back to yet")
         case "rewind" if not now.checkpoints:
             return _("there is no checkpoint to rewind to yet")
     return None

@@ -1,5 +1,6 @@
 """What the console says of a run, where there is little room, and when the run is not as it was."""
 
+import dataclasses
 import json
 import shutil
 import time
@@ -12,13 +13,14 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from descent.run.folder import create
+from descent.run.verdict import Verdict
 from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import PRESET, record
 from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.base import Notice
 from tui.data.log import LogLine
-from tui.data.snapshot import Anomaly, Snapshot
+from tui.data.snapshot import Anomaly, BestEvaluation, LayerRow, Snapshot, judged
 from tui.data.words import mark_of, said
 from tui.plot import legend
 from tui.plot.chart_data import Line
@@ -28,6 +30,7 @@ from tui.widgets.lines import Piece, width_of
 from tui.widgets.run_log import folded
 from tui.widgets.status_line import StatusLine
 from tui.widgets.top_line import top_line
+from tui.widgets.vitals import vitals
 
 PASSED: dict[str, Any] = {"loss": 0.04, "val_loss": 0.08, "accuracy": 0.98, "val_accuracy": 0.97}
 
@@ -46,22 +49,71 @@ def test_a_run_that_is_started_again_says_what_its_worker_does() -> None:
     """The last word of a run that is being resumed would be how it stopped."""
     log = (LogLine("13:15:09", None, "stopped", "strong"),)
     now = Snapshot("digits-mlp", "mine", "starting", stage="torch", step=800, log=log, **PASSED)
-    assert status(now).endswith("loading PyTorch…")
+    assert status(now).rstrip().endswith("loading PyTorch…")
     assert "stopped" not in status(now)
 
 
-def test_trouble_takes_the_place_of_the_values() -> None:
-    """On 80 columns the end of what is wrong would be cut off, for numbers that mean nothing any more."""
-    anomaly = Anomaly(1200, "loss", 1000, collapse="the loss is back where it began")
-    assert "collapsed at step 1,200: a for options" in status(
-        Snapshot("digits-mlp", "mine", "running", anomaly=anomaly, **PASSED)
+def _vitals(now: Snapshot, width: int, *, offers_help: bool = True) -> str:
+    return "".join(piece.text for piece in vitals(now, width, offers_help=offers_help))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_what_is_going_on_is_said_with_the_key_that_helps(width: int) -> None:
+    """On 80 columns the end of what is wrong would be cut off, for numbers that are less wanted."""
+    verdict = Verdict("overfitting", 400, 0.24, epoch=10)
+    best = BestEvaluation(400, 10, 0.146, is_share=False)
+    now = Snapshot(
+        "digits-mlp", "mine", "running", step=9000, verdict=verdict, best=best, best_checkpoint=400, **PASSED
     )
+    said = _vitals(now, width)
+    assert len(said) <= width
+    assert "▲ overfitting since epoch 10: val +24%" in said
+    assert ("b back to the best" in said) == (width >= 120)
+    assert ("★ best 0.146 epoch 10" in said) == (width >= 200)
+    assert "b back" not in _vitals(now, width, offers_help=False)
+
+
+def test_an_ended_run_shows_what_came_out() -> None:
+    """A finished run said "finished", and the result was one line of its log."""
+    best = BestEvaluation(400, 10, 0.0989, is_share=False, accuracy=0.967)
+    results = {"val_loss": 0.189, "val_accuracy": 0.961, "test_loss": 0.107, "test_accuracy": 0.983, "loss": 1.4e-4}
+    now = Snapshot(
+        "digits-mlp", "mine", "finished", step=16_000, best=best, seconds=22.8, checkpoints=(0, 16_000), **results
+    )
+    assert _vitals(now, 120) == (
+        "✓ test 98.3%   val 96.1% (at the best, epoch 10: 96.7%)   train 1.40e-4   22.8 s   checkpoint step-16000"
+    )
+    broken = dataclasses.replace(now, anomaly=Anomaly(1200, "loss", 1000, collapse="the loss is back"))
+    assert _vitals(broken, 120).startswith("✗ collapsed at step 1,200   test 98.3%")
+    assert "✗" in top(broken, 120)
+    assert "✓" not in top(broken, 120)
+
+
+def test_no_sign_on_a_layer_of_a_run_that_learns_or_has_ended() -> None:
+    """A finished run of 98 % had three red signs, because its planned rate ended at 0."""
+    usual = (2e-4, 5e-3)
+    learning, stuck, wild = (Verdict(kind) for kind in ("learning", "plateau", "rate"))
+    for ratio, scale, verdict, wanted in (
+        (1e-3, 1.0, None, "usual"),
+        (1e-6, 1e-3, None, "usual"),  # as low as the plan has let the rate fall
+        (1e-6, 1.0, learning, ""),
+        (1e-6, 1.0, stuck, "low"),
+        (9e-2, 1.0, learning, ""),
+        (9e-2, 1.0, wild, "high"),
+        (0.0, 1.0, learning, "none"),
+        (None, 1.0, stuck, ""),
+    ):
+        assert judged(ratio, usual=usual, scale=scale, verdict=verdict) == wanted
+    row = LayerRow(0, "a", "linear", 1.0, 1.0, 9e-1, 0.0, non_finite=False)
+    assert row.ratio_sign == (" ", "", "quiet")
+    assert dataclasses.replace(row, judged="high").ratio_sign[2] == "warn"  # red is for what is broken
+    assert dataclasses.replace(row, non_finite=True).ratio_sign == ("✗", "NaN", "trouble")
 
 
 def test_a_killed_worker_is_told_of_in_80_columns() -> None:
     """The key that goes on would be cut off."""
     now = Snapshot("digits-mlp", "mine", "lost", checkpoints=(0, 31_280), **PASSED)
-    assert status(now).endswith("space resumes from step 31,280")
+    assert status(now).rstrip().endswith("space resumes from step 31,280")
 
 
 REFUSAL = (
@@ -201,11 +253,11 @@ async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "l log" in shown(pilot), "the keys")
         await pilot.press("l")
-        await until(pilot, lambda: "epoch 5  val 0.0600  97.5%" in shown(pilot), "the log")
+        await until(pilot, lambda: "0.0600   97.5%" in shown(pilot), "the log")
         await pilot.press("l")
         await until(pilot, lambda: "from my own code" in shown(pilot), "the output")
         await pilot.press("l")
-        await until(pilot, lambda: "learning rate" in shown(pilot), "the charts")
+        await until(pilot, lambda: "|grad|" in shown(pilot), "the charts")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

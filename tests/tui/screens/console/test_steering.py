@@ -23,7 +23,8 @@ EVERY = set(STEERING) - {"fork", "anomaly"}
 
 
 def now(state: Any, **more: Any) -> Snapshot:
-    return Snapshot("digits-mlp", "mine", state, **{"checkpoints": (0, 40), "has_validation": True, **more})
+    known = {"checkpoints": (0, 40), "best_checkpoint": 40, "has_validation": True}
+    return Snapshot("digits-mlp", "mine", state, **{**known, **more})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def now(state: Any, **more: Any) -> Snapshot:
         (now("running"), EVERY - {"one_step"}, "paused run: pause it first"),
         (now("paused"), EVERY, ""),
         (now("running", has_validation=False), EVERY - {"one_step", "evaluate"}, ""),
-        (now("running", checkpoints=()), EVERY - {"one_step", "rewind"}, ""),
+        (now("running", checkpoints=(), best_checkpoint=None), EVERY - {"one_step", "rewind", "best"}, ""),
         (now("starting"), {"stop"}, "still starting"),
         (now("finished"), set(), "fork it to train on"),
         (now("stopped"), {"pause"}, "resume it first"),
@@ -45,7 +46,8 @@ def now(state: Any, **more: Any) -> Snapshot:
 def test_what_cannot_be_done_says_why(moment: Snapshot | None, can: set[str], reason: str) -> None:
     reasons = {action: why_not(action, moment) for action in EVERY}
     assert {action for action, why in reasons.items() if why is None} == can
-    assert all(reason in str(why) for action, why in reasons.items() if why and action not in ("evaluate", "rewind"))
+    own = ("evaluate", "rewind", "best")
+    assert all(reason in str(why) for action, why in reasons.items() if why and action not in own)
 
 
 @pytest.mark.parametrize("taken_up_here", [True, False])
