@@ -91,12 +91,12 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_opens_finds_and_quits(terminal: Terminal) -> None:
     """A user could not open the console, or not leave it."""
     terminal.run(DESCENT)
-    assert "digits-mlp" in terminal.see("classification")
+    assert "logistic-regression" in terminal.see("classification")
     terminal.type("/moons")
-    wait_for(lambda: "digits-mlp" not in terminal.screen(), "the other presets to go")
+    wait_for(lambda: "logistic-regression" not in terminal.screen(), "the other presets to go")
     terminal.see("$ descent run moons-mlp")
     terminal.press("Escape")
-    terminal.see("digits-mlp")
+    terminal.see("logistic-regression")
     terminal.type("q")
     terminal.see("code=0")
     assert terminal.modes() == "0 0 1"

@@ -277,7 +277,7 @@ def test_changed_settings_as_few_words() -> None:
     assert in_words({"optimizer.lr": 0.01, "train.epochs": 20}) == "lr 0.01, epochs 20"
     swept = {"members.sweep.optimizer.lr": [0.1, 0.01], "members.repeats": 3}
     assert in_words(swept) == "lr × 2, 3 seeds"
-    assert in_words({"model.name": "cnn", "optimizer.nesterov": True}) == "name cnn, nesterov true"
+    assert in_words({"model.name": "cnn", "optimizer.nesterov": True}) == "model cnn, nesterov true"
 
 
 def test_the_best_run_of_a_preset_has_a_star(tmp_path: Path) -> None:

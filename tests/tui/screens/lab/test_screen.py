@@ -190,7 +190,7 @@ async def test_korean_stays_within_the_screen(here: Path) -> None:
         assert "너무 느린 직선" in shown(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Console), "the console")
-        await at_each_size("완료")
+        await at_each_size("✓ 테스트")
         await pilot.press("t")  # text and console take turns
         await until(pilot, lambda: "너무 느린 직선" in shown(pilot), "the text")
 
