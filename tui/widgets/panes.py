@@ -62,7 +62,7 @@ class ConsolePanes(Vertical):
         #layers { height: auto; max-height: 60%; }
         #picture { height: 1fr; }
         Chart, MachinePanel { height: 1fr; width: 1fr; }
-        #rate.-constant { width: 28; }
+        #rate.-constant { width: 32; }
         #throughput { display: none; }
         &.-no-picture #layers { height: 1fr; max-height: 100%; }
     }
