@@ -62,11 +62,11 @@ async def test_keys_behind_one_that_opens_a_screen_are_for_that_screen(place: Pa
     async with home(runs_dir=place / "runs") as pilot:
         app = pilot.app
         await seen(pilot, "kqzt")
-        burst(app, "home", "enter", "2", "question_mark", *["escape"] * 3, "slash", *"line")
+        burst(app, "home", "enter", "3", "question_mark", *["escape"] * 3, "slash", *"line")
         await until(
             pilot, lambda: isinstance(app.screen, Home) and app.screen.query_one(Input).value == "line", "all"
         )
-        burst(app, "escape", "home", "enter", "2")
+        burst(app, "escape", "home", "enter", "3")
         await until(
             pilot, lambda: isinstance(app.screen, Console) and app.screen.console_panes.alone == "rate", "a zoom"
         )
@@ -86,7 +86,7 @@ async def test_keys_behind_enter_wait_for_the_run_that_starts(place: Path, monke
     monkeypatch.setattr(start, "detach", detach)
     async with home() as pilot:
         app = pilot.app
-        burst(app, "slash", *"line", "enter", "enter", "2")
+        burst(app, "slash", *"line", "enter", "enter", "3")
         await until(pilot, lambda: started, "the start")
         await pilot.pause(0.2)
         burst(app, "e")  # would open a dialog on the list

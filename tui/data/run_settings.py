@@ -11,7 +11,7 @@ from descent.common.text import show
 from descent.run.folder import RunFolder
 from descent.run.live_settings import KEYS, LOOP_KEYS
 
-_SECTIONS = ("train", "optimizer", "schedule", "model", "loss", "data")  # the most often changed first
+_SECTIONS = ("optimizer", "train", "schedule", "model", "loss", "data")  # the most often changed first
 _HINTS = {
     "lr_scale": N_("× the planned learning rate"),
     "optimizer.lr": N_("the schedule multiplies it"),

@@ -220,7 +220,7 @@ async def test_the_end_of_another_run_is_told_in_the_status_line_and_covers_noth
             kill(child)
             await on_screen(pilot, "live was lost")
             assert not app._notifications
-            assert "live was lost" in shown(pilot).splitlines()[-2]
+            assert "live was lost" in shown(pilot).splitlines()[-3]
     finally:
         kill(child)
     assert run.state() == "lost"

@@ -176,6 +176,7 @@ async def test_a_run_that_ends_is_told(place: Path) -> None:
     app = console()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await _ready(pilot)
+        await seen(pilot, "kqzt")
         with (run / "events.jsonl").open("a") as events:
             events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no memory"}\n')
         app.post_message(RunsChanged())
