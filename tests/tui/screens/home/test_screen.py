@@ -180,7 +180,8 @@ async def test_a_run_that_ends_is_told(place: Path) -> None:
         with (run / "events.jsonl").open("a") as events:
             events.write('{"time": 1, "event": "state", "state": "failed", "reason": "no memory"}\n')
         app.post_message(RunsChanged())
-        await seen(pilot, "digits-mlp kqzt failed: no memory")
+        said = "digits-mlp kqzt failed: no memory"
+        await until(pilot, lambda: said in [told.message for told in app._notifications], said)
 
 
 async def test_many_ended_runs_leave_room(place: Path) -> None:
