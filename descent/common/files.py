@@ -174,6 +174,34 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
+class AppendingWriter:
+    """A new file of records of one size, which only grows. Readers drop a record that is torn."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileExistsError if the file is there."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._error: OSError | None = None
+
+    def write(self, records: bytes) -> None:
+        """Append records. Raises OSError if the disk is full, and ever after: readers would misplace the rest."""
+        if self._error is not None:
+            raise self._error
+        data = memoryview(records)
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            self._error = error
+            raise
+
+    def sync(self) -> None:
+        """Wait until the records are on the disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 class JsonLines:
     """A file with one JSON object a line, which only grows."""
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from descent.common.arrays import Rows
 from descent.common.errors import DescentError
+from descent.common.files import AppendingWriter
 from descent.common.i18n import _
 from descent.common.text import did_you_mean
 from descent.run.layout import Layout, generations, steps_in
@@ -75,36 +76,19 @@ def valid(files: Iterable[tuple[int, int, Path]]) -> tuple[Segment, ...]:
     return segments
 
 
-class MetricsWriter:
+class MetricsWriter(AppendingWriter):
     """A new generation of rows that begins at step `start`."""
 
     def __init__(self, run: Path, start: int) -> None:
         folder = run / "metrics"
         folder.mkdir(exist_ok=True)
-        generation = max((each[0] for each in generations(run)), default=-1) + 1
-        self.generation = generation
-        self.path = folder / f"{generation}-{start}.f32"
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._error: OSError | None = None
+        self.generation = max((each[0] for each in generations(run)), default=-1) + 1
+        self.path = folder / f"{self.generation}-{start}.f32"
+        super().__init__(self.path)
 
     def append(self, rows: Rows) -> None:
-        """Append rows, (n, M, columns) float32. Raises OSError if the disk is full. Readers drop a torn row."""
-        if self._error is not None:
-            raise self._error  # readers would misplace rows behind a torn one
-        data = memoryview(rows.astype("<f4", copy=False).tobytes())
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-        except OSError as error:
-            self._error = error
-            raise
-
-    def sync(self) -> None:
-        """Wait until the rows are on the disk."""
-        os.fsync(self._file)
-
-    def close(self) -> None:
-        os.close(self._file)
+        """Append rows, (n, M, columns) float32. Raises OSError as write does."""
+        self.write(rows.astype("<f4", copy=False).tobytes())
 
 
 class Metrics:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from descent.common.arrays import Singles
 from descent.common.errors import DescentError
-from descent.common.files import JsonLines, JsonLinesReader
+from descent.common.files import AppendingWriter, JsonLines, JsonLinesReader
 from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.run.layout import generations
@@ -123,31 +123,22 @@ class ScalarWriter:
 
     def __init__(self, run: Path, generation: int) -> None:
         self._path = run / FOLDER / f"{generation}.bin"
-        self._file: int | None = None
-        self._error: OSError | None = None
+        self._file: AppendingWriter | None = None
 
     def append(self, records: Records) -> None:
-        """Append records, ascending by step. Raises OSError if the disk is full. Readers drop a torn one."""
-        if self._error is not None:
-            raise self._error  # readers would misplace what follows a torn record
+        """Append records, ascending by step. Raises OSError if the disk is full."""
         if self._file is None:
             self._path.parent.mkdir(exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        data = memoryview(records.tobytes())
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-        except OSError as error:
-            self._error = error
-            raise
+            self._file = AppendingWriter(self._path)
+        self._file.write(records.tobytes())
 
     def sync(self) -> None:
         if self._file is not None:
-            os.fsync(self._file)
+            self._file.sync()
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
 
