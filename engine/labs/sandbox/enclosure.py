@@ -52,6 +52,7 @@ _SYSTEM = (
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _BINDS: dict[kernel.Kind, str] = {"readable": "--ro-bind", "writable": "--bind", "device": "--dev-bind"}
+_OF_LIBRARIES = ("site-packages", "dist-packages")  # those of PYTHONPATH and of a .pth file count as well
 _GPUS = ("nvidia*", "kfd", "dri")  # in /dev
 _SYSTEM_OF_GPUS = ("/usr/local/cuda", "/usr/local/nvidia", "/proc/driver/nvidia", "/sys/module", "/sys/bus/pci")
 
@@ -94,7 +95,7 @@ class Enclosure:
         system = [*_SYSTEM, *(_SYSTEM_OF_GPUS if self.gpu else ())]
         gpus = [path for pattern in _GPUS for path in Path("/dev").glob(pattern)] if self.gpu else []
         paths: dict[kernel.Kind, Iterable[Path]] = {
-            "readable": [*map(Path, self.readable), *_of_python(), *_without_presets(map(Path, system))],
+            "readable": [*map(Path, self.readable), *of_python(), *_without_presets(map(Path, system))],
             "writable": map(Path, self.writable),
             "device": [*map(Path, _DEVICES), *gpus],
             "private": map(Path, (self.home, *self.private)),
@@ -112,13 +113,14 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 @cache
-def _of_python() -> tuple[Path, ...]:
+def of_python() -> tuple[Path, ...]:
     """Return the folders that modules and their libraries are loaded from."""
     package = Path(__file__).resolve().parents[3]
     folders = [Path(base, lib) for base in (sys.prefix, sys.base_prefix) for lib in ("lib", "lib64")]
     folders += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [Path(folder) for folder in site.getsitepackages()]
     folders += [Path(site.getusersitepackages())] if site.ENABLE_USER_SITE else []
+    folders += [path for path in map(Path, sys.path) if path.name in _OF_LIBRARIES]
     program = [Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")]
     return tuple(_without_presets([*folders, *program, package / "descent", package / "engine"]))
 

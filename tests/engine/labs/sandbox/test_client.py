@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
 from descent.common.i18n import use
 from engine.labs.messages import CheckError
+from engine.labs.sandbox import enclosure
 from engine.labs.sandbox.client import KEPT_OUTPUT, Learner, Limits, RaisedError
 from engine.labs.sandbox.wire import Handle, Marked, Opaque
 
@@ -288,3 +290,20 @@ def test_data_come_from_a_process_without_the_learner_s_code(tmp_path: Path) -> 
         assert reader.facts(**source) == FACTS
     finally:
         reader.end()
+
+
+def test_libraries_of_pythonpath_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters put whole PyTorch installations there, and some environments name them in a .pth file."""
+    with TemporaryDirectory() as elsewhere:
+        libraries = Path(elsewhere, "site-packages")
+        libraries.mkdir()
+        (libraries / "lent.py").write_text("VALUE = 7")
+        monkeypatch.setenv("PYTHONPATH", str(libraries))
+        monkeypatch.syspath_prepend(libraries)
+        enclosure.of_python.cache_clear()
+        learner = process(tmp_path, "import lent\ndef fine(): return lent.VALUE")
+        try:
+            assert learner.call("fine", []) == 7
+        finally:
+            learner.end()
+            enclosure.of_python.cache_clear()
