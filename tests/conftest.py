@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         compile_catalogues()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of processes for `-n auto`: two a core, as many tests wait for a process of their own."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DESCENT_RUNS", "DESCENT_DATA", "DESCENT_PRESETS"):
         monkeypatch.delenv(variable, raising=False)

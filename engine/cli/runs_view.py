@@ -346,16 +346,26 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
     problems = {str(step): problem for step in checkpoints if (problem := problem_with(run.checkpoint(step)))}
     fields += [(_("damaged"), clean("; ".join(problems.values())))] if problems else []
+    warnings = _warnings(events)
+    fields += [(_("warning"), clean(message)) for message in warnings]
     fields.append((_("folder"), str(run.path)))
     details = {"preset": facts.get("preset"), "checkpoints": checkpoints, "reason": reason, "facts": json_safe(facts)}
     details |= {"commands": dict(given), "parent": json_safe(run.origin()), **noted.to_json()}
     details |= {"damaged": problems} if problems else {}
+    details |= {"warnings": warnings} if warnings else {}
     if sampled:
         details["samples"] = {name: [each.step for each in there] for name, there in sampled.items()}
     if start_of(run) is not None:
         told = run.last("exact")
         details["exact"] = told is not None and not told.get("why_not")
     return {**result.to_json(), **details}, result, fields
+
+
+def _warnings(events: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the worker warned of since it was last started: of a detached one, nobody saw it."""
+    starts = [index for index, event in enumerate(events) if event.get("state") == "starting"]
+    since = events[starts[-1] if starts else 0 :]
+    return list(dict.fromkeys(str(event["message"]) for event in since if event["event"] == "warning"))
 
 
 def _curves(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:

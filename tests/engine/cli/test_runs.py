@@ -265,6 +265,21 @@ def test_show_says_what_matters(copied: Callable[..., Path], capsys: Capture) ->
     assert shown["metrics"]["val_accuracy"] > 0.9
 
 
+def test_show_says_what_the_worker_warned_of(copied: Callable[..., Path], capsys: Capture) -> None:
+    """Nobody reads what a run in the background says when it goes on; what an earlier start said is over."""
+    events = Events(copied("warned"))
+    events.write("warning", message="of the first start")
+    for state in ("starting", "running"):
+        events.state(state)  # type: ignore[arg-type]
+    for _ in range(2):
+        events.write("warning", message="made again at\x1b[31m step 3")
+    assert cli.main(["show", "warned"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert lines == ["warning        made again at[31m step 3"]
+    assert cli.main(["show", "warned", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == ["made again at\x1b[31m step 3"]
+
+
 def test_show_says_why_a_run_failed(copied: Callable[..., Path], capsys: Capture) -> None:
     """The reason of a failure in the night would be gone with its terminal."""
     events = Events(copied("mine"))
