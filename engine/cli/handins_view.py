@@ -13,7 +13,7 @@ from descent.common.text import clean
 from engine.cli import tables
 from engine.labs import class_pages, classroom, gradebook, regrade
 from engine.labs.handed_in import find
-from engine.labs.sandbox.enclosure import protection
+from engine.labs.sandbox.enclosure import LEVELS, protection
 from engine.labs.verify import OUTCOMES, Row
 
 
@@ -111,7 +111,7 @@ def show_class(
     when = classroom.read_due(dates) if due or dates.is_file() else {}
     opened = regrade.looked_at(
         [one for one in find([folder]) if not one.problem or one.path != folder],
-        regrade.Settings(instructor=instructor),
+        regrade.Settings(least=LEVELS[0], instructor=instructor),
     )
     found = classroom.gather(opened, students, when)
     head = [_("STUDENT"), *found.labs]

@@ -26,7 +26,7 @@ from descent.common.text import clean, shorten
 from engine.labs.handed_in import LARGEST, MANIFEST, BrokenError, HandedIn, digest, read_object
 from engine.labs.hidden import FILE
 from engine.labs.library import Lab, find_lab
-from engine.labs.sandbox.enclosure import ENOUGH, Level
+from engine.labs.sandbox.enclosure import ENOUGH, Level, Protection
 from engine.labs.similar import Work, similar
 from engine.labs.verdict import versions
 from engine.labs.verify import GRADED, Row, read_theirs, said_by
@@ -38,8 +38,8 @@ KEPT = 200 * 86400.0  # seconds that a result is kept
 class Settings:
     """How hand-ins are graded.
 
-    least: the weakest protection under which code may run. instructor: the folder of hidden.toml. again: results that
-    are kept are not used.
+    least: the weakest protection under which code may run, or may have run for a result that is kept. instructor: the
+    folder of hidden.toml. again: results that are kept are not used.
     """
 
     allow_code: bool = False
@@ -191,7 +191,7 @@ def _opened(one: HandedIn, settings: Settings, hashes: dict[str, str]) -> Opened
         hashes[lab.id] = _hash_of(lab, settings)
     key = hashlib.sha256(f"{sha256} {hashes[lab.id]}".encode()).hexdigest()
     work = Work(said.student or said.name, lab.id, code if start is not None else None, start, runs)
-    return Opened(_kept(key, said), lab, key, work, about, verdict)
+    return Opened(_kept(key, said, settings.least if start is not None else None), lab, key, work, about, verdict)
 
 
 def _verdict(folder: Path) -> dict[str, Any]:
@@ -233,13 +233,19 @@ def _folder() -> Path:
     return state_dir() / "verified"
 
 
-def _kept(key: str, said: Row) -> Row:
-    """Return the result that is kept, or what the hand-in says."""
+def _kept(key: str, said: Row, least: Level | None) -> Row:
+    """Return the result that is kept, or what the hand-in says.
+
+    least: the weakest protection under which its code may have run, None if it has no code. What ran under less may
+    have written its own result.
+    """
     try:
-        kept: dict[str, Any] = json.loads((_folder() / f"{key}.json").read_bytes())
-        return Row(**kept).but(name=said.name, uploaded=said.uploaded)
+        kept = Row(**json.loads((_folder() / f"{key}.json").read_bytes()))
+        if least is None or (kept.level and Protection(kept.level).is_at_least(least)):
+            return kept.but(name=said.name, uploaded=said.uploaded)
     except (OSError, ValueError, TypeError):
-        return said
+        pass
+    return said
 
 
 def _keep(key: str, row: Row) -> None:

@@ -62,7 +62,7 @@ class Row:
 
     hidden: with the seeds and criteria of the instructor's. student, login, written: who and when, as it says itself.
     not_met: the criteria, by id, that are not met here. uploaded: who uploaded it; see `Uploaded`. similar: what it
-    has in common with others.
+    has in common with others. level: the protection under which its code ran, "" if it has none or it did not run.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Row:
     not_met: Sequence[str] = ()
     uploaded: Mapping[str, Any] | None = None
     similar: str = ""
+    level: Level | Literal[""] = ""
 
     def but(self, **changed: Any) -> "Row":
         """Return it with other values."""
@@ -129,7 +130,8 @@ def said_by(one: HandedIn, folder: Path) -> Row:
         met = _met(theirs["met"], theirs["of"])
     except BrokenError:
         met = ""
-    return Row(one.name, handed_in=met, ours="", outcome="not run", why="", uploaded=uploaded, **texts)
+    said = Row(one.name, lab=texts["lab"], handed_in=met, ours="", outcome="not run", why="", uploaded=uploaded)
+    return said.but(**texts)
 
 
 def _verified(
@@ -151,6 +153,7 @@ def _verified(
             if not protection().is_at_least(least):
                 return said.but(why=_(_TOO_WEAK))
             consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
+            said = said.but(level=protection().level)
         ours = _graded(work, Path(place) / "graded")
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
         row = said.but(ours=_met(ours.met, ours.of), outcome=outcome, why=why, not_met=_not_met(ours))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from engine.labs import verify
 from engine.labs.handed_in import HandedIn
 from engine.labs.handin import write
 from engine.labs.messages import CheckError
+from engine.labs.regrade import Settings, _keep, looked_at
 from engine.labs.sandbox.client import Learner
-from engine.labs.sandbox.enclosure import Protection, protection
+from engine.labs.sandbox.enclosure import LEVELS, Level, Protection, protection
 from engine.labs.verdict import Result, Verdict, versions
 from engine.labs.verify import compared, verified
 from tests.helpers.graded_lab import SOLVED, begin, make_lab, work_on
@@ -30,6 +32,7 @@ from tests.helpers.processes import Child
 from tests.helpers.small_lab import LAB, PRESET
 from tests.helpers.small_lab import make_lab as make_small_lab
 from tests.helpers.verdicts import whole
+from tests.helpers.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,59 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
         file.write_text(json.dumps({**json.loads(file.read_text()), "ours": "1/4"}))
     assert [row["ours"] for row in descent(*words).end().json["handins"]] == ["1/4", "1/4"]
     assert [row["ours"] for row in descent(*words, "--again").end().json["handins"]] == ["4/4", "4/4"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm")
+def test_after_ctrl_c_the_same_command_grades_the_others(
+    hand_in: Path, descent: Callable[..., Child], tmp_path: Path
+) -> None:
+    """An instructor would wait for a whole class once more, or miss those that were in the midst of their grading."""
+    count = 4
+    for number in range(count):
+        copy = Path(shutil.copytree(hand_in, tmp_path / "class" / f"student-{number}"))
+        rewrite(copy, "slow.py", f"{SOLVED}# of student {number}\n".encode())
+    words = ["lab", "verify", "class", "--json", "--allow-code", "--unprotected", "--jobs", "2"]
+    begun = descent(*words)
+    said = begun.folder / "err"
+    wait_for(lambda: said.is_file() and f"1 of {count}" in said.read_text(), "the first grading")
+    begun.send(signal.SIGINT)
+    interrupted = begun.end()
+    assert interrupted.code == ExitCode.INTERRUPTED, interrupted
+    done = {row["name"] for row in interrupted.json["handins"]}
+    assert 1 <= len(done) < count
+    assert f"interrupted: {len(done)} of {count} are graded, and kept" in interrupted.err
+    kept = list((state_dir() / "verified").glob("*.json"))
+    assert {json.loads(file.read_text())["name"] for file in kept} == done
+    for file in kept:  # marked, to see that they are taken from there
+        file.write_text(json.dumps({**json.loads(file.read_text()), "ours": "1/4"}))
+    rows = descent(*words).end().json["handins"]
+    assert len(rows) == count
+    for row in rows:
+        assert (row["outcome"], row["ours"]) == ("agrees", "1/4" if row["name"] in done else "4/4")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm")
+def test_what_ran_unprotected_is_graded_anew_where_protection_is_asked_for(
+    hand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that could write into the instructor's files may have written its own grade, and it would stay."""
+    with monkeypatch.context() as weak:
+        weak.setattr(verify, "protection", lambda: Protection("limits"))
+        row = verified(HandedIn(hand_in), allow_code=True, least="limits")
+    assert (row.outcome, row.level) == ("agrees", "limits")
+    [opened] = looked_at([HandedIn(hand_in)], Settings(allow_code=True, least="limits"))
+    assert opened.row.outcome == "not run"
+    _keep(opened.key, row)
+    assert [_taken(hand_in, least) for least in LEVELS] == ["agrees", "not run", "not run"]
+    _keep(opened.key, row.but(level="namespaces"))
+    assert [_taken(hand_in, least) for least in LEVELS] == ["agrees", "agrees", "agrees"]
+
+
+def _taken(hand_in: Path, least: Level) -> str:
+    [opened] = looked_at([HandedIn(hand_in)], Settings(least=least))
+    return opened.row.outcome
 
 
 def test_code_runs_only_where_it_is_asked_for(hand_in: Path) -> None:
