@@ -23,7 +23,8 @@ from descent import child, control
 from descent.common import paths
 from descent.common.errors import CannotGoOnError, DamagedError, DataMissingError, DescentError
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.settings import pair_of
+from descent.common.text import clean, show
 from descent.control import Answer, Giver
 from descent.run import find
 from descent.run.epochs import epochs_since
@@ -111,9 +112,25 @@ class Handle(ABC, Generic[Reply]):
         """Train a paused run for that many steps. The answer comes when they are done."""
         return self.command("step", steps=steps)
 
-    def set(self, *edits: str) -> Reply:
-        """Change settings of the live run, each given as "optimizer.lr=0.01". The answer's `set` has their values."""
-        return self.command("set", edits=list(edits))
+    def set(self, *edits: str, **values: object) -> Reply:
+        """Change settings of the live run: "optimizer.lr=0.01", or lr_scale=0.5 for a name without a point.
+
+        The answer's `set` has their values. Raises DescentError, before anything is sent, for what is no setting.
+        """
+        wrong = [edit for edit in edits if not isinstance(edit, str) or pair_of(edit) is None]
+        wrong += [
+            value for value in values.values() if not isinstance(value, bool | int | float | str | list | tuple)
+        ]
+        if wrong or not (edits or values):
+            raise DescentError(
+                _(
+                    'set({given}): give each setting as a text "KEY=VALUE", such as "optimizer.lr=0.01", or as '
+                    "NAME=VALUE with a number, a truth value, a text or a list, such as lr_scale=0.5",
+                    given=", ".join(show(one) if isinstance(one, str) else clean(repr(one)) for one in wrong),
+                )
+            )
+        named = [f"{name}={json.dumps(value)}" for name, value in values.items()]
+        return self.command("set", edits=[*edits, *named])
 
     def checkpoint(self) -> Reply:
         """Save a checkpoint now. The answer's `checkpoint` is its path."""

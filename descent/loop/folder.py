@@ -64,11 +64,14 @@ def refuse_several_processes() -> None:
 
 
 def preset_text(
-    config: Mapping[str, Any], optimizer: "torch.optim.Optimizer | None", best: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    optimizer: "torch.optim.Optimizer | None",
+    best: Mapping[str, str] | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> str:
     """Return what stands in the place of a preset: the script's settings, and those of its optimizer.
 
-    best: what the best model is chosen by.
+    best: what the best model is chosen by. kept: numbers of the optimizer that a checkpoint overrules.
     """
     import tomli_w
 
@@ -86,7 +89,7 @@ def preset_text(
             numbers["scheduled"] = True  # a scheduler sets lr anew, so nobody else can
         if best is not None:
             tables["train"] = {"best": dict(best)}
-        tables["optimizer"] = {"name": type(optimizer).__name__.lower(), **numbers}
+        tables["optimizer"] = {"name": type(optimizer).__name__.lower(), **numbers, **(kept or {})}
     return tomli_w.dumps(tables)
 
 

@@ -110,17 +110,22 @@ class Loop(SteppedLoop):
         self.clock = Clock(self._device, seconds)
         text = preset_text(self._config, optimizer, self._best.by)
         if not self.folder.facts():
-            if self._is_forked:
-                self._tell_overruled(text)
+            kept = self._overruled(text) if self._is_forked else {}
+            text = preset_text(self._config, optimizer, self._best.by, kept)
             write_atomically(self.folder.preset, text.encode())
 
-    def _tell_overruled(self, text: str) -> None:
-        """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others."""
+    def _overruled(self, text: str) -> dict[str, Any]:
+        """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others.
+
+        text: the script's settings. Returns the numbers that stay.
+        """
+        kept = {}
         mine, theirs = (tomllib.loads(one)["optimizer"] for one in (text, self.folder.preset.read_text("utf-8")))
         parent = (self.folder.origin() or {})["run"]
         for key, value in mine.items():
             if key in ("name", "scheduled") or value == theirs.get(key, value):
                 continue
+            kept[key] = theirs[key]
             if key == "lr" and mine.get("scheduled"):
                 self.warn(
                     _(
@@ -142,6 +147,7 @@ class Loop(SteppedLoop):
                         parent=parent,
                     )
                 )
+        return kept
 
     def track(self, **things: Any) -> "Loop":
         """Keep more in the checkpoints: a scheduler, a GradScaler, an average of the weights, a random generator.

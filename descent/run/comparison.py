@@ -18,6 +18,7 @@ from descent.run.folder import RunFolder
 from descent.run.live_settings import is_of_presets
 from descent.run.result_metrics import MetricName, metric_of, names_in
 from descent.run.results import result_of
+from descent.run.schema import LOOP_FILE
 from descent.run.state import State
 
 Events = Sequence[dict[str, Any]]
@@ -164,7 +165,7 @@ def _better(key: MetricName, settings: Sequence[dict[str, str]]) -> str | None:
 def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
     """Return every setting as text by its dotted key: the value at the start, and behind an arrow the live value.
 
-    Empty if the preset can't be read. events: as results.result_of takes them.
+    Of a loop of one's own also what its script has declared. Empty if the preset can't be read. events: as results.result_of takes them.
     """
     try:
         stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
@@ -174,6 +175,8 @@ def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, st
     for key in settings:
         if key.endswith(".code"):
             settings[key] += _hash(folder.path / str(stored[key]).rpartition(":")[0])
+    if _is_loop(folder):
+        settings |= {one["name"]: show(one["value"]) for one in folder.facts().get("settings", [])}
     for key, value in _set_live(folder, events).items():
         before = settings.get(key)
         if value != before:
@@ -189,6 +192,10 @@ def _hash(file: Path) -> str:
         return ""
 
 
+def _is_loop(folder: RunFolder) -> bool:
+    return (folder.path / LOOP_FILE).exists()
+
+
 def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
     """Return the last live value of each setting, by key."""
     found: dict[str, str] = {}
@@ -196,7 +203,7 @@ def _set_live(folder: RunFolder, events: Events | None) -> dict[str, str]:
         events = folder.events() if events is None else events
     except (OSError, ValueError, KeyError):
         return found
-    own = False
+    own = _is_loop(folder)  # whose fork has what its parent has set in its checkpoint, and not in preset.toml
     for event in events:
         # Events before a fork's first state come from its parent. Its preset has them already, if it can.
         own = own or event.get("event") == "state"

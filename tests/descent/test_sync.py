@@ -31,6 +31,9 @@ def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
     with pytest.raises(descent.RefusedError, match="can't be changed in a live run"):
         run.set("model.widths=[3]")
     assert run.set("optimizer.lr=0.01")["set"] == {"optimizer.lr": 0.01}
+    assert run.set(lr_scale=0.5)["set"] == {"lr_scale": 0.5}
+    with pytest.raises(descent.RefusedError, match="lr_scal"):
+        run.set(lr_scal=0.5)
 
     same = sync.attach("mine", tmp_path)
     saved = same.checkpoint()
@@ -155,3 +158,11 @@ def test_the_runs_that_train_now_are_found(tmp_path: Path) -> None:
     Events(live.path).state("starting")
     assert {each.id for each in sync.runs(runs_dir=tmp_path)} == {run.id, "damaged", "live"}
     assert [each.id for each in sync.runs(live=True, runs_dir=tmp_path)] == ["live"]
+
+
+@pytest.mark.parametrize(("edits", "named"), [(("lr_scale",), {}), ((0.3,), {}), ((), {"lr_scale": None}), ((), {})])
+def test_what_is_no_setting_is_told_with_what_is_allowed(tmp_path: Path, edits: tuple, named: dict) -> None:
+    """A TypeError would name a function of ours, and not what to write."""
+    run = sync.Run(create(tmp_path, "mine", "", {}))
+    with pytest.raises(descent.DescentError, match=r'"optimizer\.lr=0\.01".*lr_scale=0\.5'):
+        run.set(*edits, **named)

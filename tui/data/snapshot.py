@@ -186,8 +186,8 @@ class Snapshot:
 
     @property
     def eta(self) -> float | None:
-        """Seconds of training to go."""
-        if not self.speed or self.total_steps is None:
+        """Seconds of training to go. None while the run does not train, as when it is paused."""
+        if self.state == "paused" or not self.speed or self.total_steps is None:
             return None
         return max(0, self.total_steps - self.step) / self.speed
 

@@ -103,6 +103,8 @@ def _command_in_chart(command: str, arguments: dict[str, Any]) -> str:
     match command:
         case "set":
             return " ".join(_edit_in_chart(str(edit)) for edit in arguments.get("edits", ()))
+        case "action":
+            return clean(str(arguments.get("name", "")))
         case "rewind":
             return pgettext("in a chart", "rewind")
         case "extend":

@@ -1,6 +1,7 @@
 """From a run's series to lines: no more points than can be seen, no extreme lost, by step, epoch or time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -196,16 +197,24 @@ def points_line(points: Points, view: View, factor: float) -> Line:
 
 
 def marks_in(follower: Follower, view: View) -> tuple[Mark, ...]:
-    """What has been changed: of those that share a dot the last one, but each anomaly before it."""
+    """What has been changed, all of a step at one mark. Of steps that share a dot the last one, and each anomaly."""
     digest = digest_of(follower)
     first, last = view.scale.steps(np.array(view.range))
-    shown = digest.marks_between(int(first), int(last))
+    shown = _by_step(digest.marks_between(int(first), int(last)))
     if not shown:
         return ()
     xs = view.scale.at(np.array([step for step, _, _ in shown]))
     placed = list(zip(_bins(xs, view).tolist(), zip(xs.tolist(), shown, strict=True), strict=True))
     trouble = {of_dot: mark for of_dot, mark in placed if mark[1][2] == "trouble"}
     return tuple(Mark(x, text, style) for x, (_, text, style) in (dict(placed) | trouble).values())
+
+
+def _by_step(marks: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """Join the texts of one step and style, each once: step, text and style."""
+    texts: dict[tuple[int, str], dict[str, None]] = {}
+    for step, text, style in marks:
+        texts.setdefault((step, style), {})[text] = None
+    return [(step, " · ".join(each), style) for (step, style), each in texts.items()]
 
 
 def _bins(xs: Floats, view: View) -> NDArray[np.int64]:

@@ -123,7 +123,7 @@ def top_line(now: Snapshot, width: int) -> Line:
     short = [Piece(gap), *_short_step(now, _("step"))]
     share = now.step / now.total_steps if now.total_steps else 0.0
     right = [Piece(percent(share, width=6) if now.total_steps else "", "strong")]
-    if now.is_alive:
+    if now.is_alive and now.state != "paused":
         right += [Piece(f"{gap}{_('ETA')} ", "quiet"), Piece(f"{duration(now.eta):>5}")]
     if now.speed is not None:
         right += [Piece(f"{gap}{rate(now.speed):>5}"), Piece(f" {_('step/s')}" if wide else _("/s"), "quiet")]

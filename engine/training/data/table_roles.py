@@ -20,6 +20,7 @@ from engine.training.data.table_columns import (
     are_quarters,
     boolean_words,
     date_formats,
+    days,
     decimal_of,
     number,
     text,
@@ -157,6 +158,7 @@ def _facts(file: TableFile, name: str, *, is_category: bool, is_target: bool) ->
         return ColumnFacts(name, "number", "input", missing, None, low, high)
     words = column.present()
     formats = [] if is_category else date_formats(words)
+    words.sort(key=lambda word: days(word, formats[0]) or 0.0 if formats else 0.0)
     pair = None if is_category else boolean_words(words)
     kind = "boolean" if pair and len(words) == 2 else "date" if formats else "category"
     plan = None

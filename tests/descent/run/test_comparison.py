@@ -133,3 +133,25 @@ def test_a_wrong_name_is_told_with_the_likely_one(family: list[RunFolder], capsy
     assert cli.main(["compare", "parent", "chidl", "--runs-dir", str(family[0].path.parent)]) == ExitCode.WRONG_USE
     assert "did you mean child?" in capsys.readouterr().err
     assert find.find_run("child", family[0].path.parent) == family[1].path
+
+
+def test_settings_of_a_loop_are_those_in_force(tmp_path: Path) -> None:
+    """A fork goes on with what its parent had set, which is in its checkpoint and in no file of settings."""
+    parent, child, other = (recorded(tmp_path, name, "[optimizer]\nlr = 0.1\n") for name in ("one", "two", "three"))
+    for folder, start in ((parent, 1.0), (child, 2.0), (other, 1.0)):
+        (folder.path / "loop.json").write_text("{}")
+        facts = {"settings": [{"name": "beta", "value": start, "minimum": None, "maximum": None}]}
+        (folder.path / "run.json").write_text(json.dumps(facts))
+    given = {
+        "event": "command",
+        "step": 3,
+        "command": "set",
+        "arguments": {"edits": ["beta=2.0", "optimizer.lr=0.2"]},
+    }
+    with_event(parent, **given)
+    child.events_file.write_text(json.dumps({"time": 1.0, **given}) + "\n" + child.events_file.read_text())
+    rows = {row.key: row.values for row in comparison.compared([parent, child, other]).differences}
+    assert rows == {
+        "beta": ("1.0 → 2.0", "2.0", "1.0"),
+        "optimizer.lr": ("0.1 → 0.2", "0.1 → 0.2", "0.1"),
+    }

@@ -148,3 +148,13 @@ def test_a_file_that_is_no_table_says_so(tmp_path: Path, look: Look) -> None:
     assert done.code == 2, done
     assert "empty.csv" in done.err
     assert look("absent.csv").code == 2
+
+
+def test_dates_are_shown_in_the_order_of_time(look: Look, tmp_path: Path) -> None:
+    """Sorted as texts, 30.01.2024 would look later than 02.12.2024."""
+    days = ["30.01.2024", "02.12.2024", "15.06.2023"]
+    rows = "".join(f"{day},{n},{n % 2}\n" for n, day in enumerate(days * 4))
+    (tmp_path / "sales.csv").write_text(f"day,sold,class\n{rows}")
+    done = look("sales.csv", "--target", "class", "--json")
+    [column] = [each for each in json.loads(done.out)["columns"] if each["name"] == "day"]
+    assert column["words"] == ["15.06.2023", "30.01.2024", "02.12.2024"]

@@ -114,6 +114,17 @@ def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
     assert curves.loss_curve(run.follow(), 500).x_range == (0, 200)
 
 
+def test_all_that_was_changed_at_a_step_stands_at_its_mark(tmp_path: Path) -> None:
+    """Of several commands given to a paused run the last one alone would be seen."""
+    run = _Run(tmp_path, 400)
+    run.train(200)
+    for edit in ("lr_scale=0.5", "sigma=2"):
+        run.events.write("command", step=100, command="set", arguments={"edits": [edit]})
+    run.events.write("command", step=100, command="action", arguments={"name": "reset"})
+    data = curves.loss_curve(run.follow(), 64, None, 0.6)
+    assert [mark.text for mark in data.marks] == ["lr ×0.5 · sigma 2 · reset"]
+
+
 @pytest.mark.parametrize(("done", "planned", "end"), [(10, 400, 50), (10, 24, 24), (24, 24, 24), (60, 400, 60)])
 def test_the_axis_of_a_short_run_ends_where_it_does(done: int, planned: int, end: int, tmp_path: Path) -> None:
     """Half of the chart would be empty, as if the run had stopped early."""

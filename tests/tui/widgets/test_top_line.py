@@ -11,7 +11,8 @@ WHY = "not tracked: noise (Generator)"
 
 def shown(width: int, **more: object) -> str:
     known = {"step": 120, "total_steps": 3000, "epoch": 0.4, "epochs": 10.0, "speed": 210.0, **more}
-    line = top_line(Snapshot("train", "train-231114-221320-kqzt", "running", **known), width)  # type: ignore[arg-type]
+    state = known.pop("state", "running")
+    line = top_line(Snapshot("train", "train-231114-221320-kqzt", state, **known), width)  # type: ignore[arg-type]
     assert width_of(line) <= width
     return "".join(piece.text for piece in line)
 
@@ -29,3 +30,9 @@ def test_an_exact_loop_says_so_and_a_preset_nothing() -> None:
     """Nobody would know that they may rely on it."""
     assert "exact ✓" in shown(80, is_exact=True)
     assert "exact" not in shown(200)
+
+
+def test_a_paused_run_has_no_time_at_which_it_is_done() -> None:
+    """It would stand still, and be wrong from the first second on."""
+    assert "ETA  0:14" in shown(120)
+    assert "ETA" not in shown(120, state="paused")
