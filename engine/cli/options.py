@@ -1,11 +1,11 @@
 """Options and arguments that several commands share."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from descent.common import stdio
 from descent.common.errors import DescentError
 from descent.common.i18n import LANGUAGES, Language, _, keep
 
@@ -23,8 +23,10 @@ def _speak(code: str) -> Language:
     chosen = next((language for language in LANGUAGES if language == code), None)
     if chosen is None:
         raise typer.BadParameter(_("{given!r}: must be en or ko", given=code))
-    with suppress(DescentError):  # where it can't be kept, it is still used now
+    try:
         keep(chosen)
+    except DescentError as error:  # it is used now all the same
+        stdio.complain(str(error))
     return chosen
 
 

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from descent.common import stdio
 from descent.common.errors import ExitCode
+from descent.common.i18n import kept_file
 from descent.common.paths import state_dir
 from engine import cli
 from engine.labs import progress
@@ -128,6 +129,16 @@ def test_korean_is_kept_and_fits(
     row, other = (next(line for line in table.splitlines() if name in line) for name in ("slow-line", "wide"))
     assert cell_len(row[: row.index("느린")]) == cell_len(other[: other.index("아주")])
     assert "Tasks" in said(capsys, "start", "slow-line", "--again", "--lang", "en")
+
+
+def test_a_language_that_can_t_be_kept_is_spoken_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a full disk the next command would be in English again, and nobody would know why."""
+    kept_file().parent.parent.mkdir(parents=True, exist_ok=True)
+    kept_file().parent.write_text("in the way")
+    assert cli.main(["lab", "list", "--lang", "ko"]) == 0
+    captured = capsys.readouterr()
+    assert "시도" in captured.out
+    assert f"descent: {kept_file()}: " in captured.err
 
 
 def _refused(capsys: pytest.CaptureFixture[str]) -> str:
