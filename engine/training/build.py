@@ -458,7 +458,7 @@ def _start_from(model: nn.Module, section: schema.AnyModel, runs: Path, transfer
     if not complaints:
         return _("weights from {source} at step {step:,}: {report}", source=source, step=state["step"], report=report)
     return _(
-        "weights from {source}, of step {step:,} because a later checkpoint can't be read ({problems}): {report}",
+        "weights from {source} at step {step:,}, in place of a checkpoint that can't be read ({problems}): {report}",
         source=source,
         step=state["step"],
         problems="; ".join(complaints),
