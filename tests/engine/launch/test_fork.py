@@ -314,7 +314,7 @@ def test_a_fork_passes_over_a_damaged_checkpoint_and_says_so(
     )
     assert new == 0
     told = [event["message"] for event in RunFolder(tmp_path / "new").events() if event["event"] == "warning"]
-    assert f"of step {before} in place of a checkpoint that can't be read (step-{last}.pt is damaged" in told[0]
+    assert f"at step {before}, in place of a checkpoint that can't be read (step-{last}.pt is damaged" in told[0]
 
 
 def test_weights_that_are_not_there_are_missed_before_anything_is_loaded(tmp_path: Path) -> None:
