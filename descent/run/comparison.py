@@ -165,7 +165,8 @@ def _better(key: MetricName, settings: Sequence[dict[str, str]]) -> str | None:
 def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, str]:
     """Return every setting as text by its dotted key: the value at the start, and behind an arrow the live value.
 
-    Of a loop of one's own also what its script has declared. Empty if the preset can't be read. events: as results.result_of takes them.
+    Of a loop of one's own also what its script has declared. Empty if the preset can't be read. events: as
+    results.result_of takes them.
     """
     try:
         stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
