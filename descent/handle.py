@@ -117,7 +117,7 @@ class Handle(ABC, Generic[Reply]):
 
         The answer's `set` has their values. Raises DescentError, before anything is sent, for what is no setting.
         """
-        kinds = bool | int | float | str | list | tuple
+        kinds = (bool, int, float, str, list, tuple)
         wrong: list[object] = [edit for edit in edits if not isinstance(edit, str) or pair_of(edit) is None]
         wrong += [value for value in values.values() if not isinstance(value, kinds)]
         if wrong or not (edits or values):
