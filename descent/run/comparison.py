@@ -15,6 +15,7 @@ from descent.common.settings import flatten, parse
 from descent.common.text import clean, show, why_damaged
 from descent.run import find
 from descent.run.folder import RunFolder
+from descent.run.health import Broken
 from descent.run.live_settings import is_of_presets
 from descent.run.result_metrics import MetricName, metric_of, names_in
 from descent.run.results import result_of
@@ -48,6 +49,7 @@ class Final:
     problem: str = ""
     candidate: str = ""  # of a sweep: the best one, whose metrics they are
     candidates: int = 0
+    broken: Broken | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             {name: each.value for name, each in reached.scalars.items()},
             candidate=reached.candidates[0].name if reached.candidates else "",
             candidates=len(reached.candidates),
+            broken=reached.broken,
         )
     except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Final(folder, "damaged", problem=why_damaged(error))

@@ -16,6 +16,7 @@ from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_since
 from descent.run.events import Evaluation, MemberEnd, evaluation_of, member_end_of
 from descent.run.folder import RunFolder, problem_with
+from descent.run.health import Broken, Health
 from descent.run.layout import Layout
 from descent.run.live_settings import member_named
 from descent.run.means import means_of_last_epoch, was_given
@@ -137,6 +138,7 @@ class RunResult:
     members: one each model; none before their number is known. With several, `metrics` are means over those that did
     not diverge, with their `spread`. candidates: of a sweep, the best first. winner, ensemble: once they are known.
     scalars: the last value of each name that a loop gives.
+    broken: how its model is, if it is.
     device, threads: None before a worker has chosen them. best: None without early stopping, and before the test.
     """
 
@@ -156,6 +158,7 @@ class RunResult:
     ensemble: Ensemble | None = None
     best: BestModel | None = None
     scalars: Mapping[str, Latest] = field(default_factory=dict)
+    broken: Broken | None = None
 
     @property
     def has_members(self) -> bool:
@@ -192,6 +195,8 @@ class RunResult:
             "device": self.device,
             "threads": self.threads,
         }
+        if self.broken is not None:
+            found["verdict"] = self.broken.to_json()
         if self.best is not None:
             found["best"] = self.best.to_json()
         if self.scalars:
@@ -228,8 +233,16 @@ def result_of(
         evaluations = [evaluation_of(event) for event in events if event["event"] == "evaluation"]
         return replace(found, metrics=_evaluated(evaluations))
     members = _members(found.state, stored, layout, events, facts)
+    health = Health()
+    health.take(events, 0)
+    is_finite = any(each.metrics.get("train_loss", 0.0) is not None for each in members)
     found = replace(
-        found, members=members, metrics=members[0].metrics, best=_best(run, events), scalars=latest(run.path)
+        found,
+        members=members,
+        metrics=members[0].metrics,
+        best=_best(run, events),
+        scalars=latest(run.path),
+        broken=health.broken(found.state, is_finite=is_finite),
     )
     if step:
         found = replace(found, epoch=_epochs(events, step, facts), seconds=round(_seconds(stored, layout, step), 4))

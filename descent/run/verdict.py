@@ -7,15 +7,18 @@ statistics of the layers. They are for a run of one model, or for one member of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from descent.common.i18n import _
 from descent.common.numbers import count, percent
-from descent.run.events import Event, Fold, evaluation_of
+from descent.run.epochs import epochs_since
+from descent.run.events import Event, evaluation_of
+from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
+from descent.run.health import Health
 from descent.run.state import State
 
 WINDOW = 0.1  # of the steps so far
@@ -49,6 +52,9 @@ class Verdict:
     layer: str = ""
     epoch: int | None = None
     steps: int = 0  # of the window that `change` is over
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 class Layer(NamedTuple):
@@ -169,7 +175,7 @@ def _learning(of: Evidence) -> Verdict | None:
 # --- from a run ---
 
 
-class Watch(Fold):
+class Watch(Health):
     """What the events say that verdicts go by: those of `who`, the means of several members."""
 
     def __init__(self, who: Member = "mean") -> None:
@@ -177,33 +183,28 @@ class Watch(Fold):
         super().__init__()
 
     def begin(self) -> None:
-        self.broken: int | None = None
-        self.collapsed: int | None = None
+        super().begin()
         self.stalled: tuple[int, float] | None = None
         self.spikes: list[int] = []
+        self.batch_size: Event | None = None
         self.steps: list[int] = []
         self.losses: list[float] = []
         self._together: set[int] = set()  # the members in the last of them
 
     def add(self, event: Event) -> None:
+        super().add(event)
         step = int(event.get("step", 0) or 0)
         match event.get("event"):
             case "evaluation" if event.get("split") == "validation" and "loss" in event:
                 self._evaluated(event)
-            case "anomaly":
-                self.broken = step
-            case "collapse":
-                self.collapsed = int(event.get("since", step))
-            case "recovered":
-                self.collapsed = None
             case "stall":
                 self.stalled = int(event.get("since", step)), float(event.get("loss") or np.nan)
+            case "batch_size":
+                self.batch_size = event
             case "spike":
                 self.spikes.append(step)
             case "rewound" | "resumed":
-                self.broken = self.collapsed = self.stalled = None
-            case "state" if event.get("state") == "running":
-                self.broken = None  # somebody has seen to it
+                self.stalled = None
 
     def _evaluated(self, event: Event) -> None:
         step, _split, member, values = evaluation_of(event)
@@ -230,7 +231,7 @@ def evidence_of(follower: Follower, watch: Watch, who: Member, per_epoch: int | 
     watch.take(follower.events, follower.events.voided)
     layout, step = follower.layout, follower.step
     if layout is None or not step:
-        return Evidence(follower.state, broken=watch.broken, collapsed=watch.collapsed)
+        return Evidence(follower.state, broken=_held_up(follower, watch), collapsed=_since(watch))
     window = max(SHORTEST, int(WINDOW * step), min(per_epoch or 0, step // 4))
     best = watch.steps[int(np.nanargmin(watch.losses))] if np.isfinite(watch.losses).any() else None
     return Evidence(
@@ -243,12 +244,33 @@ def evidence_of(follower: Follower, watch: Watch, who: Member, per_epoch: int | 
         None if best is None else _mean(follower, who, max(0, best - window), best),
         (watch.steps, watch.losses),
         [Layer(str(each["name"]), follower.latest(f"layer.{each['name']}.grad_norm", who)) for each in layout.layers],
-        watch.broken if follower.state in ("paused", "failed", "stopped") else None,
-        watch.collapsed,
+        _held_up(follower, watch),
+        _since(watch),
         watch.stalled,
         watch.spikes[-SPIKES:],
         per_epoch,
     )
+
+
+def verdict_on(run: RunFolder) -> Verdict | None:
+    """Return what is going on in a run now, or was at its end: read from all of its rows."""
+    follower = Follower(run)
+    who: Member = "mean" if follower.layout is not None and len(follower.layout.members) > 1 else 0
+    watch = Watch(who)
+    watch.take(follower.events, follower.events.voided)
+    epochs = epochs_since(watch.batch_size, follower.facts)
+    return judge(evidence_of(follower, watch, who, None if epochs is None else epochs.per_epoch))
+
+
+def _held_up(follower: Follower, watch: Watch) -> int | None:
+    """Since when numbers that are not finite hold the run up."""
+    if watch.anomaly is None or follower.state not in ("paused", "failed", "stopped"):
+        return None
+    return int(watch.anomaly["step"])
+
+
+def _since(watch: Watch) -> int | None:
+    return None if watch.collapse is None else int(watch.collapse["since"])
 
 
 def _mean(follower: Follower, who: Member, first: int, end: int) -> float | None:

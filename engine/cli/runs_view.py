@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common import paths, stdio
 from descent.common.errors import DescentError
 from descent.common.files import json_safe
-from descent.common.glyphs import STATES, sparkline
+from descent.common.glyphs import sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.mean import mean_of_finite
 from descent.common.numbers import NONE, ago, metric, number, percent, time_taken
@@ -20,6 +20,7 @@ from descent.run import comparison, find, samples
 from descent.run.comparison import LETTERS, Comparison, compared, found
 from descent.run.events import evaluation_of
 from descent.run.folder import RunFolder, failed_at_start, problem_with
+from descent.run.health import Broken, state_sign
 from descent.run.means import mean_curves
 from descent.run.metrics import Metrics
 from descent.run.note import Note, read_note, write_note
@@ -36,6 +37,8 @@ from descent.run.result_metrics import (
 from descent.run.results import RunResult, result_of
 from descent.run.scalars import read
 from descent.run.state import ALIVE
+from descent.run.verdict import verdict_on
+from descent.run.verdict import words as verdict_words
 from engine.cli import members_view, tables
 from engine.cli.report import best_words
 
@@ -107,7 +110,7 @@ def _print_finals(found: Comparison) -> None:
         [
             LETTERS[place],
             each.folder.id,
-            f"{STATES.get(each.state, '!')} {_(each.state)}",
+            _state(each.state, broken=each.broken),
             f"{each.step:,}",
             *(comparison.metric_text(found, key, place) for key in there),
             *(metric(name, each.scalars.get(name)) for name in scalars),
@@ -143,7 +146,7 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
     else:
         listed = list(_grouped(folders, studies))
     word = containing.casefold()
-    chosen = [(entry, row) for entry, row in listed if word in f"{entry.get('run')} {entry.get('state')}".casefold()]
+    chosen = [(entry, row) for entry, row in listed if word in _sought(entry, row)]
     if as_json:
         grouped = [entry for entry, row in chosen if "study" in entry]
         own = {"runs": [entry for entry, row in chosen if "study" not in entry]}
@@ -174,6 +177,11 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
     _say_failed_at_start([entry for entry in entries if entry.get("failed_at_start")])
     if any("study" in entry for entry in entries):
         print(_("show a study: descent study show STUDY; list the runs of studies too: descent runs --all"))
+
+
+def _sought(entry: dict[str, Any], row: Sequence[str]) -> str:
+    """Return what a filter looks in: the id, and the state as programs read it and as the table has it."""
+    return f"{entry.get('run')} {entry.get('state')} {row[HEAD.index('STATE')]}".casefold()
 
 
 def _grouped(
@@ -228,7 +236,7 @@ def _row(run: RunFolder, result: RunResult, entry: dict[str, Any]) -> tuple[str,
     return (
         run.id,
         str(entry["preset"] or ""),
-        _state(result.state, run.host(), at_start="failed_at_start" in entry),
+        _state(result.state, run.host(), at_start="failed_at_start" in entry, broken=result.broken),
         f"{result.step:,}",
         number(reached.get("train_loss")),
         _best_number(reached, "validation"),
@@ -245,14 +253,18 @@ def _started(moment: float) -> str:
     return ago(max(0.0, time.time() - moment))
 
 
-def _state(state: str, host: str = "", *, at_start: bool = False) -> str:
-    """Return "✓ finished", "✗ failed at start", or for a live run on another machine "▶ running on HOST"."""
+def _state(state: str, host: str = "", *, at_start: bool = False, broken: Broken | None = None) -> str:
+    """Return "✓ finished", "✗ collapsed", "✗ failed at start", or "▶ running on HOST" of another machine."""
     shown = _(state)
     if at_start:
         shown = _("{state} at start", state=shown)
-    elif state in ALIVE and host != socket.gethostname():
+    elif state in ALIVE and host not in ("", socket.gethostname()):
         shown = _("{state} on {host}", state=shown, host=host)
-    return f"{STATES.get(state, '!')} {shown}"
+    elif broken is not None and state not in ALIVE:
+        shown = broken.words
+    if broken is not None and state in ALIVE:
+        shown += f", {broken.words}"
+    return f"{state_sign(state, broken)} {shown}"
 
 
 def _best_number(reached: Numbers, split: Split) -> str:
@@ -313,10 +325,12 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     reason = states[-1].get("reason") if states else None
     checkpoints = run.checkpoints()
     at_start = failed_at_start(result.state, result.step, run.origin())
-    state = _state(result.state, run.host(), at_start=at_start)
+    state = _state(result.state, run.host(), at_start=at_start, broken=result.broken)
+    verdict = None if result.candidates else verdict_on(run)
     if result.state == "lost":
         reason = _why_lost(run.id, checkpoints)
     fields = [(_("state"), f"{state}: {reason}" if reason else state), *_origin(run)]
+    fields += [(_("verdict"), verdict_words(verdict))] if verdict is not None else []
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, (planned or run.last("length") or facts).get("total_steps"))
@@ -331,20 +345,16 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
             fields.append((label, _split(result.metrics, each.split)))
     if result.best is not None:
         fields.append((_("best model"), best_words(result.best)))
-    commands = [event for event in events if event["event"] == "command"]
-    # What a fork was asked for is followed in its first step, and given by nobody who watches it.
-    givers = [event.get("given_by") for event in commands if event.get("given_by") or not event.get("replayed")]
-    given = Counter(giver if giver in _GIVERS else _NOBODY for giver in givers)
+    given = _givers(events)
     if given:
         shares = [_(text, count=given[giver]) for giver, text in _GIVERS.items() if giver in given]
         fields.append((_("commands"), ", ".join(shares)))
-    sampled = samples.listed(run.path, events)
+    sampled, noted = samples.listed(run.path, events), read_note(run.path)
     fields += [(_("samples"), _sampled(name, there)) for name, there in sampled.items()]
-    noted = read_note(run.path)
     if noted.text:
         fields.append((_("note"), noted.text))
     fields.append((_("checkpoints"), ", ".join(f"{step:,}" for step in checkpoints) or _("none")))
-    problems = {str(step): problem for step in checkpoints if (problem := problem_with(run.checkpoint(step)))}
+    problems = _problems(run, checkpoints)
     fields += [(_("damaged"), clean("; ".join(problems.values())))] if problems else []
     warnings = _warnings(events)
     fields += [(_("warning"), clean(message)) for message in warnings]
@@ -353,6 +363,7 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     details |= {"commands": dict(given), "parent": json_safe(run.origin()), **noted.to_json()}
     details |= {"damaged": problems} if problems else {}
     details |= {"warnings": warnings} if warnings else {}
+    details |= {"verdict": verdict.to_json()} if verdict is not None else {}
     if sampled:
         details["samples"] = {name: [each.step for each in there] for name, there in sampled.items()}
     if start_of(run) is not None:
@@ -361,11 +372,24 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     return {**result.to_json(), **details}, result, fields
 
 
+def _givers(events: Sequence[dict[str, Any]]) -> "Counter[str]":
+    """Count commands by who gave them."""
+    commands = [event for event in events if event["event"] == "command"]
+    # What a fork was asked for is followed in its first step, and given by nobody who watches it.
+    givers = [event.get("given_by") for event in commands if event.get("given_by") or not event.get("replayed")]
+    return Counter(giver if giver in _GIVERS else _NOBODY for giver in givers)
+
+
 def _warnings(events: Sequence[dict[str, Any]]) -> list[str]:
     """Return what the worker warned of since it was last started: of a detached one, nobody saw it."""
     starts = [index for index, event in enumerate(events) if event.get("state") == "starting"]
     since = events[starts[-1] if starts else 0 :]
     return list(dict.fromkeys(str(event["message"]) for event in since if event["event"] == "warning"))
+
+
+def _problems(run: RunFolder, checkpoints: Sequence[int]) -> dict[str, str]:
+    """Return by step why a checkpoint can't be used."""
+    return {str(step): problem for step in checkpoints if (problem := problem_with(run.checkpoint(step)))}
 
 
 def _curves(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:

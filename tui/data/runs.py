@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from descent.common.text import clean, why_damaged
 from descent.run import find
 from descent.run.best_by import BestBy, best_by
 from descent.run.epochs import epochs_since
-from descent.run.events import Evaluation, Event, EventLog, Fold, evaluation_of
+from descent.run.events import Evaluation, Event, EventLog, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
+from descent.run.health import Broken, Health
 from descent.run.layout import Layout, generations, steps_in
 from descent.run.not_given import NOT_GIVEN
 from descent.run.note import Note, read_note
@@ -67,6 +68,7 @@ class RunStatus:
     val_curve: tuple[float, ...] = ()  # losses on the validation split, oldest first: up to POINTS of them
     candidates: int = 0  # of a sweep
     candidate: str = ""  # the best one, whose numbers these are
+    broken: Broken | None = None  # how its model is, if it is
 
     @property
     def failed_at_start(self) -> bool:
@@ -148,7 +150,7 @@ def glances_of(folders: Sequence[RunFolder]) -> list[RunStatus]:
     return [_read(folder, RunSummary(folder), None) for folder in found]
 
 
-class RunSummary(Fold):
+class RunSummary(Health):
     """A summary of a run's events up to the last `look`. last: the latest event of each kind. total: planned steps.
 
     began: the event that says which machine trains it.
@@ -160,6 +162,7 @@ class RunSummary(Fold):
         super().__init__()
 
     def begin(self) -> None:
+        super().begin()
         self.last: dict[str, Event] = {}
         self.began: Event = {}
         self.total: float | None = None
@@ -182,6 +185,7 @@ class RunSummary(Fold):
         return self.last.get("state", {})
 
     def add(self, event: Event) -> None:
+        super().add(event)
         kind = str(event.get("event"))
         self.last[kind] = event
         self.total = event.get("total_steps", self.total)
@@ -251,13 +255,14 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
     facts = folder.facts()
     state = state_now(folder.path, last_state, lambda: host_of(told.began, facts))
     if unchanged is not None:  # but for its state: a killed worker writes nothing
-        return unchanged if state == unchanged.state else RunStatus(**{**vars(unchanged), "state": state})
+        return unchanged if state == unchanged.state else replace(unchanged, state=state)
     layout = Layout.load(folder.path)
     points = points_of(layout.members) if layout is not None else ()
     best = told.best_of(points, lambda: best_by(folder)) if points else None
     rows = _Rows(folder.path, layout, best.members if best is not None else None)
     step = rows.count
     epochs = epochs_since(told.last.get("batch_size"), facts)
+    last_loss = rows.latest("loss")
     return RunStatus(
         folder,
         state=state,
@@ -271,11 +276,12 @@ def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> R
         parameters=_whole(facts.get("parameters")),
         device=clean(str(facts.get("device_name") or facts.get("device") or "")),
         loss=rows.curve("loss", POINTS),
-        last_loss=rows.latest("loss"),
+        last_loss=last_loss,
         accuracy=layout is not None and "accuracy" in layout.columns,
         reached=told.reached(best.members if best is not None else None),
         candidates=len(points),
         candidate=best.name if best is not None else "",
+        broken=told.broken(state, is_finite=last_loss is None or math.isfinite(last_loss)),
         reason=clean(str(told.state.get("reason") or "")),
         stage=str(told.last.get("stage", {}).get("stage") or ""),
         seconds=rows.at("time", step - 1),

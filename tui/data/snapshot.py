@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from descent.common.i18n import N_
-from descent.run.events import Event, Fold
+from descent.run.events import Event
+from descent.run.health import Health
 from descent.run.state import ALIVE, State
 from tui.data import run_settings
 from tui.data.log import LogLine
@@ -207,38 +208,27 @@ def preset_of(run_id: str) -> str:
     return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id
 
 
-class Story(Fold):
+class Story(Health):
     """What the events say that a console shows at once.
 
-    last: the latest event of each kind. anomaly: the one that nobody has seen to yet. collapse: the event, while the
-    model is broken. edits: live settings, as they were changed. checkpoints: the events that tell of one.
+    last: the latest event of each kind. edits: live settings, as they were changed. checkpoints: the events that tell
+    of one.
     """
 
     def begin(self) -> None:
+        super().begin()
         self.last: dict[str, Event] = {}
-        self.anomaly: Event | None = None
-        self.collapse: Event | None = None
         self.edits: dict[str, Any] = {}
         self.checkpoints: list[Event] = []
         self.total_steps: int | None = None
 
     def add(self, event: Event) -> None:
+        super().add(event)
         kind = str(event.get("event"))
         self.last[kind] = event
-        match kind:
-            case "command" if event.get("command") == "set":
-                self.edits.update(run_settings.edits((event.get("arguments") or {}).get("edits", ())))
-            case "checkpoint":
-                self.checkpoints.append(event)
-            case "anomaly":
-                self.anomaly = event
-            case "collapse":
-                self.collapse = event
-            case "recovered":
-                self.collapse = None
-            case "rewound" | "resumed":
-                self.anomaly = self.collapse = None
-            case "state" if event.get("state") == "running":
-                self.anomaly = None  # somebody has seen to it
+        if kind == "command" and event.get("command") == "set":
+            self.edits.update(run_settings.edits((event.get("arguments") or {}).get("edits", ())))
+        if kind == "checkpoint":
+            self.checkpoints.append(event)
         if kind in ("plan", "batch_size", "length"):
             self.total_steps = event.get("total_steps", self.total_steps)

@@ -7,11 +7,11 @@ from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from descent.common.glyphs import STATES
 from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
 from descent.run.comparison import LETTERS, Comparison, Final, candidate_text
+from descent.run.health import state_sign
 from descent.run.result_metrics import MetricName, metric_of, names_in
 from tui.plot.canvas import RUNS
 from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, width_of
@@ -55,7 +55,7 @@ class WhoLine(RunLines):
             line += [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
                 Piece(_cut(short_name(final.folder.id), room), "strong"),
-                Piece(f" {STATES.get(final.state, '?')}", _state_style(final)),
+                Piece(f" {state_sign(final.state, final.broken)}", _state_style(final)),
                 Piece("   "),
             ]
         return [cut(line[:-1], width)]
@@ -140,7 +140,7 @@ class Finals(CompareTable):
             chosen = "chosen" if place == self.cursor and self.has_focus else ""
             line = [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
-                Piece(f"{STATES.get(final.state, '?')} ", _state_style(final)),
+                Piece(f"{state_sign(final.state, final.broken)} ", _state_style(final)),
                 Piece(name, chosen),
             ]
             drawn.append(cut([*line, Piece(GAP + (final.problem or row), "trouble" if final.problem else "")], width))
@@ -267,4 +267,4 @@ def _cut(text: str, width: int) -> str:
 
 
 def _state_style(final: Final) -> str:
-    return STATE_STYLES.get(final.state, "trouble")
+    return "trouble" if final.broken is not None else STATE_STYLES.get(final.state, "trouble")

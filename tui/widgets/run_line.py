@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from descent.common.glyphs import STATES, sparkline
+from descent.common.glyphs import sparkline
 from descent.common.i18n import _, ngettext
 from descent.common.numbers import ago, percent, short_number
+from descent.run.health import state_sign
 from tui.data.runs import RunStatus
 from tui.data.words import split_words, state_words
 from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted
@@ -47,13 +48,16 @@ def look_at(runs: Sequence[RunStatus], changed: Callable[[RunStatus], str]) -> L
 
 
 def _best(runs: Sequence[RunStatus]) -> frozenset[Path]:
-    """Return the best of the ended runs of each preset that has several: by test, else by validation."""
+    """Return the best of the ended runs of each preset that has several, by test, else by validation.
+
+    A run whose model is broken is none of them.
+    """
     groups: dict[tuple[str, str, bool], list[tuple[float, Path]]] = {}
     for run in runs:
         for split in ("test", "validation"):
             loss, accuracy = run.last(split) or (None, None)
             value = loss if accuracy is None else -accuracy
-            if value is not None and not run.alive and run.preset:
+            if value is not None and not run.alive and run.preset and run.broken is None:
                 groups.setdefault((run.preset, split, accuracy is None), []).append((value, run.folder.path))
     found: dict[str, Path] = {}
     for (preset, _split, _loss), values in sorted(groups.items(), key=lambda group: group[0][1] != "test"):
@@ -95,9 +99,9 @@ def run_line(run: RunStatus, width: int, *, now: float, look: Look | None = None
     look = look or Look(cell_len(_named(run)))
     wide, middle, curve = _columns(width, look)
     name = fitted(run.name, min(cell_len(run.name), wide - (len(run.letters) + 1 if run.letters else 0)))
-    style = STATE_STYLES.get(run.state, "")
+    style = state_style(run)
     pieces = [
-        Piece(f" {STATES.get(run.state, '?')} ", style),
+        Piece(f" {state_sign(run.state, run.broken)} ", style),
         Piece(name),
         Piece(fitted(f" {run.letters}" if run.letters else "", wide - cell_len(name)), "quiet"),
         *_middle(run, middle, style, now, look),
@@ -118,9 +122,14 @@ def run_line(run: RunStatus, width: int, *, now: float, look: Look | None = None
     return tuple(pieces)
 
 
+def state_style(run: RunStatus) -> str:
+    """Return the style of a run's state."""
+    return "trouble" if run.broken is not None else STATE_STYLES.get(run.state, "")
+
+
 def _middle(run: RunStatus, width: int, style: str, now: float, look: Look) -> list[Piece]:
     """Return how far it is or how it ended, and what was changed, noted or how long ago it was, as there is room."""
-    state = "" if run.state == "finished" else status(run)
+    state = "" if run.state == "finished" and run.broken is None else status(run)
     age = "" if run.alive else ago(now - run.changed)
     pinned = "▾ " if run.note.pinned else ""
     changed = look.changed(run) if width >= _LEAST_CHANGED else ""
@@ -144,7 +153,9 @@ def _middle(run: RunStatus, width: int, style: str, now: float, look: Look) -> l
 
 
 def status(run: RunStatus) -> str:
-    """Return its progress, or how it ended."""
+    """Return its progress, or how it ended, or that its model is broken."""
+    if run.broken is not None:
+        return run.broken.words
     match run.state:
         case "running" | "paused":
             return percent(run.share, 0) if run.total else state_words(run.state)

@@ -122,6 +122,6 @@ def test_what_a_rewind_voids_is_forgotten() -> None:
         {"event": "collapse", "step": 20, "since": 15, "why": "back"},
     ]
     watch.take(events, 0)
-    assert (watch.losses, watch.stalled, watch.collapsed) == ([2.0], (5, 1.0), 15)
+    assert (watch.losses, watch.stalled, watch.collapse) == ([2.0], (5, 1.0), events[-1])
     watch.take([*events, {"event": "rewound", "to": 10}], 0)
-    assert (watch.losses, watch.stalled, watch.collapsed) == ([2.0], None, None)
+    assert (watch.losses, watch.stalled, watch.collapse) == ([2.0], None, None)

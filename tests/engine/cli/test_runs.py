@@ -89,6 +89,20 @@ def test_the_runs_as_a_table_that_can_be_piped(copied: Callable[..., Path], caps
     assert capsys.readouterr().out == 'no runs whose id or state contains "failed"\n'
 
 
+def test_a_collapsed_run_is_marked(copied: Callable[..., Path], capsys: Capture) -> None:
+    """A model that guesses would be a green ✓ in the table, and its details would not say why it is none."""
+    folder = copied("guess")
+    events = (folder / "events.jsonl").read_text().splitlines()
+    events.insert(-1, json.dumps({"time": 1, "event": "collapse", "step": 60, "since": 10, "why": "loss"}))
+    (folder / "events.jsonl").write_text("\n".join(events) + "\n")
+    assert cli.main(["runs", "collapsed"]) == 0
+    assert "✗ collapsed" in capsys.readouterr().out
+    assert cli.main(["show", "guess"]) == 0
+    assert re.search(r"verdict +collapsed at step 10\n", capsys.readouterr().out)
+    assert cli.main(["show", "guess", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"]["kind"] == "collapsed"
+
+
 def test_the_runs_as_json(copied: Callable[..., Path], capsys: Capture, tmp_path: Path) -> None:
     """A script could not compare runs."""
     folder = copied("first")

@@ -1,6 +1,7 @@
 """A glance at a run says how far it is and what it reached; a wrong one sends its user to the wrong run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from tests.helpers.screens import record
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import POINTS, Glances
+from tui.widgets.lines import Piece
+from tui.widgets.run_line import look_at, run_line
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
@@ -86,3 +89,18 @@ def test_a_folder_of_rubbish(tmp_path: Path) -> None:
     seen = Glances().of(path)
     assert seen.state == "damaged"
     assert seen.problem
+
+
+def test_a_collapsed_run_is_no_success(tmp_path: Path) -> None:
+    """A model that guesses would be a green ✓ on Home, perhaps with the star of the best."""
+    path = record(tmp_path, "mine", "finished", accuracy=0.1)
+    lines = (path / "events.jsonl").read_text().splitlines()
+    lines.insert(-1, json.dumps({"time": 1, "event": "collapse", "step": 60, "since": 10, "why": "loss"}))
+    (path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    run = Glances().of(path)
+    look = look_at([run, replace(run, reached={"test": (9.0, 0.05)})], lambda run: "")
+    line = run_line(run, 80, now=run.changed, look=look)
+    assert line[0] == Piece(" ✗ ", "trouble")
+    assert "collapsed" in "".join(piece.text for piece in line)
+    assert not look.best
+    assert result_of(RunFolder(path)).to_json()["verdict"] == {"kind": "collapsed", "step": 10}

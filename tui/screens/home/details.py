@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from descent.common.errors import DescentError
-from descent.common.glyphs import STATES, bars
+from descent.common.glyphs import bars
 from descent.common.i18n import N_, _, ngettext, pgettext
-from descent.common.numbers import ago, percent, setting, short_number, time_taken, trimmed
+from descent.common.numbers import ago, count, percent, setting, short_number, time_taken, trimmed
 from descent.common.text import clean, show
+from descent.run.health import state_sign
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.course import LabEntry
@@ -25,8 +26,8 @@ from tui.data.words import stage_words, state_words
 from tui.screens.home.changes import Changes, trained
 from tui.screens.home.rows import Item, Study
 from tui.widgets import lines
-from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, fitted
-from tui.widgets.run_line import metric
+from tui.widgets.lines import Line, Lines, Piece, fitted
+from tui.widgets.run_line import metric, state_style
 
 if TYPE_CHECKING:
     from engine.preset.loading import Preset
@@ -188,7 +189,10 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
     """Return a run's state, what it trains, its results, what was changed of its preset, its note, and its curve."""
     title = run.name + (f" {run.letters}" if run.letters else "")
     words = _("failed at start; x removes it") if run.failed_at_start else state_words(run.state)
-    state = Piece(f"{STATES.get(run.state, '?')} {words}", STATE_STYLES.get(run.state, ""))
+    if run.broken is not None:
+        begun = _("step {step}", step=count(run.broken.step))
+        words = f"{run.broken.words} ({begun}), {words}" if run.alive else f"{run.broken.words} ({begun})"
+    state = Piece(f"{state_sign(run.state, run.broken)} {words}", state_style(run))
     lines: list[Line] = [head(title, "", width), (state, Piece(_where(run), "quiet"))]
     if run.problem or (run.reason and not run.alive):
         lines += [(Piece(text, "trouble"),) for text in wrapped(run.problem or run.reason, width)]
@@ -227,6 +231,10 @@ def _curve(losses: Sequence[float], width: int, height: int) -> list[str]:
     from descent.common import braille  # with NumPy, which the first frame does not wait for
 
     return braille.curve(losses, width, height)
+
+
+def _ended_words(run: RunStatus) -> str:
+    return run.broken.words if run.broken is not None and not run.alive else state_words(run.state)
 
 
 def _where(run: RunStatus) -> str:
@@ -281,8 +289,8 @@ def _when(moment: float | None, now: float) -> str:
 
 def study_lines(study: Study, width: int, height: int) -> list[Line]:
     """Return how many runs a study has, its best one, and the command that shows it."""
-    states = Counter(run.state for run in study.runs)
-    fields = [(_("runs"), ", ".join(f"{count:,} {state_words(state)}" for state, count in states.items()))]
+    states = Counter(_ended_words(run) for run in study.runs)
+    fields = [(_("runs"), ", ".join(f"{number:,} {words}" for words, number in states.items()))]
     best = study.best
     if best is not None:
         label, number = metric(best)
