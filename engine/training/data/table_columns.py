@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,6 +24,7 @@ MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?", "-", "."
 _BOOLEANS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 # Numbers whose thousands are separated, by their decimal sign: 1,234,567.8 and 1.234.567,8.
 _GROUPED = {".": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"), ",": re.compile(r"[-+]?\d{1,3}(\.\d{3})+(,\d+)?")}
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 # A number with its unit, as $3.50, 1,200 €, 45 % or 3.5kg. Before it only what a currency has: X100 is a name.
 _WITH_UNIT = re.compile(
     r"(?P<before>[-+]?(?:[A-Z]{0,3}[$€£¥₩₹]|USD|EUR|GBP|KRW)? ?)"
@@ -165,9 +166,16 @@ def text(cell: str) -> str:
     return cell if cell.isascii() and cell.isprintable() else clean(unicodedata.normalize("NFC", cell)).strip()
 
 
-def decimal_of(words: Iterable[str]) -> str:
-    """Return the decimal sign of a column's words: the comma if one is like 1.234,5."""
-    return "," if any("," in word and "." in word and _GROUPED[","].fullmatch(word) for word in words) else "."
+def decimal_of(words: Collection[str]) -> str:
+    """Return the decimal sign of a column's words.
+
+    It is the comma if one is like 1.234,5, or if none has a point and one is like 34,15, which has no thousands.
+    """
+    commas = [word for word in words if "," in word]
+    if any("." in word and _GROUPED[","].fullmatch(word) for word in commas):
+        return ","
+    ungrouped = any(_DECIMAL_COMMA.fullmatch(word) and not _GROUPED["."].fullmatch(word) for word in commas)
+    return "," if ungrouped and not any("." in word for word in words) else "."
 
 
 def number(word: str, decimal: str = ".") -> float | None:
