@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_CLOCK_ERROR = 2.0  # seconds; the kernel tells in whole ones when it was booted
 
 
 _starter: tuple[int, int] | None = None  # the process that has started this one and its descriptor, if not the parent
@@ -26,6 +27,17 @@ def started_by(process: int) -> None:
 def starter() -> int:
     """Return the process that has started this one: its parent, unless `started_by` was called."""
     return os.getppid() if _starter is None else _starter[0]
+
+
+def is_alive_since(pid: int, moment: float) -> bool:
+    """Return whether a process of this machine lives that had begun by a moment, in seconds of the epoch."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        [boot] = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")]
+        began = int(boot) + int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return False
+    return after_name[0] != "Z" and began <= moment + _CLOCK_ERROR
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:

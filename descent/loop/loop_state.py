@@ -264,11 +264,17 @@ class LoopState:
             last = receipt or (self.folder.checkpoint(saved[-1]) if saved else None)
             self._handler.say_stopped(None if last is None else str(last))
             self._tell_best(saved)
-            self._events.state(state, **({} if reason is None else {"reason": reason}))
+            self._tell_end(state, reason)
             self._server.stop()
             self._claim.release()
             if self._signals is not None:
                 self._signals.give_back()
+
+    def _tell_end(self, state: RunState, reason: str | None) -> None:
+        if state == "starting":  # anew, in this same process
+            self._events.awaited(os.getpid())
+        else:
+            self._events.state(state, **({} if reason is None else {"reason": reason}))
 
     def _tell_best(self, saved: Sequence[int]) -> None:
         """Write which checkpoint is of the best evaluation. saved: the steps of those that there are."""

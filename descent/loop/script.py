@@ -12,9 +12,8 @@ from pathlib import Path
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.stdio import complain
-from descent.loop import relay, start
-from descent.loop.watcher import Watcher
-from descent.run.folder import RunFolder
+from descent.loop import relay
+from descent.run.folder import Claim, RunFolder
 
 KEEP = 3
 
@@ -24,10 +23,17 @@ def main(folder: str, script: str, *arguments: str) -> int:
     relay.settle_at_exit()
     path = Path(script)
     try:
-        run = start.begin(RunFolder(Path(folder)), path.stem, keep=KEEP, statistics_every=None, launched=True)
+        claim = Claim(RunFolder(Path(folder)))  # before PyTorch is loaded, which may take a minute
     except DescentError as error:
         complain(str(error))
         return error.exit_code
+    try:
+        from descent.loop import start
+        from descent.loop.watcher import Watcher
+    except BaseException as error:
+        claim.events.state("failed", reason=f"{type(error).__name__}: {error}")
+        raise
+    run = start.begin(claim, path.stem, keep=KEEP, statistics_every=None, launched=True)
     Watcher(run)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))

@@ -63,17 +63,17 @@ def init(
     if rank_in_job() > 0:
         return _follow(name or script)
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
-    run = begin(folder, name or script, keep=keep, statistics_every=statistics_every)
+    run = begin(Claim(folder), name or script, keep=keep, statistics_every=statistics_every)
     run.configure(settings, best)
     return run
 
 
-def begin(folder: RunFolder, name: str, *, keep: int, statistics_every: int | None, launched: bool = False) -> Loop:
-    """Take a run's folder for this process. Raises DescentError if another one trains it."""
+def begin(claim: Claim, name: str, *, keep: int, statistics_every: int | None, launched: bool = False) -> Loop:
+    """Let this process train the run of a folder that it has claimed."""
     global _current, _launched  # noqa: PLW0603 - a process trains one run at a time
     if _current is None:
         _end_with_process()
-    _current = Loop(Claim(folder), name, keep=keep, statistics_every=statistics_every, signals=_signals())
+    _current = Loop(claim, name, keep=keep, statistics_every=statistics_every, signals=_signals())
     _launched = launched
     return _current
 

@@ -37,7 +37,7 @@ class Loop(SteppedLoop):
 
     @property
     def epoch(self) -> int:
-        """The epochs of `batches` that are complete."""
+        """The epochs of `batches` that are complete: 0 in the first one, which the screen calls epoch 1."""
         return self._driver.epoch
 
     @property

@@ -4,6 +4,7 @@ Of a long log only the last events stay in memory. What a resume or a rewind voi
 """
 
 import math
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -270,6 +271,10 @@ class Events:
         self.write("state", state=state, **values)
         if state not in ("running", "paused"):  # after a power cut these two say the same: lost
             self._lines.sync()
+
+    def awaited(self, pid: int) -> None:
+        """Write that the run is starting as long as a process of this machine lives, which waits for its worker."""
+        self.state("starting", awaited=pid, host=socket.gethostname())
 
     def size(self) -> int:
         """Return the length of the log in bytes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.i18n import N_
+from descent.common.machine import is_alive_since
 from descent.run.lock import announced_pid, worker_pid
 from descent.run.schema import EventReader, read_facts
 
@@ -93,7 +94,11 @@ def state_now(run: Path, last: Callable[[], Mapping[str, Any]], host: Callable[[
         since = float(written["time"] if written else run.stat().st_mtime)
     except OSError:
         return "lost"  # the folder is gone
-    return "starting" if state == "starting" and time.time() - since < STARTING_GRACE else "lost"
+    if state != "starting":
+        return "lost"
+    awaited = written.get("awaited")
+    is_awaited = isinstance(awaited, int) and is_alive_since(awaited, since)
+    return "starting" if is_awaited or time.time() - since < STARTING_GRACE else "lost"
 
 
 def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

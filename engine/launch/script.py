@@ -1,5 +1,6 @@
 """Starts of training scripts: a loop of one's own, in this terminal or in a process of its own."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from descent.loop import relay
 from descent.loop.folder import command_of, make, refuse_several_processes, start_of
 from descent.loop.project import check_there, moved
 from descent.run import find
-from descent.run.events import SCRIPT
+from descent.run.events import SCRIPT, Events
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
 from descent.run.progress import Ending
@@ -294,6 +295,7 @@ def _start(
     if not detached:
         complain(_("run {run}; in another terminal: descent attach {run}", run=folder.id))
         environment = {**os.environ, **variables}
+        _announce(folder)
         sys.stdout.flush()
         sys.stderr.flush()
         os.chdir(cwd)
@@ -301,7 +303,19 @@ def _start(
         os.execve(command[0], list(command), environment)
     log = EventReader(folder.path)
     log.read()
-    wait_for_start(_spawn(folder, command, variables, cwd), folder, log)
+    try:
+        wait_for_start(_spawn(folder, command, variables, cwd), folder, log)
+    except (DescentError, OSError) as error:
+        with contextlib.suppress(OSError):
+            Events(folder.path).state("failed", reason=clean(str(error)))
+        raise
+
+
+def _announce(folder: RunFolder) -> None:
+    """Tell that this process waits for a script to take its run, or becomes it: its imports may take minutes."""
+    events = Events(folder.path)
+    events.awaited(os.getpid())
+    events.close()
 
 
 def _spawn(
@@ -309,5 +323,6 @@ def _spawn(
 ) -> "subprocess.Popen[bytes]":
     """Start a command in a session of its own. What it prints is in the run's log at once."""
     environment = {**os.environ, **variables, "PYTHONUNBUFFERED": "1"}
+    _announce(folder)
     with open(folder.output, "ab") as out:
         return child.start(command, stdout=out, stderr=out, cwd=cwd, env=environment)

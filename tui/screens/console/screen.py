@@ -96,6 +96,7 @@ class Console(SteeredScreen):
         self._pictures: LabPictures | None = None  # of a lab
         self._picture: LabPictures | None = None  # of a board
         self._side: SideScreen | None = None  # the one that was opened last
+        self._knows_curves = False  # whether it is settled which curves are shown at first
         self._beneath: tuple[float, object] = (
             -math.inf,
             None,
@@ -303,15 +304,29 @@ class Console(SteeredScreen):
             if choice is None:
                 return
             usual = [name for name in USUAL if name in titles]
-            shown = [] if choice.shown == usual else choice.shown
-            remember(now.preset, shown or None)
-            self._show_curves(shown)
+            has_own = len(titles) > len([name for name in titles if name in every])  # one of them is shown unasked
+            remember(now.preset, choice.shown if has_own or choice.shown != usual else None)
+            self._show_curves([] if choice.shown == usual else choice.shown)
             if choice.alone is not None:
                 self._make_charts([choice.alone])
                 self._zoom(self.console_panes.pane_of(choice.alone))
 
         marked = self.console_panes.chosen or [name for name in titles if name in USUAL]
         self.app.push_screen(ChooseCharts(list(titles.items()), marked), taken)
+
+    def _show_chosen(self, now: Snapshot) -> None:
+        """Show the curves that were chosen for runs of this kind, or else the first of the user's own there is."""
+        if self._knows_curves:
+            return
+        names = chosen(now.preset)
+        if names is None:
+            own = self.panes.own_curves() if now.is_exact is not None else []  # of a loop of one's own
+            if not own:
+                return
+            names = [name for name in USUAL if name not in ("picture", "accuracy")]
+            names[1:1] = ["accuracy", own[0]] if now.has_accuracy else [own[0]]
+        self._knows_curves = True
+        self._show_curves([] if tuple(names) == USUAL else names)
 
     def _show_curves(self, names: Sequence[str]) -> None:
         self._make_charts(names)
@@ -403,8 +418,8 @@ class Console(SteeredScreen):
         if not self.is_whole:
             return
         self.console_panes.leave_out_accuracy(not now.has_accuracy)
-        if before is None and self.panel is None and (names := chosen(now.preset)) is not None:
-            self._show_curves(names)
+        if self.panel is None:
+            self._show_chosen(now)
         try:
             self.draw(now)
         finally:

@@ -64,3 +64,18 @@ async def test_a_chosen_curve_is_shown_and_remembered(app: DescentApp) -> None:
         await pilot.press("p", "o")
         await until(pilot, lambda: drawn() == ["loss"], "one chart alone")
     assert chosen("mnist-mlp") == ["loss", "scalar:kl", "val:macro_f1"]
+
+
+async def test_the_first_curve_of_a_loop_s_own_is_shown_unasked(app: DescentApp, tmp_path: Path) -> None:
+    """Nobody would look in a list for numbers that their script logs."""
+    [events] = (tmp_path / "runs").glob("*/events.jsonl")
+    with events.open("a") as log:
+        log.write(json.dumps({"time": 1.0, "event": "exact", "step": 1, "driver": "steps", "why_not": []}) + "\n")
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = pilot.app.screen
+        assert isinstance(console, Console)
+
+        def drawn() -> list[str]:
+            return [chart.title for chart in console.query(Chart) if chart.is_on_screen and chart.data.lines]
+
+        await until(pilot, lambda: {"loss", "accuracy %", "kl"} <= set(drawn()), "the loop's own chart")
