@@ -16,6 +16,7 @@ from descent.common.i18n import _
 from descent.loop.project import surroundings
 from descent.run import find
 from descent.run.folder import RunFolder, create, new_id
+from descent.run.remove import free_id
 from descent.run.schema import LOOP, LOOP_FILE, read_stored
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ def command_of(folder: RunFolder, start: Mapping[str, Any]) -> tuple[list[str], 
 
 
 def make(name: str, run_id: str | None, runs_dir: Path | None, start: Mapping[str, Any]) -> RunFolder:
-    """Make the folder of a new run. start: see start_of. Raises DescentError if the id is taken or can't be one."""
+    """Make the folder of a new run. start: see start_of.
+
+    A run of this id that failed at its start is replaced. Raises DescentError if the id is taken or can't be one.
+    """
+    runs = paths.runs_dir(runs_dir)
+    free_id(runs, run_id)
     folder = create(
-        paths.runs_dir(runs_dir),
+        runs,
         run_id or new_id(name),
         preset_text({}, None),
         {},

@@ -22,6 +22,7 @@ from descent.loop.ranks import rank_in_job
 from descent.loop.watched import Loop
 from descent.run import find
 from descent.run.folder import Claim, RunFolder, check_id
+from descent.run.remove import is_empty
 
 _LONGEST_REASON = 300
 
@@ -94,7 +95,7 @@ def _folder(name: str, run_id: str | None, runs_dir: Path | None) -> RunFolder:
     if run_id is not None:
         check_id(run_id)
         there = paths.runs_dir(runs_dir) / run_id
-        if find.is_run(there):
+        if find.is_run(there) and not is_empty(RunFolder(there)):
             folder = RunFolder(there)
             if start_of(folder) is None:
                 raise DescentError(

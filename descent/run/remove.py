@@ -90,6 +90,16 @@ def is_empty(folder: RunFolder) -> bool:
     return failed_at_start(reached.state, reached.step, folder.origin())
 
 
+def free_id(runs: Path, run_id: str | None) -> None:
+    """Delete the run of this id if it failed before a step of its own, so that the next start may have the id.
+
+    Raises DescentError if it can't be deleted.
+    """
+    there = RunFolder(runs / run_id) if run_id else None
+    if there is not None and find.is_run(there.path) and is_empty(there):
+        delete(there)
+
+
 def refuse_delete(folder: RunFolder) -> None:
     """Raise DescentError with the reason if this folder has a live run or foreign files."""
     _refuse_alive(folder)

@@ -25,6 +25,7 @@ from descent.run.events import SCRIPT, Events
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
 from descent.run.progress import Ending
+from descent.run.remove import free_id, is_empty
 from descent.run.schema import EVENTS, LOOP_FILE, EventReader
 from engine.launch import fork as launch_fork
 from engine.launch.options import Options, Outcome
@@ -50,7 +51,7 @@ def run(
     if resume_if_exists and options.run_id is None:
         raise DescentError(_("--resume-if-exists needs --id NAME, the run to go on with"))
     there = paths.runs_dir(options.runs_dir) / (options.run_id or "")
-    if resume_if_exists and find.is_run(there):
+    if resume_if_exists and find.is_run(there) and not is_empty(RunFolder(there)):
         folder = RunFolder(there)
         begun = start_of(folder)
         if begun is None or begun.get("script") is None or Path(begun["script"]).name != path.name:
@@ -250,6 +251,7 @@ def _branched(
 
     name = str(parent.facts().get("preset", parent.id))
     runs = paths.runs_dir(options.runs_dir) if options.runs_dir is not None else parent.path.parent
+    free_id(runs, options.run_id)
     folder = create(runs, options.run_id or new_id(name), parent.preset.read_text(), {}, fill)
     find.note_start(folder.path)
     return folder

@@ -17,6 +17,7 @@ from descent.loop.folder import start_of
 from descent.run import find
 from descent.run.folder import RunFolder, create, new_id
 from descent.run.lock import worker_pid
+from descent.run.remove import free_id
 from descent.run.schema import EventReader
 from descent.run.state import ALIVE
 from engine.launch import foreground, loading, script
@@ -418,6 +419,7 @@ def _create(
             branch.fill(unfinished)
 
     toml = replace(preset, settings=settings).to_toml()
+    free_id(runs, options.run_id)
     folder = create(runs, options.run_id or new_id(preset.name), toml, contents, fill)
     find.note_start(folder.path)
     return folder, {str(folder.path / kept): file for kept, file in originals.items()}

@@ -10,7 +10,7 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
-from descent.run.remove import ended
+from descent.run.remove import ended, free_id
 
 FAILED = {"event": "state", "state": "failed", "reason": "no space is left"}
 ANOMALY = {"event": "anomaly", "step": 3, "what": "loss"}
@@ -44,3 +44,18 @@ def run_with(tmp_path: Path, *events: dict[str, Any], steps: int = 4) -> RunFold
 )
 def test_what_helps(events: list[dict[str, Any]], steps: int, said: str, tmp_path: Path) -> None:
     assert said in ended(run_with(tmp_path, *events, steps=steps))
+
+
+@pytest.mark.parametrize(
+    ("events", "steps", "is_freed"), [([FAILED], 0, True), ([RUNNING, FAILED], 4, False), ([RUNNING], 0, False)]
+)
+def test_a_start_that_failed_does_not_keep_its_id(
+    events: list[dict[str, Any]], steps: int, is_freed: bool, tmp_path: Path
+) -> None:
+    """The next start by the same command would be refused, until somebody removes a run that never was."""
+    folder = run_with(tmp_path, *events, steps=steps)
+    folder.preset.write_text("")
+    free_id(tmp_path, "another")
+    free_id(tmp_path, None)
+    free_id(tmp_path, folder.id)
+    assert folder.path.exists() != is_freed
