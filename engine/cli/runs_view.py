@@ -334,8 +334,7 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     if facts:
         planned = run.last("plan")
         fields += _facts(result, facts, (planned or run.last("length") or facts).get("total_steps"))
-    if (told := run.last("exact")) is not None:  # of a loop of one's own, once it trains
-        fields.append((_("exact"), _exactness(told)))
+    fields += _exactness(run, result)
     several = result.has_members
     if several:
         fields.append((_("members"), f"{members_view.headline(result)}{_way(facts)}"))
@@ -421,10 +420,15 @@ def _sampled(name: str, there: Sequence[samples.Sample]) -> str:
     return f"{clean(name)}: {at}"
 
 
-def _exactness(told: dict[str, Any]) -> str:
+def _exactness(run: RunFolder, result: RunResult) -> list[tuple[str, str]]:
     """Say whether a resumed run of a loop of one's own ends as one that was not interrupted, or why not."""
+    told = run.last("exact")
+    if told is None:
+        waits = start_of(run) is not None and result.state in ALIVE
+        return [(_("exact"), _("not known before its first step"))] if waits else []
     why = [clean(str(reason)) for reason in told.get("why_not", ())]
-    return _("no: {reasons}", reasons="; ".join(why)) if why else _("yes: resumed or rewound, it ends the same")
+    words = _("no: {reasons}", reasons="; ".join(why)) if why else _("yes: resumed or rewound, it ends the same")
+    return [(_("exact"), words)]
 
 
 def _origin(run: RunFolder) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ import pytest
 from rich.cells import cell_len
 
 from descent.common.errors import DescentError, ExitCode
+from descent.loop.folder import make
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from engine import cli
@@ -350,3 +351,11 @@ def test_what_descent_did_not_write_is_not_removed(copied: Callable[..., Path], 
     assert cli.main(["rm", str(folder), "--yes"]) == ExitCode.WRONG_USE
     assert "thesis.tex; nothing was deleted" in capsys.readouterr().err
     assert (folder / "preset.toml").exists()
+
+
+def test_of_a_loop_that_starts_it_is_said_that_exactness_is_not_known(tmp_path: Path, capsys: Capture) -> None:
+    """A fork that loads for a minute would be shown without a word on whether it goes on exactly."""
+    begun = {"script": None, "command": [], "arguments": [], "folder": str(tmp_path)}
+    folder = make("train", "mine", tmp_path, begun)
+    assert cli.main(["show", str(folder.path)]) == ExitCode.DONE
+    assert re.search(r"exact +not known before its first step", capsys.readouterr().out)
