@@ -272,6 +272,14 @@ class Follower:
             self._read_past(new, max(0, self.step - max(1, rows)))
             self._tails |= new
 
+    def latest_before(self, step: int, columns: Iterable[str], member: Member = 0) -> dict[str, float | None]:
+        """Return the last number measured before a step of each of these columns, searched in the rows before it."""
+        found = {(column, member): LastValues() for column in columns if self._has((column, member))}
+        if found and self.layout is not None:
+            rows = LOOK_BACK // (4 * self._width)
+            self._read_past(found, max(0, step - max(1, rows)), step)
+        return {column: each.latest for (column, _), each in found.items()}
+
     def _register(self, keys: Iterable[Key]) -> None:
         missing = (key for key in keys if key not in self._series and self._has(key))
         new = {key: MinMaxPyramid(functools.partial(self._again, key)) for key in missing}
@@ -280,10 +288,10 @@ class Follower:
         self._read_past(new, 0)
         self._series |= new
 
-    def _read_past(self, new: Mapping[Key, MinMaxPyramid | LastValues], reached: int) -> None:
-        """Give them the rows from step `reached` to where the others are."""
+    def _read_past(self, new: Mapping[Key, MinMaxPyramid | LastValues], reached: int, end: int | None = None) -> None:
+        """Give them the rows from step `reached` to before `end`, or to where the others are."""
         for segment in self._segments:
-            reached = self._read_segment(segment.until(self.step), reached, new)
+            reached = self._read_segment(segment.until(self.step if end is None else end), reached, new)
 
     def _has(self, key: Key) -> bool:
         column, member = key

@@ -69,10 +69,19 @@ def read(path: Path) -> Picture:
         raise DescentError(_("{file} is not a picture: {reason}", file=path, reason=reason)) from None
 
 
-def latest(run: Path, kind: str) -> Picture | None:
-    """Return the picture of that kind that was made last, or None if there is none yet."""
+def latest(run: Path, kind: str, until: int | None = None) -> Picture | None:
+    """Return the picture of that kind that was made last, or None if there is none yet.
+
+    until: the last step that counts; then it is the one of the latest step.
+    """
     files = _of_kind(run, kind)
+    if until is not None:
+        files = sorted((path for path in files if _step_of(path) <= until), key=_step_of)
     return read(files[-1]) if files else None
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def _of_kind(run: Path, kind: str) -> list[Path]:

@@ -157,10 +157,10 @@ def _mean(values: Iterable[float | None]) -> float:
     return math.nan if mean is None else mean
 
 
-def best_of(follower: Follower, member: Member) -> tuple[int, str, float] | None:
+def best_of(follower: Follower, member: Member, until: int | None = None) -> tuple[int, str, float] | None:
     """Return the step of the best evaluation, what it is the best by, and its value; None without two evaluations.
 
-    The run's preset says what the best is.
+    The run's preset says what the best is. until: the last step that counts.
 
     For whoever may read the follower now.
     """
@@ -172,6 +172,8 @@ def best_of(follower: Follower, member: Member) -> tuple[int, str, float] | None
     if not len(points.steps):
         by, points = BestBy(), digest.points("validation", "loss", member)
     there = np.isfinite(points.values) & (points.steps > 0)
+    if until is not None:
+        there &= points.steps <= until
     if np.count_nonzero(there) < 2:
         return None
     steps, values = points.steps[there], points.values[there]

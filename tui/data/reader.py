@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import clean, why_damaged, without_escapes
-from descent.run.epochs import Epochs, epochs_since
+from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
 from descent.run.state import ALIVE
@@ -19,17 +19,16 @@ from descent.run.sweep import SweepPoint, member_name
 from descent.run.verdict import Evidence, Verdict, Watch, evidence_of, judge
 from tui.data import run_settings
 from tui.data.candidates import ranked, standings
-from tui.data.evaluations import best_of, digest_of
+from tui.data.evaluations import digest_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
+from tui.data.moment import OF_LAYERS, best_evaluation, moment, trend_of
 from tui.data.recent import mean_before, mean_now
 from tui.data.runs import Glances
 from tui.data.snapshot import (
-    TREND,
     USUAL_ADAPTIVE,
     USUAL_RATIO,
     Anomaly,
-    BestEvaluation,
     LayerRow,
     Snapshot,
     Story,
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 PACE_SECONDS = 3.0  # of training, over which steps a second are counted
 PACE_STAMPS = 64  # steps of float32, in which rows hold times: 0.03 s each after 100 h; so rounding is 2% at most
 SHOWN = ("loss", "accuracy", "lr", "grad_norm")
-OF_LAYERS = ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
 FIRST_TRENDS = 8  # layers whose sparkline is read ahead of anybody's asking: more are seldom on the screen
 CALM = 0.5  # seconds in which the numbers of a running run stay: those that change with every frame can't be read
 # Those of engine.preset.schema.schedule that have words; the others are called by their names.
@@ -157,7 +155,7 @@ class SnapshotBuilder:
             verdict=verdict,
             loss_trend=-(self._evidence.fall or 0.0),
             val_trend=self._trend_of_validation(),
-            best=self._best(epochs),
+            best=best_evaluation(self.follower, self.who),
             best_checkpoint=self._best_checkpoint(),
             seconds=self._seconds(columns),
         )
@@ -176,17 +174,6 @@ class SnapshotBuilder:
         values = digest_of(self.follower).points("validation", "loss", self.who).values[-2:].tolist()
         known = len(values) == 2 and all(map(math.isfinite, values)) and values[0]
         return values[1] / values[0] - 1 if known else 0.0
-
-    def _best(self, epochs: Epochs | None) -> BestEvaluation | None:
-        found = best_of(self.follower, self.who)
-        if found is None:
-            return None
-        step, name, value = found
-        at = None if epochs is None or step < epochs.since else epochs.at(step)
-        epoch = round(at) if at is not None and abs(at - round(at)) < 1e-6 else None
-        points = digest_of(self.follower).points("validation", "accuracy", self.who)
-        accuracy = points.values[points.steps == step].tolist()[:1]
-        return BestEvaluation(step, epoch, value, name.endswith("accuracy"), *accuracy)
 
     def _best_checkpoint(self) -> int | None:
         told = [event["best"] for event in self._story.checkpoints if isinstance(event.get("best"), int)]
@@ -370,21 +357,8 @@ class SnapshotBuilder:
         return now / float(high[0]) if now is not None and len(high) and high[0] > 0 else 1.0
 
     def _trend(self, column: str) -> tuple[float | None, ...]:
-        """The highest of each of TREND stretches of the run, on a logarithmic scale from 0 to 1."""
-        import numpy as np
-
         series = self.follower.series(column, self.who)
-        if not len(series):
-            return ()
-        edges = np.unique(np.linspace(0, len(series), TREND + 1).astype(np.int64))
-        _, high = series.envelope(edges)
-        logs = [math.log10(value) if math.isfinite(value) and value > 0 else None for value in high.tolist()]
-        measured = [value for value in logs if value is not None]
-        if not measured:
-            return ()
-        low, span = min(measured), max(measured) - min(measured)
-        span = max(span, 0.3)  # a factor of two fills half the height or less: noise is no trend
-        return tuple(None if value is None else (value - low) / span for value in logs)
+        return trend_of(series, len(series))
 
 
 def _parent(follower: Follower) -> tuple[str, int] | None:
@@ -431,6 +405,7 @@ class Reader:
         self.builder: SnapshotBuilder | None = None
         self.member: int | None = None  # the one that is shown; None: the mean
         self.trends: Collection[str] = ()  # layers whose sparkline is on the screen
+        self.past: int | None = None  # the earlier step that the numbers are to be of
         self.wants_output = False
         self._interval = 1 / fps
         self._seen, self._failed = seen, failed
@@ -523,5 +498,8 @@ class Reader:
                 return None
             builder.member, builder.wants_output = self.member, self.wants_output
             snapshot = builder.take(tuple(self.trends))
+            past = self.past
+            if past is not None and past < builder.follower.step:
+                snapshot = moment(snapshot, builder.follower, builder.who, past)
             self.builder, self.follower = builder, builder.follower  # known before, charts would wait for this look
             return snapshot

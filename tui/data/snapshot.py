@@ -174,6 +174,8 @@ class Snapshot:
     best: BestEvaluation | None = None
     best_checkpoint: int | None = None  # the step of the checkpoint of the best evaluation
     seconds: float = 0.0  # of training
+    past: int | None = None  # the earlier step that the numbers are of, where they are not of now
+    past_epoch: float | None = None
 
     @property
     def is_alive(self) -> bool:

@@ -53,14 +53,14 @@ class FramedPicture(PictureView):
         self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
 
-def pictures_of(run: RunFolder, kinds: Sequence[str]) -> dict[str, Picture]:
-    """Return the latest picture of each kind that was drawn of a run."""
-    return {kind: found for kind in kinds if (found := _last(run, kind)) is not None}
+def pictures_of(run: RunFolder, kinds: Sequence[str], until: int | None = None) -> dict[str, Picture]:
+    """Return the latest picture of each kind that was drawn of a run. until: the last step that counts."""
+    return {kind: found for kind in kinds if (found := _last(run, kind, until)) is not None}
 
 
-def _last(run: RunFolder, kind: str) -> Picture | None:
+def _last(run: RunFolder, kind: str, until: int | None = None) -> Picture | None:
     try:
-        return pictures.latest(run.path, kind)
+        return pictures.latest(run.path, kind, until)
     except DescentError:
         return None  # damaged
 
@@ -144,6 +144,8 @@ class LabPictures(Horizontal):
 
     def draw(self, now: Snapshot) -> None:
         """Take a snapshot of the console's reader."""
+        if self._now is not None and self._now.past != now.past:
+            self._asked_at = 0.0  # look at once
         self._now = now
 
     def show_ghosts(self, ghosts: dict[str, Picture]) -> None:
@@ -204,7 +206,10 @@ class LabPictures(Horizontal):
     async def _read_latest(self) -> None:
         """Take the pictures that somebody has asked for. A board asks for none: each would stand in the run's log."""
         self._asked_at = time.monotonic()
-        found = await asyncio.to_thread(pictures_of, self.folder, self._all)
+        past = self._now.past if self._now is not None else None
+        found = await asyncio.to_thread(pictures_of, self.folder, self._all, past)
+        if not found and past is not None:
+            return  # none is so old: what is shown names its step
         if {kind: one.step for kind, one in found.items()} == {kind: one.step for kind, one in self._seen.items()}:
             return
         self._seen, self._known = found, True

@@ -75,6 +75,11 @@ class Chart(Drawing, can_focus=True):
         self._hovering = False
         self._dragged: tuple[int, tuple[float, float]] | None = None  # where a drag began, and what was shown
 
+    @property
+    def is_hovering(self) -> bool:
+        """Return whether the cursor is that of the mouse."""
+        return self._hovering
+
     # --- keys ---
 
     def action_log(self) -> None:

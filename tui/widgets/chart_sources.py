@@ -28,6 +28,7 @@ from tui.data.words import split_words
 from tui.plot import curves
 from tui.plot.chart_data import NOTHING, ChartData, Line
 from tui.plot.legend import described, latest
+from tui.plot.sampling import XMode, scale
 
 if TYPE_CHECKING:
     from tui.data.labs import LabStatus
@@ -69,6 +70,12 @@ class Panes:
             return curves.evaluation_curve(follower, name, dots, zoom, chart.x_mode, self._reader.member)
 
         return draw
+
+    def step_at(self, x: float, unit: str) -> int | None:
+        """Return the first step at or behind an x of the charts. None while the reader is at work."""
+        mode: XMode = "epoch" if unit == "epoch" else "time" if unit == "time" else "step"
+        with self._reader.looking() as follower:
+            return None if follower is None else int(scale(follower, mode).steps(np.array([x]))[0])
 
     def own_curves(self) -> list[str]:
         """Return the curves of the run that have names of the user's own: scalars, and metrics of evaluations."""

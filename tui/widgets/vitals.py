@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from descent.common.glyphs import STATES
-from descent.common.i18n import _
+from descent.common.i18n import _, pgettext
 from descent.common.numbers import NONE, count, number, percent, time_taken
 from descent.run import verdict as verdicts
 from descent.run.verdict import Kind, Verdict
@@ -44,6 +44,8 @@ class VitalsLine(Lines):
 
 def vitals(now: Snapshot, width: int, *, offers_help: bool = True) -> Line:
     """Return the line in `width` cells. Numbers give way to the verdict, the best evaluation first."""
+    if now.past is not None:
+        return _past(now, width)
     if not now.is_alive and now.state != "starting" and now.step:
         return cut(receipt(now), width)
     told = _told(now.verdict, now, offers_help=offers_help) if now.verdict is not None else [()]
@@ -54,6 +56,21 @@ def vitals(now: Snapshot, width: int, *, offers_help: bool = True) -> Line:
             if width_of(pieces) + width_of(said) + (len(GAP) if said else 0) <= width:
                 return (*pieces, Piece(GAP), *said) if said and pieces else (*pieces, *said)
     return cut(told[-1], width)
+
+
+def _past(now: Snapshot, width: int) -> Line:
+    """Return the step in the past that is shown, what was known then, and the key back to now."""
+    assert now.past is not None
+    step = Piece(f"◀ {_('step {step}', step=count(now.past))}", "chosen")
+    epoch = "" if now.past_epoch is None else _("epoch {epoch}", epoch=f"{now.past_epoch:,.1f}")
+    back = [Piece("esc", "key"), Piece(f" {pgettext('time', 'now')}", "quiet")]
+    numbers = _numbers(now)
+    for parts in (numbers, [part for part in numbers if part[0] != "best"], numbers[:2], []):
+        pieces = [step, *([Piece(f"  {epoch}", "quiet")] if epoch else []), Piece(GAP)]
+        pieces += [*_joined([each for _, each in parts]), Piece(GAP), *back]
+        if width_of(pieces) <= width:
+            return tuple(pieces)
+    return cut([step, Piece(GAP), *back], width)
 
 
 def _joined(parts: Sequence[Sequence[Piece]]) -> list[Piece]:

@@ -101,6 +101,7 @@ class Console(SteeredScreen):
             -math.inf,
             None,
         )  # when it was drawn beneath a dialog, and what was new
+        self._goal: tuple[float | None, str] = (None, "step")  # the x that the board is to show, None for now
         self._turn = 0  # which half of the screen is drawn next, where they take turns
 
     @property
@@ -246,8 +247,10 @@ class Console(SteeredScreen):
     def action_back(self) -> None:
         if self.panel is not None and self.panel.stop():
             return
-        if any(chart.cursor is not None for chart in self.console_panes.charts):
+        is_past = self.reader is not None and self.reader.past is not None
+        if is_past or any(chart.cursor is not None for chart in self.console_panes.charts):
             self._point(None, "step")
+            self._go_to(None, "step")
         elif self.console_panes.alone is not None:
             self._zoom(None)
         elif self.focused is not None and not (self.panel is not None and self.panel.is_home(self.focused)):
@@ -262,8 +265,24 @@ class Console(SteeredScreen):
             charts[0].move_cursor(by)
 
     def on_chart_pointed(self, message: Chart.Pointed) -> None:
-        """Show the cursor of one chart in all."""
+        """Show the cursor of one chart in all. That of the keys takes the whole board to its step."""
         self._point(message.x, message.unit, message.chart)
+        if self.panel is None and not message.chart.is_hovering:
+            self._go_to(message.x, message.unit)
+
+    def _go_to(self, x: float | None, unit: str) -> None:
+        """Show all numbers as they were at an x of the charts, or as they are now."""
+        assert self.reader is not None
+        self._goal = x, unit
+        past = None
+        if x is not None:
+            past = self.panes.step_at(x, unit)
+            if past is None:  # the reader is at work: a moment later it is not
+                self.set_timer(0.05, lambda: self._go_to(*self._goal))
+                return
+        if past != self.reader.past:
+            self.reader.past = past
+            self.reader.look_now()
 
     def _point(self, x: float | None, unit: str, told: Chart | None = None) -> None:
         for chart in self.console_panes.charts:
