@@ -29,6 +29,11 @@ def clean(text: str) -> str:
     return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)
 
 
+def unmarked(text: str) -> str:
+    """Return a line of Markdown, clean and without its marks, for where it is shown as it is."""
+    return re.sub(r"\*\*(.+?)\*\*|`(.+?)`", r"\1\2", clean(text))
+
+
 def without_escapes(text: str) -> str:
     """Return `text` without the complete escape sequences by which a program colours a terminal."""
     return _ESCAPES.sub("", text) if "\x1b" in text else text

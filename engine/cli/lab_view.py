@@ -1,6 +1,5 @@
 """Output of the lab commands: texts, predictions, verdicts and next steps."""
 
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import _
 from descent.common.numbers import percent
 from descent.common.stdio import plain
-from descent.common.text import clean, shorten
+from descent.common.text import clean, shorten, unmarked
 from engine.cli import tables
 from engine.labs import flow, handin, library, progress
 from engine.labs.flow import next_commands
@@ -43,11 +42,6 @@ def print_wrapped(text: str, first: str = "", further: str = "") -> None:
     width = min(stdio.width(), LONGEST_LINE) - len(first)
     for at, line in enumerate(Text(clean(text)).wrap(Console(width=width), width)):
         print_line(f"{further if at else first}{line.plain.rstrip()}")
-
-
-def unmarked(text: str) -> str:
-    """Return a line of Markdown without its marks, as `print_text` does for whole texts."""
-    return re.sub(r"\*\*(.+?)\*\*|`(.+?)`", r"\1\2", text)
 
 
 def print_text(text: str) -> None:

@@ -16,7 +16,7 @@ from descent.common.files import create_text
 from descent.common.i18n import N_, _, language
 from descent.common.numbers import setting, trimmed
 from descent.common.settings import pair_of
-from descent.common.text import clean, likely, show, unwritable
+from descent.common.text import clean, likely, show, unmarked, unwritable
 from engine.labs import progress as kept
 from engine.labs.format import OWN_CODE, Check, Prediction, Solution, Text
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
@@ -295,7 +295,7 @@ def shown_answer(value: Any) -> str:
 
 def in_words(question: Prediction, value: Any) -> str:
     """Return an answer or a result with its unit, or with the texts of the choices."""
-    texts = {choice.id: clean(str(choice.text)) for choice in question.choices}
+    texts = {choice.id: unmarked(str(choice.text)) for choice in question.choices}
     if isinstance(value, list):
         return " → ".join(texts.get(str(one), str(one)) for one in value)
     said = trimmed(value) if isinstance(value, float) else shown_answer(value)

@@ -10,7 +10,7 @@ from tests.helpers.screens import console, place, seen
 from tests.helpers.waiting import until
 from tui.app import latin
 from tui.screens.home.list import Listing
-from tui.screens.home.rows import Find
+from tui.widgets.find import Find
 
 __all__ = ["place"]
 

@@ -99,8 +99,16 @@ def _entry(lab: "Lab", known: "Progress") -> LabEntry:
         ),
         # From the folder where the learner's files are, and only the first step: the second needs what it leaves.
         command=" && ".join(command for command, _ in commands[: 1 + commands[0][0].startswith("cd ")]),
-        found_by=clean(f"{lab.id} {model.title.en} {model.title.ko}"),
+        found_by=search_text(lab),
     )
+
+
+def search_text(lab: "Lab") -> str:
+    """Return the text by which a lab is found: its id, and its title and topic in both languages."""
+    from engine.labs.format import TOPICS
+
+    topic = TOPICS[lab.model.topic]
+    return clean(f"{lab.id} {lab.model.title.en} {lab.model.title.ko} {topic} {_(topic)}")
 
 
 def _broken(lab: "BrokenLab") -> LabEntry:

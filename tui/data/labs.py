@@ -12,7 +12,7 @@ from typing import Any, Literal
 from descent.common.arrays import mean_over_members
 from descent.common.errors import ExitCode
 from descent.common.i18n import N_, _
-from descent.common.text import clean
+from descent.common.text import clean, unmarked
 from descent.run.find import known_runs
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -198,7 +198,7 @@ def first_unmet(status: LabStatus) -> str:
     for check in status.lab.model.checks:
         if not check.bonus and status.outcomes.get(check.id, (None, True))[1] is False:
             why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
-            return clean(": ".join(filter(None, [str(check.text).replace("`", ""), why])))
+            return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
     return ""
 
 

@@ -6,7 +6,7 @@ from textual.css.scalar import Unit
 from textual.widget import Widget
 
 from descent.common.i18n import _
-from descent.common.text import clean
+from descent.common.text import clean, unmarked
 from engine.labs.format import Check
 from tui.data.labs import LabStatus, reached, shown, threshold
 from tui.widgets.lines import Line, Lines, Piece, hanging, spread, width_of, wrapped
@@ -115,7 +115,7 @@ class NextCheck(Lines):
         check = open_ones[0]
         value, _passed = self.standing.outcomes.get(check.id, (None, None))
         numbers = "  ".join(filter(None, [shown(check, value), threshold(check)]))
-        text = clean(str(check.text)).replace("`", "")
+        text = unmarked(str(check.text))
         return [spread([*left, Piece(text)], [Piece(f"  {numbers}" if numbers else "", "quiet")], width)]
 
 
@@ -136,7 +136,7 @@ def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
     value, passed = standing.outcomes.get(check.id, (None, None))
     is_unwritten = check.id in standing.unwritten
     sign, style = UNWRITTEN if is_unwritten else SIGNS[passed]
-    text = clean(str(check.text)).replace("`", "")
+    text = unmarked(str(check.text))
     if check.bonus:
         text = f"{_('bonus')}: {text}"
     numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]

@@ -110,8 +110,10 @@ def _begin_lab(everybody: Sequence[Student]) -> None:
 
 
 def _kill(run: RunFolder) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(worker_pid(run.path) or 0, signal.SIGKILL)
+    pid = worker_pid(run.path)
+    if pid is not None:  # 0 would be this process and all that it belongs to
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _all_end(started: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -1,18 +1,14 @@
-"""The entries that Home lists, each as one line, and the field that narrows the list."""
+"""The entries that Home lists, each as one line."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from rich.cells import cell_len
-from textual import events
-from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.widgets import Input
 
 from descent.common.glyphs import LAB_STATES
-from descent.common.i18n import N_, _, ngettext
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean
 from descent.run.folder import RunFolder
 from descent.run.note import Note
@@ -346,38 +342,3 @@ def _lab(entry: LabEntry, width: int) -> Line:
     note = 0 if rest < 50 else 24 if rest < 66 else 30
     title = fitted(entry.title, rest - (note + 2 if note else 0))
     return (*name, Piece(f"{title}  " if note else title), Piece(fitted(entry.note, note), "quiet"))
-
-
-class Find(Input):
-    """Posts `Changed` as its user types. Up, down and enter go to the list. Escape clears it, then leaves."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", N_("back to the list"), show=False, id="find.leave")
-    ]
-    DEFAULT_CSS = """
-    Find, Find:focus {
-        height: 1; border: none; padding: 0; background: transparent; background-tint: transparent;
-    }
-    Find > .input--placeholder { color: $quiet; }
-    """
-
-    class Left(Message):
-        """The user is done with typing."""
-
-    class Moved(Message):
-        """A key that is meant for the list: up, down, pageup, pagedown or enter."""
-
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key in ("up", "down", "pageup", "pagedown", "enter"):
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.Moved(event.key))
-
-    def action_leave(self) -> None:
-        if self.value:
-            self.value = ""
-        self.post_message(self.Left())

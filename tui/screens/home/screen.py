@@ -26,7 +26,8 @@ from tui.screens.home import rows
 from tui.screens.home.details import Details, can_go_on, command_of
 from tui.screens.home.list import Listing
 from tui.screens.home.note import EditNote
-from tui.screens.home.rows import Find, More, Study
+from tui.screens.home.rows import More, Study
+from tui.widgets.find import Find
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.run_line import look_at
 from tui.widgets.top_line import Title

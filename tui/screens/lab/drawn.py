@@ -16,7 +16,7 @@ from textual.widgets import Static
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.numbers import number
-from descent.common.text import clean
+from descent.common.text import clean, unmarked
 from engine.labs.messages import line_named
 from engine.pictures import Picture
 from tui.base import ConsoleApp
@@ -102,7 +102,7 @@ class Drawn(Screen[int | None]):
 
     def _show(self) -> None:
         shown = self._drawings[self._at]
-        title = Text(f"{clean(str(shown['title'])).replace('`', '')}")
+        title = Text(unmarked(str(shown["title"])))
         title.append(f"   {self._at + 1}/{len(self._drawings)}", "dim")
         self.query_one("#drawn-title", Static).update(title)
         picture, tables = _laid(shown)

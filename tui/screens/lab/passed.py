@@ -11,7 +11,7 @@ from textual.widgets import Markdown
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.stdio import lines
-from descent.common.text import clean
+from descent.common.text import unmarked
 from engine.labs import flow, progress
 from tui.base import ConsoleApp
 from tui.data.labs import LabStatus
@@ -50,7 +50,7 @@ class Compared(Lines):
         for question in standing.lab.model.predictions:
             answer, result = standing.record.predictions.get(question.id), results.get(question.id)
             said = flow.in_words(question, answer)
-            rows += [(Piece(line, "quiet"),) for line in wrapped(clean(str(question.text)), width)]
+            rows += [(Piece(line, "quiet"),) for line in wrapped(unmarked(str(question.text)), width)]
             right = flow.is_right(question, answer, result) if result is not None else None
             sign, style = {None: ("  ", ""), True: ("✓ ", "good"), False: ("✗ ", "trouble")}[right]
             given = wrapped(_("your answer: {value}", value=said), width - 2)
@@ -60,7 +60,7 @@ class Compared(Lines):
             came = wrapped(_("result: {value}", value=flow.in_words(question, result)), width - 2)
             rows += [(Piece(f"  {line}", "" if right else "strong"),) for line in came]
             if right is False and (why := flow.why_wrong(question, answer)):
-                rows += [(Piece(f"  {line}"),) for line in wrapped(why, width - 2)]
+                rows += [(Piece(f"  {line}"),) for line in wrapped(unmarked(why), width - 2)]
         return rows
 
 

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
-from descent.common.text import clean
+from descent.common.text import unmarked
 from engine.labs import flow
 from engine.labs.format import Prediction
 
@@ -50,7 +50,7 @@ class Predict(ModalScreen[Any]):
         question = self._question
         with Vertical(classes="dialog") as box:
             box.border_title = self._title
-            yield Static(Text(clean(str(question.text))), classes="question")
+            yield Static(Text(unmarked(str(question.text))), classes="question")
             if question.kind == "number":
                 yield Input(placeholder=flow.expected(question))
             else:
@@ -67,7 +67,7 @@ class Predict(ModalScreen[Any]):
             options.highlighted = None  # a second enter on the question would be an answer, and final
 
     def _options(self) -> Sequence[Option]:
-        texts = [(choice.id, clean(str(choice.text))) for choice in self._question.choices]
+        texts = [(choice.id, unmarked(str(choice.text))) for choice in self._question.choices]
         return [Option(Text(f"{at}  {text}"), id=name) for at, (name, text) in enumerate(texts, 1)]
 
     @on(Input.Submitted)
@@ -114,7 +114,7 @@ class Predict(ModalScreen[Any]):
             self._show_order()
 
     def _show_order(self) -> None:
-        texts = {choice.id: clean(str(choice.text)) for choice in self._question.choices}
+        texts = {choice.id: unmarked(str(choice.text)) for choice in self._question.choices}
         shown = "   ".join(f"{at}. {texts[one]}" for at, one in enumerate(self._ranked, 1))
         self.query_one(".order", Static).update(Text(shown))
         options = self.query_one(OptionList)

@@ -10,8 +10,8 @@ from tests.helpers.screens import console
 from tests.helpers.waiting import until
 from tui.screens.lab.predict import Predict
 
-TEXT = {"en": "What does w do?", "ko": "?"}
-CHOICES = [{"id": name, "text": {"en": name, "ko": name}} for name in ("up", "down", "same")]
+TEXT = {"en": "What does `w` **do**?", "ko": "?"}
+CHOICES = [{"id": name, "text": {"en": f"`{name}`", "ko": name}} for name in ("up", "down", "same")]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ async def test_enter_alone_is_no_answer(keys: list[str], kept: str) -> None:
         await pilot.press("enter", "enter")
         await until(pilot, lambda: "choose first" in shown(pilot), "what enter needs")
         assert answers == []
+        assert "`" not in shown(pilot)  # marks of Markdown are for texts that are drawn as such
         await pilot.press(*keys)
         await until(pilot, lambda: answers, "the answer")
         assert answers == [kept]
