@@ -234,7 +234,9 @@ def test_a_job_array_saves_before_its_time_is_up_and_asks_to_be_queued_again(
         subprocess.Popen(["bash", "job.sh"], cwd=tmp_path, env={**os.environ, **batch}, stderr=said) as started,
     ):
         held.wait()
-        os.kill(worker_pid(run.path) or 0, signal.SIGUSR1)
+        pid = worker_pid(run.path)
+        assert pid is not None
+        os.kill(pid, signal.SIGUSR1)
         wait_for(lambda: "stopping" in (tmp_path / "said").read_text(), "the job's word of the signal")
         held.release()
     assert started.returncode == 138
