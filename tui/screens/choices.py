@@ -1,7 +1,7 @@
 """Lists to choose from: runs to compare, labs of the course, checkpoints of a run."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +29,10 @@ from engine.labs.format import TOPICS
 from engine.labs.library import Lab, labs
 from engine.labs.progress import Record
 from tui.base import ConsoleApp
+from tui.data.course import search_text
 from tui.data.runs import RunStatus
+from tui.data.search import fitting
+from tui.widgets.find import Find
 from tui.widgets.lines import Line, Lines, Piece, cut
 from tui.widgets.run_line import run_line
 
@@ -137,30 +140,62 @@ class Course(ModalScreen[str | None]):
     CSS = """
     Course { align: center middle; background: $background 60%;
         .dialog { width: 96; max-width: 96%; }
+        Find { margin-bottom: 1; }
         OptionList, OptionList:focus {
-            height: auto; max-height: 18; border: none; padding: 0; background: transparent;
+            height: auto; max-height: 55vh; border: none; padding: 0; background: transparent;
         }
         .keys { color: $quiet; margin-top: 1; height: 1; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", N_("back"), show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", N_("back"), show=False)]
 
     def __init__(self, current: str | None = None) -> None:
+        """current: the lab that is chosen at first."""
         super().__init__()
         self._current = current
+        self._known, self._course = progress.load(), labs()
 
     def compose(self) -> ComposeResult:
-        known, course = progress.load(), labs()
-        options = [Option(self._line(lab, known.of(lab.id), course), id=lab.id) for lab in course]
         with Vertical(classes="dialog") as box:
             box.border_title = _("which lab?")
-            yield OptionList(*options)
-            yield Static(f"enter {_('go on')} · esc {_('back')}", classes="keys")
+            yield Find(placeholder=_("type to find a lab"))
+            yield OptionList()
+            yield Static(f"↑ ↓ · enter {_('go on')} · esc {_('back')}", classes="keys")
 
     def on_mount(self) -> None:
-        listed = self.query_one(OptionList)
-        if self._current is not None:
-            listed.highlighted = listed.get_option_index(self._current)
+        self._list("")
+
+    @on(Find.Changed)
+    def _narrow(self, event: Find.Changed) -> None:
+        self._list(event.value)
+
+    def _list(self, typed: str) -> None:
+        """List the labs that fit what is typed: all of the course at first, with the current one highlighted."""
+        found = fitting(self._course, typed, search_text)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(self._line(lab, self._known.of(lab.id), self._course), id=lab.id) for lab in found)
+        ids = [lab.id for lab in found]
+        if not ids:
+            options.add_option(Option(Text(f" {_('no lab fits')}"), disabled=True))
+        else:
+            options.highlighted = ids.index(self._current) if self._current in ids and not typed else 0
+
+    @on(Find.Moved)
+    def _move(self, message: Find.Moved) -> None:
+        options = self.query_one(OptionList)
+        actions: dict[str, Callable[[], None]] = {
+            "enter": options.action_select,
+            "up": options.action_cursor_up,
+            "down": options.action_cursor_down,
+            "pageup": options.action_page_up,
+            "pagedown": options.action_page_down,
+        }
+        actions[message.key]()
+
+    @on(Find.Left)
+    def _leave(self) -> None:
+        self.dismiss(None)
 
     def _line(self, lab: Lab, record: Record, course: Sequence[Lab]) -> Table:
         """Sign, id, title and topic in columns; the title is cut on a narrow screen."""

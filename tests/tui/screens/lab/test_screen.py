@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from textual.widgets import TextArea
+from textual.widgets import OptionList, TextArea
 
 from descent.common.i18n import use
 from descent.run.state import ALIVE
@@ -230,5 +230,11 @@ async def test_other_labs_are_a_key_away(here: Path) -> None:
         await opened(pilot)
         await pilot.press("b")
         await until(pilot, lambda: "which lab?" in shown(pilot) and "mnist-quiz" in shown(pilot), "the course")
-        await pilot.press("home", "enter")
+        await pilot.press(*"xxxx")
+        await until(pilot, lambda: "no lab fits" in shown(pilot), "that there is none")
+        await pilot.press("enter", "backspace", "backspace", "backspace", "backspace", *"quiz")
+        listed = app.screen.query_one(OptionList)
+        await until(pilot, lambda: listed.option_count < 5 and "mnist-quiz" in shown(pilot), "only what fits")
+        await pilot.press("down", "up", "enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lab_id != LAB, "the other lab")
+        assert "quiz" in app.screen.lab_id
