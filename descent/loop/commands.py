@@ -188,6 +188,13 @@ class CommandHandler:
         return due
 
     @property
+    def next_scripted(self) -> int | None:
+        """The step of the next command that is followed again. None without one."""
+        steps = [self._again[0].step] if self._again else []
+        steps += [int(self._script[0]["step"])] if self._script else []
+        return min(steps, default=None)
+
+    @property
     def is_stepping(self) -> bool:
         return self._steps is not None
 

@@ -1,6 +1,5 @@
 """The folder of a run that is a loop of one's own: how it was started, and what it is compared by."""
 
-import os
 import platform
 import socket
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from descent.common import paths
+from descent.common import job, paths
 from descent.common.errors import DescentError
 from descent.common.files import write_json
 from descent.common.i18n import _
@@ -58,8 +57,7 @@ def make(name: str, run_id: str | None, runs_dir: Path | None, start: Mapping[st
 
 def refuse_several_processes() -> None:
     """Raise DescentError under torchrun, where each process would make a run of the same script."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    if size.isdigit() and int(size) > 1:
+    if (size := job.size()) > 1:
         raise DescentError(
             _(
                 "WORLD_SIZE = {size}: `descent run` starts a script in one process; under torchrun begin the run in "
@@ -134,5 +132,5 @@ def start_of_process() -> dict[str, Any]:
         "arguments": [],
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": str(Path.cwd()),
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": job.size(),
     }

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from descent.common import job
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.signals import Signals
@@ -11,7 +12,6 @@ from descent.loop import checkpoint
 from descent.loop.checkpoint import State
 from descent.loop.commands import Again
 from descent.loop.folder import preset_text
-from descent.loop.ranks import rank_in_job
 from descent.loop.watched import Loop
 from descent.run.folder import Claim, RunFolder, create
 from descent.run.state import State as RunState
@@ -39,7 +39,7 @@ class Follower(Loop):
                         "{folder}: the checkpoint that rank 0 goes on from can't be read by rank {rank}; the folder "
                         "of runs must be the same for all",
                         folder=told["folder"],
-                        rank=rank_in_job(),
+                        rank=job.rank(),
                     )
                 )
         return saved, told["step"], 0.0

@@ -4,13 +4,14 @@ They meet between two steps, about ten times a second: rank 0 says what commands
 they meet again. Between meetings nothing is exchanged. While the run is paused the others wait at a meeting.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch.distributed as dist
+from torch import Tensor
 
+from descent.common import job
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop.commands import CommandHandler
@@ -20,18 +21,6 @@ MOST_STEPS = 1000  # between two meetings
 BEAT = 30.0  # seconds between signs of life while paused, far less than any limit of torch.distributed
 # A pause holds the others by itself, and only rank 0 writes files.
 _OF_RANK_0 = ("pause", "resume", "step", "checkpoint", "picture", "rewind")
-
-
-def size_of_job() -> int:
-    """Return how many processes torchrun, or what is like it, has started for this training."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    return int(size) if size.isdigit() else 1
-
-
-def rank_in_job() -> int:
-    """Return the number of this process among them."""
-    rank = os.environ.get("RANK", "0")
-    return int(rank) if size_of_job() > 1 and rank.isdigit() else 0
 
 
 class Ranks:
@@ -46,7 +35,7 @@ class Ranks:
                 _(
                     "this process trains with {count} others, and torch.distributed is not initialized; call "
                     "torch.distributed.init_process_group before run.watch",
-                    count=size_of_job() - 1,
+                    count=job.size() - 1,
                 )
             )
         self.size = dist.get_world_size()
@@ -69,6 +58,16 @@ class Ranks:
         told: dict[str, Any] = messages[0]
         return told
 
+    def gather(self, mine: Any) -> list[Any]:
+        """Return what each process gives, by rank, on rank 0. The others get nothing."""
+        found: list[Any] | None = [None] * self.size if dist.get_rank() == 0 else None
+        dist.gather_object(mine, found, dst=0, group=self._group)
+        return found or []
+
+    def add_up(self, values: Tensor) -> None:
+        """Add the values of all processes, in place."""
+        dist.all_reduce(values, group=self._group)
+
     # --- rank 0 ---
 
     def tell(self, command: str, arguments: dict[str, Any]) -> None:
@@ -82,17 +81,22 @@ class Ranks:
             return None
 
         def interrupted() -> bool:
-            if time.monotonic() - self._told > BEAT:
-                self.send({})
+            self.beat()
             return signal() is not None
 
         handler.attend(interrupted)
         number = signal()
-        self._next = step + (1 if handler.is_stepping else self._steps_until_next(step))
+        self._next = step + (1 if handler.is_stepping else self.steps_until_next(step))
         self.send({"next": self._next, "signal": number})
         return number
 
-    def _steps_until_next(self, step: int) -> int:
+    def beat(self) -> None:
+        """Give a sign of life to those that wait, now and then."""
+        if time.monotonic() - self._told > BEAT:
+            self.send({})
+
+    def steps_until_next(self, step: int) -> int:
+        """Return after how many steps to meet again: as many as take about MEET_EVERY. step: of this meeting."""
         before, now = self._met, time.monotonic()
         self._met = step, now
         if before is None or step <= before[0]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from descent.common import paths
+from descent.common import job, paths
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.signals import Signals
@@ -18,7 +18,6 @@ from descent.common.text import clean, shorten
 from descent.loop import again, relay
 from descent.loop.folder import CONTINUED, make, start_of, start_of_process
 from descent.loop.follower import Follower
-from descent.loop.ranks import rank_in_job
 from descent.loop.watched import Loop
 from descent.run import find
 from descent.run.folder import Claim, RunFolder, check_id
@@ -61,7 +60,7 @@ def init(
     if _current is not None:
         _current.finish()
     script = Path(sys.argv[0]).stem or "loop"
-    if rank_in_job() > 0:
+    if job.rank() > 0:
         return _follow(name or script)
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
     run = begin(Claim(folder), name or script, keep=keep, statistics_every=statistics_every)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from descent.common import job
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
 from descent.common.i18n import _
@@ -26,7 +27,7 @@ from descent.loop.best import BestEvaluation
 from descent.loop.clock import Clock
 from descent.loop.driver import Batch, Driver, doubts_about, generators_of, length_of
 from descent.loop.folder import preset_text
-from descent.loop.ranks import Ranks, size_of_job
+from descent.loop.ranks import Ranks
 from descent.loop.scalars import number, one_number
 from descent.loop.stepping import SteppedLoop
 from descent.run.scalars import check_name
@@ -104,7 +105,7 @@ class Loop(SteppedLoop):
         parameters = list(model.parameters())
         self._device = parameters[0].device if parameters else torch.device("cpu")
         self._rows.watch(model, self._device)
-        if size_of_job() > 1 and self._ranks is None:
+        if job.size() > 1 and self._ranks is None:
             self._ranks = Ranks()
         self._saved, self._step, seconds = self._find_place() if restores else (None, 0, 0.0)
         self.clock = Clock(self._device, seconds)

@@ -89,6 +89,9 @@ Draws = Annotated[
         "--draws", metavar="N", help=_("Draw N random candidates of the sweep instead of all combinations.")
     ),
 ]
+Ranks = Annotated[
+    int | None, typer.Option("--ranks", metavar="N", min=1, help=_("Train in N processes that work together."))
+]
 
 Fps = Annotated[float | None, typer.Option("--fps", help=_("Frames per second [default: 10, over SSH 4]."))]
 Ascii = Annotated[bool, typer.Option("--ascii", help=_("Draw with ASCII characters only."))]

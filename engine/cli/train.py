@@ -1,5 +1,6 @@
 """Commands such as `descent run` that start a run or open its screen, each a few lines."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from engine.cli.options import (
     Preset,
     PresetOrScript,
     Quiet,
+    Ranks,
     Repeats,
     Run,
     RunId,
@@ -51,6 +53,7 @@ def run(
     folds: Folds = None,
     sweep: Sweep = None,
     draws: Draws = None,
+    ranks: Ranks = None,
     download: Annotated[bool, typer.Option("--download", help=_("Download missing data."))] = False,
     allow_code: AllowCode = False,
     detached: Detached = False,
@@ -63,6 +66,7 @@ def run(
 
     settings = [*(overrides or []), *words(repeats, folds, sweep or [], draws)]
     settings += [f"train.device={device}"] if device else []
+    settings += [f"train.ranks={ranks}"] if ranks else []
     options = report.options(run_id, runs_dir, data_root, allow_code, download, as_json, quiet)
     if script.is_script(preset):
         if settings or download or data_root is not None:
@@ -143,6 +147,7 @@ def resume(
     runs_dir: RunsDir = None,
     data_root: DataRoot = None,
     allow_code: AllowCode = False,
+    ranks: Ranks = None,
     detached: Detached = False,
     folder: ScriptFolder = None,
     as_json: Json = False,
@@ -152,6 +157,7 @@ def resume(
     from engine.launch import start
 
     options = report.options(None, runs_dir, data_root, allow_code, as_json=as_json, quiet=quiet, folder=folder)
+    options = replace(options, ranks=ranks)
     if detached:
         found = start.found(run, runs_dir)
         start.detach_resume(found, options)

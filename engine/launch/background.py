@@ -1,6 +1,7 @@
-"""The worker of a run without a terminal: `python -m engine.launch.background FOLDER NAME ROOT SHA256…`.
+"""The worker of a run without a terminal: `python -m engine.launch.background FOLDER NAME ROOT RANKS SHA256…`.
 
 Its output goes to the run's log. The hashes are of code that the user has agreed to without a record.
+RANKS is the number of processes that train it, 0 for the preset's.
 """
 
 import sys
@@ -15,7 +16,7 @@ from engine.launch.display import Display
 from engine.preset import consent
 
 
-def main(folder: str, name: str, data_root: str, *agreed: str) -> int:
+def main(folder: str, name: str, data_root: str, ranks: str, *agreed: str) -> int:
     """Train the run in `folder`, of the preset called `name`, and return the exit code."""
     consent.agree_for_now(*agreed)
     with Signals() as signals:
@@ -26,7 +27,9 @@ def main(folder: str, name: str, data_root: str, *agreed: str) -> int:
             claim.events.state("failed", reason=str(no_torch))
             claim.release()
             return no_torch.exit_code
-        ending: Ending = worker.work(claim, name, Path(data_root), Display(name, None), signals)
+        ending: Ending = worker.work(
+            claim, name, Path(data_root), Display(name, None), signals, ranks=int(ranks) or None
+        )
         return ending.exit_code
 
 

@@ -53,7 +53,9 @@ def train(
         display.start()
         try:
             worker = loading.worker()  # while the display is already shown
-            ending: Ending = worker.work(claim, name, root, display, signals, listens=options.listens)
+            ending: Ending = worker.work(
+                claim, name, root, display, signals, listens=options.listens, ranks=options.ranks
+            )
         except CannotGoOnError as no_torch:
             claim.events.state("failed", reason=str(no_torch))
             claim.release()

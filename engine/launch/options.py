@@ -44,6 +44,7 @@ class Options:
     listens: bool = True  # whether commands may come over the run's socket
     tell: Callable[[str], None] = _print_nothing  # a line that is worth knowing before the training begins
     show: Callable[[Outcome], None] = _print_nothing  # what came of a start in this process
+    ranks: int | None = None  # processes that train a run together; else as many as when it began
 
     def __post_init__(self) -> None:
         if self.run_id is not None:

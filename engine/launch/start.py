@@ -1,14 +1,13 @@
 """Starts of runs: a new run, a resumed one, a fork or a replay, in this process or in one of its own."""
 
-import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from descent import control, warm
-from descent.common import paths
+from descent.common import job, paths
 from descent.common.errors import DescentError, ExitCode, PresetError
 from descent.common.files import write_json
 from descent.common.i18n import _
@@ -35,15 +34,19 @@ _NAMED = 3  # settings that a message names at most
 
 def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, resume_if_exists: bool = False) -> int:
     """Train a preset in this process. Returns the exit code. Raises DescentError if nothing could be started."""
+    return _in_job(lambda: _run(source, overrides, options, resume_if_exists=resume_if_exists))
+
+
+def _run(source: str, overrides: Sequence[str], options: Options, *, resume_if_exists: bool) -> int:
     runs = paths.runs_dir(options.runs_dir)
     if resume_if_exists:
         if options.run_id is None:
             raise DescentError(_("--resume-if-exists needs --id NAME, the run to go on with"))
         if find.is_run(runs / options.run_id):
             folder = RunFolder(runs / options.run_id)
-            _refuse_other_settings(folder, load_preset(source, overrides))
-            return _resume(folder, options)
-    refuse_several_processes()
+            wanted = load_preset(source, overrides)
+            _refuse_other_settings(folder, wanted)
+            return _resume(folder, replace(options, ranks=wanted.train.ranks))
     preset = load_preset(source, overrides)
     _refuse_unpredicted(preset)
     root = _data_root(options.data_root)
@@ -59,11 +62,29 @@ def run(source: str, overrides: Sequence[str], options: Options = DEFAULT, *, re
 
 def resume(word: str, options: Options = DEFAULT) -> int:
     """Go on with a run from its last checkpoint, in this process. Returns the exit code."""
-    return _resume(found(word, options.runs_dir), options)
+    return _in_job(lambda: _resume(found(word, options.runs_dir), options))
+
+
+def _in_job(train: Callable[[], int]) -> int:
+    """Train as rank 0 of torchrun or srun, or follow it as another process of theirs. Alone, train.
+
+    Returns the exit code.
+    """
+    job.take_from_slurm()
+    if job.size() == 1:
+        return train()
+    job.check()
+    from engine.launch import rank
+
+    if job.rank() > 0:
+        return rank.follow_in_job()
+    try:
+        return train()
+    finally:
+        rank.release_job()
 
 
 def _resume(folder: RunFolder, options: Options) -> int:
-    refuse_several_processes()
     if worker_pid(folder.path) is not None and folder.state() == "paused":
         options.show(Outcome(folder, answer=control.send(folder.path, "resume", None, None, "shell")))
         return ExitCode.DONE
@@ -91,7 +112,17 @@ def fork(
 
     arguments: of a script, if they are to be others. Returns the exit code.
     """
-    parent = found(word, options.runs_dir)
+    return _in_job(lambda: _fork(found(word, options.runs_dir), at, overrides, options, member, arguments))
+
+
+def _fork(
+    parent: RunFolder,
+    at: int | None,
+    overrides: Sequence[str],
+    options: Options,
+    member: int | None,
+    arguments: Sequence[str] | None,
+) -> int:
     if (begun := start_of(parent)) is not None:
         _refuse_member(parent, member)
         script.fork(parent, begun, at, overrides, arguments, options, detached=False)
@@ -130,7 +161,10 @@ def replay(word: str, options: Options = DEFAULT) -> int:
 
     Returns the exit code, which is 1 if the rows differ.
     """
-    parent = found(word, options.runs_dir)
+    return _in_job(lambda: _replay(found(word, options.runs_dir), options))
+
+
+def _replay(parent: RunFolder, options: Options) -> int:
     if (begun := start_of(parent)) is not None:
         return script.replay(parent, begun, options)
     _refuse_folder(parent, options)
@@ -138,7 +172,6 @@ def replay(word: str, options: Options = DEFAULT) -> int:
 
 
 def _train_branch(branch: Branch, options: Options) -> int:
-    refuse_several_processes()
     _tell_notes(branch.preset, options)
     folder, root = _create_branch(branch, options)
     differs: list[int | None] = []
@@ -187,7 +220,7 @@ def detach_resume(folder: RunFolder, options: Options = DEFAULT) -> None:
         return
     _refuse_folder(folder, options)
     name, root = _ready_to_resume(folder, options)
-    _spawn(folder, name, root)
+    _spawn(folder, name, root, options.ranks)
 
 
 def _finished(folder: RunFolder) -> str:
@@ -228,10 +261,10 @@ def _begin(folder: RunFolder, name: str, root: Path) -> RunFolder:
     return folder
 
 
-def _spawn(folder: RunFolder, name: str, root: Path) -> None:
+def _spawn(folder: RunFolder, name: str, root: Path, ranks: int | None = None) -> None:
     # asyncio's subprocesses are not used: on Python 3.12 and 3.13 they kill the child when their event loop closes.
     # With -P, the worker does not import a random.py, say, from the current folder.
-    words = (str(folder.path), name, str(root), *consent.agreed_for_now())
+    words = (str(folder.path), name, str(root), str(ranks or 0), *consent.agreed_for_now())
     log = EventReader(folder.path)
     log.read()
     with open(folder.output, "ab") as out:
@@ -254,12 +287,13 @@ def found(word: str, runs_dir: Path | None) -> RunFolder:
 
 
 def refuse_several_processes() -> None:
-    """Raise DescentError under torchrun, whose processes would all write the same run."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    if size.isdigit() and int(size) > 1:
+    """Raise DescentError under torchrun, each of whose processes would start a run in the background."""
+    job.take_from_slurm()
+    if (size := job.size()) > 1:
         raise DescentError(
             _(
-                "WORLD_SIZE = {size}: Descent trains in one process on one device; start it without torchrun",
+                "WORLD_SIZE = {size}: each of these processes would begin a run in the background; start one without "
+                "torchrun or srun, and let --ranks {size} start the others",
                 size=size,
             )
         )
@@ -294,7 +328,7 @@ def _by_meaning(preset: Preset) -> dict[str, Any]:
 
     The run's copy of the user's code counts as that code.
     """
-    settings = {key: value for key, value in preset.flat().items() if "." in key}
+    settings = {key: value for key, value in preset.flat().items() if "." in key and key != "train.ranks"}
     return settings | {f"{section}.code": Path(spec).name for section, spec in preset.code.items()}
 
 

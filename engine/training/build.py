@@ -56,12 +56,19 @@ from engine.training.user_code import load_object
 
 
 def build(
-    preset: Preset, run: RunFolder, data_root: Path, device: torch.device, *, fresh: bool, way: Way | None = None
+    preset: Preset,
+    run: RunFolder,
+    data_root: Path,
+    device: torch.device,
+    *,
+    fresh: bool,
+    way: Way | None = None,
+    processes: int = 1,
 ) -> TrainState:
     """Load the data onto `device` and make models, loss, optimizer and batches, at step 0.
 
     fresh: whether the run begins. False if a checkpoint will be restored, so that `model.from` is not needed again.
-    way: how members are computed, if that was chosen before. None to choose it here.
+    way: how members are computed, if that was chosen before. None to choose it here. processes: that train the run.
     Draws initial weights from the global generators, which are seeded here with `train.seed`.
     """
     if preset.train.code is not None:
@@ -127,6 +134,7 @@ def build(
         "augmentation": augmentation,
         "best": Best(preset.train.early_stopping, preset.train.best),
         "metrics": own_metrics.build(preset, load_object),
+        "processes": processes,
         "at_once": AtOnce(
             preset.train.evaluate_batch_size, (size or smallest) // preset.train.accumulate, len(members)
         ),
@@ -247,7 +255,7 @@ def _of_many(
         way = "loop"  # the user's step is written for one model
     elif way is None:
         sample = dataset.train.inputs[: max(8, size or 256)]
-        way, reason = choose(made, sample, common["precision"], preset.members.way)
+        way, reason = choose(made, sample, common["precision"], preset.members.way, alike=common["processes"] > 1)
         common["notes"].append(_("{count} members: {reason}", count=len(made), reason=reason))
     stack = Members(made, dataset.input_shape, way)
     stack.train()

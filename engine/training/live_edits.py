@@ -149,6 +149,10 @@ def _check(run: TrainState, settings: list[Preset]) -> None:
     shares = [getattr(preset.model, "dropout", 0.0) for preset in settings]
     if shares != built and not run.has_dropout():
         raise DescentError(_("model.dropout: this model was built without dropout; start another run with it"))
+    if shares != built and run.processes > 1:
+        raise DescentError(
+            _("model.dropout: {count} processes train this run, and dropout works in one only", count=run.processes)
+        )
     samples = run.batches.samples
     if run.batches.fixed:
         if new.batch_size != old.batch_size:

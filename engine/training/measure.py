@@ -107,6 +107,8 @@ def headline(run: TrainState, facts: dict[str, Any]) -> str:
         machine += f", {ngettext('{count:,} thread', '{count:,} threads', facts['threads'])}"
     samples = ngettext("{count:,} training sample", "{count:,} training samples", facts["samples"]["train"])
     steps = ngettext("{count:,} step an epoch", "{count:,} steps an epoch", run.batches.per_epoch)
+    if run.processes > 1:
+        machine = ngettext("{count:,} process", "{count:,} processes", run.processes) + f", {machine}"
     parts = [
         machine,
         ngettext("{count:,} parameter", "{count:,} parameters", facts["parameters"]),

@@ -74,7 +74,8 @@ def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Cal
         start = checkpoint.read(folder.checkpoint(saved[-1]))
     except ValueError:
         return None
-    now, forward = checkpoint.copied(run.capture(0.0)), run.forward
+    now, forward, shared = checkpoint.copied(run.capture(0.0)), run.forward, run.shared
+    run.shared = None  # this process takes whole batches meanwhile
     try:
         live_edits.go_to(run, start)
         run.forward = run.model  # because a compiled model calls no hooks
@@ -82,7 +83,7 @@ def find_origin(run: TrainState, folder: RunFolder, until: int, interrupted: Cal
     except DescentError:  # the checkpoint does not fit the model as it is now
         return None
     finally:
-        run.forward = forward
+        run.forward, run.shared = forward, shared
         live_edits.restore(run, now["edits"])
         run.restore(now)
 

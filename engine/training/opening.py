@@ -24,7 +24,7 @@ from descent.run.metrics import Metrics
 from descent.run.progress import Display
 from engine.preset import code_copy
 from engine.preset.loading import Preset, load_preset
-from engine.training import arithmetic, live_edits, measure, models, optimizers, parameters
+from engine.training import arithmetic, divided, live_edits, measure, models, optimizers, parameters
 from engine.training.build import build
 from engine.training.data import fingerprint, preparation
 from engine.training.fork_state import adopt, check_parent_weights
@@ -50,8 +50,10 @@ class Opened:
     again: Sequence[dict[str, Any]] = ()
 
 
-def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, events: Events) -> Opened:
-    """Load preset, data, model and the last checkpoint. name: of the preset.
+def open_run(
+    folder: RunFolder, name: str, data_root: Path, display: Display, events: Events, processes: int = 1
+) -> Opened:
+    """Load preset, data, model and the last checkpoint. name: of the preset. processes: that train the run together.
 
     Raises DescentError for errors of the preset, the data or the device.
     """
@@ -77,19 +79,20 @@ def open_run(folder: RunFolder, name: str, data_root: Path, display: Display, ev
         _warn(events, display, note)
     if facts:
         torch.set_num_threads(facts["threads"])
-    device, notes = _device(preset, facts)
+    device, notes = device_of(preset, facts)
     for note in notes:
         _warn(events, display, note)
     events.write("stage", stage="data")
     way = facts.get("way", _way_before(origin, preset, device))
-    run = build(preset, folder, data_root, device, fresh=state is None, way=way)
+    run = build(preset, folder, data_root, device, fresh=state is None, way=way, processes=processes)
+    divided.refuse(run)
     _tell_data(run, events, display)
     fingerprint.check_same(run.dataset, preset.data, facts, folder.id)
     preparation.keep(folder.path, run.preparations())
     if not facts:
         events.write("stage", stage="measuring")
         display.doing(_("measuring how this machine trains fastest"))
-        facts = measure.choose(run, preset, data_root, origin)
+        facts = divided.with_threads(run, measure.choose(run, preset, data_root, origin))
         write_json(folder.path / "run.json", facts)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     torch.set_num_threads(facts["threads"])
@@ -151,7 +154,7 @@ def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, displa
     return again
 
 
-def _device(preset: Preset, facts: dict[str, Any]) -> tuple[torch.device, list[str]]:
+def device_of(preset: Preset, facts: dict[str, Any]) -> tuple[torch.device, list[str]]:
     """Return the device, ready to compute as the settings say, and notes on it. Raises the errors of `choose`."""
     arithmetic.prepare(preset.train)
     device, unusable = devices.choose(preset.train.device)

@@ -75,3 +75,5 @@ class StepResult(NamedTuple):
     norms: tuple[Tensor, Tensor] | None  # of the whole gradient, before and after clipping
     layers: Tensor | None  # (layers, statistics), or (M, layers, statistics)
     scalars: Mapping[str, Any] = {}  # that a task's step tells beside its loss: tensors or numbers, by name
+    seconds: float | None = None  # of training after a step that was made a while ago; None: it was made just now
+    numbers: Tensor | None = None  # the trained numbers of a small model after such a step; None: they are the run's

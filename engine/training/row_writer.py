@@ -57,8 +57,9 @@ class RowWriter:
             self._recorder.norms(*norms)
         if layers is not None:
             self._recorder.layers(layers)
-        if self._run.numbers is not None:
-            self._recorder.parameters(self._run.numbers)
+        numbers = self._run.numbers if result.numbers is None else result.numbers
+        if numbers is not None:
+            self._recorder.parameters(numbers)
         if result.scalars:
             self._keep(result.scalars)
         self._recorder.record(loss, accuracy, lr, seconds)

@@ -26,6 +26,7 @@ from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor
 from engine.training.nonfinite import NonFiniteHandler
 from engine.training.protocols import StepResult
+from engine.training.ranks import Leader, Step
 from engine.training.reporter import Reporter
 from engine.training.row_writer import RowWriter
 from engine.training.train_state import TrainState
@@ -47,20 +48,25 @@ class Session:
         again: Sequence[dict[str, Any]] = (),
         stop_wanted: Callable[[], bool],
         watched: Mapping[str, Any] | None = None,
+        leader: Leader | None = None,
     ) -> None:
         """seconds: of training so far. queue: of commands. stop_wanted: whether a signal asks the worker to end.
 
-        again: commands of the log to follow again. watched: see RowWriter.
+        again: commands of the log to follow again. watched: see RowWriter. leader: of a run that several processes
+        train.
         """
         self._run, self._folder, self._events = run, folder, events
         self._layout = layout
-        self._stop_wanted = stop_wanted
+        self._stop_wanted = stop_wanted if leader is None else leader.attended(stop_wanted)
+        self._leader = leader
         self._reporter = Reporter(run, folder, events, display)
         self._evaluator = Evaluator(run, self._reporter)
         self._open_rows(watched)
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
         self.commands = CommandHandler(self, queue, events, script_of(folder.path), again)
         self.clock = Clock(run.device, seconds)
+        if leader is not None:
+            leader.follow(self.commands, self.clock)
         self._lr: float | None = None
         self._shapes = run.shapes()
         self._miss_best()
@@ -127,12 +133,17 @@ class Session:
 
         Raises NonFiniteError, a few steps late, if a number was not finite and train.on_nan says to stop.
         """
+        if self._leader is not None and self._leader.is_under_way:
+            return True
         if self._run.step >= self._run.total_steps:
             self.drain()  # numbers of the last steps may not be finite
         if (self._monitor.non_finite is not None and self._in_trouble()) or self._trouble.has_lost():
             self.commands.hold(self._trouble.reason)
         self.commands.attend(self._stop_wanted)
-        return self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
+        goes_on = self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
+        if goes_on and self._leader is not None:
+            self._leader.begin()
+        return goes_on
 
     def is_stopped(self) -> bool:
         """Return whether a client, or early stopping, has ended the training."""
@@ -152,10 +163,15 @@ class Session:
 
     # --- every step ---
 
+    @property
+    def step_together(self) -> Step | None:
+        """The step of a run that several processes train; None in one process."""
+        return None if self._leader is None else self._leader.step
+
     def record(self, result: StepResult, lr: float | Tensor) -> None:
         """Record the step just made, with its learning rate."""
         self._lr = lr if isinstance(lr, float) else None  # members' own rates are in the rows
-        self._rows.record(result, lr, self.clock.seconds())
+        self._rows.record(result, lr, self.clock.seconds() if result.seconds is None else result.seconds)
         self.clock.end_first_step()
 
     def _in_trouble(self) -> bool:

@@ -12,9 +12,11 @@ def train_step(run: TrainState, batch: AnyBatch, lr: float | Tensor, *, measured
     """One update of the weights from one batch. `measured`: with gradient norms and layer statistics."""
     if run.own_step is not None:
         return run.own_step(run, batch, lr, measured)
-    update, parts = run.update, [batch]
-    if run.preset.train.accumulate > 1:
-        parts = batch.parts(run.preset.train.accumulate, run.fewest)
+    update = run.update
+    mine = batch if run.shared is None else run.shared.part(batch)
+    parts = [mine] if mine.samples else []
+    if run.preset.train.accumulate > 1 and parts:
+        parts = mine.parts(run.preset.train.accumulate, run.fewest)
     loss = accuracy = None
     update.zero()
     with run.statistics.watch() if measured else nullcontext():
@@ -29,6 +31,9 @@ def train_step(run: TrainState, batch: AnyBatch, lr: float | Tensor, *, measured
             loss = _add(loss, part_loss.detach(), share)
             if run.classifies:
                 accuracy = _add(accuracy, run.correct(outputs.detach(), part), share)
+    if run.shared is not None:
+        loss, total = run.shared.summed(run.trained(), loss, accuracy)
+        accuracy = total if run.classifies else None
     assert loss is not None
 
     norms = update.finish_gradients(measured)  # scaled back and clipped

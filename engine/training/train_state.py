@@ -27,6 +27,7 @@ from engine.training.data.batches import throw_away
 from engine.training.data.preparation import Preparation
 from engine.training.evaluation import Best, Evaluation, evaluate, nothing
 from engine.training.protocols import AnyBatch, AnyBatches, AnyStatistics, AnyUpdate, StepResult
+from engine.training.shared_step import SharedStep
 from engine.training.update import Update
 
 
@@ -69,6 +70,9 @@ class TrainState:
     edits: list[str] = field(default_factory=list)  # the live edits in force; see live_edits.py
     reached: dict[str, float] = field(default_factory=dict)  # the latest evaluations: val_loss, test_accuracy …
     evaluated: dict[str, int] = field(default_factory=dict)  # at which step each split was evaluated last
+    processes: int = 1  # that train this run together; see ranks.py
+    shared: SharedStep | None = None  # where they train one model
+    restored: int = 0  # how often `restore` was called
 
     @property
     def classifies(self) -> bool:
@@ -191,6 +195,11 @@ class TrainState:
         for module in dropouts(self.model) if dropout is not None else []:
             setattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", dropout)
 
+    def trained(self) -> Sequence[nn.Parameter]:
+        """Return the parameters of one model that the optimizer moves."""
+        assert isinstance(self.update, Update)
+        return self.update.parameters
+
     def has_dropout(self) -> bool:
         """Return whether the model was built with a dropout whose share can be changed."""
         return bool(dropouts(self.model))
@@ -282,6 +291,7 @@ class TrainState:
         self._restore_model(state)
         self.update.restore(state["update"])
         self.reached, self.evaluated = dict(state["metrics"]), dict(state["evaluated"])
+        self.restored += 1
         checkpoint.restore_random_state(state["random"], self.device)  # last, because the lines above may draw
         return float(state["seconds"])
 

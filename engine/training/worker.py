@@ -18,7 +18,8 @@ from descent.run.progress import Display, Ending
 from engine.preset import schema
 from engine.preset.loading import load_preset
 from engine.training import arithmetic, loop
-from engine.training.opening import open_run
+from engine.training.opening import Opened, open_run
+from engine.training.ranks import Leader, Others
 from engine.training.session import Session
 from engine.training.train_state import TrainState
 from engine.training.user_code import is_out_of_memory, user_code
@@ -27,12 +28,20 @@ _PRINTED = 120  # characters of a line that the user's code printed
 
 
 def work(
-    claim: Claim, name: str, data_root: Path, display: Display, signals: Signals, *, listens: bool = True
+    claim: Claim,
+    name: str,
+    data_root: Path,
+    display: Display,
+    signals: Signals,
+    *,
+    listens: bool = True,
+    ranks: int | None = None,
 ) -> Ending:
     """Train the claimed run from its last checkpoint, or from the beginning, in this process. Then release it.
 
-    name: of the preset, which the folder keeps as preset.toml. listens: whether the run takes commands. Errors are in
-    the Ending. A bug of Descent is raised, once it is in the run's log.
+    name: of the preset, which the folder keeps as preset.toml. listens: whether the run takes commands. ranks: how
+    many processes train it, where the preset says another number. Errors are in the Ending. A bug of Descent is
+    raised, once it is in the run's log.
     """
     folder, events = claim.folder, claim.events
     queue = Queue()
@@ -41,7 +50,8 @@ def work(
         if server is not None:
             server.start()
         with user_code(str(folder.path / "code")):  # an error in it names its line, and is not a bug of Descent
-            ending = _train(folder, name, data_root, display, signals, events, queue)
+            others = Others(ranks or load_preset(folder.preset).train.ranks)
+            ending = _train(folder, name, data_root, display, signals, events, queue, others)
     except DescentError as error:
         error = _gone(folder) or error
         ending = Ending(error.exit_code, "failed", error=str(error))
@@ -66,11 +76,41 @@ def work(
 
 
 def _train(
-    folder: RunFolder, name: str, data_root: Path, display: Display, signals: Signals, events: Events, queue: Queue
+    folder: RunFolder,
+    name: str,
+    data_root: Path,
+    display: Display,
+    signals: Signals,
+    events: Events,
+    queue: Queue,
+    others: Others,
 ) -> Ending:
-    printed = _Printed(folder, events, display)
-    opened = open_run(folder, name, data_root, display, events)
-    run = opened.run
+    leader: Leader | None = None
+    in_order = False
+    try:
+        others.start()
+        printed = _Printed(folder, events, display)
+        opened = open_run(folder, name, data_root, display, events, others.size)
+        if others.size > 1:
+            leader = Leader(others.meet(), opened.run, folder, data_root)
+        ending = _train_opened(folder, opened, display, signals, events, queue, printed, leader)
+        in_order = True
+        return ending
+    finally:
+        others.end(orderly=in_order)
+
+
+def _train_opened(
+    folder: RunFolder,
+    opened: Opened,
+    display: Display,
+    signals: Signals,
+    events: Events,
+    queue: Queue,
+    printed: "_Printed",
+    leader: Leader | None,
+) -> Ending:
+    run = opened.run if leader is None else leader.run
     printed.tell(run)
     session = Session(
         run,
@@ -83,6 +123,7 @@ def _train(
         again=opened.again,
         stop_wanted=signals.wanted,
         watched=opened.watched,
+        leader=leader,
     )
     failed = False
     try:

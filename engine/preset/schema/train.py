@@ -51,6 +51,11 @@ class Train(Section):
     gpu_memory: PartOfAll | None = Field(
         None, description="The share of the GPU's memory that this run may take, above 0 to 1; of one that is shared."
     )
+    ranks: Count = Field(
+        1,
+        description="Processes that train together: each some of the members, or a part of each batch. torchrun and "
+        "srun say it themselves.",
+    )
     threads: Threads | Literal["auto"] = Field("auto", description="CPU threads; auto measures and says which.")
     compile: Flag = Field(
         False, description="torch.compile the model; measure it: on a CPU it slowed four models of four."

@@ -4,8 +4,9 @@ Repeats have the same samples in different orders. Members of a sweep share thei
 differ. Each fold has its own samples.
 """
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -75,6 +76,7 @@ class MemberBatches:
         self._counts = [len(split.inputs)] * len(self._seeds) if rows is None else [len(of_one) for of_one in rows]
         self.samples = min(self._counts)
         self._leave_out_single, self._exact = leave_out_single, exact
+        self._mine = slice(None)
         self.augment = augment
         self.epoch = 0  # epochs completed
         self.index = 0  # batches taken in the current epoch
@@ -88,6 +90,16 @@ class MemberBatches:
         self._weights: Tensor | None = None
         self._full: MemberBatch | None = None
         self.per_epoch = steps_an_epoch(self.samples, size, self._leave_out_single)
+
+    def of(self, members: slice) -> Self:
+        """Return the batches of some members alone, from the current position on.
+
+        A batch that all members share stays one. Otherwise a batch of no member counts the steps only.
+        """
+        own = copy.copy(self)
+        own._mine = members
+        own.resize(self.size)
+        return own
 
     def next(self) -> MemberBatch:
         if self._full is None and (self.size is not None or self._rows is not None):
@@ -104,13 +116,18 @@ class MemberBatches:
             orders = self._full_orders() if self.size is None else self._orders(self.size)
             self._chosen = orders
         chosen = self._chosen[self.index]  # (M, B), or (B,) if they are shared
+        scaling, weights = self._scaling, self._weights
+        if not self.shared:
+            chosen = chosen[self._mine]
+            scaling = None if scaling is None else Scaling(scaling.mean[self._mine], scaling.std[self._mine])
+            weights = None if weights is None else weights[self._mine]
         inputs = self._split.inputs.index_select(0, chosen.flatten())
         targets = self._split.targets.index_select(0, chosen.flatten())
         inputs = inputs.view(*chosen.shape, *inputs.shape[1:])
         targets = targets.view(*chosen.shape, *targets.shape[1:])
-        if self._scaling is not None:
-            inputs = self._scaling(inputs)
-        return MemberBatch(inputs, targets, self.shared, self._weights)
+        if scaling is not None:
+            inputs = scaling(inputs)
+        return MemberBatch(inputs, targets, self.shared, weights)
 
     def _orders(self, size: int) -> tuple[Tensor, ...]:
         """Return the rows of each batch of this epoch."""

@@ -29,11 +29,13 @@ def evaluate(
     *,
     sums: Sums | None = None,
     rows: Sequence[Tensor] | None = None,
+    fewest: int | None = None,
     scaling: Scaling | None = None,
 ) -> list[Evaluation]:
     """Return the mean loss, the share of right answers, and the scores of `sums`, of each member over `split`.
 
     rows: for folds, the rows of each member, (n,) int64. Their lengths differ by one at most. None for all rows.
+    fewest: the least number of rows of a fold, of those too that another process evaluates.
     at_once: how many samples of each member to take at once. between: called after each piece.
     The run goes on as if it had not been evaluated.
     """
@@ -61,7 +63,7 @@ def evaluate(
 
         with precision:
             at_once.settle(one, split.inputs)
-        for _done in _parts(split, rows, members.count, at_once, add):
+        for _done in _parts(split, rows, fewest, members.count, at_once, add):
             between()
     loss_sums, right_sums, samples = total.tolist()
     scores = [{}] * members.count if sums is None else sums.scores()
@@ -74,6 +76,7 @@ def evaluate(
 def _parts(
     split: Split,
     rows: Sequence[Tensor] | None,
+    fewest: int | None,
     members: int,
     at_once: AtOnce,
     add: Callable[[Tensor, Tensor, Tensor], None],
@@ -87,7 +90,7 @@ def _parts(
 
         yield from at_once.over(len(split.inputs), shared)
         return
-    fewest = min(len(of_one) for of_one in rows)
+    fewest = min(len(of_one) for of_one in rows) if fewest is None else fewest
     together = torch.stack([of_one[:fewest] for of_one in rows])
 
     def own(first: int, last: int) -> None:

@@ -27,16 +27,19 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(
+def choose(  # noqa: PLR0911 - each way with its reason
     models: Sequence[nn.Module],
     sample: Tensor,
     precision: AbstractContextManager[None] | None = None,
     wanted: str = "auto",
+    *,
+    alike: bool = False,
 ) -> Choice:
     """Return the path for `models`, and the reason for it.
 
     sample: a batch of training inputs (B, *input_shape), B ≥ 2, on the models' device. precision: of the forward
-    pass, as in TrainState. wanted: members.way. Raises PresetError if the wanted way does not work.
+    pass, as in TrainState. wanted: members.way. alike: whether "auto" may only choose what gives each member the same
+    numbers, however many others are computed with it. Raises PresetError if the wanted way does not work.
 
     The trial works on copies and restores the random generators, so it does not change the training.
     """
@@ -52,6 +55,10 @@ def choose(
                 'members.way = "batched" is for MLPs, linear and polynomial models, and this model is none of them; '
                 'allowed: "auto", "vmap", "loop"'
             )
+        )
+    if alike and wanted == "auto":
+        return Choice(
+            "loop", _("the members of each process are computed one after the other, as they would be in one process")
         )
     with undisturbed(sample.device), precision or nullcontext(), _exact_convolutions():
         trouble = _recurrent(models[0]) or _trouble(models[:2], sample[:_FEW], shape)

@@ -85,7 +85,11 @@ class MemberTrainState(TrainState):
 
     def learning_rate(self) -> float | Tensor:
         """Return one rate for all, or (M,)."""
-        return self._rates([self._rate_of(standing) for standing in self.standings], self.stack.weights)
+        return self._of_each(self._rates, self._rate_of)
+
+    def _of_each(self, scalars: Scalars, value: Callable[[MemberState], float]) -> float | Tensor:
+        """Return one value for all, or (M,)."""
+        return scalars([value(standing) for standing in self.standings], self.stack.weights)
 
     def rates_on_host(self) -> list[float]:
         """Return the learning rate of each member, rounded as on the device."""
@@ -123,8 +127,8 @@ class MemberTrainState(TrainState):
         if not self.penalised:
             return None
         l1, l2 = (
-            of_each([float(getattr(s.settings.loss, key)) for s in self.standings], self.stack.weights)
-            for key, of_each in self._strengths.items()
+            self._of_each(scalars, lambda standing, key=key: float(getattr(standing.settings.loss, key)))  # type: ignore[misc]
+            for key, scalars in self._strengths.items()
         )
         return losses.penalty(self.stack.penalised(), l1, l2)
 
@@ -145,8 +149,15 @@ class MemberTrainState(TrainState):
             between,
             sums=sums_with(self.metrics, self.preset, self.dataset, self.stack.count),
             rows=rows,
+            fewest=None if rows is None else self._fewest_held_out(),
             scaling=self.scaling,
         )
+
+    def _fewest_held_out(self) -> int:
+        """Return the least number of samples that a fold validates on."""
+        assert self.folds is not None
+        assert self.folds.validation is not None
+        return min(map(len, self.folds.validation))
 
     def evaluate_ensemble(self, split: str) -> Evaluation | None:
         """Evaluate the mean prediction of the members that have not diverged. Returns None if all have."""

@@ -21,6 +21,7 @@ from engine.training.members.stacked import Members
 
 Scalar = float | Tensor
 Rule = Callable[["Slots", dict[str, Scalar], Tensor, Tensor], Tensor]
+ALL = slice(None)  # members
 SCALARS = ("momentum", "nesterov", "beta1", "beta2", "alpha", "eps", "weight_decay")
 
 
@@ -131,10 +132,18 @@ class MemberUpdate:
     """
 
     def __init__(
-        self, members: Members, optimizers: Sequence[schema.AnyOptimizer], *, clip_norm: float | None = None
+        self,
+        members: Members,
+        optimizers: Sequence[schema.AnyOptimizer],
+        *,
+        clip_norm: float | None = None,
+        rows: slice = ALL,
     ) -> None:
-        """optimizers: a section for each member, which may differ in their scalars. clip_norm: for each member."""
-        self.members = members
+        """optimizers: a section for each member, which may differ in their scalars. clip_norm: for each member.
+
+        rows: those of `optimizers` that `members` are, where other processes train the others.
+        """
+        self.members, self._rows = members, rows
         self.set(optimizers, clip_norm)
         weights = members.weights
         self.trains = torch.ones(members.count, dtype=torch.bool, device=weights.device)  # False once frozen
@@ -148,7 +157,7 @@ class MemberUpdate:
         """Use other scalars from now on. Raises DescentError if the sections have different optimizers."""
         self.clip_norm = clip_norm
         names = {section.name for section in optimizers}
-        if len(names) > 1 or len(optimizers) != self.members.count:
+        if len(names) > 1 or len(optimizers[self._rows]) != self.members.count:
             raise DescentError(
                 _(
                     "members share one optimizer.name; use a study to compare {names}",
@@ -161,7 +170,9 @@ class MemberUpdate:
             raise DescentError(_("members share optimizer.nesterov; use a study to compare true and false"))
         like = self.members.weights
         self._scalars = {
-            key: scalar([float(of_one[key]) for of_one in given], like) for key in SCALARS if key in given[0]
+            key: rows_of(scalar([float(of_one[key]) for of_one in given], like), self._rows)
+            for key in SCALARS
+            if key in given[0]
         }
 
     def zero(self) -> None:
@@ -249,6 +260,11 @@ def scalar(values: Sequence[float], like: Tensor) -> Scalar:
     if len(set(values)) == 1:
         return values[0]
     return to_device(torch.tensor(values, dtype=like.dtype), like.device).unsqueeze(1)
+
+
+def rows_of(values: Scalar, rows: slice) -> Scalar:
+    """Return the values of some members. One float for all stays one, so that they are computed with as before."""
+    return values[rows] if isinstance(values, Tensor) else values
 
 
 class Scalars:

@@ -162,10 +162,12 @@ def test_a_wrong_setting_is_one_message(words: list[str], message: str, descent:
     refused(descent("run", *words, "--json").end(), ExitCode.WRONG_USE, message, runs)
 
 
-def test_one_process_of_several_is_refused(descent: Descent, runs: Path) -> None:
-    """The processes of torchrun would all write one run."""
+def test_processes_that_can_not_find_each_other_are_refused(descent: Descent, runs: Path) -> None:
+    """Each would wait for the others for ever, or all would write one run."""
     done = descent("run", "digits-mlp", "--json", environment={"WORLD_SIZE": "2"}).end()
-    refused(done, ExitCode.WRONG_USE, "WORLD_SIZE = 2.*without torchrun", runs)
+    refused(done, ExitCode.WRONG_USE, "WORLD_SIZE = 2, but RANK, MASTER_ADDR, MASTER_PORT is not set", runs)
+    done = descent("run", "digits-mlp", "--detach", "--json", environment={"WORLD_SIZE": "2"}).end()
+    refused(done, ExitCode.WRONG_USE, "WORLD_SIZE = 2.*without torchrun or srun", runs)
 
 
 def test_a_runs_folder_that_can_not_be_made(descent: Descent, tmp_path: Path, runs: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_worker_itself_asks_for_consent(
     assert descent("run", "mine.toml", "--allow-code", "-q", "--id", "mine").end().code == 0
     kept = runs / "mine" / "code" / "my_model.py"
     kept.write_text("from pathlib import Path\nPath('ran').touch()\n" + kept.read_text())
-    words = child.command("engine.launch.background", str(runs / "mine"), "mine", str(tmp_path))
+    words = child.command("engine.launch.background", str(runs / "mine"), "mine", str(tmp_path), "0")
     subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
     last = RunFolder(runs / "mine").last("state")
     assert last is not None

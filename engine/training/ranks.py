@@ -1,0 +1,305 @@
+"""Several processes that train one run. Rank 0 is the run's worker, and the others do what it says.
+
+They meet about ten times a second, and wherever an evaluation, an epoch's end or a checkpoint is due. Only there rank
+0 follows commands, so all take effect at the same step everywhere: if settings or weights are others than those of
+the last meeting, the others get the whole state. Between meetings they train without a word of rank 0. Members are
+divided among the processes. One model is the same in all of them, and its batches are divided.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import Store, TCPStore
+
+from descent import child
+from descent.common import job
+from descent.common.errors import CannotGoOnError, ExitCode
+from descent.common.i18n import _
+from descent.loop.clock import Clock
+from descent.loop.commands import CommandHandler
+from descent.loop.ranks import Ranks
+from descent.run.folder import RunFolder
+from engine.preset.schema import EverySteps
+from engine.training.evaluation import Evaluation
+from engine.training.members.parts import PartTrainState, WholeTrainState, members_of, together
+from engine.training.members.train_state import MemberTrainState
+from engine.training.protocols import AnyBatch, StepResult
+from engine.training.shared_step import SharedStep
+from engine.training.step import train_step
+from engine.training.train_state import TrainState
+
+PATIENCE = timedelta(minutes=10)  # for all to be there; loading PyTorch from a network disk may take minutes
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+Step = Callable[..., StepResult]  # called as train_step is
+_have_met = False
+_HOST = "127.0.0.1"  # of processes that rank 0 starts itself
+
+
+class Link:
+    """The way between the processes of a run. Raises CannotGoOnError once one of them has ended."""
+
+    def __init__(self, rank: int, size: int, store: Store | None = None) -> None:
+        """Waits for all processes. store: where they meet; None for what torchrun's variables say."""
+        global _have_met  # noqa: PLW0603 - a process meets the others once
+        self.rank, self.size = rank, size
+        self._children: list[subprocess.Popen[bytes]] = []
+        if store is None:
+            dist.init_process_group("gloo", timeout=PATIENCE * 3)
+        else:
+            if sys.platform == "linux":
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE * 3)
+        _have_met = True
+        self._ranks = Ranks()
+        self.send = self._checked(self._ranks.send)
+        self.receive = self._checked(self._ranks.receive)
+        self.beat = self._checked(self._ranks.beat)
+        self.add_up: Callable[[Tensor], None] = self._checked(self._ranks.add_up)
+        self.gather: Callable[[Any], list[Any]] = self._checked(self._ranks.gather)
+        self.steps_until_next = self._ranks.steps_until_next
+
+    def watch(self, children: list["subprocess.Popen[bytes]"]) -> None:
+        """Name one of the processes that this one has started, by its rank, when it has ended."""
+        self._children = children
+
+    def _checked(self, exchange: Callable[_P, _T]) -> Callable[_P, _T]:
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            try:
+                return exchange(*args, **kwargs)
+            except RuntimeError as error:  # of torch.distributed: the other end has closed
+                raise CannotGoOnError(self._who_has_ended(error)) from None
+
+        return checked
+
+    def _who_has_ended(self, error: RuntimeError) -> str:
+        codes: dict[int, int] = {}
+        for number, process in enumerate(self._children, 1):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                codes[number] = process.wait(2.0)
+        # The others end by themselves, with this code, after the first one has.
+        first = min(codes, key=lambda number: codes[number] == ExitCode.CANNOT_GO_ON, default=None)
+        if first is None:
+            text = str(error).strip().partition("\n")[0][:200]
+            return _(
+                "another of the {count} processes that train this run has ended ({reason}); the run goes on from its "
+                "last checkpoint when it is started again",
+                count=self.size,
+                reason=text,
+            )
+        code = codes[first]
+        how = signal.Signals(-code).name if code < 0 else _("exit code {code}", code=code)
+        return _(
+            "rank {rank} of the {count} processes that train this run has ended ({how}), and output.log may say why; "
+            "`descent resume` goes on from the last checkpoint",
+            rank=first,
+            count=self.size,
+            how=how,
+        )
+
+
+class Others:
+    """The other processes of a run, on rank 0: started here, or by torchrun or srun, which have started this one."""
+
+    def __init__(self, size: int) -> None:
+        self.size = job.size() if job.size() > 1 else size
+        self._store: TCPStore | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._link: Link | None = None
+
+    def start(self) -> None:
+        """Start them, if nobody else has. They load PyTorch while this process opens the run."""
+        if self.size == 1 or job.size() > 1:
+            return
+        self._store = TCPStore(_HOST, 0, self.size, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+        for rank in range(1, self.size):
+            words = (str(self._store.port), str(rank), str(self.size))
+            command = child.command("engine.launch.rank", *words)
+            self._children.append(child.start(command, stdout=None, stderr=None))
+
+    def meet(self) -> Link:
+        """Wait until all are there."""
+        try:
+            self._link = Link(0, self.size, self._store)
+        except (RuntimeError, ValueError) as error:  # of torch.distributed
+            raise CannotGoOnError(
+                _("the {count} processes of this run did not find each other: {error}", count=self.size, error=error)
+            ) from None
+        self._link.watch(self._children)
+        return self._link
+
+    def end(self, *, orderly: bool) -> None:
+        """Let them end. orderly: whether they wait for what this process says."""
+        if self._link is not None and orderly:
+            with contextlib.suppress(CannotGoOnError):
+                self._link.send({"do": "end"})
+        for process in self._children:
+            if not orderly or self._link is None:
+                process.kill()
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._link is not None and dist.is_initialized():
+            with contextlib.suppress(RuntimeError):
+                dist.destroy_process_group()
+
+
+class Leader:
+    """Trains a run as rank 0, which leads the other processes."""
+
+    def __init__(self, link: Link, run: TrainState, folder: RunFolder, data_root: Path) -> None:
+        self._link = link
+        self._part: PartTrainState | None = None
+        self._done: deque[StepResult] = deque()
+        way = None
+        if isinstance(run, MemberTrainState):
+            way = run.stack.path
+            self._part = PartTrainState.of(run, members_of(0, link.size))
+            run = WholeTrainState.of(run, fetch=self._fetch, evaluate_parts=self._evaluate)
+        else:
+            run.shared = SharedStep(0, link.size, link.add_up)
+        self.run = run
+        self._until, self._handed_out = run.step, ""
+        opening = {"folder": str(folder.path.absolute()), "name": run.preset.name, "data_root": str(data_root)}
+        link.send(opening | {"way": way, "measured": run.measured})
+
+    def follow(self, commands: CommandHandler, clock: Clock) -> None:
+        """Let the meetings be where these commands need them."""
+        self._commands, self._clock = commands, clock
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the others train towards a later step, so that nothing can be changed now."""
+        return self.run.step < self._until
+
+    def attended(self, stop_wanted: Callable[[], bool]) -> Callable[[], bool]:
+        """Return `stop_wanted`, which gives the others a sign of life while they wait for this process."""
+
+        def asked() -> bool:
+            self._link.beat()
+            return stop_wanted()
+
+        return asked
+
+    def begin(self) -> None:
+        """Let all train until the next meeting."""
+        self._hand_out()
+        self._until = self._next_meeting()
+        self._link.send({"do": "train", "until": self._until})
+        if self._part is not None:
+            mine = self._part.train(self._until, self._clock.seconds)
+            self._done.extend(together(self._link.gather(mine)))
+            assert isinstance(self.run, WholeTrainState)
+            self.run.is_behind = True
+
+    def step(self, run: TrainState, batch: AnyBatch, lr: float | Tensor, *, measured: bool) -> StepResult:
+        """Return what a step has come to, which all have taken already, or take it with the others, for one model."""
+        return self._done.popleft() if self._done else train_step(run, batch, lr, measured=measured)
+
+    def _next_meeting(self) -> int:
+        run, train = self.run, self.run.preset.train
+        steps = 1 if self._commands.is_stepping else self._link.steps_until_next(run.step)
+        last = [run.step + steps, run.total_steps, run.step + run.batches.per_epoch - run.batches.index]
+        due = [
+            every.steps for every in (train.evaluate_every, train.checkpoint_every) if isinstance(every, EverySteps)
+        ]
+        last += [(run.step // every + 1) * every for every in due]
+        if (scripted := self._commands.next_scripted) is not None:
+            last.append(max(run.step + 1, scripted))
+        return min(last)
+
+    def _hand_out(self) -> None:
+        """Give the others the run's state, if it is another one than they have come to by themselves."""
+        if self._settings() == self._handed_out:
+            return
+        self._link.send({"do": "take", "state": self.run.capture(0.0) | {"best_weights": None}})
+        if self._part is not None:
+            assert isinstance(self.run, MemberTrainState)
+            self._part.take(self.run)
+        self._handed_out = self._settings()
+
+    def _settings(self) -> str:
+        """Return all that the steps depend on, but for what they change themselves."""
+        run = self.run
+        plateaus = [run.plateau]
+        if isinstance(run, MemberTrainState):
+            plateaus = [standing.plateau for standing in run.standings]
+        scales = [None if plateau is None else plateau.scale for plateau in plateaus]
+        fixed = (run.restored, run.edits, run.total_steps, run.pace.state(), run.batches.size)
+        return repr((*fixed, run.batches.augment is None, scales, run.ended()))
+
+    def _fetch(self) -> list[dict[str, Any]]:
+        assert self._part is not None
+        self._link.send({"do": "give"})
+        return self._link.gather(self._part.given())
+
+    def _evaluate(self, split: str) -> list[list[Evaluation]]:
+        assert self._part is not None
+        self._hand_out()
+        self._link.send({"do": "evaluate", "split": split})
+        return self._link.gather(self._part.evaluate(split))
+
+
+def join(port: int | None, rank: int, size: int) -> Link:
+    """Return the way to rank 0, as one of the others. port: here; None for what torchrun's variables say."""
+    try:
+        store = None if port is None else TCPStore(_HOST, port, size, is_master=False, timeout=PATIENCE)
+        return Link(rank, size, store)
+    except RuntimeError as error:  # of torch.distributed
+        raise CannotGoOnError(_("rank 0 can't be found: {error}", error=error)) from None
+
+
+def release() -> None:
+    """Let the others of torchrun or srun end, on rank 0, if there was nothing to train together."""
+    if not _have_met:
+        with contextlib.suppress(RuntimeError, CannotGoOnError):
+            Link(0, job.size()).send({"do": "end"})
+
+
+def messages(link: Link) -> Iterator[dict[str, Any]]:
+    """Yield what rank 0 says, until it ends the training."""
+    while (message := link.receive()).get("do") != "end":
+        if message:  # else it is a sign of life
+            yield message
+
+
+def follow(link: Link, run: TrainState) -> None:
+    """Do what rank 0 says, as one of the others."""
+    from engine.training import live_edits
+
+    part = PartTrainState.of(run, members_of(link.rank, link.size)) if isinstance(run, MemberTrainState) else None
+    if part is None:
+        run.shared = SharedStep(link.rank, link.size, link.add_up)
+    for message in messages(link):
+        match message["do"]:
+            case "take":
+                live_edits.restore(run, message["state"]["edits"])
+                run.restore(message["state"])
+                if part is not None:
+                    assert isinstance(run, MemberTrainState)
+                    part.take(run)
+            case "train" if part is not None:
+                link.gather(part.train(message["until"], lambda: 0.0))
+            case "train":
+                while run.step < message["until"]:
+                    train_step(run, run.batches.next(), run.learning_rate(), measured=False)
+                    run.step += 1
+                    run.batches.epoch_is_over()
+            case "give" if part is not None:
+                link.gather(part.given())
+            case "evaluate" if part is not None:
+                link.gather(part.evaluate(message["split"]))
+            case other:
+                raise AssertionError(f"rank 0 says {other}")

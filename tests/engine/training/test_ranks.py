@@ -1,0 +1,146 @@
+"""A run that several processes train must be the run that one process trains, whatever happens to it."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from descent import control
+from descent.common.errors import DescentError, PresetError
+from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
+from engine.preset.loading import load_preset
+from engine.training import divided
+from engine.training.build import build
+from tests.engine.training.conftest import Train
+from tests.helpers.waiting import wait_for
+
+SWEEP = 'members.sweep={"optimizer.lr"=[0.1,0.03,0.3]}'
+
+
+def _rows(run: RunFolder) -> dict[str, np.ndarray]:
+    stored = Metrics(run.path)
+    names = [name for name in stored.layout.columns if name != "time"]
+    whole = stored.rows(0, len(stored))
+    return {name: whole[:, :, stored.layout.columns.index(name)] for name in names}
+
+
+def _evaluations(run: RunFolder) -> list[tuple[object, ...]]:
+    found = [e for e in run.events() if e["event"] == "evaluation"]
+    return [(e["step"], e["split"], e["member"], e["loss"], e["accuracy"]) for e in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [SWEEP, "members.folds=3"])
+def test_members_over_ranks_are_those_of_one_process(members: str, train: Train) -> None:
+    """A study would give other results on a larger machine."""
+    alone, shared = (
+        train("digits-mlp", members, "train.epochs=2", 'optimizer={name="adamw", lr=0.003}', f"train.ranks={ranks}")
+        for ranks in (1, 2)
+    )
+    for name, values in _rows(alone).items():
+        assert np.array_equal(values, _rows(shared)[name], equal_nan=True), name
+    assert _evaluations(alone) == _evaluations(shared)
+
+
+@pytest.mark.slow
+def test_one_model_on_several_ranks_is_that_of_one_process(train: Train) -> None:
+    """The gradient would be that of another batch, which nobody would see in the curve. Three ranks share 50."""
+    settings = ("train.steps=200", "train.batch_size=50", "train.clip_norm=1.0", "train.accumulate=2", "loss.l2=1e-4")
+    alone, shared = (train("digits-mlp", *settings, f"train.ranks={ranks}") for ranks in (1, 3))
+    before, after = _rows(alone), _rows(shared)
+    assert len(after["loss"]) == 200
+    for name in ("loss", "accuracy", "grad_norm", "layer.head.update_ratio"):
+        assert np.allclose(before[name], after[name], rtol=1e-4, atol=1e-6, equal_nan=True), name
+    assert not np.array_equal(before["loss"], after["loss"])  # sums of parts are rounded in another way
+    assert np.abs(before["loss"] - after["loss"]).max() < 1e-6
+
+
+def _begun(tmp_path: Path, *settings: str) -> RunFolder:
+    options = Options(run_id="led", runs_dir=tmp_path / "runs")
+    fixed = ("train.threads=1", "train.statistics_every=5", "train.ranks=2", "train.epochs=100000")
+    run = start.detach("digits-mlp", [*fixed, *settings], options)
+    wait_for(lambda: run.last("state", state="running") is not None, "the run to train")
+    return run
+
+
+@pytest.mark.slow
+def test_commands_take_effect_on_all_ranks_at_the_same_step(tmp_path: Path) -> None:
+    """One rank would go on with the old rate. A replay in one process has every command at its step."""
+    run = _begun(tmp_path, "members.repeats=3")
+    control.send(run.path, "pause")
+    control.send(run.path, "checkpoint")
+    control.send(run.path, "set", {"edits": ["optimizer.lr=0.03", "member=1"]})
+    control.send(run.path, "resume")
+    wait_for(lambda: len(Metrics(run.path)) > run.checkpoints()[-1] + 20, "further steps")
+    control.send(run.path, "pause")
+    at = control.send(run.path, "step", {"steps": 3})["step"]
+    assert control.send(run.path, "rewind")["to"] < at
+    control.send(run.path, "set", {"edits": ["train.batch_size=64", "lr_scale=0.5"]})
+    step = control.send(run.path, "checkpoint")["step"]
+    control.send(run.path, "extend", {"epochs": 1})
+    with pytest.raises(DescentError, match="dropout works in one only|without dropout"):
+        control.send(run.path, "set", {"edits": ["model.dropout=0.5"]})
+    control.send(run.path, "resume")
+    wait_for(lambda: len(Metrics(run.path)) > step + 60, "further steps")
+    control.send(run.path, "stop")
+    wait_for(lambda: run.state() == "stopped", "the run's end")
+    said: list[object] = []
+    options = Options(run_id="again", ranks=1, quiet=True, show=said.append)
+    assert start.replay(str(run.path), options) == 0, said
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: Path) -> None:
+    """The others would wait for ever, and what was trained would be lost."""
+    run = _begun(tmp_path, "train.epochs=100000")
+    saved = control.send(run.path, "checkpoint")["step"]
+    (child,) = _children(_pid(run))
+    os.kill(child, signal.SIGKILL)
+    wait_for(lambda: run.state() == "failed", "the run's end")
+    reason = run.last("state", state="failed")["reason"]  # type: ignore[index]
+    assert "rank 1 of the 2 processes" in reason
+    assert "SIGKILL" in reason
+    start.detach_resume(run, Options(ranks=1))
+    wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
+    assert _children(_pid(run)) == []
+    control.send(run.path, "stop")
+    wait_for(lambda: run.state() == "stopped", "the run's end")
+
+
+def _pid(run: RunFolder) -> int:
+    from descent.run.lock import worker_pid
+
+    pid = worker_pid(run.path)
+    assert pid is not None
+    return pid
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "reason"),
+    [
+        ("digits-cnn", (), "batch norm"),
+        ("digits-mlp", ("model.dropout=0.2",), "dropout"),
+        ("digits-mlp", ("members.repeats=2",), "2 members"),
+    ],
+)
+def test_what_would_end_otherwise_is_refused(
+    preset: str, settings: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    """A result would depend on the number of processes, and nothing would say so."""
+    run = build(
+        load_preset(preset, settings), RunFolder(tmp_path), tmp_path, torch.device("cpu"), fresh=True, processes=3
+    )
+    with pytest.raises(PresetError, match=rf"train\.ranks = 3: .*{reason}.*Train it in one process"):
+        divided.refuse(run)
