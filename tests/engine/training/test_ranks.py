@@ -11,6 +11,7 @@ import torch
 from descent import control
 from descent.common.errors import DescentError, PresetError
 from descent.run.folder import RunFolder
+from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
@@ -106,6 +107,7 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
     reason = run.last("state", state="failed")["reason"]  # type: ignore[index]
     assert "rank 1 of the 2 processes" in reason
     assert "SIGKILL" in reason
+    wait_for(lambda: worker_pid(run.path) is None, "the worker's end")
     start.detach_resume(run, Options(ranks=1))
     wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
     assert _children(_pid(run)) == []
@@ -114,8 +116,6 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
 
 
 def _pid(run: RunFolder) -> int:
-    from descent.run.lock import worker_pid
-
     pid = worker_pid(run.path)
     assert pid is not None
     return pid
