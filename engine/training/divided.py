@@ -40,6 +40,12 @@ def _reasons(run: TrainState) -> Iterator[str]:
         yield _('train.precision = "fp16" works in one process only')
     if several and run.processes > len(run.members):
         yield _("the run has {count} members, and each process needs one at least", count=len(run.members))
+    if isinstance(run, MemberTrainState) and run.stack.path != "loop":
+        yield _(
+            'its members are computed together (members.way = "{way}"), which rounds the numbers of one otherwise '
+            'where others are computed beside it; members.way = "loop" does not',
+            way=run.stack.path,
+        )
     if several and run.augmentation is not None:
         yield _("members draw their augmentation (data.augment) from one stream of random numbers")
     if _draws(run.model):

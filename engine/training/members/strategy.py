@@ -45,6 +45,10 @@ def choose(  # noqa: PLR0911 - each way with its reason
     """
     if wanted == "loop":
         return Choice("loop", _('the members are computed one after the other, as members.way = "loop" says'))
+    if alike and wanted == "auto":
+        return Choice(
+            "loop", _("the members of each process are computed one after the other, as they would be in one process")
+        )
     shape = tuple(sample.shape[1:])
     is_chain = batched.steps(models[0], shape) is not None
     if is_chain and wanted in ("auto", "batched"):
@@ -55,10 +59,6 @@ def choose(  # noqa: PLR0911 - each way with its reason
                 'members.way = "batched" is for MLPs, linear and polynomial models, and this model is none of them; '
                 'allowed: "auto", "vmap", "loop"'
             )
-        )
-    if alike and wanted == "auto":
-        return Choice(
-            "loop", _("the members of each process are computed one after the other, as they would be in one process")
         )
     with undisturbed(sample.device), precision or nullcontext(), _exact_convolutions():
         trouble = _recurrent(models[0]) or _trouble(models[:2], sample[:_FEW], shape)

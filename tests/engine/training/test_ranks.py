@@ -40,10 +40,8 @@ def _evaluations(run: RunFolder) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("members", [SWEEP, "members.folds=3"])
 def test_members_over_ranks_are_those_of_one_process(members: str, train: Train) -> None:
     """A study would give other results on a larger machine."""
-    alone, shared = (
-        train("digits-mlp", members, "train.epochs=2", 'optimizer={name="adamw", lr=0.003}', f"train.ranks={ranks}")
-        for ranks in (1, 2)
-    )
+    settings = ("members.way=loop", "train.epochs=2", 'optimizer={name="adamw", lr=0.003}')
+    alone, shared = (train("digits-mlp", members, *settings, f"train.ranks={ranks}") for ranks in (1, 2))
     for name, values in _rows(alone).items():
         assert np.array_equal(values, _rows(shared)[name], equal_nan=True), name
     assert _evaluations(alone) == _evaluations(shared)
@@ -133,6 +131,7 @@ def _children(pid: int) -> list[int]:
         ("digits-cnn", (), "batch norm"),
         ("digits-mlp", ("model.dropout=0.2",), "dropout"),
         ("digits-mlp", ("members.repeats=2",), "2 members"),
+        ("digits-mlp", ("members.repeats=3", "members.way=batched"), "rounds the numbers"),
     ],
 )
 def test_what_would_end_otherwise_is_refused(
