@@ -54,8 +54,8 @@ def check() -> None:
     if missing:
         raise DescentError(
             _(
-                "WORLD_SIZE = {size}, but {missing} is not set, so the processes can't find each other; torchrun sets "
-                "all of them. Without WORLD_SIZE, --ranks {size} starts the others itself",
+                "WORLD_SIZE = {size}, but {missing} is not set, so the processes can't find each other; torchrun "
+                "sets all of them. Without WORLD_SIZE, --ranks {size} starts the others itself",
                 size=size(),
                 missing=", ".join(missing),
             )

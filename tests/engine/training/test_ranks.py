@@ -83,7 +83,7 @@ def test_commands_take_effect_on_all_ranks_at_the_same_step(tmp_path: Path) -> N
     control.send(run.path, "set", {"edits": ["train.batch_size=64", "lr_scale=0.5"]})
     step = control.send(run.path, "checkpoint")["step"]
     control.send(run.path, "extend", {"epochs": 1})
-    with pytest.raises(DescentError, match="dropout works in one only|without dropout"):
+    with pytest.raises(DescentError, match="built without dropout"):
         control.send(run.path, "set", {"edits": ["model.dropout=0.5"]})
     control.send(run.path, "resume")
     wait_for(lambda: len(Metrics(run.path)) > step + 60, "further steps")
