@@ -101,7 +101,8 @@ RUN = Record(
         "host": TEXT,
         "device": TEXT,
         "device_name": TEXT,
-        "threads": COUNT,
+        "threads": COUNT,  # of each process
+        "processes": COUNT,  # that train it together; none is written for one
         "statistics_every": COUNT,
         "is_chosen": TRUTH,  # whether a loop of one's own has chosen that number by measuring its first steps
         "data_root": TEXT,

@@ -490,6 +490,8 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) ->
     device = str(facts["device_name"])
     if facts["device"] == "cpu":
         device += ", " + ngettext("{count} thread", "{count} threads", threads)
+    if (processes := facts.get("processes", 1)) > 1:
+        device += ", " + ngettext("{count:,} process", "{count:,} processes", processes)
     spent = time_taken(result.seconds)
     if result.seconds:
         spent += ", " + _("{rate:,.0f} step/s", rate=result.step / result.seconds)

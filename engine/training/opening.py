@@ -92,8 +92,7 @@ def open_run(
     if not facts:
         events.write("stage", stage="measuring")
         display.doing(_("measuring how this machine trains fastest"))
-        facts = divided.with_threads(run, measure.choose(run, preset, data_root, origin))
-        write_json(folder.path / "run.json", facts)
+    facts = _facts(run, folder, data_root, origin)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     torch.set_num_threads(facts["threads"])
     run.statistics_every = facts["statistics_every"]
@@ -120,6 +119,17 @@ def open_run(
     seconds = run.restore(state)
     again = _resume(run, folder, state["log"], events, display)
     return Opened(run, layout, seconds, begins=False, watched=state.get("watched"), again=again)
+
+
+def _facts(run: TrainState, folder: RunFolder, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the facts of run.json, measured and written if the run begins, and how many processes train it now."""
+    before = folder.facts()
+    facts = before or divided.with_threads(run, measure.choose(run, run.preset, data_root, origin))
+    if facts.get("processes", 1) != run.processes:
+        facts = facts | {"processes": run.processes}
+    if facts != before:
+        write_json(folder.path / "run.json", facts)
+    return facts
 
 
 def _refuse_other_weights(run: TrainState, state: State) -> None:
