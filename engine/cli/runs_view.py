@@ -168,7 +168,8 @@ def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bo
         [text for name, text in zip(columns, row, strict=False) if name not in left_out] for _entry, row in chosen
     ]
     numbers = [_(name) for name in ("STEP", "LOSS", "VAL", "TEST")]
-    tables.print_table(head, rows, right=numbers, whole=[name for name in head[1:] if name != _("NOTE")])
+    whole = [name for name in head[1:] if name != _("NOTE")]
+    tables.print_table(head, rows, right=numbers, whole=whole, gap=1 if left_out else 2)
     entries = [entry for entry, _row in chosen]
     for entry in entries:
         if "error" in entry:

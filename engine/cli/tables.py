@@ -27,16 +27,21 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), whole: Collection[str] = ()
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    whole: Collection[str] = (),
+    gap: int = 2,
 ) -> None:
     """Print columns under a head, folded to the terminal's width.
 
-    right: heads of the columns of numbers. whole: heads of the columns that are folded last.
+    right: heads of the columns of numbers. whole: heads of the columns that are folded last. gap: cells between two.
     """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for name in head:
         justify: Literal["left", "right"] = "right" if name in right else "left"
         table.add_column(Text(name), overflow="fold", justify=justify, no_wrap=name in whole)

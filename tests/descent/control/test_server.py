@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send
+from descent.control import LONGEST_LINE, MOST_CLIENTS, Queue, RefusedError, Request, Server, send, server
 from descent.control import client as control_client
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -30,8 +30,9 @@ LIVE = (
 
 
 @pytest.fixture
-def run(descent: Descent, runs: Path) -> Iterator[tuple[Child, RunFolder]]:
+def run(descent: Descent, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Child, RunFolder]]:
     """A live run, longer than any test; afterwards it must still train, with no row missing."""
+    monkeypatch.setattr(server, "IDLE", 5.0)  # longer than a busy machine takes to connect many clients
     child = descent(*LIVE, "--set", "train.epochs=1000000")
     folder = RunFolder(runs / "live")
     wait_for(lambda: folder.path.exists() and len(Metrics(folder.path)), "the first rows")

@@ -11,6 +11,7 @@ import struct
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,7 +164,8 @@ def test_of_a_named_folder_only_its_runs(finished: tuple[Done, Path], descent: D
 def test_on_a_terminal_nothing_is_wider_than_it(columns: int, copied: Callable[..., Path], descent: Descent) -> None:
     """Lines would break in two, and a Korean name, of double width, push the columns apart."""
     for run_id in ("digits-mlp-261003-101500-abcd", KOREAN, LONG):
-        copied(run_id)
+        facts = copied(run_id) / "run.json"
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"started": time.time() - 50 * 60}))
     lines = on_terminal(descent, ["runs"], columns)
     assert max(map(cell_len, lines)) <= columns
     text = "\n".join(lines)

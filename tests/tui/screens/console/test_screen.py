@@ -250,13 +250,14 @@ async def test_a_fork_is_started_from_a_checkpoint_and_opened(live: tuple[Child,
     async with app_on(run).run_test(size=SIZE) as pilot:
         console = pilot.app.screen
         await on_screen(pilot, "f fork")
+        last = len(Metrics(run.path)) + 1000  # beyond the newest checkpoint, which a fork begins at
         await pilot.press("f")
         await on_screen(pilot, "fork: a new run from a checkpoint")
         pilot.app.screen.query_one(Input).value = "optimizer.lr=nothing"
         await pilot.press("enter")
         await on_screen(pilot, "optimizer.lr")
         await on_screen(pilot, "must be")
-        pilot.app.screen.query_one(Input).value = "optimizer.lr=0.02 train.steps=30"
+        pilot.app.screen.query_one(Input).value = f"optimizer.lr=0.02 train.steps={last}"
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen is not console and "fork:" not in shown(pilot), "the new run")
         await on_screen(pilot, "✓ finished")
