@@ -52,6 +52,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(CHECKOUT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_exist_and_take_these_options(page: Path) -> None:
     """In a block a command is whole: it is parsed by the command line itself, and not run."""

@@ -25,18 +25,21 @@ ENGINE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["import descent", "import engine.cli", "import tui", ENGINE])
 def test_no_torch_but_in_the_worker(code: str) -> None:
     """Every command and screen would wait for torch."""
     assert not {"torch", "numpy", "sklearn"} & loaded_by(code)
 
 
+@pytest.mark.slow
 def test_the_library_is_light() -> None:
     """A notebook would wait for the libraries of the command, and its own `engine` would be in the way."""
     used = "import descent; descent.start, descent.Run, descent.Metrics, descent.sync"
     assert not {"torch", "pydantic", "engine", "tui", "typer"} & loaded_by(used)
 
 
+@pytest.mark.slow
 def test_the_engine_knows_no_screen() -> None:
     """A batch job would load the screen's library."""
     assert not {"textual", "tui"} & loaded_by(ENGINE)
@@ -47,11 +50,13 @@ def test_the_command_line_starts_light() -> None:
     assert not {"pydantic", "rich", "tui", "engine.preset.schema"} & loaded_by("import descent, engine.cli")
 
 
+@pytest.mark.slow
 def test_runs_are_listed_without_the_schema() -> None:
     """`descent runs` would take half as long again."""
     assert not {"pydantic", "engine.preset.schema"} & loaded_by("import engine.cli.runs_view")
 
 
+@pytest.mark.slow
 def test_home_is_drawn_without_the_schema() -> None:
     """The first frame would take twice as long. Presets and labs are read after it, in a thread."""
     home = "import tui.app, tui.screens.home.screen"
@@ -67,6 +72,7 @@ def test_several_members_train_without_sympy(tmp_path: Path) -> None:
     assert "sympy" not in loaded
 
 
+@pytest.mark.slow
 def test_presets_load_without_the_json_schema() -> None:
     """Each start of a run and each grading would take a tenth of a second longer."""
     code = "from engine.preset.loading import load_preset; load_preset('digits-mlp', ['schedule.warmup=3'])"
@@ -74,6 +80,7 @@ def test_presets_load_without_the_json_schema() -> None:
     assert python(f"{code}; {made}") == "0\n"
 
 
+@pytest.mark.slow
 def test_help_works_without_torch() -> None:
     """Someone with a broken torch could not even ask what to do, nor call the doctor."""
     help_text = python(WITHOUT_TORCH + "from engine.cli import main; sys.exit(main(['--help']))")

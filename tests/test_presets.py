@@ -95,6 +95,7 @@ def test_the_first_losses_are_as_they_were(name: str, tmp_path: Path, request: p
 # --- what they reach -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_linear_regression_lands_on_the_least_squares_line(tmp_path: Path) -> None:
     """A learner who compares gradient descent with the formula would see them disagree."""
     made = run("linear-regression", tmp_path)
@@ -127,6 +128,7 @@ def test_logistic_regression_agrees_with_scikit_learn(tmp_path: Path) -> None:
         assert np.array_equal(ours.numpy(), theirs.predict(split.inputs.double().numpy()))
 
 
+@pytest.mark.slow
 def test_xor_is_solved_from_nearly_every_start(tmp_path: Path) -> None:
     """A learner would see 'a small MLP learns xor' fail. Its header has the count of 50 seeds; here are 8."""
     rows = Metrics(run("xor-mlp", tmp_path, "train.seed=0", "members.repeats=8").path)

@@ -54,6 +54,7 @@ def test_a_run_is_started_steered_followed_and_stopped(tmp_path: Path) -> None:
         run.pause()
 
 
+@pytest.mark.slow
 async def test_it_works_where_an_event_loop_runs_already(tmp_path: Path) -> None:
     """The cells of a notebook run in one: `asyncio.run` would raise there."""
     assert asyncio.get_running_loop().is_running()
@@ -80,6 +81,7 @@ def test_both_forms_have_the_same_calls() -> None:
         assert mine.parameters == other.parameters
 
 
+@pytest.mark.slow
 def test_what_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(descent.DescentError, match="no preset of this name"):
         sync.start("digits-mpl", runs_dir=tmp_path)

@@ -27,6 +27,7 @@ def test_a_korean_letter_is_the_key_it_stands_on(
     assert (found.key, found.character) == pressed
 
 
+@pytest.mark.slow
 async def test_keys_work_in_korean_mode_and_text_stays_text(place: Path) -> None:
     app = console()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -40,6 +41,7 @@ async def test_keys_work_in_korean_mode_and_text_stays_text(place: Path) -> None
         await until(pilot, lambda: app._exit, "the end")
 
 
+@pytest.mark.slow
 async def test_ctrl_c_copies_what_is_selected_and_else_leaves(place: Path) -> None:
     """It would end the console, and copy nothing."""
     app = console()

@@ -88,6 +88,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     opened.end()
 
 
+@pytest.mark.slow
 def test_opens_finds_and_quits(terminal: Terminal) -> None:
     """A user could not open the console, or not leave it."""
     terminal.run(DESCENT)
@@ -112,6 +113,7 @@ def _kill(terminal: Terminal) -> None:
     os.kill(int(child), 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "after", "code", "said"),
     [
@@ -180,12 +182,14 @@ def test_where_there_is_no_terminal(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_dumb_terminal_is_refused(terminal: Terminal) -> None:
     """Emacs' shell would be filled with escape sequences."""
     terminal.run(["env", "TERM=dumb", *DESCENT])
     assert "can't draw on this terminal" in terminal.see("code=2")
 
 
+@pytest.mark.slow
 def test_a_wrong_preset_is_told_before_the_screen_opens(terminal: Terminal) -> None:
     """The error would be gone with the screen."""
     terminal.run([*DESCENT, "console", "digits-mlp", "--set", "optimizer.lrr=1"])

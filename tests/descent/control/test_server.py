@@ -97,6 +97,7 @@ NO_COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_no_command_is_refused(run: tuple[Child, RunFolder]) -> None:
     _, folder = run
     for line in NO_COMMANDS:

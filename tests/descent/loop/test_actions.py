@@ -23,6 +23,7 @@ WITH = DRIVEN.replace("\nfor x, y in run", _ACTIONS)
 KILLS = "if run.step == 14 and not os.path.exists('killed'): open('killed', 'w').close(); os.kill(os.getpid(), 9)\n"
 
 
+@pytest.mark.slow
 def test_an_action_is_called_between_steps_and_once_more_after_a_crash(script: Made) -> None:
     """Data that were drawn anew by hand would be the old ones in a resumed run, without a word."""
     straight = held(script("straight"), WITH)
@@ -45,6 +46,7 @@ def test_an_action_is_called_between_steps_and_once_more_after_a_crash(script: M
     assert "made again at their steps: step 9: action resample" in killed.err
 
 
+@pytest.mark.slow
 def test_an_action_that_fails_changes_nothing(script: Made) -> None:
     """A typing mistake in a function that somebody tries out would have spoilt hours of training."""
     plain = script("plain").start(DRIVEN).end().result()

@@ -26,6 +26,7 @@ for step in run.steps(12):
 """
 
 
+@pytest.mark.slow
 def test_a_loss_that_was_not_given_is_told_from_one_that_is_nan(
     script: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:

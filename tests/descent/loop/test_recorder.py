@@ -25,6 +25,7 @@ def _layout(run: Path, *, accuracy: bool = True, members: int = 1) -> Layout:
     return layout
 
 
+@pytest.mark.slow
 def test_more_steps_than_the_ring_holds_all_arrive_in_order(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     blocks: list[int] = []

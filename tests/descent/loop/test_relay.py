@@ -64,6 +64,7 @@ def test_a_terminal_stays_one(tmp_path: Path) -> None:
     os.close(outer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_the_script_alone(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-c goes to every process of the terminal: the script's last words, or its checkpoint's receipt, be lost."""
@@ -80,6 +81,7 @@ def test_a_signal_reaches_the_script_alone(tmp_path: Path, number: signal.Signal
     assert (tmp_path / "output.log").read_text() == "ready\nsaved\n"
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_does_not_end_the_script(tmp_path: Path) -> None:
     """A lost connection would end hours of training at the next thing that the script prints."""
     outer, inner = pty.openpty()

@@ -57,6 +57,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, worke
     assert told["why_not"] == []
 
 
+@pytest.mark.slow
 def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
     """Going back to try something, and leaving it, would have changed the run."""
     plain = script("plain").start(PLAIN).end().result()
@@ -73,6 +74,7 @@ def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
     assert len(Metrics(steered.run.path)) == 30
 
 
+@pytest.mark.slow
 def test_commands_are_followed_or_say_why_not(script: Made) -> None:
     """A command would be acknowledged and reach nothing."""
     steered = held(script("steered"))
@@ -96,6 +98,7 @@ def test_commands_are_followed_or_say_why_not(script: Made) -> None:
     assert steered.run.facts()["total_steps"] == 30
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_before_a_longer_run_would_is_named(script: Made) -> None:
     """A run that has done all that was planned would fail when its scheduler has no more steps."""
     text = DRIVEN.replace("CosineAnnealingLR(optimizer, 40)", "OneCycleLR(optimizer, 0.01, total_steps=33)")
@@ -108,6 +111,7 @@ def test_a_scheduler_that_ends_before_a_longer_run_would_is_named(script: Made) 
     assert len(Metrics(steered.run.path)) == 30
 
 
+@pytest.mark.slow
 def test_a_loop_that_nothing_drives_can_be_paused_steered_and_stopped(script: Made) -> None:
     """An unchanged script could only be looked at."""
     steered = script("unchanged").start(PLAIN.replace("range(5)", "range(10**6)"), watched=True)
@@ -126,6 +130,7 @@ def test_a_loop_that_nothing_drives_can_be_paused_steered_and_stopped(script: Ma
     assert Metrics(steered.run.path).column("lr")[at] == 0
 
 
+@pytest.mark.slow
 def test_an_error_of_the_script_ends_as_the_scripts_own(script: Made) -> None:
     """A person would look for a bug of theirs in Descent, and miss the steps before it."""
     broken = DRIVEN.replace("# MORE", "if run.step == 8: raise KeyError('mine')\n")
@@ -153,6 +158,7 @@ def test_a_script_that_trains_nothing_is_told_so(script: Made) -> None:
     assert idle.run.last("warning")["message"] == said  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_one_id_is_trained_by_one_process(script: Made) -> None:
     """Two processes would write into one another's rows."""
     first = held(script("one"))
@@ -165,6 +171,7 @@ def test_one_id_is_trained_by_one_process(script: Made) -> None:
     assert len(Metrics(first.run.path)) == 30
 
 
+@pytest.mark.slow
 def test_what_is_not_tracked_is_named(script: Made) -> None:
     """A resumed run would end otherwise, and nobody would have said so."""
     told = (
@@ -192,6 +199,7 @@ for x, y in run""",
 )
 
 
+@pytest.mark.slow
 def test_settings_and_evaluations_of_a_script(script: Made) -> None:
     """What a script declares could not be steered, or looking would have changed the training."""
     plain = script("plain").start(PLAIN).end().result()
@@ -226,6 +234,7 @@ run = descent.init("wrong", id="driven", runs_dir="runs").watch(model, optimizer
     assert "track(held=…): its state_dict() holds what no checkpoint can" in failed.err
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     """A batch system's warning would be lost, and the work since the last checkpoint."""
     run = held(script("signal"))

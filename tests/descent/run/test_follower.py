@@ -239,6 +239,7 @@ def test_what_is_no_longer_kept_is_read_again_from_the_rows_that_count(tmp_path:
     assert np.isnan(follower.series("loss").values(90_000, 90_010)).all()
 
 
+@pytest.mark.slow
 def test_a_million_rows(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
     writer = MetricsWriter(tmp_path, 0)

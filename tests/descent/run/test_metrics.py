@@ -98,6 +98,7 @@ def test_the_last_rows_alone_are_those_of_the_whole(tmp_path: Path) -> None:
         assert metrics.rows(first).tobytes() == whole[first:].tobytes()
 
 
+@pytest.mark.slow
 def test_one_column_of_a_long_run_takes_the_memory_of_one_column(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

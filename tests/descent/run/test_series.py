@@ -132,6 +132,7 @@ def test_values_that_were_let_go_are_read_again_once() -> None:
     assert long.asked == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 13, 4000])
 @pytest.mark.parametrize(
     "span", [(0, 900_000), (3, 250_000), (600_001, 899_000), (100_000, 110_000), (895_000, 900_000)]

@@ -86,6 +86,7 @@ def test_what_is_no_file_stops_no_command(plain: RunFolder, descent: Descent, fi
     assert not plain.path.exists()
 
 
+@pytest.mark.slow
 def test_escape_sequences_of_a_run_reach_no_terminal(plain: RunFolder, descent: Descent) -> None:
     """A run folder from somebody else could clear the screen, or write what looks like an answer of Descent."""
     evil = "\x1b[2J\x1b]0;title\x07\u202e"
@@ -121,6 +122,7 @@ def test_a_checkpoint_that_is_no_file_counts_as_damaged(plain: RunFolder, place:
         plain.check_writable()
 
 
+@pytest.mark.slow
 def test_show_tells_of_a_damaged_checkpoint_and_a_lost_best_model(plain: RunFolder, descent: Descent) -> None:
     """A person would believe that the best model is kept, and learn of its loss only when it is needed."""
     step = plain.checkpoints()[1]

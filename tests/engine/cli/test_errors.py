@@ -24,6 +24,7 @@ from tests.helpers.waiting import wait_for
 Descent = Callable[..., Child]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run_and_says_when(descent: Descent, runs: Path) -> None:
     """A batch job would train on NaN through the night, and call it finished."""
     done = descent("run", "digits-mlp", "--set", "optimizer.lr=1e20", "--id", "mine", "--json").end()
@@ -93,6 +94,7 @@ def test_a_run_that_a_full_disk_lets_not_begin_leaves_nothing(
     assert not list(runs.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_whose_folder_is_moved_says_so(descent: Descent, runs: Path) -> None:
     """Tidying up under a live run would look like a bug of Descent."""
     settings = ("--set", "train.epochs=400", "--set", "train.checkpoint_every={ steps = 50 }")
@@ -170,6 +172,7 @@ def test_processes_that_can_not_find_each_other_are_refused(descent: Descent, ru
     refused(done, ExitCode.WRONG_USE, "WORLD_SIZE = 2.*without torchrun or srun", runs)
 
 
+@pytest.mark.slow
 def test_a_runs_folder_that_can_not_be_made(descent: Descent, tmp_path: Path, runs: Path) -> None:
     """A run would train and have nowhere to write."""
     (tmp_path / "file").touch()
@@ -227,6 +230,7 @@ def test_bad_arrays_are_one_message(
     refused(descent("run", file, "--json").end(), ExitCode.WRONG_USE, message, runs)
 
 
+@pytest.mark.slow
 def test_bad_folders_of_images_are_one_message(descent: Descent, tmp_path: Path, runs: Path) -> None:
     """One bad image among thousands, or a class without images, would not be named."""
     sizes = {f"{kind}/{i}.png": (8, 8) for kind in ("cat", "dog") for i in range(9)}

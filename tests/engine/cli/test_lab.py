@@ -52,6 +52,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
     return {entry["id"]: entry for entry in found["labs"]}
 
 
+@pytest.mark.slow
 def test_a_whole_lab_without_a_screen(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command must say what comes next, or a learner over a slow line is stuck."""
     out = said(capsys, "start", "slow-line")
@@ -74,6 +75,7 @@ def test_a_whole_lab_without_a_screen(here: Path, capsys: pytest.CaptureFixture[
     assert listed(capsys)["slow-line"]["state"] == "passed"
 
 
+@pytest.mark.slow
 def test_from_another_folder_the_way_back_is_told(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +91,7 @@ def test_from_another_folder_the_way_back_is_told(
     assert "descent lab start slow-line" in out
 
 
+@pytest.mark.slow
 def test_the_list_as_json_and_as_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A script that follows a class could not tell who is where; one broken lab would hide the others."""
     make_lab(here, "torn", lab="[lab")
@@ -113,6 +116,7 @@ def test_the_list_as_json_and_as_a_table(here: Path, capsys: pytest.CaptureFixtu
     assert re.search(r"torn: broken: torn/lab\.toml", table)
 
 
+@pytest.mark.slow
 def test_korean_is_kept_and_fits(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +135,7 @@ def test_korean_is_kept_and_fits(
     assert "Tasks" in said(capsys, "start", "slow-line", "--again", "--lang", "en")
 
 
+@pytest.mark.slow
 def test_a_language_that_can_t_be_kept_is_spoken_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     """On a full disk the next command would be in English again, and nobody would know why."""
     kept_file().parent.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +159,7 @@ def test_where_nobody_can_answer_the_questions_are_printed(capsys: pytest.Captur
     assert "descent lab predict slow-line bias=…" in captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -171,6 +177,7 @@ def test_wrong_words_are_answered(capsys: pytest.CaptureFixture[str], words: lis
     assert text in said(capsys, *words, code=ExitCode.WRONG_USE)
 
 
+@pytest.mark.slow
 def test_one_is_asked_one_by_one(here: Path) -> None:
     """A learner would have to know the names of all predictions."""
     make_lab(here, "two", lab=LAB.replace("[[lab.tasks]]", f"{WAY}\n[[lab.tasks]]"))
@@ -197,6 +204,7 @@ def test_one_is_asked_one_by_one(here: Path) -> None:
     assert progress.load().of("two").predictions == {"bias": 1.5, "way": "down"}
 
 
+@pytest.mark.slow
 def test_a_broken_state_is_said_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """One bad byte, and no lab could ever be opened again."""
     state_dir().mkdir(parents=True)
@@ -231,6 +239,7 @@ def test_a_new_lab_is_whole_and_can_be_started(here: Path, capsys: pytest.Captur
     assert "exists already" in said(capsys, "new", "my-lab", code=ExitCode.WRONG_USE)
 
 
+@pytest.mark.slow
 def test_texts_of_a_lab_do_not_drive_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A lab from the web could clear the screen, or end in an error of markup."""
     evil = LAB.replace("The loss falls **slowly**.", "x\\u001b[2Jy [/red] [bold]z").replace("One knob.", "\\u009b2J")
@@ -241,6 +250,7 @@ def test_texts_of_a_lab_do_not_drive_the_terminal(here: Path, capsys: pytest.Cap
     assert "\x9b" not in out
 
 
+@pytest.mark.slow
 def test_the_labs_begin_light() -> None:
     """`descent lab list` and Home would wait for torch."""
     code = "import engine.cli.lab_view, engine.labs.flow, engine.labs.template, sys; print(*sys.modules)"
@@ -248,6 +258,7 @@ def test_the_labs_begin_light() -> None:
     assert not {"torch", "sklearn", "textual", "tui"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_lab_in_the_place_of_a_command_is_told_how_to_start(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A learner who types `descent lab outliers` would read "No such command"."""
     assert cli.main(["lab", "slow-line"]) == 2

@@ -150,6 +150,7 @@ def test_where_no_worker_can_begin_no_folder_stays(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.slow
 def test_of_a_named_folder_only_its_runs(finished: tuple[Done, Path], descent: Descent, tmp_path: Path) -> None:
     """Runs of other projects would be mixed in with those that were asked for."""
     assert descent("run", "digits-mlp", "--set", "train.epochs=1", "-q", "--id", "here").end().code == 0
@@ -320,6 +321,7 @@ def test_a_name_that_fits_several_or_none(copied: Callable[..., Path], capsys: C
 # --- rm --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_removing_asks_first(copied: Callable[..., Path], descent: Descent) -> None:
     """A slip of the finger would cost a week's training."""
     folder = copied("mine")
@@ -332,6 +334,7 @@ def test_removing_asks_first(copied: Callable[..., Path], descent: Descent) -> N
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_trains_is_not_removed(descent: Descent, held: Held, runs: Path) -> None:
     """A training would lose the ground under its feet."""
     child = descent(*held.start)

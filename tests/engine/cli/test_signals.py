@@ -87,6 +87,7 @@ def close_streams() -> None:
     sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_started_without_streams(descent: Descent, runs: Path) -> None:
     """A job of a scheduler that closes them would end in a traceback, or print into one of its run's files."""
     done = descent("run", "digits-mlp", "--set", "train.epochs=1", "--id", "mine", prepare=close_streams).end()
@@ -125,6 +126,7 @@ def test_asked_to_end_it_saves_says_where_and_can_go_on(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_asked_twice_it_ends_at_once(descent: Descent, held: Held, runs: Path) -> None:
     """A second Ctrl-C would have to wait for a step, or a checkpoint, that takes for ever."""
     child = descent(*held.start)

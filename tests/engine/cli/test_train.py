@@ -49,6 +49,7 @@ def test_with_json_the_progress_is_on_stderr(finished: tuple[Done, Path]) -> Non
     assert len(re.findall(r"^epoch +\d+ ", finished[0].err, re.MULTILINE)) == 20
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_is_a_plain_line_an_epoch(descent: Descent) -> None:
     """A log file would hold escape sequences and half-drawn bars."""
     done = descent("run", "digits-mlp", "--set", "train.epochs=5", "--id", "mine").end()
@@ -144,6 +145,7 @@ def test_an_id_that_is_taken_is_refused_and_its_run_untouched(finished: tuple[Do
     assert {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(finished: tuple[Done, Path], descent: Descent) -> None:
     """A batch job that is started again would train again, or fail."""
     told, folder = finished

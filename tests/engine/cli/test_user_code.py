@@ -87,6 +87,7 @@ def test_the_worker_itself_asks_for_consent(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_an_error_in_the_user_s_code_names_their_line(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_an_error_in_the_user_s_code_names_their_line(
     assert done.json["step"] == 29
 
 
+@pytest.mark.slow
 def test_code_that_ends_the_process_ends_only_the_run(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_code_that_ends_the_process_ends_only_the_run(
     assert RunFolder(runs / "mine").state() == "failed"
 
 
+@pytest.mark.slow
 def test_code_that_fails_at_once_leaves_nothing_but_its_words(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_code_that_fails_at_once_leaves_nothing_but_its_words(
     assert not list(runs.iterdir())
 
 
+@pytest.mark.slow
 def test_what_the_code_prints_is_kept_and_tears_nothing(
     model: Callable[[str], Path], descent: Descent, runs: Path
 ) -> None:
@@ -158,6 +162,7 @@ def test_a_run_goes_on_with_the_code_it_was_started_with(
     assert done.json["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_user_s_data_and_loss(descent: Descent, tmp_path: Path, runs: Path) -> None:
     """Own data or an own loss would not be reached by --allow-code, or share a name with another file."""
     (tmp_path / "own.py").write_text(

@@ -76,6 +76,7 @@ def test_a_step_uphill_and_a_half_gradient_are_told_with_their_numbers() -> None
     np.testing.assert_allclose(first["expected"], [0.2, -0.4], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_code_that_raises_is_drawn_up_to_there() -> None:
     """What worked would not be seen, or the reason would be missing."""
 

@@ -321,6 +321,7 @@ def test_explanation_and_solution_open_after_a_pass(tmp_path: Path) -> None:
 # --- where the learner is ---
 
 
+@pytest.mark.slow
 def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
     """`descent lab` would send a learner to the wrong place, or past the explanation."""
     first = lab(tmp_path, lab=LAB.replace("order = 1", "order = 0"))
@@ -356,6 +357,7 @@ def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
 # --- what was missed is asked again ---
 
 
+@pytest.mark.slow
 def test_a_missed_prediction_is_asked_once_more_two_labs_later(tmp_path: Path) -> None:
     """A wrong idea would stay: a learner reads the result once, and never meets the question again."""
     course = [lab(tmp_path, lab=LAB.replace("order = 1", f"order = {at}"), lab_id=f"lab-{at}") for at in range(1, 4)]
@@ -375,6 +377,7 @@ def test_a_missed_prediction_is_asked_once_more_two_labs_later(tmp_path: Path) -
     assert flow.once_more(third, progress.load()) == []
 
 
+@pytest.mark.slow
 def test_a_question_that_is_left_unanswered_blocks_nothing(tmp_path: Path) -> None:
     """A learner would be kept from the lab by the question of another one, or be asked it for ever."""
     first, _second, third = [

@@ -25,6 +25,7 @@ def error_of(folder: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_every_shipped_lab_is_whole() -> None:
     """A learner would find a broken lab, or an instructor no reference solution."""
     shipped = find.shipped_presets() / "labs"

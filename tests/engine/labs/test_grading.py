@@ -100,6 +100,7 @@ def test_an_endless_loop_fails_its_own_checks_alone(tmp_path: Path) -> None:
     assert verdict.exit_code == ExitCode.CHECK_FAILED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_a_wrong_type_or_shape_is_told_with_what_came_back(tmp_path: Path) -> None:
     """An error of NumPy's does not tell the learner what their function returned."""
@@ -303,6 +304,7 @@ title = { en = "The source", ko = "원본" }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_a_part_that_another_starts_from_is_trained_before_it(tmp_path: Path) -> None:
     """The grader would find no weights to start from, or those of another grading."""

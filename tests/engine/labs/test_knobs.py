@@ -141,6 +141,7 @@ def turned_on(lab: Lab, path: Path, key: str) -> knobs.Setting:
     raise AssertionError(f"{lab.id}: {key} can't be turned")
 
 
+@pytest.mark.slow
 def test_each_value_of_a_shipped_knob_makes_a_preset_that_can_be_trained(tmp_path: Path) -> None:
     """A learner would turn a knob and read an error."""
     from engine.labs import flow

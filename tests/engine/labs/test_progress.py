@@ -67,6 +67,7 @@ def test_the_attempts_of_a_long_term_stay_few() -> None:
     assert (len(record.attempts), record.count) == (progress.KEPT_ATTEMPTS, progress.KEPT_ATTEMPTS + 3)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_file_whole() -> None:
     """A learner whose machine is switched off would have lost everything."""
     progress.predicted("a", {"bias": 1.0})
@@ -89,6 +90,7 @@ def _attempt_for_ever() -> None:
         attempt(1)
 
 
+@pytest.mark.slow
 def test_two_windows_at_once_lose_nothing() -> None:
     """What one console keeps, another one's write would take away."""
     context = multiprocessing.get_context("fork")

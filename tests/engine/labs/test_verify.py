@@ -327,6 +327,7 @@ NO_FILE = "a lab has no other files or runs"
 LOSS, MODEL, DATA = 'name = "mse"', 'name = "linear"', 'name = "line"'
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("old", "new", "why"),
@@ -362,6 +363,7 @@ def test_a_hand_in_chooses_no_code_and_no_file(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", ["open.py", "code.py"])
 def test_a_link_out_of_a_hand_in_leads_nowhere(

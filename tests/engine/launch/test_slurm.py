@@ -104,6 +104,7 @@ def test_the_readme_s_job_is_requeued_and_ends_as_if_undisturbed(
     assert rows(run) == rows(RunFolder(runs / "whole"))
 
 
+@pytest.mark.slow
 def test_the_time_limit_does_not_interrupt_the_checkpoint_that_its_warning_asked_for(
     descent: Callable[..., Child], held: Held, runs: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_the_time_limit_does_not_interrupt_the_checkpoint_that_its_warning_asked
     assert "descent resume mine" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [signal.SIGUSR1, signal.SIGTERM])
 def test_who_insists_is_obeyed_at_once(first: signal.Signals, descent: Callable[..., Child], held: Held) -> None:
     """A step that hangs would have to be killed with SIGKILL."""

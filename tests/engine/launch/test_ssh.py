@@ -56,6 +56,7 @@ def test_the_link_breaks_and_the_next_login_goes_on(how: str, machine: Machine, 
     assert len(Metrics(folder.path)) == stopped["step"]
 
 
+@pytest.mark.slow
 def test_a_shell_that_ends_takes_no_run_with_it(descent: Callable[..., Child], held: Held, runs: Path) -> None:
     """A login shell that is hung up passes SIGHUP on to all that it started."""
     child = descent(*held.start, prepare=os.setsid)

@@ -109,6 +109,7 @@ def test_the_same_command_again_is_the_same_study(capsys: pytest.CaptureFixture[
     assert "already has a study of this name" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_word_that_is_no_study(capsys: pytest.CaptureFixture[str]) -> None:
     """Someone who mistyped a study's name, or forgot --vary, would not be told which it was."""
     planned(capsys, "digits-mlp", *WIDTHS, "--id", "widths")

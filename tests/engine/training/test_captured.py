@@ -56,6 +56,7 @@ def _trained(run: TrainState, step: object, steps: int = 11) -> tuple[list[Tenso
     return losses, [parameter.detach().clone() for parameter in run.model.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_it_trains_to_the_same_bits(name: str, device: str, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def table(folder: Path, lines: list[str]) -> str:
     return TOML.format(name="csv", source=f'path = "{folder}/t.csv"\ntarget = "kind"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -99,6 +100,7 @@ def test_a_table_that_changed_is_refused_and_named(tmp_path: Path, lines: list[s
     assert said in replayed.stderr
 
 
+@pytest.mark.slow
 def test_with_the_former_data_it_goes_on(tmp_path: Path) -> None:
     """A fingerprint that isn't the same at every reading would refuse each run."""
     preset = table(tmp_path, LINES)
@@ -112,6 +114,7 @@ def test_with_the_former_data_it_goes_on(tmp_path: Path) -> None:
     assert resumed.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_fork_goes_on_with_the_new_data_and_says_what_that_means(tmp_path: Path) -> None:
     run = killed(table(tmp_path, LINES))
     table(tmp_path, [*LINES, "1,2,a", "2,1,b"])
@@ -122,6 +125,7 @@ def test_a_fork_goes_on_with_the_new_data_and_says_what_that_means(tmp_path: Pat
     assert other.facts()["fingerprint"]["samples"] == 82
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_added_is_noticed(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     for kind in "ab":

@@ -45,6 +45,7 @@ def patient(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
     yield from alive(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every.steps=5", early)
 
 
+@pytest.mark.slow
 def test_a_paused_run_stands_still_and_goes_on_where_it_was(live: tuple[int, RunFolder]) -> None:
     _, folder = live
     paused = send(folder.path, "pause")
@@ -72,6 +73,7 @@ def test_a_new_rate_holds_from_the_step_that_is_told(live: tuple[int, RunFolder]
     assert event["step"] == at
 
 
+@pytest.mark.slow
 def test_the_log_names_who_gave_a_command(live: tuple[int, RunFolder]) -> None:
     """Two people and an assistant steer one run, and nobody could tell later who changed what."""
     _, folder = live
@@ -102,6 +104,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused_with_the_reason_and_changes_nothing(live: tuple[int, RunFolder]) -> None:
     _, folder = live
     for command, arguments, reason in REFUSED:
@@ -112,6 +115,7 @@ def test_what_cannot_be_is_refused_with_the_reason_and_changes_nothing(live: tup
     assert np.unique(Metrics(folder.path).column("lr")[:at]).tolist() == [np.float32(0.1)]
 
 
+@pytest.mark.slow
 def test_rewinding_opens_a_new_history_and_undoes_edits(live: tuple[int, RunFolder]) -> None:
     _, folder = live
     send(folder.path, "pause")
@@ -129,6 +133,7 @@ def test_rewinding_opens_a_new_history_and_undoes_edits(live: tuple[int, RunFold
     assert [e["arguments"] for e in folder.events() if e["event"] == "command" and e["command"] == "set"] == []
 
 
+@pytest.mark.slow
 def test_rewinding_to_where_the_best_model_is_gone_says_so_and_goes_on(patient: tuple[int, RunFolder]) -> None:
     """The run would fail when its patience is over, and so would every resume."""
     _, folder = patient
@@ -174,6 +179,7 @@ def test_stopping_saves_and_the_receipt_says_where(live: tuple[int, RunFolder]) 
         send(folder.path, "pause")
 
 
+@pytest.mark.slow
 def test_a_run_can_be_told_to_finish_its_epoch_first(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
     send(folder.path, "pause")
@@ -200,6 +206,7 @@ def test_a_larger_batch_begins_with_the_next_epoch(live: tuple[int, RunFolder]) 
     assert 0 <= event["step"] - at <= folder.facts()["steps_per_epoch"]
 
 
+@pytest.mark.slow
 def test_edits_survive_a_kill(live: tuple[int, RunFolder]) -> None:
     pid, folder = live
     send(folder.path, "set", {"edits": ["optimizer.lr=0.5"]})  # which no longer holds then
@@ -311,6 +318,7 @@ def test_a_steered_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path)
     assert states[0]["batch_size"] == states[1]["batch_size"] == 80
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path: Path) -> None:
     """A checkpoint of the future that was left has a higher step, and is not the last one of this run."""
     runs = tmp_path / "runs"
@@ -335,6 +343,7 @@ def test_a_run_killed_after_a_rewind_goes_on_from_where_it_went_back_to(tmp_path
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [[], ["members.repeats=2"], ["members.folds=2"]])
 def test_a_pause_in_the_middle_of_an_evaluation_holds_there_and_changes_nothing(
     tmp_path: Path, members: list[str]
@@ -398,6 +407,7 @@ def test_what_no_check_foresaw_is_refused_and_the_run_goes_on(tmp_path: Path) ->
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_a_person_saved_stays(tmp_path: Path) -> None:
     """Seconds later the automatic ones would have pushed it out."""
     pid, folder = start(tmp_path / "runs", "train.steps=100000", "train.checkpoint_every.steps=10", "train.keep=1")

@@ -48,6 +48,7 @@ def evaluated(model: nn.Module, data: Split, at_once: AtOnce) -> float:
     return evaluate(model, F.cross_entropy, data, nullcontext(), at_once).loss
 
 
+@pytest.mark.slow
 def test_a_model_that_needs_much_memory_is_evaluated_on_fewer_samples_at_once() -> None:
     """A model that trains at batch 4 would end in its first evaluation for lack of memory."""
     model = Wide(4 << 20)  # 16 MiB a sample: 1,024 at once would take 16 GiB
@@ -88,6 +89,7 @@ def test_where_memory_runs_out_half_as_many_are_taken_from_then_on(error: Except
     assert model.training
 
 
+@pytest.mark.slow
 def test_memory_that_the_system_refuses_is_known_as_such() -> None:
     """On the CPU torch has no error class of its own for it: an evaluation would end the run as a bug of Descent."""
     samples = split(64)

@@ -51,6 +51,7 @@ def run(tmp_path: Path) -> Run:
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "top"),
     [
@@ -71,12 +72,14 @@ def test_an_optimizer_of_ones_own_is_refused_with_its_line(
     assert not (tmp_path / "runs" / "mine").exists()
 
 
+@pytest.mark.slow
 def test_members_are_refused_one_too(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     own = "kept.setdefault('own', torch.optim.Adam(model.parameters())).step()"
     assert run(own, settings=("members.repeats=2",)) == ExitCode.WRONG_USE
     assert "makes an optimizer of its own (Adam)" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
     [
@@ -99,6 +102,7 @@ def test_what_no_checkpoint_holds_is_noticed_by_making_a_step_again(
     assert "with a fresh copy of the file" in said
 
 
+@pytest.mark.slow
 def test_a_parameter_group_that_is_added_is_refused(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """No checkpoint of it could be taken up again: each resume would end as a bug in Descent."""
     group = "if len(optimizer.param_groups) == 1: optimizer.add_param_group({'params': list(judge.parameters())})"
@@ -106,6 +110,7 @@ def test_a_parameter_group_that_is_added_is_refused(run: Run, capfd: pytest.Capt
     assert "changes the parameter groups of the optimizer (1 before, 2 now)" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
     [

@@ -21,6 +21,7 @@ from tests.helpers.waiting import wait_for
 from tests.helpers.workers import ends_with, start
 
 
+@pytest.mark.slow
 def test_with_a_fixed_number_of_steps_another_batch_size_leaves_the_rate_as_it_was_planned(tmp_path: Path) -> None:
     """It would have come down to its end early, and the rest of the run learn nothing."""
     pid, folder = start(tmp_path, "train.steps=20000", "train.batch_size=50", "schedule.name=cosine")
@@ -67,6 +68,7 @@ def _told(folder: RunFolder, event: str) -> dict[str, Any]:
     return (folder.last(event) or {}) | {"time": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "rewound"])
 def test_back_at_the_best_model_it_goes_on_with_the_batch_size_set_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

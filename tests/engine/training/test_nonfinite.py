@@ -60,6 +60,7 @@ def anomaly(folder: RunFolder) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_run_waits_and_names_layer_step_rate_and_checkpoint(broken: tuple[int, RunFolder]) -> None:
     _, folder = broken
     told = anomaly(folder)
@@ -88,6 +89,7 @@ def test_going_back_with_a_lower_rate_trains_on(broken: tuple[int, RunFolder]) -
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 def test_nothing_broken_is_ever_saved_and_stopping_names_the_last_good_checkpoint(
     broken: tuple[int, RunFolder],
 ) -> None:
@@ -151,6 +153,7 @@ def test_headless_it_stops_with_its_own_exit_code_and_names_the_layer(
     assert RunFolder(tmp_path / "stops").state() == "failed"
 
 
+@pytest.mark.slow
 def test_an_update_that_breaks_the_weights_is_not_saved(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The rows of the last steps may still be finite when the weights no longer are."""
     settings = ["train.steps=1", "optimizer.lr=3e38", "optimizer.weight_decay=3e38"]
@@ -187,6 +190,7 @@ def weights_of(folder: RunFolder, step: int) -> dict[str, torch.Tensor]:
     return model
 
 
+@pytest.mark.slow
 def test_going_on_regardless_saves_nothing_broken_and_keeps_what_was_whole(tmp_path: Path) -> None:
     """Every good checkpoint would rotate away for one that is NaN, and hours of training with it."""
     settings = ["train.steps=400", "train.checkpoint_every.steps=10", 'train.on_nan="continue"', "train.keep=1"]
@@ -200,6 +204,7 @@ def test_going_on_regardless_saves_nothing_broken_and_keeps_what_was_whole(tmp_p
     assert [message for message in told if "no checkpoint is written from here on" in message] == told[-1:]
 
 
+@pytest.mark.slow
 def test_a_batch_norm_whose_statistics_overflow_is_not_saved(tmp_path: Path) -> None:
     """Loss and weights stay finite, and what was saved would predict nonsense for ever."""
     (tmp_path / "net.py").write_text(OVERFLOWS)
@@ -214,6 +219,7 @@ def test_a_batch_norm_whose_statistics_overflow_is_not_saved(tmp_path: Path) -> 
     assert weights_of(folder, 0)["mask"].isinf().any(), "a mask is infinite by design"
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_of_an_older_version_is_passed_over(tmp_path: Path) -> None:
     """A resume, a rewind or a picture would go on with a model that is NaN."""
     assert run(tmp_path, "old", "train.steps=30", "train.checkpoint_every.steps=10") == 0

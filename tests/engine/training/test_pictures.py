@@ -74,6 +74,7 @@ def flat(value: Any) -> list[Any]:
 # --- looking changes nothing ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "overrides"),
     [
@@ -175,6 +176,7 @@ def test_the_surface_is_the_training_loss_and_its_lowest_place_the_least_squares
         assert found[axis][-1] > max(found["now"][place], found["minimum"][place])
 
 
+@pytest.mark.slow
 def test_the_path_is_every_step_from_the_start_to_the_present(worked: Train) -> None:
     """A learner who steers or goes back would see another way than the run has taken."""
     folder = worked("linear-regression", "train.epochs=30", "train.checkpoint_every={ steps = 5 }", "train.keep=50")

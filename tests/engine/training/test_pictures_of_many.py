@@ -43,6 +43,7 @@ def last(folder: RunFolder) -> TrainState:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_path_is_the_way_that_such_a_run_takes(train: Train, name: str) -> None:
     """A learner would choose an optimizer by a way that it does not take."""
@@ -67,6 +68,7 @@ def test_a_fit_of_many_has_the_curve_of_each_and_their_mean(train: Train) -> Non
     np.testing.assert_allclose(found["mean"], np.mean(of_each, axis=0), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_optimizer_has_the_rate_that_serves_it_best(train: Train) -> None:
     """One rate for all would make the best of them look the worst."""
     folder = train("ravine-point", "train.steps=5")
@@ -119,6 +121,7 @@ def test_folds_have_their_own_scaling_in_the_tally(train: Train) -> None:
     assert found["accuracy"].tolist() == [result.accuracy for result in run.evaluate("validation")]
 
 
+@pytest.mark.slow
 def test_the_spread_is_that_of_the_scores(train: Train) -> None:
     """A student would report the wrong mean of the folds."""
     folder = train("digits-mlp", "members.folds=4", "train.epochs=1", "data.size=400")
@@ -170,6 +173,7 @@ def test_results_by_setting_name_the_section_and_leave_out_what_a_run_does_not_h
     assert found["labels"].tolist() == ["schedule constant", "schedule cosine, final 0"]
 
 
+@pytest.mark.slow
 def test_results_by_width_lie_on_an_axis(train: Train) -> None:
     """A network of one layer has its width in a list, and a study of the width would have no curve."""
     few = ("train.steps=2", "data.size=100")

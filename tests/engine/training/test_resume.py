@@ -182,6 +182,7 @@ def test_killed_at_a_moment_of_the_clock_s_choosing_it_ends_the_same(
         _assert_same(whole, RunFolder(tmp_path / run_id))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("undisturbed", ["adamw-dropout"], indirect=True)
 @pytest.mark.parametrize("damage", ["truncated", "flipped bits", "empty", "not a checkpoint"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(
@@ -207,6 +208,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(
     _assert_same(whole, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lose", "said"),
     [(lambda file: file.write_bytes(b""), "is damaged"), (Path.unlink, "no checkpoint is left of the ")],
@@ -228,6 +230,7 @@ def test_with_every_checkpoint_lost_it_says_so_begins_again_and_ends_the_same(
     _assert_same(whole, run)
 
 
+@pytest.mark.slow
 def test_asked_to_stop_it_saves_the_step_and_goes_on_from_there(
     undisturbed: tuple[str, RunFolder], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def _final(run: RunFolder) -> checkpoint.State:
     return state
 
 
+@pytest.mark.slow
 def test_epochs_and_steps_count_updates(train: Train) -> None:
     assert len(_loss(train("digits-mlp", *SMALL))) == 24
     assert len(_loss(train("digits-mlp", *FEW, "train.steps=10"))) == 10
@@ -45,6 +46,7 @@ def test_a_full_batch_makes_one_update_an_epoch(train: Train) -> None:
     assert result_of(run).epoch == 4
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_split_is_the_whole_split(train: Train) -> None:
     """A small table could not be trained on with a shipped preset's batch size."""
     small = ("data.size=100", "train.epochs=4")
@@ -57,6 +59,7 @@ def test_a_batch_larger_than_the_split_is_the_whole_split(train: Train) -> None:
     assert run.facts()["batch_size"] == full.facts()["batch_size"] < 128
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything_and_another_seed_something_else(train: Train) -> None:
     first, again = train("digits-mlp", *SMALL, "model.dropout=0.2"), train("digits-mlp", *SMALL, "model.dropout=0.2")
     other = train("digits-mlp", *SMALL, "model.dropout=0.2", "train.seed=1")
@@ -64,12 +67,14 @@ def test_the_seed_decides_everything_and_another_seed_something_else(train: Trai
     assert _loss(first).tobytes() != _loss(other).tobytes()
 
 
+@pytest.mark.slow
 def test_accumulation_makes_the_same_updates_from_smaller_parts(train: Train) -> None:
     whole, parts = train("digits-mlp", *SMALL), train("digits-mlp", *SMALL, "train.accumulate=3")
     assert _loss(parts) == pytest.approx(_loss(whole), rel=1e-4, abs=1e-5)
     assert Metrics(parts.path).column("accuracy") == pytest.approx(Metrics(whole.path).column("accuracy"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_clipping_holds_every_gradient_under_the_limit(train: Train) -> None:
     run = train("digits-mlp", *SMALL, "train.clip_norm=0.1")
     metrics = Metrics(run.path)
@@ -78,6 +83,7 @@ def test_clipping_holds_every_gradient_under_the_limit(train: Train) -> None:
     assert _loss(run).tobytes() != _loss(train("digits-mlp", *SMALL)).tobytes()
 
 
+@pytest.mark.slow
 def test_statistics_come_at_their_cadence_and_change_nothing(train: Train) -> None:
     often, seldom = (train("digits-mlp", *SMALL, f"train.statistics_every={n}") for n in (2, 7))
     assert _loss(often).tobytes() == _loss(seldom).tobytes()
@@ -86,6 +92,7 @@ def test_statistics_come_at_their_cadence_and_change_nothing(train: Train) -> No
         assert np.flatnonzero(np.isfinite(norms)).tolist() == list(range(0, 24, every))
 
 
+@pytest.mark.slow
 def test_what_is_left_open_is_measured_kept_and_changes_no_number(train: Train) -> None:
     fixed, measured = (
         train(
@@ -98,6 +105,7 @@ def test_what_is_left_open_is_measured_kept_and_changes_no_number(train: Train) 
     assert measured.facts()["threads"] == 1  # OMP_NUM_THREADS is the user's word
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_run_and_tests_the_best_model(train: Train) -> None:
     run = train(
         "digits-mlp", "data.size=200", "train.epochs=300", "train.early_stopping={patience=3}", "optimizer.lr=0.3"
@@ -197,6 +205,7 @@ def test_without_a_compiler_the_setting_that_needs_it_is_named(tmp_path: Path) -
     assert "train.compile = true: PyTorch could not compile the model" in done.err
 
 
+@pytest.mark.slow
 def test_penalties_pull_the_weights_in_and_stay_out_of_the_loss(train: Train) -> None:
     runs = [train("digits-mlp", *SMALL, f"loss.l2={l2}") for l2 in (0.0, 0.1)]
     norms = [float(sum(t.square().sum() for n, t in _final(run)["model"].items() if "weight" in n)) for run in runs]
@@ -212,6 +221,7 @@ def test_each_schedule_is_the_rate_that_was_used(train: Train) -> None:
     assert (np.diff(lr[4:]) < 0).all()
 
 
+@pytest.mark.slow
 def test_a_rate_that_waits_for_a_plateau_falls_on_one(train: Train) -> None:
     run = train("digits-mlp", "schedule.name=plateau", "schedule.patience=1", "train.epochs=40", "data.size=100")
     rates = np.unique(Metrics(run.path).column("lr"))
@@ -219,6 +229,7 @@ def test_a_rate_that_waits_for_a_plateau_falls_on_one(train: Train) -> None:
     assert rates[-2] == pytest.approx(rates[-1] * 0.1)
 
 
+@pytest.mark.slow
 def test_weights_of_another_run_are_a_start_and_frozen_layers_stay(train: Train, tmp_path: Path) -> None:
     first = train("digits-mlp", *SMALL)
     tuned = train("digits-mlp", *SMALL, f'model.from="{first.id}"', "model.freeze=1", "train.seed=5")
@@ -265,6 +276,7 @@ def test_where_batch_norm_would_have_one_sample_only_it_is_said_beforehand(
         train("digits-mlp", "data.size=300", "model.batch_norm=true", "train.steps=2", *settings)
 
 
+@pytest.mark.slow
 def test_batch_norm_of_images_takes_a_sample_at_a_time(train: Train) -> None:
     """Its values are many a channel: memory that holds one image only would be refused for nothing."""
     run = train("digits-cnn", *FEW, "model.batch_norm=true", "train.accumulate=50", "train.steps=2")

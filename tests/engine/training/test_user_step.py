@@ -47,6 +47,7 @@ def weights(folder: RunFolder, step: int) -> list[torch.Tensor]:
     return list(checkpoint.read(folder.checkpoint(step))["model"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -68,6 +69,7 @@ def test_a_right_step_gives_the_same_run_bit_for_bit(train: Train, own: Write, s
             np.testing.assert_array_equal(rows.column(name), again.column(name), err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [RIGHT["step"], BY_HAND])
 def test_each_member_is_trained_by_it(train: Train, own: Write, step: str) -> None:
     """A lab is graded over several seeds at once."""
@@ -85,6 +87,7 @@ def test_each_member_is_trained_by_it(train: Train, own: Write, step: str) -> No
             np.testing.assert_allclose(one, other, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_without_zero_grad_the_gradients_add_up(train: Train, own: Write) -> None:
     """The planted bug would have no symptom."""
     folder = train("linear-regression", "train.steps=40", "train.statistics_every=1", own(zero="pass"))

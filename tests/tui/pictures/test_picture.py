@@ -25,6 +25,7 @@ def test_every_kind_of_the_engine_can_be_drawn() -> None:
     assert set(DRAW) - {"walk", "graph", "sample"} == set(KINDS) == set(made_pictures.KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", made_pictures.KINDS)
 def test_a_picture_fills_exactly_its_cells_on_every_terminal(kind: str) -> None:
     """A line too long breaks the border beside it."""

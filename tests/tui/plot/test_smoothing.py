@@ -60,6 +60,7 @@ def test_a_long_run_looks_as_smooth_as_a_short_one(steps: int) -> None:
     assert long.series.values()[len(long.series) // 2 :].std() < short
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "sparse"), [(30_000, False), (300_000, False), (30_000, True), (300_000, True)])
 def test_a_long_run_smoothed_by_blocks_is_what_its_steps_would_give(steps: int, sparse: bool) -> None:
     """A curve that turns, which a blunder in where a block lies, or how much it weighs, would shift or flatten."""
@@ -82,6 +83,7 @@ def test_what_is_rarely_measured_in_a_long_run_is_not_smoothed_away() -> None:
     np.testing.assert_allclose(measured, _plain(np.arange(100) % 2, 0.5), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_average_of_a_long_run_still_moves_where_its_rows_come_one_by_one() -> None:
     before, single, total, level, rise = 600_000, 6000, 1_000_000, 1.2, 0.004
     series = _series(np.full(before, level))

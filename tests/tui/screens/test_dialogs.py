@@ -20,6 +20,7 @@ from tui.settings import Settings
 __all__ = ["place"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "chosen"),
     [(["y"], True), (["n"], False), (["enter"], False), (["down", "enter"], True), (["up", "enter"], True),
@@ -38,6 +39,7 @@ async def test_ask(place: Path, keys: list[str], chosen: bool | None) -> None:
     assert answers == [chosen]
 
 
+@pytest.mark.slow
 async def test_a_key_typed_ahead_agrees_to_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A `y` meant for the screen below would run somebody's code."""
     monkeypatch.setattr(dialogs, "REACTION", 3600.0)
@@ -61,6 +63,7 @@ async def test_a_key_typed_ahead_agrees_to_nothing(place: Path, monkeypatch: pyt
     assert answers == [True]
 
 
+@pytest.mark.slow
 async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:
     """Help would name keys that do something else."""
     app = console(settings=Settings(keys={"home.find": "ctrl+f"}))
@@ -75,6 +78,7 @@ async def test_help_says_the_keys_as_they_are_bound(place: Path) -> None:
         await seen(pilot, "$ descent run line")
 
 
+@pytest.mark.slow
 async def test_settings_are_kept(place: Path) -> None:
     """A user would set the colours anew at each start."""
     app = console(settings=Settings(theme="dark"))
@@ -88,6 +92,7 @@ async def test_settings_are_kept(place: Path) -> None:
     assert settings.load() == (Settings(theme="light", notify="off"), None)
 
 
+@pytest.mark.slow
 async def test_overrides(place: Path) -> None:
     """A wrong setting would be found out only after the run was started, or a right one not be used."""
     app = console()
@@ -105,6 +110,7 @@ async def test_overrides(place: Path) -> None:
     assert got == [["train.epochs=7"]]
 
 
+@pytest.mark.slow
 async def test_keys_in_one_piece_are_taken_in_their_order(place: Path) -> None:
     """Over a slow line letters and the tab after them come together: one that overtakes completes another key."""
     app = console()

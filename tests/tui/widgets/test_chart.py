@@ -95,6 +95,7 @@ def test_the_run_before_is_named_beside_a_line_that_stands_alone() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", TITLES)
 @pytest.mark.parametrize("unicode", [True, False])
 async def test_the_border_holds_at_any_size(title: str, unicode: bool) -> None:
@@ -110,6 +111,7 @@ async def test_the_border_holds_at_any_size(title: str, unicode: bool) -> None:
             assert "\x1b" not in "".join(rows)
 
 
+@pytest.mark.slow
 async def test_keys_change_what_is_shown() -> None:
     async with _running() as (app, pilot):
         chart = app.chart
@@ -253,6 +255,7 @@ async def test_a_chart_whose_source_was_busy_asks_with_the_next_frame() -> None:
         assert chart.data.lines is not before
 
 
+@pytest.mark.slow
 async def test_a_run_that_has_ended_is_drawn_at_its_end_at_once() -> None:
     """Two charts of one run would end at different steps, as long as their axes are held."""
     async with _running(clock=lambda: 100.0) as (app, _):
@@ -308,6 +311,7 @@ async def test_a_hidden_chart_costs_nothing() -> None:
         assert app.asked.asked
 
 
+@pytest.mark.slow
 async def test_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with _running() as (app, pilot):
@@ -325,6 +329,7 @@ async def test_a_chart_without_a_source_is_an_empty_frame() -> None:
         assert app.shown()[0].startswith("╭─ loss ─")
 
 
+@pytest.mark.slow
 async def test_a_zoom_at_the_end_goes_with_the_run_and_one_before_it_stays() -> None:
     """Somebody who looks closely at the last steps would soon look at old ones."""
     async with _running() as (app, pilot):

@@ -27,6 +27,7 @@ class Panes(App[None]):
         self.screen.add_class("-narrow", "-short")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("watch", [["loss", "accuracy", "grad_norm"], ["grad_norm", "loss", "accuracy"]])
 async def test_the_chart_of_a_lab_has_all_the_room_of_a_small_screen(watch: list[str]) -> None:
     """Half of the screen stood empty beside the one chart, at 80 × 24."""

@@ -27,6 +27,7 @@ def value(source: str) -> Any:
     return found.tolist() if isinstance(found, np.ndarray) else found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -130,6 +131,7 @@ def test_least_squares_curvature_and_differences() -> None:
     assert central_differences(lambda w: float((w**2).sum()), point) == pytest.approx(2 * point, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -292,6 +292,7 @@ def test_data_come_from_a_process_without_the_learner_s_code(tmp_path: Path) -> 
         reader.end()
 
 
+@pytest.mark.slow
 def test_libraries_of_pythonpath_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clusters put whole PyTorch installations there, and some environments name them in a .pth file."""
     with TemporaryDirectory() as elsewhere:

@@ -191,6 +191,7 @@ def test_catalogue_matches_torchvision():
         assert entry.folder == found.base_folder
 
 
+@pytest.mark.slow
 def test_real_mnist(real_data, read):
     """The real digits would not load from a folder that can't be written."""
     data = read(name="mnist", root=real_data)

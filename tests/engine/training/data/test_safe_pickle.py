@@ -198,6 +198,7 @@ def test_a_tensor_beyond_its_storage(through):
     assert found.untyped_storage().nbytes() >= 4 * 10**6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x80\x04", pickle.dumps([1, 2, 3])[:-3], b"(" * 50_000 + b"t" * 50_000]
 )

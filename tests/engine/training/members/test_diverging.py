@@ -78,6 +78,7 @@ def test_going_on_trains_the_others_and_leaves_it_marked(started: Start) -> None
     assert ends_with(pid) == 0
 
 
+@pytest.mark.slow
 def test_going_back_with_a_lower_rate_for_it_alone_trains_them_all(started: Start) -> None:
     pid, folder = paused_with_one_lost(started)
     send(folder.path, "rewind", {"to": 0})

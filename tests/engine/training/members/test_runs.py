@@ -75,6 +75,7 @@ def test_members_samples_says_how_many_there_are(train: Train) -> None:
         train("linear-regression", "members.samples=5", "members.folds=2")
 
 
+@pytest.mark.slow
 def test_candidates_have_their_own_rates_and_only_the_winner_is_tested(train: Train) -> None:
     run = train("digits-mlp", *SHORT, SWEEP + "[0.0001, 0.1]", "members.repeats=2", "schedule.name=cosine")
     assert column(run, "lr", 0)[0] == np.float32(0.0001)

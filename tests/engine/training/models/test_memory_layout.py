@@ -18,6 +18,7 @@ def _conv_weights(model: nn.Module) -> list[torch.Tensor]:
     return [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits-cnn", "mnist-lenet", "cifar-resnet18"])
 def test_channels_last_and_the_same_numbers(name: str) -> None:
     """A CNN would take a quarter longer for each step, and twice as long for each evaluation."""

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from descent.run.folder import RunFolder
 from tests.helpers.screens import record
 from tests.helpers.waiting import until
@@ -12,6 +14,7 @@ from tui.screens.dialogs import Ask
 from tui.widgets.top_line import TopLine
 
 
+@pytest.mark.slow
 async def test_new_numbers_wait_while_a_dialog_is_open(tmp_path: Path) -> None:
     """Each of them would send the whole screen again, twenty times the bytes of the console itself."""
     run = RunFolder(record(tmp_path, "digits-mlp-260921-131000-kqzt", "running"))

@@ -135,6 +135,7 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert result.final_metrics["val_loss"] == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 async def test_the_leaderboard_stands_for_the_layers_of_a_sweep(run: RunFolder) -> None:
     """Layers of the mean of dead and living nets are those of no net. Enter shows the layers of one."""
     app = DescentApp(run=run, runs_dir=run.path.parent)
@@ -216,6 +217,7 @@ def test_the_log_says_means_and_what_became_of_members(run: RunFolder) -> None:
     assert [line.text for line in log._lines] == said
 
 
+@pytest.mark.slow
 async def test_the_key_goes_through_the_members(run: RunFolder) -> None:
     app = DescentApp(run=run, runs_dir=run.path.parent)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -143,6 +143,7 @@ def test_a_refusal_without_end_says_that_there_is_more() -> None:
     assert lines[-1][-1].text.endswith("…")
 
 
+@pytest.mark.slow
 async def test_the_status_line_takes_the_room_that_a_refusal_needs(tmp_path: Path) -> None:
     app = DescentApp(run=record(tmp_path), runs_dir=tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -207,6 +208,7 @@ def test_the_log_says_who_gave_a_command(giver: str | None, words: str) -> None:
     assert rewind == (None if giver in (None, "console") else (f"{giver}: rewind", "you"))
 
 
+@pytest.mark.slow
 async def test_a_run_whose_folder_is_deleted(tmp_path: Path) -> None:
     """It would be said to have been killed, and keys would offer to go on with what is no longer there."""
     run = record(tmp_path)
@@ -219,6 +221,7 @@ async def test_a_run_whose_folder_is_deleted(tmp_path: Path) -> None:
         assert "fork" not in shown(pilot)
 
 
+@pytest.mark.slow
 async def test_a_run_without_its_preset(tmp_path: Path) -> None:
     """A preset that is gone, or of a version that this one can't read, would stop the screen for good."""
     run = record(tmp_path)
@@ -245,6 +248,7 @@ async def test_a_run_whose_files_are_damaged(tmp_path: Path) -> None:
         await until(pilot, lambda: "o compare" in shown(pilot), "the run, once it can be read")
 
 
+@pytest.mark.slow
 async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
     """On 80 × 24 nobody could read what happened to the run."""
     run = record(tmp_path)
@@ -260,6 +264,7 @@ async def test_the_log_of_a_low_screen(tmp_path: Path) -> None:
         await until(pilot, lambda: "|grad|" in shown(pilot), "the charts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_beginning_of_a_long_log_is_a_key_away(tmp_path: Path, size: tuple[int, int]) -> None:
     """What happened first could not be read: lines that fold would push it out for good."""
@@ -295,6 +300,7 @@ def test_what_explains_a_chart_gives_way_to_its_value() -> None:
         assert "".join(text for text, _ in pieces) == words
 
 
+@pytest.mark.slow
 async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None:
     """Who knows no key could do nothing to a run."""
     app = DescentApp(run=record(tmp_path), runs_dir=tmp_path, read_only=True)
@@ -310,6 +316,7 @@ async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None
         await until(pilot, lambda: isinstance(app.screen, Pictures), "the pictures")
 
 
+@pytest.mark.slow
 async def test_a_run_that_has_not_begun_has_no_chart_of_an_accuracy(tmp_path: Path) -> None:
     """A regression's would be an empty panel that vanishes."""
     run = create(tmp_path, "line-231114-221320-kqzt", PRESET, {})

@@ -77,6 +77,7 @@ async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypat
         assert not isinstance(app.screen, Pictures)
 
 
+@pytest.mark.slow
 async def test_no_picture_is_asked_for_where_nothing_may_be_changed(live: RunFolder, tmp_path: Path) -> None:
     app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:

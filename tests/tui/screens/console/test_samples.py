@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from textual.widget import Widget
 
 from descent.loop.samples import SampleRecorder
@@ -16,6 +17,7 @@ from tui.screens.console.pictures import Pictures
 from tui.terminal import Terminal
 
 
+@pytest.mark.slow
 async def test_samples_are_shown_and_earlier_ones_too(tmp_path: Path) -> None:
     """A person would have to find and open files of arrays."""
     run = record(tmp_path)

@@ -76,6 +76,7 @@ def test_what_there_is_nothing_for_says_so() -> None:
     }
 
 
+@pytest.mark.slow
 async def test_a_dead_key_tells(tmp_path: Path) -> None:
     """Also where the user has put it on another key."""
     run = record(tmp_path)

@@ -67,6 +67,7 @@ async def test_wide_letters_break_no_column(course: Path, size: tuple[int, int])
         assert all(cell_len(line) <= size[0] for line in shown.splitlines())
 
 
+@pytest.mark.slow
 async def test_what_comes_next_can_be_copied(course: Path) -> None:
     """A learner would have to remember the commands, and from which folder they work."""
     app = console()
@@ -80,6 +81,7 @@ async def test_what_comes_next_can_be_copied(course: Path) -> None:
         assert app.clipboard == "descent lab start c-fold"
 
 
+@pytest.mark.slow
 async def test_how_far_a_lab_came_is_said_as_on_its_own_screen(course: Path) -> None:
     """Home would give a share of the best attempt, the lab the count of the latest."""
     for met in (3, 5, 3):
@@ -94,6 +96,7 @@ async def test_how_far_a_lab_came_is_said_as_on_its_own_screen(course: Path) -> 
         assert "3 of 8 met, best 5" in await seen(pilot, "3 of 8 met")
 
 
+@pytest.mark.slow
 async def test_enter_opens_the_lab(course: Path) -> None:
     """The list would show labs that can't be begun from it."""
     app = console()
@@ -127,6 +130,7 @@ async def test_a_broken_lab_is_listed_with_its_reason(course: Path) -> None:
         assert "lab.topic" in await seen(pilot, "c-fold  broken")
 
 
+@pytest.mark.slow
 async def test_a_long_course_leaves_room_for_presets(place: Path) -> None:
     """On a small screen the presets would be pages below the labs; what was passed is the least wanted."""
     make_course(place.parent / "shipped", *(f"lab-{n:02}" for n in range(20)))
@@ -142,6 +146,7 @@ async def test_a_long_course_leaves_room_for_presets(place: Path) -> None:
         await until(pilot, lambda: "more labs" not in text(app), "all of them")
 
 
+@pytest.mark.slow
 async def test_unreadable_progress_is_told_and_hides_nothing(course: Path, tmp_path: Path) -> None:
     """A damaged file would empty the screen, or progress would seem lost without a word."""
     [file] = tmp_path.rglob("labs.json")

@@ -70,6 +70,7 @@ async def test_typing_narrows_the_list(place: Path) -> None:
         assert "$ descent run line" in text(app)  # what was found stays highlighted
 
 
+@pytest.mark.slow
 async def test_a_new_search_replaces_the_word_of_before(place: Path) -> None:
     """Typed behind the old word, the new one would find nothing."""
     app = console()
@@ -114,6 +115,7 @@ async def test_copy(place: Path) -> None:
         assert app.clipboard == "descent run digits-cnn"
 
 
+@pytest.mark.slow
 async def test_deleting_asks_first(place: Path) -> None:
     """A run would be lost by one wrong key, or could not be got rid of."""
     run = record(place / "runs", "old", "finished")
@@ -184,6 +186,7 @@ async def test_a_run_that_ends_is_told(place: Path) -> None:
         await until(pilot, lambda: said in [told.message for told in app._notifications], said)
 
 
+@pytest.mark.slow
 async def test_many_ended_runs_leave_room(place: Path) -> None:
     """The presets would be pages below a user's old runs."""
     for number in range(30):
@@ -225,6 +228,7 @@ async def test_a_study_is_one_row_until_it_is_opened(place: Path) -> None:
         await until(pilot, lambda: sum(isinstance(item, RunStatus) for item in listing_._items) == 13, "its runs")
 
 
+@pytest.mark.slow
 async def test_a_note_is_kept_found_and_pinned(place: Path) -> None:
     """What a run was for is forgotten in a week, and is in no file that could be searched."""
     for number in range(3):
@@ -340,6 +344,7 @@ def test_presets_that_are_still_being_read_are_spoken_of() -> None:
     assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing found")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("notify", "told"), [("osc9", "\x1b]9;digits-mlp kqzt finished"), ("bell", "\x07"), ("off", "")]
 )

@@ -64,6 +64,7 @@ async def test_a_trial_takes_two_keys_and_the_file_keeps_its_comments(here: Path
         await until(pilot, lambda: isinstance(app.screen, LabScreen), "the lab: the knobs are nothing to be left")
 
 
+@pytest.mark.slow
 async def test_up_and_down_choose_and_left_and_right_turn(here: Path) -> None:
     """Only the first knob could be turned, or the wrong one."""
     file = here / f"{LAB}.toml"
@@ -78,6 +79,7 @@ async def test_up_and_down_choose_and_left_and_right_turn(here: Path) -> None:
         assert "lr = 0.005  # too slow" in file.read_text()
 
 
+@pytest.mark.slow
 async def test_what_an_editor_writes_is_shown_and_what_is_wrong_is_said(here: Path) -> None:
     """The panel would show a value that does not train, or enter would lead to an error."""
     file = here / f"{LAB}.toml"
@@ -96,6 +98,7 @@ async def test_what_an_editor_writes_is_shown_and_what_is_wrong_is_said(here: Pa
         await until(pilot, lambda: "◂ 0.01 ▸" in shown(pilot), "the mended file")
 
 
+@pytest.mark.slow
 async def test_read_only_turns_nothing(here: Path) -> None:
     """Somebody who looks over a shoulder would change another's file."""
     file = here / f"{LAB}.toml"

@@ -14,6 +14,7 @@ TEXT = {"en": "What does `w` **do**?", "ko": "?"}
 CHOICES = [{"id": name, "text": {"en": f"`{name}`", "ko": name}} for name in ("up", "down", "same")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "kept"), [(["3", "enter"], "same"), (["down", "enter"], "up"), (["down", "down", "enter"], "down")]
 )
@@ -34,6 +35,7 @@ async def test_enter_alone_is_no_answer(keys: list[str], kept: str) -> None:
         assert answers == [kept]
 
 
+@pytest.mark.slow
 async def test_an_empty_number_is_asked_for_in_words() -> None:
     """A learner who only presses enter would read of an empty pair of quotation marks."""
     question = Prediction.model_validate({"id": "q", "kind": "number", "text": TEXT, "least": 0, "most": 3})
