@@ -135,7 +135,7 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
     """Plan a fork from the checkpoint of step `at` (None: the last one), with settings changed by "key=value" texts.
 
     member: of several, the one that goes on alone. Raises DescentError, which lists the checkpoints, if there is none
-    at that step, and PresetError if a text is wrong.
+    at that step, and PresetError if a text is wrong or its steps are trained already.
     """
     step, notes = checkpoint_to_fork(parent, at)
     if member is not None:
@@ -144,6 +144,8 @@ def branch(parent: RunFolder, at: int | None, texts: Sequence[str], member: int 
     after = before.changed(texts) if texts else before
     new, old = after.flat(), before.flat()
     changed = tuple(key for key in new | old if new.get(key) != old.get(key))
+    if "train.steps" in changed and after.train.steps is not None and after.train.steps <= step:
+        raise after.already_at(step)  # of epochs, only the data tell the steps
     return Branch(parent, step, after, changed, member=member, notes=notes)
 
 

@@ -29,6 +29,19 @@ class Preset:
     path: Path | None = None
     notes: tuple[str, ...] = ()
 
+    def already_at(self, step: int) -> PresetError:
+        """Return the error of a fork that begins at a step, where the training should have ended already."""
+        train = self.train
+        return PresetError(
+            _(
+                "{key} = {given} is already reached at step {step:,}, where this fork begins; give more, or fork at "
+                "an earlier checkpoint",
+                key="train.steps" if train.steps is not None else "train.epochs",
+                given=train.steps or train.epochs,
+                step=step,
+            )
+        )
+
     @property
     def title(self) -> str:
         return self.settings.title

@@ -109,16 +109,7 @@ def _plan_anew(run: TrainState, *, length: bool) -> None:
     elif length:
         run.total_steps = run.step + (train.epochs or 0) * per_epoch - position
     if run.total_steps <= run.step:
-        key = "train.steps" if train.steps is not None else "train.epochs"
-        raise PresetError(
-            _(
-                "{key} = {given} is already reached at step {step:,}, where this fork begins; give more, or fork at "
-                "an earlier checkpoint",
-                key=key,
-                given=train.steps or train.epochs,
-                step=run.step,
-            )
-        )
+        raise run.preset.already_at(run.step)
     run.pace = SchedulePosition(position + run.total_steps - run.step, per_epoch, run.step, float(position))
 
 

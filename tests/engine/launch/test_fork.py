@@ -351,6 +351,8 @@ def test_a_fork_with_nothing_left_to_train_is_refused(parent: RunFolder, capfd: 
     folder = fork(parent, 40, "short", "train.steps=30", code=2)
     assert not folder.path.exists()
     assert "train.steps = 30 is already reached at step 40" in capfd.readouterr().err
+    with pytest.raises(PresetError, match="already reached at step 40"):  # before a worker is started
+        branch(parent, 40, ["train.steps=40"])
 
 
 def test_a_fork_that_was_killed_at_its_beginning_is_resumed_as_a_fork(parent: RunFolder) -> None:
