@@ -61,7 +61,9 @@ async def test_a_chosen_curve_is_shown_and_remembered(app: DescentApp) -> None:
         assert kl.data.lines[-1].latest == pytest.approx(10, abs=0.5)
         assert f1.data.lines[0].latest == 0.25
         assert kl.region.height >= 5
-        await pilot.press("p", "o")
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseCharts), "the list again")
+        await pilot.press("o")
         await until(pilot, lambda: drawn() == ["loss"], "one chart alone")
     assert chosen("mnist-mlp") == ["loss", "scalar:kl", "val:macro_f1"]
 

@@ -79,7 +79,7 @@ async def test_enter_leads_from_the_text_to_a_run_with_its_goal_drawn(here: Path
         chart = lab.query_one("#loss", Chart)
         await until(pilot, lambda: chart.data.goal == pytest.approx(0.012), "the goal")
         assert "goal 0.012" in shown(pilot)
-        assert "A line, too slowly" in shown(pilot)  # the text is beside it
+        await until(pilot, lambda: "A line, too slowly" in shown(pilot), "the lab's title")  # the text is beside it
 
 
 async def test_a_pass_shows_prediction_and_result_and_waits(here: Path) -> None:
