@@ -296,6 +296,8 @@ class DescentApp(ConsoleApp):
 
     async def on_event(self, event: events.Event) -> None:
         """As Textual's. Where no text is typed, a Korean letter is the key that it stands on."""
+        if isinstance(event, events.InputEvent) and not self.screen_stack:
+            return  # typed while the app ends: Textual would look for a screen
         if isinstance(event, events.Key) and ("+" in event.key or not hasattr(self.focused, "selected_text")):
             event = latin(event)
         await super().on_event(event)

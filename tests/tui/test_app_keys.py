@@ -53,3 +53,12 @@ async def test_ctrl_c_copies_what_is_selected_and_else_leaves(place: Path) -> No
         assert not app._exit
         await pilot.press("escape", "ctrl+c")
         await until(pilot, lambda: app._exit, "the end")
+
+
+async def test_a_key_behind_the_end_is_no_crash(place: Path) -> None:
+    """Whoever types on while the app ends would be told of a bug."""
+    app = console()
+    async with app.run_test(size=(80, 24)):
+        app.exit()
+    assert not app.screen_stack
+    await app.on_event(events.Key("3", "3"))
