@@ -192,9 +192,11 @@ def test_a_fork_whose_warm_process_was_killed_tells_its_own_exit_code() -> None:
     """A grading that ended well would be said to have failed."""
     ours, theirs = os.pipe()
     fork = client.fork(TOLD, ["later", str(ours)], pass_fds=[ours], stdout=subprocess.DEVNULL)
-    os.kill(warm_pid(), signal.SIGKILL)
+    killed = warm_pid()
+    os.kill(killed, signal.SIGKILL)
     os.write(theirs, b"x")
     assert fork.wait() == 6
+    wait_for(lambda: not is_alive(killed), "its end, before the next test asks who is there")
     os.close(ours)
     os.close(theirs)
 
