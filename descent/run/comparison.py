@@ -17,8 +17,8 @@ from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.health import Broken
 from descent.run.live_settings import is_of_presets
-from descent.run.result_metrics import MetricName, metric_of, names_in
-from descent.run.results import result_of
+from descent.run.result_metrics import MetricName, metric_of, names_in, values_on
+from descent.run.results import BestModel, result_of
 from descent.run.schema import LOOP_FILE
 from descent.run.state import State
 
@@ -34,8 +34,7 @@ class Final:
     """One run's results so far.
 
     metrics: those that it has. Accuracies are from 0 to 1. Several members have their mean. scalars: of each name the
-    last value. parent: id
-    and step of a fork's origin. problem: why its files can't be read.
+    last value. parent: id and step of a fork's origin. problem: why its files can't be read.
     """
 
     folder: RunFolder
@@ -50,6 +49,7 @@ class Final:
     candidate: str = ""  # of a sweep: the best one, whose metrics they are
     candidates: int = 0
     broken: Broken | None = None
+    best_model: BestModel | None = None  # whose numbers on the validation split these are
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def final(folder: RunFolder, state: State | None = None, events: Events | None =
             candidate=reached.candidates[0].name if reached.candidates else "",
             candidates=len(reached.candidates),
             broken=reached.broken,
+            best_model=reached.best,
         )
     except Exception as error:  # the files may hold anything, and one damaged run must not hide the others
         return Final(folder, "damaged", problem=why_damaged(error))
@@ -260,6 +261,15 @@ def candidate_text(final: Final) -> str:
     if not final.candidate:
         return ""
     return _("{candidate}, the best of {count} candidates", candidate=final.candidate, count=final.candidates)
+
+
+def best_model_text(final: Final) -> str:
+    """Return "val: of the best model, step 7,150", or nothing for a run whose last model is the one that counts."""
+    if final.best_model is None or not values_on(final.metrics, "validation"):
+        return ""
+    if final.best_model.step is None:
+        return _("val: of each member's best model")
+    return _("val: of the best model, step {step:,}", step=final.best_model.step)
 
 
 def origin_text(final: Final) -> str:

@@ -24,11 +24,12 @@ class Progress:
     val_loss: float | None = None
     val_accuracy: float | None = None
     candidate: str = ""
+    is_paused: bool = False
 
     @property
     def eta(self) -> float | None:
-        """Seconds of training to go: what evaluations and pauses took does not count."""
-        if not self.steps_per_second:
+        """Seconds of training to go: what evaluations and pauses took does not count. None while it is paused."""
+        if not self.steps_per_second or self.is_paused:
             return None
         return (self.total_steps - self.step) / self.steps_per_second
 

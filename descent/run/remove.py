@@ -80,18 +80,19 @@ def remove(word: str, runs_dir: Path | None, *, yes: bool) -> None:
 
 
 def is_empty(folder: RunFolder) -> bool:
-    """Return whether the run failed before a step of its own, so that deleting it loses nothing."""
+    """Return whether the run failed or was killed before a step of its own, so that deleting it loses nothing."""
     from descent.run.results import result_of
 
     try:
         reached = result_of(folder)
     except Exception:  # the files may hold anything
         return False
-    return failed_at_start(reached.state, reached.step, folder.origin())
+    state = "failed" if reached.state == "lost" else reached.state
+    return failed_at_start(state, reached.step, folder.origin())
 
 
 def free_id(runs: Path, run_id: str | None) -> None:
-    """Delete the run of this id if it failed before a step of its own, so that the next start may have the id.
+    """Delete the run of this id if it failed or was killed before a step of its own, so that the id is free.
 
     Raises DescentError if it can't be deleted.
     """

@@ -89,6 +89,7 @@ def as_object(found: Comparison) -> dict[str, Any]:
             "seconds": each.seconds,
             "metrics": each.metrics,
             **({"scalars": json_safe(each.scalars)} if each.scalars else {}),
+            **({"best": each.best_model.to_json()} if each.best_model is not None else {}),
             **({"candidate": each.candidate, "candidates": each.candidates} if each.candidate else {}),
             "parent": None if each.parent is None else {"run": each.parent[0], "step": each.parent[1]},
             "error": each.problem or None,
@@ -120,12 +121,10 @@ def _print_finals(found: Comparison) -> None:
     ]
     tables.print_table(head, rows, right=head[3:], whole=[head[0], *head[2:]])
     for place, each in enumerate(found.finals):
-        if each.candidate:
-            print(f"{LETTERS[place]}: {comparison.candidate_text(each)}")
-        if each.parent is not None:
-            print(f"{LETTERS[place]}: {comparison.origin_text(each)}")
-        if each.problem:
-            print(f"{LETTERS[place]}: {_('damaged: {error}', error=clean(each.problem))}")
+        damage = _("damaged: {error}", error=clean(each.problem)) if each.problem else ""
+        told = (comparison.candidate_text, comparison.best_model_text, comparison.origin_text)
+        for text in filter(None, [*(words(each) for words in told), damage]):
+            print(f"{LETTERS[place]}: {text}")
     if found.best:
         print(_("*: the best"))
 
@@ -496,8 +495,11 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) ->
     spent = time_taken(result.seconds)
     if result.seconds:
         spent += ", " + _("{rate:,.0f} step/s", rate=result.step / result.seconds)
-    reached = {"step": result.step, "total": total_steps, "epoch": result.epoch}
-    step = f"{result.step:,}" if total_steps is None else _("{step:,} of {total:,}, epoch {epoch}", **reached)
+    step = f"{result.step:,}"
+    if total_steps is not None:
+        step = _("{step:,} of {total:,}", step=result.step, total=total_steps)
+    if result.epoch or facts.get("steps_per_epoch"):  # a loop of one's own may have none
+        step += ", " + _("epoch {epoch}", epoch=result.epoch)
     return [
         (_("preset"), str(facts["preset"])),
         (pgettext("time", "started"), _("{time} on {host}", time=started, host=facts["host"])),

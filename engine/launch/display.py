@@ -114,6 +114,8 @@ class Display:
         progress = self._progress() if self._progress is not None else None
         if progress is None:
             return self._waiting_for(elapsed)
+        if progress.is_paused:
+            return _("step {step:,} of {total:,}, paused", step=progress.step, total=progress.total_steps)
         return _(
             "step {step:,} of {total:,}, {rate} step/s, ETA {time}",
             step=progress.step,
@@ -165,6 +167,7 @@ class Display:
         if progress is None:
             waiting = plain(self._waiting_for(elapsed), self._encoding)
             return Text(waiting, style="dim", no_wrap=True, overflow="ellipsis")
+        left = _("paused") if progress.is_paused else _("ETA {time}", time=duration(progress.eta))
         top = Table.grid(padding=(0, 2, 0, 0), expand=True)
         for column in range(4):
             top.add_column(ratio=1 if column == 1 else None, no_wrap=True)
@@ -177,7 +180,7 @@ class Display:
                 finished_style="cyan",
             ),
             percent(progress.step / max(1, progress.total_steps), 0),
-            plain(_("ETA {time}", time=duration(progress.eta)), self._encoding),
+            plain(left, self._encoding),
         )
         return Group(
             top, *packed(_pace(progress), width, self._encoding), *packed(_learned(progress), width, self._encoding)

@@ -249,7 +249,7 @@ class Reporter:
 
     # --- progress ---
 
-    def progress(self, monitor: Monitor, lr: float | None) -> Progress:
+    def progress(self, monitor: Monitor, lr: float | None, *, is_paused: bool) -> Progress:
         """Return the current numbers, for the display's thread."""
         run, last = self._run, monitor.last
         reached = self._reached(monitor.best)
@@ -266,6 +266,7 @@ class Reporter:
             val_loss=None if monitor.candidate and monitor.best is None else reached.get("val_loss"),
             val_accuracy=None if monitor.candidate and monitor.best is None else reached.get("val_accuracy"),
             candidate=monitor.candidate,
+            is_paused=is_paused,
         )
 
 

@@ -412,4 +412,4 @@ class Session:
 
     def progress(self) -> Progress:
         """Return the current numbers, for the display's thread."""
-        return self._reporter.progress(self._monitor, self._lr)
+        return self._reporter.progress(self._monitor, self._lr, is_paused=self.commands.paused)

@@ -10,7 +10,7 @@ from textual.message import Message
 from descent.common.i18n import N_, _
 from descent.common.numbers import align, metric, time_taken
 from descent.common.text import clean
-from descent.run.comparison import LETTERS, Comparison, Final, candidate_text
+from descent.run.comparison import LETTERS, Comparison, Final, best_model_text, candidate_text
 from descent.run.health import state_sign
 from descent.run.result_metrics import MetricName, metric_of, names_in
 from tui.plot.canvas import RUNS
@@ -124,7 +124,10 @@ class Finals(CompareTable):
     def show(self, found: Comparison) -> None:
         super().show(found)
         told = [
-            f"{LETTERS[place]} {candidate_text(final)}" for place, final in enumerate(found.finals) if final.candidate
+            f"{LETTERS[place]} {text}"
+            for place, final in enumerate(found.finals)
+            for text in (candidate_text(final), best_model_text(final))
+            if text
         ]
         forks = " · ".join([*forks_of(found), *told])
         stars = _("* best") if found.best else ""

@@ -72,6 +72,24 @@ def recorded(runs: Path, name: str, preset: str) -> RunFolder:
     return folder
 
 
+def test_a_number_of_the_best_model_says_so(tmp_path: Path, capsys: Capture) -> None:
+    """Else it is taken for the last one, which the other run's column shows."""
+    two = [recorded(tmp_path, name, '[data]\nname = "digits"\n') for name in "ab"]
+    for folder in two:
+        Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=()).save(folder.path)
+        for step, loss in ((1, 0.2), (2, 0.4)):
+            with_event(folder, event="evaluation", step=step, split="validation", member=0, loss=loss)
+    with_event(two[1], event="best", step=2, steps=[1])
+    words = ["compare", *(str(folder.path) for folder in two)]
+    assert cli.main(words) == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert "B: val: of the best model, step 1\n" in said
+    assert "A: " not in said
+    assert cli.main([*words, "--json"]) == ExitCode.DONE
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [each.get("best", {}).get("step") for each in runs] == [None, 1]
+
+
 def test_losses_of_different_kinds_and_different_data_have_no_best(tmp_path: Path) -> None:
     text = '[data]\nname = "digits"\n[loss]\nname = "{}"\n'
     two = [recorded(tmp_path, "a", text.format("cross-entropy")), recorded(tmp_path, "b", text.format("hinge"))]

@@ -47,9 +47,17 @@ def test_what_helps(events: list[dict[str, Any]], steps: int, said: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("events", "steps", "is_freed"), [([FAILED], 0, True), ([RUNNING, FAILED], 4, False), ([RUNNING], 0, False)]
+    ("events", "steps", "is_freed"),
+    [
+        ([FAILED], 0, True),
+        ([RUNNING, FAILED], 4, False),
+        ([RUNNING], 0, True),
+        ([RUNNING], 4, False),
+        ([RUNNING, {"event": "state", "state": "stopped"}], 0, False),
+    ],
+    ids=["failed", "failed later", "killed", "killed later", "stopped"],
 )
-def test_a_start_that_failed_does_not_keep_its_id(
+def test_a_start_that_failed_or_was_killed_does_not_keep_its_id(
     events: list[dict[str, Any]], steps: int, is_freed: bool, tmp_path: Path
 ) -> None:
     """The next start by the same command would be refused, until somebody removes a run that never was."""

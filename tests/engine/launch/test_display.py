@@ -26,6 +26,8 @@ def test_a_log_tells_what_goes_on_where_no_line_comes_for_long(
     wait_for(lambda: "mine  measuring … 0 s" in log.read_text(), "the next")
     shown.watch(lambda: Progress(step=120, total_steps=5000, steps_per_second=12.0))
     wait_for(lambda: "step 120 of 5,000, 12.0 step/s, ETA 6:47" in log.read_text(), "the progress")
+    shown.watch(lambda: Progress(step=130, total_steps=5000, steps_per_second=12.0, is_paused=True))
+    wait_for(lambda: "step 130 of 5,000, paused\n" in log.read_text(), "the pause")
     assert shown.finish()
     os.close(file)
 
