@@ -22,6 +22,7 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
+from tests.helpers.korean import mended
 from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
 LONG = ("cifar-quiz", "fine-tune")  # graded for minutes: `pytest -m long`
@@ -127,6 +128,14 @@ def test_every_text_is_in_both_languages(lab: Lab) -> None:
         assert text.ko.strip(), f"no Korean beside {text.en!r}"
     prose = " ".join(text.ko for text in texts)
     assert any("가" <= letter <= "힣" for letter in prose)
+
+
+def test_the_korean_has_one_word_for_each_term(lab: Lab) -> None:
+    """A learner would take two words for two things."""
+    texts = [text.ko for text in (*_texts(lab.model), *_texts(lab.solution()))]
+    use("ko")
+    for text in (*texts, *flow.learners_files(lab).values()):
+        assert text == mended(text)
 
 
 def test_the_files_that_a_learner_gets_speak_one_language(lab: Lab) -> None:

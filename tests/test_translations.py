@@ -13,6 +13,7 @@ from babel.messages.catalog import Catalog, Message
 from descent.common import i18n
 from descent.common.i18n import N_, _, language, ngettext, pgettext, use_language_of
 from engine import cli
+from tests.helpers.korean import mended
 from tests.helpers.processes import process
 from tests.tools.translations import ROOT, catalogues, template
 
@@ -80,6 +81,13 @@ def _fields(text: str) -> Iterator[str]:
     return (name for _text, name, _form, _conversion in string.Formatter().parse(text) if name is not None)
 
 
+def test_the_korean_has_one_word_for_each_term() -> None:
+    """A person would take two words for two things, and wonder at the change of tone."""
+    for message in catalogues()["ko"]:
+        for translated in _translated(message):
+            assert translated == mended(translated)
+
+
 def test_a_text_is_shown_in_the_language_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DESCENT_LANG", "ko")
     assert _("Hint {level} of {of}", level=1, of=3) == "힌트 1/3"
@@ -96,11 +104,11 @@ def test_the_language_is_the_one_chosen_before_the_locales(monkeypatch: pytest.M
     for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "ko_KR.UTF-8")
-    i18n._of_environment.cache_clear()
+    i18n.look_again()
     assert i18n.language() == "ko"
     i18n.keep("en")
     monkeypatch.delenv("DESCENT_LANG")
-    i18n._of_environment.cache_clear()
+    i18n.look_again()
     assert i18n.language() == "en"
 
 
@@ -110,7 +118,7 @@ def test_a_language_given_once_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert cli.main(["--lang", "ko", "presets", "list", "no-such-preset"]) == 0
     assert capsys.readouterr().out == "맞는 프리셋이 없습니다.\n"
     monkeypatch.delenv("DESCENT_LANG")
-    i18n._of_environment.cache_clear()
+    i18n.look_again()
     assert i18n.language() == "ko"
 
 

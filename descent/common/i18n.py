@@ -81,6 +81,11 @@ def use_language_of(words: Sequence[str]) -> None:
             use(named)
 
 
+def look_again() -> None:
+    """Find out the language anew: a process forked from one that spoke has another environment, or a later choice."""
+    _of_environment.cache_clear()
+
+
 @cache
 def _of_environment(named: str) -> Language:
     """The language of this environment. named: the value of $DESCENT_LANG."""

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from descent.common import i18n
 from descent.common.i18n import _, ngettext
 from descent.common.machine import started_by, usable_cpus
 from descent.control.address import is_same_user, peer
@@ -185,6 +186,7 @@ def _as_new(before: Mapping[str, str]) -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     time.tzset()
+    i18n.look_again()
     tempfile.tempdir = None
     random.seed()
     numpy = sys.modules["numpy"]

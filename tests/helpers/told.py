@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from descent.common import i18n
 from descent.common.machine import die_with_parent
 
 _open: list[Any] = []
@@ -47,6 +48,7 @@ def main(what: str = "", *further: str) -> None:
         "descriptors": sorted(int(one) for one in os.listdir("/proc/self/fd")),
         "tasks": len(os.listdir("/proc/self/task")),
         "input": sys.stdin.read(),
+        "language": i18n.language(),
         "random": [random.random(), float(np.random.rand())],
     }
     if what == "threads":

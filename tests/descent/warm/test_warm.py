@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from descent import child, warm
+from descent.common import i18n
 from descent.common.paths import notes
 from descent.control.address import peer
 from descent.run.folder import RunFolder
@@ -97,6 +98,19 @@ def test_forks_do_not_draw_the_same_numbers() -> None:
     """Two runs would shuffle alike."""
     drawn = [forked()[1]["random"] for _ in range(2)]
     assert len({number for pair in drawn for number in pair}) == 4
+
+
+def test_a_fork_speaks_the_language_that_was_chosen_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner who changes the language in another shell would read gradings in the old one."""
+    monkeypatch.delenv("DESCENT_LANG")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    warm.hold().join()  # one that had to find out the language when it began
+    found = []
+    for chosen in i18n.LANGUAGES:
+        i18n.keep(chosen)
+        monkeypatch.delenv("DESCENT_LANG")
+        found.append(forked()[1]["language"])
+    assert found == [*i18n.LANGUAGES]
 
 
 def test_a_fork_gets_its_own_number_of_threads() -> None:
