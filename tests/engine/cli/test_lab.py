@@ -123,7 +123,7 @@ def test_korean_is_kept_and_fits(
     """Wide letters would tear the table, or each command would need --lang ko."""
     long = LAB.replace("느린 직선", "아주 느린 직선을 천천히 그리고 또 천천히 맞추는 아주 긴 제목의 실습")
     make_lab(here, "wide", lab=long)
-    assert "할 일" in said(capsys, "start", "slow-line", "--lang", "ko")
+    assert "과제" in said(capsys, "start", "slow-line", "--lang", "ko")
     assert "내 예측" in said(capsys, "predict", "slow-line", "bias=1")
     assert "먼저 예측하세요" in said(capsys, "start", "wide") + _refused(capsys)
     monkeypatch.setattr(stdio, "width", lambda: 60)
