@@ -175,11 +175,11 @@ def json_bytes(value: Any) -> bytes:
 
 
 class AppendingWriter:
-    """A new file of records of one size, which only grows. Readers drop a record that is torn."""
+    """A file of records of one size, which only grows. Readers drop a record that is torn."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises FileExistsError if the file is there."""
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        """new: raise FileExistsError if the file is there."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if new else 0), 0o600)
         self._error: OSError | None = None
 
     def write(self, records: bytes) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from descent.loop.layer_samples import LayerSamples
 from descent.run.layout import LAYER_STATISTICS
 
 SATURATED = 0.01  # a sigmoid this near 0 or 1 passes less than 4% of the gradient that it passes at 1/2
@@ -25,6 +26,8 @@ class LayerStatistics:
         statistics.before_update()    # gradients are final, weights still old
         ...                           # the optimizer's step
         row = statistics.row()        # (layers, len(LAYER_STATISTICS)) float32
+
+    sampling: whether the steps to be watched keep samples of the numbers too, see `samples`.
     """
 
     def __init__(self, model: nn.Module, layers: list[tuple[str, nn.Module]], *, compiled: bool = False) -> None:
@@ -44,6 +47,8 @@ class LayerStatistics:
         sizes = torch.tensor([float(p.numel()) for p in self.parameters], device=device)
         self._layer_size = self._per_layer(sizes)
         self._activations = activation_owners(model, layers)
+        self.sampling = self._keeps_samples = False
+        self._samples = LayerSamples(model, layers, owners, self.parameters)
         self._dead: dict[int, list[Tensor]] = {}
         self._watching = False
         self._hooks_stay = compiled
@@ -59,6 +64,7 @@ class LayerStatistics:
         The hooks exist only on measured steps, because an idle hook would slow every step.
         """
         self._dead.clear()
+        self._keeps_samples = self.sampling  # until the next step that is watched
         handles = [] if self._hooks_stay else self._hook()
         self._watching = True
         try:
@@ -69,14 +75,24 @@ class LayerStatistics:
                 handle.remove()
 
     def _hook(self) -> list[RemovableHandle]:
-        return [
+        handles = [
             module.register_forward_hook(lambda m, _, output, layer=layer: self._note(layer, m, output))
             for module, layer in self._activations
         ]
+        if self._keeps_samples or self._hooks_stay:
+            handles += [
+                module.register_forward_hook(lambda _m, _i, output, layer=layer: self._sample(layer, output))
+                for module, layer in self._samples.watched
+            ]
+        return handles
 
     def _note(self, layer: int, module: nn.Module, output: Tensor) -> None:
         if self._watching:
             self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
+
+    def _sample(self, layer: int, output: object) -> None:
+        if self._watching:
+            self._samples.note_activations(layer, output)
 
     def before_update(self) -> None:
         """Measure the gradients, and keep a copy of the weights."""
@@ -90,6 +106,8 @@ class LayerStatistics:
     def note_gradients(self) -> None:
         """Measure the norms of the gradients, and the share of gradients that are 0."""
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        if self._keeps_samples:
+            self._samples.note("gradients", gradients)
         norms = torch.stack(torch._foreach_norm(gradients)).float()
         zeros = torch.stack([(g == 0).sum() for g in gradients]).float()
         grad_norm = self._per_layer(norms.square()).sqrt()
@@ -100,6 +118,8 @@ class LayerStatistics:
         """Return (layers, len(LAYER_STATISTICS)) float32. `dead` is NaN for layers that no activation follows."""
         grad_norm, zero_share = self._measured
         weights = [p.detach() for p in self.parameters]
+        if self._keeps_samples:
+            self._samples.note("weights", self._old)
         weight_norm = self._norm(weights)
         # Measured from the update itself, because Adam's updates can't be told from the gradient.
         update_norm = self._norm(list(torch._foreach_sub(weights, self._old)))
@@ -116,6 +136,13 @@ class LayerStatistics:
         }
         self._old, self._measured = [], []
         return torch.stack([statistics[name] for name in LAYER_STATISTICS], dim=1)
+
+    def samples(self) -> Tensor | None:
+        """Return samples of the numbers of the measured step, (KINDS, layers, NUMBERS) float32.
+
+        None if the step was not measured, or none were kept. Ask before the next forward pass.
+        """
+        return self._samples.take()
 
     def _norm(self, tensors: list[Tensor]) -> Tensor:
         return self._per_layer(torch.stack(torch._foreach_norm(tensors)).float().square()).sqrt()

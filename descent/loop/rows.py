@@ -15,6 +15,7 @@ from descent.common.arrays import Rows, Seconds
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop import layers
+from descent.loop.histograms import HistogramRecorder
 from descent.loop.hooks import places_of
 from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
@@ -38,6 +39,7 @@ class Row:
     given_loss: Tensor | None = None
     accuracy: Tensor | None = None
     layers: Tensor | None = None
+    samples: Tensor | None = None  # of the layers' numbers
     rate: float | Tensor = math.nan
     seconds: float = 0.0
     cost: float = 0.0  # seconds that the statistics took
@@ -83,6 +85,7 @@ class StepRows:
         self._ended_at: float | None = None
         self._layout: Layout | None = None
         self._recorder: Recorder | None = None
+        self._histograms: HistogramRecorder | None = None
         self._writer: MetricsWriter | None = None
         self._told_nonfinite = self._told_no_loss = False
 
@@ -98,6 +101,7 @@ class StepRows:
         if is_trainable and len(places_of(parameters)) == 1 and not any(hasattr(p, "placements") for p in parameters):
             self._layers = found
             self._statistics = LayerStatistics(inner, found)
+            self._statistics.sampling = True  # of the very first step, before which there is no recorder
 
     # --- a step ---
 
@@ -135,6 +139,7 @@ class StepRows:
             began = time.perf_counter()
             self._watching.close()
             row.layers = self._statistics.row()
+            row.samples = self._statistics.samples()
             row.cost += time.perf_counter() - began
 
     def watch_forward(self, step: int) -> None:
@@ -185,6 +190,8 @@ class StepRows:
             norm = row.layers[:, 0].square().sum().sqrt()
             recorder.norms(norm, norm)
             recorder.layers(row.layers)
+            if self._histograms is not None:
+                self._histograms.note(step - 1, row.samples)
         if row.scalars:
             self._scalars.take(step - 1, row.scalars)
         assert self._layout is not None
@@ -213,12 +220,16 @@ class StepRows:
             self._layout = stored or layout
         self._writer = MetricsWriter(self._folder.path, first)
         self._scalars.begin(self._writer.generation)
+        if self._statistics is not None:
+            self._histograms = HistogramRecorder(self._folder.path, self._statistics, len(self._layers), first)
         self._recorder = Recorder(self._writer, self._layout, self._device, first, self._look_at)
         return self._recorder
 
     def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
-        """Write the scalars too, and tell of the first number that is not finite in the rows that have come."""
+        """Write scalars and histograms too, and tell of the first number of these rows that is not finite."""
         self._scalars.drain()
+        if self._histograms is not None:
+            self._histograms.drain()
         losses = rows[:, 0, 0]
         bad = ~np.isfinite(losses) & is_given(losses)
         if bad.any() and not self._told_nonfinite:
@@ -234,17 +245,19 @@ class StepRows:
 
     def flush(self) -> None:
         self._scalars.flush()
-        if self._recorder is not None:
-            self._recorder.flush()
+        for each in (self._histograms, self._recorder):
+            if each is not None:
+                each.flush()
 
     def begin_anew(self) -> None:
         """Forget the step under way, because a checkpoint is restored; later rows are written after it."""
         self.close()
-        self._recorder = self._writer = None
+        self._recorder = self._writer = self._histograms = None
         self.row, self._told_nonfinite = Row(), False
 
     def close(self) -> None:
         self._watching.close()
-        if self._writer is not None:
-            self._writer.close()
+        for each in (self._writer, self._histograms):
+            if each is not None:
+                each.close()
         self._scalars.close()

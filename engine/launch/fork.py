@@ -19,7 +19,7 @@ from descent.common.files import JsonLines, write_json
 from descent.common.i18n import N_, _
 from descent.common.settings import key_of
 from descent.common.text import clean
-from descent.run import samples, scalars
+from descent.run import histograms, samples, scalars
 from descent.run.events import SCRIPT, STEERING, as_entry
 from descent.run.folder import RunFolder, verify_checkpoint
 from descent.run.layout import Layout
@@ -214,6 +214,7 @@ def copy_past(stored: Metrics, folder: Path, step: int, member: int | None = Non
     layout.save(folder)
     scalars.copy(stored.run, folder, step)
     samples.copy(stored.run, folder, step)
+    histograms.copy(stored.run, folder, len(layout.layers), step)
     if step:
         writer = MetricsWriter(folder, 0)
         for rows in stored.pieces(last=step):

@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from descent.common.arrays import Rows, Seconds, mean_over_members
+from descent.loop.histograms import HistogramRecorder
+from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
 from descent.loop.scalars import ScalarRecorder
 from descent.run.events import Events
@@ -41,6 +43,10 @@ class RowWriter:
         self._run, self._diverged, self._folder = run, diverged, folder.path
         self._scalars: ScalarRecorder | None = None  # of a task that tells some
         self._writer = MetricsWriter(folder.path, run.step)
+        self._histograms: HistogramRecorder | None = None  # of one model
+        if isinstance(run.statistics, LayerStatistics):
+            found = folder.path, run.statistics, len(layout.layers)
+            self._histograms = HistogramRecorder(*found, run.step, run.total_steps)
         self.monitor = Monitor(layout, gradients_may_overflow=run.preset.train.precision == "fp16")
         self.monitor.known_ended = set(run.ended())
         past = _past(folder, layout, run.step) if watched is None else ()
@@ -57,6 +63,8 @@ class RowWriter:
             self._recorder.norms(*norms)
         if layers is not None:
             self._recorder.layers(layers)
+            if self._histograms is not None and isinstance(self._run.statistics, LayerStatistics):
+                self._histograms.note(self._run.step, self._run.statistics.samples())
         numbers = self._run.numbers if result.numbers is None else result.numbers
         if numbers is not None:
             self._recorder.parameters(numbers)
@@ -73,9 +81,11 @@ class RowWriter:
         scalars.take(self._run.step, {name: scalars.checked(name, value) for name, value in told.items()})
 
     def _look_at(self, first: int, rows: Rows, seconds: Seconds) -> None:
-        """Check rows that have come to the host, and write the scalars too."""
+        """Check rows that have come to the host, and write the scalars and histograms too."""
         if self._scalars is not None:
             self._scalars.drain()
+        if self._histograms is not None:
+            self._histograms.drain()
         self.monitor.rows(first, rows, seconds)
         self._watch.rows(rows)
         self._rate.rows(first, seconds)
@@ -105,6 +115,8 @@ class RowWriter:
         """Write the rows onto the disk, as a checkpoint needs them."""
         if self._scalars is not None:
             self._scalars.flush()
+        if self._histograms is not None:
+            self._histograms.flush()
         self._recorder.flush()
 
     def close(self) -> None:
@@ -112,8 +124,9 @@ class RowWriter:
         try:
             self.sync()
         finally:
-            if self._scalars is not None:
-                self._scalars.close()
+            for each in (self._scalars, self._histograms):
+                if each is not None:
+                    each.close()
             self._writer.close()
 
 

@@ -15,6 +15,7 @@ from descent.common.errors import DescentError, ExitCode, PresetError
 from descent.common.files import write_json
 from descent.control import send
 from descent.loop import checkpoint
+from descent.run import histograms
 from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder, create
 from descent.run.metrics import Metrics
@@ -102,6 +103,12 @@ def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> No
     group = checkpoint.read(other.checkpoint(60))["update"]["optimizer"]["param_groups"][0]
     assert group["momentum"] == 0.5
     assert other.checkpoints()[0] == 40
+    old, new = (histograms.read(folder.path, 2) for folder in (parent, other))
+    past = int((old.steps < 40).sum())
+    assert past > 0
+    assert new.steps[:past].tolist() == old.steps[:past].tolist()
+    assert np.array_equal(old.values[:past], new.values[:past])
+    assert (new.steps[past:] >= 40).all()
 
 
 def test_early_stopping_goes_back_to_a_best_model_from_before_the_fork(tmp_path: Path) -> None:
