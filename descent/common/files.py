@@ -6,12 +6,15 @@ import json
 import math
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 1 << 16  # bytes read at once from a file's end
+_CLOCK_HOLDS = 60.0  # seconds after which the clock of a file system is read again
+_clocks: dict[int, tuple[float, float]] = {}  # by file system: its time less time.monotonic(), and when that was read
 
 
 class NotRegularError(OSError):
@@ -130,6 +133,31 @@ def remove_leftovers(folder: Path) -> None:
         if pid.isdigit() and (int(pid) == os.getpid() or not is_alive(int(pid))):
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def time_at(folder: Path) -> float:
+    """Return the time by the clock that the times of files in a folder have: on a network disk, its server's.
+
+    It is that of a file without a name, made there once a minute at most. Where this process may not write, its own
+    clock has to do. Raises OSError if the folder is gone.
+    """
+    device, now = os.stat(folder).st_dev, time.monotonic()
+    ahead, since = _clocks.get(device, (0.0, -math.inf))
+    if now - since >= _CLOCK_HOLDS:
+        ahead, since = _written_at(folder) - now, now
+        _clocks[device] = ahead, since
+    return ahead + now
+
+
+def _written_at(folder: Path) -> float:
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.utime(file.fileno())
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def is_alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from descent.common.files import time_at
 from descent.common.i18n import N_
 from descent.common.machine import is_alive_since
 from descent.run.lock import announced_pid, worker_pid
@@ -90,15 +91,15 @@ def state_now(run: Path, last: Callable[[], Mapping[str, Any]], host: Callable[[
         pid = worker_pid(run)
         if pid is not None:
             return state if pid == announced else "starting"  # the state is an earlier worker's
-    try:
-        since = float(written["time"] if written else run.stat().st_mtime)
-    except OSError:
-        return "lost"  # the folder is gone
     if state != "starting":
         return "lost"
+    try:
+        age = time.time() - float(written["time"]) if written else time_at(run.parent) - run.stat().st_mtime
+    except OSError:
+        return "lost"  # the folder is gone
     awaited = written.get("awaited")
-    is_awaited = isinstance(awaited, int) and is_alive_since(awaited, since)
-    return "starting" if is_awaited or time.time() - since < STARTING_GRACE else "lost"
+    is_awaited = isinstance(awaited, int) and is_alive_since(awaited, time.time() - age)
+    return "starting" if is_awaited or age < STARTING_GRACE else "lost"
 
 
 def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -106,8 +107,11 @@ def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _is_silent(run: Path) -> bool:
-    """Return whether a worker on another host, whose lock is not visible here, no longer gives signs of life."""
+    """Return whether a worker on another host, whose lock is not visible here, no longer gives signs of life.
+
+    Its sign is the time of a file. The clocks of the two hosts and of the disk's server may differ by minutes.
+    """
     try:
-        return time.time() - (run / "worker.lock").stat().st_mtime > SILENCE
+        return time_at(run.parent) - (run / "worker.lock").stat().st_mtime > SILENCE
     except OSError:
         return False

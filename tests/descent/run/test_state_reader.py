@@ -1,7 +1,10 @@
 """Whoever follows a run must not read its whole log again at every look: a long run would take its program's time."""
 
 import asyncio
+import errno
 import os
+import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from descent.control import NotRunningError, client
 from descent.handle import Run
 from descent.run.events import Events
 from descent.run.folder import RunFolder
-from descent.run.state import StateReader
+from descent.run.state import SILENCE, StateReader
 
 LOOKS = 40
 
@@ -138,3 +141,32 @@ def test_a_log_read_from_its_end_is_the_log(tmp_path: Path, block: int, monkeypa
     with path.open("ab") as file:
         file.write(b"4}\n")
     assert [entry["n"] for entry in reader.read()] == [44]
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_a_run_of_another_host_is_judged_by_the_clock_of_its_files(
+    folder: RunFolder, ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host whose clock is wrong, a live run would be lost, or one whose node died would train for ever."""
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + ahead)
+    assert RunFolder(folder.path).state() == "starting"  # the folder was made just now
+    _begun(folder)
+    lock = folder.path / "worker.lock"
+    lock.touch()
+    assert folder.state() == "running"
+    os.utime(lock, (clock() - 2 * SILENCE,) * 2)
+    assert folder.state() == "lost"
+
+
+def test_a_disk_that_may_only_be_read_has_the_clock_of_the_reader(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_where: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files, "_clocks", {})
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert files.time_at(folder.path) == pytest.approx(time.time(), abs=10)
+    with pytest.raises(FileNotFoundError):
+        files.time_at(folder.path / "gone")
