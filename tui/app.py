@@ -32,6 +32,7 @@ from engine.launch import loading
 from engine.launch.options import Options
 from tui import settings, terminal, themes
 from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, WatchRuns
+from tui.data.hosts import HostsWatch, host_of
 from tui.data.runs import RunStatus, Watch
 from tui.terminal import TerminalDriver
 from tui.widgets.run_line import metric
@@ -79,6 +80,10 @@ class RunsSeen(Message):
         self.runs = runs
 
 
+class HostsSeen(Message):
+    """A host has answered otherwise than before."""
+
+
 class DescentApp(ConsoleApp):
     """The console. Quitting it never ends a run.
 
@@ -118,6 +123,8 @@ class DescentApp(ConsoleApp):
         self.runs: tuple[RunStatus, ...] | None = None
         self._excepthook = threading.excepthook  # in force again when the app has ended
         self._watch = Watch(self.runs_dir, lambda runs: self.post_message(RunsSeen(runs)))
+        hosts = [host_of(text) for text in self.settings.hosts]
+        self._hosts = HostsWatch(hosts, lambda: self.post_message(HostsSeen()))
         self._complaint = complaint
         self._first_run, self._first_compared, self._first_lab = run, compare, lab
 
@@ -134,6 +141,7 @@ class DescentApp(ConsoleApp):
         if isinstance(self._driver, TerminalDriver):
             self._driver.obey_signals()
         self._watch.start()
+        self._hosts.start()
         if self.settings.keys:
             self.call_later(self._check_keys)
         if self._complaint:
@@ -177,6 +185,7 @@ class DescentApp(ConsoleApp):
 
     def on_unmount(self) -> None:
         self._watch.end()
+        self._hosts.end()
         threading.excepthook = self._excepthook
 
     # --- the runs ---
@@ -194,6 +203,11 @@ class DescentApp(ConsoleApp):
 
         if isinstance(self.screen, Home):
             self.screen.show_runs(self.runs)
+            self.screen.show_hosts(tuple(self._hosts.answers.values()))
+
+    def on_hosts_seen(self) -> None:
+        if self.screen_stack:
+            self._list_runs()
 
     def _announce(self, run: RunStatus) -> None:
         text = ended_text(run)
@@ -210,11 +224,13 @@ class DescentApp(ConsoleApp):
 
     def on_watch_runs(self, message: WatchRuns) -> None:
         self._watch.look_at_all(message.all)
+        self._hosts.look(message.all)
         if message.all:
             self._list_runs()
 
     def on_runs_changed(self) -> None:
         self._watch.look_now()
+        self._hosts.look_now()
 
     # --- which screen is shown ---
 

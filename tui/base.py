@@ -1,6 +1,7 @@
 """The app as its screens know it, and the messages by which they ask it for other screens."""
 
 import asyncio
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 
 from rich.style import Style
 from textual import events
-from textual.app import App, ScreenStackError
+from textual.app import App, ScreenStackError, SuspendNotSupported
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
 
 from descent.common.errors import DescentError
+from descent.common.i18n import _
+from descent.common.text import clean
 from descent.run.folder import RunFolder
 from tui import settings as settings_
 from tui import terminal as terminal_
@@ -187,6 +190,21 @@ class ConsoleApp(App[None]):
         self.notify(
             self.terminal.plain(text), severity="error" if trouble else "information", timeout=seconds, markup=False
         )
+
+    def leave_to(self, words: Sequence[str]) -> tuple[bool, str]:
+        """Leave the terminal to another program until it ends.
+
+        Return whether it was there, and what went wrong, or "".
+        """
+        try:
+            with self.suspend():
+                code = subprocess.run(words, check=False).returncode
+        except SuspendNotSupported:
+            return False, _("{program} can't take over this terminal", program=clean(words[0]))
+        except OSError as error:
+            return False, f"{clean(words[0])}: {error.strerror}"
+        ended = _("{program} ended with exit code {code}", program=clean(words[0]), code=code)
+        return True, ended if code else ""
 
     def use_settings(self, new: Settings) -> None:
         """Use and keep new settings. Where they can't be written, they hold until the app ends."""

@@ -22,13 +22,17 @@ THEMES = (
 
 @dataclass(frozen=True)
 class Settings:
-    """fps: None where the terminal decides. smoothing: of curves, 0 to 0.99. keys: binding id → "key,key"."""
+    """fps: None where the terminal decides. smoothing: of curves, 0 to 0.99. keys: binding id → "key,key".
+
+    hosts: other machines, each "HOST" or "HOST COMMAND", whose runs Home lists.
+    """
 
     theme: str = "auto"
     fps: float | None = None
     smoothing: float = 0.6
     log_y: bool = True
     notify: str = "bell"
+    hosts: tuple[str, ...] = ()
     keys: dict[str, str] = field(default_factory=dict)
 
 
@@ -39,6 +43,10 @@ _RULES: dict[str, tuple[str | tuple[str, ...], Callable[[Any], bool]]] = {
     "smoothing": (N_("a number from 0 to 0.99"), lambda value: _is_number(value) and 0 <= value <= 0.99),
     "log_y": (N_("true or false"), lambda value: isinstance(value, bool)),
     "notify": (NOTIFY, lambda value: value in NOTIFY),
+    "hosts": (
+        N_('a list of "HOST" or "HOST COMMAND"'),
+        lambda value: isinstance(value, list) and all(isinstance(host, str) and _is_host(host) for host in value),
+    ),
     "keys": (
         N_('a table of binding = "key,key"'),
         lambda value: isinstance(value, dict) and all(isinstance(keys, str) and keys for keys in value.values()),
@@ -60,6 +68,8 @@ def load(path: Path | None = None) -> tuple[Settings, str | None]:
         return Settings(), str(error)
     problems = [problem for key, value in stored.items() if (problem := _problem(key, value)) is not None]
     good = {key: value for key, value in stored.items() if _problem(key, value) is None}
+    if "hosts" in good:
+        good["hosts"] = tuple(good["hosts"])
     if not problems:
         return Settings(**good), None
     return Settings(**good), "\n".join(f"{_shown(path)}: {problem}" for problem in problems)
@@ -73,8 +83,9 @@ def save(settings: Settings, path: Path | None = None) -> None:
     stored = _read(path)  # a file that is no TOML is the user's to mend, not ours to overwrite
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if value in (None, {}):
-            stored.pop(item.name, None)
+        if value in (None, {}, ()):
+            if _problem(item.name, stored.get(item.name)) is None:  # else it is the user's to mend
+                stored.pop(item.name, None)
         else:
             stored[item.name] = value
     try:
@@ -109,6 +120,10 @@ def _problem(key: str, value: Any) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_host(text: str) -> bool:
+    return bool(text.strip()) and not text.strip().startswith("-")  # which ssh would take for an option
 
 
 def _shown(path: Path) -> str:

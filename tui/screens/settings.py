@@ -63,7 +63,7 @@ class Rows(Lines, can_focus=True):
     cursor = 0
 
     def get_content_height(self, *sizes: object) -> int:
-        return len(CHOICES) + 3
+        return len(CHOICES) + 4
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         shown: list[Line] = []
@@ -87,6 +87,8 @@ class Rows(Lines, can_focus=True):
         keys = keys or _("defaults; change them under [keys] in")
         file = clean(str(settings_file()))
         shown += [(), cut((Piece(f" {fitted(_('keys'), 19)}"), Piece(keys, "quiet")), width)]
+        hosts = ", ".join(self.app.settings.hosts) or _("none; list them as hosts in")
+        shown.insert(-1, cut((Piece(f" {fitted(_('hosts'), 19)}"), Piece(clean(hosts), "quiet")), width))
         shown += [cut((Piece(" " * 20), Piece(file, "quiet")), width)]
         return shown
 

@@ -138,6 +138,22 @@ def test_what_is_wrong_in_the_file_is_told_once(tmp_path: Path) -> None:
     assert "keys = " in third
 
 
+def test_hosts_are_kept_and_a_wrong_one_is_left_to_the_user(tmp_path: Path) -> None:
+    """What a user had listed would be lost by another theme, or ssh would take it for an option."""
+    file = tmp_path / "settings.toml"
+    file.write_text('hosts = ["gpu1", "me@gpu2 ~/bin/descent"]\n')
+    found, complaint = settings.load(file)
+    assert (found.hosts, complaint) == (("gpu1", "me@gpu2 ~/bin/descent"), None)
+    settings.save(found, file)
+    assert settings.load(file) == (found, None)
+    file.write_text('hosts = ["gpu1", "-oProxyCommand=reboot"]\n')
+    found, complaint = settings.load(file)
+    assert found == Settings()
+    assert 'must be a list of "HOST" or "HOST COMMAND"' in str(complaint)
+    settings.save(Settings(theme="light"), file)
+    assert tomllib.loads(file.read_text())["hosts"] == ["gpu1", "-oProxyCommand=reboot"]
+
+
 def test_a_file_that_is_no_toml_is_left_alone(tmp_path: Path) -> None:
     """What a user had written would be lost by a change on the settings screen."""
     file = tmp_path / "settings.toml"

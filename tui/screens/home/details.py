@@ -21,6 +21,7 @@ from descent.run.health import state_sign
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.course import LabEntry
+from tui.data.hosts import HostRun
 from tui.data.runs import RunStatus
 from tui.data.words import stage_words, state_words
 from tui.screens.home.changes import Changes, trained
@@ -46,10 +47,12 @@ LABEL = 12  # cells of the labels' column
 EMPTY: Line = ()
 
 
-def command_of(item: RunStatus | Study | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
+def command_of(item: RunStatus | HostRun | Study | Entry | LabEntry, overrides: Sequence[str] = ()) -> str:
     """Return the shell command for what enter does: train a preset, open or resume a run, go on in a lab."""
     if isinstance(item, LabEntry):
         return item.command
+    if isinstance(item, HostRun):
+        return shlex.join(item.host.attach(item.run.folder.id))
     if isinstance(item, Study):
         return f"descent study show {shlex.quote(item.folder.name)}"
     if isinstance(item, Entry):
@@ -225,6 +228,23 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
         lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
     return tight([*lines, *tail], height)
+
+
+def host_run_lines(there: HostRun, width: int, height: int, *, now: float) -> list[Line]:
+    """Return the state and the results of a run on another machine."""
+    run = there.run
+    title = run.name + (f" {run.letters}" if run.letters else "")
+    where = f"  {_('on {host}', host=clean(there.host.name))}"
+    state = Piece(f"{state_sign(run.state, None)} {state_words(run.state)}", state_style(run))
+    problem = [(Piece(text, "trouble"),) for text in wrapped(run.problem, width)] if run.problem else []
+    fields = [] if run.problem else _run_fields(run, now)
+    if run.preset and run.preset != run.name:
+        fields.append((_("preset"), run.preset))
+    if run.note.text:
+        fields.append((_("note"), run.note.text))
+    fields.append((_("folder"), clean(str(run.folder.path))))
+    lines = [head(title, "", width), (state, Piece(where, "quiet")), *problem, EMPTY, *labelled(fields, width)]
+    return tight([*lines, EMPTY, command_line(command_of(there), width)], height)
 
 
 def _curve(losses: Sequence[float], width: int, height: int) -> list[str]:
@@ -410,6 +430,8 @@ class Details(Lines):
                 return preset_lines(self._item, self._preset(self._item), self._runs, width, height, unicode=unicode)
             case RunStatus():
                 return run_lines(self._item, self.changes, width, height, unicode=unicode, now=self.app.clock())
+            case HostRun():
+                return host_run_lines(self._item, width, height, now=self.app.clock())
             case Study():
                 return study_lines(self._item, width, height)
             case LabEntry():

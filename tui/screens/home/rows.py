@@ -14,6 +14,7 @@ from descent.run.folder import RunFolder
 from descent.run.note import Note
 from engine.preset.listing import Entry
 from tui.data.course import LabEntry, Labs
+from tui.data.hosts import HostRun, HostRuns
 from tui.data.runs import RunStatus
 from tui.data.search import fitting
 from tui.widgets.lines import Line, Piece, fitted, width_of
@@ -37,7 +38,7 @@ class Heading:
 class More:
     """Stands for runs or labs that are not listed."""
 
-    of: str  # "runs" or "labs"
+    of: str  # "runs", "labs", or the name of a host
     text: str
 
 
@@ -46,6 +47,7 @@ class Nothing:
     """A note in place of entries."""
 
     text: str
+    style: str = "quiet"
 
 
 @dataclass(frozen=True)
@@ -65,29 +67,31 @@ class Study:
         return next((ended[path] for path in found), next(iter(ended.values()), None))
 
 
-Item = Heading | More | Nothing | RunStatus | Study | Entry | LabEntry | None  # None: an empty line
+Item = Heading | More | Nothing | RunStatus | HostRun | Study | Entry | LabEntry | None  # None: an empty line
 
 
 def is_choice(item: Item) -> bool:
     """Return whether the cursor stops there."""
-    return isinstance(item, RunStatus | Study | Entry | LabEntry | More)
+    return isinstance(item, RunStatus | HostRun | Study | Entry | LabEntry | More)
 
 
 def key_of(item: Item) -> str:
     """Return what stays the same when an entry is listed again."""
+    key = ""
     match item:
         case RunStatus():
-            return f"run {item.folder.path}"
+            key = f"run {item.folder.path}"
+        case HostRun():
+            key = f"run {item.host.name}:{item.run.folder.path}"
         case Study():
-            return f"study {item.folder}"
+            key = f"study {item.folder}"
         case Entry():
-            return f"preset {item.name}"
+            key = f"preset {item.name}"
         case LabEntry():
-            return f"lab {item.id}"
+            key = f"lab {item.id}"
         case More():
-            return f"more {item.of}"
-        case _:
-            return ""
+            key = f"more {item.of}"
+    return key
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Found:
     """All that can be listed. None: still being read."""
 
     runs: Sequence[RunStatus] | None = None
+    hosts: Sequence[HostRuns] = ()
     labs: Labs | None = None
     presets: Sequence[Entry] | None = None
 
@@ -107,16 +112,23 @@ def listed(
 ) -> list[Item]:
     """Return all lines of the list: the runs, live ones first, the labs, the presets by topic.
 
-    typed: only entries that fit it are listed. most: at most so many ended "runs" and "labs", if nothing was typed.
-    opened: studies whose runs are listed each. order: "preset" lists the runs of a preset together, the best first.
+    typed: only entries that fit it are listed. most: at most so many ended "runs" and "labs", and runs of a host
+    by its name, if nothing was typed. opened: studies whose runs are listed each. order: "preset" lists the runs of a
+    preset together, the best first.
     """
     labs = found.labs or Labs()
     # All at once: what holds the words themselves comes before what only holds their letters.
-    everything: list[RunStatus | LabEntry | Entry] = [*(found.runs or ()), *labs.entries, *(found.presets or ())]
+    on_hosts = [run for host in found.hosts for run in host.runs or ()]
+    everything: list[RunStatus | HostRun | LabEntry | Entry] = [
+        *(found.runs or ()), *on_hosts, *labs.entries, *(found.presets or ())
+    ]  # fmt: skip
     fit = fitting(everything, typed, text_of)
     most = {} if typed else most
     runs = [one for one in fit if isinstance(one, RunStatus)]
     items = _runs(runs, most.get("runs"), opened, folded=not typed, order=order)
+    there = [one for one in fit if isinstance(one, HostRun)]
+    for host in found.hosts:
+        items += _host(host, [run for run in there if run.host == host.host], most, typed, first=not items)
     items += _labs([one for one in fit if isinstance(one, LabEntry)], labs, most.get("labs"), first=not items)
     topic: str | None = None
     for preset in (one for one in fit if isinstance(one, Entry)):
@@ -128,6 +140,22 @@ def listed(
     if found.runs is None or found.presets is None:
         return [*items, *([None] if items else []), Nothing(_("reading…"))]
     return items or [Nothing(_("nothing found"))]
+
+
+def _host(host: HostRuns, fit: Sequence[HostRun], most: Mapping[str, int], typed: str, *, first: bool) -> list[Item]:
+    """Return the runs of a host, live ones first, or why they are not known."""
+    if typed and not fit:
+        return []
+    live, ended = [run for run in fit if run.run.alive], [run for run in fit if not run.run.alive]
+    told = [] if host.runs is None else [_counts(len(live), len(ended)) or _("no runs")]
+    name = host.host.name
+    heading = Heading(clean(name), told[0] if told else _("asking…") if not host.problem else "")
+    problem = [Nothing(f"  {host.problem}", "trouble")] if host.problem else []
+    wanted = most.get(name)
+    shown = ended if wanted is None or len(ended) <= wanted + 1 else ended[:wanted]
+    rest = len(ended) - len(shown)
+    more = [More(name, f"  … {ngettext('{count} more run', '{count} more runs', rest)}")] if rest else []
+    return [*([] if first else [None]), heading, *problem, *live, *shown, *more]
 
 
 def _group(preset: Entry) -> str:
@@ -245,11 +273,13 @@ def _counts(live: int, ended: int) -> str:
     return ", ".join([*parts, *([_("{count} ended", count=ended)] if ended else [])])
 
 
-def text_of(item: RunStatus | Entry | LabEntry) -> str:
+def text_of(item: RunStatus | HostRun | Entry | LabEntry) -> str:
     """Return the text by which an entry is found."""
     match item:
         case RunStatus():
             return f"{item.folder.id} {item.preset} {item.state} {item.note.text}"
+        case HostRun():
+            return f"{text_of(item.run)} {item.host.name}"
         case Entry():
             return f"{item.name} {item.topic} {item.title}"
         case LabEntry():
@@ -261,8 +291,8 @@ def line(item: Item, width: int, *, now: float, look: Look | None = None) -> Lin
     match item:
         case Heading():
             return _heading(item, width, look)
-        case RunStatus():
-            return run_line(item, width, now=now, look=look)
+        case RunStatus() | HostRun():
+            return run_line(item.run if isinstance(item, HostRun) else item, width, now=now, look=look)
         case Study():
             return _study(item, width, look)
         case Entry():
@@ -271,7 +301,7 @@ def line(item: Item, width: int, *, now: float, look: Look | None = None) -> Lin
             return _lab(item, width)
         case _:
             text = f" {item.text}" if isinstance(item, Nothing | More) else ""
-            return (Piece(fitted(text, width), "quiet"),)
+            return (Piece(fitted(text, width), item.style if isinstance(item, Nothing) else "quiet"),)
 
 
 def _heading(heading: Heading, width: int, look: Look | None) -> Line:

@@ -20,6 +20,7 @@ from engine.preset.listing import Entry
 from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, RunsChanged, WatchRuns
 from tui.data import course
 from tui.data.course import FilesRead, LabEntry, Labs
+from tui.data.hosts import HostRun, HostRuns
 from tui.data.runs import RunStatus
 from tui.screens.dialogs import Ask
 from tui.screens.home import rows
@@ -32,13 +33,13 @@ from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.run_line import look_at
 from tui.widgets.top_line import Title
 
-Chosen = RunStatus | Study | Entry | LabEntry | More | None
+Chosen = RunStatus | HostRun | Study | Entry | LabEntry | More | None
 # What each action needs; an action that is not here always works.
 WORKS: dict[str, Callable[[Chosen], bool]] = {
     "find": lambda chosen: True,
     "choose": lambda chosen: chosen is not None,
     "edit": lambda chosen: isinstance(chosen, Entry) and not chosen.broken,
-    "copy": lambda chosen: isinstance(chosen, Entry | RunStatus | Study | LabEntry),
+    "copy": lambda chosen: isinstance(chosen, Entry | RunStatus | HostRun | Study | LabEntry),
     "note": lambda chosen: isinstance(chosen, RunStatus),
     "pin": lambda chosen: isinstance(chosen, RunStatus),
     "go_on": lambda chosen: isinstance(chosen, RunStatus) and can_go_on(chosen),
@@ -108,11 +109,12 @@ class Home(Screen[None]):
     def __init__(self) -> None:
         super().__init__(id="home")
         self._runs: Sequence[RunStatus] | None = None
+        self._hosts: Sequence[HostRuns] = ()
         self._presets: list[Entry] | None = None
         self._labs: Labs | None = None
         self._opened: set[Path] = set()  # studies whose runs are listed
         self._order: rows.Order = "latest"
-        self._in_full: set[str] = set()  # "runs", "labs": all of them are listed
+        self._in_full: set[str] = set()  # "runs", "labs", or a host: all of them are listed
         self._reading = False
         find = Find(placeholder=_("/ find a run, lab or preset"), id="find", select_on_focus=False)
         self._parts = Title(), find, Listing(), Details(), KeyLine()
@@ -157,6 +159,12 @@ class Home(Screen[None]):
             self._show_title()
             self._show_list()
 
+    def show_hosts(self, hosts: Sequence[HostRuns]) -> None:
+        """List the runs of these hosts below those of this machine."""
+        if hosts != self._hosts:
+            self._hosts = hosts
+            self._show_list()
+
     def action_read(self) -> None:
         """Read the presets again, in a thread: their files may lie on a slow disk."""
         self.post_message(RunsChanged())
@@ -184,12 +192,14 @@ class Home(Screen[None]):
         if not self._is_whole:
             return
         listing = self.query_one(Listing)
+        there = [run.run for host in self._hosts for run in host.runs or ()]
         most = {"runs": max(3, self.size.height // 6), "labs": max(4, 3 * self.size.height // 10)}
         typed = self.query_one(Find).value
-        found = rows.Found(self._runs, self._labs, self._presets)
+        found = rows.Found(self._runs, self._hosts, self._labs, self._presets)
+        most |= {host.host.name: most["runs"] for host in self._hosts}
         most = {what: n for what, n in most.items() if what not in self._in_full}
         items = rows.listed(found, typed, most, self._opened, self._order)
-        listing.look = look_at(self._runs or (), self.query_one(Details).changes.words)
+        listing.look = look_at([*(self._runs or ()), *there], self.query_one(Details).changes.words)
         listing.typed = typed
         listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
         self._show_details()
@@ -247,7 +257,7 @@ class Home(Screen[None]):
     @property
     def _chosen(self) -> Chosen:
         chosen = self.query_one(Listing).chosen
-        return chosen if isinstance(chosen, RunStatus | Study | Entry | LabEntry | More) else None
+        return chosen if isinstance(chosen, RunStatus | HostRun | Study | Entry | LabEntry | More) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Allow what works for the highlighted entry, and no key that is meant for the field to find."""
@@ -274,12 +284,21 @@ class Home(Screen[None]):
                 self._show_list()
             case RunStatus() as run:
                 self.post_message(OpenRun(run.folder))
+            case HostRun() as there:
+                self._open_there(there)
             case LabEntry(broken="") as lab:
                 self.post_message(OpenLab(lab.id))
             case Entry(broken="") as entry:
                 self._start(source_of(entry))
             case Entry() | LabEntry() as broken:
                 self.app.tell(broken.broken, trouble=True)
+
+    def _open_there(self, there: HostRun) -> None:
+        """Leave the terminal to the screen of a run on another machine."""
+        _left, problem = self.app.leave_to(there.host.attach(there.run.folder.id, read_only=self.app.read_only))
+        if problem:
+            self.app.tell(problem, trouble=True, seconds=8)
+        self.post_message(RunsChanged())
 
     def _start(self, preset: str, overrides: Sequence[str] = ()) -> None:
         from tui.screens import starting
@@ -326,7 +345,7 @@ class Home(Screen[None]):
 
     def action_copy(self) -> None:
         chosen = self._chosen
-        if isinstance(chosen, Entry | RunStatus | Study | LabEntry):
+        if isinstance(chosen, Entry | RunStatus | HostRun | Study | LabEntry):
             command = command_of(chosen)
             self.app.copy_to_clipboard(command)
             self.app.tell(_("copied: {command}", command=command), seconds=3)

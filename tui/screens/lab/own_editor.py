@@ -3,10 +3,7 @@
 import os
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
-
-from textual.app import SuspendNotSupported
 
 from descent.common.i18n import _
 from descent.common.text import clean
@@ -50,12 +47,4 @@ def words() -> tuple[list[str], str]:
 def edit(app: ConsoleApp, words: list[str], file: Path, line: int) -> tuple[bool, str]:
     """Leave the terminal to the editor. Return whether it was there, and what went wrong, or ""."""
     at = [f"+{line}"] if Path(words[0]).name in _TAKE_A_LINE else []
-    try:
-        with app.suspend():
-            code = subprocess.run([*words, *at, str(file)], check=False).returncode
-    except SuspendNotSupported:
-        return False, _("another editor can't take over this terminal")
-    except OSError as error:
-        return False, f"{clean(words[0])}: {error.strerror}"
-    ended = _("{editor} ended with exit code {code}", editor=clean(words[0]), code=code)
-    return True, ended if code else ""
+    return app.leave_to([*words, *at, str(file)])
