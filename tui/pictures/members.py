@@ -34,7 +34,8 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
         after = canvas.write(after, 0, f" {_('before: {some:,}', some=int(before.sum()))}", "quiet")
     least = numbers.percent(float(arrays["least"]), 0)
     needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
-    after = canvas.write(after, 0, f" {needed}", "quiet")
+    if after + 1 + cell_len(needed) <= canvas.width:  # half of it would say nothing
+        after = canvas.write(after, 0, f" {needed}", "quiet")
     key = _("● solved  7 70–79% correct  × diverged")
     top = 1
     if after + 2 + cell_len(key) <= canvas.width:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 
 from descent.common.i18n import N_, _
 from descent.common.text import clean, short_names
@@ -17,7 +16,7 @@ GAP = "   "  # between the knobs of one line
 
 
 class KnobPanel(Lines, can_focus=True):
-    """A line for each knob; on a narrow screen, all in one. Posts Turned and Train.
+    """A line for each knob; on a narrow screen, all in one. The screen has the action panel.
 
     One whose value differs from that of the run on the screen says what it was there.
     """
@@ -34,11 +33,8 @@ class KnobPanel(Lines, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "choose(-1)", N_("the knob before"), show=False, id="knobs.before"),
         Binding("down", "choose(1)", N_("the next knob"), show=False, id="knobs.next"),
-        Binding("enter", "train", N_("train with these settings"), show=False, id="knobs.train"),
+        Binding("enter", "screen.panel('train')", N_("train with these settings"), show=False, id="knobs.train"),
     ]
-
-    class Train(Message):
-        """Train the preset as it is now."""
 
     knobs: Knobs | None = None
     row = 0
@@ -71,9 +67,6 @@ class KnobPanel(Lines, can_focus=True):
         if self.knobs is not None and self.knobs.settings:
             self.row = (self.row + by) % len(self.knobs.settings)
             self._show_again()
-
-    def action_train(self) -> None:
-        self.post_message(self.Train())
 
     # --- lines ---
 

@@ -202,9 +202,6 @@ class LabPanel(Vertical):
             said = _("{key} = {value}: no further; w edits the file", key=one.key, value=knobs.shown(one.value))
         self.tell(said)
 
-    def on_knob_panel_train(self) -> None:
-        self._train_turned()
-
     def _train_turned(self) -> None:
         self._knobs.look(self.status, self._run)
         if self.app.read_only:
@@ -353,33 +350,35 @@ class LabPanel(Vertical):
         """Start this work and cancel what was begun before. It may open dialogs, whose answers belong together."""
         self.run_worker(work, group=OPENING, exclusive=True)
 
-    def hints(self) -> list[tuple[str, str]]:
-        """Ids of the lab's bindings, and what they are called; the most wanted first."""
+    def hints(self) -> Hints:
+        """The lab's keys, and what they are called; the most wanted first."""
         return [
-            ("lab.less", _("change")),
-            ("lab.go", _("train again") if self.status.trained else _("train and watch")),
-            ("lab.write", _("edit files")),
-            ("lab.check", _("check")),
-            ("lab.hint", _("hint")),
-            ("lab.draw", _("your code drawn")),
-            ("lab.why", _("explanation")),
-            ("lab.labs", _("other labs")),
+            (("lab.less", "lab.more"), _("change")),
+            *self._to_train(),
+            (("lab.write",), _("edit files")),
+            (("lab.check",), _("check")),
+            (("lab.hint",), _("hint")),
+            (("lab.draw",), _("your code drawn")),
+            (("lab.why",), _("explanation")),
+            (("lab.labs",), _("other labs")),
         ]
+
+    def _to_train(self) -> Hints:
+        """With the knobs, enter trains their preset, and `g` asks for one where there are several."""
+        if not self.is_turning:
+            return [(("lab.go",), _("train again") if self.status.trained else _("train and watch"))]
+        if len(self.status.presets) == 1:
+            return [(("knobs.train", "lab.go"), _("train"))]
+        return [(("knobs.train",), _("train")), (("lab.go",), _("another preset"))]
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
         """Put the keys that a learner wants first. A small screen has room for few others."""
         reads = self._takes_turns and self.has_class("-reading")
         text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
         stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
-        *wanted, why, labs = [(self._ids(key), label) for key, label in self.hints() if key != "lab.draw"]
+        *wanted, why, labs = [hint for hint in self.hints() if hint[0] != ("lab.draw",)]
         anomaly, pause, *more = steering
         return [*stop, anomaly, *text, pause, *wanted, *more], [why, labs, *own]
-
-    def _ids(self, key: str) -> tuple[str, ...]:
-        """The bindings of a hint: those that belong together, or the one that the focus gives another key."""
-        if key == "lab.less":
-            return "lab.less", "lab.more"
-        return ("knobs.train",) if key == "lab.go" and self.is_turning else (key,)
 
     @property
     def is_turning(self) -> bool:

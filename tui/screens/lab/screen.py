@@ -70,17 +70,12 @@ class LabScreen(Screen[None]):
         back = Hint("esc", _("stop the check") if is_checking else _("back"), "back")
         own = _OWN_KEYS.get(status.next, "")
         also = f" {written(keys[own].key)}" if own in keys else ""
-        if self.panel.is_turning:
-            own, hints = "lab.go", [Hint("enter", _("train"), "panel('train')")]
-        else:
-            hints = [Hint(f"enter{also}", next_words(status), "go_on")]
-        for name, label in self.panel.hints():
-            if name == "lab.less" and name in keys:
-                hints.insert(0, Hint("← →", label, "panel('more')"))
-                continue
-            # Enter is what trains first; g is for the runs after that one.
-            if name in keys and name != own and not (name == "lab.go" and status.next in ("start", "predict")):
-                hints.append(Hint(written(keys[name].key), label, keys[name].action))
+        hints = [] if self.panel.is_turning else [Hint(f"enter{also}", next_words(status), "go_on")]
+        # Enter is what trains first; g is for the runs after that one.
+        left_out = set() if self.panel.is_turning else {own, "lab.go" if status.next in ("start", "predict") else ""}
+        for names, label in self.panel.hints():
+            if found := [keys[name] for name in names if name in keys and name not in left_out]:
+                hints.append(Hint(" ".join(written(each.key) for each in found), label, found[-1].action))
         hints.insert(0 if is_checking else BACK_AT, back)
         self.query_one(KeyLine).show([*hints, Hint("?", _("help"), "app.help")])
 

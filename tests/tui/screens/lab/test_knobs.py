@@ -110,3 +110,16 @@ async def test_read_only_turns_nothing(here: Path) -> None:
         await pilot.pause(0.1)
         assert file.read_text() == before
         assert isinstance(app.screen, LabScreen)
+
+
+async def test_the_keys_that_train_are_named_where_they_train_different_presets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task asks to train the other preset, and nothing on the screen would say how."""
+    monkeypatch.chdir(tmp_path)
+    xor = find_lab("xor")
+    flow.start(xor, tmp_path)
+    flow.predict(xor, {question.id: 3.0 for question in xor.model.predictions})
+    app = console(lab="xor")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "enter train  g another preset" in shown(pilot), "both keys")
