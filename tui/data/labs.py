@@ -108,6 +108,11 @@ class LabStatus:
         return self.trained or bool(self.record.attempts or self.record.deeds)
 
     @property
+    def has_to_predict(self) -> bool:
+        """Whether a question is open: what the lab asks for may give its answer away."""
+        return not self.outcomes and any(one.id not in self.record.predictions for one in self.lab.model.predictions)
+
+    @property
     def is_outdated(self) -> bool:
         """Whether the files were changed since they were graded."""
         return bool(self.outcomes and self.verdict) and not self.unchanged

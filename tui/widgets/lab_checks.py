@@ -49,6 +49,9 @@ class Checks(Lines):
 
     def _all(self, standing: LabStatus, width: int) -> list[Line]:
         drawn = [self._head(standing, width)]
+        if standing.has_to_predict:
+            said = _("shown once you have predicted: some of them would tell the answer")
+            return [*drawn, *((Piece(f"  {line}", "quiet"),) for line in wrapped(said, width - 2))]
         if standing.is_outdated:
             said = _("graded before you changed your files; k grades them as they are now")
             drawn += [(Piece(f"  {line}", "warn"),) for line in wrapped(said, width - 2)]

@@ -1,14 +1,18 @@
 """A prediction is final: nothing may be kept that the learner has not chosen."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.labs import flow
 from engine.labs.format import Prediction
+from engine.labs.library import find_lab
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.waiting import until
 from tui.screens.lab.predict import Predict
+from tui.screens.lab.screen import LabScreen
 
 TEXT = {"en": "What does `w` **do**?", "ko": "?"}
 CHOICES = [{"id": name, "text": {"en": f"`{name}`", "ko": name}} for name in ("up", "down", "same")]
@@ -48,3 +52,21 @@ async def test_an_empty_number_is_asked_for_in_words() -> None:
         await until(pilot, lambda: "type a number from 0 to 3 first" in shown(pilot), "what is wanted")
         await pilot.press("2", "enter")
         await until(pilot, lambda: answers == [2], "the answer")
+
+
+@pytest.mark.slow
+async def test_no_criterion_tells_the_answer_before_the_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rise` is to be 8 / 72, which is what the second question asks for."""
+    monkeypatch.chdir(tmp_path)
+    outliers = find_lab("outliers")
+    flow.start(outliers, tmp_path)
+    app = console(lab="outliers")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "shown once you have predicted" in shown(pilot), "where the criteria will be")
+        assert "0.111" not in shown(pilot)
+        flow.predict(outliers, {"shift": "up", "rise": 0.1, "best": "median"})
+        assert isinstance(app.screen, LabScreen)
+        await app.screen.panel.look_again()
+        await until(pilot, lambda: "0.111" in shown(pilot), "the criteria")
