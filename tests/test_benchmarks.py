@@ -26,7 +26,7 @@ def test_each_is_there_and_listed() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["metrics", "nonsense"], "no such benchmark: nonsense; there are: compiled, control, "),
+        (["metrics", "nonsense"], "no such benchmark: nonsense; there are: class, compiled, control, "),
         (["metrics", "--out", ""], "--out '': is empty; name a file"),
         (["metrics", "--out", "{folder}"], "is a folder; name a file"),
         (["metrics", "--out", "{folder}/file/times.json"], "name a file that can be written"),

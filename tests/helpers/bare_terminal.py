@@ -48,7 +48,7 @@ class BareTerminal:
             start_new_session=True, preexec_fn=prepare,  # noqa: PLW1509
         )  # fmt: skip
         os.close(inside)
-        self.output = b""
+        self.output = bytearray()
         self._reads.set()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -98,7 +98,7 @@ class BareTerminal:
 
     def text(self, since: int = 0) -> str:
         """All that was ever written to the screen since that byte, without its control sequences."""
-        return _SEQUENCE.sub(b"", self.output[since:]).decode(errors="replace")
+        return bytes(_SEQUENCE.sub(b"", self.output[since:])).decode(errors="replace")
 
     def see(self, what: str, since: int = 0) -> None:
         try:

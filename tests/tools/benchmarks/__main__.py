@@ -31,6 +31,9 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = {
+    "class": Benchmark(
+        "students", "together", "thirty who watch, steer, check and hand in at once: waits, memory, what is lost"
+    ),
     "compiled": Benchmark("compiled", "compiled", "a step with train.compile over one without"),
     "control": Benchmark("control", "acknowledged", "a command's way to its acknowledgement"),
     "control-idle": Benchmark("control", "idle", "a step with a command server that nobody calls over one without"),

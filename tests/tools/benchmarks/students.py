@@ -1,27 +1,44 @@
-"""What a class on one machine takes of its memory: each student a console, a run and a grading of their own."""
+"""A class on one machine, each student with a console, a run and a grading of their own: its memory and waits."""
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
+from descent.run.metrics import Metrics
+from engine.labs.handed_in import find
 from engine.labs.library import find_lab
+from engine.labs.regrade import Settings, looked_at
 from tests.helpers.bare_terminal import UTF8, BareTerminal
 from tests.helpers.lab_solutions import solved, typed_guesses
 from tests.helpers.waiting import wait_for
-from tests.tools.benchmarks.harness import Figure, Result
+from tests.tools.benchmarks.harness import Figure, Result, percentile
 
 LAB, PRESET = "gd-line", "digits-mlp"
+_WARM = "forked from a warm process"
 # A way: $DESCENT_WARM, and the students. Gradings of thirty that start each process anew fill more than 24 GB.
-WAYS = {"each process started anew": ("0", 10), "forked from a warm process": ("1", 30)}
+WAYS = {"each process started anew": ("0", 10), _WARM: ("1", 30)}
 _EVERY = 0.3  # seconds between two looks at the memory
+_ENDLESS = ("--set", "train.epochs=1000000", "--set", "train.threads=1", "--id", "mine")
+# What each student does in the midst of everything, one after the other.
+_STEERED: tuple[tuple[str, dict[str, object]], ...] = (
+    ("set", {"edits": ["optimizer.lr=0.002"]}),
+    ("evaluate", {}),
+    ("checkpoint", {}),
+)
+_LEAST_FREE = 2_000_000  # kB; with less, the machine would end processes of others
+_ANSWERED = 5.0  # seconds that a student may wait for an answer
 
 
 class Student:
@@ -37,8 +54,8 @@ class Student:
         shell = {**os.environ, **UTF8, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
         self.environment = {**shell, **homes, **own}
 
-    def open(self) -> BareTerminal:
-        terminal = BareTerminal([], self.folder, environment=self.environment)
+    def open(self, *words: str) -> BareTerminal:
+        terminal = BareTerminal(words, self.folder, environment=self.environment)
         terminal.see(PRESET)
         return terminal
 
@@ -90,13 +107,106 @@ def _class(folder: Path, warm: str, students: int) -> dict[str, float]:
         with _most(everybody) as most:
             _all_end([student.descent("lab", "check", LAB) for student in everybody])
         looks["a grading each, at most"] = max(most)
-        settings = ("--set", "train.epochs=1000000", "--set", "train.threads=1", "--id", "mine", "--detach")
-        _all_end([student.descent("run", PRESET, *settings) for student in everybody])
+        _all_end([student.descent("run", PRESET, *_ENDLESS, "--detach") for student in everybody])
         for student in everybody:
             wait_for(lambda student=student: student.run.state() == "running", "a run")
             stack.callback(_kill, student.run)
         looks["a run each"] = _memory(everybody)
     return looks
+
+
+def together(folder: Path, count: int = WAYS[_WARM][1]) -> Result:
+    """All at once: each watches a run of theirs and steers it, has the lab checked, and hands it in."""
+    warm, _count = WAYS[_WARM]
+    everybody = [Student(folder / f"student-{number:02}", warm) for number in range(count)]
+    handed_in = folder / "handed-in"
+    handed_in.mkdir()
+    with ExitStack() as stack:
+        _begin_lab(everybody)
+        for student in everybody:
+            _refuse_a_full_memory()
+            stack.callback(_kill, student.run)
+            stack.callback(student.open("console", PRESET, *_ENDLESS).end)
+            wait_for(lambda student=student: student.is_warm and student.run.state() == "running", "a console's run")
+            send(student.run.path, "pause")  # until everybody has one
+        for student in everybody:
+            send(student.run.path, "resume")
+        watched = _memory(everybody)
+        with _most(everybody) as most, ThreadPoolExecutor(2 * count) as pool:
+            checked = [pool.submit(_seconds_of, student, "lab", "check", LAB) for student in everybody]
+            steered = [pool.submit(_steer, student, checked[at].done) for at, student in enumerate(everybody)]
+            checks = [one.result() for one in checked]
+            waits = [seconds for one in steered for seconds in one.result()]
+            words = ("lab", "report", LAB, str(handed_in), "--student")
+            written = [pool.submit(_seconds_of, one, *words, one.folder.name) for one in everybody]
+            reports = [one.result() for one in written]
+        steps = [int(send(student.run.path, "stop")["step"]) for student in everybody]
+        for student in everybody:
+            wait_for(lambda student=student: student.run.state() not in ("running", "stopping"), "the end of a run")
+    return _told(everybody, handed_in, steps, watched, max(most), {"wait": waits, "check": checks, "report": reports})
+
+
+def _told(
+    everybody: Sequence[Student],
+    handed_in: Path,
+    steps: Sequence[int],
+    watched: float,
+    most: float,
+    times: dict[str, list[float]],
+) -> Result:
+    count = len(everybody)
+    whole_runs = sum(
+        len(Metrics(student.run.path)) == step and student.run.state() == "stopped"
+        for student, step in zip(everybody, steps, strict=True)
+    )
+    rows = [one.row for one in looked_at(find([handed_in]), Settings())]
+    passed = {row.student for row in rows if row.handed_in and len(set(row.handed_in.split("/"))) == 1}  # as 8/8
+    figures = [
+        Figure(f"{count} students, a run watched each", f"{watched / 1000:.1f} GB, {watched / count:.0f} MB each"),
+        Figure(
+            f"{count} students, that and a grading each, at most", f"{most / 1000:.1f} GB, {most / count:.0f} MB each"
+        ),
+        Figure(
+            f"a command to a run, until it has taken effect: the longest of {len(times['wait'])}",
+            f"{max(times['wait']):.2f} s, half within {percentile(times['wait'], 50):.2f} s",
+            f"≤ {_ANSWERED:.0f} s",
+            max(times["wait"]) <= _ANSWERED,
+        ),
+        Figure("a check, while all check and train: the longest", f"{max(times['check']):.0f} s"),
+        Figure("a hand-in: the longest", f"{max(times['report']):.1f} s"),
+        Figure("runs with a row for each step", f"{whole_runs} of {count}", f"{count}", whole_runs == count),
+        Figure("hand-ins that say what was passed", f"{len(passed)} of {count}", f"{count}", len(passed) == count),
+    ]
+    return Result(figures, times, {"MB": {"watched": watched, "most": most}})
+
+
+def _refuse_a_full_memory() -> None:
+    free = next(
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable")
+    )
+    if free < _LEAST_FREE:
+        raise RuntimeError(f"only {free / 1e6:.1f} GB of memory are left for another student")
+
+
+def _seconds_of(student: Student, *words: str) -> float:
+    """How long a command of theirs takes."""
+    begin = time.perf_counter()
+    student.descent(*words).wait()
+    return time.perf_counter() - begin
+
+
+def _steer(student: Student, is_over: Callable[[], bool]) -> list[float]:
+    """How long each command waits for its answer, until the student's check has ended."""
+    waits = []
+    while not is_over():
+        for command, arguments in _STEERED:
+            begin = time.perf_counter()
+            send(student.run.path, command, arguments)
+            waits.append(time.perf_counter() - begin)
+            time.sleep(random.uniform(0.5, 1.5))  # as somebody who looks at what came of it
+    return waits
 
 
 def _begin_lab(everybody: Sequence[Student]) -> None:
