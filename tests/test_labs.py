@@ -25,7 +25,7 @@ from engine.preset import datasets, find
 from tests.helpers.korean import mended
 from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
-LONG = ("cifar-quiz", "fine-tune")  # graded for minutes: `pytest -m long`
+LONG = ("cifar-quiz", "fine-tune", "optimizers", "scaling")  # graded for half a minute and more: `pytest -m long`
 LABS = sorted(path.parent for path in (find.shipped_presets() / "labs").glob("*/lab.toml"))
 
 

@@ -196,7 +196,7 @@ def test_a_compiled_model_learns_the_same_and_shows_its_dead_units(train: Train)
     np.testing.assert_allclose(dead[1], dead[0], atol=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_compiler_the_setting_that_needs_it_is_named(tmp_path: Path) -> None:
     """It would be called a bug in Descent."""
     words = ["run", "digits-mlp", "--set", "train.compile=true", "--set", "train.steps=2", "--runs-dir", "runs"]
