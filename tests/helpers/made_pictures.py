@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from descent.run.histograms import SHARES
 from engine.pictures import Picture
 
 
@@ -151,6 +152,20 @@ def _gradients_by_layer() -> dict[str, Any]:
     }
 
 
+def _over_time() -> dict[str, Any]:
+    """Numbers that are twice as far apart at the end as at the beginning, and were not measured in between."""
+    steps = np.arange(0, 1000, 100)
+    values = np.linspace(-1, 1, len(SHARES)) * np.linspace(1, 2, len(steps))[:, None]
+    values[4] = np.nan
+    return {"steps": steps, "values": values}
+
+
+def _matrix() -> dict[str, Any]:
+    matrix = np.full((64, 64), np.nan)
+    matrix[:2, :3] = [[1, 0, -1], [0, 0.5, 0]]
+    return {"matrix": matrix, "largest": 0.25, "shape": [2, 3]}
+
+
 _MADE = {
     "boundary": _boundary,
     "fit": _fit,
@@ -165,4 +180,6 @@ _MADE = {
     "trials": _trials,
     "gradients-by-layer": _gradients_by_layer,
 }
-KINDS = tuple(_MADE)
+KINDS = tuple(_MADE)  # of the engine
+_MADE |= {"over-time": _over_time, "matrix": _matrix}
+OF_A_LAYER = ("over-time", "matrix")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from descent.run.folder import RunFolder, create
+from descent.run.histograms import KINDS, SHARES, HistogramWriter
 from descent.run.layout import LAYER_STATISTICS, Layout
 from descent.run.metrics import MetricsWriter
 
@@ -46,6 +47,11 @@ def record(runs: Path, *, accuracy: bool = True) -> RunFolder:
     writer = MetricsWriter(run.path, 0)
     writer.append(_rows(layout))
     writer.close()
+    histograms = HistogramWriter(run.path, len(LAYERS), 0)
+    for step in range(0, STEPS, 50):
+        spread = np.linspace(-1, 1, len(SHARES)) * (1 + step / STEPS)
+        histograms.append(step, np.broadcast_to(spread, (len(KINDS), len(LAYERS), len(SHARES))).astype(np.float32))
+    histograms.close()
     (run.path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in _events(accuracy=accuracy)))
     return run
 

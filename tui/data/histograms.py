@@ -1,28 +1,40 @@
-"""The pictures of how a run's weights, gradients and activations are spread: those there are, and new ones."""
+"""How a run's weights, gradients and activations are spread: over its steps, and pictures of the latest."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from descent.common.errors import DescentError
 from descent.control import NotRunningError
 from descent.handle import Run
+from descent.run import histograms
 from descent.run.folder import RunFolder
+from descent.run.histograms import KINDS, History
+from descent.run.layout import Layout
 from descent.run.state import ALIVE
 from engine import pictures
 from engine.pictures import Picture
 from engine.pictures.request import of_ended
 
-KINDS = ("weights", "gradients", "activations")
+PAUSE = 2.0  # seconds between two looks for what a live run has recorded
 
 
 class Histograms:
-    """pictures: the latest of each kind that was found. trouble: why there is none, or no newer one."""
+    """pictures: the latest of each kind that was found. trouble: why there is none, or no newer one.
+
+    history: what the run has recorded. layers: the names along its axis of layers.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.pictures: dict[str, Picture] = {}
         self.trouble = ""
+        self.history: History | None = None
+        self.layers: list[str] = []
         self._folder = folder
+        self._next = 0.0
 
     async def look(self) -> None:
         """Look which pictures there are."""
@@ -34,6 +46,25 @@ class Histograms:
                 continue
             if last is not None:
                 self.pictures[kind] = last
+
+    def is_due(self) -> bool:
+        """Return whether it is time to look what the run has recorded."""
+        return time.monotonic() >= self._next
+
+    async def follow(self) -> bool:
+        """Read what the run has recorded. Returns whether that is other than before."""
+        self._next = time.monotonic() + PAUSE
+        try:
+            found = await asyncio.to_thread(self._read)
+        except (DescentError, OSError):
+            return False  # the console tells of a damaged or deleted folder
+        before, self.history = self.history, found
+        return before is None or not np.array_equal(before.steps, found.steps)
+
+    def _read(self) -> History:
+        layout = Layout.load(self._folder.path)
+        self.layers = [layer["name"] for layer in layout.layers] if layout is not None else []
+        return histograms.read(self._folder.path, max(1, len(self.layers)))
 
     def is_older_than(self, step: int) -> bool:
         """Return whether a picture is missing, or is of an earlier step than this one."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from descent.common import numbers
 from descent.common.arrays import Floats
 from tui.pictures.canvas import PictureCanvas
 from tui.plot import axes
@@ -67,6 +68,8 @@ def frame(
     height = canvas.height - top - 2
     # Asked as an axis of more cells than there are rows: labels of one row each may stand closer.
     y_ticks = _ticks(y_range, max(14, 4 * height), log=log, apart=4)
+    if len(y_ticks) < 2:  # one value says nothing of the scale
+        y_ticks = [(value, numbers.number(10**value if log else value)) for value in y_range]
     left = max((len(label) for _, label in y_ticks), default=0) + 1
     inside = PictureFrame(left, top, canvas.width - left, height, x_range, y_range)
     for row in range(height):

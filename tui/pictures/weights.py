@@ -31,6 +31,7 @@ GAP = 2  # cells between images
 LEAST = 6  # of the images that should be seen at once, if need be smaller
 SIDE = 48  # pixels of an image, at most
 CAPTION = 24  # cells
+ONE_LAYER = "histogram"  # the kind of a picture of one layer's numbers, taken out of that of all layers
 RAMP = 9  # cells of the scale of colours
 
 
@@ -54,7 +55,6 @@ def histograms(canvas: PictureCanvas, picture: Picture) -> None:
 
 def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, width: int, height: int) -> None:
     """Draw the name, bars of height − 3 rows, a line of three values, and an empty row."""
-    arrays = picture.arrays
     name, kind = (clean(picture.texts(key)[i]) for key in ("layers", "kinds"))
     facts = _facts(picture, i)
     after = canvas.write(x, y, cut(name, width), "strong")
@@ -62,10 +62,22 @@ def _panel(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, widt
         canvas.write(after + 1, y, kind, "quiet")
     if after + 1 + cell_len(facts) <= x + width:
         canvas.right(x + width, y, facts, "quiet")
-    rows = max(1, height - 3)
-    _bars(canvas, arrays["counts"][i], x, y + 1, width, rows)
+    _histogram(canvas, picture, i, x, y + 1, width, max(1, height - 3))
+
+
+def of_one_layer(canvas: PictureCanvas, picture: Picture) -> None:
+    """Draw the histogram of one layer in all the room there is, below its mean and so on."""
+    facts = _facts(picture, 0)
+    canvas.write(0, 0, cut(facts, canvas.width), "quiet")
+    _histogram(canvas, picture, 0, 0, 1, canvas.width, canvas.height - 2)
+
+
+def _histogram(canvas: PictureCanvas, picture: Picture, i: int, x: int, y: int, width: int, rows: int) -> None:
+    """Draw bars, and below them a line with the least and the largest value and 0."""
+    arrays = picture.arrays
+    _bars(canvas, arrays["counts"][i], x, y, width, rows)
     low, high = float(arrays["edges"][i][0]), float(arrays["edges"][i][-1])
-    bottom = y + 1 + rows
+    bottom = y + rows
     canvas.write(x, bottom, numbers.number(low), "quiet")
     canvas.right(x + width, bottom, numbers.number(high), "quiet")
     if low < 0 < high:

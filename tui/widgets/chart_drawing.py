@@ -91,6 +91,7 @@ class Drawing(Widget):
         self.set_reactive(Drawing.log_y, log_y)
         self.set_reactive(Drawing.smoothing, smoothing or 0.0)
         self.set_reactive(Drawing.x_mode, x_mode)
+        self.empty = NOT_YET  # what is said where there is no number
         self.zoom: tuple[float, float] | None = None
         self.follows = False  # the zoom has the run's end in it, and goes with it
         self.cursor: float | None = None  # an x
@@ -195,7 +196,7 @@ class Drawing(Widget):
         if self.data.constant is not None:
             self._canvas = saying(trimmed(self.data.constant), *self.content_size, style="train")
         else:  # axes of nothing would show numbers that mean nothing
-            self._canvas = self._drawn() if self.data.is_measured else saying(_(NOT_YET), *self.content_size)
+            self._canvas = self._drawn() if self.data.is_measured else saying(_(self.empty), *self.content_size)
         self._paint(self._canvas.changed(before) if before is not None else None)
         self._label_border()
 

@@ -7,6 +7,10 @@ Every histogram has, for L layers and B bars:
 - zeros: (L,), the share of numbers that are exactly 0. They are apart, because a ReLU's zeros would hide the rest.
 - mean, std: (L,), of the finite numbers. non_finite: (L,), how many are not finite.
 
+That of the weights also has them as an image: matrix (L, SIDE, SIDE) float16, a row for each output, divided by
+`largest`, (L,); NaN where there is none. shape: (L, 2), rows and columns of all of them; where they are more than
+SIDE, the largest by magnitude stands for its neighbours.
+
 Of a very large layer every n-th number is used.
 """
 
@@ -25,6 +29,7 @@ from engine.training.models.layers import ACTIVATIONS, Maxout
 from engine.training.pictures.probe import Arrays, Probe, few, host, words
 
 MOST = 200_000  # numbers used of a layer at most
+SIDE = 64
 _BENDING = (*(type(make()) for make in ACTIVATIONS.values()), Maxout, nn.SiLU, nn.Softplus, nn.PReLU)
 
 
@@ -56,10 +61,30 @@ def filters(look: Probe, options: dict[str, Any]) -> Arrays:
 
 
 def weights(look: Probe, options: dict[str, Any]) -> Arrays:
-    """Make histograms of each layer's weights, biases included."""
+    """Make histograms of each layer's weights, biases included, and images of them without biases."""
     found = models.layers(look.model)
     values = [_joined([p.detach() for p in module.parameters(recurse=False)]) for _, module in found]
-    return _histograms(values, [name for name, _ in found], [models.describe(m) for _, m in found], options["bins"])
+    names, kinds = [name for name, _ in found], [models.describe(m) for _, m in found]
+    return _histograms(values, names, kinds, options["bins"]) | images([module for _, module in found])
+
+
+def images(modules: Sequence[nn.Module]) -> Arrays:
+    """Return matrix, largest and shape of each module's first parameter."""
+    matrices = np.full((len(modules), SIDE, SIDE), np.nan, np.float16)
+    largest, shapes = np.zeros(len(modules)), np.zeros((len(modules), 2), np.int64)
+    for at, module in enumerate(modules):
+        weight = next(module.parameters(recurse=False)).detach().float()
+        weight = weight.flatten(1) if weight.ndim > 1 else weight.reshape(1, -1)
+        shapes[at] = weight.shape
+        if not weight.numel():
+            continue
+        rows, columns = (min(SIDE, size) for size in weight.shape)
+        weight = torch.nan_to_num(weight)
+        most, least = (nn.functional.adaptive_max_pool2d(w[None], (rows, columns))[0] for w in (weight, -weight))
+        pooled = torch.where(most >= least, most, -least)
+        largest[at] = float(pooled.abs().max())
+        matrices[at, :rows, :columns] = host(pooled / max(largest[at], 1e-38))
+    return {"matrix": matrices, "largest": largest, "shape": shapes}
 
 
 def gradients(look: Probe, options: dict[str, Any]) -> Arrays:

@@ -27,6 +27,7 @@ from engine.training import losses, models
 from engine.training.build import build
 from engine.training.data.batches import throw_away
 from engine.training.pictures import make, traits
+from engine.training.pictures.weights import images
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
 from tests.engine.training.conftest import Train
@@ -296,10 +297,30 @@ def test_histograms_count_every_number_of_a_layer(training: Build) -> None:
         assert weights["std"][i] == pytest.approx(values.std(correction=0).item(), rel=1e-4)
         expected, _ = np.histogram(values[values != 0].numpy(), weights["edges"][i])
         assert np.abs(weights["counts"][i] - expected).sum() <= 4  # a number may lie on an edge
+    assert weights["shape"].tolist() == [[64, 64], [10, 64]]
+    for i, module in enumerate(layers.values()):
+        matrix, own = weights["matrix"][i] * weights["largest"][i], module.weight.detach().numpy()
+        assert matrix[: len(own)] == pytest.approx(own, abs=weights["largest"][i] / 1000)
+        assert np.isnan(matrix[len(own) :]).all()
     activations = make(run, "activations", {"samples": 64})
     assert activations["layers"].tolist() == ["hidden1", "head"]
     assert activations["edges"][0].min() > 0  # after the ReLU, its zeros apart
     assert 0.1 < activations["zeros"][0] < 0.9
+
+
+def test_of_very_many_weights_the_largest_stand_for_their_neighbours() -> None:
+    wide = torch.nn.Linear(1000, 200)
+    with torch.no_grad():
+        wide.weight.zero_()
+        wide.weight[199, 999], wide.weight[0, 0] = -2.0, 1.0
+    scale = torch.nn.LayerNorm(3)
+    found = images([wide, scale])
+    assert found["largest"].tolist() == [2, 1]
+    assert found["shape"].tolist() == [[200, 1000], [1, 3]]
+    assert found["matrix"][0, -1, -1] == -1
+    assert found["matrix"][0, 0, 0] == 0.5
+    assert (found["matrix"][0] != 0).sum() == 2
+    assert found["matrix"][1, 0, :3].tolist() == [1, 1, 1]
 
 
 def test_gradients_are_those_of_the_first_training_samples(training: Build) -> None:

@@ -22,11 +22,15 @@ def text(kind: str, width: int, height: int, palette: Palette = PLAIN, **changed
 
 
 def test_every_kind_of_the_engine_can_be_drawn() -> None:
-    assert set(DRAW) - {"walk", "graph", "sample"} == set(KINDS) == set(made_pictures.KINDS)
+    assert (
+        set(DRAW) - {"walk", "graph", "sample", "histogram", "over-time", "matrix"}
+        == set(KINDS)
+        == set(made_pictures.KINDS)
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", made_pictures.KINDS)
+@pytest.mark.parametrize("kind", [*made_pictures.KINDS, *made_pictures.OF_A_LAYER])
 def test_a_picture_fills_exactly_its_cells_on_every_terminal(kind: str) -> None:
     """A line too long breaks the border beside it."""
     palettes = [Palette(*flags) for flags in itertools.product((True, False), repeat=3)]
@@ -245,10 +249,44 @@ def test_one_layer_of_the_histograms_of_all() -> None:
     alone = of_layer(both, "head")
     assert alone is not None
     lines = draw(alone, 60, 12, PLAIN).plain()
-    assert lines[0].startswith("weights")
-    assert lines[1].startswith("head")
-    assert not any("hidden1" in line for line in lines)
+    assert lines[0] == "mean -0.100  std 0.100  zero 25%"
+    assert lines[-1].startswith("-0.500")
+    assert lines[-1].endswith("0.250")
+    assert len(lines) == 12
+    assert all(line.strip() for line in lines)
     assert of_layer(both, "dropout") is None
+
+
+def test_numbers_that_spread_are_seen_to_spread_and_a_gap_is_a_gap() -> None:
+    """A student would look for the step from which weights grow at the wrong place."""
+    lines = text("over-time", 50, 14).splitlines()
+    rows = np.array([list(line.ljust(50)) for line in lines[:12]])
+    inside = rows[:, lines[0].index("|" if "|" in lines[0] else "+") + 1 :]
+    heights = (inside != " ").sum(axis=0)
+    assert 0 < heights[0] < 0.7 * heights[-1]
+    assert (heights == 0).sum() == pytest.approx(inside.shape[1] / 9, abs=1)  # one of the steps
+    assert any(line.strip().startswith("0") for line in lines[1:-1])
+    assert lines[-1].split() == ["0", "200", "400", "600", "800"]
+    nothing = np.full((10, 33), np.nan)
+    assert text("over-time", 50, 14, values=nothing).strip() == "Nothing measured."
+
+
+def test_a_matrix_of_weights_has_its_outputs_as_rows_and_its_signs_as_colours() -> None:
+    plain = text("matrix", 30, 5).splitlines()
+    assert plain[0] == "@" * 10 + " " * 10 + "@" * 10
+    assert plain[3] == " " * 10 + "+" * 10
+    assert plain[4] == "0.250" + "2 outputs x 3 inputs".rjust(25)
+    strip = draw(made_pictures.of("matrix"), 30, 5, Palette()).strips()[0]
+    colours = [segment.style.bgcolor.triplet for segment in strip if segment.style and segment.style.bgcolor]
+    assert colours[0].red > colours[0].blue
+    assert colours[-1].blue > colours[-1].red
+
+
+def test_the_largest_weight_stands_for_its_neighbours() -> None:
+    """A matrix larger than the screen would look as if all its weights were 0."""
+    many = np.zeros((64, 64))
+    many[33, 40] = -1.0
+    assert "".join(draw(made_pictures.of("matrix", matrix=many), 16, 6, PLAIN).plain()[:5]).strip() == "@"
 
 
 def test_the_ways_of_optimizers_have_letters_rates_and_the_run_s_own_on_top() -> None:

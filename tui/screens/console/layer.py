@@ -11,9 +11,10 @@ from descent.common.numbers import percent, short_number
 from descent.run.folder import RunFolder
 from tui.data.histograms import Histograms
 from tui.data.snapshot import LayerRow, Snapshot
-from tui.pictures.layer_histograms import LayerHistograms
+from tui.pictures.layer_histograms import NO_ACTIVATION, LayerHistograms
 from tui.screens.console.base import SideScreen
 from tui.widgets.chart import Chart
+from tui.widgets.chart_drawing import NOT_YET
 from tui.widgets.chart_sources import Panes
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.layer_table import update_ratio
@@ -62,7 +63,10 @@ class LayerLine(Lines):
 
 
 class Layer(SideScreen):
-    """Charts and histograms of one layer, or one of both on a low screen. Up and down show its neighbours."""
+    """Charts and histograms of one layer, or one of both on a low screen. Up and down show its neighbours.
+
+    The histograms are those of the whole run over time, or the latest ones.
+    """
 
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal")]  # noqa: RUF012 - Textual's own
@@ -71,7 +75,7 @@ class Layer(SideScreen):
         Binding("escape,q", "app.pop_screen", N_("back to the console"), show=False, id="layer.back"),
         Binding("up,k", "other(-1)", N_("previous layer"), show=False, id="layer.before"),
         Binding("down,j", "other(1)", N_("next layer"), show=False, id="layer.after"),
-        Binding("h", "turn", N_("histograms / history"), show=False, id="layer.turn"),
+        Binding("h", "turn", N_("histograms over time / latest / history"), show=False, id="layer.turn"),
         Binding("enter,r", "ask", N_("new histograms now"), show=False, id="layer.ask"),
     ]
     DEFAULT_CSS = """
@@ -90,6 +94,7 @@ class Layer(SideScreen):
         self._sources, self._now, self._layer = sources, now, name
         self._histograms = Histograms(folder)
         self._asking = False
+        self._over_time = True
 
     def compose(self) -> ComposeResult:
         yield TopLine()
@@ -105,14 +110,16 @@ class Layer(SideScreen):
         self._choose(self._layer)
         self._show_keys()
         await self._histograms.look()
+        await self._histograms.follow()
         self._show_histograms()
+        self._show_keys()
         if self._now.is_alive or self._histograms.is_older_than(max(self._now.checkpoints, default=0)):
             self.action_ask()
 
     def _show_keys(self) -> None:
         keys = [Hint("↑ ↓", _("other layers"), "other(1)")]
-        if self.has_class("-low"):
-            keys.append(Hint("h", _("history") if self.has_class("-turned") else _("histograms"), "turn"))
+        if turns_to := self._turns_to():
+            keys.append(Hint("h", turns_to, "turn"))
         if not self.app.read_only:
             keys.append(Hint("enter", _("new histograms"), "ask"))
         keys += [Hint("esc", _("back"), "app.pop_screen"), Hint("?", _("help"), "app.help")]
@@ -121,9 +128,27 @@ class Layer(SideScreen):
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_keys)
 
+    @property
+    def _has_history(self) -> bool:
+        history = self._histograms.history
+        return history is not None and len(history.steps) > 0
+
+    def _turns_to(self) -> str:
+        """Return what `h` shows: histograms over time, the latest ones, the charts on a low screen, or nothing."""
+        is_low, on_histograms = self.has_class("-low"), not self.has_class("-low") or self.has_class("-turned")
+        if is_low and on_histograms and not (self._has_history and self._over_time):
+            return _("history")
+        if on_histograms and not self._has_history:
+            return ""
+        return _("latest histograms") if on_histograms and self._over_time else _("histograms")
+
     def action_turn(self) -> None:
-        self.toggle_class("-turned")
-        self._show_keys()
+        to = self._turns_to()
+        if to:
+            self.set_class(self.has_class("-low") and to != _("history"), "-turned")
+            self._over_time = to != _("latest histograms")
+            self._show_histograms()
+            self._show_keys()
 
     def action_ask(self) -> None:
         if not self.app.read_only and not self._asking:
@@ -141,7 +166,7 @@ class Layer(SideScreen):
 
     def _show_histograms(self) -> None:
         for view in self.query(LayerHistograms) if self.is_attached else ():  # it may have been left meanwhile
-            view.show(self._histograms.pictures, self._layer, asking=self._asking, trouble=self._histograms.trouble)
+            view.show(self._histograms, self._layer, over_time=self._over_time, asking=self._asking)
 
     def _choose(self, name: str) -> None:
         self._layer = name
@@ -154,9 +179,20 @@ class Layer(SideScreen):
     def draw(self, now: Snapshot) -> None:
         self._now = now
         super().draw(now)
-        self.query_one(LayerLine).show(next((row for row in now.layers if row.name == self._layer), None))
+        row = next((row for row in now.layers if row.name == self._layer), None)
+        self.query_one(LayerLine).show(row)
+        has_none = row is not None and row.dead is None and row.grad_norm is not None
+        self.query_one("#dead", Chart).empty = NO_ACTIVATION if has_none else NOT_YET
         for chart in self.query(Chart):
             chart.keep_up(now.step, (now.news, self._layer))
+        if self._histograms.is_due():
+            self.run_worker(self._follow(), group="history")
+
+    async def _follow(self) -> None:
+        """Show what a live run has recorded meanwhile."""
+        if await self._histograms.follow():
+            self._show_histograms()
+            self._show_keys()
 
     def action_other(self, by: int) -> None:
         names = [row.name for row in self._now.layers]
