@@ -89,7 +89,7 @@ class Handle(ABC, Generic[Reply]):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the run: its state, result and curves."""
-        from descent.notebook import html_of
+        from descent.run.notebook import html_of
 
         return html_of(self.folder)
 

@@ -100,7 +100,6 @@ def test_every_module_is_in_a_room() -> None:
         "descent.learned",
         "descent.lightning",
         "descent.mcp_server",
-        "descent.notebook",
         "descent.sync",
         "descent.transformers",
         "engine",

@@ -94,6 +94,17 @@ class LoopState:
     def is_over(self) -> bool:
         return self._over
 
+    def __repr__(self) -> str:
+        return f"<descent.Loop {self.id}: step {self._step:,}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run: its state, result and curves so far."""
+        from descent.run.notebook import html_of
+
+        if self._began and not self._over:
+            self.drain()
+        return html_of(self.folder)
+
     def warn(self, message: str) -> None:
         """Tell of something that a person should know, in the log and on stderr."""
         self._events.write("warning", message=message)

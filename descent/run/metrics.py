@@ -184,6 +184,11 @@ class Metrics:
         found: Rows = table[name][table["member"] == member]
         return found
 
+    def __repr__(self) -> str:
+        numbers = ", ".join(self.layout.columns[:4]) + ", …" if self.layout is not None else "nothing yet"
+        reads = "column(name), to_pandas() and to_polars() read them"
+        return f"<descent.Metrics of {self.run.name}: {len(self):,} steps of {numbers}; {reads}>"
+
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row for each step and member, and a column for each number.
 

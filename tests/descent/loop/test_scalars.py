@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ LOGGED = DRIVEN.replace(
     "# MORE",
     """run.log(step=run.step)
     if run.step % 4 == 0: run.log({"my kl": torch.tensor(0.5 * run.step), "loss": 2.0})
+    if run.step == 20: open("cell.html", "w").write(run._repr_html_())
     # MORE""",
 )
 
@@ -35,6 +37,9 @@ def test_scalars_are_at_their_steps_and_go_on_after_a_kill(tmp_path: Path) -> No
     assert found["step"].values.tolist() == list(range(1, 31))
     assert found["my kl"].steps.tolist() == [3, 7, 11, 15, 19, 23, 27]
     assert found["my kl"].values[-1] == 14
+    cell = ElementTree.parse(script.folder / "cell.html")
+    titles = [str(chart.findtext("{*}text")) for chart in cell.findall(".//{*}svg")]
+    assert [title.removesuffix(" (log axis)") for title in titles] == ["loss", "learning rate", "step", "my kl"]
     loss = Metrics(script.run.path).column("loss")
     assert np.flatnonzero(loss == 2).tolist() == found["my kl"].steps.tolist()
 

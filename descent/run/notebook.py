@@ -10,14 +10,17 @@ from descent.common.i18n import N_, _
 from descent.common.numbers import metric
 from descent.common.svg import BLUE, ORANGE, Curve, line_chart
 from descent.common.text import clean, shorten
+from descent.run.events import evaluation_of
 from descent.run.folder import RunFolder
 from descent.run.means import mean_curve
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import METRICS
+from descent.run.result_metrics import COLUMNS, METRICS
 from descent.run.results import result_of
+from descent.run.scalars import read
 
 POINTS = 300  # of a curve
 _SIZE = 400, 220  # of a chart, in pixels
+_MOST_NAMED = 24  # charts of names that the user's own code has given
 _CURVES = (("loss", N_("loss")), ("accuracy", N_("accuracy")), ("lr", N_("learning rate")))
 
 
@@ -31,7 +34,8 @@ def html_of(folder: RunFolder) -> str:
     for name, value in result.final_metrics.items():
         rows.append((_(METRICS[name].title) if name in METRICS else name, metric(name, value)))
     table = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows)
-    charts = [line_chart(curves, title, *_SIZE) for title, curves in _curves(Metrics(folder.path), events)]
+    found = [*_curves(Metrics(folder.path), events), *_named(folder, events)[:_MOST_NAMED]]
+    charts = [line_chart(curves, shorten(clean(title), 60), *_SIZE) for title, curves in found]
     drawn = "".join(f'<div style="width:{_SIZE[0]}px">{chart}</div>' for chart in charts)
     return (
         f"<div><b>{_text(folder.id)}</b><table>{table}</table>"
@@ -56,6 +60,23 @@ def _curves(metrics: Metrics, events: list[dict[str, Any]]) -> list[tuple[str, l
         if any(np.isfinite(curve.values).any() for curve in curves):
             found.append((_(title), curves))
     return found
+
+
+def _named(folder: RunFolder, events: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Curve]]]:
+    """Return the charts of the names that a loop has logged, and of those of its evaluations."""
+    found: dict[str, list[Curve]] = {}
+    for name, series in read(folder.path).items():
+        begins = np.linspace(0, len(series.steps), min(len(series.steps), POINTS), endpoint=False).astype(np.int64)
+        counts = np.diff(begins, append=len(series.steps))
+        means = np.add.reduceat(series.values.astype(np.float64), begins) / counts
+        found[name] = [Curve(series.steps[begins].astype(np.float64), means)]
+    told = [evaluation_of(event).values for event in events if event["event"] == "evaluation"]
+    for name in dict.fromkeys(name for values in told for name in values):
+        steps, values = _evaluations(events, name)
+        if len(steps) and name not in ("loss", "accuracy"):
+            title = _(COLUMNS[name]) if name in COLUMNS else name
+            found.setdefault(title, []).append(Curve(steps, values, _("validation"), ORANGE, dots=True))
+    return [(title, curves) for title, curves in found.items() if any(np.isfinite(c.values).any() for c in curves)]
 
 
 def _evaluations(events: Sequence[Mapping[str, Any]], name: str) -> tuple[Any, Any]:
