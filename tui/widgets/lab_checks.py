@@ -27,8 +27,8 @@ class Checks(Lines):
     """
 
     standing: LabStatus | None = None
-
     changed: Sequence[str] = ()
+    key = "k"  # that grades
 
     def show(self, standing: LabStatus, changed: Sequence[str] = ()) -> None:
         """changed: the files that were written since the run on the screen began."""
@@ -53,7 +53,7 @@ class Checks(Lines):
             said = _("shown once you have predicted: some of them would tell the answer")
             return [*drawn, *((Piece(f"  {line}", "quiet"),) for line in wrapped(said, width - 2))]
         if standing.is_outdated:
-            said = _("graded before you changed your files; k grades them as they are now")
+            said = _("graded before you changed your files; {key} grades them as they are now", key=self.key)
             drawn += [(Piece(f"  {line}", "warn"),) for line in wrapped(said, width - 2)]
         if self.changed:
             files = ", ".join(self.changed)

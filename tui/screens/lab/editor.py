@@ -42,6 +42,12 @@ class Checker(Protocol):
     def stop(self) -> bool: ...
 
 
+class EditedChecks(Checks):
+    """The criteria beside the file, where letters are typed."""
+
+    key = "^k"
+
+
 class Write(Screen[int]):
     """Shows one file at a time, with the tasks beside it. A file that can't be trained is saved too, with a warning.
 
@@ -111,7 +117,7 @@ class Write(Screen[int]):
             yield CodeEditor()
             with VerticalScroll(id="write-task"):
                 yield Markdown(self._tasks_text(), open_links=False)
-                yield Checks()
+                yield EditedChecks()
         yield Search()
         yield Static(id="write-said", markup=False)
         yield KeyLine()
