@@ -11,7 +11,7 @@ from descent.common.i18n import _
 from descent.common.text import clean
 from descent.run.result_metrics import Metric, metric_named
 from engine.pictures import Picture
-from tui.pictures.canvas import PictureCanvas, cut
+from tui.pictures.canvas import RGB, PictureCanvas, cut
 from tui.pictures.matrix import samples_of
 from tui.pictures.plane import GREY, boundary, ghost_of
 from tui.plot import axes
@@ -153,13 +153,17 @@ def gradients_by_layer(canvas: PictureCanvas, picture: Picture) -> None:
     names = [clean(name) for name in picture.texts("layers")]
     last, first = arrays["last"], arrays["first"]
     now, start = (_("step {step}", step=numbers.count(int(arrays[key]))) for key in ("last_step", "first_step"))
-    after = canvas.write(0, 0, f"{_('gradient norm by layer')}  ", "strong")
-    after = canvas.write(after, 0, f"━ {now}  ", "train")
-    after = canvas.write(after, 0, f"◆ {start}  ", "validation")
     before = ghost_of(canvas, "last")
     before = before if before is not None and canvas.ghost is not None and len(before) == len(names) else None
+    marks: list[tuple[str, str, RGB | None]] = [(f"━ {now}", "train", None), (f"◆ {start}", "validation", None)]
     if before is not None:
-        canvas.write(after, 0, f"│ {_('before')}", "quiet", GREY)
+        marks.append((f"│ {_('before')}", "quiet", GREY))
+    title = f"{_('gradient norm by layer')}  "
+    # The frame has the name of the picture: better without a title than marks without their meaning.
+    fits = sum(cell_len(mark) + 2 for mark, *_style in marks) - 2 + cell_len(title) <= canvas.width
+    at = canvas.write(0, 0, title, "strong") if fits else 0
+    for mark, style, colour in marks:
+        at = canvas.write(at, 0, f"{mark}  ", style, colour)
     seen = np.concatenate([last, first, *([] if before is None else [before])])
     seen = np.log10(seen[np.isfinite(seen) & (seen > 0)])
     low, high = (math.floor(seen.min()), math.ceil(seen.max())) if len(seen) else (-1, 0)

@@ -352,11 +352,13 @@ class LabPanel(Vertical):
 
     def hints(self) -> Hints:
         """The lab's keys, and what they are called; the most wanted first."""
+        train, *others = self._to_train()
         return [
             (("lab.less", "lab.more"), _("change")),
-            *self._to_train(),
+            train,
             (("lab.write",), _("edit files")),
             (("lab.check",), _("check")),
+            *others,
             (("lab.hint",), _("hint")),
             (("lab.draw",), _("your code drawn")),
             (("lab.why",), _("explanation")),
@@ -369,7 +371,7 @@ class LabPanel(Vertical):
             return [(("lab.go",), _("train again") if self.status.trained else _("train and watch"))]
         if len(self.status.presets) == 1:
             return [(("knobs.train", "lab.go"), _("train"))]
-        return [(("knobs.train",), _("train")), (("lab.go",), _("another preset"))]
+        return [(("knobs.train",), _("train")), (("lab.go",), _("presets"))]
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
         """Put the keys that a learner wants first. A small screen has room for few others."""

@@ -122,4 +122,4 @@ async def test_the_keys_that_train_are_named_where_they_train_different_presets(
     flow.predict(xor, {question.id: 3.0 for question in xor.model.predictions})
     app = console(lab="xor")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "enter train  g another preset" in shown(pilot), "both keys")
+        await until(pilot, lambda: "enter train  w " in (text := shown(pilot)) and "g presets" in text, "both keys")
