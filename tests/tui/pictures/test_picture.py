@@ -381,5 +381,5 @@ def test_gradients_by_layer_stand_on_a_scale_of_powers_of_ten() -> None:
     assert "0" in drawn[2]
     assert drawn[1].index("◆") < drawn[2].index("◆") < drawn[3].index("◆")
     assert "1e-4" in drawn[5]
-    narrow = text("gradients-by-layer", 36, 9).splitlines()[0]
+    narrow = text("gradients-by-layer", 36, 9, Palette(shades=False)).splitlines()[0]
     assert narrow == "━ step 1,150  ◆ step 0"  # a mark without its meaning would say nothing
