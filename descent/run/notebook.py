@@ -62,7 +62,7 @@ def _curves(metrics: Metrics, events: list[dict[str, Any]]) -> list[tuple[str, l
     return found
 
 
-def _named(folder: RunFolder, events: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Curve]]]:
+def _named(folder: RunFolder, events: list[dict[str, Any]]) -> list[tuple[str, list[Curve]]]:
     """Return the charts of the names that a loop has logged, and of those of its evaluations."""
     found: dict[str, list[Curve]] = {}
     for name, series in read(folder.path).items():
