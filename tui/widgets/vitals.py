@@ -157,9 +157,11 @@ def receipt(now: Snapshot) -> list[Piece]:
         pieces = [Piece(f"{split_words(split)} ", "quiet"), Piece(value, "good" if split == "test" else split)]
         if split == "validation" and now.best is not None and now.best.step != now.step:
             at_best = now.best.accuracy if accuracy is not None else None
+            by_loss = at_best is not None and not now.best.is_share
             value = percent(at_best) if at_best is not None else _score(now.best)
-            text = _("at the best, {when}: {value}", value=value, when=_when(now.best))
-            pieces.append(Piece(f" ({text})", "quiet"))
+            # A lower loss may have a lower accuracy: as "the best" it would look wrong.
+            text = _("at the lowest loss, {when}: {value}") if by_loss else _("at the best, {when}: {value}")
+            pieces.append(Piece(f" ({text.format(value=value, when=_when(now.best))})", "quiet"))
         parts.append(pieces)
     if now.seconds:
         parts.append([Piece(time_taken(now.seconds))])

@@ -81,7 +81,8 @@ def test_an_ended_run_shows_what_came_out() -> None:
         "digits-mlp", "mine", "finished", step=16_000, best=best, seconds=22.8, checkpoints=(0, 16_000), **results
     )
     assert _vitals(now, 120) == (
-        "✓ test 98.3%   val 96.1% (at the best, epoch 10: 96.7%)   train 1.40e-4   22.8 s   checkpoint step-16000"
+        "✓ test 98.3%   val 96.1% (at the lowest loss, epoch 10: 96.7%)   train 1.40e-4   22.8 s   "
+        "checkpoint step-16000"
     )
     broken = dataclasses.replace(now, anomaly=Anomaly(1200, "loss", 1000, collapse="the loss is back"))
     assert _vitals(broken, 120).startswith("✗ collapsed at step 1,200   test 98.3%")
