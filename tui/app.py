@@ -30,7 +30,7 @@ from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
 from engine.launch import loading
 from engine.launch.options import Options
-from tui import settings, terminal, themes
+from tui import settings, terminal, user_themes
 from tui.base import OPENING, CompareRuns, ConsoleApp, OpenLab, OpenRun, WatchRuns
 from tui.data.hosts import HostsWatch, host_of
 from tui.data.runs import RunStatus, Watch
@@ -325,7 +325,7 @@ class DescentApp(ConsoleApp):
             self.push_screen(Help(self.screen))
 
     def action_next_theme(self) -> None:
-        after = themes.NAMES[(themes.NAMES.index(self.theme) + 1) % len(themes.NAMES)]
+        after = self.theme_names[(self.theme_names.index(self.theme) + 1) % len(self.theme_names)]
         self.use_theme(after)
         self.tell(_("theme: {name}", name=after), seconds=2)
 
@@ -343,7 +343,7 @@ class DescentApp(ConsoleApp):
 
         for action, (keys, does) in actions_of(screen).items():
             yield SystemCommand(does[:1].upper() + does[1:], keys, partial(screen.run_action, action))
-        for name in themes.NAMES:
+        for name in self.theme_names:
             yield SystemCommand(_("Theme: {name}", name=name), _("Change the colours"), partial(self.use_theme, name))
         yield SystemCommand(_("Settings"), _("Colours, speed, smoothing, notices"), self.action_settings)
         yield SystemCommand(_("Help"), _("The keys of this screen"), self.action_help)
@@ -464,14 +464,16 @@ def open_app(
     allow_code: bool,
 ) -> int:
     """See tui.open_console. Raises what crashed the app, after the terminal is restored."""
-    if theme is not None and theme not in settings.THEMES:
-        given, names = f"--theme {show(theme)}", ", ".join(settings.THEMES)
+    known = settings.theme_names()
+    if theme is not None and theme not in known:
+        given, names = f"--theme {show(theme)}", ", ".join(known)
         problem = _("{given}: must be one of {names}", given=given, names=names)
-        raise DescentError(problem + did_you_mean(theme, settings.THEMES))
+        raise DescentError(problem + did_you_mean(theme, known))
     if fps is not None and not terminal.SLOWEST <= fps <= terminal.FASTEST:
         least, most = f"{terminal.SLOWEST:g}", f"{terminal.FASTEST:g}"
         raise DescentError(_("--fps {given:g}: must be from {least} to {most}", given=fps, least=least, most=most))
     liked, complaint = settings.load()
+    own_themes, wrong_themes = user_themes.load()
     facts = terminal.look(fps=fps if fps is not None else liked.fps, ascii_only=ascii_only)
     folder = _folder(run, preset, overrides, run_id, runs_dir, data_root, allow_code=allow_code)
     several = _several(compare, runs_dir)
@@ -480,8 +482,9 @@ def open_app(
     app = DescentApp(
         terminal=facts,
         settings=liked,
-        complaint=complaint,
+        complaint="\n".join(filter(None, (complaint, *wrong_themes))),
         theme=theme,
+        own_themes=own_themes,
         read_only=read_only,
         run=folder,
         compare=several,

@@ -14,6 +14,7 @@ from textual.app import App, ScreenStackError, SuspendNotSupported
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.theme import Theme
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
@@ -149,6 +150,7 @@ class ConsoleApp(App[None]):
         terminal: Terminal | None = None,
         settings: Settings | None = None,
         theme: str | None = None,
+        own_themes: Sequence[Theme] = (),
         read_only: bool = False,
         runs_dir: Path | None = None,
         data_root: Path | None = None,
@@ -164,9 +166,10 @@ class ConsoleApp(App[None]):
         for known in list(self.available_themes):
             if not known.startswith("textual-"):
                 self.unregister_theme(known)
-        for known_theme in themes.THEMES:
+        for known_theme in (*themes.THEMES, *own_themes):
             self.register_theme(known_theme)
-        self.use_theme(themes.chosen(theme or self.settings.theme, self.terminal.colours))
+        self.theme_names = (*themes.NAMES, *(own.name for own in own_themes))
+        self._choose_theme(theme or self.settings.theme)
         self.set_keymap(self.settings.keys)
         if not self.terminal.unicode:
             self.add_class("-ascii")
@@ -176,10 +179,13 @@ class ConsoleApp(App[None]):
             await super().on_event(event)
 
     def use_theme(self, name: str) -> None:
-        """Draw in one of themes.NAMES."""
+        """Draw in one of `theme_names`."""
         if name not in self.available_themes:
             self.register_theme(themes.theme(name))
         self.theme = name
+
+    def _choose_theme(self, setting: str) -> None:
+        self.use_theme(themes.chosen(setting, self.terminal.colours, self.theme_names))
 
     def colour(self, name: str) -> Style:
         """Return one of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
@@ -209,7 +215,7 @@ class ConsoleApp(App[None]):
     def use_settings(self, new: Settings) -> None:
         """Use and keep new settings. Where they can't be written, they hold until the app ends."""
         self.settings = new
-        self.use_theme(themes.chosen(new.theme, self.terminal.colours))
+        self._choose_theme(new.theme)
         self.set_keymap(new.keys)
         try:
             settings_.save(new)

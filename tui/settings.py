@@ -38,7 +38,7 @@ class Settings:
 
 # For each key: what is allowed, in words or as the values themselves, and whether a value of the file is that.
 _RULES: dict[str, tuple[str | tuple[str, ...], Callable[[Any], bool]]] = {
-    "theme": (THEMES, lambda value: value in THEMES),
+    "theme": (THEMES, lambda value: value in theme_names()),
     "fps": (N_("a number from 0.2 to 60"), lambda value: _is_number(value) and 0.2 <= value <= 60),
     "smoothing": (N_("a number from 0 to 0.99"), lambda value: _is_number(value) and 0 <= value <= 0.99),
     "log_y": (N_("true or false"), lambda value: isinstance(value, bool)),
@@ -57,6 +57,16 @@ _RULES: dict[str, tuple[str | tuple[str, ...], Callable[[Any], bool]]] = {
 def settings_file() -> Path:
     """Where the settings are; it may not exist."""
     return Path(platformdirs.user_config_dir("descent")) / "settings.toml"
+
+
+def theme_files() -> list[Path]:
+    """Return the files of the user's own themes, by name."""
+    return sorted((settings_file().parent / "themes").glob("*.toml"))
+
+
+def theme_names() -> tuple[str, ...]:
+    """Return what the setting `theme` can be: those that come with Descent, and the user's own."""
+    return (*THEMES, *(file.stem for file in theme_files() if file.stem not in THEMES))
 
 
 def load(path: Path | None = None) -> tuple[Settings, str | None]:
@@ -114,6 +124,8 @@ def _problem(key: str, value: Any) -> str | None:
     rule, is_good = _RULES[key]
     if is_good(value):
         return None
+    if key == "theme":
+        rule = theme_names()
     words = _(rule) if isinstance(rule, str) else _("one of {choices}", choices=", ".join(rule))
     return _("{key} = {value}: must be {allowed}", key=key, value=show(value), allowed=words)
 

@@ -7,7 +7,6 @@ ground of the top line. Each colour has a second sign (a shape or a letter) wher
 
 import functools
 from collections.abc import Sequence
-from typing import cast
 
 from rich.style import Style
 from textual.color import Color
@@ -39,9 +38,9 @@ LEAST_CONTRAST = 4.6  # what the guidelines for the web ask of text is 4.5
 COLOURS = ("train", "validation", "trouble", "planned", "quiet")
 
 
-def chosen(setting: str, colours: int) -> str:
-    """The theme for a setting; `auto` is dark, or the terminal's own colours where it has few."""
-    return setting if setting in NAMES else "ansi" if colours < 256 else "dark"
+def chosen(setting: str, colours: int, known: Sequence[str] = NAMES) -> str:
+    """The theme for a setting; `auto`, or one not known, is dark, or the terminal's own colours where it has few."""
+    return setting if setting in known else "ansi" if colours < 256 else "dark"
 
 
 def style(variables: dict[str, str], name: str) -> Style:
@@ -57,13 +56,23 @@ def _of_runs(theme: str) -> dict[str, str]:
 def readable(colour: str, grounds: Sequence[str]) -> str:
     """Return the colour, as much lighter or darker as it must be to be read on each of the grounds."""
     behind = [Color.parse(ground) for ground in grounds]
-    far = Color.parse("#ffffff" if behind[0].brightness < 0.5 else "#000000")
+    far = Color.parse("#ffffff" if is_dark(grounds[0]) else "#000000")
     found = Color.parse(colour)
     for part in range(1, 21):
         if all(_contrast(found, ground) >= LEAST_CONTRAST for ground in behind):
             break
         found = Color.parse(colour).blend(far, part / 20)
     return found.hex6.lower()
+
+
+def is_dark(ground: str) -> bool:
+    """Return whether white text can be read better on it than black text."""
+    return contrast(ground, "#ffffff") >= contrast(ground, "#000000")
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, 1 to 21."""
+    return _contrast(Color.parse(one), Color.parse(other))
 
 
 def _contrast(one: Color, other: Color) -> float:
@@ -77,7 +86,7 @@ def _luminance(colour: Color) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
 
-def _theme(
+def made(
     name: str,
     *,
     ground: str,
@@ -87,11 +96,12 @@ def _theme(
     accent: str,
     cursor: str,
     bar: str,
-    ours: tuple[str, str, str, str, str],
+    ours: Sequence[str],
     good: str,
     dark: bool,
     runs: dict[str, str] | None = None,
 ) -> Theme:
+    """Return a theme. panel: of lines. cursor: behind what is chosen. ours: of COLOURS. runs: by variable."""
     variables = (
         dict(zip(COLOURS, ours, strict=True))
         | (_of_runs(name) if runs is None else runs)
@@ -135,7 +145,7 @@ def _theme(
 
 
 THEMES = (
-    _theme(
+    made(
         "dark",
         ground="#12151b",
         surface="#191d25",
@@ -148,7 +158,7 @@ THEMES = (
         good="#74c68a",
         dark=True,
     ),
-    _theme(
+    made(
         "light",
         ground="#fcfcfa",
         surface="#f3f3f0",
@@ -161,7 +171,7 @@ THEMES = (
         good="#1d7a3a",
         dark=False,
     ),
-    _theme(
+    made(
         "contrast",
         ground="#000000",
         surface="#000000",
@@ -222,7 +232,7 @@ def _known(name: str, train: str, validation: str) -> Theme:
     grounds = (ground, surface)
     grey = Color.parse(text).blend(Color.parse(ground), 0.3).hex6
     colours = (train, validation, str(given.error), grey, grey)
-    return _theme(
+    return made(
         name,
         ground=ground,
         surface=surface,
@@ -231,7 +241,7 @@ def _known(name: str, train: str, validation: str) -> Theme:
         accent=readable(str(given.primary), grounds),
         cursor=cursor,
         bar=surface,
-        ours=cast("tuple[str, str, str, str, str]", tuple(readable(colour, grounds) for colour in colours)),
+        ours=[readable(colour, grounds) for colour in colours],
         good=readable(str(given.success), grounds),
         dark=given.dark,
         runs={key: readable(colour, grounds) for key, colour in _of_runs("dark" if given.dark else "light").items()},

@@ -13,23 +13,26 @@ from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import setting
 from descent.common.text import clean
 from tui.base import ConsoleApp
-from tui.settings import NOTIFY, THEMES, Settings, settings_file
+from tui.settings import NOTIFY, Settings, settings_file
 from tui.widgets.lines import Line, Lines, Piece, cut, fitted
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One setting: its values in order, and how each is written. label and note are translated where shown."""
+    """One setting: its values in order, and how each is written. label and note are translated where shown.
+
+    values: None for those of the app's themes.
+    """
 
     key: str
     label: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | None
     write: Callable[[Any], str]
     note: str
 
 
 CHOICES = (
-    Choice("theme", N_("theme"), THEMES, str, N_("ansi: the terminal's own 16 colours")),
+    Choice("theme", N_("theme"), None, str, N_("ansi: the terminal's own 16 colours")),
     Choice(
         "fps",
         N_("frames per second"),
@@ -98,15 +101,16 @@ class Rows(Lines, can_focus=True):
 
     def action_change(self, by: int) -> None:
         choice = CHOICES[self.cursor]
-        self.app.use_settings(changed(self.app.settings, choice, by))
+        values = ("auto", *self.app.theme_names) if choice.values is None else choice.values
+        self.app.use_settings(changed(self.app.settings, choice.key, values, by))
         self.show_lines()
 
 
-def changed(settings: Settings, choice: Choice, by: int) -> Settings:
+def changed(settings: Settings, key: str, values: Sequence[Any], by: int) -> Settings:
     """The settings with the next value, or the previous one; a value that is not offered counts as the first."""
-    value = getattr(settings, choice.key)
-    at = choice.values.index(value) if value in choice.values else 0
-    return replace(settings, **{choice.key: choice.values[(at + by) % len(choice.values)]})
+    value = getattr(settings, key)
+    at = values.index(value) if value in values else 0
+    return replace(settings, **{key: values[(at + by) % len(values)]})
 
 
 class SettingsScreen(ModalScreen[None]):
