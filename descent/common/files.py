@@ -67,17 +67,22 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`. It takes that name once it is on the disk, and is removed on an error."""
+def replacing(path: Path, mode: int = 0o600, *, lasting: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`. It takes that name once it is on the disk, and is removed on an error.
+
+    lasting: whether to wait for the disk. Without, it may be empty after a loss of power.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with naming(path), open(temporary, "wb") as file:
             os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if lasting:
+            sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -173,8 +178,8 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    with replacing(path, mode) as file:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
+    with replacing(path, mode, lasting=lasting) as file:
         file.write(data)
 
 

@@ -123,6 +123,7 @@ class CommandHandler:
         self.tell: Callable[[str, dict[str, Any]], None] | None = (
             None  # called with each command before it is followed
         )
+        self.rest: Callable[[], None] | None = None  # called when the run stands still at another step
         self.stop: str | None = None  # "now", "discard" or "epoch", once asked for
         self._stopping: list[Request | Scripted] = []
         # While stepping, the step to pause at and the request that waits.
@@ -153,12 +154,15 @@ class CommandHandler:
             return
         with self._session.clock.stopped():
             self._session.drain()  # the rows of the steps so far are written before a command is answered
-            given_back = False
+            given_back, rested = False, None
             while True:
                 while self._waiting:
                     self._take(self._waiting.popleft())
                 if not self._idle() or self.stop in ("now", "discard") or interrupted():
                     return
+                if self.rest is not None and rested != self._session.step:
+                    rested = self._session.step
+                    self.rest()
                 if not given_back:
                     given_back = True
                     devices.give_back_unused()  # others may use it while nobody trains here

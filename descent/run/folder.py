@@ -130,7 +130,8 @@ class Claim:
         self.events = Events(folder.path)
         self.events.state("starting", pid=os.getpid(), host=socket.gethostname())
         self._lock.announce()
-        for place in (folder.path, folder.checkpoint_folder, folder.path / "pictures"):
+        pictures = folder.path / "pictures"
+        for place in (folder.path, folder.checkpoint_folder, pictures, pictures / "kept"):
             remove_leftovers(place)  # of workers that were killed
         self.events.write("stage", stage="torch")
 

@@ -26,6 +26,7 @@ from descent.run.layout import Layout
 from descent.run.live_settings import SWITCHES, edits_of, is_of_presets, member_named
 from descent.run.means import means_of_last_epoch
 from descent.run.metrics import Metrics, MetricsWriter
+from engine.pictures import kept
 from engine.preset.loading import Preset, load_preset
 from engine.preset.members import roster
 
@@ -86,6 +87,8 @@ class Branch:
         if self.member is not None:
             events = events_of_member(events, self.member, stored, parent.facts())
         copy_past(stored, folder, step, self.member)
+        if self.member is None:  # the pictures show all of the members
+            kept.copy(parent.path, folder, step)
         copy_checkpoints(parent, folder, (step, *self._best()))
         write_lines(folder / "events.jsonl", events)
         if self.script is not None:

@@ -48,7 +48,7 @@ def write(run: Path, kind: str, step: int, arrays: "Mapping[str, NDArray[Any]]")
     content = io.BytesIO()
     np.savez_compressed(content, **dict(arrays))  # type: ignore[arg-type]  # its other argument is a bool
     write_atomically(path, content.getvalue())
-    for old in _of_kind(run, kind)[:-KEPT]:
+    for old in of_kind(run, kind)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 
@@ -74,22 +74,26 @@ def latest(run: Path, kind: str, until: int | None = None) -> Picture | None:
 
     until: the last step that counts; then it is the one of the latest step.
     """
-    files = _of_kind(run, kind)
+    files = of_kind(run, kind)
     if until is not None:
-        files = sorted((path for path in files if _step_of(path) <= until), key=_step_of)
+        files = sorted((path for path in files if step_of(path) <= until), key=step_of)
     return read(files[-1]) if files else None
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Return the step in the name of a picture's file."""
     return int(path.stem.rpartition("-")[2])
 
 
-def _of_kind(run: Path, kind: str) -> list[Path]:
+def made_at(path: Path) -> int:
+    """Return when the file was written, in nanoseconds; 0 if the worker has just removed it."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def of_kind(run: Path, kind: str) -> list[Path]:
     """Return the files in the order in which they were made. After a rewind that is not the order of steps."""
-    made = []
-    for path in (run / "pictures").glob(f"{kind}-step-*.npz"):
-        try:
-            made.append((path.stat().st_mtime_ns, path))
-        except FileNotFoundError:
-            continue  # the worker has just removed it
-    return [path for _time, path in sorted(made)]
+    made = sorted((made_at(path), path) for path in (run / "pictures").glob(f"{kind}-step-*.npz"))
+    return [path for time, path in made if time]

@@ -25,6 +25,7 @@ from engine.training import live_edits
 from engine.training.evaluator import Evaluator
 from engine.training.monitor import Monitor
 from engine.training.nonfinite import NonFiniteHandler
+from engine.training.pictures.keeper import PictureKeeper
 from engine.training.protocols import StepResult
 from engine.training.ranks import Leader, Step
 from engine.training.reporter import Reporter
@@ -65,6 +66,8 @@ class Session:
         self._keeper = CheckpointManager(folder, events, self._sync, run.preset.train.keep)
         self.commands = CommandHandler(self, queue, events, script_of(folder.path), again)
         self.clock = Clock(run.device, seconds)
+        self.pictures = PictureKeeper(run, folder, self.clock, self.warn)
+        self.commands.rest = self._rest
         if leader is not None:
             leader.follow(self.commands, self.clock)
         self._lr: float | None = None
@@ -141,6 +144,8 @@ class Session:
             self.commands.hold(self._trouble.reason)
         self.commands.attend(self._stop_wanted)
         goes_on = self._run.step < self._run.total_steps and not self.is_stopped() and not self._stop_wanted()
+        if goes_on:
+            self.pictures.keep_up()
         if goes_on and self._leader is not None:
             self._leader.begin()
         return goes_on
@@ -265,6 +270,11 @@ class Session:
                     _("picture {kind}: can't be written: {error}", kind=kind, error=error.strerror)
                 ) from None
 
+    def _rest(self) -> None:
+        """Use the time of a pause."""
+        if self._monitor.non_finite is None:
+            self.pictures.rest()
+
     def act(self, name: object) -> None:
         """Actions are declared by a script."""
         raise DescentError(
@@ -318,6 +328,7 @@ class Session:
         self._keeper.forget_beyond(to)
         self._reporter.rewound(to, state["log"])
         self._open_rows(state.get("watched"))
+        self.pictures.forget_beyond()
         self._miss_best()
         self.catch_up()
         return to
@@ -401,7 +412,8 @@ class Session:
         return saved
 
     def _draw_again(self) -> None:
-        """Draw once more, at the end, what clients have looked at: a process of its own would need seconds for it."""
+        """Draw once more, at the end, what clients look at: a process of its own would need seconds for it."""
+        self.pictures.keep()
         for kind, options in self.commands.pictures.items():
             with contextlib.suppress(DescentError):  # the client asks again, and is told why
                 self.picture(kind, options)

@@ -133,6 +133,7 @@ def _train_opened(
         else:
             session.catch_up()
         session.note_plan()
+        session.pictures.begin()
         events.state("running", step=run.step)
         display.watch(session.progress)
         with session.clock.running():

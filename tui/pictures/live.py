@@ -18,7 +18,7 @@ from descent.handle import Run
 from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
 from engine import pictures
-from engine.pictures import KINDS, Picture, from_rows
+from engine.pictures import KINDS, Picture, from_rows, kept
 from engine.pictures.request import of_ended, picture_of
 from tui.base import ConsoleApp
 from tui.data.snapshot import Snapshot
@@ -60,9 +60,14 @@ def pictures_of(run: RunFolder, kinds: Sequence[str], until: int | None = None) 
 
 def _last(run: RunFolder, kind: str, until: int | None = None) -> Picture | None:
     try:
-        return pictures.latest(run.path, kind, until)
+        return kept.latest(run.path, kind, until)
     except DescentError:
         return None  # damaged
+
+
+def _moment(now: Snapshot) -> tuple[object, ...]:
+    """What makes a board look for another picture at once: an earlier step, a step while it stands still, the end."""
+    return now.past, now.state, now.step if now.state not in ("running", "starting") else None
 
 
 class LabPictures(Horizontal):
@@ -85,12 +90,14 @@ class LabPictures(Horizontal):
     ) -> None:
         """kinds: names of KINDS, the first ones first. every: seconds between pictures of a kind at the soonest.
 
-        number: of a board, the key that shows them alone. A board shows the latest that somebody has asked for.
+        number: of a board, the key that shows them alone. A board shows the latest that the worker has kept by itself
+        or that somebody has asked for, and asks for none: each would stand in the run's log.
         """
         super().__init__(id="pictures" if number is None else "picture")
         self.folder, self._every, self._number = folder, every, number
-        self._kinds = [kind for kind in kinds if kind in KINDS]
-        self._all = tuple(self._kinds)
+        self._all = tuple(kind for kind in kinds if kind in KINDS)
+        # A board does not know yet which kinds its run can have; a lab has named them.
+        self._kinds = list(self._all) if number is None else []
         self._first = 0
         self._known = False  # which kinds fit the run
         self._seen: dict[str, Picture] = {}
@@ -104,12 +111,10 @@ class LabPictures(Horizontal):
         self._ended_at: int | None = None  # the step at which the ended run was drawn
 
     def compose(self) -> ComposeResult:
-        for _at in range(min(MOST, len(self._kinds))):
+        for _at in range(min(MOST, len(self._all))):
             yield FramedPicture()
 
     def on_mount(self) -> None:
-        # A board does not know yet which kinds its run can have; a lab has named them.
-        self.display = bool(self._kinds) and self._number is None
         self._show()
         self.set_interval(0.1, self._tick)
 
@@ -144,9 +149,9 @@ class LabPictures(Horizontal):
 
     def draw(self, now: Snapshot) -> None:
         """Take a snapshot of the console's reader."""
-        if self._now is not None and self._now.past != now.past:
+        before, self._now = self._now, now
+        if self._number is not None and before is not None and _moment(before) != _moment(now):
             self._asked_at = 0.0  # look at once
-        self._now = now
 
     def show_ghosts(self, ghosts: dict[str, Picture]) -> None:
         """Draw the run before as a ghost behind this one."""
@@ -154,6 +159,7 @@ class LabPictures(Horizontal):
         self._show()
 
     def _show(self) -> None:
+        self.set_class(not self._kinds, "-empty")
         views, kinds = list(self.query(FramedPicture)), self.shown
         for kind in {*kinds} & {*self._seen} - self._told:
             self._told.add(kind)
@@ -169,19 +175,24 @@ class LabPictures(Horizontal):
                 view.picture = picture
             if view.ghost is not self._ghosts.get(kind):
                 view.ghost = self._ghosts.get(kind)
-            step = "" if picture is None else f"  {_('step {step}', step=count(picture.step))}"
-            is_last = at == len(kinds) - 1
-            more = _("p next picture") if self._number is None and self.has_more and is_last else ""
+            title, step = _(KINDS[kind].title), ""
+            if picture is not None:
+                step = _("step {step}", step=count(picture.step))
+            if self._number is not None:
+                view.name_it(numbered(None if at else self._number, title), step)
+                continue
+            more = _("p next picture") if self.has_more and at == len(kinds) - 1 else ""
             if kind in self._waits_for and picture is not None:  # it is of a step before the end
                 more = _("Drawing…")
-            view.name_it(numbered(None if at else self._number, f"{_(KINDS[kind].title)}{step}"), more)
+            view.name_it(f"{title}  {step}".rstrip(), more)
 
     # --- asking ---
 
     async def _tick(self) -> None:
         now = self._now
         if self._number is not None:
-            if time.monotonic() - self._asked_at >= self._every and not any(
+            every = EVERY if now is not None and now.state == "paused" else self._every
+            if time.monotonic() - self._asked_at >= every and not any(
                 one.group == "pictures" and not one.is_finished for one in self.workers
             ):
                 self.run_worker(self._read_latest(), group="pictures")
@@ -204,18 +215,22 @@ class LabPictures(Horizontal):
             self.run_worker(self._ask_ended(), group="pictures")
 
     async def _read_latest(self) -> None:
-        """Take the pictures that somebody has asked for. A board asks for none: each would stand in the run's log."""
+        """Take the pictures of now, or of the earlier step that the board shows."""
         self._asked_at = time.monotonic()
         past = self._now.past if self._now is not None else None
         found = await asyncio.to_thread(pictures_of, self.folder, self._all, past)
-        if not found and past is not None:
-            return  # none is so old: what is shown names its step
-        if {kind: one.step for kind, one in found.items()} == {kind: one.step for kind, one in self._seen.items()}:
+        if self._known and {kind: one.step for kind, one in found.items()} == self._steps:
             return
         self._seen, self._known = found, True
-        self._kinds = [kind for kind in self._all if kind in found]
-        self.display = bool(self._kinds)
+        if past is None or not self._kinds:
+            self._kinds = [kind for kind in self._all if kind in found]
+        for kind in self._kinds:
+            self._trouble[kind] = "" if kind in found else _("No picture was kept so early.")
         self._show()
+
+    @property
+    def _steps(self) -> dict[str, int]:
+        return {kind: one.step for kind, one in self._seen.items()}
 
     async def _look_up(self) -> None:
         known = await asyncio.to_thread(pictures.traits, self.folder.path)
@@ -225,7 +240,6 @@ class LabPictures(Horizontal):
                 return
         self._known = True
         self._kinds = [kind for kind in self._kinds if KINDS[kind].complaint(known) is None]
-        self.display = bool(self._kinds)
         self._first = 0
         self._show()
 

@@ -34,6 +34,8 @@ def confusion(canvas: PictureCanvas, picture: Picture) -> None:
         )
     else:
         title = _("{share} of {count:,} {split} samples correct", share=share, count=of, split=split)
+    if cell_len(title) > canvas.width:
+        title = _("{share} of {count:,} correct", share=share, count=looked)
     canvas.write(0, 0, title, "strong")
     left = min(LONGEST, max(cell_len(name) for name in names), max(2, canvas.width // 4)) + 1
     need = max(2, len(f"{counts.max():,}") + 1)

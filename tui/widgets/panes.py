@@ -41,7 +41,7 @@ WATCHED = {
 
 
 class ConsolePanes(Vertical):
-    """The board: loss and accuracy on top, strips of what explains them, below them layers, a picture and the log.
+    """The board: loss and accuracy on top, strips of what explains them, below them layers, the log and a picture.
 
     The screen's breakpoints decide what is shown: -flat, -short, -medium, -tall and -tiny, -narrow, -normal, -wide.
     In a lab the charts stand in two columns, beside the lab's pictures.
@@ -54,18 +54,22 @@ class ConsolePanes(Vertical):
         #charts { height: 1fr; }
         #left { layout: horizontal; height: 1fr; }
         #right { layout: horizontal; height: 6; }
-        #tables { height: 13; }
-        #lower { width: 3fr; }
-        #log { width: 2fr; height: 1fr; }
+        #tables { height: 15; }
+        #lower { width: 2fr; height: 1fr; }
+        #log { height: 1fr; }
         #loss { width: 3fr; }
         #accuracy { width: 2fr; }
         #layers { height: auto; max-height: 60%; }
-        #picture { height: 1fr; }
+        #picture { height: 1fr; width: 1fr; }
+        #picture.-empty, #pictures.-empty { display: none !important; }
         Chart, MachinePanel { height: 1fr; width: 1fr; }
         #rate.-constant { width: 32; }
         #throughput { display: none; }
-        &.-no-picture #layers { height: 1fr; max-height: 100%; }
+        &.-no-picture #tables { height: 13; }
     }
+    ConsolePanes.-no-picture #lower, .-wide ConsolePanes #lower { layout: horizontal; width: 3fr; }
+    ConsolePanes.-no-picture #layers, .-wide ConsolePanes #layers { width: 3fr; height: 1fr; max-height: 100%; }
+    ConsolePanes.-no-picture #log, .-wide ConsolePanes #log, .-wide ConsolePanes #picture { width: 2fr; }
     .-wide ConsolePanes #loss, .-wide ConsolePanes #accuracy { width: 1fr; }
     .-tall ConsolePanes #right { height: 8; }
     .-tall ConsolePanes #tables { height: 21; }
@@ -81,7 +85,9 @@ class ConsolePanes(Vertical):
     .-narrow.-medium ConsolePanes #accuracy, .-narrow.-tall ConsolePanes #accuracy { width: 1fr; }
     .-narrow ConsolePanes #machine, .-narrow ConsolePanes #picture, .-tiny ConsolePanes #picture { display: none; }
     .-narrow.-medium ConsolePanes #tables, .-narrow.-tall ConsolePanes #tables { layout: vertical; height: 15; }
-    .-narrow.-medium ConsolePanes #lower, .-narrow.-tall ConsolePanes #lower,
+    .-narrow.-medium ConsolePanes #lower, .-narrow.-tall ConsolePanes #lower {
+        layout: vertical; height: 1fr; width: 1fr;
+    }
     .-narrow.-medium ConsolePanes #layers,
     .-narrow.-tall ConsolePanes #layers { height: auto; max-height: 8; width: 1fr; }
     .-narrow.-medium ConsolePanes #log, .-narrow.-tall ConsolePanes #log { height: 1fr; width: 1fr; }
@@ -134,7 +140,7 @@ class ConsolePanes(Vertical):
         tables = [name for name in of_lab if name in TABLES]
         self._wanted = USUAL if watch is None else (*charts, *tables)
         self.set_class(watch is not None, "-lab")
-        self.set_class(picture is None, "-no-picture")
+        self.set_class(True, "-no-picture")  # a board does not know yet whether its run has one
 
     def compose(self) -> ComposeResult:
         with Container(id="charts"):
@@ -144,11 +150,11 @@ class ConsolePanes(Vertical):
                 yield from (self._chart(name, title) for name, title in RIGHT.items())
                 yield MachinePanel(id="machine", number=self._number("machine"))
         with Horizontal(id="tables"):
-            with Vertical(id="lower"):
+            with Container(id="lower"):
                 yield LayerTable(id="layers", number=self._number("layers"))
-                if self._picture is not None:
-                    yield self._picture
-            yield RunLog(id="log", number=self._number("log"))
+                yield RunLog(id="log", number=self._number("log"))
+            if self._picture is not None:
+                yield self._picture
         if self._pictures is not None:
             yield self._pictures
 
@@ -240,8 +246,9 @@ class ConsolePanes(Vertical):
         picked = self._picked() if self.chosen and name is None else []
         wanted = picked or self._wanted
         left, right = self._columns()
-        lower = [pane for pane in ("layers", "picture") if pane != "picture" or self._picture is not None]
-        for pane in (*left, *right, *lower, "log"):
+        lower = ["layers", "log"]
+        below = [*lower, "picture"] if self._picture is not None else lower
+        for pane in (*left, *right, *below):
             away = name != pane if name is not None else pane not in wanted
             away = away or (pane == "accuracy" and self._no_accuracy)
             widget = self.query_one(f"#{pane}")
@@ -251,7 +258,7 @@ class ConsolePanes(Vertical):
             widget.set_class(self._watch is not None and name is None and pane != first, "-second")
         shown = wanted if name is None else (name,)
         holders = {
-            "charts": [*left, *right], "left": left, "right": right, "tables": [*lower, "log"], "lower": lower,
+            "charts": [*left, *right], "left": left, "right": right, "tables": below, "lower": lower,
         }  # fmt: skip
         for holder, panes in holders.items():
             inside = [pane for pane in shown if pane in panes and not (pane == "accuracy" and self._no_accuracy)]

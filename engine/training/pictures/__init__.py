@@ -23,7 +23,7 @@ from engine.training.pictures.probe import Arrays, Probe
 from engine.training.train_state import TrainState
 from engine.training.user_code import is_out_of_memory
 
-__all__ = ["make", "traits"]
+__all__ = ["draw", "make", "traits"]
 
 # Each: (look, options) -> arrays by name. Raises DescentError if the run turns out not to allow it.
 MAKERS: dict[str, Callable[[Probe, dict[str, Any]], Arrays]] = {
@@ -70,17 +70,32 @@ def make(
                 kind=kind,
             )
         )
-    everyone = run
-    if kind != "tally":
-        run = run.alone(_whole(kind, member))
+    alone = run if kind == "tally" else run.alone(_whole(kind, member))
+    return draw(alone, {kind: chosen}, folder, everyone=run)[kind]
+
+
+def draw(
+    run: TrainState, wanted: Mapping[str, dict[str, Any]], folder: RunFolder | None, everyone: TrainState
+) -> dict[str, Arrays]:
+    """Draw pictures of the model as it is now that are known to fit it, all of one copy. Returns arrays by kind.
+
+    wanted: all options by kind. everyone: the run with all of its members, where `run` is one of them alone. Raises
+    DescentError if the data turn out not to allow a picture, memory is short, or Descent has a bug.
+    """
+    drawn: dict[str, Arrays] = {}
+    kind = ""
     began = time.perf_counter()
     try:
         with Probe.at(run, folder) as look:
-            arrays = MAKERS[kind](look, chosen)
-            if kind == "fit":
-                arrays |= plane.curves(everyone, look, arrays)
+            for kind, options in wanted.items():
+                arrays = MAKERS[kind](look, options)
+                if kind == "fit":
+                    arrays |= plane.curves(everyone, look, arrays)
+                ended = time.perf_counter()
+                drawn[kind] = arrays | {"seconds": np.array(ended - began)}
+                began = ended
     except DescentError as error:
-        raise pictures.refusal(kind, str(error), known) from None
+        raise pictures.refusal(kind, str(error), traits(everyone)) from None
     except Exception as error:
         if is_out_of_memory(error):
             raise DescentError(
@@ -94,7 +109,7 @@ def make(
                 error=f"{type(error).__name__}: {error}",
             )
         ) from error
-    return arrays | {"seconds": np.array(time.perf_counter() - began)}
+    return drawn
 
 
 def _whole(kind: str, member: object) -> int:

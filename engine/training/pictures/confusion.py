@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.training.pictures.probe import Arrays, Probe, few, host, words
+from engine.training.pictures.probe import Answers, Arrays, Probe, host, words
 
 MOST_COLUMNS = 32  # shown of a table's misclassified rows
 
@@ -18,15 +18,14 @@ def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
     counts: (classes, classes) int64, with the true class by row and the predicted class by column. classes: names.
     split: its name. looked_at, of: how many samples were used, and how many the split has.
     """
-    name, split = look.split(options["split"])
-    chosen = few(split, options["samples"])
     count = len(look.classes())
-    said = look.probabilities(chosen.inputs).argmax(dim=1)
-    counts = torch.bincount(chosen.targets * count + said, minlength=count * count).reshape(count, count)
+    answers = look.answers(options["split"], options["samples"])
+    said = answers.probabilities.argmax(dim=1)
+    counts = torch.bincount(answers.samples.targets * count + said, minlength=count * count).reshape(count, count)
     return {
         "counts": host(counts),
         "classes": words(look.classes()),
-        **_of(name, len(chosen.inputs), len(split.inputs)),
+        **_of(answers),
     }
 
 
@@ -37,9 +36,10 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
     names. true, predicted: (k,) int64. probability: (k,) float32, of the predicted class. mistakes: how many there
     are in all. split, looked_at, of: as in `confusion`. classes: names.
     """
-    name, split = look.split(options["split"])
-    chosen = few(split, options["samples"])
-    probability, said = look.probabilities(chosen.inputs).max(dim=1)
+    classes = words(look.classes())
+    answers = look.answers(options["split"], options["samples"])
+    chosen = answers.samples
+    probability, said = answers.probabilities.max(dim=1)
     wrong = torch.nonzero(said != chosen.targets)[:, 0]
     # The sort is stable, so that equal probabilities (a perceptron's) keep their order from picture to picture.
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][: options["most"]]
@@ -49,8 +49,8 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
         "predicted": host(said[worst]),
         "probability": host(probability[worst]),
         "mistakes": np.array(len(wrong)),
-        "classes": words(look.classes()),
-        **_of(name, len(chosen.inputs), len(split.inputs)),
+        "classes": classes,
+        **_of(answers),
     }
 
 
@@ -71,5 +71,6 @@ def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
 
 
-def _of(split: str, looked_at: int, of: int) -> Arrays:
-    return {"split": np.array(split), "looked_at": np.array(looked_at), "of": np.array(of)}
+def _of(answers: Answers) -> Arrays:
+    looked_at = len(answers.probabilities)
+    return {"split": np.array(answers.split), "looked_at": np.array(looked_at), "of": np.array(answers.of)}

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,26 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What the model says of samples of a split.
+
+    split: its name. of: how many samples it has. samples: those that were asked. probabilities: (N, classes) float32.
+    """
+
+    split: str
+    of: int
+    samples: Split
+    probabilities: Tensor
+
+
+@dataclass(frozen=True)
 class Probe:
     """The run, for reading only, and a copy of its model in evaluation mode."""
 
     run: TrainState
     model: nn.Module
     folder: RunFolder | None
+    _answered: dict[tuple[str, int], Answers] = field(default_factory=dict)
 
     @classmethod
     @contextmanager
@@ -72,6 +86,16 @@ class Probe:
         A perceptron's are 0 or 1.
         """
         return losses.probabilities(self.outputs(inputs), self.run.preset.loss)
+
+    def answers(self, split: str, samples: int) -> Answers:
+        """Return the class probabilities for at most so many samples of a split. Asked again, it has them already."""
+        if (split, samples) not in self._answered:
+            name, whole = self.split(split)
+            chosen = few(whole, samples)
+            self._answered[split, samples] = Answers(
+                name, len(whole.inputs), chosen, self.probabilities(chosen.inputs)
+            )
+        return self._answered[split, samples]
 
     def original(self, inputs: Tensor) -> Tensor:
         """Return scaled inputs in the units of the data, float64."""

@@ -25,6 +25,7 @@ from engine.cli import report
 from engine.launch import start as launch_start
 from engine.launch.fork import branch, branch_to_replay, first_difference, said_of
 from engine.launch.options import Options
+from engine.pictures import kept
 from engine.preset.loading import load_preset
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.reporter import MOST_LINES
@@ -93,6 +94,8 @@ def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFol
 def test_a_fork_has_its_parents_past_and_its_own_future(parent: RunFolder) -> None:
     other = fork(parent, 40, "slower", "optimizer.lr=0.001", "optimizer.momentum=0.5")
     assert first_difference(parent, other) == 40
+    assert [kept.steps(run.path)[at] for run in (parent, other) for at in (0, -1)] == [0, 60, 0, 60]
+    assert 40 in kept.steps(other.path)  # its own beginning
     assert other.facts()["parent"] == {"run": "parent", "dir": str(parent.path), "step": 40}
     assert other.facts()["threads"] == parent.facts()["threads"]
     origin = other.origin()

@@ -26,6 +26,7 @@ from descent.run.results import result_of
 from engine.launch.fork import first_difference
 from engine.launch.options import Options
 from engine.launch.start import resume, run
+from engine.pictures import kept
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.live_edits import _refusal
 from tests.helpers.processes import fork, process
@@ -123,7 +124,9 @@ def test_rewinding_opens_a_new_history_and_undoes_edits(live: tuple[int, RunFold
     send(folder.path, "set", {"edits": ["optimizer.lr=0.5"]})
     send(folder.path, "step", {"steps": 7})
     first = Metrics(folder.path).column("loss")[at : at + 7]
+    wait_for(lambda: kept.steps(folder.path)[-1] == at + 7, "the picture of a run that stands still")
     assert send(folder.path, "rewind", {"to": at})["step"] == at
+    assert kept.steps(folder.path)[-1] == at
     assert len(Metrics(folder.path).rows()) == at
     send(folder.path, "step", {"steps": 7})
     metrics = Metrics(folder.path)

@@ -35,7 +35,7 @@ from tui.widgets.top_line import TopLine
 from tui.widgets.vitals import VitalsLine
 
 # The first of these that a run can have are shown on its board, as many as there is room for.
-ON_BOARD = ("boundary", "fit", "surface", "confusion", "mistakes", "gradients-by-layer")
+ON_BOARD = ("boundary", "tally", "fit", "surface", "confusion", "mistakes", "gradients-by-layer")
 PICTURE_EVERY = 4.0  # seconds between two looks for a new picture, which costs some 30 KB to the terminal
 
 BENEATH = 3.0  # seconds between two frames beneath a dialog
@@ -210,7 +210,7 @@ class Console(SteeredScreen):
             case "charts" | "point", _:
                 return now is not None and self.panel is None
             case "zoom", (("accuracy" | "picture" | "machine") as pane,):
-                has_picture = self._picture is not None and self._picture.display
+                has_picture = self._picture is not None and bool(self._picture.kinds)
                 accuracy = now is not None and now.has_accuracy
                 return {"accuracy": accuracy, "picture": has_picture, "machine": self.panel is None}[str(pane)]
             case "panel", (str(key),):
@@ -310,7 +310,7 @@ class Console(SteeredScreen):
         assert now is not None
         every = {**LEFT, **RIGHT, **TABLES}
         missing = [] if now.has_accuracy else ["accuracy"]
-        missing += [] if self._picture is not None and self._picture.display else ["picture"]
+        missing += [] if self._picture is not None and bool(self._picture.kinds) else ["picture"]
         known = [name for name in self.console_panes.chosen if name in every]  # in their order
         titles = {name: _(every[name]) for name in [*known, *every] if name not in missing}
         titles |= {
@@ -491,7 +491,7 @@ class Console(SteeredScreen):
         """Draw what only the board of a run has."""
         if self._picture is not None:
             self._picture.draw(now)
-            self.console_panes.has_picture(self._picture.display)
+            self.console_panes.has_picture(bool(self._picture.kinds))
             machine = self.query_one(MachinePanel)
             machine.show(now)
             self.query_one(StatusLine).shows_machine = not machine.region.area
@@ -533,6 +533,9 @@ class Console(SteeredScreen):
                 chart.x_mode = message.chart.x_mode
                 if chart.smooths and message.chart.smooths:
                     chart.smoothing = message.chart.smoothing
+
+    def on_lab_pictures_shown(self, message: LabPictures.Shown) -> None:
+        self.refresh_bindings()  # the picture's digit works now
 
     def action_pictures(self) -> None:
         from tui.screens.console.pictures import Pictures

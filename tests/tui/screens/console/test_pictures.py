@@ -85,7 +85,7 @@ async def test_no_picture_is_asked_for_where_nothing_may_be_changed(live: RunFol
         await until(pilot, lambda: "It was not drawn yet" in text(app), "the screen")
         await pilot.press("enter", "a")
         await pilot.pause()
-        assert not (live.path / "pictures").exists()
+        assert not list((live.path / "pictures").glob("*.npz"))
         pictures.write(live.path, "weights", 7, made_pictures.of("weights").arrays)
         await pilot.press("up", "down", "down", "down", "down", "down")
         await until(pilot, lambda: "step 7" in text(app), "what somebody else has asked for")
