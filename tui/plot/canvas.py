@@ -15,7 +15,7 @@ Cells = NDArray[np.uint32]
 
 # The styles of cells; a cell holds its index. Lines further back come first.
 RUNS = tuple(f"run{number}" for number in range(8, 0, -1))  # several over one another: the first in front
-LINES = ("band", "spread", "faint", "ghost", "planned", "validation", "train", "member", *RUNS)
+LINES = ("band", "spread", "faint", "ghost", "planned", "train", "validation", "member", *RUNS)
 STYLES = ("", *LINES, "quiet", "trouble", "cursor", "goal", "strong")
 RANK = {name: rank for rank, name in enumerate(STYLES)}
 SPACE = ord(" ")

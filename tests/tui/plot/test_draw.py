@@ -22,8 +22,8 @@ LARGE = """\
  │    ⠳⣄             ┆             ⢸
 1┤     ⠈⠳⣄           ┆             ⢸
  │       ⠈⠳⢄⡀ ⣤⡀     ┆             ⢸                goal 0.5
- │⠤ ⠤ ⠤ ⠤ ⠤ ⠉⠓⠦⣄⣀ ⠒⠒⠤┆⢄⣀⠤ ⣀ ⠤ ⠤ ⠤ ⠤⢸⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤
- │              ⠈⠉⠓⠒⠦⠤⠤⢄⣀⣀⠉⣀⣀ ⠉⠒  ⠒⢸  ⠛⠒  ⠒⠒  ⠒⠒  ⠛
+ │⠤ ⠤ ⠤ ⠤ ⠤ ⠉⠓⠦⠈⣀ ⠒⠒⠤┆⢄⣀⠤ ⣀ ⠤ ⠤ ⠤ ⠤⢸⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤ ⠤
+ │              ⠈⠉⠓⠒⠦⠤⠤⢄⣀⣀⠉⠉⣀ ⠉⠒  ⠒⠒  ⠛⠒  ⠒⠒  ⠒⠒  ⠛
 0┤                   ┆      ⠈⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉✗⠉⠉⠉⠉⠁
  └┬───────────────────────┬───────────────────────┬─────────
   0                      500                    1,000
@@ -33,13 +33,13 @@ MIDDLE = """\
 2┤⢳⡀       ┆
  │ ⢳⡀      ┆      ⡇
  │  ⠙⢦⡀    ┆      ⡇   goal 0.5
- │⠤ ⠤ ⠙⠘⠃⣀⡀⠤⠤⢠⣄⣀⠤ ⡇⣀⡀ ⠤ ⠤⣀⠤ ⠤
-0┤        ⠉⠉⠉⠓⠒⠒⠒⠒⠓⠈⠁⠒⠒✗⠒⠉
+ │⠤ ⠤ ⠙⠘⠃⣀⠤⠤⠤⢠⣄⣀⠤ ⣀⣀⡀ ⠤ ⠤⣀⠤ ⠤
+0┤        ⠉⠉⠉⠓⠒⠒⠒⠒⠓⠈⠁⠒⠉✗⠒⠉
   0         500        1,000
 """
 SMALL = """\
 ⣄  ┆ ⢀
-⠈⠓⠲⠤⠤⠼⠤✗⠶
+⠈⠓⠲⠤⠒⠒⠤✗⠶
 """
 PLAIN = """\
    |                  :lr x0.5
@@ -50,7 +50,7 @@ PLAIN = """\
   1+      '-.         :             |
    |         '-o::  : :             |               goal 0.5
    |- - - - - -''-._-:- ::-o- - - - | - - - - - - - - - - -
-0.3+               '|._     ::  ::  |: o::  ::  ::o
+0.3+               '|._     ::  ::  :: o::  ::  ::o
    |                  ''--._        |
    |                  :    '''-..___|
 0.1+                  :            '''''------x-...
@@ -135,6 +135,17 @@ def test_a_point_stands_at_its_value_to_the_dot() -> None:
         assert rows == [round(row) - 1, round(row)]
         canvas = draw.draw(ChartData(lines, (), (0, 100)), place, axis, axis)
         assert "●" not in text(canvas)
+
+
+def test_the_validation_is_in_front_of_a_training_that_swings() -> None:
+    """In a small chart each cell near the validation was the training's, and the validation could not be followed."""
+    x = np.arange(400.0)
+    train = Line("train", x, 50 + 20 * np.sin(x), 50 + 20 * np.sin(x), "train")
+    at = np.arange(40, 400, 40.0)
+    validation = Line("val", at, at * 0 + 50, at * 0 + 50, "validation", "●")
+    drawn_once = drawn(ChartData((train, validation), (), (0, 399)), 38, 16)
+    assert (drawn_once.styles == STYLES.index("validation")).sum() >= 15
+    assert (drawn_once.styles == STYLES.index("train")).sum() >= 100
 
 
 def test_where_most_batches_lie_is_a_tint_and_never_dots() -> None:
