@@ -106,6 +106,11 @@ class Driver:
     def steps_per_epoch(self) -> int | None:
         return None if self.length is None else max(1, self.length // self.turns_a_step)
 
+    def steps_to_end_of_epoch(self) -> int:
+        """The steps that are left of the epoch, or, at its end, of the next one. Its length must be known."""
+        assert self.length is not None
+        return max(1, (self.length - self.batch % self.length) // self.turns_a_step)
+
     def extend(self, **more: int) -> None:
         """Make the loop longer, by `epochs` or by `steps`. Raises DescentError if it is not counted so."""
         for name, value in more.items():

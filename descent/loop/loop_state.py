@@ -26,6 +26,7 @@ from descent.loop.commands import CommandHandler
 from descent.loop.driver import Driver
 from descent.loop.edits import LiveEdits
 from descent.loop.folder import facts_of_process
+from descent.loop.foresight import Foresight
 from descent.loop.hooks import BackwardLosses, Rates
 from descent.loop.kept import Kept
 from descent.loop.ranks import Ranks
@@ -66,6 +67,7 @@ class LoopState:
         self._kept, self._rates, self._driver = Kept(), Rates(), Driver()
         self._edits = LiveEdits(self._rates)
         self._actions = Actions()
+        self._foresight = Foresight()
         self._evaluations: list[Callable[[], Mapping[str, Any]]] = []
         self._config: dict[str, Any] = {}
         self._best = BestEvaluation()
@@ -226,6 +228,7 @@ class LoopState:
         self.clock.set(state["seconds"])
         self._rows.begin_anew()
         self._samples.forget()
+        self._foresight.forget()
 
     def _restore_random(self, state: State) -> None:
         self._kept.restore_randomness(state["random"], self._device)

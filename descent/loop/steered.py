@@ -85,6 +85,7 @@ class SteeredLoop(LoopState):
                 )
             )
         self._events.write("length", step=self._step, total_steps=total)
+        self._foresight.forget()
         return self._step if total is None else total
 
     def look(self) -> dict[str, float]:

@@ -191,6 +191,7 @@ class SteppedLoop(SteeredLoop):
             self._rows.finish(self._step)
             if not self._told_exact:
                 self._tell_exact(sys._getframe(2))
+            self._foresee()
         if driver.epoch_is_over and not first:
             self._end_epoch(self._driver.epochs)
         self._went_back = False
@@ -203,6 +204,12 @@ class SteppedLoop(SteeredLoop):
         if self._rows.row.is_clear:  # an evaluation in the body of the loop is over
             self._rows.watch_forward(self._step)
         return self._went_back
+
+    def _foresee(self) -> None:
+        """Tell which rates the loop's own scheduler will have."""
+        told = self._foresight.look(self._step, self._kept.objects.values(), self._optimizers[0], self._driver)
+        if told is not None:
+            self._events.write("rates", step=self._step, **told)
 
     def _take_commands(self) -> int | None:
         """Follow the commands that wait. Returns the number of the signal that asks to end, if one does."""

@@ -166,6 +166,8 @@ EVENT = Record(
         **dict.fromkeys(("reason", "layer", "kind"), or_null(TEXT)),
         "time": TIME,
         "steps": ListOf(COUNT),
+        "at": ListOf(COUNT),
+        "rates": ListOf(NUMBER),
         "members": ListOf(COUNT),
         "values": TABLE,
         "pace": TABLE,

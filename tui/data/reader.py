@@ -14,6 +14,7 @@ from descent.common.text import clean, why_damaged, without_escapes
 from descent.run.epochs import epochs_since
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower, Member
+from descent.run.rates import ForeseenRates
 from descent.run.state import ALIVE
 from descent.run.sweep import SweepPoint, member_name
 from descent.run.verdict import Evidence, Verdict, Watch, evidence_of, judge
@@ -64,7 +65,7 @@ class SnapshotBuilder:
 
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
-        self.plan: Plan | None = None
+        self.plan: Plan | ForeseenRates | None = None
         self.preset: dict[str, Any] = {}
         self.member: int | None = None
         self.leading: SweepPoint | None = None  # the best candidate of a sweep by now
@@ -216,8 +217,10 @@ class SnapshotBuilder:
         new = {str(event.get("event")) for event in self._story.take(events, events.voided)}
         if new & {"checkpoint", "state", "rewound", "resumed"}:
             self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
-        if new & {"plan", "command", "state", "rewound", "resumed"} or not self._values:
+        if new & {"plan", "rates", "command", "state", "rewound", "resumed"} or not self._values:
             self._values = run_settings.values(self.preset, facts, self._story.edits)
+            if facts.get("task") == "loop":
+                self.plan = ForeseenRates.of(self._story.last.get("rates"), self._values["lr_scale"])
             plan = self._story.last.get("plan")
             if plan is not None:
                 self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}

@@ -10,6 +10,7 @@ import numpy as np
 from descent.common.i18n import _
 from descent.run.follower import Follower, Member
 from descent.run.not_given import is_given
+from descent.run.rates import ForeseenRates
 from descent.run.series import MinMaxPyramid, take
 from descent.run.sweep import member_name
 from tui.data.candidates import COLOURS, ranked, sign_of, style_of
@@ -142,8 +143,8 @@ def throughput_curve(
 
 
 def rate_curve(
-    follower: Follower, dots: int, zoom: Zoom = None, x_mode: XMode = "step", plan: "Plan | None" = None,
-    picked: int | None = None,
+    follower: Follower, dots: int, zoom: Zoom = None, x_mode: XMode = "step",
+    plan: "Plan | ForeseenRates | None" = None, picked: int | None = None,
 ) -> ChartData:  # fmt: skip
     """Return the learning rate so far, and the plan from now on to the run's end.
 

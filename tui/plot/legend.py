@@ -11,6 +11,7 @@ from descent.common.glyphs import ascii_text
 from descent.common.i18n import N_, _
 from descent.common.numbers import count, number, time_taken, trimmed
 from descent.common.text import clean
+from descent.run.rates import ForeseenRates
 from tui.plot.axes import Axis
 from tui.plot.chart_data import Line
 
@@ -161,9 +162,9 @@ def fitted(text: str, room: int, *, unicode: bool) -> str:
     return set_cell_size(text, room - 1) + ("…" if unicode else ".") if room > 1 else ""
 
 
-def described(plan: "Plan | None", schedule: str) -> str:
-    """Return the schedule and what it multiplies: cosine · 0.1 × 0.5 (you)."""
-    if plan is None:
+def described(plan: "Plan | ForeseenRates | None", schedule: str) -> str:
+    """Return the schedule and what it multiplies: cosine · 0.1 × 0.5 (you). Of a loop's own the schedule alone."""
+    if plan is None or isinstance(plan, ForeseenRates):
         return schedule
     factors = [trimmed(plan.base)]
     if plan.hand != 1:

@@ -1,10 +1,12 @@
 """A run is read beside the screen, which never waits for it."""
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
+from descent.run.follower import Follower
 from tests.helpers.recorded_run import STEPS, record
 from tests.helpers.waiting import DEADLINE
 from tui.data.reader import Reader, SnapshotBuilder
@@ -35,6 +37,29 @@ def test_charts_do_not_wait_for_the_first_look(tmp_path: Path, monkeypatch: pyte
     finally:
         go_on.set()
         reader.end()
+
+
+def test_the_rate_that_a_loop_has_foreseen_is_the_planned_one(tmp_path: Path) -> None:
+    """The chart would end at now, and the dial would not know what it multiplies."""
+    run = record(tmp_path)
+    facts = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps(facts | {"task": "loop"}))
+    told = [
+        {"event": "rates", "step": 10, "at": [10, 2149], "rates": [0.2, 0.0]},
+        {"event": "command", "step": 12, "command": "set", "arguments": {"edits": ["lr_scale=0.5"]}},
+    ]
+    run.events_file.write_text("".join(json.dumps({"time": 1.0, **event}) + "\n" for event in told))
+    follower = Follower(run)
+    follower.look()
+    builder = SnapshotBuilder(follower)
+    builder.take()
+    assert builder.plan is not None
+    assert (builder.plan.total_steps, builder.plan.hand, builder.plan.rate(10)) == (2150, 0.5, 0.1)
+    with run.events_file.open("a") as log:
+        log.write('{"time": 1.0, "event": "rates", "step": 20, "at": [], "rates": []}\n')
+    follower.look()
+    builder.take()
+    assert builder.plan is None
 
 
 def test_what_charts_show_at_once() -> None:
