@@ -17,7 +17,7 @@ from descent.common.errors import ExitCode
 from descent.common.i18n import use
 from engine.labs import flow
 from engine.labs.format import Text
-from engine.labs.grading import grade
+from engine.labs.grading import draw, grade
 from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
@@ -98,6 +98,24 @@ def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Pa
     assert verdict.passed, _told(verdict)
     for question, compared in zip(lab.model.predictions, verdict.predictions, strict=True):
         assert question.result is None or compared["result"] is not None, f"{question.id}: no result to compare with"
+
+
+DRAWN = [folder for folder in LABS if shipped(folder).model.draw]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize("lab", DRAWN, ids=lambda folder: folder.name, indirect=True)
+def test_what_is_drawn_of_the_reference_solution_is_right(lab: Lab, root: Path | None, tmp_path: Path) -> None:
+    """Right code would look wrong, or a table say nothing but that it can't be computed."""
+    work = (
+        on_data_at_hand(solved(lab, tmp_path / "work"), root) if root is not None else solved(lab, tmp_path / "work")
+    )
+    for drawing in draw(work, tmp_path, data_root=root)["drawings"]:
+        for row in drawing.get("rows", []):
+            assert (row["error"], row["agree"]) == ("", True), row
+        for shape in ("walk", "graph"):
+            assert not drawing.get(shape, {}).get("error"), drawing[shape]
 
 
 @graded_labs

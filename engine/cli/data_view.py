@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from descent.common.errors import DataError, PresetError
 from descent.common.files import json_safe
-from descent.common.i18n import _
+from descent.common.i18n import _, pgettext
 from descent.common.text import clean, shorten, show
 from engine.cli.tables import print_fields, print_json, print_table
 from engine.preset import schema
@@ -242,7 +242,7 @@ def _print_samples(
         shown = ", ".join(f"{clean(name)} {count}" for name, count in list(counts.items())[:_SHOWN])
         more = len(counts) - _SHOWN
         names = _("{names} and {count} more", names=shown, count=more) if more > 0 else shown
-        fields.append((_("classes"), f"{len(counts)}: {names}"))
+        fields.append((pgettext("of data", "classes"), f"{len(counts)}: {names}"))
     print()
     print_fields(samples.where if table is None else _("What is trained on"), fields)
 

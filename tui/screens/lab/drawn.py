@@ -197,7 +197,7 @@ def _steps(walk: Mapping[str, Any]) -> Table:
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
-    return [("", _("yours"), _("right"), ""),
+    return [("", _("yours"), _("correct"), ""),
             *((clean(str(row["text"])), str(row["yours"] or "–"), str(row["right"] or "–"), _sign(row))
               for row in rows)]  # fmt: skip
 

@@ -15,7 +15,7 @@ from textual.worker import Worker
 
 from descent.common import paths
 from descent.common.errors import DescentError
-from descent.common.i18n import _
+from descent.common.i18n import _, pgettext
 from descent.run import find
 from descent.run.folder import RunFolder
 from engine.labs import flow, knobs, progress
@@ -376,7 +376,7 @@ class LabPanel(Vertical):
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
         """Put the keys that a learner wants first. A small screen has room for few others."""
         reads = self._takes_turns and self.has_class("-reading")
-        text: Hints = [(("lab.text",), _("charts") if reads else _("text"))]
+        text: Hints = [(("lab.text",), _("charts") if reads else pgettext("of a lab", "text"))]
         stop: Hints = [(("console.back",), _("stop the check"))] if self.check_worker else []
         *wanted, why, labs = [hint for hint in self.hints() if hint[0] != ("lab.draw",)]
         anomaly, pause, *more = steering
