@@ -16,6 +16,7 @@ from descent.common.text import clean, did_you_mean, show
 # --- runs ------------------------------------------------------------------------------------------------
 
 _LONGEST_CHOICE = 12
+_NOTES = "runs.jsonl"  # in the state directory, a line for each start
 
 
 def note_start(run: Path) -> None:
@@ -23,7 +24,7 @@ def note_start(run: Path) -> None:
     folder = run.absolute()
     # A full or read-only home must not stop a run.
     with contextlib.suppress(OSError, ValueError):
-        note("runs.jsonl", {"time": time.time(), "id": folder.name, "dir": str(folder)})
+        note(_NOTES, {"time": time.time(), "id": folder.name, "dir": str(folder)})
 
 
 def known_runs(runs: Path) -> list[Path]:
@@ -37,6 +38,18 @@ def known_runs(runs: Path) -> list[Path]:
         with contextlib.suppress(OSError):
             starts.setdefault(run, (run / "preset.toml").stat().st_mtime)
     return sorted(starts, key=lambda run: (starts[run], run.name), reverse=True)
+
+
+def changed_at(runs: Path) -> tuple[int, ...]:
+    """Return numbers that are others once a run was started anywhere, or deleted in the runs folder."""
+    found = []
+    for path in (runs, paths.state_dir() / _NOTES):
+        try:
+            facts = path.stat()
+            found += [facts.st_mtime_ns, facts.st_size]
+        except OSError:
+            found += [0, 0]
+    return tuple(found)
 
 
 def runs_of(runs_dir: Path | None) -> list[Path]:
@@ -142,7 +155,7 @@ def _folders(runs: Path) -> list[Path]:
 
 def _noted_starts() -> Iterator[tuple[Path, float]]:
     """Yield folder and time of each noted start, oldest first."""
-    for entry in notes("runs.jsonl"):
+    for entry in notes(_NOTES):
         match entry:
             case {"dir": str(folder), "time": int(started) | float(started)}:
                 yield Path(folder), float(started)

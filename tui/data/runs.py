@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from descent.common.mean import mean_of_finite
 from descent.common.paths import runs_dir
@@ -31,6 +31,9 @@ _NOT_GIVEN = struct.pack("<I", NOT_GIVEN)
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
 Reached = tuple[float | None, float | None]  # loss and accuracy
 EVERY = 1.0  # seconds between looks while the list is shown
+# A look at all runs takes at most a twentieth of the time. In between, only live ones are looked at, which takes at
+# most a fifth.
+_SHARE, _LIVE_SHARE = 20, 5
 RARELY = 3.0  # seconds between looks at the live runs alone, while it is not
 _AT_ONCE = 24  # runs read before the first of them are shown
 
@@ -116,7 +119,8 @@ class Glances:
             return kept[1]
         try:
             told = self._told.setdefault(path, RunSummary(RunFolder(path)))
-            seen = _read(RunFolder(path), told, kept[1] if kept is not None and kept[0] == signature else None)
+            before = kept[1] if kept is not None else None
+            seen = _read(RunFolder(path), told, before, is_same=kept is not None and kept[0] == signature)
         except Exception as error:  # the files may hold anything, and one broken run must not hide the others
             seen = RunStatus(RunFolder(path), state="damaged", problem=why_damaged(error))
         self._kept[path] = signature, seen
@@ -147,7 +151,7 @@ def _signature(path: Path) -> tuple[Any, ...]:
 def glances_of(folders: Sequence[RunFolder]) -> list[RunStatus]:
     """Return a first look at each of these runs."""
     found = [RunFolder(folder.path.resolve()) for folder in folders]
-    return [_read(folder, RunSummary(folder), None) for folder in found]
+    return [_read(folder, RunSummary(folder)) for folder in found]
 
 
 class RunSummary(Health):
@@ -247,49 +251,58 @@ class RunSummary(Health):
         return {split: _mean_of_last(events) for split, events in of_splits.items()}
 
 
-def _read(folder: RunFolder, told: RunSummary, unchanged: RunStatus | None) -> RunStatus:
+def _read(
+    folder: RunFolder, told: RunSummary, before: RunStatus | None = None, *, is_same: bool = False
+) -> RunStatus:
+    """Return the run's status. is_same: nothing was written since `before`."""
+
     def last_state() -> Mapping[str, Any]:
         told.look()
         return told.state
 
     facts = folder.facts()
     state = state_now(folder.path, last_state, lambda: host_of(told.began, facts))
-    if unchanged is not None:  # but for its state: a killed worker writes nothing
-        return unchanged if state == unchanged.state else replace(unchanged, state=state)
+    if before is not None and is_same:  # but for its state: a killed worker writes nothing
+        return before if state == before.state else replace(before, state=state)
     layout = Layout.load(folder.path)
     points = points_of(layout.members) if layout is not None else ()
     best = told.best_of(points, lambda: best_by(folder)) if points else None
-    rows = _Rows(folder.path, layout, best.members if best is not None else None)
-    step = rows.count
-    epochs = epochs_since(told.last.get("batch_size"), facts)
-    last_loss = rows.latest("loss")
-    return RunStatus(
-        folder,
-        state=state,
-        host=host_of(told.began, facts),
-        preset=clean(str(facts.get("preset", ""))),
-        step=step,
-        total=_whole(told.total or facts.get("total_steps")),
-        epoch=None if epochs is None else epochs.at(step),
-        started=facts.get("started") or folder.preset.stat().st_mtime,
-        changed=_changed(folder),
-        parameters=_whole(facts.get("parameters")),
-        device=clean(str(facts.get("device_name") or facts.get("device") or "")),
-        loss=rows.curve("loss", POINTS),
-        last_loss=last_loss,
-        accuracy=layout is not None and "accuracy" in layout.columns,
-        reached=told.reached(best.members if best is not None else None),
-        candidates=len(points),
-        candidate=best.name if best is not None else "",
-        broken=told.broken(state, is_finite=last_loss is None or math.isfinite(last_loss)),
-        reason=clean(str(told.state.get("reason") or "")),
-        stage=str(told.last.get("stage", {}).get("stage") or ""),
-        seconds=rows.at("time", step - 1),
-        began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
-        study=find.study_of(folder.path),
-        note=read_note(folder.path),
-        val_curve=told.curve(best.members if best is not None else None),
-    )
+    with contextlib.closing(_Rows(folder.path, layout, best.members if best is not None else None)) as rows:
+        step = rows.count
+        epochs = epochs_since(told.last.get("batch_size"), facts)
+        last_loss = rows.latest("loss")
+        return RunStatus(
+            folder,
+            state=state,
+            host=host_of(told.began, facts),
+            preset=clean(str(facts.get("preset", ""))),
+            step=step,
+            total=_whole(told.total or facts.get("total_steps")),
+            epoch=None if epochs is None else epochs.at(step),
+            started=facts.get("started") or folder.preset.stat().st_mtime,
+            changed=_changed(folder),
+            parameters=_whole(facts.get("parameters")),
+            device=clean(str(facts.get("device_name") or facts.get("device") or "")),
+            loss=before.loss if _looks_the_same(before, state, step) else rows.curve("loss", POINTS),
+            last_loss=last_loss,
+            accuracy=rows.has("accuracy"),
+            reached=told.reached(best.members if best is not None else None),
+            candidates=len(points),
+            candidate=best.name if best is not None else "",
+            broken=told.broken(state, is_finite=last_loss is None or math.isfinite(last_loss)),
+            reason=clean(str(told.state.get("reason") or "")),
+            stage=str(told.last.get("stage", {}).get("stage") or ""),
+            seconds=rows.at("time", step - 1),
+            began_at=origin["step"] if (origin := folder.origin()) is not None else 0,
+            study=find.study_of(folder.path),
+            note=read_note(folder.path),
+            val_curve=told.curve(best.members if best is not None else None),
+        )
+
+
+def _looks_the_same(before: RunStatus | None, state: str, step: int) -> TypeGuard[RunStatus]:
+    """Return whether the curve of a live run is as before: it has grown by less than one of its points."""
+    return before is not None and state in ALIVE and before.step <= step < before.step * (1 + 1 / POINTS)
 
 
 def _whole(value: Any) -> int | None:
@@ -304,13 +317,25 @@ def _changed(folder: RunFolder) -> float:
 
 
 class _Rows:
-    """A few rows of a run's metrics, by pread: a run of a million steps is no slower than a short one."""
+    """A few rows of a run's metrics, by pread: a run of a million steps is no slower than a short one.
+
+    The files stay open until it is closed.
+    """
 
     def __init__(self, run: Path, layout: Layout | None, members: Sequence[int] | None = None) -> None:
         """members: those that count; all if None."""
         self._layout, self._members = layout, members
         self._files = generations(run)
+        self._opened: dict[Path, int] = {}
         self.count = 0 if layout is None else steps_in(self._files, layout)
+
+    def has(self, column: str) -> bool:
+        return self._layout is not None and column in self._layout.columns
+
+    def close(self) -> None:
+        for opened in self._opened.values():
+            os.close(opened)
+        self._opened.clear()
 
     def at(self, column: str, step: int) -> float | None:
         """The value of one step, the first member's."""
@@ -344,8 +369,10 @@ class _Rows:
         start, file = here
         width, index = len(self._layout.columns), self._layout.columns.index(column)
         row = self._layout.row_bytes
-        with open(file, "rb", buffering=0) as opened:
-            data = os.pread(opened.fileno(), rows * row, (first - start) * row)
+        opened = self._opened.get(file)
+        if opened is None:
+            opened = self._opened[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        data = os.pread(opened, rows * row, (first - start) * row)
         whole = len(data) // row * row
         offsets: Iterable[int] = range(4 * index, whole, 4 * width)
         if self._members is not None:
@@ -367,6 +394,9 @@ class Watch:
         self._glances = Glances()
         self._last: tuple[RunStatus, ...] | None = None
         self._all = True
+        self._due = 0.0  # when all are looked at again, on the monotonic clock
+        self._took = 0.0  # seconds of the last look at live runs
+        self._changed: tuple[int, ...] = ()  # what the lists of runs were at the last look at all
         self._wake = threading.Event()
         self._over = False
         # A daemon: a folder on a dead network drive must not keep the app from ending.
@@ -376,12 +406,13 @@ class Watch:
         self._thread.start()
 
     def look_at_all(self, wanted: bool) -> None:
-        """Return whether the whole list is shown; else only those that were live are looked at."""
+        """Set whether the whole list is shown; else only those that were live are looked at."""
         self._all = wanted
         if wanted:
-            self._wake.set()
+            self.look_now()
 
     def look_now(self) -> None:
+        self._due = 0.0
         self._wake.set()
 
     def end(self) -> None:
@@ -390,16 +421,23 @@ class Watch:
 
     def _run(self) -> None:
         while not self._over:
+            begin = time.monotonic()
             with contextlib.suppress(OSError):  # the next look may fare better
-                self._look()
-            self._wake.wait(EVERY if self._all else RARELY)
+                is_all = self._look()
+                self._took = 0.0 if is_all else time.monotonic() - begin
+            self._wake.wait(max(EVERY if self._all else RARELY, _LIVE_SHARE * self._took))
             self._wake.clear()
 
-    def _look(self) -> None:
-        if not self._all and self._last is not None:
+    def _look(self) -> bool:
+        """Look at the runs, and return whether at all of them."""
+        begin, folder = time.monotonic(), runs_dir(self._runs_dir)
+        changed = find.changed_at(folder)
+        is_due = self._all and (begin >= self._due or changed != self._changed)
+        if not is_due and self._last is not None:
             self._show(tuple(self._glances.of(g.folder.path) if g.alive else g for g in self._last))
-            return
-        paths = find.known_runs(runs_dir(self._runs_dir))
+            return False
+        self._changed = changed
+        paths = find.known_runs(folder)
         found: list[RunStatus] = []
         for path in paths:
             found.append(self._glances.of(path))
@@ -407,7 +445,10 @@ class Watch:
                 self._seen(tuple(found))
         if self._last is not None:
             self._glances.forget({g.folder.path for g in self._last} - set(paths))
+        now = time.monotonic()
+        self._due = now + _SHARE * (now - begin)
         self._show(tuple(found))
+        return True
 
     def _show(self, found: tuple[RunStatus, ...]) -> None:
         if self._over or found == self._last:

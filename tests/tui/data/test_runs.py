@@ -1,6 +1,7 @@
 """A glance at a run says how far it is and what it reached; a wrong one sends its user to the wrong run."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 
 from descent.common.numbers import short_number
+from descent.run import find
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from tests.helpers.screens import record
+from tests.helpers.waiting import wait_for
+from tui.data import runs
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import POINTS, Glances
@@ -57,6 +61,35 @@ def test_it_follows_what_is_written(tmp_path: Path) -> None:
     seen = glances.of(path)
     assert seen.step == 90
     assert seen.last("validation") is None
+
+
+def test_all_are_looked_at_seldom_and_live_and_new_ones_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Home of 10,000 ended runs would keep a core busy for as long as it is open."""
+    record(tmp_path, "old", "finished")
+    path = record(tmp_path, "mine", "running", steps=100, accuracy=0.5)
+    known_runs, looks, seen = find.known_runs, [0], []
+
+    def slow(folder: Path) -> list[Path]:
+        looks[0] += 1
+        time.sleep(0.5)  # as thousands take: the next look at all is due in 10 seconds
+        return known_runs(folder)
+
+    monkeypatch.setattr(find, "known_runs", slow)
+    monkeypatch.setattr(runs, "EVERY", 0.02)
+    watch = runs.Watch(tmp_path, seen.append)
+    watch.start()
+    try:
+        wait_for(lambda: seen and {run.step for run in seen[-1]} == {800, 100}, "both")
+        (path / "metrics" / "1-40.f32").write_bytes((path / "metrics" / "0-0.f32").read_bytes()[: -(50 * 4 * 12)])
+        wait_for(lambda: {run.step for run in seen[-1]} == {800, 90}, "the live one's steps")
+        assert looks == [1]
+        record(tmp_path, "new", "stopped", steps=7, accuracy=0.5)
+        wait_for(lambda: {run.step for run in seen[-1]} == {800, 90, 7}, "the new one")
+        assert looks == [2]
+    finally:
+        watch.end()
 
 
 def test_epochs_after_the_batch_size_has_changed(tmp_path: Path) -> None:
