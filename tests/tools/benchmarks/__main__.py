@@ -39,6 +39,7 @@ BENCHMARKS = {
     "control-idle": Benchmark("control", "idle", "a step with a command server that nobody calls over one without"),
     "control-load": Benchmark("control", "load", "1,000 commands a second from 20 clients, each answered"),
     "gpu": Benchmark("gpu", "gpu", "all of a GPU in --minutes: its tests, waits, steps as graphs and not, members"),
+    "many-runs": Benchmark("many", "many", "10,000 ended runs and 200 live ones: files, and looks at them"),
     "members": Benchmark("members", "repeats", "ten repeats in one run over one"),
     "memory": Benchmark("memory", "memory", "worker and console after 1,000,000 steps"),
     "memory-hour": Benchmark("memory", "hour", "the same after an hour"),
