@@ -16,11 +16,14 @@ def runs(
     containing: Annotated[str, typer.Argument(metavar="[FILTER]", help=_("Part of an id or a state."))] = "",
     runs_dir: RunsDir = None,
     each: Annotated[bool, typer.Option("--all", "-a", help=_("Also list each run of a study."))] = False,
+    latest: Annotated[
+        int | None, typer.Option("--latest", "-n", metavar="N", min=1, help=_("Look at the N latest runs only."))
+    ] = None,
     as_json: Json = False,
 ) -> None:
     from engine.cli import runs_view
 
-    runs_view.list_runs(containing, runs_dir, as_json=as_json, each=each)
+    runs_view.list_runs(containing, runs_dir, as_json=as_json, each=each, latest=latest)
 
 
 @runs_app.command(help=_("Show a run's settings, progress and results."))

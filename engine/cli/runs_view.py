@@ -132,13 +132,15 @@ def _print_finals(found: Comparison) -> None:
 # --- all ---
 
 
-def list_runs(containing: str, runs_dir: Path | None, *, as_json: bool, each: bool = False) -> None:
+def list_runs(
+    containing: str, runs_dir: Path | None, *, as_json: bool, each: bool = False, latest: int | None = None
+) -> None:
     """Print one line per run, the latest first: the runs in `runs_dir`, or all known ones if it is None.
 
     The runs of a study are one line, unless `each` is set or a filter is given. A run whose files can't be read is
-    listed as damaged.
+    listed as damaged. latest: at most so many are read.
     """
-    folders = find.runs_of(runs_dir)
+    folders = find.runs_of(runs_dir)[:latest]
     studies = Counter(find.study_of(folder) for folder in folders)
     if each or containing or runs_dir is not None:
         listed = [_listed(folder) for folder in folders]

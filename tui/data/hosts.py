@@ -16,6 +16,7 @@ from descent.run.note import Note
 from descent.run.result_metrics import loss_and_accuracy
 from tui.data.runs import Reached, RunStatus
 
+_MOST = 200  # runs of a host that are listed: each takes it some milliseconds
 EVERY = 15.0  # seconds between two questions to a host while the list is shown
 _PATIENCE = 30.0  # seconds that a host has to answer
 _NO_COMMAND = 127  # of a shell that does not find a program
@@ -67,7 +68,7 @@ def ask(host: Host, before: HostRuns | None = None) -> HostRuns:
     runs = before.runs if before is not None else None
     try:
         done = subprocess.run(
-            ["ssh", *options, host.name, f"{host.command} runs --json"],
+            ["ssh", *options, host.name, f"{host.command} runs --json --latest {_MOST}"],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False, start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError:

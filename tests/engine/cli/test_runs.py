@@ -116,6 +116,13 @@ def test_the_runs_as_json(copied: Callable[..., Path], capsys: Capture, tmp_path
     assert entry["metrics"]["test_accuracy"] > 0.9
     assert cli.main(["runs", "--json", "--runs-dir", str(tmp_path / "nowhere")]) == 0
     assert json.loads(capsys.readouterr().out) == {"runs": []}
+    listed = []
+    copied("second")
+    for options in ([], ["--latest", "1"]):
+        assert cli.main(["runs", "--json", *options]) == 0
+        listed.append([entry["run"] for entry in json.loads(capsys.readouterr().out)["runs"]])
+    assert len(listed[0]) == 2
+    assert listed[1] == listed[0][:1]
 
 
 @pytest.mark.slow
