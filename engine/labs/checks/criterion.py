@@ -34,7 +34,7 @@ def looked_at(check: Check, material: CheckContext) -> Result:
         forget(sources(check), check.part, material)
         for source in check.prepare:
             scope.evaluate(source)
-        scope.pair = None
+        scope.pair = scope.returned = None  # a call before this may be for what it does, not for what it returns
         value, pair = _value(check, scope), scope.pair
         limits = [_limit(limit, scope) for limit in (check.least, check.most)]
         spread = None if check.spread is None else _number(scope.evaluate(check.spread))

@@ -146,6 +146,14 @@ most = 1e-6
 """
     for name, (_, given, wanted) in CASES.items()
 )
+CHECKS += f"""
+[[lab.checks]]
+id = "done-in-place"
+text = {{ en = "what is done counts", ko = "." }}
+prepare = ['learner("returned_none", {BOTH})']
+value = "1"
+most = 0
+"""
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +180,12 @@ def test_the_mistake_is_recognised_with_its_line(verdict: Verdict, mistake: str)
         assert SOURCE.splitlines()[line - 1].endswith("# here"), (line, check.explanation)
         assert check.explanation["code"] == SOURCE.splitlines()[line - 1].strip()
     assert f"line {check.explanation['line']}" in f"{check.error} {check.explanation['text']}" or "# here" not in body
+
+
+@pytest.mark.slow
+def test_a_function_that_has_to_return_nothing_is_not_told_to(verdict: Verdict) -> None:
+    """A learner would add a return to a function that is called for what it does, and look for the bug there."""
+    assert check_of(verdict, "done-in-place").explanation is None
 
 
 def test_every_mistake_has_code_that_makes_it() -> None:
