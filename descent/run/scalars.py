@@ -182,18 +182,18 @@ def copy(run: Path, folder: Path, step: int) -> None:
         each.close()
 
 
-def latest(run: Path) -> dict[str, Latest]:
+def latest(run: Path, look_back: int = LOOK_BACK) -> dict[str, Latest]:
     """Return the last value of each name, in the order of the names.
 
-    One that was given last long ago, before LOOK_BACK later records, is left out.
+    One that was given last long ago, before `look_back` later records, is left out.
     """
     names = read_names(JsonLinesReader(run / FOLDER / NAMES))
     found: dict[str, Latest] = {}
-    left = LOOK_BACK
+    left = look_back
     for part in reversed(_parts(run, generations(run))) if names else ():
         end = _size(part.path)
         while end > 0 and left > 0 and len(found) < len(names):
-            begin = max(0, end - AT_ONCE)
+            begin = max(0, end - min(AT_ONCE, left))
             for records in reversed(list(_valid(part, begin, end))):
                 for index in np.unique(records["name"]).tolist():
                     if index in names and names[index] not in found:

@@ -13,8 +13,8 @@ from descent.common.i18n import _
 from descent.common.text import clean, shorten
 from descent.run.folder import RunFolder
 from descent.run.note import Note
-from descent.run.result_metrics import loss_and_accuracy
-from tui.data.runs import Reached, RunStatus
+from descent.run.result_metrics import loss_and_accuracy, values_on
+from tui.data.runs import REACHED, Reached, RunStatus
 
 _MOST = 200  # runs of a host that are listed: each takes it some milliseconds
 EVERY = 15.0  # seconds between two questions to a host while the list is shown
@@ -110,8 +110,11 @@ def _run(host: Host, entry: Mapping[str, Any]) -> HostRun:
         return HostRun(host, status)
     numbers = entry.get("metrics") or {}
     reached: dict[str, Reached] = {}
+    scores: dict[str, dict[str, float]] = {}
     for split in ("validation", "test"):
         loss, accuracy = loss_and_accuracy(numbers, split)
+        there = values_on(numbers, split)
+        scores[split] = {name: value for name, value in there.items() if name not in REACHED and value is not None}
         if loss is not None or accuracy is not None:
             reached[split] = loss, accuracy
     started, seconds = entry.get("started"), entry.get("seconds")
@@ -129,6 +132,8 @@ def _run(host: Host, entry: Mapping[str, Any]) -> HostRun:
             device=clean(str(entry.get("device") or "")),
             last_loss=numbers.get("train_loss"),
             reached=reached,
+            scores=scores,
+            scalars={clean(name): each["value"] for name, each in (entry.get("scalars") or {}).items()},
             seconds=seconds,
             note=Note(clean(str(entry.get("note", ""))), bool(entry.get("pinned"))),
         ),

@@ -29,7 +29,9 @@ from descent.run.sweep import SweepPoint, points_of
 POINTS = 96  # of the curve that is kept of each run
 _NOT_GIVEN = struct.pack("<I", NOT_GIVEN)
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
-Reached = tuple[float | None, float | None]  # loss and accuracy
+_LOOK_BACK = 4096  # records of scalars, 64 KB
+REACHED = ("loss", "accuracy")
+Reached = tuple[float | None, float | None]  # those two
 EVERY = 1.0  # seconds between looks while the list is shown
 # A look at all runs takes at most a twentieth of the time. In between, only live ones are looked at, which takes at
 # most a fifth.
@@ -61,6 +63,8 @@ class RunStatus:
     last_loss: float | None = None
     accuracy: bool = False
     reached: Mapping[str, Reached] = field(default_factory=dict)  # by split: the latest evaluation
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by split: what else it has measured
+    scalars: Mapping[str, float] = field(default_factory=dict)  # by name: the last that a loop has given
     reason: str = ""
     stage: str = ""
     seconds: float | None = None
@@ -242,13 +246,28 @@ class RunSummary(Health):
 
     def reached(self, members: Sequence[int] | None = None) -> dict[str, Reached]:
         """Return the latest evaluation of each split: the mean over these members, or a winner's, or all."""
+        told = self._last_of(members)
+        return {split: (_mean(values, "loss"), _mean(values, "accuracy")) for split, values in told.items()}
+
+    def scores(self, members: Sequence[int] | None = None) -> dict[str, dict[str, float]]:
+        """Return what the same evaluations have measured beside loss and accuracy."""
+        return {
+            split: {
+                name: mean for name in values[0] if name not in REACHED and (mean := _mean(values, name)) is not None
+            }
+            for split, values in self._last_of(members).items()
+        }
+
+    def _last_of(self, members: Sequence[int] | None) -> dict[str, list[dict[str, Any]]]:
+        """Return what was measured at the last step of each split that has an evaluation, of each member."""
         if members is None and (winner := self.last.get("winner")) is not None:
             members = winner["members"]
         of_splits: dict[str, list[Evaluation]] = {}
         for (split, member), evaluation in self._evaluations.items():
             if members is None or member in members:
                 of_splits.setdefault(split, []).append(evaluation)
-        return {split: _mean_of_last(events) for split, events in of_splits.items()}
+        last = {split: max(each.step for each in told) for split, told in of_splits.items()}
+        return {split: [e.values for e in told if e.step == last[split]] for split, told in of_splits.items()}
 
 
 def _read(
@@ -287,6 +306,8 @@ def _read(
             last_loss=last_loss,
             accuracy=rows.has("accuracy"),
             reached=told.reached(best.members if best is not None else None),
+            scores=told.scores(best.members if best is not None else None),
+            scalars=_scalars(folder.path),
             candidates=len(points),
             candidate=best.name if best is not None else "",
             broken=told.broken(state, is_finite=last_loss is None or math.isfinite(last_loss)),
@@ -380,10 +401,17 @@ class _Rows:
         return [struct.unpack_from("<f", data, at)[0] for at in offsets if data[at : at + 4] != _NOT_GIVEN]
 
 
-def _mean_of_last(evaluations: list[Evaluation]) -> Reached:
-    step = max(each.step for each in evaluations)
-    together = [each.values for each in evaluations if each.step == step]
-    return mean_of_finite(e.get("loss") for e in together), mean_of_finite(e.get("accuracy") for e in together)
+def _mean(together: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return mean_of_finite(values.get(name) for values in together)
+
+
+def _scalars(run: Path) -> dict[str, float]:
+    """Return the last value of each name that a loop gives."""
+    if not (run / "scalars").is_dir():
+        return {}
+    from descent.run.scalars import latest  # with NumPy, which the first frame does not wait for
+
+    return {clean(name): each.value for name, each in latest(run, _LOOK_BACK).items()}
 
 
 class Watch:

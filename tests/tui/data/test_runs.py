@@ -15,12 +15,15 @@ from descent.run.folder import RunFolder
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
+from descent.run.scalars import RECORD, Names, ScalarWriter
 from tests.helpers.screens import record
 from tests.helpers.waiting import wait_for
 from tui.data import runs
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import POINTS, Glances
+from tui.screens.home.changes import Changes
+from tui.screens.home.details import run_lines
 from tui.widgets.lines import Piece
 from tui.widgets.run_line import look_at, run_line
 
@@ -34,6 +37,34 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert run.seconds == pytest.approx(0.8)
     assert len(run.loss) == POINTS
     assert run.loss[-1] == pytest.approx(2.3 / 21, rel=0.05)
+
+
+def test_what_a_loop_has_named_is_shown(tmp_path: Path) -> None:
+    """Whoever trains for F1, or watches a KL divergence, would have to open each run to see it."""
+    path = record(tmp_path, "mine", "running", steps=100, accuracy=None)
+    names, writer = Names(path), ScalarWriter(path, 0)
+    writer.append(np.array([(step, names.index("kl"), step / 4) for step in range(100)], RECORD))
+    names.sync()
+    writer.sync()
+    with (path / "events.jsonl").open("a") as events:
+        told = {
+            "time": 1,
+            "event": "evaluation",
+            "step": 90,
+            "split": "validation",
+            "member": 0,
+            "f1": 0.5,
+            "dist": 2.0,
+        }
+        events.write(json.dumps(told) + "\n")
+    run = Glances().of(path)
+    assert run.scores["validation"] == {"f1": 0.5, "dist": 2.0}
+    assert run.scalars == {"kl": 24.75}
+    shown = [
+        "".join(piece.text for piece in line) for line in run_lines(run, Changes(), 60, 40, unicode=True, now=0.0)
+    ]
+    assert "validation F1 0.500, dist 2.00" in [" ".join(line.split()) for line in shown]
+    assert "scalars kl 24.8" in [" ".join(line.split()) for line in shown]
 
 
 def test_a_loss_that_is_no_number_any_more(tmp_path: Path) -> None:

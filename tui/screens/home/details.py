@@ -16,8 +16,10 @@ from descent.common.errors import DescentError
 from descent.common.glyphs import bars
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import ago, count, percent, setting, short_number, time_taken, trimmed
+from descent.common.numbers import metric as number_text
 from descent.common.text import clean, show
 from descent.run.health import state_sign
+from descent.run.result_metrics import score_words
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.course import LabEntry
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from engine.preset.loading import Preset
 
 
+_MOST_SCALARS = 8
 _SECTIONS = {
     "data": N_("data"),
     "model": N_("model"),
@@ -283,9 +286,15 @@ def _run_fields(run: RunStatus, now: float) -> list[Field]:
         if reached is not None:
             loss, accuracy = reached
             parts = [percent(accuracy)] if accuracy is not None else []
-            fields.append((label, ", ".join([*parts, _("loss {loss}", loss=short_number(loss))])))
+            scores = score_words(run.scores.get(split, {}))
+            parts += [_("loss {loss}", loss=short_number(loss))] if loss is not None or not scores else []
+            fields.append((label, ", ".join([*parts, *scores])))
     if run.last_loss is not None:
         fields.append((_("train"), _("loss {loss} (last steps)", loss=short_number(run.last_loss))))
+    if run.scalars:
+        named = [f"{name} {number_text(name, value)}" for name, value in list(run.scalars.items())[:_MOST_SCALARS]]
+        more = len(run.scalars) - len(named)
+        fields.append((_("scalars"), ", ".join([*named, *([_("… and {number} more", number=more)] if more else [])])))
     fields.append((pgettext("at a time", "started"), _when(run.started, now)))
     if run.seconds:
         fields.append((_("trained for"), time_taken(run.seconds)))
