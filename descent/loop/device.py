@@ -205,12 +205,18 @@ def wait(device: torch.device) -> None:
 # --- memory ---
 
 
+def memory(device: torch.device) -> tuple[int, int] | None:
+    """Return the free and all bytes of the device's own memory. None for the CPU, and where nobody knows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    module: Any = None if device.type == "cpu" else torch.get_device_module(device)
+    return module.mem_get_info(device) if hasattr(module, "mem_get_info") else None
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Return the free bytes of the device's own memory. None for the CPU, and where nobody knows."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    module: Any = None if device.type == "cpu" else torch.get_device_module(device)
-    return int(module.mem_get_info(device)[0]) if hasattr(module, "mem_get_info") else None
+    found = memory(device)
+    return None if found is None else found[0]
 
 
 def give_back_unused() -> None:

@@ -90,26 +90,26 @@ def _torch(found: dict[str, Any]) -> Iterator[Check]:
     if "trouble" in found:
         yield Check("PyTorch", "broken", clean(found["trouble"]), _("install torch into this Python's environment"))
         return
-    build = _("built for CUDA {version}", version=found["cuda"]) if found["cuda"] else _("built for CPUs only")
+    built = _("built for {builds}", builds=clean(", ".join(found["builds"])))
+    build = built if found["builds"] else _("built for CPUs only")
     threads = ngettext("{count} CPU thread by default", "{count} CPU threads by default", found["threads"])
     yield Check("PyTorch", "ok", f"{found['torch']}, {build}, {threads}")
     for number, gpu in enumerate(found["gpus"]):
         subject, name = f"GPU {number}", clean(gpu["name"])
-        size = memory(gpu["bytes"])
         if gpu["trouble"]:
             todo = _(
                 "check with nvidia-smi that it is free; or train on the CPU with --device cpu, or on another GPU"
             )
             why = clean(gpu["trouble"])
-            yield Check(
-                subject, "note", _("{name}, {size}, does not work: {why}", name=name, size=size, why=why), todo
-            )
+            yield Check(subject, "note", _("{name} does not work: {why}", name=name, why=why), todo)
+        elif gpu["bytes"] is None:
+            yield Check(subject, "ok", name)
         else:
-            free = memory(gpu["free"])
+            size, free = memory(gpu["bytes"]), memory(gpu["free"])
             yield Check(subject, "ok", _("{name}, {size}, {free} free", name=name, size=size, free=free))
     if found["gpus"]:
         return
-    if machine.has_nvidia_device() and not found["cuda"]:
+    if machine.has_nvidia_device() and not found["builds"]:
         text = _("this machine has one, but this PyTorch can't use it")
         yield Check("GPU", "note", text, _("install a CUDA build of torch"))
     elif machine.has_nvidia_device():

@@ -6,11 +6,14 @@ graph: it is captured anew when settings or the optimizer's state are replaced. 
 shape than the first one, such as the last of an epoch, run kernel by kernel.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from descent.common.i18n import _
+from descent.loop.device import one_line
 from engine.preset import schema
 from engine.training.data.batches import Batch
 from engine.training.protocols import AnyBatch, StepResult
@@ -35,10 +38,11 @@ class _Graph(NamedTuple):
 class CapturedStep:
     """train_step, repeated as a graph where it can be. Called as train_step is."""
 
-    def __init__(self, run: TrainState, *, capture: bool = True) -> None:
-        """capture: False to run the step from its own tensors each time, which must give the same numbers."""
+    def __init__(self, run: TrainState, warn: Callable[[str], object], *, capture: bool = True) -> None:
+        """warn: is told why a step can't be captured. capture: False to run the step from its own tensors each time,
+        which must give the same numbers."""
         assert isinstance(run.update, Update)
-        self._capture = capture
+        self._warn, self._capture = warn, capture
         self.rate = run.update.keep_rate_on_device(capturable=capture)
         self._batch: Batch | None = None  # the tensors that stay
         self._graph: _Graph | None = None
@@ -81,7 +85,7 @@ class CapturedStep:
         return graph.preset is run.preset and graph.state is run.update.optimizer.state
 
     def _made(self, run: TrainState, batch: AnyBatch) -> _Graph | None:
-        """Capture a step. Returns None, and notes why, if something in it can't be captured."""
+        """Capture a step. Returns None, and tells why, if something in it can't be captured."""
         assert self._batch is not None
         assert isinstance(run.update, Update)
         kept = run.preset, run.update.optimizer.state
@@ -92,17 +96,29 @@ class CapturedStep:
             with torch.cuda.graph(graph):
                 result = train_step(run, self._batch, self.rate, measured=False)
         except RuntimeError as error:
-            self.why_not = str(error).strip().splitlines()[0]
+            self.why_not = one_line(error)
+            self._warn(
+                _(
+                    "the step can't be repeated as a CUDA graph ({why}); it is launched kernel by kernel, as with "
+                    "train.graph = false",
+                    why=self.why_not,
+                )
+            )
             run.update.zero()
             return None
         return _Graph(graph, result, [parameter.grad for parameter in run.update.parameters], *kept)
 
 
-def captured(run: TrainState) -> CapturedStep | None:
-    """Return the step as a graph, or None if train.graph, the device or the run do not allow one."""
-    if run.device.type != "cuda" or run.preset.train.graph is False or obstacle(run) is not None:
-        return None
-    return CapturedStep(run)
+def captured(run: TrainState, warn: Callable[[str], object]) -> CapturedStep | None:
+    """Return the step as a graph, or None if train.graph, the device or the run do not allow one.
+
+    warn: is told of what hinders a graph that was asked for.
+    """
+    wanted = run.preset.train.graph
+    key = None if wanted is False else "train.device" if run.device.type != "cuda" else obstacle(run)
+    if key is not None and wanted is True:
+        warn(_("train.graph = true: {key} does not allow it; the step is launched kernel by kernel", key=key))
+    return None if wanted is False or key is not None else CapturedStep(run, warn)
 
 
 def obstacle(run: TrainState) -> str | None:

@@ -9,7 +9,7 @@ from engine.training.train_state import TrainState
 def train(run: TrainState, session: Session) -> None:
     """Train from the current step of `run` to its last step, or until the session is asked to stop."""
     settings = run.preset.train
-    step = session.step_together or captured(run) or train_step
+    step = session.step_together or captured(run, session.warn) or train_step
     while session.should_continue():  # commands take effect here, between two steps
         batch = run.batches.next()
         lr = run.learning_rate()

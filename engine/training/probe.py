@@ -8,20 +8,28 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import torch
 
+    from descent.loop import device as devices
+
+    kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     gpus: list[dict[str, Any]] = []
-    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        properties = torch.cuda.get_device_properties(i)
-        gpu = {"name": properties.name, "bytes": properties.total_memory, "free": None, "trouble": ""}
-        # The sum proves that kernels run: a card too old for this build of torch is listed all the same.
+    for number in range(torch.accelerator.device_count() if kind is not None else 0):
+        device = torch.device(kind.type, number)  # type: ignore[union-attr]
+        gpu: dict[str, Any] = {"name": str(device), "bytes": None, "free": None, "trouble": ""}
+        # A kernel proves that kernels run: a card too old for this build of torch is listed all the same.
         try:
-            gpu["free"] = torch.cuda.mem_get_info(i)[0]
-            assert torch.ones(8, device=f"cuda:{i}").sum().item() == 8
+            gpu["name"] = devices.name(device)
+            gpu["trouble"] = devices.trial(device) or ""
+            if not gpu["trouble"]:
+                gpu["free"], gpu["bytes"] = devices.memory(device) or (None, None)
         except Exception as error:
-            gpu["trouble"] = str(error).strip().splitlines()[0]
+            gpu["trouble"] = devices.one_line(error)
         gpus.append(gpu)
+builds = {"CUDA": torch.version.cuda, "ROCm": torch.version.hip, "XPU": getattr(torch.version, "xpu", None)}
+if torch.backends.mps.is_built():
+    builds["MPS"] = ""
 found = {
     "torch": torch.__version__,
-    "cuda": torch.version.cuda,
+    "builds": [f"{name} {version}".strip() for name, version in builds.items() if version is not None],
     "threads": torch.get_num_threads(),
     "gpus": gpus,
     "warnings": [str(one.message).strip().splitlines()[0] for one in caught if "CUDA" in str(one.message)],

@@ -62,7 +62,7 @@ def _trained(run: TrainState, step: object, steps: int = 11) -> tuple[list[Tenso
 def test_it_trains_to_the_same_bits(name: str, device: str, tmp_path: Path) -> None:
     eager = _trained(_run(tmp_path, device, *SETTINGS[name]), train_step)
     run = _run(tmp_path, device, *SETTINGS[name])
-    step = CapturedStep(run, capture=device == "cuda")
+    step = CapturedStep(run, print, capture=device == "cuda")
     again = _trained(run, step)
     assert step.why_not is None
     assert step.repeated == 11 - WARM - 1 - 2  # without the measured one, and two short last batches
@@ -74,11 +74,11 @@ def test_a_checkpoint_goes_on_without_a_graph(tmp_path: Path) -> None:
     """A run that was saved with a rate on the device could not be resumed elsewhere."""
     settings = SETTINGS["sgd"]
     run = _run(tmp_path, "cpu", *settings)
-    _trained(run, CapturedStep(run, capture=False), 5)
+    _trained(run, CapturedStep(run, print, capture=False), 5)
     state, other = checkpoint.copied(run.capture(0.0)), _run(tmp_path, "cpu", *settings)
     other.restore(state)
     assert all(not isinstance(group["lr"], Tensor) for group in state["update"]["optimizer"]["param_groups"])
-    rest, again = _trained(run, CapturedStep(run, capture=False), 4), _trained(other, train_step, 4)
+    rest, again = _trained(run, CapturedStep(run, print, capture=False), 4), _trained(other, train_step, 4)
     for before, after in zip(rest[0] + rest[1], again[0] + again[1], strict=True):
         assert torch.equal(before, after)
 
@@ -95,6 +95,33 @@ def test_what_can_t_be_captured_is_launched_kernel_by_kernel(
     key: str | None, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     """A graph would repeat what the host decided once."""
-    run = _run(tmp_path, "cpu", *settings)
+    run, told = _run(tmp_path, "cpu", *settings), []
     assert obstacle(run) == key
-    assert captured(run) is None  # on the CPU in any case
+    assert captured(run, told.append) is None
+    assert told == ["train.graph = true: train.device does not allow it; the step is launched kernel by kernel"]
+    run.preset = run.preset.changed(["train.graph=auto"])
+    assert captured(run, told.append) is None
+    assert len(told) == 1  # nobody has asked for a graph
+
+
+def test_a_step_that_can_t_be_captured_is_told_and_trains_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps would be slower than they could be, and nobody would know why."""
+
+    class Graph:
+        def __enter__(self) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+        def __exit__(self, *error: object) -> None: ...
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: Graph())
+    eager = _trained(_run(tmp_path, "cpu"), train_step)
+    run, told = _run(tmp_path, "cpu"), []
+    step = CapturedStep(run, told.append)
+    again = _trained(run, step)
+    assert len(told) == 1
+    assert "(operation not permitted when stream is capturing)" in told[0]
+    for before, after in zip(eager[0] + eager[1], again[0] + again[1], strict=True):
+        assert torch.equal(before, after)

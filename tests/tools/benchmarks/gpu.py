@@ -156,7 +156,7 @@ def _steps(folder: Path, device: torch.device, until: float) -> Iterator[tuple[F
             yield Figure(f"steps, {name}", "not reached in time"), {}
             continue
         runs = [_built(folder, device, preset, *settings) for _arm in range(3)]
-        graph = captured(runs[1])
+        graph = captured(runs[1], print)
         arms: dict[str, Callable[[], None]] = {
             "Descent": partial(_one, runs[0], train_step),
             "bare": _bare(runs[2]),
@@ -311,7 +311,7 @@ def _cifar(folder: Path, device: torch.device, until: float) -> Iterator[tuple[F
     except DescentError as error:
         yield Figure("CIFAR-10", f"not measured: {str(error).splitlines()[0]}"), {}
         return
-    step: Any = captured(run) or train_step
+    step: Any = captured(run, print) or train_step
     begin, seconds = time.perf_counter(), []
     while time.monotonic() < until and run.step < run.total_steps:
         since = time.perf_counter()
