@@ -161,6 +161,7 @@ def _not_shown(node: ast.AST) -> Sequence[ast.AST]:
         case (
             ast.Expr(value=ast.Constant())  # a docstring
             | ast.Assign(targets=[ast.Name(id="CSS" | "DEFAULT_CSS")])
+            | ast.FunctionDef(name="__repr__")  # for who writes Python
             | ast.Compare()
             | ast.Call(func=ast.Attribute(attr="startswith"))
             | ast.Assert()
