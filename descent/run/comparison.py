@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from descent.run.health import Broken
 from descent.run.live_settings import is_of_presets
 from descent.run.result_metrics import MetricName, metric_of, names_in, values_on
 from descent.run.results import BestModel, result_of
-from descent.run.schema import LOOP_FILE
+from descent.run.schema import LOOP, LOOP_FILE, read_stored
 from descent.run.state import State
 
 Events = Sequence[dict[str, Any]]
@@ -173,7 +173,8 @@ def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, st
     results.result_of takes them.
     """
     try:
-        stored = flatten(tomllib.loads(folder.preset.read_text(encoding="utf-8")))
+        preset = tomllib.loads(folder.preset.read_text(encoding="utf-8"))
+        stored = flatten(preset)
     except (OSError, ValueError, RecursionError):
         return {}
     settings = {key: show(value) for key, value in stored.items() if key not in _DESCRIBES}
@@ -181,6 +182,7 @@ def settings_of(folder: RunFolder, events: Events | None = None) -> dict[str, st
         if key.endswith(".code"):
             settings[key] += _hash(folder.path / str(stored[key]).rpartition(":")[0])
     if _is_loop(folder):
+        settings |= _code_of_loop(folder, has_config="config" in preset)
         settings |= {one["name"]: show(one["value"]) for one in folder.facts().get("settings", [])}
     for key, value in _set_live(folder, events).items():
         before = settings.get(key)
@@ -195,6 +197,23 @@ def _hash(file: Path) -> str:
         return f" #{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
     except OSError:
         return ""
+
+
+def _code_of_loop(folder: RunFolder, *, has_config: bool) -> dict[str, str]:
+    """Return the script of a loop of one's own with a short hash, its commit, and its arguments if it tells none."""
+    try:
+        start: Mapping[str, Any] = read_stored(folder.path, LOOP_FILE, LOOP) or {}
+    except DescentError:
+        return {}
+    found: dict[str, str] = {}
+    file, digest, commit = start.get("script") or start.get("file"), start.get("digest"), start.get("commit")
+    if file and digest:
+        found["script"] = f"{clean(Path(file).name)} #{clean(str(digest))[:8]}"
+    if commit:
+        found["commit"] = clean(str(commit))[:9] + (" " + _("with changes") if start.get("is_changed") else "")
+    if not has_config and start.get("arguments"):
+        found["arguments"] = clean(" ".join(start["arguments"]))
+    return found
 
 
 def _is_loop(folder: RunFolder) -> bool:

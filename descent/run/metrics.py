@@ -185,9 +185,8 @@ class Metrics:
         return found
 
     def __repr__(self) -> str:
-        numbers = ", ".join(self.layout.columns[:4]) + ", …" if self.layout is not None else "nothing yet"
-        reads = "column(name), to_pandas() and to_polars() read them"
-        return f"<descent.Metrics of {self.run.name}: {len(self):,} steps of {numbers}; {reads}>"
+        columns = self.layout.columns if self.layout is not None else ()
+        return f"<descent.Metrics {self.run.name}: {len(self)} × ({', '.join(columns)}); .to_pandas(), .to_polars()>"
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row for each step and member, and a column for each number.

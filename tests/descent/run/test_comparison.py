@@ -90,6 +90,21 @@ def test_a_number_of_the_best_model_says_so(tmp_path: Path, capsys: Capture) -> 
     assert [each.get("best", {}).get("step") for each in runs] == [None, 1]
 
 
+def test_scripts_that_differ_are_told_of(tmp_path: Path) -> None:
+    """A change of the code itself would look as if chance had made the difference."""
+    two = [recorded(tmp_path, name, config) for name, config in (("a", ""), ("b", "[config]\nlr = 0.1\n"))]
+    common = {"script": "/home/me/train.py", "command": ["python"], "folder": "/home/me", "commit": "0123456789abc"}
+    for folder, digest, is_changed in ((two[0], "a" * 64, False), (two[1], "b" * 64, True)):
+        start = common | {"digest": digest, "is_changed": is_changed, "arguments": ["--lr", "0.1"]}
+        (folder.path / "loop.json").write_text(json.dumps(start))
+    assert {row.key: row.values for row in comparison.compared(two).differences} == {
+        "script": ("train.py #aaaaaaaa", "train.py #bbbbbbbb"),
+        "commit": ("012345678", "012345678 with changes"),
+        "arguments": ("--lr 0.1", comparison.NONE),
+        "config.lr": (comparison.NONE, "0.1"),
+    }
+
+
 def test_losses_of_different_kinds_and_different_data_have_no_best(tmp_path: Path) -> None:
     text = '[data]\nname = "digits"\n[loss]\nname = "{}"\n'
     two = [recorded(tmp_path, "a", text.format("cross-entropy")), recorded(tmp_path, "b", text.format("hinge"))]
