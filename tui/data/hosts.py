@@ -64,7 +64,7 @@ class HostRuns:
 
 def ask(host: Host, before: HostRuns | None = None) -> HostRuns:
     """Ask a host for its runs over ssh, which must let us in without a password."""
-    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10"]
     runs = before.runs if before is not None else None
     try:
         done = subprocess.run(
