@@ -1,10 +1,11 @@
 """A lab as its screens show it: where its learner stands, and grading in its own process."""
 
+import ast
 import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +74,8 @@ class LabStatus:
     """step: how far it is. outcomes: of the latest attempt, by the check's id: value, passed.
 
     trained: whether there was a run of it. verdict: the whole of the latest grading, where it is still there.
-    unchanged: whether the learner's files are as they were then.
+    unchanged: whether the learner's files are as they were then. to_write: the name of the code that the preset
+    trains with, as long as it is not written.
     """
 
     lab: Lab
@@ -83,6 +85,7 @@ class LabStatus:
     trained: bool = False
     verdict: Mapping[str, Any] = field(default_factory=dict)
     unchanged: bool = False
+    to_write: str = ""
 
     @property
     def reached(self) -> str:
@@ -98,6 +101,8 @@ class LabStatus:
             return "start"
         if self.step == "predict":
             return "predict"
+        if self.to_write:
+            return "write"
         if self.unchanged and self.verdict.get("exit_code") != ExitCode.DATA_MISSING:
             return "write"
         return "check" if self.trained or self.record.attempts else "run"
@@ -227,7 +232,28 @@ def look_at_lab(lab_id: str, *, trained: bool = False) -> LabStatus:
     standing = LabStatus(lab, record, flow.step(lab, known), outcomes, trained)
     verdict = _verdict(lab_id) if record.started is not None else {}
     unchanged = bool(verdict) and verdict.get("files") == content(standing.files)
-    return LabStatus(lab, record, standing.step, outcomes, trained, verdict, unchanged)
+    return LabStatus(lab, record, standing.step, outcomes, trained, verdict, unchanged, _to_write(standing.files))
+
+
+def _to_write(files: Sequence[Path]) -> str:
+    """Return the name of the code in which a function that a preset trains with only raises NotImplementedError."""
+    presets = "".join(_text(file) for file in files if file.suffix == ".toml")
+    for file in files:
+        wanted = re.findall(rf'"{re.escape(file.name)}:(\w+)"', presets)
+        with contextlib.suppress(SyntaxError, ValueError):  # the editor says what is wrong in it
+            for function in ast.parse(_text(file)).body if wanted else []:
+                if isinstance(function, ast.FunctionDef) and function.name in wanted:
+                    statements = function.body[1:] if ast.get_docstring(function) is not None else function.body
+                    if statements and "NotImplementedError" in ast.unparse(statements[0]):
+                        return file.name
+    return ""
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _verdict(lab_id: str) -> dict[str, Any]:

@@ -172,7 +172,10 @@ class Way(Lines):
         standing = self.standing
         if standing is None:
             return []
-        following, done = _AT[standing.next], _done(standing)
+        following, done = (
+            "run" if standing.next == "write" and standing.to_write else _AT[standing.next],
+            _done(standing),
+        )
         drawn: list[Line] = [(Piece(pgettext("of a lab", "steps"), "strong"),)]
         wide = max(cell_len(_(title)) for title in STEPS.values()) + 2
         for step, title in STEPS.items():
@@ -214,6 +217,8 @@ def _said(step: str, standing: LabStatus) -> str:
             said = _("{count} kept", count=len(questions))
         case "predict":
             said = _("{count} to answer before anything runs", count=open_questions)
+        case "run" if standing.to_write:
+            said = _("first write {file}", file=standing.to_write)
         case "check" if came:
             said = _("{reached}; now edit your files", reached=came) if standing.next == "write" else came
         case "check":

@@ -13,6 +13,7 @@ from descent.run.metrics import MetricsWriter
 from engine.labs import flow
 from engine.labs.library import find_lab
 from engine.preset import code_copy
+from tests.helpers.lab_solutions import typed_guesses
 from tests.helpers.small_lab import make_lab
 from tui.data.labs import changed_since, look_at_lab, run_before
 
@@ -65,6 +66,20 @@ def test_a_lab_has_begun_once_something_was_done_in_it(lab_id: str) -> None:
     flow.note_run(lab_id, lab_id)
     assert look_at_lab(lab_id).record.deeds == ("ran",)
     assert look_at_lab(lab_id).has_begun
+
+
+def test_code_that_trains_is_written_before_anything_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter would begin a training that ends at once, with the error that stands for code not written yet."""
+    monkeypatch.chdir(tmp_path)
+    for name, asked in (("softmax", True), ("outliers", False)):  # outliers has code that is only graded
+        lab = find_lab(name)
+        files = flow.start(lab, tmp_path)
+        assert look_at_lab(name).next == "predict"
+        flow.predict(lab, typed_guesses(lab))
+        assert look_at_lab(name).next == ("write" if asked else "run")
+        code = next(file for file in files if file.suffix == ".py")
+        code.write_text(code.read_text().replace("raise NotImplementedError", "return print"))
+        assert look_at_lab(name).next == "run"
 
 
 def test_files_that_have_vanished_are_put_back_first(lab_id: str) -> None:

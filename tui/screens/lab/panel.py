@@ -168,6 +168,7 @@ class LabPanel(Vertical):
         panel = self._knob_panel
         panel.show(found, settings_of(self._run) if self._run is not None else {})
         is_next = self._panes is not None or self.status.next in ("run", "write")
+        is_next = is_next and not self.status.to_write
         if panel.display and is_next and not self._offered and isinstance(self.screen.focused, Guide | None):
             self._offered = True
             panel.focus()
@@ -206,7 +207,7 @@ class LabPanel(Vertical):
         self._knobs.look(self.status, self._run)
         if self.app.read_only:
             self.tell(_("read-only"), "trouble")
-        elif self._knobs.path is not None and self.is_ready() and self.may_leave():
+        elif self._knobs.path is not None and self._may_train():
             self.begin(self.train(self._knobs.path))
 
     async def _show_run_before(self) -> None:
@@ -328,7 +329,7 @@ class LabPanel(Vertical):
                 self.begin(self._ask_for_check())
             case "hint" | "write" | "draw":
                 self.begin({"hint": self._hint, "write": self.edit_files, "draw": self._draw_code}[key]())
-            case "go" if self.is_ready() and self.may_leave():
+            case "go" if self._may_train():
                 self.begin(self.train())
             case "why":
                 self.show_pass()
@@ -402,6 +403,14 @@ class LabPanel(Vertical):
         if missing is not None:
             self.tell(_("first: {what}", what=missing), "trouble")
         return missing is None
+
+    def _may_train(self) -> bool:
+        """Return whether a training can begin, and would not end at once. If not, tell why."""
+        if not self.is_ready() or not self.may_leave():
+            return False
+        if self.status.to_write:
+            self.tell(_("first: {what}", what=_("write {file}", file=self.status.to_write)), "trouble")
+        return not self.status.to_write
 
     async def _hint(self) -> None:
         await asking.read_hints(self.app, self.status.lab)
