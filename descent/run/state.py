@@ -97,9 +97,10 @@ def state_now(run: Path, last: Callable[[], Mapping[str, Any]], host: Callable[[
         age = time.time() - float(written["time"]) if written else time_at(run.parent) - run.stat().st_mtime
     except OSError:
         return "lost"  # the folder is gone
-    awaited = written.get("awaited")
-    is_awaited = isinstance(awaited, int) and is_alive_since(awaited, time.time() - age)
-    return "starting" if is_awaited or age < STARTING_GRACE else "lost"
+    told = written.get("awaited", written.get("pid"))  # who waits for its start, or has begun it
+    is_there = isinstance(told, int) and is_alive_since(told, time.time() - age)
+    is_killed = "pid" in written  # it had the lock, which is free
+    return "starting" if is_there or (age < STARTING_GRACE and not is_killed) else "lost"
 
 
 def _states(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

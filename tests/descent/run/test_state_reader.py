@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import socket
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -124,6 +126,15 @@ def test_what_is_said_is_what_the_log_says_last(folder: RunFolder, monkeypatch: 
     folder.events_file.unlink()
     Events(folder.path).state("paused")
     assert kept.state() == StateReader(folder.path).state() == "lost"  # another run of that name, which began here
+
+
+def test_a_worker_that_was_killed_while_it_started_is_lost_at_once(folder: RunFolder) -> None:
+    """Whoever starts it again would be told for half a minute that its id is taken."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for pid, state in ((os.getpid(), "starting"), (gone.pid, "lost")):
+        Events(folder.path).state("starting", pid=pid, host=socket.gethostname())
+        assert folder.state() == state
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 16])
