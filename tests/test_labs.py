@@ -22,6 +22,7 @@ from engine.labs.library import Lab, load_lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Verdict
 from engine.preset import datasets, find
+from engine.preset.loading import load_preset
 from tests.helpers.korean import mended
 from tests.helpers.lab_solutions import on_data_at_hand, solved, started
 
@@ -146,6 +147,25 @@ def test_every_text_is_in_both_languages(lab: Lab) -> None:
         assert text.ko.strip(), f"no Korean beside {text.en!r}"
     prose = " ".join(text.ko for text in texts)
     assert any("가" <= letter <= "힣" for letter in prose)
+
+
+def test_what_an_explanation_says_of_a_preset_is_what_the_preset_says(lab: Lab) -> None:
+    """A learner who trains it would get another figure than the one that the lab promised."""
+    for text in (lab.model.explanation.en, lab.model.explanation.ko):
+        for name, reached in re.findall(r"^\| `([\w-]+)` \|.*\| ([\d.]+)% \|$", text, re.MULTILINE):
+            preset = find.shipped_presets() / f"{name}.toml"
+            assert f"Reaches {reached}%" in preset.read_text(encoding="utf-8"), name
+
+
+def test_every_model_family_of_the_course_is_met() -> None:
+    """A learner would pass the whole course and never have seen a recurrent network or a Transformer."""
+    met = {preset.model.name for folder in LABS for preset in shipped(folder).presets.values()}
+    for folder in LABS:
+        for name in re.findall(r"`([\w-]+)`", shipped(folder).model.explanation.en):
+            preset = find.shipped_presets() / f"{name}.toml"
+            if preset.is_file():
+                met.add(load_preset(preset).model.name)
+    assert {"linear", "softmax", "mlp", "cnn", "lstm", "transformer"} <= met
 
 
 def test_the_korean_has_one_word_for_each_term(lab: Lab) -> None:
