@@ -1,18 +1,31 @@
 """Commands `descent study …`, each a few lines."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from descent.common import stdio
+from descent.common.errors import DescentError
 from descent.common.i18n import _
 from engine.cli.options import AllowCode, DataRoot, Json, Overrides, Preset, Quiet, RunsDir, Yes
+
+if TYPE_CHECKING:
+    from engine.study.elsewhere import Engine
+
+_ENGINES = ("slurm",)
 
 study_app = typer.Typer(
     help=_("Studies: a queue of runs, one process each, that vary widths, depth, data size or other settings."),
     no_args_is_help=True,
 )
+
+
+def _engine(name: str) -> str:
+    if name not in _ENGINES:
+        raise typer.BadParameter(_("{given!r}: must be {allowed}", given=name, allowed=" or ".join(_ENGINES)))
+    return name
+
 
 Vary = Annotated[
     list[str] | None,
@@ -32,6 +45,15 @@ Id = Annotated[str | None, typer.Option("--id", metavar="NAME", help=_("The stud
 StudiesDir = Annotated[
     Path | None, typer.Option("--studies-dir", help=_("The folder of all studies [default: next to the runs]."))
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="slurm",
+        parser=_engine,
+        help=_("Let SLURM train the jobs, on several machines [default: this machine does]."),
+    ),
+]
 Word = Annotated[str, typer.Argument(metavar="STUDY", help=_("A study's name, its beginning, a path, or `last`."))]
 
 
@@ -50,6 +72,15 @@ def study_run(
         int | None,
         typer.Option("--jobs", "-j", help=_("Jobs at once [default: the number of cores, or one on each GPU].")),
     ] = None,
+    on: On = None,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sbatch",
+            metavar="OPTION",
+            help=_("With --on slurm: an option of sbatch, such as --sbatch=--gpus=1; repeatable."),
+        ),
+    ] = None,
     name: Id = None,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
@@ -59,10 +90,11 @@ def study_run(
     quiet: Quiet = False,
 ) -> int:
     from engine.cli import study_view, tables
+    from engine.study import elsewhere, queue
     from engine.study import folder as study_folder
-    from engine.study import queue
     from engine.study.plan import Wanted, existing, plan
 
+    engine = _found_engine(on, jobs, sbatch)
     studies = study_folder.studies_dir(studies_dir, runs_dir)
     if vary or repeats is not None:
         seeds = 1 if repeats is None else repeats
@@ -72,12 +104,26 @@ def study_run(
     else:
         study = existing(preset, studies, {"--set": overrides, "--id": name, "--data-root": data_root})
     stdio.bound_waits()
-    code = queue.run(study, jobs=jobs, as_json=as_json, quiet=quiet)
+    if engine is None:
+        code = queue.run(study, jobs=jobs, as_json=as_json, quiet=quiet)
+    else:
+        code = elsewhere.run(study, engine, as_json=as_json, quiet=quiet)
     if as_json:
         tables.print_json(study_view.as_json(study))
     elif not quiet:
         study_view.show_study(study, metric=None, by=None)
     return code
+
+
+def _found_engine(on: str | None, jobs: int | None, sbatch: list[str] | None) -> "Engine | None":
+    """Return the engine that is to train the jobs, None for this machine's own queue."""
+    if sbatch and on != "slurm":
+        raise DescentError(_("--sbatch {given}: needs --on slurm", given=sbatch[0]))
+    if on == "slurm":
+        from engine.study.slurm import Slurm
+
+        return Slurm(at_once=jobs, cpus=1, words=sbatch or ())
+    return None
 
 
 @study_app.command(
@@ -175,8 +221,11 @@ def study_rm(
     yes: Yes = False,
 ) -> None:
     from engine.study import folder as study_folder
+    from engine.study import slurm
 
-    study_folder.remove(study_folder.find(study, study_folder.studies_dir(studies_dir, runs_dir)), yes=yes)
+    found = study_folder.find(study, study_folder.studies_dir(studies_dir, runs_dir))
+    slurm.refuse_to_remove(found)
+    study_folder.remove(found, yes=yes)
 
 
 @study_app.command(
@@ -194,4 +243,4 @@ def study_slurm(
     from engine.study import slurm
 
     found = study_folder.find(study, study_folder.studies_dir(studies_dir, runs_dir))
-    print(slurm.script(found, at_once=at_once, cpus=cpus), end="")
+    print(slurm.script(found, found.jobs, at_once=at_once, cpus=cpus), end="")

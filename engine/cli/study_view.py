@@ -186,8 +186,8 @@ def print_planned(study: Study, *, as_json: bool) -> None:
     )
     stdio.say(
         _(
-            "train all here: descent study run {name}; only one: descent study job {name} 0; as a SLURM array: "
-            "descent study slurm {name} | sbatch",
+            "train all here: descent study run {name}; only one: descent study job {name} 0; by SLURM: "
+            "descent study run {name} --on slurm",
             name=name,
         )
     )

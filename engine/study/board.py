@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from descent.common.i18n import _
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_REASON = 160
+_REASONS = 2  # of pending jobs, shown at most
 
 
 class StudyDisplay(Display):
@@ -27,11 +29,13 @@ class StudyDisplay(Display):
         super().__init__(name, terminal)
         self._total = total
         self._states: Counter[str] = Counter()
+        self._reasons: Sequence[str] = ()
         self._at_start = 0
         self._began = self._looked = time.monotonic()  # at the first count; at the last job's end
 
-    def count(self, states: Counter[str]) -> None:
-        """Take the jobs' current states."""
+    def count(self, states: Counter[str], reasons: Sequence[str] = ()) -> None:
+        """Take the jobs' current states. reasons: why some are pending, in the words of their engine."""
+        self._reasons = reasons
         if not self._states:
             self._at_start, self._began = _ended(states), time.monotonic()
         if _ended(states) != _ended(self._states):
@@ -41,11 +45,14 @@ class StudyDisplay(Display):
     def say_stopping(self) -> None:
         self.say(_("stopping: each job finishes its step and saves; Ctrl-C again stops them at once, unsaved"))
 
-    def say_job(self, outcome: Outcome) -> None:
-        """Print how a job ended."""
+    def say_job(self, outcome: Outcome, how: str | None = None) -> None:
+        """Print how a job ended, or `how` it is now."""
         job = outcome.job
         number = f"{job.index:>{len(str(self._total - 1))}}"
         words = [_("job {number}", number=number), label(job.values), f"seed={job.seed}"]
+        if how is not None:
+            self.say("  ".join(word for word in (*words, how) if word))
+            return
         if outcome.state != "finished":
             words.append(_("{state} at step {step:,}", state=_(outcome.state), step=outcome.step))
         if outcome.reason:
@@ -59,19 +66,32 @@ class StudyDisplay(Display):
         from rich.table import Table
         from rich.text import Text
 
-        ended = _ended(self._states)
-        told = {"ended": ended, "total": self._total, "running": self._states["running"]}
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for column in range(4):
+            line.add_column(ratio=1 if column == 1 else None, no_wrap=True)
+        bar = ProgressBar(
+            total=max(1, self._total), completed=_ended(self._states), complete_style="cyan", finished_style="cyan"
+        )
+        eta = plain(self._eta(), self._encoding)
+        line.add_row(Text(self._name, style="bold"), bar, self._counts(), eta)
+        return line
+
+    def _sign_of_life(self, elapsed: float) -> str:
+        return f"{self._name}: {self._counts()}, {self._eta()}"
+
+    def _counts(self) -> str:
+        told = {"ended": _ended(self._states), "total": self._total, "running": self._states["running"]}
         if self._states["failed"]:
             counts = _("{ended}/{total}, {failed} failed, {running} running", failed=self._states["failed"], **told)
         else:
             counts = _("{ended}/{total}, {running} running", **told)
-        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        for column in range(4):
-            line.add_column(ratio=1 if column == 1 else None, no_wrap=True)
-        bar = ProgressBar(total=max(1, self._total), completed=ended, complete_style="cyan", finished_style="cyan")
-        eta = plain(_("ETA {time}", time=duration(self._seconds_left())), self._encoding)
-        line.add_row(Text(self._name, style="bold"), bar, counts, eta)
-        return line
+        if self._states["pending"]:
+            counts += ", " + _("{pending} pending", pending=self._states["pending"])
+            counts += f" ({', '.join(self._reasons[:_REASONS])})" if self._reasons else ""
+        return counts
+
+    def _eta(self) -> str:
+        return _("ETA {time}", time=duration(self._seconds_left()))
 
     def _seconds_left(self) -> float | None:
         """Return the estimate from the pace of the jobs that ended here. It falls between two of them."""
