@@ -23,6 +23,7 @@ POINT = "●"
 _TINTS = ("band", "spread")  # areas
 STEEP = 0.1  # of a curve: what it falls or rises by there is often more than in all the rest
 FAR = 2.5  # times the range of the rest, from which on the first steps are left out of a fitted axis
+LEAST_SHARE = 0.01  # of the largest value that can be: what an axis shows of it at least
 MARK_ROWS = 3  # rows from the top in which a mark's label may stand
 
 
@@ -71,6 +72,16 @@ def extent(data: ChartData, x_axis: Axis, *, log: bool, fitted: bool = False) ->
         return whole
     rest = _range(data, lines, x_axis, log=False, after=STEEP)
     return rest if rest is not None and whole[1] - whole[0] > FAR * (rest[1] - rest[0]) > 0 else whole
+
+
+def widened(found: tuple[float, float], most: float) -> tuple[float, float]:
+    """Return a range of LEAST_SHARE of `most` at least: labels such as 74.994 % would say nothing of an accuracy."""
+    low, high = found
+    least = LEAST_SHARE * most
+    if high - low >= least:
+        return found
+    low = max(0.0, min((low + high - least) / 2, most - least))
+    return low, low + least
 
 
 def _range(

@@ -172,6 +172,8 @@ class Drawing(Widget):
         found = found or draw.extent(self.data, self._x_axis, log=False, fitted=fitted)
         if found is None:
             return Axis(0, 1, ())
+        if math.isfinite(self.data.most) and not log:
+            found = draw.widened(found, self.data.most)
         wanted = limited((logarithmic if log else vertical)(*found, rows), self.data.most)
         if wanted.log != self._y_axis.log:
             self._calm_y.forget()  # an axis of the other kind can't be held

@@ -148,6 +148,22 @@ def test_the_validation_is_in_front_of_a_training_that_swings() -> None:
     assert (drawn_once.styles == STYLES.index("train")).sum() >= 100
 
 
+@pytest.mark.parametrize(
+    ("found", "wide"),
+    [
+        ((74.994, 75.0), (74.497, 75.497)),
+        ((60.0, 90.0), (60.0, 90.0)),
+        ((100.0, 100.0), (99.0, 100.0)),
+        ((0, 0), (0, 1)),
+    ],
+)
+def test_an_axis_of_an_accuracy_that_hardly_changes_stays_readable(
+    found: tuple[float, float], wide: tuple[float, float]
+) -> None:
+    """Its labels were 74.994, 74.996 and 74.998."""
+    assert draw.widened(found, 100.0) == pytest.approx(wide)
+
+
 def test_where_most_batches_lie_is_a_tint_and_never_dots() -> None:
     x = np.arange(100.0)
     batches = Line("", x, x * 0, x * 0 + 10, "spread")
