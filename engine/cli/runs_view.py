@@ -503,7 +503,7 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) ->
     if result.epoch or facts.get("steps_per_epoch"):  # a loop of one's own may have none
         step += ", " + _("epoch {epoch}", epoch=result.epoch)
     return [
-        (_("preset"), str(facts["preset"])),
+        (_("name") if facts.get("task") == "loop" else _("preset"), str(facts["preset"])),
         (pgettext("time", "started"), _("{time} on {host}", time=started, host=facts["host"])),
         (_("device"), device),
         (_("step"), step),

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from descent.common.errors import PresetError
 from descent.common.i18n import _
 from descent.common.settings import Override, flatten, parse
+from descent.common.text import clean
 from descent.run.find import is_run
+from descent.run.folder import RunFolder
 from descent.run.schema import LOOP_FILE
 from engine.preset import overrides, schema, sweep
 from engine.preset.find import find, path_shown, read_tables
@@ -115,8 +117,7 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
     """
     path = find(source)
     if (path.parent / LOOP_FILE).is_file():
-        raise PresetError(_("{run} is a training loop of one's own, not a preset; this needs a preset's run",
-                            run=path.parent.name))  # fmt: skip
+        raise PresetError(_why_no_loop(RunFolder(path.parent)))
     settings = read_tables(path)
     if not settings and not overrides:
         names = ", ".join(describe.sections())
@@ -124,6 +125,16 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
             _("{file}: is empty; a preset has the sections {names}", file=path_shown(path), names=names)
         )
     return checked(settings, path, overrides)
+
+
+def _why_no_loop(run: RunFolder) -> str:
+    """Return why a loop of one's own is no preset, and where its weights are."""
+    why = _("{run} is a training loop of one's own, not a preset; this needs a preset's run", run=run.id)
+    saved = run.checkpoints()
+    if not saved:
+        return why
+    file = clean(str(run.checkpoint(saved[-1])))
+    return why + "; " + _('what its script tracks is in torch.load("{file}")["objects"]', file=file)
 
 
 def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> Preset:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+import descent
+from descent.common.errors import DescentError
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from descent.run.not_given import is_given
@@ -50,6 +52,10 @@ def test_a_loss_that_was_not_given_is_told_from_one_that_is_nan(
     runs_view.show_run("driven", none.run.path.parent, as_json=False)
     shown = capsys.readouterr().out
     assert "not measured" in shown
+    assert "preset" not in shown
     assert "epoch" not in shown  # a loop over run.steps has none
+    saved = none.run.checkpoint(12)
+    with pytest.raises(DescentError, match=rf"is a training loop .* is in torch.load\(\"{saved}\"\)"):
+        descent.load(none.run.path)
     runs_view.show_run("driven", none.run.path.parent, as_json=True)
     assert "train_loss" not in json.loads(capsys.readouterr().out)["metrics"]
