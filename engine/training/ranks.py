@@ -31,6 +31,7 @@ from descent.loop.ranks import Ranks
 from descent.run.folder import RunFolder
 from engine.preset.schema import EverySteps
 from engine.training.evaluation import Evaluation
+from engine.training.hung import HungExchange
 from engine.training.members.parts import PartTrainState, WholeTrainState, members_of, together
 from engine.training.members.train_state import MemberTrainState
 from engine.training.protocols import AnyBatch, StepResult
@@ -54,6 +55,7 @@ class Link:
         global _have_met  # noqa: PLW0603 - a process meets the others once
         self.rank, self.size = rank, size
         self._children: list[subprocess.Popen[bytes]] = []
+        self._hung: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if store is None:
             dist.init_process_group("gloo", timeout=PATIENCE * 3)
         else:
@@ -69,14 +71,15 @@ class Link:
         self.gather: Callable[[Any], list[Any]] = self._checked(self._ranks.gather)
         self.steps_until_next = self._ranks.steps_until_next
 
-    def watch(self, children: list["subprocess.Popen[bytes]"]) -> None:
+    def watch(self, children: list["subprocess.Popen[bytes]"], hung: HungExchange) -> None:
         """Name one of the processes that this one has started, by its rank, when it has ended."""
-        self._children = children
+        self._children, self._hung = children, hung
 
     def _checked(self, exchange: Callable[_P, _T]) -> Callable[_P, _T]:
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             try:
-                return exchange(*args, **kwargs)
+                with self._hung:
+                    return exchange(*args, **kwargs)
             except RuntimeError as error:  # of torch.distributed: the other end has closed
                 raise CannotGoOnError(self._who_has_ended(error)) from None
 
@@ -116,6 +119,7 @@ class Others:
         self._store: TCPStore | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._link: Link | None = None
+        self._hung: HungExchange | None = None
 
     def start(self) -> None:
         """Start them, if nobody else has. They load PyTorch while this process opens the run."""
@@ -135,7 +139,8 @@ class Others:
             raise CannotGoOnError(
                 _("the {count} processes of this run did not find each other: {error}", count=self.size, error=error)
             ) from None
-        self._link.watch(self._children)
+        self._hung = HungExchange(self._children)
+        self._link.watch(self._children, self._hung)
         return self._link
 
     def end(self, *, orderly: bool) -> None:
@@ -151,6 +156,8 @@ class Others:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self._hung is not None:
+            self._hung.close()
         if self._link is not None and dist.is_initialized():
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from descent import control
-from descent.common.errors import DescentError, PresetError
+from descent import control, handle
+from descent.common.errors import DescentError, ExitCode, PresetError
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import divided
+from engine.training import divided, hung
 from engine.training.build import build
 from tests.helpers.waiting import wait_for
-from tests.helpers.workers import child
+from tests.helpers.workers import begin, child, ends_with
 
 SWEEP = 'members.sweep={"optimizer.lr"=[0.1,0.03,0.3]}'
 
@@ -120,6 +120,110 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
     assert _children(_pid(run)) == []
     control.send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "the run's end")
+
+
+@pytest.mark.slow
+def test_rank_0_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
+    """The others would take a core each until somebody found them. The run goes on from its last checkpoint."""
+    run = _begun(tmp_path)
+    saved = control.send(run.path, "checkpoint")["step"]
+    pid = _pid(run)
+    others = _children(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(_lives, others)), "the end of the others")
+    wait_for(lambda: run.state() == "lost", "the kernel to release the lock")
+    start.detach_resume(run)
+    wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
+    assert len(_children(_pid(run))) == len(others) == 1
+    assert run.last("resumed")["to"] == saved  # type: ignore[index]
+    control.send(run.path, "stop")
+    wait_for(lambda: run.state() == "stopped", "the run's end")
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_ranks_while_they_train_while_paused_and_while_one_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C would leave processes behind, or lose what was trained; a batch system would kill a run that hangs."""
+    monkeypatch.setattr(hung, "PATIENCE", 1.0)  # in the forked processes, too
+    run = RunFolder(tmp_path / "led")
+    settings = ("train.threads=1", "train.ranks=2", "train.epochs=100000")
+    options = Options("led", tmp_path, quiet=True)
+    for number, pauses in ((signal.SIGTERM, False), (signal.SIGINT, True)):
+        pid = begin(lambda: start.run("digits-mlp", settings, options, resume_if_exists=True))
+        others = _led(run, pid)
+        if pauses:
+            control.send(run.path, "pause")
+        os.kill(pid, number)
+        assert ends_with(pid) == 128 + number
+        assert run.state() == "stopped"
+        assert run.checkpoints()[-1] == len(Metrics(run.path))
+        assert not any(map(_lives, others))
+
+    pid = begin(lambda: start.run("digits-mlp", settings, options, resume_if_exists=True))
+    others = _led(run, pid)
+    os.kill(others[0], signal.SIGSTOP)
+    os.kill(pid, signal.SIGTERM)
+    assert ends_with(pid) == ExitCode.CANNOT_GO_ON
+    assert not any(map(_lives, others))
+    assert "rank 1 of the 2 processes" in run.last("state", state="failed")["reason"]  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", ["members.repeats=3", None])
+def test_rate_and_end_that_follow_the_validation_loss_are_those_of_one_process(
+    members: str | None, tmp_path: Path
+) -> None:
+    """The ranks would lower their rates, or stop, at different epochs: they would wait for each other for ever."""
+    settings = ["schedule.name=plateau", "schedule.patience=1", "train.early_stopping={patience=4}", "data.size=400"]
+    settings += ["optimizer.lr=0.05", "train.epochs=200", "train.evaluate_every.steps=5"]
+    settings += ["members.way=loop", members] if members else []
+    alone, shared = (_trained(tmp_path, f"of-{ranks}", *settings, f"train.ranks={ranks}") for ranks in (1, 2))
+    before, after = _rows(alone), _rows(shared)
+    assert len({rate for rate in before["lr"].ravel() if rate > 0}) > 1, "the rate never fell"
+    assert before["loss"].shape == after["loss"].shape
+    assert np.array_equal(before["lr"], after["lr"], equal_nan=True)
+    if members:
+        assert _evaluations(alone) == _evaluations(shared)
+    else:
+        assert np.allclose(before["loss"], after["loss"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+async def test_a_loss_that_is_not_finite_pauses_all_ranks_for_whoever_attaches(tmp_path: Path) -> None:
+    """A run over night would end, and a console could not mend it."""
+    folder = _begun(tmp_path, "optimizer.lr=1e30", "train.on_nan=pause")
+    first = await handle.attach(str(folder.path))
+    wait_for(lambda: first.state == "paused", "the pause")
+    assert folder.last("anomaly") is not None
+    await first.rewind(0)
+    await first.set("optimizer.lr=0.1")
+    await first.resume()
+    second = await handle.attach(str(folder.path))
+    await second.wait_for_step(50)
+    at = (await second.pause())["step"]
+    assert (await second.set("optimizer.lr=0.03"))["step"] == at
+    await second.resume()
+    await second.wait_for_step(at + 20)
+    await second.stop()
+    assert await second.wait() == "stopped"
+    rates, losses = _rows(folder)["lr"], _rows(folder)["loss"]
+    assert set(rates[:at].ravel()) == {np.float32(0.1)}
+    assert set(rates[at:].ravel()) == {np.float32(0.03)}
+    assert np.isfinite(losses).all()
+
+
+def _led(run: RunFolder, pid: int) -> list[int]:
+    """The other processes of a run that a process trains, once it trains."""
+    wait_for(lambda: worker_pid(run.path) == pid and run.state() == "running", "the run to train")
+    return _children(pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _pid(run: RunFolder) -> int:
