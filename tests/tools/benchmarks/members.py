@@ -27,7 +27,7 @@ def repeats(folder: Path) -> Result:
     figures, raw = [], {}
     for preset, settings in PRESETS.items():
         arms = {
-            f"{preset}, {count}": lambda preset=preset, settings=settings, count=count: _seconds(
+            f"{preset}, {count}": lambda preset=preset, settings=settings, count=count: seconds(
                 folder, preset, [*settings, f"members.repeats={count}"]
             )
             for count in (1, REPEATS)
@@ -42,7 +42,7 @@ def repeats(folder: Path) -> Result:
     return Result(figures, raw)
 
 
-def _seconds(folder: Path, preset: str, settings: list[str]) -> float:
+def seconds(folder: Path, preset: str, settings: list[str]) -> float:
     """Train in a forked process; its seconds of training."""
     runs = folder / "runs"
     number = len(list(runs.glob("*"))) if runs.exists() else 0
