@@ -130,7 +130,7 @@ def is_run(folder: Path) -> bool:
 
 
 def _no_run(word: str, runs: Path, names: list[str]) -> str:
-    unknown = _("{word}: no such run", word=show(word)) + did_you_mean(word, names)
+    unknown = _("{word}: no such run", word=show(word))
     listed = ", ".join(clean(name) for name in names[:_LONGEST_CHOICE])
     left = len(names) - _LONGEST_CHOICE
     if not names:
@@ -139,7 +139,7 @@ def _no_run(word: str, runs: Path, names: list[str]) -> str:
         known = _("the latest are {names} and {number} more", names=listed, number=left)
     else:
         known = _("the latest are {names}", names=listed)
-    return f"{unknown}; {known}"
+    return f"{unknown}; {known}{did_you_mean(word, names)}"
 
 
 def _ends_with(name: str, letters: str) -> bool:

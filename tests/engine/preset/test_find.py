@@ -170,6 +170,8 @@ def test_a_run_is_found_by_what_people_type(here: Path, tmp_path: Path) -> None:
     assert str(other) in str(caught.value)
     with pytest.raises(DescentError, match=r"no such run.*abcd"):
         find_run("zzzz", runs)
+    with pytest.raises(DescentError, match=r"no such run; the latest are .*; did you mean mlp-240101-1200-abcd\?$"):
+        find_run("mlp-240101-1200-abcx", runs)
     with pytest.raises(DescentError, match="is not a run folder"):
         find_run("runs/none", runs)
 
