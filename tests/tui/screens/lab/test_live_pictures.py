@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from descent.run.state import ALIVE
-from engine import pictures
 from engine.labs import flow
 from engine.labs.library import find_lab
+from engine.pictures import kept
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console
 from tests.helpers.small_lab import LAB as LAB_TEXT
@@ -74,7 +74,7 @@ async def test_the_run_before_is_a_ghost_in_chart_and_picture(here: Path) -> Non
         await pilot.press("enter")
         run = await trained(pilot, app)
         await until(pilot, lambda: run.snapshot is not None and run.snapshot.state == "finished", "its end")
-        await until(pilot, lambda: pictures.latest(run.folder.path, "surface"), "its picture")
+        await until(pilot, lambda: kept.latest(run.folder.path, "surface"), "its picture")
         await pilot.press("right", "enter")
         after = await trained(pilot, app, run)
         chart = await until(pilot, lambda: next(iter(after.query("#loss").results(Chart)), None), "the chart")
