@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
+from textual.command import CommandPalette, Provider
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
@@ -84,6 +83,12 @@ class HostsSeen(Message):
     """A host has answered otherwise than before."""
 
 
+def _commands() -> type[Provider]:
+    from tui.screens.commands import Commands
+
+    return Commands
+
+
 class DescentApp(ConsoleApp):
     """The console. Quitting it never ends a run.
 
@@ -96,6 +101,7 @@ class DescentApp(ConsoleApp):
     TITLE = "Descent"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = {_commands}  # noqa: RUF012 - as Textual types it
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as Textual types it
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-middling"), (40, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -336,19 +342,6 @@ class DescentApp(ConsoleApp):
             self.tell(_("the screen can't be saved here: {why}", why=error.strerror), trouble=True)
         else:
             self.tell(_("saved {file}", file=Path(file).absolute()))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The commands of the palette: those of the screen that is shown, then those of every screen."""
-        from tui.screens.help import actions_of
-
-        for action, (keys, does) in actions_of(screen).items():
-            yield SystemCommand(does[:1].upper() + does[1:], keys, partial(screen.run_action, action))
-        for name in self.theme_names:
-            yield SystemCommand(_("Theme: {name}", name=name), _("Change the colours"), partial(self.use_theme, name))
-        yield SystemCommand(_("Settings"), _("Colours, speed, smoothing, notices"), self.action_settings)
-        yield SystemCommand(_("Help"), _("The keys of this screen"), self.action_help)
-        yield SystemCommand(_("Save the screen"), _("As an SVG file in this folder"), self.action_picture)
-        yield SystemCommand(_("Quit"), _("Training continues"), self.action_quit)
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):

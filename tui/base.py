@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.style import Style
 from textual import events
 from textual.app import App, ScreenStackError, SuspendNotSupported
+from textual.color import Color
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -190,6 +191,12 @@ class ConsoleApp(App[None]):
     def colour(self, name: str) -> Style:
         """Return one of the theme's colours (train, validation, trouble, planned, quiet …) as a foreground."""
         return themes.style(self.theme_variables, name)
+
+    def cursor_style(self) -> Style:
+        """Return how the line under a cursor stands out: by the theme's own ground, or inverted without colours."""
+        if self.no_color or self.current_theme.ansi:
+            return Style(reverse=True)  # without the signs' colours, which would become backgrounds
+        return Style(bgcolor=Color.parse(self.theme_variables["cursor"]).rich_color, bold=True)
 
     def tell(self, text: str, *, trouble: bool = False, seconds: float = 5) -> None:
         """Show a line in the corner for a few seconds. `text` is never read as markup."""

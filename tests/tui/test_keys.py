@@ -12,6 +12,7 @@ from textual.widgets import Input, TextArea
 
 from descent.run.folder import RunFolder
 from engine.launch import start
+from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import record
 from tests.helpers.screens import burst, console, place, seen
 from tests.helpers.waiting import DEADLINE, until
@@ -138,5 +139,20 @@ async def test_quitting_does_not_wait_for_a_run_that_starts(place: Path, monkeyp
 async def test_the_palette_takes_its_keys_in_order(place: Path) -> None:
     """A command typed in one go would be another, or none."""
     async with home() as pilot:
-        burst(pilot.app, "ctrl+p", *"Help", "enter")
+        burst(pilot.app, "ctrl+p", *"help", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Help), "the help")
+
+
+async def test_the_palette_has_a_line_for_each_command_with_its_key(place: Path) -> None:
+    """Two lines each, and some commands twice, would hide most of them below the screen."""
+    async with home() as pilot:
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "theme: dark" in shown(pilot), "the commands")
+        lines = [line.strip() for line in shown(pilot).splitlines()]
+        first = next(at for at, line in enumerate(lines) if "theme: dark" in line)
+        assert [lines[first + at].split()[1] for at in (1, 2, 3)] == ["light", "contrast", "ansi"]
+        burst(pilot.app, *"quit")
+        await until(pilot, lambda: "theme: dark" not in shown(pilot), "those that are looked for")
+        assert len([line for line in shown(pilot).splitlines() if "quit (training" in line]) == 1
+        burst(pilot.app, *["backspace"] * 4, *"nord", "enter")
+        await until(pilot, lambda: pilot.app.theme == "nord", "the theme")

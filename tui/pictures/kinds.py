@@ -13,7 +13,7 @@ from tui.widgets.lines import Line, Lines, Piece, cut, fitted, hanging, spread
 
 
 class Kinds(Lines):
-    """The kinds of pictures. Those that the run can't have are quiet. Posts Chosen for a click on one."""
+    """The kinds of pictures. Those that the run can't have are below the others. Posts Chosen for a click on one."""
 
     DEFAULT_CSS = "Kinds { width: 24; height: 1fr; padding: 0 1; }"
 
@@ -26,6 +26,7 @@ class Kinds(Lines):
 
     _kinds: Sequence[tuple[Kind, bool]] = ()
     _row = 0
+    _rows: Sequence[int | None] = ()  # of each line, the kind it stands for
 
     def show(self, kinds: Sequence[tuple[Kind, bool]], row: int) -> None:
         """kinds: each with whether it fits the run. row: the chosen one."""
@@ -33,20 +34,26 @@ class Kinds(Lines):
         self.show_lines()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        drawn = [self._line(i, _(kind.title), fits, width) for i, (kind, fits) in enumerate(self._kinds)]
-        note = hanging([Piece("× ", "quiet")], Piece(_("not available for this run"), "quiet"), width)
-        if not all(fits for __, fits in self._kinds) and len(drawn) + 1 + len(note) <= height:
-            drawn += [(), *note]
-        return drawn
+        rows: list[int | None] = []
+        drawn: list[Line] = []
+        for i, (kind, fits) in enumerate(self._kinds):
+            if not fits and (i == 0 or self._kinds[i - 1][1]):
+                note = hanging([], Piece(_("not available for this run:"), "quiet"), width)
+                drawn += [(), *note] if drawn else note
+                rows += [None] * (len(drawn) - len(rows))
+            drawn.append(self._line(i, _(kind.title), fits, width))
+            rows.append(i)
+        top = max(0, rows.index(self._row) + 1 - height) if self._row in rows else 0
+        self._rows = rows[top:]
+        return drawn[top:]
 
     def _line(self, i: int, title: str, fits: bool, width: int) -> Line:
-        sign = "▶ " if i == self._row else "  " if fits else "× "
         style = "chosen" if i == self._row else "" if fits else "quiet"
-        return (Piece(fitted(f"{sign}{title}", width), style),)
+        return (Piece(fitted(f"{'▶' if i == self._row else ' '} {title}", width), style),)
 
     def on_click(self, event: Click) -> None:
-        row = event.y - self.gutter.top
-        if 0 <= row < len(self._kinds):
+        line = event.y - self.gutter.top
+        if 0 <= line < len(self._rows) and (row := self._rows[line]) is not None:
             self.post_message(self.Chosen(row))
 
 

@@ -53,12 +53,13 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True)
 class ChartData:
-    """x_range: what is shown. x_unit: "step", "epoch" or "time" (seconds). goal: a value drawn as a dashed
-    horizontal line. gaps: where values that are not finite begin. note: said in the border beside the settings.
-    fits_log: whether a logarithmic axis can show all values; the chart stays linear and says so where none can.
-    most: what no value can exceed, such as 100 %. end: the x of the last step there is, whatever is shown.
-    exact: for an x, the x of the step there and each line's value at it, by name. best: marked by a star.
-    constant: a value that never changes, which is said instead of drawn.
+    """x_range: what is shown. x_unit: "step", "epoch", "time" (seconds) or "share" (percent).
+
+    goal: a value drawn as a dashed horizontal line. gaps: where values that are not finite begin. note: said in the
+    border beside the settings. fits_log: whether a logarithmic axis can show all values; the chart stays linear and
+    says so where none can. most: what no value can exceed, such as 100 %. end: the x of the last step there is,
+    whatever is shown. exact: for an x, the x of the step there and each line's value at it, by name. best: marked by
+    a star. constant: a value that never changes, which is said instead of drawn.
     """
 
     lines: tuple[Line, ...]

@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from descent.common.glyphs import ascii_text
 from descent.common.i18n import N_, _
-from descent.common.numbers import count, number, time_taken, trimmed
+from descent.common.numbers import count, number, percent, time_taken, trimmed
 from descent.common.text import clean
 from descent.run.rates import ForeseenRates
 from tui.plot.axes import Axis
@@ -35,7 +35,12 @@ _NAMES = {
     "dead": N_("dead units"),
     "zero_grads": N_("zero gradients"),
 }
-_BY = {"step": N_("by step"), "epoch": N_("by epoch"), "time": N_("by time")}
+_BY = {
+    "step": N_("by step"),
+    "epoch": N_("by epoch"),
+    "time": N_("by time"),
+    "share": N_("by % of the run"),
+}
 
 
 def line_words(name: str) -> str:
@@ -127,6 +132,8 @@ def reading(x: float, unit: str, room: int, *, unicode: bool) -> str:
             where = _("step {step}", step=count(x))
         case "time":
             where = time_taken(x)
+        case "share":
+            where = percent(x / 100, 1)
         case _:
             where = _("epoch {epoch}", epoch=f"{x:.2f}")
     return _joined([where], room, unicode=unicode)

@@ -25,30 +25,30 @@ Extremes = tuple[Floats, NDArray[Any], NDArray[Any]]  # xs, low, high
 FEW = 200  # measured numbers below which none is smoothed away: each of them is seen
 FEWEST = 50  # steps that the x axis shows at least, where the run has as many
 
-XMode = Literal["step", "epoch", "time"]
+XMode = Literal["step", "epoch", "time", "share"]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Steps as x: themselves, epochs, or seconds of training."""
+    """Steps as x: themselves, epochs, seconds of training, or a share of the run's planned steps in percent."""
 
     mode: XMode
-    breaks: tuple[Floats, Floats] | None = None  # steps and the epochs they lie at
+    breaks: tuple[Floats, Floats] | None = None  # steps and the epochs or shares they lie at
     time: MinMaxPyramid | None = None
 
     def at(self, steps: NDArray[Any]) -> Floats:
         """The x of each step."""
         steps = np.asarray(steps, np.float64)
-        if self.mode == "epoch" and self.breaks is not None:
-            epochs: Floats = np.interp(steps, *self.breaks)
-            return epochs
+        if self.breaks is not None:
+            xs: Floats = np.interp(steps, *self.breaks)
+            return xs
         if self.mode == "time" and self.time is not None:
             return np.nan_to_num(series.take(self.time, steps.astype(np.int64)).astype(np.float64))
         return steps
 
     def steps(self, xs: Floats) -> Steps:
         """The first step at or behind each x."""
-        if self.mode == "epoch" and self.breaks is not None:
+        if self.breaks is not None:
             return np.ceil(np.interp(xs, self.breaks[1], self.breaks[0]) - 1e-6).astype(np.int64)
         if self.mode == "time" and self.time is not None:
             return series.search(self.time, xs)
@@ -236,6 +236,9 @@ def scale(follower: Follower, mode: XMode) -> Scale:
         return Scale("epoch", breaks) if breaks is not None else Scale("step")
     if mode == "time":
         return Scale("time", time=follower.series("time"))
+    if mode == "share":
+        total = float(max(total_steps(follower) or 0, follower.step, 1))
+        return Scale("share", (np.array([0.0, total]), np.array([0.0, 100.0])))
     return Scale("step")
 
 

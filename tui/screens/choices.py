@@ -99,7 +99,7 @@ class ChooseRuns(ModalScreen[list[RunFolder] | None]):
     """Dismissed with the runs that were marked, in the order of the marking, or with None."""
 
     DEFAULT_CSS = """
-    ChooseRuns { align: center middle; background: $background 60%;
+    ChooseRuns {
         .dialog { width: 78; max-width: 96%; }
         .hint { color: $quiet; margin-top: 1; height: auto; }
         .-problem { color: $trouble; }
@@ -138,7 +138,7 @@ class Course(ModalScreen[str | None]):
     """Dismissed with a lab's id, or None."""
 
     CSS = """
-    Course { align: center middle; background: $background 60%;
+    Course {
         .dialog { width: 96; max-width: 96%; }
         Find { margin-bottom: 1; }
         OptionList, OptionList:focus {
@@ -266,7 +266,7 @@ class Rewind(ModalScreen[int | None]):
     """Asks to which checkpoint to rewind. Dismissed with its step, or None."""
 
     CSS = f"""
-    Rewind {{ align: center middle; background: $background 60%; {LIST_CSS}
+    Rewind {{ {LIST_CSS}
         .dialog {{ width: 64; }}
     }}
     """

@@ -12,14 +12,15 @@ from textual.screen import Screen
 from descent.common.i18n import N_, _
 from descent.run.comparison import Comparison
 from descent.run.folder import RunFolder
+from descent.run.result_metrics import values_on
 from tui.base import CompareRuns, ConsoleApp, OpenRun
 from tui.plot.chart_data import NOTHING, ChartData
 from tui.plot.compare import Together, Which, overlaid
-from tui.widgets.chart import Chart
+from tui.widgets.chart import X_MODES, Chart
 from tui.widgets.compare_tables import Differences, Finals, WhoLine
 from tui.widgets.key_line import Hint, KeyLine, written
 
-BOTH_UP_TO = 3  # runs; of more, only the lines of training are drawn at first
+BOTH_UP_TO = 2  # runs; of more, only the lines of validation are drawn at first
 WHICH: tuple[Which, ...] = ("both", "train", "val")
 LABELS = {
     "compare.open": N_("open"),
@@ -46,7 +47,7 @@ class Compare(Screen[None]):
         Binding("v", "which", N_("lines of training, validation, or both"), show=False, id="compare.which"),
         Binding("l", "log", N_("log axis"), show=False, id="compare.log"),
         Binding("s", "smooth", N_("more smoothing"), show=False, id="compare.smooth"),
-        Binding("t", "x_axis", N_("x axis: step, epoch or time"), show=False, id="compare.x"),
+        Binding("t", "x_axis", N_("x axis: step, epoch, time or share"), show=False, id="compare.x"),
         Binding("z", "zoom", N_("one chart / both"), show=False, id="compare.zoom"),
         Binding("a", "choose", N_("compare other runs"), show=False, id="compare.choose"),
         Binding("escape,q,o", "back", N_("back"), show=False, id="compare.back"),
@@ -75,7 +76,7 @@ class Compare(Screen[None]):
         """folders: two to eight."""
         super().__init__()
         self.folders = tuple(folders)
-        self._which: Which = "both" if len(self.folders) <= BOTH_UP_TO else "train"
+        self._chosen: Which | None = None  # by the user
         self._together: Together | None = None
         self._found: Comparison | None = None
 
@@ -91,6 +92,8 @@ class Compare(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        for chart in self.query(Chart):
+            chart.x_modes = (*X_MODES, "share")
         together = Together(self.folders, self.app.terminal.fps, lambda found: self.post_message(self.Seen(found)))
         self._together = together
         self._source(self.query_one("#loss", Chart), together)
@@ -130,6 +133,16 @@ class Compare(Screen[None]):
             return latest[0]
 
         chart.source = source
+
+    @property
+    def _which(self) -> Which:
+        """Return whose lines are drawn: what the user has chosen, or what can be told apart and is there."""
+        if self._chosen is not None:
+            return self._chosen
+        if len(self.folders) <= BOTH_UP_TO:
+            return "both"
+        finals = self._found.finals if self._found is not None else ()
+        return "val" if any(values_on(final.metrics, "validation") for final in finals) else "train"
 
     @property
     def _forks(self) -> list[int | None]:
@@ -196,7 +209,7 @@ class Compare(Screen[None]):
         self.call_after_refresh(self._show_keys)
 
     def action_which(self) -> None:
-        self._which = WHICH[(WHICH.index(self._which) + 1) % len(WHICH)]
+        self._chosen = WHICH[(WHICH.index(self._which) + 1) % len(WHICH)]
         self._draw()
 
     def action_log(self) -> None:

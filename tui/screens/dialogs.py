@@ -107,7 +107,7 @@ class More(ModalScreen[dict[str, int] | None]):
     """Asks for epochs, or steps as "500 steps"; dismissed with {"epochs": n} or {"steps": n}, or None."""
 
     CSS = """
-    More { align: center middle; background: $background 60%;
+    More {
         .dialog { width: 56; }
         Input { border: none; height: 1; padding: 0 1; margin: 1 0; background: $background; }
         .hint { color: $quiet; }

@@ -33,7 +33,7 @@ class Download(ModalScreen[bool | None]):
     """Dismissed with True once the data set is there, with False where the user gave it up."""
 
     CSS = """
-    Download { align: center middle; background: $background 60%;
+    Download {
         .dialog { width: 64; max-width: 96%; }
         #download-bar { height: auto; }
         .hint { color: $quiet; margin-top: 1; height: auto; }

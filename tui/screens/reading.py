@@ -20,7 +20,7 @@ class Reading(ModalScreen[bool]):
     """
 
     CSS = """
-    Reading { align: center middle; background: $background 60%;
+    Reading {
         .dialog { width: 84; max-width: 96%; }
         VerticalScroll { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
         Markdown { background: transparent; margin: 0; padding: 0; }

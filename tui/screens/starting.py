@@ -57,9 +57,10 @@ async def _choose(
     front = dict.fromkeys([*marked, *related])
     if len(marked) == 1:
         marked = list(front)[: comparison.MOST]
-    # The likely ones come first, then the others as Home lists them.
+    # The likely ones come first, then those of the same preset, then the others as Home lists them.
     order = {path: place for place, path in enumerate(front)}
-    runs.sort(key=lambda run: order.get(run.folder.path, len(order)))
+    presets = {run.preset for run in runs if run.folder.path in order and run.preset}
+    runs.sort(key=lambda run: (order.get(run.folder.path, len(order)), run.preset not in presets))
     there = {run.folder.path for run in runs}
     return await app.push_screen_wait(ChooseRuns(runs, [path for path in marked if path in there]))
 

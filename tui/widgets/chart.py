@@ -9,7 +9,8 @@ from textual.message import Message
 
 from descent.common.i18n import N_
 from tui.plot.chart_data import ChartData, Line, Mark
-from tui.widgets.chart_drawing import Drawing, Source, XMode
+from tui.plot.sampling import XMode
+from tui.widgets.chart_drawing import Drawing, Source
 
 __all__ = ["Chart", "ChartData", "Line", "Mark", "Source", "XMode"]
 
@@ -17,7 +18,7 @@ X_MODES: tuple[XMode, ...] = ("step", "epoch", "time")
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99)
 PAN = 0.2  # share of what is visible
 ZOOM = 2.0
-CLOSEST = {"step": 4.0, "epoch": 1e-3, "time": 1e-3}  # the least that is shown of an x axis
+CLOSEST = {"step": 4.0, "epoch": 1e-3, "time": 1e-3, "share": 1e-3}  # the least that is shown of an x axis
 
 
 class Chart(Drawing, can_focus=True):
@@ -46,6 +47,8 @@ class Chart(Drawing, can_focus=True):
         Binding("right", "cursor(1)", N_("cursor with exact values, to the right"), show=False),
         Binding("escape", "leave", N_("leave the cursor or the zoom"), show=False, id="chart.leave"),
     ]
+
+    x_modes: tuple[XMode, ...] = X_MODES  # that `t` goes through
 
     class Changed(Message):
         """A person has changed the chart's settings."""
@@ -98,7 +101,7 @@ class Chart(Drawing, can_focus=True):
         self.post_message(self.Changed(self))
 
     def action_x_axis(self) -> None:
-        self.x_mode = X_MODES[(X_MODES.index(self.x_mode) + 1) % len(X_MODES)]
+        self.x_mode = self.x_modes[(self.x_modes.index(self.x_mode) + 1) % len(self.x_modes)]
         self.post_message(self.Changed(self))
 
     def action_show_all(self) -> None:

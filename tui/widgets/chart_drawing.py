@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
@@ -22,9 +22,9 @@ from tui.plot import draw, legend
 from tui.plot.axes import Axis, Stable, horizontal, limited, logarithmic, vertical
 from tui.plot.canvas import RUNS, STYLES, TINTED, Canvas, frame, saying
 from tui.plot.chart_data import NOTHING, ChartData
+from tui.plot.sampling import XMode
 
 Source = Callable[[int, tuple[float, float] | None], ChartData]
-XMode = Literal["step", "epoch", "time"]
 
 AHEAD = 0.1  # of a zoomed range that follows a run: it moves by so much at a time
 NOT_YET = N_("nothing measured yet")

@@ -28,6 +28,15 @@ def short_name(run_id: str) -> str:
     return f"{parts[0]} {parts[3]}" if ours else clean(run_id)
 
 
+def names_beside(run_ids: Sequence[str]) -> tuple[str, list[str]]:
+    """Return what the names of runs beside each other begin with, such as their preset, and the names without it."""
+    names = [short_name(run_id) for run_id in run_ids]
+    presets = {name.rpartition(" ")[0] for name in names}
+    if len(presets) > 1 or len(names) < 2:
+        return "", names
+    return presets.pop(), [name.rpartition(" ")[2] for name in names]
+
+
 class RunLines(Lines):
     """Lines with the colours of the runs. They may be scrolled where there are more than fit."""
 
@@ -49,12 +58,13 @@ class WhoLine(RunLines):
         if self.found is None:
             return [(Piece(_("reading the runs…"), "quiet"),)]
         finals = self.found.finals
-        room = max(6, (width - len(finals) * 7) // len(finals))
-        line: list[Piece] = []
+        common, names = names_beside([final.folder.id for final in finals])
+        line = [Piece(f"{common}   ", "quiet")] if common else []
+        room = max(6, (width - width_of(line) - len(finals) * 7) // len(finals))
         for place, final in enumerate(finals):
             line += [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
-                Piece(_cut(short_name(final.folder.id), room), "strong"),
+                Piece(_cut(names[place], room), "strong"),
                 Piece(f" {state_sign(final.state, final.broken)}", _state_style(final)),
                 Piece("   "),
             ]
@@ -160,7 +170,7 @@ def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[s
         (clean(name), align([metric(name, final.scalars.get(name)) for final in found.finals])) for name in scalars
     ]
     columns.append((_("time"), [time_taken(final.seconds) for final in found.finals]))
-    names = [short_name(final.folder.id) for final in found.finals]
+    _common, names = names_beside([final.folder.id for final in found.finals])
     longest = max(cell_len(name) for name in names)
     room = width - 4
     wide = [max(cell_len(title), *(cell_len(text) for text in texts)) for title, texts in columns]

@@ -11,6 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from descent.common.glyphs import ascii_cells
+from tui.base import ConsoleApp
 
 STYLES = (
     "quiet", "strong", "train", "validation", "trouble", "planned", "good", "warn", "you", "faint", "chosen", "key",
@@ -128,12 +129,12 @@ class Lines(Widget):
         & > .lines--warn { color: $warning; }
         & > .lines--faint { color: $train 60%; }
         & > .lines--you { color: $primary; text-style: bold; }
-        & > .lines--chosen { text-style: reverse; }
         & > .lines--key { color: $train; text-style: bold; }
         & > .lines--head { color: $quiet; }
     }
     """
 
+    app: ConsoleApp
     _drawn: tuple[Line, ...] = ()
     _drawn_for: Size | None = None  # the size that they were made for
     _rich: dict[str, Style] | None = None  # of each name, as far as it was looked up
@@ -170,7 +171,7 @@ class Lines(Widget):
         width = size.width
         line = self._drawn[y] if y < len(self._drawn) else ()
         own = self._style("")
-        unicode = bool(getattr(getattr(self.app, "terminal", None), "unicode", True))
+        unicode = self.app.terminal.unicode
         segments = []
         for text, name in line:
             segments.append(Segment(text if unicode else ascii_cells(text), self._style(name)))
@@ -179,8 +180,13 @@ class Lines(Widget):
     def _style(self, name: str) -> Style:
         self._rich = self._rich or {}
         if name not in self._rich:
-            self._rich[name] = self.get_component_rich_style(f"lines--{name}") if name else self.rich_style
+            self._rich[name] = self._made(name)
         return self._rich[name]
+
+    def _made(self, name: str) -> Style:
+        if name == "chosen":
+            return self.rich_style + self.app.cursor_style()
+        return self.get_component_rich_style(f"lines--{name}") if name else self.rich_style
 
     def notify_style_update(self) -> None:
         self._rich = None

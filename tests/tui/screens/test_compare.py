@@ -19,12 +19,14 @@ from tests.helpers.live_console import shown, start
 from tests.helpers.processes import Child, kill
 from tests.helpers.screens import console, place, record
 from tests.helpers.waiting import DEADLINE, until
-from tui.plot import compare
+from tui.plot import compare, legend
 from tui.plot.compare import overlaid
+from tui.plot.sampling import scale
 from tui.screens.compare import Compare
 from tui.screens.console.screen import Console
 from tui.screens.home.screen import Home
 from tui.widgets.chart import Chart
+from tui.widgets.compare_tables import names_beside
 
 __all__ = ["place"]
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -177,3 +179,30 @@ async def test_a_live_run_and_its_fork_grow_while_they_are_compared(live: tuple[
             await until(pilot, lambda: isinstance(app.screen, Console), "the run alone")
     finally:
         send(fork.path, "stop", {"how": "discard"})
+
+
+def test_by_share_of_the_run_a_short_run_is_as_wide_as_a_long_one(place: Path) -> None:
+    """Beside a run of many steps a short one is a dot."""
+    followers = [Follower(folder) for folder in three(place)[:2]]
+    for follower in followers:
+        follower.look()
+    by_step, by_share = (
+        overlaid(followers, "loss", 100, None, 0.0, mode, which="train") for mode in ("step", "share")
+    )
+    assert by_share.x_unit == "share"
+    assert by_share.x_range == (0, 100)
+    assert by_share.end == pytest.approx(100, abs=1)  # the first has ended by its plan
+    ends = [scale(follower, "share").at(np.array([follower.step]))[0] for follower in followers]
+    planned = [follower.facts["total_steps"] for follower in followers]
+    assert ends == [100 * f.step / max(total, f.step) for f, total in zip(followers, planned, strict=True)]
+    assert by_step.x_range[1] > 100
+    assert legend.reading(12.5, "share", 20, unicode=True) == "12.5%"
+
+
+def test_names_beside_each_other_leave_out_what_they_share() -> None:
+    """On 80 columns the names of five runs of a preset were the beginning of its name, five times."""
+    ids = [f"mnist-mlp-231114-22132{n}-kqz{n}" for n in range(3)]
+    assert names_beside(ids) == ("mnist-mlp", ["kqz0", "kqz1", "kqz2"])
+    assert names_beside([*ids, "night"]) == ("", ["mnist-mlp kqz0", "mnist-mlp kqz1", "mnist-mlp kqz2", "night"])
+    assert names_beside(["a", "b"]) == ("", ["a", "b"])
+    assert names_beside(ids[:1]) == ("", ["mnist-mlp kqz0"])

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
-from tui import themes
+from tui.base import ConsoleApp
 from tui.widgets.lines import Line, Lines, Piece
 
 
@@ -13,14 +13,8 @@ class _Two(Lines):
         return [(Piece("plain "), Piece("quiet", "quiet"))]
 
 
-class _App(App[None]):
+class _App(ConsoleApp):
     CSS = "Screen { background: $background; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        for theme in themes.THEMES:
-            self.register_theme(theme)
-        self.theme = "dark"
 
     def compose(self) -> ComposeResult:
         yield _Two()
@@ -41,3 +35,23 @@ async def test_another_theme_is_seen_at_once() -> None:
             seen.append((colours, grounds))
         assert not seen[0][0] & seen[1][0]
         assert not seen[0][1] & seen[1][1]
+
+
+async def test_what_is_chosen_is_seen_with_colours_and_without() -> None:
+    """Nobody would know which layer or picture enter opens."""
+
+    class Chosen(Lines):
+        def lines(self, width: int, height: int) -> Sequence[Line]:
+            return [(Piece("other "), Piece("chosen", "chosen"))]
+
+    class Shown(ConsoleApp):
+        def compose(self) -> ComposeResult:
+            yield Chosen()
+
+    for theme, inverts in (("dark", False), ("light", False), ("ansi", True)):
+        app = Shown(theme=theme)
+        async with app.run_test(size=(20, 3)):
+            other, chosen = list(app.query_one(Chosen).render_line(0))[:2]
+            assert chosen.style is not None
+            assert bool(chosen.style.reverse) == inverts
+            assert inverts or chosen.style.bgcolor != other.style.bgcolor

@@ -97,7 +97,7 @@ class ChooseCharts(ModalScreen[Choice | None]):
     """Dismissed with a choice, or None."""
 
     DEFAULT_CSS = """
-    ChooseCharts { align: center middle; background: $background 60%;
+    ChooseCharts {
         .dialog { width: 60; max-width: 96%; }
         .hint { color: $quiet; margin-top: 1; height: auto; }
     }

@@ -144,7 +144,7 @@ class Edit(ModalScreen[None]):
     """
 
     CSS = """
-    Edit { align: center middle; background: $background 60%;
+    Edit {
         .dialog { width: 76; max-height: 100%; padding: 0 2; }
         .row { height: 1; }
         .row Label { width: 25; color: $quiet; }
@@ -233,7 +233,7 @@ class Fork(ModalScreen[RunFolder | None]):
     """Starts a new run and is dismissed with its folder. It stays, with the reason, where the run can't start."""
 
     CSS = f"""
-    Fork {{ align: center middle; background: $background 60%; {LIST_CSS}
+    Fork {{ {LIST_CSS}
         .dialog {{ width: 70; }}
         Input {{ margin-top: 1; border: none; height: 1; padding: 0; background: $background; }}
         .problem {{ color: $trouble; height: auto; }}

@@ -130,12 +130,18 @@ class Pictures(SideScreen):
         """The chosen one."""
         return self._kinds[self._row]
 
+    def _row_of(self, name: str) -> int:
+        """Return where a kind is now in the list, which may have changed; the first one if it is gone."""
+        return next((row for row, kind in enumerate(self._kinds) if kind.name == name), 0)
+
     @property
     def _kinds(self) -> list[Kind]:
-        """All there are: those of Descent, and the samples of the run."""
+        """All there are: those that fit the run, its samples, then the others."""
         shows = N_("given by the run's own loop")
         own = [Kind(name, name.removeprefix(SAMPLE), shows, "", (), lambda _: None) for name in self._samples]
-        return [*KINDS.values(), *own]
+        fitting = [kind for kind in KINDS.values() if self._complaints[kind.name] is None]
+        others = [kind for kind in KINDS.values() if self._complaints[kind.name] is not None]
+        return [*fitting, *own, *others]
 
     def draw(self, now: Snapshot) -> None:
         """Take a snapshot of the console's reader."""
@@ -262,13 +268,15 @@ class Pictures(SideScreen):
         name = self.kind.name
         if name in self._samples and self._is_alive and self.is_current:
             await self._look_for_samples()  # the latest one, unless a person looks at an earlier one
-            self._choose(min(self._row, len(self._kinds) - 1))
+            self._choose(self._row_of(name))
             return
         if not self._samples and self._is_alive and (self.folder.path / samples.FOLDER).is_dir():
             await self._look_for_samples()
+            self._row = self._row_of(name)
             self._show()
         if not self._known and self._is_alive:  # a run that has not begun may not tell yet which kinds fit it
             await self._look_up()
+            self._row = self._row_of(name)
             self._show()
         if not self._auto or not self.is_current or not self._is_alive or self._asking or not self._is_stale(name):
             return

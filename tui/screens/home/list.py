@@ -9,7 +9,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.color import Color
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -163,7 +162,7 @@ class Listing(ScrollView, can_focus=True):
         own = self.rich_style
         if not 0 <= at < len(self._items) or not width:
             return Strip.blank(width, own)
-        ground = own + self._cursor_style() if at == self._cursor else own
+        ground = own + self.app.cursor_style() if at == self._cursor else own
         unicode = self.app.terminal.unicode
         segments = []
         item = self._items[at]
@@ -184,8 +183,3 @@ class Listing(ScrollView, can_focus=True):
 
     def _style(self, name: str) -> Style:
         return Style(bold=True) if name == "strong" else self.app.colour(name) if name else Style()
-
-    def _cursor_style(self) -> Style:
-        if self.app.no_color or self.app.theme == "ansi":
-            return Style(reverse=True)  # without the signs' colours, which would become backgrounds
-        return Style(bgcolor=Color.parse(self.app.theme_variables["cursor"]).rich_color, bold=True)

@@ -18,7 +18,7 @@ class EditNote(ModalScreen[str | None]):
     """Dismissed with the text, or None."""
 
     DEFAULT_CSS = """
-    EditNote { align: center middle; background: $background 60%;
+    EditNote {
         .dialog { width: 72; max-width: 96%; }
         Input, Input:focus { height: 1; border: none; padding: 0; background: $surface; }
         .hint { color: $quiet; margin-top: 1; height: auto; }

@@ -23,7 +23,7 @@ class Predict(ModalScreen[Any]):
     """Dismissed with the answer as engine.labs.flow.answer gives it, or with None."""
 
     CSS = """
-    Predict { align: center middle; background: $background 60%;
+    Predict {
         .dialog { width: 84; max-width: 96%; }
         .question { height: auto; margin-bottom: 1; }
         Input, Input:focus { height: 1; border: none; padding: 0 1; background: $background; }

@@ -50,7 +50,6 @@ def view(app: DescentApp) -> PictureView:
 @pytest.mark.slow
 async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    kinds = list(pictures.KINDS)
     app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", theme="dark")
     async with app.run_test(size=(110, 34)) as pilot:
         await app.push_screen(Pictures(live))
@@ -62,9 +61,12 @@ async def test_pictures_of_a_live_run(live: RunFolder, tmp_path: Path, monkeypat
         assert "filled: train, hollow: validation" in text(app)
         await pilot.press("enter")
         await until(pilot, lambda: view(app).picture is not first, "a newer one")
-        await pilot.press("down")
+        order = [kind.name for kind in app.screen._kinds]
+        assert order.index("boundary") == 0
+        assert order.index("fit") > order.index("gradients")  # what the run can't have is below the others
+        await pilot.press(*["down"] * order.index("fit"))
         assert "Not available for this run: the targets are classes, not numbers." in text(app)
-        await pilot.press(*["down"] * (kinds.index("confusion") - kinds.index("fit")))
+        await pilot.press(*["up"] * (order.index("fit") - order.index("confusion")))
         await until(pilot, lambda: "samples correct" in text(app), "the confusion matrix")
         await pilot.press("s", "t")
         await until(pilot, lambda: len(list(tmp_path.glob("mine-confusion-step-*"))) == 2, "the saved files")
@@ -87,7 +89,8 @@ async def test_no_picture_is_asked_for_where_nothing_may_be_changed(live: RunFol
         await pilot.pause()
         assert not list((live.path / "pictures").glob("*.npz"))
         pictures.write(live.path, "weights", 7, made_pictures.of("weights").arrays)
-        await pilot.press("up", "down", "down", "down", "down", "down")
+        order = [kind.name for kind in app.screen._kinds]
+        await pilot.press("up", "down", *["down"] * (order.index("weights") - order.index("confusion")))
         await until(pilot, lambda: "step 7" in text(app), "what somebody else has asked for")
 
 
@@ -139,7 +142,8 @@ async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, 
         await until(pilot, lambda: view(app).picture is not None, "the picture")
         last = live.checkpoints()[-1]
         assert f"step {last:,}" in text(app)
-        await pilot.press("down", "down", "down", "down")
+        order = [kind.name for kind in app.screen._kinds]
+        await pilot.press(*["down"] * (order.index("weights") - order.index("confusion")))
         await until(pilot, lambda: "each layer's weights" in text(app), "another, at once")
         assert sorted(file.name for file in (live.path / "pictures").iterdir())[0] == f"activations-step-{last}.npz"
         before = view(app).picture
