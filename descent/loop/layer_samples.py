@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from descent.loop.device import to_device
 from descent.run.histograms import KINDS, SHARES
 
 NUMBERS = 1024
@@ -32,10 +34,12 @@ class LayerSamples:
         self.watched = activations(model, layers)
         self._layers = len(layers)
         device = parameters[0].device
-        drawn = torch.rand(NUMBERS, generator=torch.Generator().manual_seed(0))
-        self._shares = ((torch.arange(NUMBERS) + drawn) / NUMBERS).to(device)  # one in each equal part of the numbers
-        self._owned = torch.tensor(sorted(set(owners)), device=device)
-        self._places = _places(owners, [p.numel() for p in parameters], self._shares)
+        # One in each equal part of the numbers.
+        shares = (np.arange(NUMBERS) + np.random.default_rng(0).random(NUMBERS)) / NUMBERS
+        self._shares = to_device(torch.from_numpy(shares.astype(np.float32)), device)
+        self._owned = to_device(torch.tensor(sorted(set(owners))), device)
+        places = _places(owners, [p.numel() for p in parameters], shares)
+        self._places = [to_device(torch.from_numpy(at), device) for at in places]
         self._found: dict[str, Tensor] = {}  # (layers, NUMBERS) of each kind
         self._outputs: dict[int, Tensor] = {}
 
@@ -72,13 +76,14 @@ class LayerSamples:
 
 def quantiles(samples: Tensor) -> Tensor:
     """(…, NUMBERS) -> (…, SHARES)"""
-    ranks = torch.from_numpy(np.rint(SHARES * (NUMBERS - 1)).astype(np.int64))
+    ranks = np.rint(SHARES * (NUMBERS - 1)).astype(np.int64)
     if samples.device.type == "cpu":  # NumPy takes 0.04 ms for two layers, torch 0.3 ms
-        return torch.from_numpy(np.sort(samples.numpy(), axis=-1))[..., ranks]
-    return samples.sort(dim=-1).values[..., ranks.to(samples.device, non_blocking=True)]
+        return torch.from_numpy(np.sort(samples.numpy(), axis=-1)[..., ranks])
+    ordered = samples.sort(dim=-1).values
+    return torch.stack([ordered[..., rank] for rank in ranks.tolist()], dim=-1)  # no index that the host has to copy
 
 
-def _places(owners: Sequence[int], sizes: Sequence[int], shares: Tensor) -> list[Tensor]:
+def _places(owners: Sequence[int], sizes: Sequence[int], shares: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Return which numbers of each parameter are taken: NUMBERS of each layer, over all its parameters."""
     totals: dict[int, int] = {}
     for owner, size in zip(owners, sizes, strict=True):
@@ -87,8 +92,8 @@ def _places(owners: Sequence[int], sizes: Sequence[int], shares: Tensor) -> list
     for owner, size in zip(owners, sizes, strict=True):
         first = first if owner == layer else 0
         layer = owner
-        at = (shares.double().cpu() * totals[owner]).long().clamp(max=totals[owner] - 1)
-        places.append((at[(at >= first) & (at < first + size)] - first).to(shares.device))
+        at = np.minimum((shares * totals[owner]).astype(np.int64), totals[owner] - 1)
+        places.append(at[(at >= first) & (at < first + size)] - first)
         first += size
     return places
 
