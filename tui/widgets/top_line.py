@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STYLES = {
     "starting": "warn",
-    "running": "good",
+    "running": "train",
     "paused": "warn",
     "finished": "good",
     "stopped": "strong",
