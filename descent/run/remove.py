@@ -17,9 +17,9 @@ from descent.run.state import ALIVE
 
 _LONGEST = 300  # characters of a reason
 # All files that Descent itself writes into a run's folder.
-_OWN = {"checkpoints", "code", "code.json", "control.json", "control.sock", "events.jsonl", "loop.json", "metrics",
-        "metrics.json", "model.json", "note.json", "output.log", "parent.json", "pictures", "preset.toml",
-        "replay.jsonl", "run.json", "worker.lock"}  # fmt: skip
+_OWN = {"checkpoints", "code", "code.json", "control.json", "control.sock", "events.jsonl", "histograms.bin",
+        "loop.json", "metrics", "metrics.json", "model.json", "note.json", "output.log", "parent.json", "pictures",
+        "preset.toml", "replay.jsonl", "run.json", "worker.lock"}  # fmt: skip
 
 
 def ended(run: RunFolder) -> str:

@@ -16,7 +16,7 @@ from descent.common.text import clean, shorten, unmarked
 from engine.cli import tables
 from engine.labs import flow, handin, library, progress
 from engine.labs.flow import next_commands
-from engine.labs.format import TOPICS, Prediction, Solution
+from engine.labs.format import HOMEWORK, TOPICS, Prediction, Solution
 from engine.labs.grader import Grader, Tell
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.mistakes import UNFILLED
@@ -100,7 +100,8 @@ def _row(lab: Lab, progress: Progress) -> tuple[str, ...]:
     attempts = str(record.count) if record.count else ""
     best = percent(record.best, 0) if record.best is not None else ""
     before = ", ".join(lab.model.builds_on)
-    return LAB_STATES[record.state], f"  {lab.id}", str(lab.model.title), before, attempts, best
+    title = f"{lab.model.title} ({_(HOMEWORK)})" if lab.model.homework else str(lab.model.title)
+    return LAB_STATES[record.state], f"  {lab.id}", title, before, attempts, best
 
 
 def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": lab.id, "title": "", "topic": "", "state": record.state}
     if isinstance(lab, Lab):
         entry |= {"title": str(lab.model.title), "topic": lab.model.topic, "builds_on": list(lab.model.builds_on)}
+        entry |= {"homework": lab.model.homework}
     else:
         entry |= {"state": "broken", "error": lab.error}
     return entry | {"attempts": record.count, "best": record.best}
@@ -119,8 +121,9 @@ def _as_json(lab: Lab | BrokenLab, progress: Progress) -> dict[str, Any]:
 def show_lab(lab: Lab) -> None:
     """Print what the lab is about, and its tasks."""
     model = lab.model
-    topic = _(TOPICS[model.topic])
-    print_heading(f"{model.title}  ({topic}, {_('about {minutes} min', minutes=model.minutes)})")
+    facts = [_(TOPICS[model.topic]), *([_(HOMEWORK)] if model.homework else [])]
+    facts.append(_("about {minutes} min", minutes=model.minutes))
+    print_heading(f"{model.title}  ({', '.join(facts)})")
     print()
     print_text(str(model.text))
     print_heading(_("Tasks"))

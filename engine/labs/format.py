@@ -22,6 +22,7 @@ TOPICS: dict[Topic, str] = {
     "generalisation": N_("Generalisation"),
     "data": N_("Data"),
 }
+HOMEWORK = N_("homework")
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Deed = Annotated[str, Field(pattern=r"^(ran|saved|checked|(ran|saved|opened|met) [a-z][a-z0-9_-]*)$")]
@@ -222,6 +223,7 @@ class LabModel(Section):
     order: Natural = Field(description="Where in the course it comes.")
     builds_on: tuple[Name, ...] = Field((), description="The labs whose subject a learner should know, by their ids.")
     minutes: Count = Field(description="What a learner takes, about.")
+    homework: bool = Field(False, description="Whether the course gives it as homework.")
     text: Text = Field(description="What it is about; Markdown, shown first.")
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     predictions: tuple[Prediction, ...] = ()

@@ -72,11 +72,11 @@ def read() -> Labs:
 
 def _entry(lab: "Lab", known: "Progress") -> LabEntry:
     from engine.labs import flow
-    from engine.labs.format import TOPICS
+    from engine.labs.format import HOMEWORK, TOPICS
     from tui.data.labs import reached
 
     record, model = known.of(lab.id), lab.model
-    minutes = _("about {minutes} min", minutes=model.minutes)
+    minutes = ", ".join([*([_(HOMEWORK)] if model.homework else []), _("about {minutes} min", minutes=model.minutes)])
     state = _(_STATES[record.state])
     came = reached(record)
     graded = _("graded {count} ×: {reached}", count=record.count, reached=came) if came else ""

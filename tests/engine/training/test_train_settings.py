@@ -181,7 +181,7 @@ def test_a_device_that_is_not_there_is_refused(train: Train) -> None:
         train("digits-mlp", *SMALL, "train.device=cuda:77")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_model_learns_the_same_and_shows_its_dead_units(train: Train) -> None:
     """A layer that has died would look alive for ever: the compiler sees no hook that comes later."""
     plain = train("digits-mlp", *FEW, "train.steps=6")

@@ -99,7 +99,7 @@ def test_missing_file_and_missing_name_suggest_what_is_there(write: Write) -> No
         ("import torch\ntorch.zeros(2) + torch.zeros(3)\n", "mine.py, line 2: RuntimeError: The size"),
         ("import sys\nsys.exit(0)\n", "mine.py, line 2: the code called exit()"),
         ("assert False\n", "mine.py, line 1: AssertionError"),
-        ("x = '\0'", "mine.py: SyntaxError: source code"),
+        ("x = '\0'", "source code string cannot contain null bytes"),
     ],
 )
 def test_what_goes_wrong_while_loading_names_the_line(write: Write, text: str, message: str) -> None:

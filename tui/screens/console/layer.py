@@ -180,10 +180,12 @@ class Layer(SideScreen):
         self._now = now
         super().draw(now)
         row = next((row for row in now.layers if row.name == self._layer), None)
-        self.query_one(LayerLine).show(row)
         has_none = row is not None and row.dead is None and row.grad_norm is not None
-        self.query_one("#dead", Chart).empty = NO_ACTIVATION if has_none else NOT_YET
+        for line in self.query(LayerLine):  # a snapshot may come before all parts are there, or while they leave
+            line.show(row)
         for chart in self.query(Chart):
+            if chart.id == "dead":
+                chart.empty = NO_ACTIVATION if has_none else NOT_YET
             chart.keep_up(now.step, (now.news, self._layer))
         if self._histograms.is_due():
             self.run_worker(self._follow(), group="history")

@@ -309,10 +309,10 @@ async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None
         await until(pilot, lambda: "o compare" in shown(pilot), "the run")
         assert isinstance(app.screen, Console)
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: "Compare with other runs" in shown(pilot), "the commands")
-        assert "Fork" not in shown(pilot)  # read-only
+        await until(pilot, lambda: "compare with other runs" in shown(pilot), "the commands")
+        assert "fork" not in shown(pilot)  # read-only
         app.screen.query_one(Input).value = "pictures of what"
-        await until(pilot, lambda: "Compare with other runs" not in shown(pilot), "those that fit")
+        await until(pilot, lambda: "compare with other runs" not in shown(pilot), "those that fit")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Pictures), "the pictures")
 
