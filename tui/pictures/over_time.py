@@ -34,7 +34,7 @@ def over_time(canvas: PictureCanvas, picture: Picture) -> None:
     low, high = float(np.quantile(ends[0], OUTLYING)), float(np.quantile(ends[1], 1 - OUTLYING))
     if not high > low:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    inside = frame(canvas, (float(steps[0]), float(max(steps[-1], steps[0] + 1))), (low, high), top=0)
+    inside = frame(canvas, (float(steps[0]), float(max(steps[-1], steps[0] + 10))), (low, high), top=0)
     across, y = inside.centres(inside.width, 2 * inside.height)[0], np.linspace(high, low, 2 * inside.height + 1)
     nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, across)
     dense = np.stack([_density(values[at], y) if known[at] else np.zeros(len(y) - 1) for at in range(len(steps))])

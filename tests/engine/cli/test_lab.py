@@ -101,6 +101,7 @@ def test_the_list_as_json_and_as_a_table(here: Path, capsys: pytest.CaptureFixtu
         "title": "A slow line",
         "topic": "lines",
         "builds_on": [],
+        "homework": False,
         "state": "new",
         "attempts": 0,
         "best": None,

@@ -323,6 +323,7 @@ class Console(SteeredScreen):
             if choice is None:
                 return
             usual = [name for name in USUAL if name in titles]
+            self._knows_curves = True  # else the next snapshot would choose, and undo what comes after
             has_own = len(titles) > len([name for name in titles if name in every])  # one of them is shown unasked
             remember(now.preset, choice.shown if has_own or choice.shown != usual else None)
             self._show_curves([] if choice.shown == usual else choice.shown)
