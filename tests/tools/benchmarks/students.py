@@ -54,8 +54,8 @@ class Student:
         shell = {**os.environ, **UTF8, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
         self.environment = {**shell, **homes, **own}
 
-    def open(self, *words: str) -> BareTerminal:
-        terminal = BareTerminal(words, self.folder, environment=self.environment)
+    def open(self) -> BareTerminal:
+        terminal = BareTerminal([], self.folder, environment=self.environment)
         terminal.see(PRESET)
         return terminal
 
@@ -77,7 +77,7 @@ class Student:
 
     def memory(self) -> float:
         """MB (1,000,000 bytes) of all their processes: what several share counts for each by its part."""
-        return sum(_proportional(pid) for pid in _processes(f"XDG_RUNTIME_DIR={self._runtime}"))
+        return sum(_proportional(pid) for pid in _processes(self._runtime))
 
 
 def students(folder: Path) -> Result:
@@ -126,8 +126,16 @@ def together(folder: Path, count: int = WAYS[_WARM][1]) -> Result:
         for student in everybody:
             _refuse_a_full_memory()
             stack.callback(_kill, student.run)
-            stack.callback(student.open("console", PRESET, *_ENDLESS).end)
-            wait_for(lambda student=student: student.is_warm and student.run.state() == "running", "a console's run")
+            terminal = student.open()
+            stack.callback(terminal.end)
+            wait_for(lambda student=student: student.is_warm, "a warm process")
+            student.descent("run", PRESET, *_ENDLESS, "--detach").wait()
+            wait_for(lambda student=student: student.run.state() == "running", "a run")
+            since = len(terminal.output)
+            terminal.type("/mine")
+            terminal.see("attach mine", since)
+            terminal.type("\r\r")
+            terminal.see("pause", since)  # the keys of the console
             send(student.run.path, "pause")  # until everybody has one
         for student in everybody:
             send(student.run.path, "resume")
@@ -253,10 +261,16 @@ def _most(everybody: Sequence[Student]) -> Iterator[list[float]]:
         thread.join()
 
 
-def _processes(variable: str) -> list[int]:
-    """The processes that were started with this variable, and those forked from them."""
+def _processes(runtime: Path) -> list[int]:
+    """The processes that were started with this folder, and those forked from them.
+
+    The warm process has it among its arguments alone, and what is forked from it has these too.
+    """
+    variable, argument = f"XDG_RUNTIME_DIR={runtime}\0".encode(), f"{runtime}/".encode()
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if f"{variable}\0".encode() in _read(f"/proc/{pid}/environ")]
+    return [
+        pid for pid in pids if variable in _read(f"/proc/{pid}/environ") or argument in _read(f"/proc/{pid}/cmdline")
+    ]
 
 
 def _proportional(pid: int) -> float:
