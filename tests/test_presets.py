@@ -175,6 +175,7 @@ def test_a_checkpoint_rebuilds_the_model_that_was_tested(mnist_mlp: RunFolder, r
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_one_epoch_of_mnist_cnn_reaches_98_percent(real_data: Path, tmp_path: Path) -> None:
     """A small CNN would no longer beat the MLP. Its header has what it reaches in three epochs; one is 98.4%."""
     assert reached(run("mnist-cnn", tmp_path, "train.epochs=1", data_root=real_data))["test_accuracy"] >= 0.98

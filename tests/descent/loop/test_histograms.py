@@ -107,6 +107,7 @@ def test_layers_of_every_kind_have_numbers_where_there_are_some(kind: str) -> No
     assert torch.isnan(activations[2]).all()  # of the layer that no forward pass calls
 
 
+@pytest.mark.slow
 def test_records_are_few_and_cost_no_more_than_their_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of a million steps would fill the disk, and a fast one would become slower."""
     now = 0.0

@@ -182,6 +182,7 @@ def test_a_device_that_is_not_there_is_refused(train: Train) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_a_compiled_model_learns_the_same_and_shows_its_dead_units(train: Train) -> None:
     """A layer that has died would look alive for ever: the compiler sees no hook that comes later."""
     plain = train("digits-mlp", *FEW, "train.steps=6")
@@ -197,6 +198,7 @@ def test_a_compiled_model_learns_the_same_and_shows_its_dead_units(train: Train)
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_without_a_compiler_the_setting_that_needs_it_is_named(tmp_path: Path) -> None:
     """It would be called a bug in Descent."""
     words = ["run", "digits-mlp", "--set", "train.compile=true", "--set", "train.steps=2", "--runs-dir", "runs"]
