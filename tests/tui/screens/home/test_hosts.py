@@ -52,5 +52,5 @@ def test_a_run_on_a_host_is_listed_opened_and_steered(machine: Machine, terminal
     terminal.press("q")
     terminal.wait_for("leave Descent")
     terminal.press("q")
-    terminal.wait_for("‖ paused")
-    terminal.wait_for("paused")  # Home has asked again
+    terminal.wait_for("t order")  # the key line of Home
+    terminal.wait_for("paused")  # it has asked again
