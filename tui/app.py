@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
+from textual._context import active_message_pump
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, Provider
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
+from textual.worker import WorkerFailed, get_current_worker
 
 from descent import warm
 from descent.common.errors import DescentError
@@ -171,7 +174,7 @@ class DescentApp(ConsoleApp):
 
     def _handle_exception(self, error: Exception) -> None:
         # Textual would print the traceback with all locals; the command line writes it to the crash log instead.
-        if self._exit:
+        if self._exit or _is_of_what_leaves(error):
             return  # a message for a widget that is gone already; the user has left
         self.crash = self.crash or error
         try:
@@ -352,6 +355,15 @@ class DescentApp(ConsoleApp):
 
         if not isinstance(self.screen, SettingsScreen):
             self.push_screen(SettingsScreen())
+
+
+def _is_of_what_leaves(error: Exception) -> bool:
+    """Return whether a part that is being removed has asked for a neighbour that is gone already."""
+    if isinstance(error, WorkerFailed):
+        cause, node = error.error, get_current_worker().node
+    else:
+        cause, node = error, active_message_pump.get(None)
+    return isinstance(cause, NoMatches) and isinstance(node, DOMNode) and node._pruning
 
 
 def newly_ended(before: Sequence[RunStatus], now: Sequence[RunStatus]) -> list[RunStatus]:

@@ -1,9 +1,13 @@
 """Keys that work on every screen: leaving, copying, and a keyboard in Korean mode."""
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from textual import events
+from textual.css.query import NoMatches
+from textual.widget import Widget
 from textual.widgets import Input
 
 from tests.helpers.screens import console, place, seen
@@ -13,6 +17,48 @@ from tui.screens.home.list import Listing
 from tui.widgets.find import Find
 
 __all__ = ["place"]
+
+
+class _Pair(Widget):
+    """Two parts, the second of which leaves only when a worker has asked for the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_has_left, self.asked = asyncio.Event(), asyncio.Event()
+
+    def compose(self) -> Iterator[Widget]:
+        yield _First()
+        yield _Second()
+
+    async def ask(self) -> None:
+        await self.first_has_left.wait()
+        try:
+            self.query_one(_First)
+        finally:
+            self.asked.set()
+
+
+class _First(Widget):
+    async def on_unmount(self) -> None:
+        asyncio.get_running_loop().call_later(0.1, self.screen.query_one(_Pair).first_has_left.set)
+
+
+class _Second(Widget):
+    async def on_unmount(self) -> None:
+        await self.screen.query_one(_Pair).asked.wait()
+
+
+async def test_a_part_that_asks_for_its_neighbour_while_both_leave_is_no_crash(place: Path) -> None:
+    """Whoever leaves a screen in a bad moment would be told of a bug."""
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        pair = _Pair()
+        await app.screen.mount(pair)
+        worker = pair.run_worker(pair.ask())
+        await pair.remove()
+        assert isinstance(worker.error, NoMatches)
+        await pilot.pause()
+    assert app.crash is None
 
 
 @pytest.mark.parametrize(

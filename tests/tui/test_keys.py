@@ -54,7 +54,6 @@ async def test_a_field_takes_its_keys_in_order(place: Path, keys: list[str], typ
             burst(pilot.app, *keys)
             text = "value" if isinstance(field, Input) else "text"
             await until(pilot, lambda field=field, text=text: getattr(field, text) == typed, typed)
-            await field.remove()
 
 
 async def test_keys_behind_one_that_opens_a_screen_are_for_that_screen(place: Path) -> None:

@@ -42,7 +42,8 @@ class PictureKeeper:
     def __init__(self, run: TrainState, folder: RunFolder, clock: Clock, warn: Callable[[str], None]) -> None:
         self._run, self._folder, self._clock, self._warn = run, folder, clock, warn
         self._wanted = {kind: pictures.settings(kind, OPTIONS[kind]) for kind in kinds_of(run)}
-        self._cost = 0.0  # seconds that a picture takes
+        self._cost = 0.0  # seconds that the last picture took
+        self._least = 0.0  # and the quickest one: a machine that is busy for a moment tells nothing of the next
         self._due = 0.0  # on the clock of the training
         self._look_at = 0.0 if self._wanted else float("inf")  # on the machine's clock: not before, is it due
         self.forget_beyond()
@@ -56,15 +57,15 @@ class PictureKeeper:
         """Find out what a picture costs, and keep one of the model as it is before it trains."""
         if not self._wanted:
             return
-        self._cost = self._expected()
+        self._cost = self._least = self._expected()
         for _cold_and_warm in range(2):  # the first one loads code and memory that the others find there
-            if self._cost <= AT_ONCE:
+            if self._least <= AT_ONCE:
                 self.keep()
         self._wait()
 
     def rest(self) -> None:
         """Keep one of the model as it is now, unless it is there or takes long: the run stands still."""
-        if self._wanted and self._cost <= AT_ONCE and self._run.step not in kept.steps(self._folder.path):
+        if self._wanted and self._least <= AT_ONCE and self._run.step not in kept.steps(self._folder.path):
             self.keep()
 
     def keep_up(self) -> None:
@@ -94,6 +95,7 @@ class PictureKeeper:
                 self._wanted, self._look_at = {}, float("inf")
                 return
             self._cost = time.perf_counter() - began
+            self._least = min(self._least, self._cost)
         self._wait()
 
     def _wait(self) -> None:

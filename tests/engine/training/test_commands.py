@@ -29,13 +29,16 @@ from engine.launch.start import resume, run
 from engine.pictures import kept
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
 from engine.training.live_edits import _refusal
+from engine.training.pictures import keeper
 from tests.helpers.processes import fork, process
 from tests.helpers.waiting import DEADLINE, wait_for
 from tests.helpers.workers import alive, ends_with, start
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, RunFolder]]:
+    """A run that keeps a picture whenever it stands still, on the slowest machine, too."""
+    monkeypatch.setattr(keeper, "AT_ONCE", DEADLINE)
     yield from alive(tmp_path / "runs", "train.epochs=100000", "train.evaluate_every=1000", "model.dropout=0.1")
 
 

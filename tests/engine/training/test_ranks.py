@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,7 @@ def test_a_signal_ends_all_ranks_while_they_train_while_paused_and_while_one_sta
     pid = begin(lambda: start.run("digits-mlp", settings, options, resume_if_exists=True))
     others = _led(run, pid)
     os.kill(others[0], signal.SIGSTOP)
+    _until_it_stands_still(run)  # before, the signal may end it at a step that both have taken
     os.kill(pid, signal.SIGTERM)
     assert ends_with(pid) == ExitCode.CANNOT_GO_ON
     assert not any(map(_lives, others))
@@ -217,6 +219,20 @@ def _led(run: RunFolder, pid: int) -> list[int]:
     """The other processes of a run that a process trains, once it trains."""
     wait_for(lambda: worker_pid(run.path) == pid and run.state() == "running", "the run to train")
     return _children(pid)
+
+
+def _until_it_stands_still(run: RunFolder) -> None:
+    """Wait until no row has come for two seconds."""
+    seen, since = -1, time.monotonic()
+
+    def stands_still() -> bool:
+        nonlocal seen, since
+        rows = len(Metrics(run.path))
+        if rows != seen:
+            seen, since = rows, time.monotonic()
+        return time.monotonic() - since > 2
+
+    wait_for(stands_still, "the run to stand still")
 
 
 def _lives(pid: int) -> bool:
