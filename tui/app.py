@@ -360,10 +360,9 @@ class DescentApp(ConsoleApp):
 def _is_of_what_leaves(error: Exception) -> bool:
     """Return whether a part that is being removed has asked for a neighbour that is gone already."""
     if isinstance(error, WorkerFailed):
-        cause, node = error.error, get_current_worker().node
-    else:
-        cause, node = error, active_message_pump.get(None)
-    return isinstance(cause, NoMatches) and isinstance(node, DOMNode) and node._pruning
+        return isinstance(error.error, NoMatches) and get_current_worker().node._pruning
+    part = active_message_pump.get()
+    return isinstance(error, NoMatches) and isinstance(part, DOMNode) and part._pruning
 
 
 def newly_ended(before: Sequence[RunStatus], now: Sequence[RunStatus]) -> list[RunStatus]:
