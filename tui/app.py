@@ -361,7 +361,7 @@ def _is_of_what_leaves(error: Exception) -> bool:
     """Return whether a part that is being removed has asked for a neighbour that is gone already."""
     if isinstance(error, WorkerFailed):
         return isinstance(error.error, NoMatches) and get_current_worker().node._pruning
-    part = active_message_pump.get()
+    part = active_message_pump.get(None)  # none in a thread
     return isinstance(error, NoMatches) and isinstance(part, DOMNode) and part._pruning
 
 
