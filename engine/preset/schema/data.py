@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from descent.common.i18n import N_, _
 from engine.preset.schema.section import Count, Flag, Float, Fraction, Natural, NonNegative, Positive, Section, Share
@@ -184,17 +184,25 @@ class NpzData(SplitData):
     classes: Count | None = Field(None, description="Number of classes, where the labels don't tell.")
 
 
+def _name(given: object) -> object:
+    return str(given) if type(given) is int else given
+
+
+# The name of a column. A number is taken for one: where a table has no header, its columns are called "1", "2" …
+Column = Annotated[str, BeforeValidator(_name)]
+
+
 class CsvData(SplitData):
     """A table: columns under a header line, or a .parquet file. Words become categories; the target may be words."""
 
     name: Literal["csv"]
     path: str = Field(description=N_("The file."))
-    target: str | tuple[str, ...] = Field(
+    target: Column | tuple[Column, ...] = Field(
         description=N_("Name of the target's column; several names are several quantities.")
     )
-    features: tuple[str, ...] | None = Field(None, description="Names of the input columns; else all others.")
-    exclude: tuple[str, ...] = Field((), description="Names of columns that are no inputs.")
-    categories: tuple[str, ...] = Field((), description="Names of columns whose numbers are names of categories.")
+    features: tuple[Column, ...] | None = Field(None, description="Names of the input columns; else all others.")
+    exclude: tuple[Column, ...] = Field((), description="Names of columns that are no inputs.")
+    categories: tuple[Column, ...] = Field((), description="Names of columns whose numbers are names of categories.")
     task: Literal["auto", "classification", "regression"] = Field(
         "auto", description="auto: targets that are words or whole numbers are classes."
     )

@@ -162,7 +162,10 @@ def _by_folders(
     """Return the splits and, for each, the class of each image."""
     folders = {tuple(files.names[name][:-1]) for name in images}
     only = next(iter(folders)) if len(folders) == 1 else None
-    if only is not None and (not only or _split_of(only[-1]) or table_of(path, images, others)):
+    is_alone = only is not None and not any(files.names[name][:-1] not in ([], list(only)) for name in others)
+    if only is not None and (
+        not only or _split_of(only[-1]) or (is_alone and table_of(path, images, others) is not None)
+    ):
         raise DataError(how_to_label(path, images, others))
     splits = _by_split(path, _without_shared([_Placed(name, (), files.names[name]) for name in images]), others)
     by_class = {split: _by_class(path, own) for split, own in splits.images.items()}

@@ -92,3 +92,15 @@ def test_a_table_beside_the_folder_is_found(tmp_path):
     with pytest.raises(DataError, match=r'data\.labels = "\.\./labels\.csv"'):
         list_images(tmp_path / "set" / "train")
     assert list_images(tmp_path / "set" / "train", "../labels.csv").classes == ("x", "y")
+
+
+def test_a_class_without_images_is_told_before_any_table(tmp_path):
+    """Any table with small numbers beside the folder would pass for one that names 1.png."""
+    for name in ("set/cat/1.png", "set/cat/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    (tmp_path / "set" / "dog").mkdir()
+    (tmp_path / "set" / "dog" / "1.docx").touch()
+    (tmp_path / "results.csv").write_text("run,score\n1,9\n2,8\n")
+    with pytest.raises(DataError, match=r"no images in 'dog' \(1 \.docx\)"):
+        list_images(tmp_path / "set")

@@ -244,9 +244,10 @@ def test_numbers_as_categories(table):
     assert data.train.inputs.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
-def test_no_header(table):
+@pytest.mark.parametrize("target", ["3", 3])
+def test_no_header(table, target):
     """A file without names would lose its first row, or be refused without a way out."""
-    data = table("1,2,a\n3,4,b\n", header=False, target="3")
+    data = table("1,2,a\n3,4,b\n", header=False, target=target)
     assert data.input_names == ("1", "2")
     assert data.train.inputs.tolist() == [[1, 2], [3, 4]]
 
