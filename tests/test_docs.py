@@ -41,10 +41,10 @@ def words_of(line: str) -> Iterator[list[str]]:
 
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the words ask for, and those behind its name. KeyError where there is none."""
+    """The command that the words ask for, and those behind its name. Raises where there is none."""
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands") and not words[0].startswith("-") and words[0].islower():
-        command, words = command.commands[words[0]], words[1:]
+        _name, command, words = command.resolve_command(typer.Context(command), words)
     return command, words
 
 

@@ -57,11 +57,13 @@ def test_a_lab_builds_on_labs_that_come_before_it(lab: Lab) -> None:
     assert set(lab.model.builds_on) <= before
 
 
-def test_each_wrong_choice_says_why(lab: Lab) -> None:
+def test_each_wrong_answer_is_told_why(lab: Lab) -> None:
     """A prediction teaches most where it was wrong."""
     for question in lab.model.predictions:
         if question.kind == "choice":
             assert len([choice for choice in question.choices if choice.why is None]) == 1, question.id
+        else:
+            assert question.why is not None, question.id
 
 
 def test_a_goal_is_a_height_of_its_chart(lab: Lab) -> None:
@@ -99,6 +101,7 @@ def test_the_reference_solution_passes(lab: Lab, root: Path | None, tmp_path: Pa
     assert verdict.passed, _told(verdict)
     for question, compared in zip(lab.model.predictions, verdict.predictions, strict=True):
         assert question.result is None or compared["result"] is not None, f"{question.id}: no result to compare with"
+        assert flow.is_right(question, compared["predicted"], compared["result"]) is not False, compared
 
 
 DRAWN = [folder for folder in LABS if shipped(folder).model.draw]

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class LabGroup(TyperGroup):
-    """Knows that a lab's id in the place of a command stands for a start."""
+    """Opens a lab whose id is in the place of a command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands:
-            raise DescentError(_not_a_command(args[0], list(self.commands)))
+            from engine.labs import library
+
+            if not library.is_known(args[0]):
+                raise DescentError(_not_a_command(args[0], [name for name in self.commands if name != _OPEN]))
+            args = [_OPEN, *args]
         return super().resolve_command(ctx, args)
 
 
@@ -30,18 +34,24 @@ def _not_a_command(word: str, commands: list[str]) -> str:
     from engine.labs import library
 
     ids = [lab.id for lab in library.labs()]
-    meant = word if word in ids else likely(word, [*commands, *ids])
-    if meant in ids:
-        line = f"descent lab start {meant}"
-        return _("{word}: no command of descent lab; to begin that lab: {line}", word=show(word), line=line)
+    meant = likely(word, [*commands, *ids])
     if meant is not None:
         line = f"descent lab {meant}"
-        return _("{word}: no command of descent lab; did you mean {line}?", word=show(word), line=line)
+        return _("{word}: no lab and no command of descent lab; did you mean {line}?", word=show(word), line=line)
     names = ", ".join(commands)
-    return _("{word}: no command of descent lab; there are: {names}", word=show(word), names=names)
+    return _(
+        "{word}: no lab (descent lab list) and no command of descent lab; there are: {names}",
+        word=show(word),
+        names=names,
+    )
 
 
-lab_app = typer.Typer(cls=LabGroup, help=_("The labs of a course. Without a command, continue where you were."))
+_OPEN = "open"  # what `descent lab ID` does
+
+lab_app = typer.Typer(
+    cls=LabGroup,
+    help=_("The labs of a course. Without a command, continue where you were; with a lab's ID alone, open that lab."),
+)
 
 class_app = typer.Typer()
 
@@ -57,11 +67,21 @@ def lab(context: typer.Context, lang: Lang = None) -> int:
 
     progress = _progress()
     upcoming = flow.upcoming(progress)
-    if sys.stdin.isatty() and sys.stdout.isatty() and upcoming is not None:
-        import tui
-
-        return tui.open_console(lab=upcoming.id)
+    if upcoming is not None and _has_screen():
+        return _on_screen(upcoming)
     lab_view.show_next(upcoming, progress)
+    return 0
+
+
+@lab_app.command(_OPEN, hidden=True, help=_("Open a lab. Without a terminal, print its text and its next step."))
+def lab_open(lab_id: Id, *, lang: Lang = None) -> int:
+    from engine.cli import lab_view
+
+    found, progress = _find(lab_id), _progress()
+    if _has_screen():
+        return _on_screen(found)
+    lab_view.show_lab(found)
+    lab_view.show_next(found, progress)
     return 0
 
 
@@ -349,6 +369,16 @@ def class_table(
         pages=pages,
         as_json=as_json,
     )
+
+
+def _has_screen() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _on_screen(lab: "Lab") -> int:
+    import tui
+
+    return tui.open_console(lab=lab.id)
 
 
 def _find(lab_id: str) -> "Lab":

@@ -263,7 +263,7 @@ def show_next(lab: Lab | None, progress: Progress) -> None:
 
 
 def show_prediction(question: Prediction, answer: Any, result: Any) -> None:
-    """Print a question, the learner's answer, what came out, and why a wrong choice is wrong."""
+    """Print a question, the learner's answer, what came out, and to a wrong answer why."""
     right = flow.is_right(question, answer, result)
     sign = " " if right is None else "✓" if right else "✗"
     print_wrapped(unmarked(str(question.text)), f"{sign} ", "  ")

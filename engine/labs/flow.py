@@ -26,7 +26,8 @@ from engine.preset.find import read_text
 
 Step = Literal["start", "predict", "run", "explain", "done"]
 LEVELS = 3
-NEAR = 0.1  # of the result: a predicted number within it is not missed
+NEAR = 0.1  # of the result: a predicted number within it is right, unless the question says how near it must be
+_ROUNDING = 1e-9
 LABS_BETWEEN = 1  # what was missed in a lab is asked again in the one after the next
 MOST_ONCE_MORE = 2  # questions of earlier labs at once
 _REFUSED = {
@@ -303,15 +304,15 @@ def in_words(question: Prediction, value: Any) -> str:
 
 
 def is_right(question: Prediction, answer: Any, result: Any) -> bool | None:
-    """Return whether that came out which was predicted. None for a number, which is near or far, and without both."""
-    return None if question.kind == "number" or answer is None or result is None else bool(answer == result)
-
-
-def is_missed(question: Prediction, answer: Any, result: Any) -> bool:
-    """Return whether something else came out than was predicted; of a number, more than a tenth away."""
-    if question.kind != "number" or not isinstance(answer, int | float) or not isinstance(result, int | float):
-        return is_right(question, answer, result) is False
-    return not math.isclose(answer, result, rel_tol=NEAR)
+    """Return whether that came out which was predicted: of a number, nearly that. None without both of them."""
+    if answer is None or result is None:
+        return None
+    if question.kind != "number":
+        return bool(answer == result)
+    if not isinstance(answer, int | float) or not isinstance(result, int | float):
+        return None
+    near = NEAR * abs(result) if question.near is None else question.near
+    return math.isclose(answer, result, rel_tol=_ROUNDING, abs_tol=near)
 
 
 def missed(lab: Lab, compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -320,7 +321,7 @@ def missed(lab: Lab, compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         str(one["id"]): one["result"]
         for one in compared
-        if one["id"] in questions and is_missed(questions[one["id"]], one["predicted"], one["result"])
+        if one["id"] in questions and is_right(questions[one["id"]], one["predicted"], one["result"]) is False
     }
 
 
@@ -350,14 +351,16 @@ def answered_once_more(asked: OnceMore, answer: Any) -> str:
     """Record the answer, None if there is none, and return what is said to it: right or wrong, and why."""
     kept.answered_once_more(asked.lab.id, asked.question.id, answer)
     came = _("result: {value}", value=in_words(asked.question, asked.result))
-    if not is_missed(asked.question, answer, asked.result):
+    if is_right(asked.question, answer, asked.result):
         return _("Right this time. {came}", came=came)
     why = why_wrong(asked.question, answer)
     return f"{_('Not yet. {came}', came=came)}\n\n{why}" if why else _("Not yet. {came}", came=came)
 
 
 def why_wrong(question: Prediction, answer: Any) -> str:
-    """Return what the lab says to a wrong choice, or nothing."""
+    """Return what the lab says to a wrong answer, or nothing: of a choice to this one, else why it comes out so."""
+    if question.kind != "choice":
+        return "" if question.why is None else str(question.why)
     return next((str(choice.why) for choice in question.choices if choice.id == answer and choice.why), "")
 
 

@@ -66,6 +66,12 @@ class Prediction(Section):
     text: Text = Field(description="The question.")
     choices: tuple[Choice, ...] = Field((), description="Of a choice: one is picked. Of an order: all are ranked.")
     unit: str = ""
+    near: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Of a number: how far from the result an answer is still right. [default: a tenth of it]"
+    )
+    why: Text | None = Field(
+        None, description="Of a number or an order: why it comes out so, for who missed it. One sentence or two."
+    )
     least: Float | None = Field(None, description="Of a number: what is less is impossible, and is refused.")
     most: Float | None = Field(None, description="Of a number: what is more is impossible, and is refused.")
     result: Source | None = Field(
@@ -78,6 +84,14 @@ class Prediction(Section):
             if self.kind == "number":
                 raise ValueError(_('prediction {id}: kind = "number" takes no choices', id=self.id))
             raise ValueError(_('prediction {id}: kind = "{kind}" needs choices', id=self.id, kind=self.kind))
+        return self
+
+    @model_validator(mode="after")
+    def _near_and_why_fit_the_kind(self) -> "Prediction":
+        if self.near is not None and self.kind != "number":
+            raise ValueError(_('prediction {id}: only kind = "number" has near', id=self.id))
+        if self.why is not None and self.kind == "choice":
+            raise ValueError(_('prediction {id}: kind = "choice" has a why in each wrong choice', id=self.id))
         return self
 
     @model_validator(mode="after")

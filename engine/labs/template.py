@@ -70,6 +70,9 @@ least = 0  # what is not possible is refused
 text.en = "The noise on the targets has a standard deviation of 0.1. What test loss (MSE) can the best line reach?"
 text.ko = "목푯값에 섞인 잡음의 표준편차는 0.1입니다. 가장 좋은 직선의 테스트 손실(MSE)은 얼마일까요?"
 result = "mean(test_loss)"
+near = 0.002  # a number within this of the result is right; else within a tenth of it
+why.en = "What is left of the error is the noise, and its mean square is its variance: 0.1² = 0.01."
+why.ko = "남는 오차는 잡음뿐이고, 잡음의 제곱 평균은 분산, 곧 0.1² = 0.01입니다."
 
 [[lab.tasks]]
 text.en = "Change the preset so that the line arrives: test loss at most 0.012."

@@ -260,12 +260,28 @@ def test_the_labs_begin_light() -> None:
 
 
 @pytest.mark.slow
-def test_a_lab_in_the_place_of_a_command_is_told_how_to_start(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lab_in_the_place_of_a_command_is_opened(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A learner who types `descent lab outliers` would read "No such command"."""
-    assert cli.main(["lab", "slow-line"]) == 2
-    assert "descent lab start slow-line" in capsys.readouterr().err
-    assert cli.main(["lab", "chekc"]) == 2
-    assert "did you mean descent lab check?" in capsys.readouterr().err
+    out = said(capsys, "slow-line")
+    assert "Next: slow-line" in out
+    assert "descent lab start slow-line" in out
+    opened: list[str] = []
+    monkeypatch.setattr("engine.cli.lab._has_screen", lambda: True)
+    monkeypatch.setattr("tui.open_console", lambda *, lab: opened.append(lab) or 0)
+    said(capsys, "slow-line")
+    said(capsys)
+    assert opened == ["slow-line", "slow-line"]
+
+
+@pytest.mark.parametrize(("word", "meant"), [("chekc", "check"), ("slow-lin", "slow-line")])
+def test_a_word_that_is_no_lab_and_no_command_is_told_what_is_meant(
+    here: Path, capsys: pytest.CaptureFixture[str], word: str, meant: str
+) -> None:
+    """A learner would look for the slip in a list of commands."""
+    assert f"did you mean descent lab {meant}?" in said(capsys, word, code=2)
+    assert "there are: list, start" in said(capsys, "zzzzzz", code=2)
 
 
 def test_a_lab_that_moves_to_another_folder_says_so(

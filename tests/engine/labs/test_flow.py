@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from descent.common.errors import DescentError
 from descent.common.i18n import use
@@ -199,9 +200,41 @@ def test_a_wrong_choice_is_told_why() -> None:
     assert flow.is_right(question, wrong, right) is False
     assert flow.is_right(question, wrong, None) is None  # nothing is known before a pass
     assert flow.why_wrong(question, wrong) == f"not {wrong}"
-    number = Prediction.model_validate({"id": "q", "kind": "number", "text": text, "unit": "%"})
-    assert flow.is_right(number, 1.0, 1.1) is None
+
+
+@pytest.mark.parametrize(
+    ("near", "answer", "result", "right"),
+    [
+        (None, 1.0, 1.0, True),
+        (None, 1.8, 2.0, True),  # a tenth of the result
+        (None, 1.7, 2.0, False),
+        (None, -8.0, 8.0, False),
+        (None, 0.1, 0.0, False),
+        (0.5, 16.0, 17, False),  # a tenth would do, but it is a count
+        (0.5, 17.0, 17, True),
+        (2.0, 0.9, -0.2, True),
+        (None, 1.0, None, None),  # nothing is known before a pass
+        (None, None, 1.0, None),
+    ],
+)
+def test_a_number_is_right_that_is_near_enough(
+    near: float | None, answer: float | None, result: float | None, right: bool | None
+) -> None:
+    """A learner who was far off would see the same as one who was right; or be told wrong for a rounded number."""
+    text = {"en": "?", "ko": "?"}
+    given = {"id": "q", "kind": "number", "text": text, "unit": "%", "near": near, "why": {"en": "so", "ko": "음"}}
+    number = Prediction.model_validate(given)
+    assert flow.is_right(number, answer, result) is right
+    assert flow.why_wrong(number, answer) == "so"
     assert flow.in_words(number, 0.98123456) == "0.9812 %"
+
+
+def test_near_and_why_are_refused_where_they_say_nothing() -> None:
+    """The author of a lab would wonder why nobody reads them."""
+    text = {"en": "?", "ko": "?"}
+    for kind, extra in (("order", {"near": 1}), ("choice", {"why": text})):
+        with pytest.raises(ValidationError, match=r"only kind|in each wrong choice"):
+            Prediction.model_validate({"id": "q", "kind": kind, "text": text, "choices": CHOICES, **extra})
 
 
 def test_an_impossible_number_is_refused_with_what_is_possible(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tui.widgets.top_line import LabLine
 
 
 class Compared(Lines):
-    """Each prediction: the question, the answer, the result, and why a wrong choice is wrong."""
+    """Each prediction: the question, the answer, the result, and to a wrong answer why it came out so."""
 
     DEFAULT_CSS = """
     Compared { height: auto; padding: 0 1; margin-bottom: 1; }

@@ -111,6 +111,20 @@ ko = "w는 어떻게 될까요?"
 """
 
 
+@pytest.mark.parametrize(("result", "mark"), [(0.0098, "✓ your answer: 0.01"), (0.03, "✗ your answer: 0.01")])
+async def test_a_number_that_was_missed_is_marked_and_told_why(passed: Path, result: float, mark: str) -> None:
+    """A learner whose number was far off would see the same as one who was right."""
+    graded = grading.last_graded(LAB)
+    assert graded is not None
+    (graded / "verdict.json").write_text(json.dumps(whole(predictions=[{"id": "loss", "result": result}])))
+    app = console(lab=LAB)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: mark in shown(pilot), "the mark")
+        assert f"  result: {result}" in shown(pilot)
+        assert ("What is left of the error is the noise" in shown(pilot)) is (result == 0.03)
+
+
 @pytest.mark.parametrize(
     ("answer", "mark"), [("up", "✓ your answer: it grows"), ("down", "✗ your answer: it shrinks")]
 )
