@@ -5,6 +5,7 @@ wanted. `--json` and files for other programs carry full numbers instead.
 """
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,6 +121,26 @@ def ago(seconds: float) -> str:
         if seconds >= length:
             return _(text, count=int(seconds // length))
     return _("just now")
+
+
+_WEEKDAYS = (
+    N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday"), N_("Sunday"),
+)  # fmt: skip
+
+
+def midnight(moment: float) -> float:
+    """Return when the local day of a moment began."""
+    year, month, of_month, *_rest = time.localtime(moment)
+    return time.mktime((year, month, of_month, 0, 0, 0, 0, 0, -1))
+
+
+def day(moment: float, now: float) -> str:
+    """Return the local day of a moment: today, yesterday, Friday for the days of a week, else 2026-09-18."""
+    local = time.localtime(moment)
+    days = round((midnight(now) - midnight(moment)) / 86400)  # rounded: a day may have 23 hours
+    if not 0 <= days < 7:
+        return time.strftime("%Y-%m-%d", local)
+    return _("today") if days == 0 else _("yesterday") if days == 1 else _(_WEEKDAYS[local.tm_wday])
 
 
 def rate(per_second: float | None) -> str:

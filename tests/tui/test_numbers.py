@@ -1,6 +1,8 @@
 """A number that is misread, or that jumps from frame to frame, makes a screen of numbers useless."""
 
 import math
+import time
+from datetime import datetime
 
 import pytest
 
@@ -53,6 +55,25 @@ def test_counts_percent_durations_rates() -> None:
     assert times == ["12.3 ms", "0.452 s", "46.0 s", "1:00", "1:02:03"]
     assert [numbers.rate(v) for v in (12_345, 812.2, 4.126, 0, None)] == ["12,300", "812", "4.13", "0", "–"]
     assert [numbers.short_count(v) for v in (9999, 41_234, 1_210_000)] == ["9,999", "41.2k", "1.21M"]
+
+
+def test_days_are_those_of_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of yesterday evening would be called one of today, or after a night of 25 hours one of no day."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        moments = {text: datetime.fromisoformat(text).timestamp() for text in (
+            "2026-10-26 00:30", "2026-10-26 00:00", "2026-10-25 23:59", "2026-10-25 00:00", "2026-10-24 12:00",
+            "2026-10-20 00:00", "2026-10-19 23:59", "2026-10-27 00:00",
+        )}  # fmt: skip
+        now = moments["2026-10-26 00:30"]
+        assert [numbers.day(moment, now) for moment in moments.values()] == [
+            "today", "today", "yesterday", "yesterday", "Saturday", "Tuesday", "2026-10-19", "2026-10-27",
+        ]  # fmt: skip
+        assert numbers.midnight(now) == moments["2026-10-26 00:00"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_same_metric_and_its_spread_everywhere() -> None:

@@ -61,6 +61,9 @@ def title(
 
     values: those at the cursor, by the names of the lines; None for the latest. smooth: of lines that are smoothed,
     what is drawn there. A name may end in a colon and an explanation, which is left out if there is no room for it.
+
+    Lines that carry their name as a letter are those of runs beside each other, whose latest values a table tells:
+    all of them are here or none.
     """
     name = clean(name)
     name = name if cell_len(name) <= room else name.partition(": ")[0]
@@ -68,6 +71,7 @@ def title(
     used = cell_len(pieces[0][0])
     named = [line for line in lines if line.name and line.style != "faint"]
     alone = sum(line.name not in ("planned", "before") for line in named) == 1
+    is_whole = True
     for line in named:
         is_signed = bool(line.marked) and line.marker not in ("", line.name)  # a candidate has a sign of its own
         sign = line.marker if is_signed else SIGNS.get("validation" if line.dashed else line.style, "━")
@@ -82,12 +86,15 @@ def title(
         words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
+            is_whole &= line.marker != line.name
             continue
         pieces += [("  ", ""), (sign, line.style), (words, "")]
         used += width
+    if not is_whole and values is None:
+        return pieces[:1]
     text, style = pieces[-1]
     pieces[-1] = text.rstrip(), style
-    return pieces
+    return pieces if is_whole else [*pieces, (" …" if unicode else " ..", "")]
 
 
 def latest(line: Line) -> float | None:

@@ -19,6 +19,7 @@ from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, wid
 LEAST_NAME, MOST_NAME = 10, 28  # cells
 LEAST_VALUE, MOST_VALUE = 7, 24  # cells of a setting's value
 GAP = "  "
+_LEAST_BEGIN = 3  # cells of the beginning of a name that is cut; less says nothing
 
 
 def short_name(run_id: str) -> str:
@@ -35,6 +36,20 @@ def names_beside(run_ids: Sequence[str]) -> tuple[str, list[str]]:
     if len(presets) > 1 or len(names) < 2:
         return "", names
     return presets.pop(), [name.rpartition(" ")[2] for name in names]
+
+
+def narrowed(names: Sequence[str], room: int) -> list[str]:
+    """Return the names in at most `room` cells each; of one that is longer the end stays, which tells runs apart."""
+    return [_elided(name, room) for name in names]
+
+
+def _elided(name: str, room: int) -> str:
+    if cell_len(name) <= room:
+        return name
+    first, _space, last = name.rpartition(" ")
+    end = f" {last}" if first else name[-(room // 2) :]
+    left = room - cell_len(end)
+    return f"{fitted(name, left)}{end}" if left >= _LEAST_BEGIN else fitted(last[-room:], min(room, cell_len(last)))
 
 
 class RunLines(Lines):
@@ -60,13 +75,15 @@ class WhoLine(RunLines):
         finals = self.found.finals
         common, names = names_beside([final.folder.id for final in finals])
         line = [Piece(f"{common}   ", "quiet")] if common else []
-        room = max(6, (width - width_of(line) - len(finals) * 7) // len(finals))
+        room = width - width_of(line) - 4 * len(finals)  # but for letters and signs
+        gap = next((gap for gap in (3, 2) if sum(map(cell_len, names)) + gap * (len(finals) - 1) <= room), 1)
+        names = narrowed(names, max(4, (room - gap * (len(finals) - 1)) // len(finals)))
         for place, final in enumerate(finals):
             line += [
                 Piece(f"{LETTERS[place]} ", f"run{place + 1}"),
-                Piece(_cut(names[place], room), "strong"),
+                Piece(names[place], "strong"),
                 Piece(f" {state_sign(final.state, final.broken)}", _state_style(final)),
-                Piece("   "),
+                Piece(" " * gap),
             ]
         return [cut(line[:-1], width)]
 
@@ -181,7 +198,10 @@ def _finals(found: Comparison, width: int) -> tuple[str, tuple[list[str], list[s
     # The star behind a number is no part of it: heads stand above the digits.
     head = GAP.join(fitted(_headed(title, texts), w, right=True) for (title, texts), w in shown)
     rows = [GAP.join(texts[row].rjust(w) for (__, texts), w in shown) for row in range(len(names))]
-    return " " * 4 + fitted(_("run"), name_width) + GAP + head, ([fitted(name, name_width) for name in names], rows)
+    return " " * 4 + fitted(_("run"), name_width) + GAP + head, (
+        [fitted(name, name_width) for name in narrowed(names, name_width)],
+        rows,
+    )
 
 
 def _headed(title: str, texts: Sequence[str]) -> str:
@@ -273,10 +293,6 @@ def _narrowed(wide: list[int], room: int) -> list[int]:
     while sum(wide) + len(GAP) * len(wide) > room and max(wide) > LEAST_VALUE:
         wide[wide.index(max(wide))] -= 1
     return wide
-
-
-def _cut(text: str, width: int) -> str:
-    return fitted(text, min(width, cell_len(text)))
 
 
 def _state_style(final: Final) -> str:

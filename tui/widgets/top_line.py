@@ -11,20 +11,11 @@ from descent.common.text import clean
 from tui.base import Notice
 from tui.data.snapshot import Snapshot, short_id
 from tui.data.words import stage_words, state_words
-from tui.widgets.lines import Line, Lines, Piece, cut, fitted, spread, width_of
+from tui.widgets.lines import STATE_STYLES, Line, Lines, Piece, cut, fitted, spread, width_of
 
 if TYPE_CHECKING:
     from tui.data.labs import LabStatus
 
-STYLES = {
-    "starting": "warn",
-    "running": "train",
-    "paused": "warn",
-    "finished": "good",
-    "stopped": "strong",
-    "failed": "trouble",
-    "lost": "trouble",
-}
 LONGEST_STATE = 8  # cells; no state is longer in any language
 SHORTEST_BAR = 5
 LONGEST_NAME = 20
@@ -106,7 +97,7 @@ def top_line(now: Snapshot, width: int) -> Line:
     """Return the name and state on the left, the numbers on the right, and the bar between them."""
     wide = width >= 108
     gap = "   " if wide else " "
-    word, style = STATES.get(now.state, "?"), STYLES[now.state]
+    word, style = STATES.get(now.state, "?"), STATE_STYLES[now.state]
     if now.anomaly is not None and not now.is_alive:
         word, style = "✗", "trouble"  # it has come to its end, and is broken
     state = f"{word} {fitted(state_words(now.state), LONGEST_STATE)}" if wide else word

@@ -26,7 +26,7 @@ from tui.screens.compare import Compare
 from tui.screens.console.screen import Console
 from tui.screens.home.screen import Home
 from tui.widgets.chart import Chart
-from tui.widgets.compare_tables import names_beside
+from tui.widgets.compare_tables import WhoLine, names_beside, narrowed
 
 __all__ = ["place"]
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -206,3 +206,40 @@ def test_names_beside_each_other_leave_out_what_they_share() -> None:
     assert names_beside([*ids, "night"]) == ("", ["mnist-mlp kqz0", "mnist-mlp kqz1", "mnist-mlp kqz2", "night"])
     assert names_beside(["a", "b"]) == ("", ["a", "b"])
     assert names_beside(ids[:1]) == ("", ["mnist-mlp kqz0"])
+
+
+def test_names_that_are_cut_still_differ() -> None:
+    """On 80 columns runs of two presets were all called digit…, and the last had no place in the top line."""
+    names = ["digits-mlp kqza", "digits-mlp kqzb", "rate-0.02", "rate-0.3", "dm1"]
+    assert narrowed(names, 20) == names
+    assert narrowed(names, 10) == ["digi… kqza", "digi… kqzb", "rate-0.02", "rate-0.3", "dm1"]
+    assert narrowed(names, 6) == ["kqza", "kqzb", "ra….02", "ra…0.3", "dm1"]
+    assert narrowed(names, 4) == ["kqza", "kqzb", "0.02", "-0.3", "dm1"]
+
+
+def test_each_of_eight_runs_is_in_the_top_line(place: Path) -> None:
+    """Who was beside them could only be seen on a wider terminal."""
+    paths = [record(place / "runs", f"digits-mlp-260921-13000{n}-kqz{n}", "finished", steps=10) for n in range(7)]
+    paths.append(record(place / "runs", "a-long-name-of-ones-own", "finished", steps=10))
+    line = WhoLine()
+    line.found = compared([RunFolder(path) for path in paths])
+    for width in (78, 118, 198):
+        (drawn,) = line.lines(width, 1)
+        text = "".join(piece.text for piece in drawn)
+        assert len(text) <= width
+        assert [f"{letter} " in text for letter in "ABCDEFGH"] == [True] * 8
+        assert text.count("✓") == 8
+        assert all(f"kqz{n}" in text for n in range(7))
+
+
+def test_a_legend_names_all_runs_or_none(place: Path) -> None:
+    """It named some of them, as if there were no others; the table below has all of their values."""
+    followers = [Follower(folder) for folder in three(place)]
+    lines = overlaid(followers, "loss", 100, None, 0.6, "step", which="train").lines
+
+    def words(room: int, values: dict[str, float] | None = None) -> str:
+        return "".join(text for text, _ in legend.title("loss", lines, room, values=values, unicode=True))
+
+    assert [name in words(60) for name in ("A", "B", "C")] == [True] * 3
+    assert words(30) == "loss"
+    assert words(30, {"A": 1.0, "B": 2.0, "C": 3.0}) == "loss  ━ A 1.00    ━ B 2.00 …"  # where the cursor stands

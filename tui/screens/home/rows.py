@@ -1,5 +1,6 @@
 """The entries that Home lists, each as one line."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.cells import cell_len
 
 from descent.common.glyphs import LAB_STATES
 from descent.common.i18n import _, ngettext
+from descent.common.numbers import day, midnight
 from descent.common.text import clean
 from descent.run.folder import RunFolder
 from descent.run.note import Note
@@ -22,6 +24,7 @@ from tui.widgets.run_line import Look, heads, look_at, run_line
 
 _NAME = 23
 _LAB_NAME = 18
+BY_DAY_FROM = 6  # ended runs that are listed; to fewer, a line for each day would leave no room
 _LAB_STYLES = {"passed": "good", "started": "train"}
 
 
@@ -32,6 +35,13 @@ class Heading:
     text: str
     note: str = ""
     of_runs: bool = False  # whether the columns of runs are below it
+
+
+@dataclass(frozen=True)
+class Day:
+    """The day on which the runs below it were started."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Study:
         return next((ended[path] for path in found), next(iter(ended.values()), None))
 
 
-Item = Heading | More | Nothing | RunStatus | HostRun | Study | Entry | LabEntry | None  # None: an empty line
+Item = Heading | Day | More | Nothing | RunStatus | HostRun | Study | Entry | LabEntry | None  # None: an empty line
 
 
 def is_choice(item: Item) -> bool:
@@ -108,13 +118,19 @@ Order = Literal["latest", "preset"]
 
 
 def listed(
-    found: Found, typed: str, most: Mapping[str, int], opened: Collection[Path] = (), order: Order = "latest"
+    found: Found,
+    typed: str,
+    most: Mapping[str, int],
+    opened: Collection[Path] = (),
+    order: Order = "latest",
+    *,
+    now: float,
 ) -> list[Item]:
-    """Return all lines of the list: the runs, live ones first, the labs, the presets by topic.
+    """Return all lines of the list: the runs by day, live ones first, the labs, the presets by topic.
 
     typed: only entries that fit it are listed. most: at most so many ended "runs" and "labs", and runs of a host
     by its name, if nothing was typed. opened: studies whose runs are listed each. order: "preset" lists the runs of a
-    preset together, the best first.
+    preset together, the best first. now: the time, for the names of days.
     """
     labs = found.labs or Labs()
     # All at once: what holds the words themselves comes before what only holds their letters.
@@ -125,7 +141,7 @@ def listed(
     fit = fitting(everything, typed, text_of)
     most = {} if typed else most
     runs = [one for one in fit if isinstance(one, RunStatus)]
-    items = _runs(runs, most.get("runs"), opened, folded=not typed, order=order)
+    items = _runs(runs, most.get("runs"), opened, folded=not typed, order=order, now=now)
     there = [one for one in fit if isinstance(one, HostRun)]
     for host in found.hosts:
         items += _host(host, [run for run in there if run.host == host.host], most, typed, first=not items)
@@ -167,7 +183,7 @@ def _group(preset: Entry) -> str:
 
 
 def _runs(
-    runs: Sequence[RunStatus], most: int | None, opened: Collection[Path], *, folded: bool, order: Order
+    runs: Sequence[RunStatus], most: int | None, opened: Collection[Path], *, folded: bool, order: Order, now: float
 ) -> list[Item]:
     if not runs:
         return []
@@ -185,9 +201,33 @@ def _runs(
     rest = len(rows) - len(shown)
     more = [More("runs", f"  … {ngettext('{count} more run', '{count} more runs', rest)}")] if rest else []
     items: list[Item] = [heading, *live]
-    for row in shown:
-        items += [row, *(row.runs if isinstance(row, Study) and row.is_open else ())]
+    days = _days(shown, now) if most is None or most >= BY_DAY_FROM else {}
+    for at, row in enumerate(shown):
+        items += [*([days[at]] if at in days else []), row]
+        items += row.runs if isinstance(row, Study) and row.is_open else ()
     return [*items, *more]
+
+
+def _days(rows: Sequence[RunStatus | Study], now: float) -> dict[int, Day]:
+    """Return the days before the rows, the latest start first, with which they begin; none if all are of today.
+
+    Rows that are at the top for another reason have no day.
+    """
+    found: dict[int, Day] = {}
+    since = math.inf
+    for at, row in enumerate(rows):
+        if isinstance(row, Study):
+            is_on_top, started = any(run.alive for run in row.runs), _started(row.runs[0])
+        else:
+            is_on_top, started = row.note.pinned, _started(row)
+        if not is_on_top and started < since:
+            since = midnight(started)
+            found[at] = Day(day(started, now))
+    return {} if list(found) == [0] and since == midnight(now) else found
+
+
+def _started(run: RunStatus) -> float:
+    return run.changed if run.started is None else run.started
 
 
 def _folded(
@@ -301,6 +341,8 @@ def line(item: Item, width: int, *, now: float, look: Look | None = None) -> Lin
             return _lab(item, width)
         case _:
             text = f" {item.text}" if isinstance(item, Nothing | More) else ""
+            if isinstance(item, Day):
+                text = f" ─ {item.text} {'─' * (width - cell_len(item.text) - 5)}"
             return (Piece(fitted(text, width), item.style if isinstance(item, Nothing) else "quiet"),)
 
 

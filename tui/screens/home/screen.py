@@ -148,6 +148,7 @@ class Home(Screen[None]):
 
     def _grow_older(self) -> None:
         if self.is_current:
+            self._show_list()  # by day
             self.query_one(Listing).refresh()  # it says how long ago runs have ended
 
     # --- what is listed ---
@@ -198,7 +199,7 @@ class Home(Screen[None]):
         found = rows.Found(self._runs, self._hosts, self._labs, self._presets)
         most |= {host.host.name: most["runs"] for host in self._hosts}
         most = {what: n for what, n in most.items() if what not in self._in_full}
-        items = rows.listed(found, typed, most, self._opened, self._order)
+        items = rows.listed(found, typed, most, self._opened, self._order, now=self.app.clock())
         listing.look = look_at([*(self._runs or ()), *there], self.query_one(Details).changes.words)
         listing.typed = typed
         listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)

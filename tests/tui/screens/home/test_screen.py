@@ -1,8 +1,9 @@
 """Home: without it a user finds neither runs nor presets, or starts something else than what was highlighted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.helpers.screens import NOW, console, looks_like, place, record, recor
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
 from tui.base import RunsChanged
-from tui.data.runs import RunStatus
+from tui.data.runs import RunStatus, glances_of
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
 from tui.screens.home.changes import in_words
@@ -269,6 +270,32 @@ async def test_by_preset_the_best_run_is_the_first(place: Path) -> None:
         )
 
 
+def test_runs_are_listed_by_day_as_far_as_they_have_room(place: Path) -> None:
+    """Among fifty runs those of yesterday could only be told by counting hours."""
+    ages = [60, 7200, 54_000, 90_000, 172_000, 800_000]  # seconds; NOW is a Monday, 14:13
+    paths = [record(place / "runs", f"run-{at}", "finished", steps=10, ended=age) for at, age in enumerate(ages)]
+    runs = glances_of([RunFolder(path) for path in paths])
+    pinned = replace(runs[4], note=Note("", pinned=True))
+    given = [*runs[:4], pinned, runs[5], replace(runs[0], folder=RunFolder(place / "live"), state="running")]
+
+    def words(most: dict[str, int], typed: str = "", order: rows.Order = "latest") -> list[str]:
+        found = rows.listed(rows.Found(runs=given, presets=[]), typed, most, order=order, now=NOW)
+        return [item.text if isinstance(item, rows.Day) else item.folder.id for item in found if _is_dated(item)]
+
+    whole = ["live", "run-4", "today", "run-0", "run-1", "yesterday", "run-2", "run-3", "2026-09-12", "run-5"]
+    assert words({}) == words({"runs": 6}) == whole
+    assert words({}, "run-3") == ["yesterday", "run-3"]
+    assert words({}, "run-5") == ["2026-09-12", "run-5"]
+    assert words({}, "run-1") == ["run-1"]  # it would only say what is so of each
+    assert "today" not in words({"runs": 4})
+    assert "today" not in words({}, order="preset")
+    assert text_of_line(rows.line(rows.Day("today"), 20, now=NOW)) == " ─ today ────────── "
+
+
+def _is_dated(item: rows.Item) -> TypeGuard[rows.Day | RunStatus]:
+    return isinstance(item, rows.Day | RunStatus)
+
+
 def test_the_words_that_were_typed_are_marked() -> None:
     """It would not be seen why an entry was found."""
     assert marked_in(" mnist-MLP kqzt", ["mlp", "kq"]) == [
@@ -340,8 +367,8 @@ async def wait_a_moment() -> None:
 
 def test_presets_that_are_still_being_read_are_spoken_of() -> None:
     """Runs without a preset below them would seem to be all there is."""
-    assert rows.listed(rows.Found(runs=[]), "", {}) == [Nothing("reading…")]
-    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}) == [Nothing("nothing found")]
+    assert rows.listed(rows.Found(runs=[]), "", {}, now=NOW) == [Nothing("reading…")]
+    assert rows.listed(rows.Found(runs=[], presets=[]), "", {}, now=NOW) == [Nothing("nothing found")]
 
 
 @pytest.mark.slow
