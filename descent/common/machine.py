@@ -1,4 +1,4 @@
-"""CPUs and GPUs of this machine, found without importing torch here, and how a process ends with its parent."""
+"""CPUs, memory and GPUs of this machine, found without importing torch, and how a process ends with its parent."""
 
 import contextlib
 import ctypes
@@ -8,11 +8,20 @@ import re
 import select
 import signal
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _CLOCK_ERROR = 2.0  # seconds; the kernel tells in whole ones when it was booted
+_OF_MACHINE = (("Available", "Free"), ("Total", "Total"))  # of /proc/meminfo: MemAvailable and SwapFree, …
+# Files of a control group, of version 2 and 1: limits, what is used, and in memory.stat what can be dropped of it.
+_OF_GROUP = (
+    (("memory.max", "memory.high"), "memory.current", "inactive_file"),
+    (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+)
+_GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 _starter: tuple[int, int] | None = None  # the process that has started this one and its descriptor, if not the parent
@@ -27,6 +36,11 @@ def started_by(process: int) -> None:
 def starter() -> int:
     """Return the process that has started this one: its parent, unless `started_by` was called."""
     return os.getppid() if _starter is None else _starter[0]
+
+
+def is_forked() -> bool:
+    """Return whether this process shares its memory with the warm process that it was forked from."""
+    return _starter is not None
 
 
 def is_alive_since(pid: int, moment: float) -> bool:
@@ -136,28 +150,32 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def cgroup_cpus(root: Path = _GROUPS, own: Path = _OWN_GROUP) -> float | None:
     """Return how many CPUs' time the control group (a container, a batch job) may use. None without a limit.
 
     The limits of the groups above ours hold too, so the smallest counts.
     """
+    limits = [_limit(folder) for folder in _groups("cpu", root, own)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups(controller: str, root: Path, own: Path) -> Iterator[Path]:
+    """Yield the folders of this process's control group and of those above it."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return None
-    limits: list[float] = []
+        return
     for line in lines:
         controllers, group = line.split(":", 2)[1:]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         base = root / controllers if controllers else root
         folder = base / group.lstrip("/")
         while folder.is_relative_to(base):
-            limits += [limit for limit in (_limit(folder),) if limit is not None]
+            yield folder
             if folder == base:
                 break
             folder = folder.parent
-    return min(limits, default=None)
 
 
 def _limit(folder: Path) -> float | None:
@@ -170,3 +188,42 @@ def _limit(folder: Path) -> float | None:
         return float(quota) / float(period) if quota not in ("max", "-1") else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory. available: what processes may still take before one is ended. total: all that there is."""
+
+    available: int
+    total: int
+
+
+def memory(root: Path = _GROUPS, own: Path = _OWN_GROUP, info: Path = Path("/proc/meminfo")) -> Memory | None:
+    """Return the machine's memory with its swap, or that of the control group that has the least left.
+
+    None where nobody knows.
+    """
+    found = [_memory_of(folder) for folder in _groups("memory", root, own)]
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        of = _numbers(info)
+        available, total = (1024 * (of[f"Mem{word}"] + of[f"Swap{swap}"]) for word, swap in _OF_MACHINE)
+        found.append(Memory(available, total))
+    return min((one for one in found if one is not None), key=lambda one: one.available, default=None)
+
+
+def _memory_of(folder: Path) -> Memory | None:
+    """Return what a control group of version 1 or 2 may take. Files that it has read are no use of memory."""
+    for limits, used, files in _OF_GROUP:
+        try:
+            most = min(int(text) for name in limits if (text := (folder / name).read_text().strip()) != "max")
+            taken = int((folder / used).read_text()) - _numbers(folder / "memory.stat").get(files, 0)
+        except (OSError, ValueError):
+            continue  # the other version's files, or no limit
+        return Memory(max(0, most - taken), most)
+    return None
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """Return the numbers of a file of the kernel with a name and a number in each line."""
+    lines = [line.replace(":", " ").split() for line in file.read_text().splitlines()]
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1}

@@ -17,7 +17,7 @@ from engine.cli import tables
 from engine.labs import flow, handin, library, progress
 from engine.labs.flow import next_commands
 from engine.labs.format import HOMEWORK, TOPICS, Prediction, Solution
-from engine.labs.grader import Grader, Tell
+from engine.labs.grader import Grader
 from engine.labs.library import BrokenLab, Lab, find_lab
 from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Progress
@@ -324,14 +324,17 @@ def show_check(check: Mapping[str, Any], said_once: set[str] | None = None) -> N
     said |= {text for text in (check["error"], explained.get("text")) if text}
 
 
-def tell_verdict() -> Tell:
-    """Return a function that prints on stderr which graded run is being trained."""
+def tell_waiting(stage: str, what: str) -> None:
+    """Print on stderr what a grading waits for."""
+    if stage == "waiting":
+        stdio.say(what, sys.stderr)
 
-    def told(stage: str, what: str) -> None:
-        if stage == "training":
-            stdio.say(_("training {what} …", what=what), sys.stderr)
 
-    return told
+def tell_under_way(stage: str, what: str) -> None:
+    """Print that, and which graded run is being trained."""
+    tell_waiting(stage, what)
+    if stage == "training":
+        stdio.say(_("training {what} …", what=what), sys.stderr)
 
 
 def grade_lab(lab_id: str, as_json: bool) -> int:
@@ -341,7 +344,7 @@ def grade_lab(lab_id: str, as_json: bool) -> int:
     folder = flow.folder_of_files(find_lab(lab_id), progress.load())
     if not as_json and folder is not None and folder != Path.cwd():
         print_line(_("graded: your files in {folder}", folder=folder))
-    tell = None if as_json or not sys.stderr.isatty() else tell_verdict()
+    tell = tell_waiting if as_json or not sys.stderr.isatty() else tell_under_way
     with Grader(lab_id, tell=tell) as grader:
         found = grader.wait()
     if as_json:

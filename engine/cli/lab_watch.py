@@ -39,7 +39,7 @@ def _watch(work: Submission, files: list[Path]) -> None:
                 stdio.say(_("saved again; starting anew …") if again else _("saved; running with one seed …"))
                 if grader is not None:
                     grader.end()
-                grader = Grader(work.lab.id, quick=True)
+                grader = Grader(work.lab.id, quick=True, tell=lab_view.tell_waiting)
             if grader is not None and grader.is_done:
                 _say_verdict(grader, work.lab.id)
                 grader = None

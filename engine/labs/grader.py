@@ -12,7 +12,8 @@ from descent import warm
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.i18n import _
 
-# Hears what is under way: "training" and the id of a graded run, "checking" and that of a criterion.
+# Hears what is under way: "waiting" and for what, in words, "training" and the id of a graded run, "checking" and the
+# id of a criterion.
 Tell = Callable[[str, str], None]
 STAGE = "grading: "  # begins a line of the grader's stderr that says so
 PATIENCE = 5.0  # seconds that the grader may take to end what it has started

@@ -26,7 +26,7 @@ from descent.common.exit import end
 from descent.common.i18n import _
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
-from engine.labs import drawing, progress
+from engine.labs import drawing, progress, turn
 from engine.labs.checks import criterion
 from engine.labs.checks.names import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
 from engine.labs.format import Check
@@ -58,6 +58,7 @@ def main(lab_id: str, *options: str) -> int:
         work = of_learner(lab)
         require_predictions(lab)
         with private_folder(lab, "quick" if quick else "graded") as place:
+            turn.wait(partial(_tell, "waiting"))
             files = content(work.files())
             verdict = grade(work, place, quick=quick, tell=_tell)
             found = {**verdict.as_json(), "files": files}

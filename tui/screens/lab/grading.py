@@ -89,6 +89,8 @@ class Grading:
 
 def _doing(status: LabStatus, stage: str, name: str) -> str:
     """What the grader does now, in words; "" where that is nothing to tell."""
+    if stage == "waiting":
+        return name
     checks = [check.id for check in status.lab.model.checks]
     if stage == "checking" and name in checks:
         return _("criterion {at} of {of}", at=checks.index(name) + 1, of=len(checks))

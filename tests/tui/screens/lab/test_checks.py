@@ -1,5 +1,6 @@
 """Checks on the lab screens: else a learner could not stop one, or not see what is missed and what is next."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from textual.widgets import TextArea
 
 from descent.run.folder import RunFolder
 from engine.labs import flow, grading, progress, template
+from engine.labs.grader import Tell
 from engine.labs.library import find_lab
 from engine.labs.submission import Submission, content
 from tests.helpers import recorded_run as recorded
@@ -19,6 +21,7 @@ from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
+from tui.screens.lab import grading as screen_grading
 from tui.screens.lab.panel import LabPanel
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.lab_guide import Guide
@@ -106,6 +109,26 @@ async def test_escape_stops_a_check_and_it_counts_as_none(here: Path) -> None:
         await until(pilot, lambda: "esc back" in shown(pilot), "the keys of the lab")
         with grading.private_folder(find_lab(LAB), "graded"):
             pass  # nobody grades any more
+
+
+async def test_a_check_that_waits_for_memory_says_so(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner would see a check that stands still, without a reason, or without the key that leaves it."""
+
+    async def wait(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
+        tell("waiting", "waits for memory, behind 12 gradings")
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(screen_grading, "grade", wait)
+    async with lab_app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("k")
+        text = await until(
+            pilot, lambda: t if "behind 12 gradings" in (t := shown(pilot)) else "", "what it waits for"
+        )
+        assert "esc stops it" in text
+        await pilot.press("escape")
+        await until(pilot, lambda: "stopped after" in shown(pilot), "the end")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
