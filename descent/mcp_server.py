@@ -260,6 +260,7 @@ def serve(runs_dir: Path | None, *, steer: bool) -> None:
     try:
         from mcp.server.mcpserver import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError
+        from mcp.server.mcpserver.tools import Tool as ServedTool
         from mcp.types import ToolAnnotations
     except ModuleNotFoundError:
         raise DescentError(_("this needs the package mcp, 2 or later; install it: pip install 'mcp>=2'")) from None
@@ -275,10 +276,24 @@ def serve(runs_dir: Path | None, *, steer: bool) -> None:
 
         return call
 
-    server = MCPServer("descent", instructions=inspect.getdoc(Reader), version=paths.version(), log_level="WARNING")
+    def served(tool: Tool, *, reads: bool) -> ServedTool:
+        made = ServedTool.from_function(told(tool), annotations=ToolAnnotations(read_only_hint=reads))
+        arguments = made.fn_metadata.arg_model
+        arguments.model_config["extra"] = "forbid"  # the package would drop an argument that it does not know
+        arguments.model_rebuild(force=True)
+        made.parameters["additionalProperties"] = False
+        return made
+
     tools = Steerer(runs_dir) if steer else Reader(runs_dir)
-    kinds = (Reader, Steerer) if steer else (Reader,)
-    for kind in kinds:
-        for name in [name for name in vars(kind) if not name.startswith("_")]:
-            server.add_tool(told(getattr(tools, name)), annotations=ToolAnnotations(read_only_hint=kind is Reader))
-    server.run("stdio")
+    MCPServer(
+        "descent",
+        instructions=inspect.getdoc(Reader),
+        version=paths.version(),
+        log_level="WARNING",
+        tools=[
+            served(getattr(tools, name), reads=kind is Reader)
+            for kind in ((Reader, Steerer) if steer else (Reader,))
+            for name in vars(kind)
+            if not name.startswith("_")
+        ],
+    ).run("stdio")

@@ -84,6 +84,9 @@ async def test_an_assistant_steers_a_live_run(tmp_path: Path) -> None:
         assert refused.is_error
         assert "nothing" in refused.content[0].text
         assert "Traceback" not in refused.content[0].text
+        unknown = await looking.call_tool("curves", {"run": "nothing", "smooth": 0.9})
+        assert unknown.is_error
+        assert "smooth" in unknown.content[0].text
 
     run = sync.start("digits-mlp", LONG, run_id="mine", runs_dir=tmp_path)
     async with server("--steer") as client:
