@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from descent.common import machine
+from descent.common.errors import ExitCode
 from descent.control import send
 from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
@@ -29,7 +31,7 @@ LAB, PRESET = "gd-line", "digits-mlp"
 _WARM = "forked from a warm process"
 # A way: $DESCENT_WARM, and the students. Gradings of thirty that start each process anew fill more than 24 GB.
 WAYS = {"each process started anew": ("0", 10), _WARM: ("1", 30)}
-_EVERY = 0.3  # seconds between two looks at the memory
+_EVERY = 0.3  # seconds between two looks at the machine's memory, which take no time
 _ENDLESS = ("--set", "train.epochs=1000000", "--set", "train.threads=1", "--id", "mine")
 # What each student does in the midst of everything, one after the other.
 _STEERED: tuple[tuple[str, dict[str, object]], ...] = (
@@ -37,7 +39,7 @@ _STEERED: tuple[tuple[str, dict[str, object]], ...] = (
     ("evaluate", {}),
     ("checkpoint", {}),
 )
-_LEAST_FREE = 2_000_000  # kB; with less, the machine would end processes of others
+_LEAST_FREE = 2_000_000_000  # bytes; with less, the machine would end processes of others
 _ANSWERED = 5.0  # seconds that a student may wait for an answer
 
 
@@ -75,10 +77,6 @@ class Student:
     def run(self) -> RunFolder:
         return RunFolder(self.folder / "runs" / "mine")
 
-    def memory(self) -> float:
-        """MB (1,000,000 bytes) of all their processes: what several share counts for each by its part."""
-        return sum(_proportional(pid) for pid in _processes(self._runtime))
-
 
 def students(folder: Path) -> Result:
     """All at once, with a warm process for each and without one: consoles, then gradings, then runs."""
@@ -102,16 +100,16 @@ def _class(folder: Path, warm: str, students: int) -> dict[str, float]:
         if warm == "1":
             for student in everybody:
                 wait_for(lambda student=student: student.is_warm, "a warm process")
-        looks["on Home"] = _memory(everybody)
+        looks["on Home"] = _memory(folder)
         _begin_lab(everybody)
-        with _most(everybody) as most:
+        with _most(folder) as most:
             _all_end([student.descent("lab", "check", LAB) for student in everybody])
         looks["a grading each, at most"] = max(most)
         _all_end([student.descent("run", PRESET, *_ENDLESS, "--detach") for student in everybody])
         for student in everybody:
             wait_for(lambda student=student: student.run.state() == "running", "a run")
             stack.callback(_kill, student.run)
-        looks["a run each"] = _memory(everybody)
+        looks["a run each"] = _memory(folder)
     return looks
 
 
@@ -124,7 +122,7 @@ def together(folder: Path, count: int = WAYS[_WARM][1]) -> Result:
     with ExitStack() as stack:
         _begin_lab(everybody)
         for student in everybody:
-            _refuse_a_full_memory()
+            wait_for(_has_room, "memory for another student")
             stack.callback(_kill, student.run)
             terminal = student.open()
             stack.callback(terminal.end)
@@ -139,8 +137,8 @@ def together(folder: Path, count: int = WAYS[_WARM][1]) -> Result:
             send(student.run.path, "pause")  # until everybody has one
         for student in everybody:
             send(student.run.path, "resume")
-        watched = _memory(everybody)
-        with _most(everybody) as most, ThreadPoolExecutor(2 * count) as pool:
+        watched = _memory(folder)
+        with _most(folder) as most, ThreadPoolExecutor(2 * count) as pool:
             checked = [pool.submit(_seconds_of, student, "lab", "check", LAB) for student in everybody]
             steered = [pool.submit(_steer, student, checked[at].done) for at, student in enumerate(everybody)]
             checks = [one.result() for one in checked]
@@ -188,20 +186,15 @@ def _told(
     return Result(figures, times, {"MB": {"watched": watched, "most": most}})
 
 
-def _refuse_a_full_memory() -> None:
-    free = next(
-        int(line.split()[1])
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("MemAvailable")
-    )
-    if free < _LEAST_FREE:
-        raise RuntimeError(f"only {free / 1e6:.1f} GB of memory are left for another student")
+def _has_room() -> bool:
+    return _available() >= _LEAST_FREE
 
 
 def _seconds_of(student: Student, *words: str) -> float:
-    """How long a command of theirs takes."""
+    """How long a command of theirs takes. They give it again, as it says, where there was too little memory."""
     begin = time.perf_counter()
-    student.descent(*words).wait()
+    while student.descent(*words).wait() == ExitCode.CANNOT_GO_ON:
+        pass
     return time.perf_counter() - begin
 
 
@@ -239,18 +232,26 @@ def _all_end(started: Sequence["subprocess.Popen[bytes]"]) -> None:
         process.wait()
 
 
-def _memory(everybody: Sequence[Student]) -> float:
-    return sum(student.memory() for student in everybody)
+def _memory(folder: Path) -> float:
+    """MB (1,000,000 bytes) of all students' processes: what several share counts for each by its part.
+
+    It takes the kernel some 10 ms for each process, so it is for moments that nobody waits in.
+    """
+    return sum(_proportional(pid) for pid in _processes(folder))
 
 
 @contextlib.contextmanager
-def _most(everybody: Sequence[Student]) -> Iterator[list[float]]:
-    """Look at the memory of all again and again, until what is done within has ended."""
-    looks, done = [_memory(everybody)], threading.Event()
+def _most(folder: Path) -> Iterator[list[float]]:
+    """Look at the machine's memory again and again, until what is done within has ended.
+
+    Yields the MB of all students' processes at each look: those of now, and what the machine has less since.
+    """
+    looks, done = [_memory(folder)], threading.Event()
+    at_first = _available()
 
     def look() -> None:
         while not done.wait(_EVERY):
-            looks.append(_memory(everybody))
+            looks.append(looks[0] + (at_first - _available()) / 1e6)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -261,12 +262,18 @@ def _most(everybody: Sequence[Student]) -> Iterator[list[float]]:
         thread.join()
 
 
-def _processes(runtime: Path) -> list[int]:
-    """The processes that were started with this folder, and those forked from them.
+def _available() -> int:
+    found = machine.memory()
+    assert found is not None
+    return found.available
 
-    The warm process has it among its arguments alone, and what is forked from it has these too.
+
+def _processes(folder: Path) -> list[int]:
+    """The processes that were started by students with folders in this one, and those forked from them.
+
+    The warm process has its student's folder among its arguments alone, and what is forked from it has these too.
     """
-    variable, argument = f"XDG_RUNTIME_DIR={runtime}\0".encode(), f"{runtime}/".encode()
+    variable, argument = f"XDG_RUNTIME_DIR={folder}/".encode(), f"{folder}/".encode()
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [
         pid for pid in pids if variable in _read(f"/proc/{pid}/environ") or argument in _read(f"/proc/{pid}/cmdline")
