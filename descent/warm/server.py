@@ -38,6 +38,7 @@ _MODULES = (  # the last two are imported by first uses: of a preset's file, of 
     "engine.cli.train",
     "engine.launch.background",
     "engine.launch.batch",
+    "engine.launch.rank",
     "engine.training.worker",
     "engine.training.pictures.ended",
     "engine.labs.grading",

@@ -7,10 +7,11 @@ hour in one. So a thread hears of the signal, and ends the processes that do not
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
+
+from descent.warm import Process
 
 PATIENCE = 20.0  # seconds that one exchange may take after a signal
 _LOOK = 0.2  # seconds
@@ -20,7 +21,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 class HungExchange:
     """Watches the exchanges of this process with the others, from its main thread, until `close`."""
 
-    def __init__(self, others: Sequence["subprocess.Popen[bytes]"]) -> None:
+    def __init__(self, others: Sequence[Process]) -> None:
         self._others = others
         self._since: float | None = None  # when the exchange under way began
         self._is_over = threading.Event()

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import Store, TCPStore
 
-from descent import child
+from descent import warm
 from descent.common import job
 from descent.common.errors import CannotGoOnError, ExitCode
 from descent.common.i18n import _
@@ -29,6 +29,7 @@ from descent.loop.clock import Clock
 from descent.loop.commands import CommandHandler
 from descent.loop.ranks import Ranks
 from descent.run.folder import RunFolder
+from descent.warm import Process
 from engine.preset.schema import EverySteps
 from engine.training.evaluation import Evaluation
 from engine.training.hung import HungExchange
@@ -54,7 +55,7 @@ class Link:
         """Waits for all processes. store: where they meet; None for what torchrun's variables say."""
         global _have_met  # noqa: PLW0603 - a process meets the others once
         self.rank, self.size = rank, size
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[Process] = []
         self._hung: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if store is None:
             dist.init_process_group("gloo", timeout=PATIENCE * 3)
@@ -71,7 +72,7 @@ class Link:
         self.gather: Callable[[Any], list[Any]] = self._checked(self._ranks.gather)
         self.steps_until_next = self._ranks.steps_until_next
 
-    def watch(self, children: list["subprocess.Popen[bytes]"], hung: HungExchange) -> None:
+    def watch(self, children: list[Process], hung: HungExchange) -> None:
         """Name one of the processes that this one has started, by its rank, when it has ended."""
         self._children, self._hung = children, hung
 
@@ -117,19 +118,18 @@ class Others:
     def __init__(self, size: int) -> None:
         self.size = job.size() if job.size() > 1 else size
         self._store: TCPStore | None = None
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[Process] = []
         self._link: Link | None = None
         self._hung: HungExchange | None = None
 
     def start(self) -> None:
-        """Start them, if nobody else has. They load PyTorch while this process opens the run."""
+        """Start them, if nobody else has. They may load PyTorch while this process opens the run."""
         if self.size == 1 or job.size() > 1:
             return
         self._store = TCPStore(_HOST, 0, self.size, is_master=True, wait_for_workers=False, timeout=PATIENCE)
         for rank in range(1, self.size):
             words = (str(self._store.port), str(rank), str(self.size))
-            command = child.command("engine.launch.rank", *words)
-            self._children.append(child.start(command, stdout=None, stderr=None))
+            self._children.append(warm.start("engine.launch.rank", *words))
 
     def meet(self) -> Link:
         """Wait until all are there."""

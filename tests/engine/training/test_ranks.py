@@ -46,6 +46,7 @@ def _evaluations(run: RunFolder) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("members", [SWEEP, "members.folds=3"])
 def test_members_over_ranks_are_those_of_one_process(members: str, tmp_path: Path) -> None:
     """A study would give other results on a larger machine."""
@@ -59,6 +60,7 @@ def test_members_over_ranks_are_those_of_one_process(members: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_one_model_on_several_ranks_is_that_of_one_process(tmp_path: Path) -> None:
     """The gradient would be that of another batch, which nobody would see in the curve. Three ranks share 50."""
     settings = ("train.steps=200", "train.batch_size=50", "train.clip_norm=1.0", "train.accumulate=2", "loss.l2=1e-4")
@@ -80,6 +82,7 @@ def _begun(tmp_path: Path, *settings: str) -> RunFolder:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_commands_take_effect_on_all_ranks_at_the_same_step(tmp_path: Path) -> None:
     """One rank would go on with the old rate. A replay in one process has every command at its step."""
     run = _begun(tmp_path, "members.repeats=3")
@@ -105,12 +108,13 @@ def test_commands_take_effect_on_all_ranks_at_the_same_step(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: Path) -> None:
     """The others would wait for ever, and what was trained would be lost."""
     run = _begun(tmp_path, "train.epochs=100000")
     saved = control.send(run.path, "checkpoint")["step"]
-    (child,) = _children(_pid(run))
-    os.kill(child, signal.SIGKILL)
+    (other,) = _others(run)
+    os.kill(other, signal.SIGKILL)
     wait_for(lambda: run.state() == "failed", "the run's end")
     reason = run.last("state", state="failed")["reason"]  # type: ignore[index]
     assert "rank 1 of the 2 processes" in reason
@@ -118,24 +122,27 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
     wait_for(lambda: worker_pid(run.path) is None, "the worker's end")
     start.detach_resume(run, Options(ranks=1))
     wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
-    assert _children(_pid(run)) == []
+    wait_for(lambda: not _others(run), "one process alone: the worker of before may still be ending")
     control.send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "the run's end")
 
 
 @pytest.mark.slow
-def test_rank_0_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["started", "forked"])
+def test_rank_0_that_is_killed_leaves_nobody_behind(how: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The others would take a core each until somebody found them. The run goes on from its last checkpoint."""
+    if how == "forked":
+        request.getfixturevalue("warm")
     run = _begun(tmp_path)
     saved = control.send(run.path, "checkpoint")["step"]
     pid = _pid(run)
-    others = _children(pid)
+    others = _others(run)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(map(_lives, others)), "the end of the others")
     wait_for(lambda: run.state() == "lost", "the kernel to release the lock")
     start.detach_resume(run)
     wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
-    assert len(_children(_pid(run))) == len(others) == 1
+    assert len(_others(run)) == len(others) == 1
     assert run.last("resumed")["to"] == saved  # type: ignore[index]
     control.send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "the run's end")
@@ -172,6 +179,7 @@ def test_a_signal_ends_all_ranks_while_they_train_while_paused_and_while_one_sta
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("members", ["members.repeats=3", None])
 def test_rate_and_end_that_follow_the_validation_loss_are_those_of_one_process(
     members: str | None, tmp_path: Path
@@ -192,6 +200,7 @@ def test_rate_and_end_that_follow_the_validation_loss_are_those_of_one_process(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 async def test_a_loss_that_is_not_finite_pauses_all_ranks_for_whoever_attaches(tmp_path: Path) -> None:
     """A run over night would end, and a console could not mend it."""
     folder = _begun(tmp_path, "optimizer.lr=1e30", "train.on_nan=pause")
@@ -246,6 +255,19 @@ def _pid(run: RunFolder) -> int:
     pid = worker_pid(run.path)
     assert pid is not None
     return pid
+
+
+def _others(run: RunFolder) -> list[int]:
+    """The other processes of a run in the background, started or forked. They print into its log, as its worker."""
+    there = {int(folder.name) for folder in Path("/proc").glob("[0-9]*") if _prints_into(folder, run.output)}
+    return sorted(there - {_pid(run)})
+
+
+def _prints_into(process: Path, log: Path) -> bool:
+    try:
+        return (process / "fd" / "1").readlink() == log.resolve()
+    except OSError:  # another user's, or gone
+        return False
 
 
 def _children(pid: int) -> list[int]:
