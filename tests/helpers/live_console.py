@@ -24,12 +24,14 @@ LONG = (
 
 def start(folder: Path, *settings: str, preset: str = "digits-mlp") -> tuple[Child, RunFolder]:
     """A worker that trains for longer than any test; its run is `live` in folder/runs."""
+    from tests.helpers.workers import rest_between_steps  # loads PyTorch, which few tests of a screen need
+
     words = ["run", preset, "--id", "live", "--quiet", "--runs-dir", str(folder / "runs")]
     for setting in (*LONG, *settings):
         words += ["--set", setting]
     printed = folder / "printed"
     printed.mkdir()
-    child = Child(words, printed, cwd=folder).start()
+    child = Child(words, printed, cwd=folder, prepare=rest_between_steps).start()
     run = RunFolder(folder / "runs" / "live")
     wait_for(lambda: run.path.exists() and run.state() == "running", "the run")
     return child, run

@@ -11,13 +11,18 @@ if TYPE_CHECKING:
 DEADLINE = 240.0  # seconds after which a test gives up; no measure of anything
 
 
+def _until_next_look(began: float, first: float) -> float:
+    """Return the seconds to wait: a tenth of what was waited so far. Looking costs what the awaited needs."""
+    return min(0.05, max(first, (time.monotonic() - began) / 10))
+
+
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
     """Wait until `condition` returns something true, and return that."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while time.monotonic() < began + DEADLINE:
         if found := condition():
             return found
-        time.sleep(0.005)
+        time.sleep(_until_next_look(began, 0.005))
     raise AssertionError(f"waited {DEADLINE:.0f} s for {what}")
 
 
@@ -28,11 +33,11 @@ async def until(pilot: "Pilot[Any]", condition: Callable[[], Any], what: str) ->
     """
     from textual.css.query import NoMatches
 
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while time.monotonic() < began + DEADLINE:
         with suppress(NoMatches):
             if found := condition():
                 return found
-        await pilot.pause(0.01)
+        await pilot.pause(_until_next_look(began, 0.01))
     lines = (strip.text.rstrip() for strip in pilot.app.screen._compositor.render_strips())
     raise AssertionError("\n".join([f"waited {DEADLINE:.0f} s for {what}; the screen:", *lines]))

@@ -3,15 +3,17 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from descent.common.errors import DescentError
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine.launch import start as launch
 from engine.launch.options import Options
-from engine.training import worker  # noqa: F401 - imported once here, not in each child
+from engine.training import loop, worker  # noqa: F401 - imported once here, not in each child
 from tests.helpers.processes import fork
 from tests.helpers.waiting import wait_for
 
@@ -39,10 +41,26 @@ def child(action: Callable[[], int]) -> int:
     return ends_with(begin(action))
 
 
+def rest_between_steps() -> None:
+    """In a forked process: train at some hundred steps a second. A run for longer than any test would take a core."""
+    take = loop.train_step
+
+    def rested(*given: Any, **named: Any) -> Any:
+        time.sleep(0.002)
+        return take(*given, **named)
+
+    loop.train_step = rested
+
+
 def start(runs: Path, *settings: str, preset: str = "digits-mlp") -> tuple[int, RunFolder]:
     """A worker in a process of its own, training for longer than any test."""
     common = ["train.device=cpu", "train.threads=1", "train.statistics_every=10", "data.size=400", *settings]
-    pid = begin(lambda: launch.run(preset, common, Options("live", runs, quiet=True)))
+
+    def run() -> int:
+        rest_between_steps()
+        return launch.run(preset, common, Options("live", runs, quiet=True))
+
+    pid = begin(run)
     folder = RunFolder(runs / "live")
     wait_for(lambda: (folder.path / "events.jsonl").exists() and folder.state() == "running", "the run")
     return pid, folder

@@ -42,7 +42,7 @@ def attach(live: tuple[Child, RunFolder]) -> Iterator[Open]:
         terminal.end()
 
 
-def trains_on(run: RunFolder, steps: int = 500) -> None:
+def trains_on(run: RunFolder, steps: int = 100) -> None:
     reached = len(Metrics(run.path))
     wait_for(lambda: len(Metrics(run.path)) > reached + steps, "more steps")
 
@@ -62,7 +62,7 @@ def test_a_terminal_that_nobody_reads(attach: Open, live: tuple[Child, RunFolder
     run = live[1]
     terminal = attach()
     fill(terminal, run)
-    trains_on(run, 2000)
+    trains_on(run, 300)
     assert terminal.process.poll() is None
     terminal.read_on()
     paused(terminal, run)
@@ -75,7 +75,7 @@ def fill(terminal: BareTerminal, run: RunFolder) -> None:
     wait_for(lambda: terminal.unread() > 0, "something that is not read")  # a busy machine lets the console wait
     before = -1
     while before != (before := terminal.unread()):
-        trains_on(run, 300)
+        trains_on(run, 100)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -93,7 +93,7 @@ def test_a_console_that_is_stopped_and_continued(attach: Open, live: tuple[Child
     run = live[1]
     terminal = attach()
     terminal.process.send_signal(signal.SIGSTOP)
-    trains_on(run, 1000)
+    trains_on(run, 200)
     terminal.process.send_signal(signal.SIGCONT)
     paused(terminal, run)
 

@@ -77,7 +77,7 @@ def test_sizes_that_change_all_the_time(run: RunFolder) -> None:
         written = len(terminal.output)
         terminal.see("space", written)
         obeys(terminal, run)
-        wait_for(lambda: len(Metrics(run.path)) > reached + 1000, "more steps")
+        wait_for(lambda: len(Metrics(run.path)) > reached + 100, "more steps")
     finally:
         terminal.end()
 
