@@ -98,12 +98,9 @@ def real_data() -> Path:
 @pytest.fixture
 def descent(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     """`descent(words …)` starts a forked `descent` in `tmp_path`, whose runs are in tmp_path/runs."""
-    import sklearn.datasets
-
     from engine.preset.schema import describe
     from engine.training import worker  # noqa: F401 - loaded once here, not in each child
 
-    sklearn.datasets.load_digits()
     describe.json_schema()
     children: list[Child] = []
 

@@ -1,5 +1,6 @@
 """A newcomer who follows the documentation would type commands that do not exist, or follow links to nowhere."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -40,9 +41,14 @@ def words_of(line: str) -> Iterator[list[str]]:
             yield shlex.split(part, comments=True)[1:]
 
 
+@functools.cache
+def all_commands() -> Any:
+    return typer.main.get_command(app)
+
+
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that the words ask for, and those behind its name. Raises where there is none."""
-    command: Any = typer.main.get_command(app)
+    command = all_commands()
     while words and hasattr(command, "commands") and not words[0].startswith("-") and words[0].islower():
         _name, command, words = command.resolve_command(typer.Context(command), words)
     return command, words

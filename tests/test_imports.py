@@ -98,10 +98,23 @@ def test_the_public_names() -> None:
         descent.nothing  # noqa: B018
 
 
+LIBRARIES = ("accelerate", "keras", "lightning", "transformers")
+CALLBACKS = f"""
+import sys
+sys.modules |= dict.fromkeys({LIBRARIES})
+import descent
+for library in {LIBRARIES}:
+    try:
+        getattr(descent, library)
+    except ImportError as error:
+        print(error)
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["accelerate", "keras", "lightning", "transformers"])
-def test_a_callback_whose_library_is_missing_says_what_to_install(library: str) -> None:
+def test_a_callback_whose_library_is_missing_says_what_to_install() -> None:
     """A person would look for a module of a strange name."""
-    hidden = f"import sys; sys.modules['{library}'] = None; import descent"
-    code = f"{hidden}\ntry: descent.{library}\nexcept ImportError as error: print(error)"
-    assert f"pip install 'descent-console[{library}]'" in python(code)
+    said = python(CALLBACKS).splitlines()
+    assert len(said) == len(LIBRARIES)
+    for library, line in zip(LIBRARIES, said, strict=True):
+        assert f"pip install 'descent-console[{library}]'" in line

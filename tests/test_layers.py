@@ -1,6 +1,7 @@
 """A room that imports from a room to its right makes a circle, and a change there breaks what nobody expected."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -36,13 +37,19 @@ ALLOWED = {
 }
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     files = [file for package in ("descent", "engine", "tui") for file in (ROOT / package).rglob("*.py")]
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
-def imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
+@functools.cache
+def imports(file: Path) -> tuple[tuple[int, str], ...]:
     """Line and module of each import of ours, also inside functions and for types alone."""
+    return tuple(_imports(file, modules()))
+
+
+def _imports(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -63,7 +70,7 @@ def room_of(module: str) -> str | None:
 def breaches() -> dict[tuple[str, str], str]:
     known, found = modules(), {}
     for module, file in known.items():
-        for line, imported in imports(file, known):
+        for line, imported in imports(file):
             here, there = room_of(module), room_of(imported)
             if here is None or there is None:
                 continue  # `engine` itself, which is empty
@@ -93,7 +100,7 @@ def test_only_the_app_imports_screens_of_other_kinds() -> None:
         return kind if kind in kinds else None
 
     for module, file in known.items():
-        for line, imported in imports(file, known):
+        for line, imported in imports(file):
             if module != "tui.app" and kind_of(imported) not in (None, kind_of(module)):
                 found.append(f"{file.relative_to(ROOT)}:{line}: {module} imports {imported}")
     assert found == []
@@ -122,5 +129,5 @@ def test_every_module_is_in_a_room() -> None:
 def test_no_file_imports_itself_by_way_of_others() -> None:
     """Else nobody can read one file of a circle without the others, and one that is imported first may not load."""
     known = modules()
-    needs = {module: {other for _, other in imports(file, known)} - {module} for module, file in known.items()}
+    needs = {module: {other for _, other in imports(file)} - {module} for module, file in known.items()}
     TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.datasets
 import torch
 
 from descent.loop import checkpoint
@@ -110,7 +109,6 @@ def _assert_same(left: RunFolder, right: RunFolder) -> None:
 @pytest.fixture(scope="module", params=SETTINGS)
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, RunFolder]:
     """A run that nothing happened to."""
-    sklearn.datasets.load_digits()
     describe.json_schema()  # once here, not in each child
     runs = tmp_path_factory.mktemp("runs")
     assert os.waitstatus_to_exitcode(_in_child(lambda: _start(runs, "whole", request.param))) == 0
