@@ -291,15 +291,15 @@ EVIL = (
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """`hostile(old, new)` writes a hand-in of the lab `open`, which has no code, with that change of its preset."""
     monkeypatch.chdir(tmp_path)
     make_small_lab(tmp_path / "labs", "open", lab=LAB.replace('changes = ["optimizer.lr"]', ALL_MAY_CHANGE))
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
     np.savez(tmp_path / "private.npz", x=np.ones((50, 1), np.float32), y=np.ones(50, np.float32))
 
-    def write_folder(old: str, new: str) -> Path:
-        folder = tmp_path / "handed-in" / "mina"
+    def write_folder(old: str, new: str, name: str = "mina") -> Path:
+        folder = tmp_path / "handed-in" / name
         folder.mkdir(parents=True)
         assert old in PRESET
         verdict = whole([{"id": "loss", "value": 0.0}])
@@ -327,39 +327,38 @@ NO_FILE = "a lab has no other files or runs"
 LOSS, MODEL, DATA = 'name = "mse"', 'name = "linear"', 'name = "line"'
 
 
+HOSTILE = [
+    (LOSS, 'name = "code"\ncode = "HERE/evil.py:f"', f'loss.code = "HERE/evil.py:f": {NO_CODE}'),
+    (LOSS, 'code = "../../evil.py:f"', NO_CODE),
+    (LOSS, 'code = "open.py:f"', NO_CODE),
+    (MODEL, 'name = "code"\ncode = "HERE/evil.py:Net"', NO_CODE),
+    (DATA, 'name = "code"\ncode = "HERE/evil.py:f"', NO_CODE),
+    ("epochs = 20", 'epochs = 20\ncode = "HERE/evil.py:f"', NO_CODE),
+    (MODEL, 'name = "linear"\nfrom = "last"', f'model.from = "last": {NO_FILE}'),
+    (MODEL, 'name = "torchvision"\narchitecture = "resnet18"\nweights = "HERE/private.npz"', NO_FILE),
+    (DATA, 'name = "npz"\npath = "HERE/private.npz"', NO_FILE),
+    (DATA, 'name = "pickle"\npath = "../../private.npz"', NO_FILE),
+    (DATA, 'name = "images"\npath = "photos.zip"', NO_FILE),
+    (DATA, 'name = "csv"\ntarget = "x"\npath = "/etc/passwd"', NO_FILE),
+]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("warm")
-@pytest.mark.parametrize(
-    ("old", "new", "why"),
-    [
-        (LOSS, 'name = "code"\ncode = "HERE/evil.py:f"', f'loss.code = "HERE/evil.py:f": {NO_CODE}'),
-        (LOSS, 'code = "../../evil.py:f"', NO_CODE),
-        (LOSS, 'code = "open.py:f"', NO_CODE),
-        (MODEL, 'name = "code"\ncode = "HERE/evil.py:Net"', NO_CODE),
-        (DATA, 'name = "code"\ncode = "HERE/evil.py:f"', NO_CODE),
-        ("epochs = 20", 'epochs = 20\ncode = "HERE/evil.py:f"', NO_CODE),
-        (MODEL, 'name = "linear"\nfrom = "last"', f'model.from = "last": {NO_FILE}'),
-        (MODEL, 'name = "torchvision"\narchitecture = "resnet18"\nweights = "HERE/private.npz"', NO_FILE),
-        (DATA, 'name = "npz"\npath = "HERE/private.npz"', NO_FILE),
-        (DATA, 'name = "pickle"\npath = "../../private.npz"', NO_FILE),
-        (DATA, 'name = "images"\npath = "photos.zip"', NO_FILE),
-        (DATA, 'name = "csv"\ntarget = "x"\npath = "/etc/passwd"', NO_FILE),
-    ],
-)
-@pytest.mark.parametrize("allow", [(), ("--allow-code",)])
+@pytest.mark.parametrize("allow", [(), ("--allow-code",)], ids=["", "allowed"])
 def test_a_hand_in_chooses_no_code_and_no_file(
-    hostile: Callable[[str, str], Path],
-    descent: Callable[..., Child],
-    tmp_path: Path,
-    old: str,
-    new: str,
-    why: str,
-    allow: tuple[str, ...],
+    hostile: Callable[..., Path], descent: Callable[..., Child], tmp_path: Path, allow: tuple[str, ...]
 ) -> None:
     """Whoever hands in would run code as the instructor, or have the instructor's files read."""
-    row = verified_by_command(descent, hostile(old, new), *allow)
-    assert row["outcome"] == "not comparable", row
-    assert why.replace("HERE", str(tmp_path))[:40] in row["why"]
+    for number, (old, new, _why) in enumerate(HOSTILE):
+        folder = hostile(old, new, f"mina-{number:02}")
+    done = descent("lab", "verify", str(folder.parent), *allow, "--json").end()
+    assert done.code == ExitCode.CHECK_FAILED, done
+    rows = sorted(done.json["handins"], key=lambda row: row["name"])
+    assert [row["name"] for row in rows] == [f"mina-{number:02}" for number in range(len(HOSTILE))]
+    for row, (_old, new, why) in zip(rows, HOSTILE, strict=True):
+        assert row["outcome"] == "not comparable", (new, row)
+        assert why.replace("HERE", str(tmp_path))[:40] in row["why"], new
     assert not (tmp_path / "ran").exists()
 
 
@@ -367,7 +366,7 @@ def test_a_hand_in_chooses_no_code_and_no_file(
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", ["open.py", "code.py"])
 def test_a_link_out_of_a_hand_in_leads_nowhere(
-    hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, name: str
+    hostile: Callable[..., Path], descent: Callable[..., Child], tmp_path: Path, name: str
 ) -> None:
     """A name that looks like the hand-in's own would stand for any file of the instructor's."""
     folder = hostile(LOSS, f'name = "code"\ncode = "{name}:f"')
@@ -385,7 +384,7 @@ def test_a_link_out_of_a_hand_in_leads_nowhere(
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("start_in", [".", "handed-in", "handed-in/mina"])
 def test_a_hand_in_brings_no_lab_of_its_own(
-    hostile: Callable[[str, str], Path], descent: Callable[..., Child], tmp_path: Path, start_in: str
+    hostile: Callable[..., Path], descent: Callable[..., Child], tmp_path: Path, start_in: str
 ) -> None:
     """A hand-in beside the others would be found as a lab, with code of its own that nothing then differs from."""
     folder = hostile(LOSS, f'name = "code"\ncode = "{tmp_path}/evil.py:f"')
