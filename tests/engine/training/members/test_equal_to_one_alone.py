@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tests.helpers.model_families import COUNT, FAMILIES, Task, compare, layout
-from tests.tools.cross_members import PAIRS, SOME, Pair, in_double, in_single, sections
+from tests.tools.cross_members import FEW, PAIRS, SOME, Pair, in_double, in_single, sections
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,9 @@ def test_every_family_with_every_optimizer(pair: Pair) -> None:
     assert size <= 1e-9, f"member {member}: {key} differs by {size:g}"
 
 
-@pytest.mark.parametrize("pair", SOME, ids=str)
+@pytest.mark.parametrize(
+    "pair", [pytest.param(pair, marks=() if pair in FEW else pytest.mark.long) for pair in SOME], ids=str
+)
 def test_every_family_with_every_optimizer_in_single_precision(pair: Pair) -> None:
     """In float32 to 1e-5, after 10 steps, or its family's where those are fewer; `in_single` says how an ulp is kept
     from being amplified."""
