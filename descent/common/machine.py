@@ -18,8 +18,8 @@ _CLOCK_ERROR = 2.0  # seconds; the kernel tells in whole ones when it was booted
 _OF_MACHINE = (("Available", "Free"), ("Total", "Total"))  # of /proc/meminfo: MemAvailable and SwapFree, …
 # Files of a control group, of version 2 and 1: limits, what is used, and in memory.stat what can be dropped of it.
 _OF_GROUP = (
-    (("memory.max", "memory.high"), "memory.current", "inactive_file"),
-    (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+    (("memory.max", "memory.high"), "memory.current", ("inactive_file", "active_file")),
+    (("memory.limit_in_bytes",), "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
 )
 _GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -212,11 +212,12 @@ def memory(root: Path = _GROUPS, own: Path = _OWN_GROUP, info: Path = Path("/pro
 
 
 def _memory_of(folder: Path) -> Memory | None:
-    """Return what a control group of version 1 or 2 may take. Files that it has read are no use of memory."""
+    """Return what a control group of version 1 or 2 may take. The kernel drops files that it has read first."""
     for limits, used, files in _OF_GROUP:
         try:
             most = min(int(text) for name in limits if (text := (folder / name).read_text().strip()) != "max")
-            taken = int((folder / used).read_text()) - _numbers(folder / "memory.stat").get(files, 0)
+            of = _numbers(folder / "memory.stat")
+            taken = int((folder / used).read_text()) - sum(of.get(name, 0) for name in files)
         except (OSError, ValueError):
             continue  # the other version's files, or no limit
         return Memory(max(0, most - taken), most)

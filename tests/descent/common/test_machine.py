@@ -46,7 +46,7 @@ def test_the_memory_that_is_left_is_that_of_the_tightest_group(tmp_path: Path) -
     (step.parent / "memory.max").write_text("1000000\n")
     (step.parent / "memory.high").write_text("900000\n")
     (step.parent / "memory.current").write_text("700000\n")
-    (step.parent / "memory.stat").write_text("anon 500000\ninactive_file 150000\n")
+    (step.parent / "memory.stat").write_text("anon 500000\ninactive_file 100000\nactive_file 50000\n")
     assert machine.memory(root, own, info) == machine.Memory(350_000, 900_000)
     assert machine.memory(root, own, _information(tmp_path, 200)) == machine.Memory(200 << 10, 5000 << 10)
 
