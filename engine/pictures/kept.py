@@ -4,9 +4,10 @@ Who goes back through a training sees it by them. They are few and small: with e
 others can spare goes, so that those that stay lie about evenly over all steps.
 """
 
+import contextlib
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,13 @@ def latest(run: Path, kind: str, until: int | None = None) -> Picture | None:
             except DescentError:
                 continue  # torn when the machine lost its power, or just removed; the one before is as good
     return None
+
+
+def all_of(run: Path, kind: str) -> Iterator[Picture]:
+    """Return all pictures of a kind that the worker has kept, by step. What can't be read is left out."""
+    for path in sorted(_folder(run).glob(f"{kind}-step-*.npz"), key=step_of):
+        with contextlib.suppress(DescentError):  # damaged, or just removed
+            yield files.read(path)
 
 
 def forget_beyond(run: Path, step: int) -> None:

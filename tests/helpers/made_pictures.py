@@ -166,6 +166,21 @@ def _matrix() -> dict[str, Any]:
     return {"matrix": matrix, "largest": 0.25, "shape": [2, 3]}
 
 
+def _followed() -> dict[str, Any]:
+    """A seven that is taken for a two from step 200 on."""
+    shares = np.full((4, 10), 0.01)
+    shares[:2, 7], shares[2:, 2] = 0.9, 0.91
+    return {
+        "images": _mistakes()["images"][0],
+        "steps": np.array([0, 100, 200, 400]),
+        "probabilities": shares,
+        "at": 3,
+        "true": 7,
+        "place": [1, 3],
+        "classes": list("0123456789"),
+    }
+
+
 _MADE = {
     "boundary": _boundary,
     "fit": _fit,
@@ -181,5 +196,5 @@ _MADE = {
     "gradients-by-layer": _gradients_by_layer,
 }
 KINDS = tuple(_MADE)  # of the engine
-_MADE |= {"over-time": _over_time, "matrix": _matrix}
-OF_A_LAYER = ("over-time", "matrix")
+_MADE |= {"over-time": _over_time, "matrix": _matrix, "followed": _followed}
+MADE_HERE = ("over-time", "matrix", "followed")  # in tui, of what a run has recorded

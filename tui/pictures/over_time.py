@@ -40,7 +40,7 @@ def over_time(canvas: PictureCanvas, picture: Picture) -> None:
     dense = np.stack([_density(values[at], y) if known[at] else np.zeros(len(y) - 1) for at in range(len(steps))])
     there = dense[dense > 0]
     amount = np.sqrt(np.clip(dense[nearest].T / max(1e-12, float(np.quantile(there, FULL))), 0, 1))
-    _heat(canvas, inside.left, inside.top, amount)
+    heat(canvas, inside.left, inside.top, amount)
 
 
 def _density(values: Floats, edges: Floats) -> Floats:
@@ -50,7 +50,7 @@ def _density(values: Floats, edges: Floats) -> Floats:
     return share
 
 
-def _heat(canvas: PictureCanvas, x: int, y: int, amount: NDArray[np.floating]) -> None:
+def heat(canvas: PictureCanvas, x: int, y: int, amount: NDArray[np.floating]) -> None:
     """Draw 0 to 1, (2h, w), from the ground over the colour of the curves to that of text."""
     if not canvas.palette.shades:
         canvas.shade(x, y, (amount[0::2] + amount[1::2]) / 2)

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from descent.common.files import write_atomically
 from descent.common.i18n import _
 from engine.pictures import Picture
-from tui.pictures import curve, graph, matrix, members, over_time, plane, trials, walk, weights
+from tui.pictures import curve, followed, graph, matrix, members, over_time, plane, trials, walk, weights
 from tui.pictures.canvas import RGB, Palette, PictureCanvas
 from tui.widgets.lines import wrapped
 
@@ -41,6 +41,7 @@ DRAW: dict[str, Callable[[PictureCanvas, Picture], None]] = {
     "walk": walk.walk,  # of a lab's code, not of a run
     "graph": graph.graph,  # of a lab's code, too
     weights.ONE_LAYER: weights.of_one_layer,
+    followed.KIND: followed.sample_course,  # of what the worker has kept
     over_time.KIND: over_time.over_time,  # of a layer
     over_time.MATRIX: over_time.matrix,  # of a layer, too
 }

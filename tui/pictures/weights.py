@@ -166,7 +166,7 @@ def mistakes(canvas: PictureCanvas, picture: Picture) -> None:
     widest = min(CAPTION, max(cell_len(line) for pair in captions for line in pair))
     tiles = _layout(canvas, len(images), images.shape[2:], LEAST, below=2, widest=widest)
     for i, x, y in _places(canvas, tiles, len(images), below=2):
-        canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
+        canvas.image(x, y, resized(coloured(images[i]), tiles.height, tiles.width))
         for line, text in enumerate(captions[i]):
             canvas.write(x, y + -(-tiles.height // 2) + line, cut(text, tiles.step - 1), "" if line else "quiet")
 
@@ -239,7 +239,7 @@ def sample(canvas: PictureCanvas, picture: Picture) -> None:
     pages = _pages(places[0][0], len(places), len(images))
     canvas.write(0, 0, f"{_('images')}: {some}  {pages}".rstrip(), "strong")
     for i, x, y in places:
-        canvas.image(x, y, _resized(_coloured(images[i]), tiles.height, tiles.width))
+        canvas.image(x, y, resized(coloured(images[i]), tiles.height, tiles.width))
 
 
 def _texts(canvas: PictureCanvas, texts: Sequence[str], of: int) -> None:
@@ -302,7 +302,7 @@ def _places(
     ]
 
 
-def _coloured(image: NDArray[np.uint8]) -> Pixels:
+def coloured(image: NDArray[np.uint8]) -> Pixels:
     """(C, h, w) -> (h, w, 3)"""
     return np.repeat(image[0][..., None], 3, axis=2) if len(image) == 1 else image.transpose(1, 2, 0)
 
@@ -314,7 +314,7 @@ def _enlarged(pixels: Pixels, height: int, width: int) -> Pixels:
     return pixels[rows][:, columns]
 
 
-def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
     """Each new pixel is the mean of those under it."""
     if height >= len(pixels):
         return _enlarged(pixels, height, width)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.training.pictures.probe import Answers, Arrays, Probe, host, words
+from engine.training.pictures.probe import Answers, Arrays, Probe, host, places_of, words
 
 MOST_COLUMNS = 32  # shown of a table's misclassified rows
 
@@ -33,8 +33,11 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
     """Find the wrong answers, the most confident first.
 
     images: (k, C, H, W) uint8. For other data rows, (k, columns) float64 in the data's units, and columns, their
-    names. true, predicted: (k,) int64. probability: (k,) float32, of the predicted class. mistakes: how many there
-    are in all. split, looked_at, of: as in `confusion`. classes: names.
+    names. true, predicted, index: (k,) int64; index is the place in the split. probability: (k,) float32, of the
+    predicted class. mistakes: how many there are in all. split, looked_at, of: as in `confusion`. classes: names.
+
+    With the option follow: followed, (f,) int64, places in the split of these mistakes and then of the samples that
+    had the least probability of their true class; followed_probabilities: (f, classes) float16.
     """
     classes = words(look.classes())
     answers = look.answers(options["split"], options["samples"])
@@ -43,8 +46,16 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
     wrong = torch.nonzero(said != chosen.targets)[:, 0]
     # The sort is stable, so that equal probabilities (a perceptron's) keep their order from picture to picture.
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][: options["most"]]
+    places = places_of(len(chosen.targets), answers.of, chosen.targets.device)
+    followed = _least_sure(answers, worst)[: max(len(worst), options["follow"])] if options["follow"] else worst[:0]
+    arrays = {
+        "followed": host(places[followed]),
+        "followed_probabilities": host(answers.probabilities[followed]).astype(np.float16),
+    }
     return {
         **_samples(look, chosen.inputs[worst]),
+        **(arrays if options["follow"] else {}),
+        "index": host(places[worst]),
         "true": host(chosen.targets[worst]),
         "predicted": host(said[worst]),
         "probability": host(probability[worst]),
@@ -52,6 +63,13 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
         "classes": classes,
         **_of(answers),
     }
+
+
+def _least_sure(answers: Answers, first: Tensor) -> Tensor:
+    """Return the rows of the answers by the probability of the true class, the least one first, after `first`."""
+    sure = answers.probabilities.gather(1, answers.samples.targets[:, None])[:, 0]
+    sure[first] = torch.arange(-len(first), 0, device=sure.device, dtype=sure.dtype)
+    return sure.argsort(stable=True)
 
 
 def _samples(look: Probe, inputs: Tensor) -> Arrays:

@@ -29,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "confusion": {"samples": SAMPLES},
     "mistakes": {"samples": SAMPLES, "most": 12},
 }
+FOLLOWED = 8_000  # class probabilities of a step that are kept: 16 KB, with 16 classes those of all samples
 _TRIALS = (8, 64)  # samples of a forward pass that tells beforehand what a picture costs
 
 
@@ -41,7 +42,7 @@ class PictureKeeper:
 
     def __init__(self, run: TrainState, folder: RunFolder, clock: Clock, warn: Callable[[str], None]) -> None:
         self._run, self._folder, self._clock, self._warn = run, folder, clock, warn
-        self._wanted = {kind: pictures.settings(kind, OPTIONS[kind]) for kind in kinds_of(run)}
+        self._wanted = {kind: pictures.settings(kind, options_of(run, kind)) for kind in kinds_of(run)}
         self._cost = 0.0  # seconds that the last picture took
         self._least = 0.0  # and the quickest one: a machine that is busy for a moment tells nothing of the next
         self._due = 0.0  # on the clock of the training
@@ -119,6 +120,13 @@ class PictureKeeper:
                 if seconds > 2 * AT_ONCE:
                     break  # it is slow, however many samples at a time
         return seconds / count * size
+
+
+def options_of(run: TrainState, kind: str) -> dict[str, Any]:
+    """Return the options of a picture. Of mistakes, as many samples are followed as the disk has room for."""
+    if kind != "mistakes":
+        return OPTIONS[kind]
+    return OPTIONS[kind] | {"follow": max(1, min(SAMPLES, FOLLOWED // len(run.dataset.classes)))}
 
 
 def kinds_of(run: TrainState) -> tuple[str, ...]:

@@ -143,8 +143,13 @@ def few(split: Split, most: int) -> Split:
     count = len(split.inputs)
     if count <= most:
         return split
-    rows = torch.arange(most, device=split.inputs.device) * count // most
+    rows = places_of(most, count, split.inputs.device)
     return Split(split.inputs[rows], split.targets[rows])
+
+
+def places_of(some: int, count: int, device: torch.device) -> Tensor:
+    """Return the places of `some` of `count` samples as `few` chooses them."""
+    return torch.arange(some, device=device) * count // max(1, some)
 
 
 def host(tensor: Tensor) -> NDArray[Any]:

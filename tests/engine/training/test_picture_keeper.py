@@ -16,8 +16,9 @@ from descent.loop.clock import Clock
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from engine import pictures
-from engine.pictures import kept
+from engine.pictures import followed, kept
 from engine.preset.loading import load_preset
+from engine.training import learned, losses
 from engine.training.build import build
 from engine.training.pictures import ended, keeper
 from engine.training.pictures.keeper import OPTIONS, PictureKeeper, kinds_of
@@ -95,6 +96,39 @@ def test_each_picture_is_of_its_step(train: Train, capsys: pytest.CaptureFixture
         name = "counts" if of_checkpoint.kind == "confusion" else "probability"
         assert np.allclose(found[20].arrays[name], of_checkpoint.arrays[name], atol=1e-3)
         assert found[5].arrays[name].tobytes() != found[20].arrays[name].tobytes()
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("most", [8_000, 300])
+def test_a_mistake_is_followed_by_what_the_model_says_at_each_step(
+    train: Train, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """The screen would show probabilities that `descent predict` and the checkpoints contradict."""
+    monkeypatch.setattr(keeper, "FOLLOWED", most)
+    folder = train("digits-mlp", "data.size=300", "train.steps=20", "train.checkpoint_every={steps=10}")
+    mistakes = followed.mistakes(folder.path)
+    assert mistakes is not None
+    assert len(mistakes.arrays["followed"]) == min(mistakes.arrays["of"], most // 10)
+    run = build(load_preset(folder.preset), folder, folder.path, torch.device("cpu"), fresh=False)
+    assert run.dataset.validation is not None
+    samples = [int(index) for index in mistakes.arrays["index"]]
+    inputs, targets = run.dataset.validation.inputs[samples], run.dataset.validation.targets[samples]
+    assert targets.tolist() == mistakes.arrays["true"].tolist()
+    courses = [followed.course_of(folder.path, "validation", index) for index in samples]
+    if most == 8_000:
+        assert all(course.steps.tolist() == list(range(21)) for course in courses)
+    for step in (20, 10):
+        model = learned.load(folder)
+        assert model.step == step
+        with torch.no_grad():
+            wanted = losses.probabilities(model.module(inputs), model.loss).numpy()
+        for course, probabilities in zip(courses, wanted, strict=True):
+            there = np.flatnonzero(course.steps == step)
+            assert len(there) == 1 or (most == 300 and step == 10)  # not among the least sure ones by then
+            for at in there:
+                assert course.probabilities[at] == pytest.approx(probabilities, abs=1e-3)
+        folder.checkpoint(step).unlink()
+    assert followed.course_of(folder.path, "train", samples[0]).steps.tolist() == []
 
 
 def test_pictures_cost_a_hundredth_of_the_training_however_long_one_takes(

@@ -23,14 +23,14 @@ def text(kind: str, width: int, height: int, palette: Palette = PLAIN, **changed
 
 def test_every_kind_of_the_engine_can_be_drawn() -> None:
     assert (
-        set(DRAW) - {"walk", "graph", "sample", "histogram", "over-time", "matrix"}
+        set(DRAW) - {"walk", "graph", "sample", "histogram", *made_pictures.MADE_HERE}
         == set(KINDS)
         == set(made_pictures.KINDS)
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*made_pictures.KINDS, *made_pictures.OF_A_LAYER])
+@pytest.mark.parametrize("kind", [*made_pictures.KINDS, *made_pictures.MADE_HERE])
 def test_a_picture_fills_exactly_its_cells_on_every_terminal(kind: str) -> None:
     """A line too long breaks the border beside it."""
     palettes = [Palette(*flags) for flags in itertools.product((True, False), repeat=3)]
@@ -159,7 +159,7 @@ def test_large_images_are_made_small_and_a_table_has_rows() -> None:
 
 def test_shrinking_an_image_keeps_its_mean() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
-    small = weights._resized(pixels, 12, 10)
+    small = weights.resized(pixels, 12, 10)
     assert small.shape == (12, 10, 3)
     assert small.mean() == pytest.approx(pixels.mean(), abs=1)
 
@@ -383,3 +383,26 @@ def test_gradients_by_layer_stand_on_a_scale_of_powers_of_ten() -> None:
     assert "1e-4" in drawn[5]
     narrow = text("gradients-by-layer", 36, 9, Palette(shades=False)).splitlines()[0]
     assert narrow == "━ step 1,150  ◆ step 0"  # a mark without its meaning would say nothing
+
+
+def test_a_sample_through_training_shows_when_the_model_changed_its_mind() -> None:
+    """Whether a mistake was ever right could not be seen."""
+    assert text("followed", 40, 14).splitlines() == [
+        "1 of 3  true 7  predicted 2 (91%)",
+        "",
+        "0                                     1%",
+        "1                                     1%",
+        "2             @@@@@@@@@@@@@@@@@@@@@  91%",
+        "3                                     1%",
+        "4                                     1%",
+        "5                                     1%",
+        "6                                     1%",
+        "7 @@@@@@@@@@@@                        1%",
+        "8                                     1%",
+        "9                                     1%",
+        "  +---------------+---------------^",
+        "  0              200             400",
+    ]
+    assert "predicted 7 (90%)" in text("followed", 40, 14, at=1)
+    few = text("followed", 40, 7).splitlines()
+    assert [line[0] for line in few[2:5]] == ["0", "2", "7"]  # the true class, then what was ever likely

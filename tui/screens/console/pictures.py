@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +27,8 @@ from engine import pictures
 from engine.pictures import KINDS, Kind, Picture, from_rows
 from engine.pictures.request import of_ended, picture_of
 from tui.data.snapshot import Snapshot
+from tui.pictures import followed
+from tui.pictures.followed import Following
 from tui.pictures.kinds import Caption, CaptionLine, Kinds
 from tui.pictures.picture import PictureView, save
 from tui.screens.console.base import SideScreen
@@ -44,11 +47,12 @@ class Pictures(SideScreen):
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal")]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,i", "app.pop_screen", N_("back to the console"), show=False, id="pictures.back"),
+        Binding("escape,q,i", "leave", N_("back to the console"), show=False, id="pictures.back"),
         Binding("up,k", "other(-1)", N_("previous kind"), show=False, id="pictures.before"),
         Binding("down,j", "other(1)", N_("next kind"), show=False, id="pictures.after"),
-        Binding("left", "beside(-1)", N_("previous kind, or earlier sample"), show=False, id="pictures.left"),
-        Binding("right", "beside(1)", N_("next kind, or later sample"), show=False, id="pictures.right"),
+        Binding("left", "beside(-1)", N_("previous kind, or earlier"), show=False, id="pictures.left"),
+        Binding("right", "beside(1)", N_("next kind, or later"), show=False, id="pictures.right"),
+        Binding("v", "follow", N_("follow a mistake through training"), show=False, id="pictures.follow"),
         Binding("enter,r", "ask", N_("redraw"), show=False, id="pictures.ask"),
         Binding("a", "auto", N_("refresh every few seconds: on / off"), show=False, id="pictures.auto"),
         Binding("pagedown,right_square_bracket", "page(1)", N_("next page"), show=False, id="pictures.next"),
@@ -94,6 +98,7 @@ class Pictures(SideScreen):
         self._looked_for: set[str] = set()  # on the disk
         self._seen: dict[str, Picture] = {}
         self._samples: dict[str, list[Sample]] = {}  # that the run's loop has given, by the name of the kind
+        self._following: Following | None = None  # of the mistakes, the one that is shown alone
         self._places: dict[str, int] = {}  # of those at which an earlier step is shown: which of its steps
 
     def compose(self) -> ComposeResult:
@@ -147,11 +152,13 @@ class Pictures(SideScreen):
         """Take a snapshot of the console's reader."""
         super().draw(now)
         was_alive, self._state, self._step = self._is_alive, now.state, now.step
+        self._now = now
         if was_alive != self._is_alive:
             self._show()  # which keys work
 
     def _choose(self, row: int) -> None:
         self._row = row % len(self._kinds)
+        self._following = None
         name = self.kind.name
         self._show()
         if name in self._samples:
@@ -209,7 +216,7 @@ class Pictures(SideScreen):
             return  # left while it was being drawn
         name, kind = self.kind.name, self.kind
         complaint = self._complaints.get(name)
-        picture = self._seen.get(name)
+        picture = self._seen.get(name) if self._following is None else self._following.picture()
         view = self.query_one(PictureView)
         why_not = _("Not available for this run: {reason}.", reason=complaint) if complaint else ""
         view.message = why_not or self._empty()
@@ -221,8 +228,8 @@ class Pictures(SideScreen):
                 self._opened(name)
         self.query_one(CaptionLine).show(
             Caption(
-                _(kind.title),
-                _(kind.shows),
+                _(kind.title) if self._following is None else _("One mistake through training"),
+                _(kind.shows) if self._following is None else _("probability of each class, at the steps kept"),
                 None if picture is None else picture.step,
                 None if picture is None or "seconds" not in picture.arrays else float(picture.arrays["seconds"]),
                 self._doing if name in self._asking else "",
@@ -231,19 +238,25 @@ class Pictures(SideScreen):
             )
         )
         self.query_one(Kinds).show([(k, self._complaints.get(k.name) is None) for k in self._kinds], self._row)
+        self.query_one(KeyLine).show(self._hints(name, picture, view))
+
+    def _hints(self, name: str, picture: Picture | None, view: PictureView) -> list[Hint]:
         hints = [Hint("↑ ↓", _("other pictures"), "other(1)")]
-        if len(self._samples.get(name, ())) > 1:
+        if self._following is not None:
+            hints += [Hint("← →", _("earlier, later"), "beside(-1)"), Hint("[ ]", _("other mistakes"), "page(1)")]
+        elif len(self._samples.get(name, ())) > 1:
             hints.append(Hint("← →", _("earlier, later"), "beside(-1)"))
-        elif not self.app.read_only and complaint is None and name not in self._samples:
+        elif not self.app.read_only and self._complaints.get(name) is None and name not in self._samples:
             hints.append(Hint("enter", _("redraw"), "ask"))
             if self._is_alive:
                 hints.append(Hint("a", _("auto off") if self._auto else _("auto refresh"), "auto"))
+        if name == "mistakes" and picture is not None:
+            hints.append(Hint("v", _("all mistakes") if self._following is not None else _("follow one"), "follow"))
         if picture is not None and view.is_paged:
             hints.append(Hint("[ ]", _("page"), "page(1)"))
         if picture is not None:
             hints += [Hint("s", _("save SVG"), "save('svg')"), Hint("t", _("save text"), "save('txt')")]
-        hints += [Hint("esc", _("back"), "app.pop_screen"), Hint("?", _("help"), "app.help")]
-        self.query_one(KeyLine).show(hints)
+        return [*hints, Hint("esc", _("back"), "leave"), Hint("?", _("help"), "app.help")]
 
     def _empty(self) -> str:
         if self.kind.name in self._asking:
@@ -266,6 +279,8 @@ class Pictures(SideScreen):
 
     async def _tick(self) -> None:
         name = self.kind.name
+        if self._following is not None and self._is_alive and self.is_current:
+            self._follow(self._following.grown)
         if name in self._samples and self._is_alive and self.is_current:
             await self._look_for_samples()  # the latest one, unless a person looks at an earlier one
             self._choose(self._row_of(name))
@@ -347,6 +362,10 @@ class Pictures(SideScreen):
     def action_beside(self, by: int) -> None:
         """Show an earlier or a later sample, or another picture."""
         name = self.kind.name
+        if self._following is not None:
+            self._following = self._following.moved(by)
+            self._show()
+            return
         if name not in self._samples:
             self.action_other(by)
             return
@@ -370,7 +389,47 @@ class Pictures(SideScreen):
             self._show()
 
     def action_page(self, by: int) -> None:
+        if self._following is not None:
+            self._follow(partial(self._following.other, by))
+            return
         self.query_one(PictureView).page(by)
+
+    def action_follow(self) -> None:
+        """Show one of the mistakes through training, or all of them again."""
+        if self.kind.name != "mistakes" or self._complaints["mistakes"] is not None:
+            return
+        if self._following is not None:
+            self._following = None
+            self._show()
+            return
+        past = self._now.past if self._now is not None else None
+        self._follow(partial(followed.begin, self.folder.path, past))
+
+    def _follow(self, read: Callable[[], Following | None]) -> None:
+        self.run_worker(self._read_followed(read), group="follow", exclusive=True)
+
+    async def _read_followed(self, read: Callable[[], Following | None]) -> None:
+        try:
+            found = await asyncio.to_thread(read)
+        except DescentError as error:
+            self.app.tell(str(error), trouble=True)
+            return
+        if self.kind.name != "mistakes":
+            return  # another picture was chosen meanwhile
+        if found is None:
+            self._trouble["mistakes"] = _("The worker of this run has kept no mistake that could be followed.")
+            self._show()
+        if found is not self._following:
+            self._following = found
+            self._show()
+
+    def action_leave(self) -> None:
+        """Leave the one sample, or the screen."""
+        if self._following is not None:
+            self._following = None
+            self._show()
+        else:
+            self.app.pop_screen()
 
     def action_save(self, form: str) -> None:
         """Save the picture as it is on the screen, in the current folder."""

@@ -5,14 +5,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual.screen import Screen
 
 import tui.app
 from descent.run.folder import RunFolder
 from engine import pictures
+from engine.pictures import kept
 from tests.helpers import made_pictures
 from tests.helpers.processes import Child, kill
+from tests.helpers.recorded_run import record
 from tests.helpers.screens import text
 from tests.helpers.waiting import DEADLINE, until, wait_for
 from tui.app import DescentApp
@@ -150,3 +153,53 @@ async def test_a_run_that_is_over_is_drawn_from_its_checkpoint(live: RunFolder, 
         await pilot.press("enter")  # once more, of the same step: two whose arrays were compared ended the console
         await until(pilot, lambda: view(app).picture is not before, "a new one")
         assert "each layer's weights" in text(app)
+
+
+def shares(seven: float) -> np.ndarray:
+    """Class probabilities of two samples: of the first one this for the seven, the rest for the two."""
+    found = np.zeros((2, 10), np.float16)
+    found[:, 7], found[:, 2] = (seven, 0.5), (1 - seven, 0.5)
+    return found
+
+
+async def test_a_mistake_is_followed_through_training(tmp_path: Path) -> None:
+    """That a sample was right before, and since when it is not, could not be seen."""
+    run = record(tmp_path / "runs")
+    for step, seven in ((500, 0.75), (1000, 0.5), (2000, 0.125)):
+        given = {"true": [7, 7], "predicted": [2, 2], "index": [40, 8], "probability": [1 - seven, 0.5]}
+        more = {
+            "images": np.zeros((2, 1, 8, 8), np.uint8),
+            "followed": [40, 8],
+            "followed_probabilities": shares(seven),
+        }
+        kept.write(run.path, step, {"mistakes": made_pictures.of("mistakes", **given, **more).arrays})
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(110, 30)) as pilot:
+        pictures.write(run.path, "mistakes", 2000, made_pictures.of("mistakes").arrays)
+        await app.push_screen(Pictures(run, "mistakes"))
+        await until(pilot, lambda: "v follow one" in text(app), "the mistakes")
+        await pilot.press("v")
+        await until(pilot, lambda: "1 of 2  true 7  predicted 2 (88%)" in text(app), "the one")
+        assert "step 2,000" in text(app)
+        await pilot.press("left", "left", "left")
+        await until(pilot, lambda: "true 7  predicted 7 (75%)" in text(app), "an earlier step")
+        assert "step 500" in text(app)
+        await pilot.press("right", "right_square_bracket")
+        await until(pilot, lambda: "2 of 2  true 7  predicted 2 (50%)" in text(app), "the other one, at that step")
+        assert "step 1,000" in text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "v follow one" in text(app), "all of them")
+        assert isinstance(app.screen, Pictures)
+
+
+async def test_a_run_that_has_kept_no_probabilities_says_so(tmp_path: Path) -> None:
+    """A key that does nothing would look broken, for the runs of before."""
+    run = record(tmp_path / "runs")
+    kept.write(run.path, 500, {"mistakes": made_pictures.of("mistakes").arrays})
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(110, 30)) as pilot:
+        pictures.write(run.path, "mistakes", 2000, made_pictures.of("mistakes").arrays)
+        await app.push_screen(Pictures(run, "mistakes"))
+        await until(pilot, lambda: "v follow one" in text(app), "the mistakes")
+        await pilot.press("v")
+        await until(pilot, lambda: "kept no mistake that could be followed" in text(app), "why not")
