@@ -1,5 +1,6 @@
 """Commands `descent study …`, each a few lines."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from engine.cli.options import AllowCode, DataRoot, Json, Overrides, Preset, Qui
 if TYPE_CHECKING:
     from engine.study.elsewhere import Engine
 
-_ENGINES = ("slurm",)
+_ENGINES = ("slurm", "ray")
 
 study_app = typer.Typer(
     help=_("Studies: a queue of runs, one process each, that vary widths, depth, data size or other settings."),
@@ -49,9 +50,9 @@ On = Annotated[
     str | None,
     typer.Option(
         "--on",
-        metavar="slurm",
+        metavar="slurm|ray",
         parser=_engine,
-        help=_("Let SLURM train the jobs, on several machines [default: this machine does]."),
+        help=_("Let SLURM or Ray train the jobs, on several machines [default: this machine does]."),
     ),
 ]
 Word = Annotated[str, typer.Argument(metavar="STUDY", help=_("A study's name, its beginning, a path, or `last`."))]
@@ -81,6 +82,23 @@ def study_run(
             help=_("With --on slurm: an option of sbatch, such as --sbatch=--gpus=1; repeatable."),
         ),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help=_("With --on ray: the cluster, or auto [default: $RAY_ADDRESS, else a Ray of this machine]."),
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus",
+            help=_(
+                "With --on ray: GPUs of each job, such as 0.25 for four jobs on one [default: 1 if there are any]."
+            ),
+        ),
+    ] = None,
     name: Id = None,
     runs_dir: RunsDir = None,
     studies_dir: StudiesDir = None,
@@ -94,7 +112,8 @@ def study_run(
     from engine.study import folder as study_folder
     from engine.study.plan import Wanted, existing, plan
 
-    engine = _found_engine(on, jobs, sbatch)
+    _refuse_of_another(on, {"--sbatch": ("slurm", sbatch), "--address": ("ray", address), "--gpus": ("ray", gpus)})
+    engine = _found_engine(on, jobs, sbatch or (), address, gpus)
     studies = study_folder.studies_dir(studies_dir, runs_dir)
     if vary or repeats is not None:
         seeds = 1 if repeats is None else repeats
@@ -115,14 +134,26 @@ def study_run(
     return code
 
 
-def _found_engine(on: str | None, jobs: int | None, sbatch: list[str] | None) -> "Engine | None":
+def _refuse_of_another(on: str | None, options: Mapping[str, tuple[str, object]]) -> None:
+    """Raise DescentError if an option is given that another engine has. options: the engine and the value of each."""
+    for option, (engine, given) in options.items():
+        if given not in (None, []) and on != engine:
+            shown = given[0] if isinstance(given, list) else given
+            raise DescentError(_("{option} {given}: needs --on {engine}", option=option, given=shown, engine=engine))
+
+
+def _found_engine(
+    on: str | None, jobs: int | None, sbatch: Sequence[str], address: str | None, gpus: float | None
+) -> "Engine | None":
     """Return the engine that is to train the jobs, None for this machine's own queue."""
-    if sbatch and on != "slurm":
-        raise DescentError(_("--sbatch {given}: needs --on slurm", given=sbatch[0]))
     if on == "slurm":
         from engine.study.slurm import Slurm
 
-        return Slurm(at_once=jobs, cpus=1, words=sbatch or ())
+        return Slurm(at_once=jobs, cpus=1, words=sbatch)
+    if on == "ray":
+        from engine.study.ray import Ray
+
+        return Ray(at_once=jobs, gpus=gpus, address=address)
     return None
 
 

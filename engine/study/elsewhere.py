@@ -1,27 +1,23 @@
 """A study whose jobs another engine trains, such as SLURM: what is left is handed to it, and the board follows."""
 
-import contextlib
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from descent.common import stdio
-from descent.common.errors import DescentError, ExitCode
+from descent.common.errors import DescentError
 from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
-from descent.run.lock import WorkerLock
 from descent.run.state import ALIVE
-from engine.launch import start
 from engine.study.board import StudyDisplay
 from engine.study.folder import Job, Study
+from engine.study.jobs import Jobs, train
 from engine.study.results import Outcome, outcome, outcomes
 
 _LOOK = 0.1  # seconds between looks at the signals
-_FIRST, _LONGEST = (
-    0.5,
-    10.0,
-)  # seconds between looks at the engine: each is longer than the last while nothing changes
+_FIRST = 0.5  # seconds between looks at the engine: each is longer than the last while nothing changes
 
 
 class Task(NamedTuple):
@@ -38,7 +34,9 @@ class Task(NamedTuple):
 class Engine(Protocol):
     """An engine that trains the jobs of a study."""
 
+    name: str  # after --on
     outlives: bool  # whether its jobs go on when this process ends
+    longest: float  # seconds between looks at it, at most
 
     def tasks(self, study: Study) -> dict[int, Task]:
         """Return the tasks that wait or run, by the job's index. Raises DescentError if it can't be asked."""
@@ -49,61 +47,41 @@ class Engine(Protocol):
     def stop(self) -> None:
         """Let its jobs save and end, unless they outlive this process."""
 
+    def close(self) -> None:
+        """Leave the engine, when the jobs have ended or outlive this process."""
+
     def leaving(self) -> str:
         """Say what becomes of the jobs when the user asks this process to end."""
 
-    def why_gone(self, study: Study, job: Job) -> str:
-        """Say what is known of a job that the engine no longer has and that left no word."""
+    def why_gone(self, study: Study, one: Outcome) -> str | None:
+        """Say why the engine no longer has a job that left no word. None if it was stopped there."""
 
 
 def run(study: Study, engine: Engine, *, as_json: bool, quiet: bool) -> int:
-    """Hand the unfinished jobs to the engine and show them until all have ended, or until a signal.
-
-    Returns the exit code: 1 if a job failed, 128 + its number after a signal.
-    """
-    start.refuse_several_processes()
-    with contextlib.ExitStack() as while_held, Signals() as signals:
-        terminal = 2 if as_json else 1
-        board = StudyDisplay(study.name, None if quiet else terminal, len(study.jobs))
-        jobs = _Jobs(study, engine, board)
-        lock = WorkerLock(study.folder)  # two at the same time would hand over every job twice
-        while_held.callback(lock.release)
-        jobs.submit()
-        if engine.outlives:
-            while_held.close()
-        signals.on_first = lambda: board.say(engine.leaving())
-        signals.on_second = board.give_terminal_back
-        board.start()
-        try:
-            jobs.follow(signals)
-        finally:
-            is_read = board.finish()
-    if not is_read:
-        stdio.give_up(terminal)
-    if signals.received is not None and jobs.left:
-        return 128 + signals.received
-    return ExitCode.CHECK_FAILED if jobs.failed else ExitCode.DONE
+    """Hand the unfinished jobs to the engine and show them. Returns the exit code."""
+    return train(study, lambda board: _Jobs(study, engine, board), as_json=as_json, quiet=quiet)
 
 
-class _Jobs:
+class _Jobs(Jobs):
     """The jobs of a study, as their folders and the engine tell of them."""
 
     def __init__(self, study: Study, engine: Engine, board: StudyDisplay) -> None:
-        self._study, self._engine, self._board = study, engine, board
-        self._states: dict[int, str] = {}  # by the job's index
+        super().__init__(study, board)
+        self._engine, self.outlives = engine, engine.outlives
         self._open: list[Job] = []  # of which more is to come
+        self._is_stopping = False
         self._complaint = ""
 
-    @property
-    def failed(self) -> int:
-        return sum(state in ("failed", "lost", "damaged") for state in self._states.values())
+    def say_leaving(self) -> None:
+        self._board.say(self._engine.leaving())
 
-    @property
-    def left(self) -> int:
-        """Return the number of jobs of which more is to come."""
-        return len(self._open)
+    def end_at_once(self) -> None:
+        self._board.give_terminal_back()
 
-    def submit(self) -> None:
+    def close(self) -> None:
+        self._engine.close()
+
+    def begin(self) -> None:
         """Hand over what is neither over nor in the engine's hands. Raises DescentError if the engine refuses."""
         tasks, found = self._engine.tasks(self._study), outcomes(self._study)
         wanted = []
@@ -119,21 +97,33 @@ class _Jobs:
                 self._open.append(one.job)
         parts = [ngettext("{count} job", "{count:,} jobs", len(found))]
         if wanted:
-            parts.append(self._engine.submit(self._study, wanted))
+            parts.append(self._submitted(wanted))
         parts += _counted(found, len(self._open) - len(wanted))
         self._board.say(f"{_('study {name}', name=self._study.name)}: {', '.join(parts)}")
 
+    def _submitted(self, jobs: Sequence[Job]) -> str:
+        try:
+            return self._engine.submit(self._study, jobs)
+        except DescentError as error:
+            raise DescentError(
+                _(
+                    "{error}. No job was queued. The study is planned; continue with: {command}",
+                    error=str(error).rstrip("."),
+                    command=f"descent study run {shlex.quote(self._study.name)} --on {self._engine.name}",
+                )
+            ) from None
+
     def follow(self, signals: Signals) -> None:
         """Show the jobs until all have ended. After a signal, wait only for those that end with this process."""
-        pause, has_stopped = _FIRST, False
-        while self._open and not (signals.wanted() and self._engine.outlives):
-            if signals.wanted() and not has_stopped:
+        pause = _FIRST
+        while self._open and not (signals.wanted() and self.outlives):
+            if signals.wanted() and not self._is_stopping:
                 self._engine.stop()
-                pause, has_stopped = _FIRST, True
+                pause, self._is_stopping = _FIRST, True
             has_changed = self._look()
-            pause = _FIRST if has_changed else min(2 * pause, _LONGEST)
+            pause = _FIRST if has_changed else min(2 * pause, self._engine.longest)
             until = time.monotonic() + pause
-            while self._open and time.monotonic() < until and (has_stopped or not signals.wanted()):
+            while self._open and time.monotonic() < until and (self._is_stopping or not signals.wanted()):
                 time.sleep(_LOOK)
 
     def _look(self) -> bool:
@@ -165,11 +155,19 @@ class _Jobs:
         elif one.state in ALIVE:  # it saves, or what it wrote last is still on its way to this machine
             self._states[index] = one.state
         else:
-            if one.state == "waiting":
-                one = Outcome(one.job, "failed", self._engine.why_gone(self._study, one.job))
+            if one.state not in ("finished", "failed", "damaged"):
+                one = self._without_word(one)
             self._states[index] = one.state
             self._open.remove(one.job)
-            self._board.say_job(one)
+            if not self._is_stopping or one.state == "finished":
+                self._board.say_job(one)
+
+    def _without_word(self, one: Outcome) -> Outcome:
+        """Return what has become of a job that has ended and has not said how."""
+        if self._is_stopping:
+            return replace(one, state="stopped")
+        why = self._engine.why_gone(self._study, one)
+        return one if why is None else replace(one, state="lost" if one.state == "lost" else "failed", reason=why)
 
 
 def _counted(found: Sequence[Outcome], before: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The queue of a study: its jobs, each in its own process, and how many at once, with which threads and GPU."""
 
+import hashlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from descent import warm
 from descent.common import machine, stdio
-from descent.common.errors import DescentError, ExitCode
+from descent.common.errors import DescentError
 from descent.common.files import write_atomically
 from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
@@ -21,8 +22,10 @@ from descent.run.lock import WorkerLock, worker_pid
 from descent.run.state import ALIVE
 from engine.launch import start
 from engine.launch.options import Options
+from engine.preset import consent
 from engine.study.board import StudyDisplay
 from engine.study.folder import Job, Study
+from engine.study.jobs import Jobs, train
 from engine.study.results import Outcome, outcome, outcomes
 
 # The libraries under PyTorch read these variables. Their default is all cores, for each process.
@@ -99,59 +102,32 @@ _LOOK = 0.1  # seconds between looks at the processes
 
 
 def run(study: Study, *, jobs: int | None, as_json: bool, quiet: bool) -> int:
-    """Train the unfinished jobs and return the exit code: 1 if a job failed, 128 + its number after a signal."""
-    start.refuse_several_processes()
+    """Train the unfinished jobs on this machine. Returns the exit code."""
     budget = share(study.jobs, jobs, cores(), gpus())
-    with Signals() as signals:
-        lock = WorkerLock(study.folder)  # two queues would start every job twice
-        terminal = 2 if as_json else 1
-        board = StudyDisplay(study.name, None if quiet else terminal, len(study.jobs))
-        queue = Queue(study, budget, board)
-        signals.on_first = board.say_stopping
-        signals.on_second = queue.end_at_once
-        board.start()
-        if len(study.jobs) > budget.jobs:
-            warm.hold().join()  # each job then begins at once
-        try:
-            queue.work(signals)
-        finally:
-            is_read = board.finish()
-            lock.release()
-    if not is_read:
-        stdio.give_up(terminal)
-    if signals.received is not None and queue.left:
-        return 128 + signals.received
-    return ExitCode.CHECK_FAILED if queue.failed else ExitCode.DONE
+    return train(study, lambda board: Queue(study, budget, board), as_json=as_json, quiet=quiet)
 
 
-class Queue:
+class Queue(Jobs):
     """The jobs that wait, that train in a process of this queue, or that train in a process of somebody else."""
 
     def __init__(self, study: Study, budget: Budget, board: StudyDisplay) -> None:
-        self._study = study
-        self._budget = budget
-        self._board = board
-        self._states: dict[int, str] = {}  # by the job's index, as this queue knows them
+        super().__init__(study, board)
+        self._budget, self._agreed = budget, agreed(study)
         self._waiting: deque[Job] = deque()
         self._ours: dict[int, tuple[Job, warm.Process]] = {}
         self._gpus: dict[int, str] = {}  # by the job's index, of those of ours that were given one
         self._theirs: list[Job] = []  # trained by a process of this machine that is no child of ours
 
-    @property
-    def failed(self) -> int:
-        return sum(state in ("failed", "lost", "damaged") for state in self._states.values())
-
-    @property
-    def left(self) -> int:
-        """Return the number of jobs that are not finished and did not fail."""
-        return sum(state not in ("finished", "failed", "damaged") for state in self._states.values())
-
-    def work(self, signals: Signals) -> None:
-        """Work until every job has ended, or after a signal every process."""
+    def begin(self) -> None:
         found = outcomes(self._study)
         self._sort_out(found)
         finished = sum(one.state == "finished" for one in found)
         self._board.say(_headline(self._study, self._budget, finished, len(found)))
+
+    def follow(self, signals: Signals) -> None:
+        """Work until every job has ended, or after a signal every process."""
+        if len(self._study.jobs) > self._budget.jobs:
+            warm.hold().join()  # each job then begins at once
         told = False
         while self._ours or (not signals.wanted() and (self._waiting or self._theirs)):
             if signals.wanted() and not told:
@@ -163,6 +139,9 @@ class Queue:
                 self._start(self._waiting.popleft())
             self._board.count(Counter(self._states.values()))
             time.sleep(_LOOK)
+
+    def say_leaving(self) -> None:
+        self._board.say_stopping()
 
     def end_at_once(self) -> None:
         """Kill the jobs at the second signal, without waiting for them to save."""
@@ -199,7 +178,7 @@ class Queue:
         gpu = self._budget.gpu_for(job, list(self._gpus.values()))
         if gpu is not None:
             self._gpus[job.index] = gpu
-        words = [str(os.getpid()), str(folder), *self._study.words(job, threads)]
+        words = [str(os.getpid()), str(folder), self._agreed, *self._study.words(job, threads)]
         with open(self._study.log(job), "wb") as log:  # in a session of its own: Ctrl-C is the queue's alone
             process = warm.start("engine.cli.job", *words, stdout=log, stderr=log, env=environment(threads, gpu))
         self._ours[job.index] = (job, process)
@@ -224,11 +203,7 @@ class Queue:
     def _end(self, one: Outcome, code: int, signals: Signals) -> None:
         """Note how a process of this queue ended."""
         if one.state not in ("finished", "failed", "stopped"):
-            if code < 0 and not signals.wanted():
-                why = _("its process was killed by {signal}", signal=signal.Signals(-code).name)
-            else:
-                log = self._study.log(one.job)
-                why = _("its process ended with exit code {code}; see {file}", code=code, file=log)
+            why = how_ended(self._study, one.job, code)
             one = Outcome(one.job, "stopped" if signals.wanted() else "failed", why, step=one.step)
         self._states[one.job.index] = one.state
         if not signals.wanted() or one.state == "finished":
@@ -238,6 +213,19 @@ class Queue:
         for _job, process in list(self._ours.values()):
             if process.poll() is None:
                 process.send_signal(number)
+
+
+def agreed(study: Study) -> str:
+    """Return the contents of the study's own code that the user has agreed to, in the words of `engine.cli.job`."""
+    found = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (study.folder / "code").rglob("*.py")}
+    return ",".join(sorted(filter(consent.agreed, found)))
+
+
+def how_ended(study: Study, job: Job, code: int) -> str:
+    """Say how a process ended that left no word. code: as subprocess has it."""
+    if code < 0:
+        return _("its process was killed by {signal}", signal=signal.Signals(-code).name)
+    return _("its process ended with exit code {code}; see {file}", code=code, file=study.log(job))
 
 
 def _headline(study: Study, budget: Budget, finished: int, total: int) -> str:

@@ -13,6 +13,7 @@ from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
 from engine.study.elsewhere import Engine, Task
 from engine.study.folder import Job, Study
+from engine.study.results import Outcome
 
 _WARNED = 138  # 128 + SIGUSR1
 _PENDING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
@@ -77,7 +78,9 @@ def _ranges(numbers: Sequence[int]) -> str:
 class Slurm(Engine):
     """The queue of the cluster. Its tasks go on when nobody looks at them."""
 
+    name = "slurm"
     outlives = True
+    longest = 10.0
 
     def __init__(self, *, at_once: int | None, cpus: int, words: Sequence[str]) -> None:
         """words: options of sbatch. Raises DescentError if SLURM's commands are not here."""
@@ -103,17 +106,7 @@ class Slurm(Engine):
     def submit(self, study: Study, jobs: Sequence[Job]) -> str:
         (study.folder / "jobs").mkdir(mode=0o700, exist_ok=True)
         text = script(study, jobs, at_once=self._at_once, cpus=self._cpus)
-        try:
-            said = _ask(["sbatch", "--parsable", *self._words], text)
-        except DescentError as error:
-            raise DescentError(
-                _(
-                    "{error}. No job was queued. The study is planned; continue with: {command}",
-                    error=str(error).rstrip("."),
-                    command=f"descent study run {shlex.quote(study.name)} --on slurm",
-                )
-            ) from None
-        batch = said.strip().partition(";")[0]
+        batch = _ask(["sbatch", "--parsable", *self._words], text).strip().partition(";")[0]
         self._ids.add(batch)
         return ngettext(
             "{count} queued as SLURM job {batch}", "{count:,} queued as SLURM job {batch}", len(jobs), batch=batch
@@ -122,16 +115,20 @@ class Slurm(Engine):
     def stop(self) -> None:
         """Leave the tasks alone."""
 
+    def close(self) -> None:
+        """Leave the tasks alone."""
+
     def leaving(self) -> str:
         return _(
             "the jobs go on in SLURM; the same command shows them again, and `scancel {ids}` lets them save and end",
             ids=" ".join(sorted(self._ids)),
         )
 
-    def why_gone(self, study: Study, job: Job) -> str:
-        return _(
-            "it is no longer in SLURM's queue; see {file}", file=study.folder / "jobs" / f"slurm-{job.index}.log"
-        )
+    def why_gone(self, study: Study, one: Outcome) -> str | None:
+        if one.state == "stopped":
+            return None
+        file = study.folder / "jobs" / f"slurm-{one.job.index}.log"
+        return _("it is no longer in SLURM's queue; see {file}", file=file)
 
 
 def tasks(study: Study) -> dict[int, Task]:

@@ -1,32 +1,23 @@
 """A study that SLURM trains must come to what this machine's own queue comes to, whatever happens in between."""
 
-import csv
-import io
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from descent.run.folder import RunFolder
 from descent.run.lock import worker_pid
 from descent.run.metrics import Metrics
 from engine.study.slurm import _ranges
 from tests.helpers import slurm
 from tests.helpers.held_run import Held
-from tests.helpers.processes import DESCENT, Child
+from tests.helpers.processes import Child
+from tests.helpers.studies import Studies, rows
 from tests.helpers.waiting import wait_for
 
 Descent = Callable[..., Child]
 PLAN = ("held.toml", "--allow-code", "--repeats")
-
-
-def _rows(text: str) -> list[dict[str, str]]:
-    """The table of a study, without what each run has for itself."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    return [{name: text for name, text in row.items() if name not in ("run", "dir", "seconds")} for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -37,50 +28,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Slurm]:
         yield started
 
 
-class Shell:
-    """`descent study …` where SLURM's commands are."""
-
-    def __init__(self, cluster: slurm.Slurm, folder: Path) -> None:
-        self.cluster, self._folder = cluster, folder
-        self.begun: list[subprocess.Popen[str]] = []
-        homes = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
-        self._environment = cluster.environment | dict.fromkeys(homes, str(folder / "home"))
-
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = [*DESCENT, "study", *words]
-        process = subprocess.Popen(command, cwd=self._folder, env=self._environment, text=True, **pipes)
-        self.begun.append(process)
-        return process
-
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
-        process = self.begin(*words)
-        out, err = process.communicate()
-        return process.returncode, out, err
-
-    def runs(self, study: str, count: int) -> list[RunFolder]:
-        """The runs of a study, of which two train: SLURM has two cores."""
-        runs = [RunFolder(self._folder / f"studies/{study}/runs/{study}-000{index}") for index in range(count)]
-        wait_for(lambda: sum(run.path.exists() and run.state() == "running" for run in runs) == 2, "two jobs")
-        return runs
-
-
 @pytest.fixture
-def shell(cluster: slurm.Slurm, tmp_path: Path) -> Iterator[Shell]:
-    """Whatever a test leaves in the queue is taken out of it."""
-    shell = Shell(cluster, tmp_path)
+def shell(cluster: slurm.Slurm, tmp_path: Path) -> Iterator[Studies]:
+    """`descent study …` where SLURM's commands are. Whatever a test leaves in the queue is taken out of it."""
+    shell = Studies(tmp_path, cluster.environment)
     yield shell
-    for process in shell.begun:
-        process.kill()
-        process.communicate()
+    shell.end()
     (tmp_path / "gate").unlink(missing_ok=True)
     cluster("scancel", "--user=root")
     wait_for(lambda: not cluster("squeue", "--noheader"), "an empty queue")
 
 
 @pytest.mark.long
-def test_a_study_on_slurm_is_that_of_this_machine(shell: Shell, held: Held) -> None:
+def test_a_study_on_slurm_is_that_of_this_machine(shell: Studies, cluster: slurm.Slurm, held: Held) -> None:
     """A job that was preempted, or whose time was up, would be trained twice, or not to its end."""
     board = shell.begin("run", *PLAN, "4", "--id", "there", "--on", "slurm")
     runs = shell.runs("there", 4)
@@ -92,7 +52,7 @@ def test_a_study_on_slurm_is_that_of_this_machine(shell: Shell, held: Held) -> N
     batch = headline.split()[-1]
     assert f"`scancel {batch}` lets them save and end" in board.communicate()[0]
     assert board.returncode == 130
-    assert len(shell.cluster("squeue", "--array", "--noheader").splitlines()) == 4
+    assert len(cluster("squeue", "--array", "--noheader").splitlines()) == 4
     code, _out, err = shell("rm", "there", "--yes")
     assert (code, f"scancel {batch}" in err) == (2, True), err
 
@@ -101,9 +61,9 @@ def test_a_study_on_slurm_is_that_of_this_machine(shell: Shell, held: Held) -> N
     warned = worker_pid(runs[1].path)
     assert warned is not None
     os.kill(warned, signal.SIGUSR1)  # as SLURM does two minutes before the end
-    shell.cluster("scontrol", "requeue", f"{batch}_0")
+    cluster("scontrol", "requeue", f"{batch}_0")
     held.release()
-    shell.cluster.hurry(f"{batch}_0", f"{batch}_1")
+    cluster.hurry(f"{batch}_0", f"{batch}_1")
     out, err = board.communicate()
     assert board.returncode == 0, out + err
     assert out.count("queued again at step ") == 2, out
@@ -112,17 +72,17 @@ def test_a_study_on_slurm_is_that_of_this_machine(shell: Shell, held: Held) -> N
         assert states == ["starting", "running", "stopped", "starting", "running", "finished"]
     assert [len(Metrics(run.path)) for run in runs] == [130] * 4
     assert shell("run", *PLAN, "4", "--id", "here")[0] == 0
-    here, there = (_rows(shell("show", name, "--csv", "-")[1]) for name in ("here", "there"))
+    here, there = (rows(shell("show", name, "--csv", "-")[1]) for name in ("here", "there"))
     assert len(here) == 4
     assert here == there
 
 
 @pytest.mark.long
-def test_a_lost_node_costs_no_job(shell: Shell, held: Held) -> None:
+def test_a_lost_node_costs_no_job(shell: Studies, cluster: slurm.Slurm, held: Held) -> None:
     """A study would wait for ever for what trained there, or begin it anew."""
     board = shell.begin("run", *PLAN, "2", "--id", "lost", "--on", "slurm")
     runs = shell.runs("lost", 2)
-    shell.cluster.lose_node()
+    cluster.lose_node()
     for run in runs:
         if (pid := worker_pid(run.path)) is not None:
             os.kill(pid, signal.SIGKILL)
@@ -133,11 +93,13 @@ def test_a_lost_node_costs_no_job(shell: Shell, held: Held) -> None:
 
 
 @pytest.mark.long
-def test_what_is_taken_out_of_the_queue_is_not_awaited_and_is_taken_up_again(shell: Shell, held: Held) -> None:
+def test_what_is_taken_out_of_the_queue_is_not_awaited_and_is_taken_up_again(
+    shell: Studies, cluster: slurm.Slurm, held: Held
+) -> None:
     board = shell.begin("run", *PLAN, "3", "--id", "mine", "--on", "slurm")
     runs = shell.runs("mine", 3)
     held.release()
-    shell.cluster("scancel", "--user=root")
+    cluster("scancel", "--user=root")
     out, _err = board.communicate()
     assert board.returncode == 1, out
     assert "it is no longer in SLURM's queue; see" in out, out
@@ -147,12 +109,12 @@ def test_what_is_taken_out_of_the_queue_is_not_awaited_and_is_taken_up_again(she
 
 
 @pytest.mark.long
-def test_a_queue_that_is_full_takes_nothing(shell: Shell, held: Held) -> None:
+def test_a_queue_that_is_full_takes_nothing(shell: Studies, cluster: slurm.Slurm, held: Held) -> None:
     """Half of the jobs would be queued, and nobody would know which."""
     code, _out, err = shell("run", *PLAN, "9", "--id", "many", "--on", "slurm")
     assert code == 2
     assert "sbatch: Batch job submission failed: Invalid job array specification. No job was queued" in err
-    assert shell.cluster("squeue", "--noheader") == ""
+    assert cluster("squeue", "--noheader") == ""
     assert held
 
 
