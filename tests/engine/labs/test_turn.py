@@ -139,7 +139,7 @@ def test_a_process_that_begins_is_seen_by_others() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert turn._name_and_start(Path(f"/proc/{process.pid}/stat"))[0] == BEGINS
+        assert turn._name_and_start(f"/proc/{process.pid}/stat")[0] == BEGINS
         assert turn.seen().before >= 1
         process.communicate(b"\n")
 
