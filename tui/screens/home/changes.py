@@ -10,6 +10,7 @@ from descent.common.i18n import _, ngettext
 from descent.common.numbers import setting
 from descent.common.settings import flatten
 from descent.common.text import clean, short_names, show
+from descent.run.schema import LOOP, LOOP_FILE, read_stored
 from engine.preset.listing import Entry
 from tui.data.runs import RunStatus
 
@@ -25,6 +26,7 @@ class Changes:
         self._presets: dict[str, Entry] = {}
         self._before: dict[str, Settings | None] = {}  # by preset
         self._stored: dict[Path, dict[str, Any]] = {}
+        self._scripts: dict[Path, str | None] = {}
         self._words: dict[Path, str] = {}
 
     def take(self, presets: Sequence[Entry]) -> None:
@@ -44,8 +46,9 @@ class Changes:
         return self._words[path]
 
     def of(self, run: RunStatus) -> Settings | None:
-        """Return the settings that differ; None if the preset is not known."""
-        before = self._settings(run.preset)
+        """Return the settings that differ; None if the preset is not known, and of a loop of one's own."""
+        # A script may have the name of a preset, whose settings are none of its.
+        before = self._settings(run.preset) if self.script(run) is None else None
         if before is None:
             return None
         after = flatten(self.stored(run))
@@ -55,6 +58,18 @@ class Changes:
         if missing is not None and after.get("train.on_nan") == "pause" and missing == "stop":
             after.pop("train.on_nan")
         return {key: value for key, value in after.items() if before.get(key) != value and key not in _UNTOLD}
+
+    def script(self, run: RunStatus) -> str | None:
+        """Return the file name of a loop of one's own, "" if it came from no file; None for a preset."""
+        path = run.folder.path
+        if path not in self._scripts:
+            try:
+                start = read_stored(path, LOOP_FILE, LOOP)
+            except DescentError:
+                start = {}
+            file = None if start is None else start.get("script") or start.get("file") or ""
+            self._scripts[path] = None if file is None else clean(Path(file).name)
+        return self._scripts[path]
 
     def stored(self, run: RunStatus) -> dict[str, Any]:
         """Return the settings that the run was started with; empty if they can't be read."""

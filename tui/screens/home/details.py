@@ -205,7 +205,10 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
     if run.problem:
         return [*lines, EMPTY, *labelled([(_("folder"), shown_path(run.folder.path))], width)]
     lines += [EMPTY, *labelled(_run_fields(run, now), width)]
-    about = [(_("preset"), run.preset)] if run.preset and run.preset != run.name else []
+    script = changes.script(run)
+    about = [(_("script"), script)] if script else []
+    if run.preset and run.preset != run.name:
+        about.append((_("preset") if script is None else _("name"), run.preset))
     about += trained(changes.stored(run))
     changed = changes.of(run)
     if changed:

@@ -19,7 +19,7 @@ from tui.base import RunsChanged
 from tui.data.runs import RunStatus, glances_of
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
-from tui.screens.home.changes import in_words
+from tui.screens.home.changes import Changes, in_words
 from tui.screens.home.list import Listing, marked_in
 from tui.screens.home.note import EditNote
 from tui.screens.home.rows import Nothing
@@ -303,6 +303,28 @@ def test_the_words_that_were_typed_are_marked() -> None:
     ]  # fmt: skip
     assert marked_in("a.b", ["."]) == [("a", False), (".", True), ("b", False)]
     assert marked_in("all", []) == [("all", False)]
+
+
+@pytest.mark.parametrize(
+    ("file", "label"), [("/code/train.py", "script      train.py"), (None, "name        digits-mlp")]
+)
+def test_a_run_of_a_script_names_its_script_and_no_preset(place: Path, file: str | None, label: str) -> None:
+    """Its name would pass for a preset, and where there is a preset of that name, for a changed one."""
+    path = record(place / "runs", "mine", "finished", overrides=["optimizer.lr=0.5"])
+    changes = Changes()
+    changes.take(listing.presets())
+    (run,) = glances_of([RunFolder(path)])
+    shown = [text_of_line(line).strip() for line in details.run_lines(run, changes, 80, 40, unicode=True, now=NOW)]
+    assert "preset      digits-mlp" in shown
+    assert changes.words(run) == "lr 0.5"
+    start = {"script": file, "file": file, "arguments": [], "command": ["python"], "folder": "/code"}
+    (path / "loop.json").write_text(json.dumps(start))
+    changes = Changes()
+    changes.take(listing.presets())
+    shown = [text_of_line(line).strip() for line in details.run_lines(run, changes, 80, 40, unicode=True, now=NOW)]
+    assert label in shown
+    assert not any(line.startswith(("preset", "changed")) for line in shown)
+    assert changes.words(run) == ""
 
 
 def test_changed_settings_as_few_words() -> None:
