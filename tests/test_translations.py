@@ -173,6 +173,7 @@ def _not_shown(node: ast.AST) -> Sequence[ast.AST]:
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", MARKED)
 def test_a_sentence_is_marked_for_translation(room: str) -> None:
     """One that is not stays English for everybody."""
@@ -182,6 +183,7 @@ def test_a_sentence_is_marked_for_translation(room: str) -> None:
     assert [found for file in files for found in _unmarked(file)] == []
 
 
+@pytest.mark.slow
 def test_the_help_is_in_the_language_that_the_same_command_names() -> None:
     """A learner's first look at Descent would be in a language that he or she may not read."""
     for words in (["--lang", "ko", "run", "--help"], ["lab", "list", "--lang=ko", "--help"]):

@@ -245,6 +245,7 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
 def test_a_damaged_run_hides_no_other_and_can_be_removed(
     damage: Callable[[Path], None], copied: Callable[..., Path], capsys: Capture

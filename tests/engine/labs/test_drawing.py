@@ -184,6 +184,7 @@ def test_a_drawing_is_a_walk_or_a_graph_or_a_table() -> None:
             {"text": title, "yours": "1", "right": "1"}]})  # fmt: skip
 
 
+@pytest.mark.slow
 def test_shipped_labs_draw_paths_and_tables() -> None:
     """A learner's code would be told right or wrong only."""
     drawings = [one for lab in all_labs() if isinstance(lab, Lab) for one in lab.model.draw]

@@ -34,6 +34,8 @@ from tests.helpers.small_lab import make_lab as make_small_lab
 from tests.helpers.verdicts import whole
 from tests.helpers.waiting import wait_for
 
+pytestmark = pytest.mark.slow  # the hand-in that they all copy is graded first
+
 
 @pytest.fixture(scope="module")
 def handed_in(warm_process: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,7 +70,6 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
     (folder / "handin.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_honest_work_agrees_and_a_polished_verdict_does_not(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path
@@ -105,7 +106,6 @@ most = 1e-6
 """
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_what_is_graded_stays_and_hidden_criteria_count(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path
@@ -130,7 +130,6 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
     assert [row["ours"] for row in descent(*words, "--again").end().json["handins"]] == ["4/4", "4/4"]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_after_ctrl_c_the_same_command_grades_the_others(
     hand_in: Path, descent: Callable[..., Child], tmp_path: Path
@@ -160,7 +159,6 @@ def test_after_ctrl_c_the_same_command_grades_the_others(
         assert (row["outcome"], row["ours"]) == ("agrees", "1/4" if row["name"] in done else "4/4")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_what_ran_unprotected_is_graded_anew_where_protection_is_asked_for(
     hand_in: Path, monkeypatch: pytest.MonkeyPatch
@@ -343,7 +341,6 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("allow", [(), ("--allow-code",)], ids=["", "allowed"])
 def test_a_hand_in_chooses_no_code_and_no_file(
@@ -362,7 +359,6 @@ def test_a_hand_in_chooses_no_code_and_no_file(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", ["open.py", "code.py"])
 def test_a_link_out_of_a_hand_in_leads_nowhere(
@@ -415,7 +411,6 @@ def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.slow
 def test_a_grader_s_processes_run_no_code_by_themselves(tmp_path: Path) -> None:
     """Whatever starts one of them with a preset from elsewhere would have it run its code."""
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))

@@ -81,6 +81,7 @@ def test_each_optimizer_has_the_rate_that_serves_it_best(train: Train) -> None:
     assert np.isfinite(best["ways"]).all()
 
 
+@pytest.mark.slow
 def test_a_line_has_paths_too_and_more_parameters_have_none(train: Train) -> None:
     """The bowl of the first exercise would show one way alone."""
     folder = train("linear-regression", "train.steps=5", "loss.l2=0.1")

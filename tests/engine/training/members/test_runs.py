@@ -215,6 +215,7 @@ def live(tmp_path: Path) -> Iterator[tuple[int, RunFolder]]:
         pass
 
 
+@pytest.mark.slow
 def test_what_was_set_for_one_member_is_said_to_be_its_alone(
     live: tuple[int, RunFolder], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +264,7 @@ def test_a_steered_run_with_members_is_replayed_to_the_same_bits(live: tuple[int
     assert len(column(RunFolder(folder.path.parent / "longer"), "loss", 1)) == 40
 
 
+@pytest.mark.slow
 def test_a_picture_is_of_the_member_that_is_asked_for(live: tuple[int, RunFolder]) -> None:
     _, folder = live
     send(folder.path, "step", {"steps": 3})

@@ -18,6 +18,7 @@ def outputs(modules: list[nn.Module], inputs: Tensor) -> Tensor:
     return torch.stack([module.eval()(x) for module, x in zip(modules, inputs, strict=True)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_member_taken_out_computes_what_it_did_among_the_others(name: str) -> None:
     """Pictures, checkpoints and a fork of one member would show another model."""

@@ -83,6 +83,7 @@ async def test_a_new_search_replaces_the_word_of_before(place: Path) -> None:
         assert "nothing here" not in await seen(pilot, "$ descent run digits-cnn")
 
 
+@pytest.mark.slow
 async def test_a_run_that_failed_at_its_start_is_cleared_away_by_one_key(place: Path) -> None:
     """Mistyped starts would fill the list, each to be deleted by answering a dialog."""
     run = record(place / "runs", "mistake", "starting", steps=0)
