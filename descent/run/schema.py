@@ -95,9 +95,9 @@ def one_of(*words: str) -> Kind:
 
 
 RUN = Record(
+    required={"started": TIME},
     optional={
         "preset": TEXT,
-        "started": TIME,
         "host": TEXT,
         "device": TEXT,
         "device_name": TEXT,
@@ -117,7 +117,7 @@ RUN = Record(
         "way": TEXT,
         "settings": ListOf(Record({"name": TEXT}, {"minimum": or_null(NUMBER), "maximum": or_null(NUMBER)})),
         "actions": ListOf(TEXT),
-    }
+    },
 )
 PARENT = Record(
     required={"run": TEXT, "dir": TEXT, "step": COUNT},

@@ -22,6 +22,7 @@ from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import Metrics
 from descent.run.progress import Display
+from descent.run.schema import EVENTS, damaged_file
 from engine.preset import code_copy
 from engine.preset.loading import Preset, load_preset
 from engine.training import arithmetic, divided, live_edits, measure, models, optimizers, parameters
@@ -69,6 +70,7 @@ def open_run(
             parent=origin["run"],
         )
         raise CannotGoOnError("; ".join([lost, *complaints]))
+    _refuse_lost_files(folder, facts, origin)
     for loss in _losses(folder, None if state is None else state["step"], complaints):
         _warn(events, display, loss)
     if changed := code_copy.changed_since(folder.path) if facts or origin is not None else []:
@@ -239,6 +241,20 @@ def _layout(run: TrainState, folder: RunFolder) -> Layout:
     if stored.columns not in (layout.columns, before_numbers.columns):
         raise PresetError(_("{run}: its rows belong to another model or task than its settings", run=folder.id))
     return stored
+
+
+def _refuse_lost_files(folder: RunFolder, facts: Mapping[str, Any], origin: Mapping[str, Any] | None) -> None:
+    """Raise DamagedError if the run has trained, but no longer says how: it would begin again as another run.
+
+    origin: of a fork, which has rows before it trains.
+    """
+    trained = len(Metrics(folder.path)) if origin is None else 0
+    if trained and not facts:
+        what = _("it is missing, though {count:,} steps were trained", count=trained)
+        raise damaged_file(folder.path, "run.json", what)
+    if trained and folder.last("state", state="running") is None:
+        what = _("it does not say that the run has trained, though {count:,} steps were", count=trained)
+        raise damaged_file(folder.path, EVENTS, what)
 
 
 def _losses(folder: RunFolder, step: int | None, complaints: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from descent.common.errors import DamagedError, ExitCode
 from descent.run import folder
 from descent.run.folder import RunFolder, verify_checkpoint
+from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from tests.helpers import damage
 from tests.helpers.old_runs import FOLDER, VERSION
@@ -43,10 +44,33 @@ def test_no_damage_is_a_bug(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "lose", "what"),
+    [
+        ("run.json", Path.unlink, "it is missing, though {} steps were trained"),
+        ("events.jsonl", Path.unlink, "it does not say that the run has trained, though {} steps were"),
+        ("events.jsonl", lambda file: file.write_text("[1]\n"), "it does not say that the run has trained"),
+    ],
+)
+@pytest.mark.slow
+def test_a_run_that_has_lost_what_it_began_with_does_not_begin_again(
+    runs: Path, file: str, lose: Callable[[Path], object], what: str, descent: Descent
+) -> None:
+    """Its rows would be written over, with other settings of the machine, and nothing would say so."""
+    run = RunFolder(Path(shutil.copytree(KEPT / "stopped", runs / "plain")))
+    before_rows = Metrics(run.path).rows().copy()
+    lose(run.path / file)
+    refused = descent("resume", str(run.path)).end()
+    assert refused.code == ExitCode.WRONG_USE
+    assert f"run plain: {file} is damaged: {what.format(len(before_rows))}" in refused.err
+    assert Metrics(run.path).rows().tobytes() == before_rows.tobytes()
+
+
+@pytest.mark.parametrize(
     ("file", "content", "what"),
     [
-        ("run.json", '{"threads": [1]}', "threads must be a whole number, 0 or more, not [1]"),
+        ("run.json", '{"started": 1, "threads": [1]}', "threads must be a whole number, 0 or more, not [1]"),
         ("run.json", "[]", "it must hold an object, not []"),
+        ("run.json", "{}", "started is missing"),
         ("metrics.json", '{"columns": ["loss"], "layers": []}', "members is missing"),
         (
             "metrics.json",
