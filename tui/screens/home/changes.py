@@ -63,12 +63,7 @@ class Changes:
         """Return the file name of a loop of one's own, "" if it came from no file; None for a preset."""
         path = run.folder.path
         if path not in self._scripts:
-            try:
-                start = read_stored(path, LOOP_FILE, LOOP)
-            except DescentError:
-                start = {}
-            file = None if start is None else start.get("script") or start.get("file") or ""
-            self._scripts[path] = None if file is None else clean(Path(file).name)
+            self._scripts[path] = _script_of(path)
         return self._scripts[path]
 
     def stored(self, run: RunStatus) -> dict[str, Any]:
@@ -93,6 +88,14 @@ class Changes:
             except DescentError:  # it was good a moment ago; the next reading of the presets says what is wrong
                 self._before[name] = None
         return self._before[name]
+
+
+def _script_of(run: Path) -> str | None:
+    try:
+        start = read_stored(run, LOOP_FILE, LOOP)
+    except DescentError:  # damaged
+        return ""
+    return None if start is None else clean(Path(start.get("script") or start.get("file") or "").name)
 
 
 def in_words(changed: Settings) -> str:
