@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from descent import child
+from descent import warm
 from descent.common.errors import ExitCode
 from descent.common.paths import state_dir
 from engine.labs import verify
@@ -411,12 +410,12 @@ def test_consent_to_a_lab_s_code_is_consent_to_that_file_alone(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_grader_s_processes_run_no_code_by_themselves(tmp_path: Path) -> None:
     """Whatever starts one of them with a preset from elsewhere would have it run its code."""
     (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
     (tmp_path / "p.toml").write_text(PRESET.replace(LOSS, 'name = "code"\ncode = "evil.py:f"'))
-    words = child.command("engine.launch.batch", str(tmp_path / "runs"), str(tmp_path), "", f"one={tmp_path}/p.toml")
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = warm.run("engine.launch.batch", str(tmp_path / "runs"), str(tmp_path), "", f"one={tmp_path}/p.toml")
     assert "code that you have not agreed to yet" in json.loads(done.stdout)["error"], done
     learner = Learner(tmp_path / "evil.py", "evil.py", tmp_path, agreed="0" * 64)
     with pytest.raises(CheckError, match="code that you have not agreed to yet"):
