@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from descent.run.epochs import Epochs, epochs_before, epochs_since, resized
-from descent.run.events import KEPT, EventLog, Events
+from descent.run.events import EventLog, Events
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.means import samples_of_batches
@@ -113,6 +113,7 @@ def test_in_the_middle_of_an_epoch_the_short_batch_is_that_of_the_epoch_before(f
     assert samples_of_batches(2, 11, [SMALLER], facts) is None  # of an older Descent
 
 
+KEPT = 256
 EACH = KEPT // 2
 
 
@@ -133,9 +134,8 @@ def _told(log_folder: RunFolder, history: EventLog, times: int) -> list[int]:
     return seen
 
 
-@pytest.mark.slow
 def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None:
-    history = EventLog(log_folder.path)
+    history = EventLog(log_folder.path, KEPT)
     assert _told(log_folder, history, 9) == list(range(9 * EACH))
     assert len(history) == 9 * EACH
     assert len(history._kept) <= 3 * KEPT
@@ -148,18 +148,16 @@ def test_all_events_are_followed_and_few_are_kept(log_folder: RunFolder) -> None
         history[9 * EACH]
 
 
-@pytest.mark.slow
 def test_who_looks_seldom_misses_nothing(log_folder: RunFolder) -> None:
-    history = EventLog(log_folder.path)
+    history = EventLog(log_folder.path, KEPT)
     _told(log_folder, history, 9)
     Events(log_folder.path).write("evaluation", step=9 * EACH, split="validation", loss=1.0)  # not looked at yet
     assert [event["step"] for event in history[10:]] == list(range(10, 9 * EACH))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("to", [5, 8 * EACH])
 def test_a_rewind_voids_what_is_in_memory_and_what_is_not(log_folder: RunFolder, to: int) -> None:
-    history = EventLog(log_folder.path)
+    history = EventLog(log_folder.path, KEPT)
     _told(log_folder, history, 9)
     events = Events(log_folder.path)
     events.write("rewound", to=to)
