@@ -31,7 +31,7 @@ def clean(text: str) -> str:
 
 def unmarked(text: str) -> str:
     """Return a line of Markdown, clean and without its marks, for where it is shown as it is."""
-    return re.sub(r"\*\*(.+?)\*\*|`(.+?)`", r"\1\2", clean(text))
+    return re.sub(r"\*\*(.+?)\*\*|`(.+?)`|(?<![\w*])\*(?!\s)([^*]+)(?<!\s)\*", r"\1\2\3", clean(text))
 
 
 def without_escapes(text: str) -> str:

@@ -31,7 +31,7 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
     )
     before = ghost_of(canvas, "solved")
     if before is not None:
-        after = canvas.write(after, 0, f" {_('before: {some:,}', some=int(before.sum()))}", "quiet")
+        after = canvas.write(after, 0, f"  {_('before: {some:,}', some=int(before.sum()))}", "quiet")
     least = numbers.percent(float(arrays["least"]), 0)
     needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
     if after + 1 + cell_len(needed) <= canvas.width:  # half of it would say nothing

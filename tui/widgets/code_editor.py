@@ -110,6 +110,18 @@ class CodeEditor(TextArea):
         self.selection = Selection((row, begin or indent), (row, end or indent))
         self.call_after_refresh(self.scroll_cursor_visible, center=True)  # a new text's height is known then
 
+    def get_cursor_line_start_location(self, smart_home: bool = False) -> tuple[int, int]:
+        """Return where the line begins, of a wrapped one, too: first its text, and from there its first column."""
+        row, column = self.cursor_location
+        text = self.document.get_line(row)
+        indent = len(text) - len(text.lstrip())
+        return row, indent if smart_home and (column == 0 or column > indent) else 0
+
+    def get_cursor_line_end_location(self) -> tuple[int, int]:
+        """Return where the line ends, of a wrapped one, too."""
+        row, _column = self.cursor_location
+        return row, len(self.document.get_line(row))
+
     def find(self, what: str, by: int) -> tuple[int, int]:
         """Select the next place that has `what`, from the cursor on and over the end; return which of how many it is.
 

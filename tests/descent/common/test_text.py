@@ -2,7 +2,7 @@
 
 import pytest
 
-from descent.common.text import clean, without_escapes
+from descent.common.text import clean, unmarked, without_escapes
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,17 @@ def test_colours_leave_no_codes_behind(printed: str, shown: str) -> None:
 
 def test_what_is_left_of_a_broken_sequence_is_not_obeyed() -> None:
     assert "\x1b" not in clean(without_escapes("\x1b[31é \x1b"))
+
+
+@pytest.mark.parametrize(
+    ("marked", "shown"),
+    [
+        ("What lets a *linear* model do it?", "What lets a linear model do it?"),
+        ("반복문 *안*에 넣으면", "반복문 안에 넣으면"),
+        ("**eight layers**, `lr * b.grad` *without* `no_grad()`", "eight layers, lr * b.grad without no_grad()"),
+        ("8 * 1 = 72 * s, and 2*3*4", "8 * 1 = 72 * s, and 2*3*4"),
+    ],
+)
+def test_a_line_of_markdown_is_shown_without_its_marks(marked: str, shown: str) -> None:
+    """A question would have asterisks in it where nothing renders Markdown."""
+    assert unmarked(marked) == shown

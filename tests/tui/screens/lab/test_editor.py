@@ -92,6 +92,19 @@ async def test_backspace_takes_an_indent_back_and_else_one_sign(here: Path) -> N
         await until(pilot, lambda: editor.document.get_line(0) == "def f():", "it to be undone")
 
 
+async def test_home_and_end_go_to_the_ends_of_a_line_that_is_wrapped(here: Path) -> None:
+    """Who replaces a long line with end and shift+home would leave half of it, and read of a syntax error."""
+    line = f"    x = {' + '.join(['one'] * 40)}"
+    async with editing((80, 24)) as (pilot, editor):
+        editor.load_text(f"def f():\n{line}\n    return x\n")
+        editor.move_cursor((1, 6))
+        for key, column in (("end", len(line)), ("home", 4), ("home", 0), ("home", 4), ("end", len(line))):
+            await pilot.press(key)
+            await until(pilot, lambda column=column: editor.cursor_location == (1, column), key)
+        await pilot.press("shift+home", *"x=1")
+        await until(pilot, lambda: editor.document.get_line(1) == "    x=1", "the new line")
+
+
 @pytest.mark.parametrize(
     ("language", "error"),
     [("en", f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'), ("ko", f"f: 오류 ({LAB}.py 4번째 줄)")],
