@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.geometry import Region
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -30,7 +31,9 @@ class Overrides(ModalScreen[list[str] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", N_("back"), show=False, id="overrides.back"),
-        Binding("tab", "complete", N_("complete a key"), show=False, priority=True, id="overrides.complete"),
+        Binding("tab", "complete", N_("take the key"), show=False, priority=True, id="overrides.complete"),
+        Binding("down", "choose(1)", N_("next key"), show=False, id="overrides.down"),
+        Binding("up", "choose(-1)", N_("previous key"), show=False, id="overrides.up"),
         Binding("ctrl+l", "clear", N_("clear the line"), show=False, id="overrides.clear"),
     ]
     app: ConsoleApp
@@ -39,6 +42,7 @@ class Overrides(ModalScreen[list[str] | None]):
         super().__init__()
         self._name, self._source = name, source
         self._settings = flat_settings(source, [])
+        self._chosen = ""  # of the keys; the first that fits if it does not
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="overrides", classes="dialog")
@@ -54,16 +58,19 @@ class Overrides(ModalScreen[list[str] | None]):
             yield Static(id="overrides-changes", markup=False)
             with VerticalScroll(id="overrides-keys", can_focus=False):
                 yield Static(self._keys(), markup=False)
-            yield Static(_("enter start · tab complete a key · esc cancel"), id="overrides-hint", markup=False)
+            hint = _("enter start · ↑↓ choose a key · tab take it · esc cancel")
+            yield Static(hint, id="overrides-hint", markup=False)
 
     def _keys(self) -> Text:
         """The keys that can be changed, with their values."""
         width = max((len(key) for key in self._settings), default=0)
         text = Text(no_wrap=True)
+        row = self._row()
         for number, key in enumerate(self._fitting()):
             text.append("\n" if number else "")
-            text.append(f"{key:<{width}}  ", self.app.colour("quiet"))
-            text.append(self._settings[key])
+            is_chosen = number == row
+            text.append(f"{key:<{width}}  ", self.app.cursor_style() if is_chosen else self.app.colour("quiet"))
+            text.append(self._settings[key], self.app.cursor_style() if is_chosen else "")
         return text
 
     def _fitting(self) -> list[str]:
@@ -71,9 +78,22 @@ class Overrides(ModalScreen[list[str] | None]):
         word = self._typed_words().rpartition(" ")[2].partition("=")[0]
         return fitting(list(self._settings), word, str) or list(self._settings)
 
+    def _row(self) -> int:
+        """Return the place of the chosen key among those that fit."""
+        keys = self._fitting()
+        return keys.index(self._chosen) if self._chosen in keys else 0
+
     def _typed_words(self) -> str:
         lines = self.query(Input)
         return lines.first().value if lines else ""
+
+    def action_choose(self, by: int) -> None:
+        """Choose another of the keys that fit, for tab to take."""
+        keys = self._fitting()
+        row = max(0, min(len(keys) - 1, self._row() + by))
+        self._chosen = keys[row]
+        self.query_one("#overrides-keys Static", Static).update(self._keys())
+        self.query_one("#overrides-keys").scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -131,11 +151,11 @@ class Overrides(ModalScreen[list[str] | None]):
         self.query_one(Input).value = ""
 
     def action_complete(self) -> None:
-        """Complete the word under the cursor to the first of the keys shown."""
+        """Complete the word under the cursor to the chosen key."""
         line = self.query_one(Input)
         before, space, word = line.value.rpartition(" ")
-        if word and "=" not in word:
-            line.value = f"{before}{space}{self._fitting()[0]}="
+        if "=" not in word:
+            line.value = f"{before}{space}{self._fitting()[self._row()]}="
             line.cursor_position = len(line.value)
 
 

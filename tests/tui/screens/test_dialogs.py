@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from descent.common.errors import DescentError
 from tests.helpers.screens import burst, console, place, seen, text
 from tests.helpers.waiting import until
 from tui import settings
+from tui.data.run_settings import flat_settings
 from tui.screens import dialogs
 from tui.screens.dialogs import Ask
 from tui.screens.home.screen import Home
@@ -108,6 +110,21 @@ async def test_overrides(place: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: got, "the overrides")
     assert got == [["train.epochs=7"]]
+
+
+async def test_a_setting_is_chosen_from_the_list(place: Path) -> None:
+    """Who does not know how a key begins could only read the list of them."""
+    app = console()
+    got: list[Any] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        await seen(pilot, "images")
+        app.push_screen(Overrides("line", "line"), got.append)
+        await seen(pilot, "optimizer.lr ")
+        keys = list(flat_settings("line", []))
+        await pilot.press("up", *["down"] * 2, "tab", *"0.5", "space", *["down"] * len(keys), "tab", *"3")
+        line = app.screen.query_one(Input)
+        assert line.value == f"{keys[2]}=0.5 {keys[-1]}=3"
+        assert keys[-1] in text(app)  # scrolled to
 
 
 @pytest.mark.slow
