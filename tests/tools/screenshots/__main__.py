@@ -22,9 +22,11 @@ from engine.launch.start import detach
 from tests.helpers.readme_loop import BEFORE_README, readme_loop
 from tests.helpers.waiting import until
 from tui.app import DescentApp
+from tui.screens.console.layer import Layer
 from tui.terminal import Terminal
 
 SIZE = (100, 30)
+BOARD = (120, 38)  # of a board with all of its panels
 DIGITS = (
     "model.widths=[64,64,32,16]", "optimizer.lr=0.03", "train.epochs=400", "schedule.name=cosine", "train.threads=1",
     "train.statistics_every=5",
@@ -49,9 +51,10 @@ async def digits(pilot: Pilot[None], run: RunFolder) -> None:
 
 
 async def layers(pilot: Pilot[None], run: RunFolder) -> None:
-    """The gradient table alone."""
-    await pilot.press("6")
-    await pilot.pause(1)
+    """One layer, from the table of all."""
+    await pilot.press("6", "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Layer), "the layer")
+    await pilot.pause(3)
     save(pilot, "layers")
 
 
@@ -113,9 +116,9 @@ async def compare(*runs: RunFolder) -> None:
         save(pilot, "compare")
 
 
-async def show(run: RunFolder, *takes: Take) -> None:
+async def show(run: RunFolder, *takes: Take, size: tuple[int, int] = SIZE) -> None:
     app = DescentApp(terminal=Terminal(), theme="dark", run=run)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
         for take in takes:
             await take(pilot, run)
     await Run(run).stop("discard")
@@ -141,7 +144,7 @@ def take_loop() -> None:
 SCENES: dict[str, Callable[[], None]] = {
     "compare": take_compare,
     "moons": take_moons,
-    "digits": lambda: asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers)),
+    "digits": lambda: asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers, size=BOARD)),
     "loop": take_loop,
     "home": lambda: asyncio.run(home()),
 }
