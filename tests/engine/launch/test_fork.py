@@ -77,7 +77,7 @@ def test_a_replay_on_a_gpu_says_what_can_be_expected(
 ) -> None:
     """Atomic additions come in another order each time, and a user would look for a fault."""
     run = create(tmp_path, "run", load_preset("digits-mlp", settings).to_toml(), {})
-    write_json(run.path / "run.json", {"device": device})
+    write_json(run.path / "run.json", {"device": device, "started": 1.0})
     assert said_of(run, None) == "the same as run, bit for bit"
     assert said_of(run, 7).startswith("differs from run from step 7 on")
     assert ("train.deterministic" in said_of(run, 7)) == told
