@@ -300,7 +300,8 @@ def in_words(question: Prediction, value: Any) -> str:
     if isinstance(value, list):
         return " → ".join(texts.get(str(one), str(one)) for one in value)
     said = trimmed(value) if isinstance(value, float) else shown_answer(value)
-    return texts.get(value) or f"{said} {question.unit}".strip()
+    gap = "" if question.unit.startswith("%") else " "
+    return texts.get(value) or f"{said}{gap}{question.unit}".strip()
 
 
 def is_right(question: Prediction, answer: Any, result: Any) -> bool | None:

@@ -226,7 +226,7 @@ def test_a_number_is_right_that_is_near_enough(
     number = Prediction.model_validate(given)
     assert flow.is_right(number, answer, result) is right
     assert flow.why_wrong(number, answer) == "so"
-    assert flow.in_words(number, 0.98123456) == "0.9812 %"
+    assert flow.in_words(number, 0.98123456) == "0.9812%"
 
 
 def test_near_and_why_are_refused_where_they_say_nothing() -> None:
