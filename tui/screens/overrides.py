@@ -105,7 +105,7 @@ class Overrides(ModalScreen[list[str] | None]):
         await asyncio.sleep(_DELAY)
         try:
             words = split(typed)
-            if words and "=" not in words[-1]:
+            if words and ("=" not in words[-1] or words[-1].endswith("=")):
                 words.pop()  # still being typed
             self._show(await asyncio.to_thread(self._changes, words))
         except DescentError as error:

@@ -13,7 +13,7 @@ from tests.helpers.screens import burst, console, place, seen, text
 from tests.helpers.waiting import until
 from tui import settings
 from tui.data.run_settings import flat_settings
-from tui.screens import dialogs
+from tui.screens import dialogs, overrides
 from tui.screens.dialogs import Ask
 from tui.screens.home.screen import Home
 from tui.screens.overrides import Overrides
@@ -121,7 +121,11 @@ async def test_a_setting_is_chosen_from_the_list(place: Path) -> None:
         app.push_screen(Overrides("line", "line"), got.append)
         await seen(pilot, "optimizer.lr ")
         keys = list(flat_settings("line", []))
-        await pilot.press("up", *["down"] * 2, "tab", *"0.5", "space", *["down"] * len(keys), "tab", *"3")
+        await pilot.press("up", *["down"] * 2, "tab")
+        await pilot.pause(overrides._DELAY)
+        await until(pilot, lambda: not list(app.screen.workers), "the check of what was typed")
+        assert "must be" not in text(app)  # its value is still to be typed
+        await pilot.press(*"0.5", "space", *["down"] * len(keys), "tab", *"3")
         line = app.screen.query_one(Input)
         assert line.value == f"{keys[2]}=0.5 {keys[-1]}=3"
         assert keys[-1] in text(app)  # scrolled to
