@@ -173,7 +173,8 @@ def test_settings_of_a_loop_are_those_in_force(tmp_path: Path) -> None:
     parent, child, other = (recorded(tmp_path, name, "[optimizer]\nlr = 0.1\n") for name in ("one", "two", "three"))
     for folder, start in ((parent, 1.0), (child, 2.0), (other, 1.0)):
         (folder.path / "loop.json").write_text("{}")
-        facts = {"settings": [{"name": "beta", "value": start, "minimum": None, "maximum": None}]}
+        beta = {"name": "beta", "value": start, "minimum": None, "maximum": None}
+        facts = {"settings": [beta], "started": 1.0}
         (folder.path / "run.json").write_text(json.dumps(facts))
     given = {
         "event": "command",

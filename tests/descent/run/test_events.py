@@ -20,7 +20,7 @@ from descent.run.results import result_of
 from engine.study import results
 from engine.study.folder import Job, Study
 
-FACTS = {"steps_per_epoch": 4}
+FACTS = {"steps_per_epoch": 4, "started": 1.0}
 SMALLER = {"event": "batch_size", "step": 8, "epoch": 2, "size": 8, "per_epoch": 2}
 
 

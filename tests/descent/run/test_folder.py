@@ -90,7 +90,7 @@ def test_a_worker_that_ends_while_it_is_looked_at_is_not_lost(folder: RunFolder,
 
 
 def test_a_run_of_another_machine_is_believed(folder: RunFolder) -> None:
-    (folder.path / "run.json").write_text('{"host": "another-host"}')
+    (folder.path / "run.json").write_text('{"host": "another-host", "started": 1.0}')
     Events(folder.path).state("running", step=0)
     assert folder.state() == "running"
     assert folder.host() == "another-host"

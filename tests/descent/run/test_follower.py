@@ -157,7 +157,7 @@ def test_members_in_common(tmp_path: Path) -> None:
 
 def test_events_and_state_as_the_folder_tells_them(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    write_json(tmp_path / "run.json", {"host": socket.gethostname(), "total_steps": 9})
+    write_json(tmp_path / "run.json", {"host": socket.gethostname(), "total_steps": 9, "started": 1.0})
     events = Events(folder.path)
     follower = Follower(folder)
     assert follower.facts["total_steps"] == 9
@@ -180,7 +180,7 @@ def test_a_worker_that_vanished_is_lost(tmp_path: Path) -> None:
     Events(folder.path).state("running", step=0)
     follower = Follower(folder)
     assert follower.state == folder.state() == "lost"
-    write_json(tmp_path / "run.json", {"host": "elsewhere"})
+    write_json(tmp_path / "run.json", {"host": "elsewhere", "started": 1.0})
     follower.look()
     assert follower.state == folder.state() == "running"  # of another machine only its own words are known
 
@@ -194,7 +194,7 @@ def test_a_run_that_was_queued_again_is_of_the_node_that_took_it_up(
 ) -> None:
     """A worker killed here would seem to train elsewhere; one that trains elsewhere would be offered for resuming."""
     folder = RunFolder(tmp_path)
-    write_json(tmp_path / "run.json", {"host": first})
+    write_json(tmp_path / "run.json", {"host": first, "started": 1.0})
     events = Events(folder.path)
     events.state("starting", host=first)
     follower = Follower(folder)

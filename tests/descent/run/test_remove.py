@@ -22,7 +22,7 @@ def run_with(tmp_path: Path, *events: dict[str, Any], steps: int = 4) -> RunFold
     folder.path.mkdir()
     layout = Layout.of(accuracy=False, members=({"member": 0, "seed": 0, "values": {}},), layers=())
     layout.save(folder.path)
-    (folder.path / "run.json").write_text(json.dumps({"steps_per_epoch": 2}))
+    (folder.path / "run.json").write_text(json.dumps({"steps_per_epoch": 2, "started": 1.0}))
     writer = MetricsWriter(folder.path, 0)
     writer.append(np.zeros((steps, 1, len(layout.columns)), np.float32))
     writer.close()

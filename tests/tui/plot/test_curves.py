@@ -25,7 +25,7 @@ class _Run:
         members_ = tuple({"member": m, "seed": m, "values": {}} for m in range(members))
         self.layout = Layout.of(accuracy=True, members=members_, layers=({"name": "a", "kind": "linear"},))
         self.layout.save(path)
-        (path / "run.json").write_text(json.dumps({"steps_per_epoch": 100, "total_steps": total}))
+        (path / "run.json").write_text(json.dumps({"steps_per_epoch": 100, "total_steps": total, "started": 1.0}))
         self.path, self.events = path, Events(path)
         self.writer = MetricsWriter(path, 0)
         self.step = 0
