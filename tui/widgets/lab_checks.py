@@ -144,9 +144,12 @@ def _of_one(check: Check, standing: LabStatus, width: int) -> list[Line]:
         text = f"{_('bonus')}: {text}"
     numbers = [Piece(f"  {shown(check, value)}", style if passed is not None else "")]
     numbers.append(Piece(f"  {threshold(check)}" if threshold(check) else "", "quiet"))
-    first, *more = wrapped(text, width - 2 - width_of(numbers))
-    drawn = [spread([Piece(f"{sign} ", style), Piece(first)], numbers, width)]
-    drawn += [(Piece(f"  {line}"),) for line in more]
+    # The numbers stand behind the last line of the text, which has all of the width.
+    *above, last = [[Piece("  "), Piece(line)] for line in wrapped(text, width - 2)]
+    if width_of(last) + width_of(numbers) > width:
+        above, last = [*above, last], [Piece("  ")]
+    drawn = [*map(tuple, above), spread(last, numbers, width)]
+    drawn[0] = (Piece(f"{sign} ", style), *drawn[0][1:])
     if standing.is_outdated:
         return drawn
     below = standing.errors.get(check.id, "") or standing.instead.get(check.id, "")

@@ -19,11 +19,13 @@ from tests.helpers.screens import console, record
 from tests.helpers.verdicts import whole
 from tests.helpers.waiting import until
 from tui.app import DescentApp
+from tui.data.labs import look_at_lab, threshold
 from tui.screens.console.screen import Console
 from tui.screens.dialogs import Ask
 from tui.screens.lab import grading as screen_grading
 from tui.screens.lab.panel import LabPanel
 from tui.screens.lab.screen import LabScreen
+from tui.widgets.lab_checks import _of_one
 from tui.widgets.lab_guide import Guide
 from tui.widgets.panes import ConsolePanes
 
@@ -233,3 +235,15 @@ async def test_presets_are_chosen_in_the_order_of_the_tasks(here: Path) -> None:
         assert text.index("slow-line-flat.toml  A flat one") < text.index("slow-line.toml")
         assert "A line, too slowly" in text[text.index("Which preset?") :]
         assert "esc" in text
+
+
+def test_the_text_of_a_criterion_has_all_of_the_width(here: Path) -> None:
+    """Beside its number, which stands behind the last line, it was folded to five lines of three words."""
+    standing = look_at_lab(LAB)
+    check = next(check for check in standing.lab.model.checks if check.id == "second")
+    drawn = [["".join(piece.text for piece in line) for line in _of_one(check, standing, w)] for w in (60, 32, 22)]
+    number = threshold(check)
+    assert [len(lines) for lines in drawn] == [1, 2, 2]
+    assert drawn[1][0] == "· The criterion called second"
+    assert drawn[2][0] == "· The criterion called"
+    assert all(lines[-1].endswith(number) for lines in drawn)
