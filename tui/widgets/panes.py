@@ -54,7 +54,7 @@ class ConsolePanes(Vertical):
         #charts { height: 1fr; }
         #left { layout: horizontal; height: 1fr; }
         #right { layout: horizontal; height: 6; }
-        #tables { height: 15; }
+        #tables { height: 43%; max-height: 15; }
         #lower { width: 2fr; height: 1fr; }
         #log { height: 1fr; }
         #loss { width: 3fr; }
@@ -65,14 +65,14 @@ class ConsolePanes(Vertical):
         Chart, MachinePanel { height: 1fr; width: 1fr; }
         #rate.-constant { width: 32; }
         #throughput { display: none; }
-        &.-no-picture #tables { height: 13; }
+        &.-no-picture #tables { height: 38%; max-height: 13; }
     }
     ConsolePanes.-no-picture #lower, .-wide ConsolePanes #lower { layout: horizontal; width: 3fr; }
     ConsolePanes.-no-picture #layers, .-wide ConsolePanes #layers { width: 3fr; height: 1fr; max-height: 100%; }
     ConsolePanes.-no-picture #log, .-wide ConsolePanes #log, .-wide ConsolePanes #picture { width: 2fr; }
     .-wide ConsolePanes #loss, .-wide ConsolePanes #accuracy { width: 1fr; }
     .-tall ConsolePanes #right { height: 8; }
-    .-tall ConsolePanes #tables { height: 21; }
+    .-tall ConsolePanes #tables { height: 21; max-height: 21; }
     .-short ConsolePanes #right, .-flat ConsolePanes #right { display: none; }
     .-short ConsolePanes #tables, .-short ConsolePanes #lower, .-short ConsolePanes #layers {
         height: auto; max-height: 8; width: 1fr;
@@ -80,11 +80,12 @@ class ConsolePanes(Vertical):
     .-short ConsolePanes #log, .-short ConsolePanes #picture, .-tiny ConsolePanes #log { display: none; }
     .-flat ConsolePanes #tables, .-tiny ConsolePanes #right, .-tiny ConsolePanes #accuracy { display: none; }
     .-narrow.-short ConsolePanes #accuracy, .-narrow.-flat ConsolePanes #accuracy { display: none; }
-    .-narrow.-medium ConsolePanes #left, .-narrow.-tall ConsolePanes #left { layout: vertical; }
+    .-narrow.-tall ConsolePanes #left { layout: vertical; }
     .-narrow.-medium ConsolePanes #loss, .-narrow.-tall ConsolePanes #loss,
     .-narrow.-medium ConsolePanes #accuracy, .-narrow.-tall ConsolePanes #accuracy { width: 1fr; }
     .-narrow ConsolePanes #machine, .-narrow ConsolePanes #picture, .-tiny ConsolePanes #picture { display: none; }
-    .-narrow.-medium ConsolePanes #tables, .-narrow.-tall ConsolePanes #tables { layout: vertical; height: 15; }
+    .-narrow.-medium ConsolePanes #tables { layout: vertical; }
+    .-narrow.-tall ConsolePanes #tables { layout: vertical; height: 15; }
     .-narrow.-medium ConsolePanes #lower, .-narrow.-tall ConsolePanes #lower {
         layout: vertical; height: 1fr; width: 1fr;
     }

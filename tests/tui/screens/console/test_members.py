@@ -48,7 +48,13 @@ def _members_run(tmp_path: Path, name: str, values: list[dict[str, float]], lost
     members = tuple({"member": m, "seed": m, "values": own} for m, own in enumerate(values))
     layout = Layout.of(accuracy=True, members=members, layers=({"name": "a", "kind": "linear"},))
     layout.save(folder.path)
-    facts = {"steps_per_epoch": 50, "total_steps": 100, "device": "cpu", "samples": {"train": 1, "validation": 1}}
+    facts = {
+        "started": 1.0,
+        "steps_per_epoch": 50,
+        "total_steps": 100,
+        "device": "cpu",
+        "samples": {"train": 1, "validation": 1},
+    }
     (folder.path / "run.json").write_text(json.dumps(facts))
     rows = np.full((100, 3, len(layout.columns)), np.nan, np.float32)
     for column, made in (("loss", LOSSES), ("accuracy", (0.5, 0.7, 0.1)), ("lr", RATES), ("grad_norm", LOSSES)):
