@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from engine.labs import messages
 from engine.labs.messages import CheckError
 from engine.labs.sandbox import enclosure
 from engine.labs.sandbox.enclosure import Enclosure, Level
+from engine.labs.sandbox.own_time import LEAST_SHARE, OwnTime
 from engine.labs.sandbox.wire import WireError, decode, encode
 
 _PROGRAM = "engine.labs.sandbox.process"
@@ -222,8 +222,9 @@ class Learner:
         """Wait until PyTorch is loaded, then load the file."""
         if self._ready:
             return
+        assert self._process is not None
         try:
-            self._read(time.monotonic() + self._limits.start)
+            self._read(OwnTime(self._process.pid), self._limits.start)
         except (TimeoutError, EOFError, OSError):
             self.end()
             raise CannotGoOnError(
@@ -239,7 +240,8 @@ class Learner:
         self._request({"do": "begin", "context": self._context}, self._name)
 
     def _request(self, request: dict[str, Any], what: str) -> Any:
-        began = time.monotonic()
+        assert self._process is not None
+        spent = OwnTime(self._process.pid)
         limit = min(self._limits.seconds, self._left) if self._file is not None else self._limits.start
         if limit <= 0:
             raise CheckError(
@@ -250,8 +252,8 @@ class Learner:
             )
         try:
             self._asked_for = secrets.token_hex(8)
-            self._send(json.dumps({**request, "to": self._asked_for}).encode() + b"\n", began + limit)
-            answer = self._read(began + limit)
+            self._send(json.dumps({**request, "to": self._asked_for}).encode() + b"\n", limit)
+            answer = self._read(spent, limit)
             value = _value_of(answer)
         except TimeoutError:
             self.end()
@@ -267,24 +269,28 @@ class Learner:
                 )
             ) from None
         finally:
-            self._left -= time.monotonic() - began
+            self._left -= spent.seconds()
         if "error" in answer:
             raise self._explained(answer["error"], what)
         return value
 
-    def _send(self, data: bytes, until: float) -> None:
+    def _send(self, data: bytes, limit: float) -> None:
         assert self._talk is not None
-        self._talk.settimeout(max(0.001, until - time.monotonic()))
+        self._talk.settimeout(limit / LEAST_SHARE)
         self._talk.sendall(data)
 
-    def _read(self, until: float) -> dict[str, Any]:
+    def _read(self, spent: OwnTime, limit: float) -> dict[str, Any]:
         """Return the next answer. Raises TimeoutError, or EOFError if the process has ended or answers nonsense."""
         assert self._talk is not None
         while b"\n" not in self._buffer[-_CHUNK:]:
-            self._talk.settimeout(max(0.001, until - time.monotonic()))
-            if time.monotonic() > until:
+            left = limit - spent.seconds()
+            if left <= 0:
                 raise TimeoutError
-            piece = self._talk.recv(_CHUNK)
+            self._talk.settimeout(left)
+            try:
+                piece = self._talk.recv(_CHUNK)
+            except TimeoutError:
+                continue  # unless its own time is over, too
             if not piece or len(self._buffer) > _LARGEST_ANSWER:
                 raise EOFError
             self._buffer += piece
