@@ -169,24 +169,27 @@ def fork(
             return opened(os.devnull, os.O_RDWR)
         return inherited if given is None else given if isinstance(given, int) else given.fileno()
 
+    may_go, go = os.pipe()
+    theirs.append(may_go)
     try:
         folder = opened(cwd or ".", os.O_RDONLY | os.O_DIRECTORY)
         null = opened(os.devnull, os.O_RDONLY)
         out = end_of("stdout", stdout, 1)
         error = out if stderr == subprocess.STDOUT else end_of("stderr", stderr, 2)
-        places = [Request.FOLDER, 0, 1, 2, *pass_fds]
+        places = [Request.FOLDER, Request.GO, 0, 1, 2, *pass_fds]
         request = Request.from_here(module, arguments, environment, places)
-        send(connection, request, [folder, null, out, error, *pass_fds])
+        send(connection, request, [folder, may_go, null, out, error, *pass_fds])
         answer = _answer(connection)
         if "pid" not in answer:
             raise RefusedError(str(answer.get("refused") or _("the warm process gave no answer")))
+        os.write(go, b"1")
     except (OSError, RefusedError) as error:
         connection.close()
         for pipe in pipes.values():
             pipe.close()
         raise RefusedError(str(error)) from None
     finally:
-        for descriptor in theirs:
+        for descriptor in (*theirs, go):
             os.close(descriptor)
     return Fork(connection, int(answer["pid"]), pipes.get("stdout"), pipes.get("stderr"))
 

@@ -116,7 +116,8 @@ def _read(path: str) -> str:
 class Request:
     """A process that is wanted, with what it would inherit from the one that asks.
 
-    places: the number that each sent descriptor gets there; FOLDER for that of the current folder.
+    places: the number that each sent descriptor gets there; FOLDER for that of the current folder, GO for the end of
+    a pipe from which one byte is read before the module runs. Nobody writes it if the answer came too late.
     """
 
     module: str
@@ -127,7 +128,7 @@ class Request:
     limits: list[int]
     ignored: list[int]
 
-    FOLDER = -1
+    FOLDER, GO = -1, -2
 
     @classmethod
     def from_here(
@@ -139,8 +140,8 @@ class Request:
         ignored = [int(number) for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
         return cls(module, list(arguments), dict(environment), list(places), int(umask, 8), limits, ignored)
 
-    def become(self, descriptors: Sequence[int], keep: int) -> int:
-        """Turn this process into the one that is wanted, all but its module. Return the new number of `keep`.
+    def become(self, descriptors: Sequence[int], keep: int) -> tuple[int, int]:
+        """Turn this process into the one that is wanted, all but its module. Return the new numbers of `keep` and GO.
 
         Every other descriptor of this process is closed.
         """
@@ -150,9 +151,10 @@ class Request:
         for place, descriptor in zip(self.places, moved[1:], strict=True):
             if place == self.FOLDER:
                 os.fchdir(descriptor)
-            else:
+            elif place != self.GO:
                 os.dup2(descriptor, place)  # inheritable, as pass_fds has it
-        kept = {*self.places, moved[0]}
+        go = moved[1 + self.places.index(self.GO)]
+        kept = {*self.places, moved[0], go}
         for name in os.listdir("/proc/self/fd"):
             if int(name) not in kept:
                 with contextlib.suppress(OSError):
@@ -168,7 +170,7 @@ class Request:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()
         os.environ.update(self.environment)
-        return moved[0]
+        return moved[0], go
 
 
 def _moved(descriptor: int, at_least: int) -> int:

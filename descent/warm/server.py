@@ -213,10 +213,14 @@ def _run(request: Request, descriptors: list[int], connection: socket.socket) ->
     signal.set_wakeup_fd(-1)
     starter, before = peer(connection), dict(os.environ)
     try:
-        connection = socket.socket(fileno=request.become(descriptors, connection.detach()))
+        number, go = request.become(descriptors, connection.detach())
+        connection = socket.socket(fileno=number)
         started_by(starter)
         _as_new(before)
         tell(connection, pid=os.getpid())
+        if not os.read(go, 1):
+            os._exit(0)  # who asked for it has waited in vain, and starts it in another way
+        os.close(go)
         sys.argv = [request.module, *request.arguments]
         runpy.run_module(request.module, run_name="__main__", alter_sys=True)
         code = 0

@@ -286,6 +286,19 @@ def test_a_folder_that_others_can_write_holds_no_socket(tmp_path: Path, monkeypa
         request.address()
 
 
+def test_a_process_whose_start_was_given_up_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine two gradings of one lab, or two workers of one run, would begin."""
+    with monkeypatch.context() as late:
+        late.setattr(client, "_answer", lambda connection: {})
+        with pytest.raises(RefusedError, match="gave no answer"):
+            client.fork(TOLD, ["0"], stdout=(tmp_path / "told").open("wb"))
+    busy = Path(f"/proc/{warm_pid()}/task/{warm_pid()}/children")
+    wait_for(lambda: not busy.read_text().split(), "the end of its forks")
+    assert (tmp_path / "told").read_bytes() == b""
+    fork, _ = forked("2")
+    assert fork.wait() == 2
+
+
 def test_nonsense_on_its_socket_leaves_it_alone() -> None:
     """One broken client would cost everybody the warm process."""
     for nonsense in (b"x", b"\0\0\0\2{}", b"\xff\xff\xff\xff", b"\0\0\1\0{"):
