@@ -175,6 +175,21 @@ class ConsoleApp(App[None]):
         if not self.terminal.unicode:
             self.add_class("-ascii")
 
+    async def _process_messages_loop(self) -> None:
+        """As Textual's, but what is cancelled while the app waits for it does not end the app.
+
+        The app waits for each part that is removed. When a worker that waits for the same part is cancelled, Textual
+        takes that for the end of the app, and ends it without a word.
+        """
+        while True:
+            try:
+                await super()._process_messages_loop()
+                return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._exit or task is None or task.cancelling():
+                    raise
+
     async def on_event(self, event: events.Event) -> None:
         if self._key_queue.is_passed(event):
             await super().on_event(event)

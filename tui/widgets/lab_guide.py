@@ -1,5 +1,6 @@
 """The text of a lab with its questions and hints, and its five steps."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ class Guide(VerticalScroll, can_focus=True):
         if text != self._text:
             self._text = text
             terminal = getattr(self.app, "terminal", None)
-            await self.query_one(Markdown).update(text if terminal is None else terminal.plain(text))
+            shown = self.query_one(Markdown).update(text if terminal is None else terminal.plain(text))
+            await asyncio.shield(shown)  # a next look that cancels this one would leave half of the text
 
 
 def written(standing: LabStatus) -> str:

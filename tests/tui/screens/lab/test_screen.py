@@ -1,6 +1,8 @@
 """The lab screens: without them a learner could not get from `descent lab` to a passed lab with the screen alone."""
 
+import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tui.screens.console.screen import Console
 from tui.screens.lab.passed import Passed
 from tui.screens.lab.screen import LabScreen
 from tui.widgets.chart import Chart
+from tui.widgets.lab_guide import Guide
 
 pytestmark = pytest.mark.slow
 
@@ -225,6 +228,18 @@ async def test_read_only_changes_nothing(here: Path) -> None:
         await pilot.pause(0.1)
         assert not (here / f"{LAB}.toml").exists()
         assert progress.load().of(LAB) == progress.Record()
+
+
+async def test_a_look_that_the_next_one_cancels_leaves_no_half_text(here: Path) -> None:
+    """A learner who turns a knob fast would see the text of before, or none, until the lab is opened again."""
+    ready_to_run(here)
+    async with lab_app().run_test(size=(120, 40)) as pilot:
+        lab = await opened(pilot)
+        await until(pilot, lambda: "Change the preset" in shown(pilot), "the text")
+        look = lab.run_worker(lab.query_one(Guide).show(replace(lab.panel.status, trained=True)))
+        await asyncio.sleep(0)
+        look.cancel()
+        await until(pilot, lambda: "What this lab is about" in shown(pilot), "the text after a training")
 
 
 async def test_other_labs_are_a_key_away(here: Path) -> None:
