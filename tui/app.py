@@ -25,7 +25,8 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed, get_current_worker
 
 from descent import warm
-from descent.common.errors import DescentError
+from descent.common import stdio
+from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean, did_you_mean, likely, show
 from descent.run.folder import RunFolder
@@ -504,6 +505,8 @@ def open_app(
             command = f"descent attach {shlex.quote(opened.id)}"
             print(_("{run} continues training; come back with: {command}", run=opened.id, command=command))
     sys.stdout.flush()
+    if app.return_code == ExitCode.TERMINATED:
+        stdio.complain(_("ended from outside: by a signal, or because the terminal was closed"))
     return app.return_code or 0
 
 

@@ -117,7 +117,7 @@ def _kill(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("command", "after", "code", "said"),
     [
-        (DESCENT, _kill, 143, ""),
+        (DESCENT, _kill, 143, "ended from outside"),
         ([sys.executable, "-c", CRASH.format(bug=MAIN)], None, 70, BUG),
         ([sys.executable, "-c", CRASH.format(bug=THREAD)], None, 70, BUG),
         ([sys.executable, "-c", CRASH.format(bug=INPUT)], lambda terminal: terminal.type("j"), 70, BUG),
