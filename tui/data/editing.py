@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from descent.common.errors import PresetError
@@ -111,6 +111,47 @@ class Problem:
 
     text: str
     line: int | None = None
+
+
+class TrackedProblems:
+    """Problems of a text. Each stays at its line while the text is edited; one whose line is removed goes with it."""
+
+    def __init__(self, text: str = "", problems: Sequence[Problem] = ()) -> None:
+        self._read = self._text = text
+        self._at_first = tuple(problems)
+        self.problems = self._at_first
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether the text is another one than that in which they were found."""
+        return self._text != self._read
+
+    def follow(self, text: str) -> bool:
+        """Move them to where their lines are now. Return whether the text has changed."""
+        if text == self._text:
+            return False
+        if text == self._read:
+            self.problems = self._at_first
+        elif self.problems:
+            before, after = self._text.split("\n"), text.split("\n")
+            places = [one.line and _line_now(one.line, before, after) for one in self.problems]
+            moved = zip(self.problems, places, strict=True)
+            self.problems = tuple(replace(one, line=at) for one, at in moved if one.line is None or at is not None)
+        self._text = text
+        return True
+
+
+def _line_now(line: int, before: Sequence[str], after: Sequence[str]) -> int | None:
+    """Return where a line of a text is after one change, from 1. None if it was removed."""
+    shorter = min(len(before), len(after))
+    above = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+    below = next((i for i in range(shorter - above) if before[-1 - i] != after[-1 - i]), shorter - above)
+    if line <= above:
+        return line
+    if line > len(before) - below:
+        return line + len(after) - len(before)
+    changed = len(after) - below - above  # lines that have taken the place of those between
+    return min(line, above + changed) if changed else None
 
 
 def problems(file: Path) -> list[Problem]:

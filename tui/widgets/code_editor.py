@@ -33,19 +33,17 @@ _BOLD = ("function", "method", "type.class", "toml.type")
 
 
 class CodeEditor(TextArea):
-    """Indents a new line like the one before it, deeper after a colon. Backspace removes a whole indent.
+    """Indents a new line like the one before it, deeper after a colon. Backspace removes a whole indent."""
 
-    marks: the numbers of the lines, from 1, that have a ✗ beside them.
-    """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"code-editor--mark"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"code-editor--mark", "code-editor--outdated-mark"}
     DEFAULT_CSS = """
     CodeEditor > .code-editor--mark { color: $trouble; text-style: bold; }
+    CodeEditor > .code-editor--outdated-mark { color: $quiet; }
     """
 
     def __init__(self) -> None:
         super().__init__(show_line_numbers=True, tab_behavior="indent")
-        self._marks: frozenset[int] = frozenset()
+        self._marks: dict[int, str] = {}  # the style of the ✗ beside a line, by the line's number from 1
         self.cursor_blink = False
 
     def on_mount(self) -> None:
@@ -73,9 +71,10 @@ class CodeEditor(TextArea):
         self.load_text(text)
         self.mark(())
 
-    def mark(self, numbers: Iterable[int]) -> None:
-        """Put a ✗ beside these lines. They count from 1."""
-        self._marks = frozenset(numbers)
+    def mark(self, numbers: Iterable[int], outdated: Iterable[int] = ()) -> None:
+        """Put a ✗ beside these lines, a grey one beside those that are outdated. They count from 1."""
+        self._marks = dict.fromkeys(outdated, "code-editor--outdated-mark")
+        self._marks |= dict.fromkeys(numbers, "code-editor--mark")
         self.notify_style_update()
         self.refresh()
 
@@ -87,11 +86,11 @@ class CodeEditor(TextArea):
         if place >= self.wrapped_document.height:
             return strip
         row, column = self.wrapped_document.offset_to_location(Offset(0, place))
-        if column or row + 1 not in self._marks:
+        if column or row + 1 not in self._marks:  # of a line that is wrapped, only the first row
             return strip
         at = self.gutter_width - _GAP
         plain = getattr(self.app, "terminal", None) is not None and not self.app.terminal.unicode  # type: ignore[attr-defined]
-        style = self.get_component_rich_style("code-editor--mark")
+        style = self.get_component_rich_style(self._marks[row + 1])
         sign = Strip([Segment("x " if plain else "✗ ", style)], _GAP)
         return Strip.join([strip.crop(0, at), sign, strip.crop(self.gutter_width, strip.cell_length)])
 

@@ -44,8 +44,8 @@ class Panel(Protocol):
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:
         """The console's hints with the panel's among them, the most wanted first."""
 
-    def stop(self) -> bool:
-        """Stop a check that is under way. Returns whether there was one."""
+    def ask_to_stop(self) -> bool:
+        """Ask whether to stop a check that is under way. Return whether there is one."""
 
     def may_leave(self) -> bool:
         """Return whether leaving stops nothing that is under way. Else it says how to stop it."""

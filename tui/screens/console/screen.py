@@ -245,7 +245,7 @@ class Console(SteeredScreen):
         self.app.push_screen(Ask(_("leave this console?"), text, choices), chosen)
 
     def action_back(self) -> None:
-        if self.panel is not None and self.panel.stop():
+        if self.panel is not None and self.panel.ask_to_stop():
             return
         is_past = self.reader is not None and self.reader.past is not None
         if is_past or any(chart.cursor is not None for chart in self.console_panes.charts):

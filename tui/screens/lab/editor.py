@@ -21,7 +21,7 @@ from descent.common.text import clean
 from engine.labs.messages import line_named
 from tui.base import ConsoleApp, Notice
 from tui.data import editing, unsaved
-from tui.data.editing import Place, Problem
+from tui.data.editing import Place, Problem, TrackedProblems
 from tui.data.labs import LabStatus, first_unmet
 from tui.screens.dialogs import Ask
 from tui.screens.lab import own_editor
@@ -38,8 +38,6 @@ class Checker(Protocol):
     status: LabStatus
 
     def check_from_editor(self) -> None: ...
-
-    def stop(self) -> bool: ...
 
 
 class EditedChecks(Checks):
@@ -94,12 +92,12 @@ class Write(Screen[int]):
         super().__init__()
         self._line = line
         self._checker, self._files = checker, list(files)
-        self._complaints = _named(self._files, checker.status)
-        named = (i for i, path in enumerate(self._files) if self._complaints[path])
+        self._graded = _named(self._files, checker.status)  # problems that the last grading has named
+        self._found = TrackedProblems()  # those for which the file that is shown can't be read or trained
+        named = (i for i, path in enumerate(self._files) if self._graded[path].problems)
         self._at = next(named, at % len(files)) if line is None else at % len(files)
         self._saved = ""  # the text as it is on the disk
         self._offered = False  # whether the user is being asked about text that was never saved
-        self._problems: list[Problem] = []  # of the file that is shown
         self._heard = Notice("")  # how the last check went
         self._is_edited = False  # whether a file was saved since then
 
@@ -145,12 +143,14 @@ class Write(Screen[int]):
         try:
             self._saved = self._file.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            self._saved = ""
+            self._saved, self._found = "", TrackedProblems()
             editor.show("", self._file.suffix)
             self._say(f"{clean(str(self._file))}: {error.strerror}", "trouble")
         else:
             editor.show(self._saved, self._file.suffix)
-            self._show_problems([*editing.problems(self._file), *self._complaints[self._file]])
+            self._graded[self._file].follow(self._saved)
+            self._read_problems()
+            self._show_problems()
             self._go_where_it_was_left()
         kept = unsaved.kept(self._file)
         if kept is not None and kept != self._saved:
@@ -161,7 +161,7 @@ class Write(Screen[int]):
     def _go_where_it_was_left(self) -> None:
         """Go to the line with an error, else to where the file was left, else to where a learner begins."""
         editor, place = self._editor, editing.remembered(self._file)
-        line = self._line or next((problem.line for problem in self._problems if problem.line is not None), None)
+        line = self._line or next((one.line for one, _outdated in self._problems if one.line is not None), None)
         self._line = None
         if line is not None:
             editor.go_to(line)
@@ -220,8 +220,9 @@ class Write(Screen[int]):
 
     def on_text_area_changed(self) -> None:
         self._show_title()
-        if self.is_unsaved:
-            self._show_problems([])  # what was said was of the file as it was
+        text = self._editor.text
+        if any([self._found.follow(text), self._graded[self._file].follow(text)]):
+            self._show_problems()
         self._show_checks()
         self._keep()
 
@@ -254,40 +255,53 @@ class Write(Screen[int]):
         said.set_class(style == "good", "-good")
         said.update(Text(self.app.terminal.plain(text)))
 
-    def _show_problems(self, found: Sequence[Problem]) -> None:
-        """Put a ✗ beside each line that has a problem, and say the first."""
-        self._problems = list(found)
-        self._editor.mark(problem.line for problem in found if problem.line is not None)
+    @property
+    def _problems(self) -> list[tuple[Problem, bool]]:
+        """Those of the file that is shown, each with whether its text was changed since it was found."""
+        tracked = (self._found, self._graded[self._file])
+        return [(problem, one.is_outdated) for one in tracked for problem in one.problems]
+
+    def _read_problems(self) -> None:
+        """Find out why the file that is shown can't be read or trained, as it is saved."""
+        self._found = TrackedProblems(self._saved, editing.problems(self._file))
+
+    def _show_problems(self) -> None:
+        """Put a ✗ beside each line that has a problem, a grey one after a change, and say the first."""
+        found = self._problems
+        fresh = {problem.line for problem, is_outdated in found if problem.line is not None and not is_outdated}
+        self._editor.mark(fresh, {problem.line for problem, _outdated in found if problem.line is not None} - fresh)
         if found:
-            self._say_problem(found[0])
+            self._say_problem(*found[0])
         elif self._file.suffix in LANGUAGES and not self._editor.is_syntax_aware:
             package = f"tree-sitter-{LANGUAGES[self._file.suffix]}"
             self._say(_("no colours: the package {package} is not installed", package=package))
         else:
             self._say("")
 
-    def _say_problem(self, problem: Problem) -> None:
+    def _say_problem(self, problem: Problem, is_outdated: bool) -> None:
         more = len(self._problems) - 1
         others = f" {_('(f8: {count} more)', count=more)}" if more else ""
-        self._say(f"{problem.text}{others}", "trouble")
+        before = f"{_('(before your change)')} " if is_outdated else ""
+        self._say(f"{before}{problem.text}{others}", "" if is_outdated else "trouble")
 
     def action_next_problem(self) -> None:
         """Go to the next line with a ✗, and say what is wrong there."""
-        there = sorted((one.line, i) for i, one in enumerate(self._problems) if one.line is not None)
+        there = sorted((one.line, i) for i, (one, _outdated) in enumerate(self._problems) if one.line is not None)
         if not there:
             return
         here = self._editor.cursor_location[0] + 1
         line, at = next((one for one in there if one[0] > here), there[0])
         self._editor.go_to(line)
-        self._say_problem(self._problems[at])
+        self._say_problem(*self._problems[at])
 
     # --- saving and checking ---
 
     def action_save(self) -> None:
         if self._save():
             saved = _("saved {file}", file=self._file.name)
-            found = editing.problems(self._file)
-            self._show_problems(found)
+            self._read_problems()
+            self._show_problems()
+            found = self._found.problems
             self._say(f"{saved}; {found[0].text}" if found else saved, "trouble" if found else "")
 
     def _save(self) -> bool:
@@ -304,7 +318,6 @@ class Write(Screen[int]):
         self._is_edited = self._is_edited or text != self._saved
         self._saved = text
         self._keep()
-        self._complaints[self._file] = []  # the line may be another by now
         self._show_title()
         return True
 
@@ -312,10 +325,10 @@ class Write(Screen[int]):
         """Save, and have the lab graded. A file that can't be read as Python or as a preset is not graded."""
         if self.is_unsaved and not self._save():
             return
-        found = editing.problems(self._file)
-        self._show_problems(found)
-        if found:
-            self._editor.go_to(found[0].line or self._editor.cursor_location[0] + 1)
+        self._read_problems()
+        self._show_problems()
+        if self._found.problems:
+            self._editor.go_to(self._found.problems[0].line or self._editor.cursor_location[0] + 1)
         else:
             self._checker.check_from_editor()
 
@@ -350,15 +363,16 @@ class Write(Screen[int]):
         await self.query_one(Markdown).update(self._tasks_text())
         self._is_edited = False
         self._show_checks()
-        self._complaints = _named(self._files, status)
-        told = self._complaints[self._file]
-        at = next((i for i, path in enumerate(self._files) if self._complaints[path]), None)
+        self._graded = _named(self._files, status)
+        self._graded[self._file].follow(self._editor.text)
+        self._show_problems()
+        told = self._graded[self._file].problems
+        at = next((i for i, path in enumerate(self._files) if self._graded[path].problems), None)
         if not self.is_unsaved and told:
-            self._show_problems(told)
             self._editor.go_to(told[0].line or 1)
         elif not self.is_unsaved and at is not None:
             self._switch_to(at)
-            told = self._complaints[self._file]
+            told = self._graded[self._file].problems
         first = told[0].text if told else first_unmet(status)
         self._say("\n".join(filter(None, [f"{self._heard.sign}{self._heard.text}", first])), self._heard.style)
 
@@ -439,9 +453,6 @@ class Write(Screen[int]):
         self._open()
 
     def action_close(self) -> None:
-        if self._checker.stop():
-            return
-
         def close() -> None:
             self._remember()
             self.dismiss(self._at)
@@ -471,10 +482,14 @@ class Write(Screen[int]):
         self.app.push_screen(Ask(self._file.name, text, choices), chosen)
 
 
-def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, list[Problem]]:
-    """Return what the last grading said of lines of each file; nothing if a file has changed since."""
-    errors = [clean(error) for error in standing.errors.values()] if standing.unchanged else []
-    return {
-        path: [Problem(error, line) for error in errors if (line := line_named(error, path.name)) is not None]
-        for path in files
-    }
+def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, TrackedProblems]:
+    """Return what the last grading said of lines of each file, and why; nothing if a file has changed since."""
+    errors, reasons = (standing.errors, standing.explanations) if standing.unchanged else ({}, {})
+    told = [" → ".join(filter(None, [errors.get(name), reasons.get(name)])) for name in errors | reasons]
+    found = dict[Path, TrackedProblems]()
+    for path in files:
+        places = [(clean(text), line_named(text, path.name)) for text in told]
+        named = [Problem(text, line) for text, line in places if line is not None]
+        text = path.read_text(encoding="utf-8", errors="replace") if named else ""
+        found[path] = TrackedProblems(text, named)
+    return found

@@ -10,6 +10,7 @@ from textual.worker import Worker
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from tui.data.labs import LabStatus, grade
+from tui.screens.dialogs import Ask
 
 
 class Tell(Protocol):
@@ -25,6 +26,7 @@ class Grading:
         self._owner, self._tell, self._take = owner, tell, take
         self._since = 0.0
         self._under_way = ""  # in words
+        self._question: Ask[bool] | None = None  # whether to stop it, while it is asked
 
     @property
     def worker(self) -> Worker[None] | None:
@@ -34,17 +36,29 @@ class Grading:
     def start(self, status: LabStatus) -> None:
         self._owner.run_worker(self._check(status), group="grade")
 
-    def stop(self) -> bool:
-        """Stop the grading under way; whether there was one."""
+    def ask_to_stop(self) -> bool:
+        """Ask whether to stop the grading under way; return whether there is one."""
         worker = self.worker
-        if worker is None:
-            return False
-        if worker.is_cancelled:
-            return True  # it is ending what it has started
-        worker.cancel()
-        seconds = int(time.monotonic() - self._since)
-        self._tell(_("stopped after {seconds} s; this does not count as an attempt", seconds=seconds))
-        return True
+        if worker is not None and not worker.is_cancelled:  # else it is ending what it has started
+            choices = [
+                ("s", _("stop it; this does not count as an attempt"), True),
+                ("escape", _("let it go on"), False),
+            ]
+            self._question = Ask(_("stop the check?"), _("Your files are being graded."), choices)
+            self._owner.app.push_screen(self._question, self._answered)
+        return worker is not None
+
+    def _answered(self, stops: bool | None) -> None:
+        worker = self.worker
+        if stops and worker is not None:
+            worker.cancel()
+            seconds = int(time.monotonic() - self._since)
+            self._tell(_("stopped after {seconds} s; this does not count as an attempt", seconds=seconds))
+
+    def _take_question_back(self) -> None:
+        if self._question is not None and self._question.is_current:
+            self._question.dismiss(False)
+        self._question = None
 
     async def _check(self, status: LabStatus) -> None:
         self._since, self._under_way = time.monotonic(), _("starting; this usually takes 10 to 30 s")
@@ -64,13 +78,14 @@ class Grading:
             self._owner.call_later(self._take, verdict)  # from here on there is nothing to be stopped
         finally:
             timer.stop()
+            self._take_question_back()
 
     def _tell_under_way(self) -> None:
         worker = self.worker
         if worker is not None and not worker.is_cancelled:
             seconds = int(time.monotonic() - self._since)
             self._tell(
-                _("being graded, {seconds} s (esc stops it): {doing}", seconds=seconds, doing=self._under_way),
+                _("being graded, {seconds} s: {doing}", seconds=seconds, doing=self._under_way),
                 busy=True,
             )
 

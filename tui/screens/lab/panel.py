@@ -480,14 +480,14 @@ class LabPanel(Vertical):
         """The grading under way."""
         return self._grading.worker
 
-    def stop(self) -> bool:
-        """Stop the grading under way; whether there was one."""
-        return self._grading.stop()
+    def ask_to_stop(self) -> bool:
+        """Ask whether to stop the grading under way; return whether there is one."""
+        return self._grading.ask_to_stop()
 
     def may_leave(self) -> bool:
         """Return whether no grading is under way that leaving would stop. If one is, tell how to stop it."""
         if self.check_worker is not None:
-            self.tell(_("grading is under way; esc stops it"), busy=True)
+            self.tell(_("the check is under way; esc asks whether to stop it"), busy=True)
         return self.check_worker is None
 
     async def _ask_for_check(self) -> None:
@@ -505,7 +505,9 @@ class LabPanel(Vertical):
 
     def check_from_editor(self) -> None:
         """Have it graded as it is, and tell the editor how that goes."""
-        if self.may_leave() and self.is_ready():
+        if self.check_worker is not None:
+            self.tell(_("the check is under way already"), busy=True)
+        elif self.is_ready():
             self.start_check()
 
     def start_check(self) -> None:

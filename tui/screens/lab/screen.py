@@ -35,7 +35,9 @@ class LabScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *KEYS,
         Binding("enter", "go_on", N_("the next step"), show=False, id="lab.next"),
-        Binding("escape,q", "back", N_("back; stops a check that is under way"), show=False, id="lab.back"),
+        Binding(
+            "escape,q", "back", N_("back; asks whether to stop a check that is under way"), show=False, id="lab.back"
+        ),
     ]
 
     def __init__(self, panel: LabPanel) -> None:
@@ -92,7 +94,7 @@ class LabScreen(Screen[None]):
         self.panel.press(key)
 
     def action_back(self) -> None:
-        if not self.panel.stop():
+        if not self.panel.ask_to_stop():
             self.app.pop_screen()
 
     def action_go_on(self) -> None:

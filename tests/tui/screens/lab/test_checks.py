@@ -95,15 +95,19 @@ async def test_escape_stops_a_check_and_it_counts_as_none(here: Path) -> None:
         lab = await opened(pilot)
         await pilot.press("k")
         text = await until(pilot, lambda: t if "being graded" in (t := shown(pilot)) else "", "the check")
-        assert "esc stops it" in text
+        assert "slow-line" in text
         await until(pilot, lambda: "esc stop the check" in shown(pilot), "the key")
-        doing = await until(
-            pilot, lambda: t if "slow-line.toml" in (t := shown(pilot).splitlines()[-2]) else "", "what it does"
-        )
-        assert "esc stops it" in doing  # the longest of these lines, in 80 columns
+        await until(pilot, lambda: "slow-line.toml" in shown(pilot).splitlines()[-2], "what it does")
         await pilot.press("g", "b")  # would leave it behind
         assert app.screen is lab
         await pilot.press("escape")
+        await until(pilot, lambda: "stop the check?" in shown(pilot), "the question")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is lab, "the lab")
+        assert lab.panel.check_worker is not None
+        await pilot.press("escape")
+        await until(pilot, lambda: "stop the check?" in shown(pilot), "the question")
+        await pilot.press("s")
         await until(pilot, lambda: "stopped after" in shown(pilot), "the end")
         await until(pilot, lambda: lab.panel.check_worker is None, "the grader's end")
         assert app.screen is lab
@@ -125,12 +129,34 @@ async def test_a_check_that_waits_for_memory_says_so(here: Path, monkeypatch: py
     async with lab_app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("k")
-        text = await until(
-            pilot, lambda: t if "behind 12 gradings" in (t := shown(pilot)) else "", "what it waits for"
-        )
-        assert "esc stops it" in text
+        await until(pilot, lambda: "behind 12 gradings" in shown(pilot), "what it waits for")
+        await until(pilot, lambda: "esc stop the check" in shown(pilot), "the key")
         await pilot.press("escape")
+        await until(pilot, lambda: "stop the check?" in shown(pilot), "the question")
+        await pilot.press("s")
         await until(pilot, lambda: "stopped after" in shown(pilot), "the end")
+
+
+async def test_the_question_whether_to_stop_a_check_goes_when_the_check_is_over(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner would be asked about what has ended, with the result behind the question."""
+    is_graded = asyncio.Event()
+
+    async def grade(*_: Any) -> dict[str, Any]:
+        await is_graded.wait()
+        return {"passed": False, "met": 1, "of": 6}
+
+    monkeypatch.setattr(screen_grading, "grade", grade)
+    async with lab_app().run_test(size=(80, 24)) as pilot:
+        lab = await opened(pilot)
+        await pilot.press("k")
+        await until(pilot, lambda: "being graded" in shown(pilot), "the check")
+        await pilot.press("escape")
+        await until(pilot, lambda: "stop the check?" in shown(pilot), "the question")
+        is_graded.set()
+        await until(pilot, lambda: "1 of 6 criteria met" in shown(pilot), "the result")
+        assert pilot.app.screen is lab
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

@@ -1,5 +1,6 @@
 """The editor of a lab's files: without it a learner would need another one, or would lose what was typed."""
 
+import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from descent.common.i18n import Language, use
+from descent.common.i18n import Language, _, use
 from engine.labs import flow, progress, template
 from engine.labs.grading import private_folder
 from engine.labs.library import find_lab
@@ -118,7 +119,7 @@ async def test_it_opens_where_the_grading_found_an_error(here: Path, language: L
         assert "4" in shown(pilot).splitlines()[-2]
         assert error in shown(pilot)
         await pilot.press("space")
-        await until(pilot, lambda: error not in shown(pilot), "an error of before to go")
+        await until(pilot, lambda: f"{_('(before your change)')} {error}" in shown(pilot), "what it is of")
 
 
 async def test_an_error_of_other_files_than_these_is_not_shown(here: Path) -> None:
@@ -221,9 +222,10 @@ def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> N
         terminal.end()
 
 
-def graded(error: str) -> None:
-    """As if the lab had been graded with that error."""
-    check = {"id": "test-loss", "value": None, "passed": False, "error": error}
+def graded(error: str, why: str = "") -> None:
+    """As if the lab had been graded with that error, and its explanation."""
+    explanation = {"id": "any", "text": why, "line": None, "code": ""} if why else None
+    check = {"id": "test-loss", "value": None, "passed": False, "error": error, "explanation": explanation}
     progress.attempted(LAB, passed=False, met=0, of=1, checks=[check])
     with private_folder(find_lab(LAB), "graded") as place:
         verdict = whole([check], exit_code=1, files=content(look_at_lab(LAB).files))
@@ -291,7 +293,11 @@ async def test_a_check_marks_each_line_that_can_t_be_read(here: Path) -> None:
         await pilot.press("f8")
         await until(pilot, lambda: "lr = -1: must be" in shown(pilot), "the other")
         await pilot.press("space")
-        await until(pilot, lambda: "✗" not in shown(pilot), "the signs to go with what they were of")
+        await until(pilot, lambda: "(before your change)" in shown(pilot), "what the signs are of")
+        assert shown(pilot).count("✗ ") == 2
+        editor.load_text((here / f"{LAB}.toml").read_text().replace("-1", "0.1").replace('"msee"', '"mse"'))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "saved" in shown(pilot) and "✗" not in shown(pilot), "a file without problems")
 
 
 async def test_a_grading_from_within_marks_the_line_that_failed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,18 +305,43 @@ async def test_a_grading_from_within_marks_the_line_that_failed(here: Path, monk
     error = f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'
 
     async def grade(*_: Any) -> dict[str, Any]:
-        graded(error)
+        graded(error, "Nothing may be divided by 0")
         return {"passed": False, "met": 0, "of": 1}
 
     monkeypatch.setattr("tui.screens.lab.grading.grade", grade)
-    async with editing() as (pilot, editor):
+    async with editing((80, 24)) as (pilot, editor):
         await pilot.press("9", "ctrl+k")
         await until(pilot, lambda: "1 / 0" in editor.text, "the file whose line failed")
         await until(pilot, lambda: "4✗" in shown(pilot).replace(" ", ""), "its sign")
         await until(pilot, lambda: "0 of 1 criteria met" in shown(pilot), "how many are met")
-        await until(pilot, lambda: "f raised ZeroDivisionError" in shown(pilot), "and why")
+        await until(pilot, lambda: "f raised ZeroDivisionError" in shown(pilot), "the error")
+        assert "→ Nothing may be divided by 0" in " ".join(shown(pilot).split())
         assert "lr = 9" in (here / f"{LAB}.toml").read_text()
         assert editor.cursor_location[0] == 3
+        editor.move_cursor((0, 0))
+        await pilot.press("enter", "ctrl+s")  # the sign goes with its line, as long as nothing was graded again
+        await until(pilot, lambda: "5✗" in shown(pilot).replace(" ", "") and "saved" in shown(pilot), "its place")
+        await pilot.press("f8")
+        await until(pilot, lambda: editor.cursor_location[0] == 4, "the line")
+        assert f"(before your change) {error}" in " ".join(shown(pilot).split())
+
+
+async def test_a_check_goes_on_when_the_editor_is_left(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that leads back to the lab would throw away what was waited for."""
+    is_graded = asyncio.Event()
+
+    async def grade(*_: Any) -> dict[str, Any]:
+        await is_graded.wait()
+        return {"passed": False, "met": 0, "of": 1}
+
+    monkeypatch.setattr("tui.screens.lab.grading.grade", grade)
+    async with editing() as (pilot, _):
+        await pilot.press("ctrl+k")
+        await until(pilot, lambda: "being graded" in shown(pilot), "the check")
+        await pilot.press("escape")
+        await until(pilot, lambda: "esc stop the check" in shown(pilot), "the lab, with the check under way")
+        is_graded.set()
+        await until(pilot, lambda: "0 of 1 criteria met" in shown(pilot), "the result")
 
 
 async def test_colours_are_there_with_the_grammar_and_missed_aloud(

@@ -1,0 +1,38 @@
+"""Problems of a text at their lines: else a sign would stand beside a line that is right."""
+
+import pytest
+
+from tui.data.editing import Problem, TrackedProblems
+
+TEXT = "a\nb\nwrong\nd\ne\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (TEXT, 3),
+        ("new\na\nb\nwrong\nd\ne\n", 4),
+        ("b\nwrong\nd\ne\n", 2),
+        ("a\nb\n\nwrong\nd\ne\n", 4),
+        ("a\nb\nwrong\n\nd\ne\n", 3),
+        ("a\nb\nless wrong\nd\ne\n", 3),
+        ("a\nb\nwro\nng\nd\ne\n", 3),
+        ("a\nbwrong\nd\ne\n", 2),
+        ("a\nb\nwrong\nd\n", 3),
+        ("a\nb\nd\ne\n", None),
+    ],
+)
+def test_a_problem_stays_at_its_line(text: str, line: int | None) -> None:
+    """A learner who writes a line above would look for the mistake in the wrong place."""
+    tracked = TrackedProblems(TEXT, [Problem("of the file"), Problem("of a line", 3)])
+    assert tracked.follow(text) == tracked.is_outdated == (text != TEXT)
+    assert [one.line for one in tracked.problems] == [None, *([line] if line is not None else [])]
+
+
+def test_what_is_undone_brings_a_problem_back() -> None:
+    """A learner who removes a line and takes it back would have lost what is wrong with it."""
+    tracked = TrackedProblems(TEXT, [Problem("of a line", 3)])
+    for text in ("x\n" + TEXT, "x\na\n", TEXT):
+        tracked.follow(text)
+    assert [one.line for one in tracked.problems] == [3]
+    assert not tracked.is_outdated
