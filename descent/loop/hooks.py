@@ -130,6 +130,12 @@ def model_of(optimizer: torch.optim.Optimizer) -> nn.Module:
     return Trained(chosen)
 
 
+def trains(optimizers: Iterable[torch.optim.Optimizer], model: nn.Module) -> bool:
+    """Return whether one of the optimizers has a parameter of the model."""
+    held = _parameters(model)
+    return any(id(p) in held for one in optimizers for group in one.param_groups for p in group["params"])
+
+
 def _parameters(module: nn.Module) -> set[int]:
     try:
         return {id(parameter) for parameter in module.parameters()}

@@ -269,6 +269,8 @@ class LoopState:
                     self._is_in_turn = False
                     self.save()
             self._rows.flush()
+            if state == "finished" and self._rows.untrained is not None:
+                self._rows.untrained.end()
         finally:
             self._over = True
             self._losses.end()

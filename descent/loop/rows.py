@@ -20,6 +20,7 @@ from descent.loop.hooks import places_of
 from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
 from descent.loop.scalars import ScalarRecorder
+from descent.loop.untrained import Untrained
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
@@ -88,6 +89,7 @@ class StepRows:
         self._histograms: HistogramRecorder | None = None
         self._writer: MetricsWriter | None = None
         self._told_nonfinite = self._told_no_loss = False
+        self.untrained: Untrained | None = None  # of a run that has begun
 
     def watch(self, model: nn.Module, device: torch.device) -> None:
         """Measure the layers of a model, where its weights lie on one device and in whole."""
@@ -230,6 +232,8 @@ class StepRows:
         self._scalars.drain()
         if self._histograms is not None:
             self._histograms.drain()
+        if self.untrained is not None and self._layout is not None:
+            self.untrained.rows(rows, self._layout)
         losses = rows[:, 0, 0]
         bad = ~np.isfinite(losses) & is_given(losses)
         if bad.any() and not self._told_nonfinite:

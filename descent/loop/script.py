@@ -61,6 +61,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
         run.warn(
             _("{script}: no optimizer of PyTorch took a step in this process; nothing was recorded", script=script)
         )
+        run.end("finished")
     return 0
 
 

@@ -15,15 +15,17 @@ from descent.common.signals import Signals
 from descent.loop import again
 from descent.loop.commands import CommandHandler, promise_again
 from descent.loop.folder import start_of
-from descent.loop.hooks import BackwardLosses
+from descent.loop.hooks import BackwardLosses, trains
 from descent.loop.project import changes
 from descent.loop.steered import SteeredLoop
+from descent.loop.untrained import Untrained
 from descent.run.events import script_of, to_give_again
 from descent.run.folder import Claim
 from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
 
 MOST_EPOCHS_SAID = 100  # of more epochs every n-th is in the log
+_SURELY = 20  # steps of an optimizer; a GradScaler on a GPU skips the first ones, whose gradients overflow
 
 
 class SteppedLoop(SteeredLoop):
@@ -72,6 +74,7 @@ class SteppedLoop(SteeredLoop):
         """Write and tell that the run trains from its step on."""
         assert self._model is not None
         self._began = True
+        self._rows.untrained = Untrained(self._of_optimizer, self._tell_untrained, after=_SURELY)
         lost: Sequence[dict[str, Any]] = ()
         goes_on = bool(self._driver.kind) or self._asked
         if self._saved is not None or len(Metrics(self.folder.path)):
@@ -115,6 +118,32 @@ class SteppedLoop(SteeredLoop):
             self._change_as_forked()
         if self._saved is None or self._is_forked:
             self.save()
+
+    def _of_optimizer(self) -> list[Tensor]:
+        """Return the parameters that the main optimizer has."""
+        return [p for group in self._optimizers[0].param_groups for p in group["params"] if p.requires_grad]
+
+    def _tell_untrained(self, steps: int, has_gradients: bool | None) -> None:
+        assert self._model is not None
+        if has_gradients and trains(self._optimizers[:1], self._model):
+            why = _(
+                "They have gradients, so the rate is too small for the precision of the weights, or something puts "
+                "the weights back after each step"
+            )
+        else:
+            why = _(
+                "Mostly they have no gradient when it steps: backward() is not called, zero_grad() comes between it "
+                "and step(), or the loss is of another model, because the optimizer was made before the model was "
+                "copied or replaced"
+            )
+        self.warn(
+            _(
+                "nothing is trained: in {steps:,} steps of the {optimizer} none of its parameters has changed. {why}",
+                steps=steps,
+                optimizer=type(self._optimizers[0]).__name__,
+                why=why,
+            )
+        )
 
     def _tell_changes(self) -> None:
         """Tell what of the script has changed since the run began, which goes on with it."""

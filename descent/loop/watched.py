@@ -27,6 +27,7 @@ from descent.loop.best import BestEvaluation
 from descent.loop.clock import Clock
 from descent.loop.driver import Batch, Driver, doubts_about, generators_of, length_of
 from descent.loop.folder import preset_text
+from descent.loop.hooks import trains
 from descent.loop.ranks import Ranks
 from descent.loop.scalars import number, one_number
 from descent.loop.stepping import SteppedLoop
@@ -84,6 +85,13 @@ class Loop(SteppedLoop):
             )
         if self._model is not None:
             raise DescentError(_("watch(): this run watches a model already; call descent.init for another run"))
+        if not trains(optimizers, model):
+            self.warn(
+                _(
+                    "watch(model, optimizer): the optimizer has none of the model's parameters, so it can't train "
+                    "this model. It was made for another one, or before this one was copied or replaced"
+                )
+            )
         self.watch_steps(model, optimizers[0])
         self._optimizers = optimizers
         self._edits.know(optimizers)
@@ -277,6 +285,12 @@ class Loop(SteppedLoop):
 
     def finish(self) -> None:
         """End the run. The end of the process does the same."""
+        if not self._over and not self._step:
+            if self._model is None:
+                why = _("run.watch(model, optimizer) was not called")
+            else:
+                why = _("the optimizer that run.watch() was given made no step")
+            self.warn(_("nothing was recorded: {why}", why=why))
         self.end("finished" if self._through or not self._driver.kind else "stopped")
 
     # --- what the callback of a library uses, which drives the loop ---

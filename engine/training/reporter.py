@@ -229,6 +229,25 @@ class Reporter:
             )
         )
 
+    def untrained(self, steps: int, has_gradients: bool | None) -> None:
+        """Report that the user's own step has changed no parameter. has_gradients: whether backward() left any."""
+        file, _colon, name = (self._run.preset.train.code or "").rpartition("/")[2].rpartition(":")
+        if has_gradients:
+            why = _(
+                "There are gradients, but {name} in {file} does not call optimizer.step(), clears them before it "
+                "(zero_grad() belongs before backward()), or steps with a rate of 0",
+                name=name,
+                file=file,
+            )
+        else:
+            why = _(
+                "The parameters have no gradient, or one of 0: {name} in {file} does not call loss.backward(), or "
+                "its loss does not depend on them (detach(), torch.no_grad(), another model)",
+                name=name,
+                file=file,
+            )
+        self.warn(_("nothing is trained: in {steps:,} steps no parameter has changed. {why}", steps=steps, why=why))
+
     def warn(self, message: str) -> None:
         """Write a warning into the log, and print it."""
         self._events.write("warning", message=message)

@@ -10,6 +10,7 @@ from descent.loop.histograms import HistogramRecorder
 from descent.loop.layer_statistics import LayerStatistics
 from descent.loop.recorder import Recorder
 from descent.loop.scalars import ScalarRecorder
+from descent.loop.untrained import Untrained
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
@@ -21,6 +22,7 @@ from engine.training.protocols import StepResult
 from engine.training.train_state import TrainState
 
 _LOOK_BACK = 1000  # losses that a resumed run reads again, to know the lowest one
+_GATHERED = 100  # calls of a step of the user's own, which may gather gradients over several, to one update at least
 
 
 class RowWriter:
@@ -34,9 +36,12 @@ class RowWriter:
         events: Events,
         diverged: Callable[[int, int], Any],
         slow: Callable[..., Any],
+        untrained: Callable[[int, bool | None], Any],
         watched: Mapping[str, Any] | None = None,
     ) -> None:
         """diverged(member, step): called when a member of several went non-finite. slow: see RateWatch.
+
+        untrained: called where the user's own step trains nothing, see Untrained.
 
         watched: what `watched` returned at the current step. None in the checkpoints of an older Descent.
         """
@@ -54,6 +59,10 @@ class RowWriter:
         if watched is not None:
             self._watch.restore(watched)
         self._rate = RateWatch(run, slow)
+        self._layout = layout
+        self._untrained: Untrained | None = None
+        if run.own_step is not None:
+            self._untrained = Untrained(run.trainable, untrained, after=_GATHERED)
         self._recorder = Recorder(self._writer, layout, run.device, run.step, self._look_at)
 
     def record(self, result: StepResult, lr: float | Tensor, seconds: float) -> None:
@@ -89,6 +98,8 @@ class RowWriter:
         self.monitor.rows(first, rows, seconds)
         self._watch.rows(rows)
         self._rate.rows(first, seconds)
+        if self._untrained is not None:
+            self._untrained.rows(rows, self._layout)
         lost, self.monitor.diverged = self.monitor.diverged, []
         for member, step in lost:
             self._diverged(member, step)
@@ -118,6 +129,12 @@ class RowWriter:
         if self._histograms is not None:
             self._histograms.flush()
         self._recorder.flush()
+
+    def end(self) -> None:
+        """The training is through: all its rows have come."""
+        self.sync()
+        if self._untrained is not None:
+            self._untrained.end()
 
     def close(self) -> None:
         """Write all rows onto the disk and close the file."""

@@ -85,7 +85,8 @@ class Session:
     def _open_rows(self, watched: Mapping[str, Any] | None) -> None:
         """Begin to write rows from the run's current step on. watched: see RowWriter."""
         run, folder, events = self._run, self._folder, self._events
-        self._rows = RowWriter(run, folder, self._layout, events, self._lose, self._reporter.slow, watched)
+        told = self._reporter.slow, self._reporter.untrained
+        self._rows = RowWriter(run, folder, self._layout, events, self._lose, *told, watched)
         self._trouble = NonFiniteHandler(self._run, self._folder, self._events, self._stop_wanted)
 
     @property
@@ -399,7 +400,7 @@ class Session:
         """Evaluate and test after the last step, and write a checkpoint that holds the results."""
         run = self._run
         with self.clock.stopped():
-            self._rows.sync()
+            self._rows.end()
             # A worker that was killed in here has left a checkpoint that says what was already evaluated.
             if run.evaluated.get("validation") != run.step:
                 self.evaluate()

@@ -245,6 +245,11 @@ class TrainState:
         """Return parameters and buffers by name, (M, …) each for members. These are the live tensors."""
         return self.model.state_dict()
 
+    def trainable(self) -> list[Tensor]:
+        """Return the parameters that are not frozen, (M, …) each for members. These are the live tensors."""
+        names = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        return [tensor for name, tensor in self.weights().items() if name in names]
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each weight and buffer."""
         return checkpoint.shapes(self.weights())

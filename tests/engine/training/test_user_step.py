@@ -69,6 +69,36 @@ def test_a_right_step_gives_the_same_run_bit_for_bit(train: Train, own: Write, s
             np.testing.assert_array_equal(rows.column(name), again.column(name), err_msg=name)
 
 
+NOT_BACKWARD = {"zero": "return loss_function(model(x), y)"}
+GATHERED = (  # over 40 batches
+    "train_step.n = getattr(train_step, 'n', 0) + 1\n    if train_step.n % 40 == 0:\n        optimizer.step()"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [[], ["members.repeats=2"]])
+@pytest.mark.parametrize(
+    ("parts", "steps", "why"),
+    [
+        (NOT_BACKWARD, 120, "one of 0: train_step in step_0.py does not call loss.backward()"),
+        ({"step": "pass"}, 25, "There are gradients, but train_step in step_0.py does not call optimizer.step()"),
+        ({"step": "optimizer.zero_grad()\n    optimizer.step()"}, 25, "zero_grad() belongs before backward()"),
+        ({}, 25, None),
+        ({"step": BY_HAND}, 25, None),
+        ({"step": GATHERED, "zero": "pass"}, 120, None),
+    ],
+)
+def test_a_step_that_trains_nothing_is_told(
+    train: Train, own: Write, members: list[str], parts: dict[str, str], steps: int, why: str | None
+) -> None:
+    """The loss would stand still for hours, as on a task that can't be learned, and nothing would say why."""
+    run = train("linear-regression", f"train.steps={steps}", own(**parts), *members)
+    told = [event["message"] for event in run.events() if event["event"] == "warning"]
+    found = [message for message in told if message.startswith("nothing is trained: in ")]
+    assert len(found) == (why is not None), told
+    assert why is None or why in found[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [RIGHT["step"], BY_HAND])
 def test_each_member_is_trained_by_it(train: Train, own: Write, step: str) -> None:
