@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.style import Style
 from textual import events
@@ -15,7 +16,9 @@ from textual.color import Color
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import AwaitMount
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
@@ -174,6 +177,19 @@ class ConsoleApp(App[None]):
         self.set_keymap(self.settings.keys)
         if not self.terminal.unicode:
             self.add_class("-ascii")
+
+    def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
+        """As Textual's, which gives a new screen the classes of its size only after its first frame."""
+        found, mounted = super()._get_screen(screen)
+        for cells, own, of_app in (
+            (self.size.width, found.HORIZONTAL_BREAKPOINTS, self.HORIZONTAL_BREAKPOINTS),
+            (self.size.height, found.VERTICAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS),
+        ):
+            breakpoints = (of_app if own is None else own) or []
+            fitting = found._get_breakpoint_classes(cells, breakpoints)
+            for _least, name in breakpoints:
+                found.set_class(name in fitting, name)
+        return found, mounted
 
     async def _process_messages_loop(self) -> None:
         """As Textual's, but what is cancelled while the app waits for it does not end the app.

@@ -203,12 +203,23 @@ class LabStatus:
         return sum(self.outcomes.get(check.id, (None, False))[1] for check in wanted), len(wanted)
 
 
+def unmet(status: LabStatus) -> list[Check]:
+    """Return the criteria that the latest grading did not find met.
+
+    Those whose function is still to be written are left out, unless there are no others.
+    """
+    outcomes = status.outcomes
+    found = [
+        one for one in status.lab.model.checks if not one.bonus and outcomes.get(one.id, (None, True))[1] is False
+    ]
+    return [check for check in found if check.id not in status.unwritten] or found
+
+
 def first_unmet(status: LabStatus) -> str:
     """Return the first criterion that the latest grading did not find met, with its reason; "" if there is none."""
-    for check in status.lab.model.checks:
-        if not check.bonus and status.outcomes.get(check.id, (None, True))[1] is False:
-            why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
-            return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
+    for check in unmet(status):
+        why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
+        return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
     return ""
 
 

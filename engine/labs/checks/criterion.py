@@ -20,6 +20,7 @@ from engine.labs.submission import Part, Submission
 from engine.labs.verdict import Relation, Result
 
 _NOT_ONE = N_("the check gave {value}, not one number")
+_DIVERGED = N_("there is nothing to measure: the training diverged")
 
 
 def sources(check: Check) -> list[str]:
@@ -40,7 +41,8 @@ def looked_at(check: Check, material: CheckContext) -> Result:
         spread = None if check.spread is None else _number(scope.evaluate(check.spread))
     except DescentError as error:
         explained = _explained(check, scope, material, raised=getattr(error, "raised", {}))
-        return unmet(check, _with_hint(error, scope), seconds=time.monotonic() - began, explanation=explained)
+        said = _(_DIVERGED) if _is_of_diverged(check, scope, material) else _with_hint(error, scope)
+        return unmet(check, said, seconds=time.monotonic() - began, explanation=explained)
     least, most = limits
     within = (least is None or value >= least) and (most is None or value <= most)
     relation, threshold = _relation(least, most)
@@ -54,7 +56,7 @@ def looked_at(check: Check, material: CheckContext) -> Result:
         threshold=threshold,
         spread=spread,
         bonus=check.bonus,
-        error=_not_finite(value),
+        error=_not_finite(value, diverged=_is_of_diverged(check, scope, material)),
         show=check.show,
         is_timed=check.timed,
         seconds=round(time.monotonic() - began, 3),
@@ -86,7 +88,7 @@ def _explained(
         sizes=frozenset(n for arguments in scope.called.values() for one in arguments for n in _shape(one)),
         returned=scope.returned[1] if scope.returned is not None else "",
         about=" ".join(sources(check)),
-        diverged=material.has_diverged(check.part) and not scope.called,
+        diverged=_is_of_diverged(check, scope, material),
         seen={} if raised or not scope.called else material.learner.observe(*list(scope.called.items())[-1]),
     )
     found = explain(failure, file)
@@ -132,7 +134,14 @@ def _relation(least: float | None, most: float | None) -> tuple[Relation, float 
     return ("most", most) if most is not None else ("true", None)
 
 
-def _not_finite(value: float | bool) -> str | None:
+def _is_of_diverged(check: Check, scope: Scope, material: CheckContext) -> bool:
+    """Return whether a check measures nothing but a run whose loss became infinite."""
+    return material.has_diverged(check.part) and not scope.called
+
+
+def _not_finite(value: float | bool, *, diverged: bool) -> str | None:
+    if diverged and not math.isfinite(value):
+        return _(_DIVERGED)
     if math.isnan(value):
         return _("the value is not a number (nan)")
     return _("the value is infinite") if math.isinf(value) else None

@@ -161,10 +161,12 @@ def test_a_graded_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
 @pytest.mark.usefixtures("warm")
 def test_a_loss_that_diverged_is_no_number(tmp_path: Path) -> None:
     """`nan` would count as met, or as nothing."""
-    lab = make_lab(tmp_path, "", grade_table='[lab.grade]\nset = ["members.repeats=2"]')
+    late = '[[lab.checks]]\nid = "late"\ntext = { en = "l", ko = "l" }\nvalue = "column(\'loss\')[150]"\nmost = 1\n'
+    lab = make_lab(tmp_path, late, grade_table='[lab.grade]\nset = ["members.repeats=2"]')
     verdict = graded(work_on(lab, tmp_path / "work", lr=1e20), tmp_path)
-    loss = check_of(verdict, "loss")
-    assert (loss.passed, loss.error) == (False, "the value is not a number (nan)")
+    for name in ("loss", "late"):  # a learner would read of an index that is out of bounds
+        check = check_of(verdict, name)
+        assert (check.passed, check.error) == (False, "there is nothing to measure: the training diverged")
     assert verdict.as_json()["checks"][0]["value"] is None
 
 
@@ -290,7 +292,7 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     assert against(told_of["many"]) == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
     assert "instead" not in against(told_of["loss"])
     use("ko")
-    assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5"
+    assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5입니다"
 
 
 SOURCE = """

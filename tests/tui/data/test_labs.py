@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
 from engine.labs import flow
 from engine.labs.library import find_lab
+from engine.labs.mistakes import UNFILLED
 from engine.preset import code_copy
 from tests.helpers.lab_solutions import typed_guesses
 from tests.helpers.small_lab import make_lab
-from tui.data.labs import changed_since, look_at_lab, run_before
+from tui.data.labs import changed_since, first_unmet, look_at_lab, run_before, unmet
 
 
 @pytest.fixture
@@ -113,3 +115,24 @@ def test_the_run_before_is_one_that_has_not_diverged(tmp_path: Path) -> None:
         found.append(run)
     assert run_before(found[3], tmp_path / "runs") == found[0]
     assert run_before(found[0], tmp_path / "runs") is None
+
+
+def test_what_is_wrong_comes_before_what_is_still_to_be_written() -> None:
+    """A learner who has just written the first of two functions would be told of the second alone."""
+    status = look_at_lab("gd-line")
+    checks = [
+        {
+            "id": "first-step",
+            "error": "not filled in (gd-line.py, line 22)",
+            "explanation": {"id": UNFILLED, "text": ""},
+        },
+        {"id": "gradient", "explanation": {"id": "sign", "text": "The sign is wrong"}},
+    ]
+    both = replace(
+        status, outcomes={"first-step": (None, False), "gradient": (1.0, False)}, verdict={"checks": checks}
+    )
+    assert [check.id for check in unmet(both)] == ["gradient"]
+    assert first_unmet(both).endswith("The sign is wrong")
+    one = replace(both, outcomes={"first-step": (None, False), "gradient": (0.0, True)})
+    assert [check.id for check in unmet(one)] == ["first-step"]
+    assert "not filled in" in first_unmet(one)

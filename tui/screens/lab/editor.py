@@ -22,7 +22,7 @@ from engine.labs.messages import line_named
 from tui.base import ConsoleApp, Notice
 from tui.data import editing, unsaved
 from tui.data.editing import Place, Problem, TrackedProblems
-from tui.data.labs import LabStatus, first_unmet
+from tui.data.labs import LabStatus, first_unmet, unmet
 from tui.screens.dialogs import Ask
 from tui.screens.lab import own_editor
 from tui.screens.lab.search import Search
@@ -484,8 +484,9 @@ class Write(Screen[int]):
 
 def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, TrackedProblems]:
     """Return what the last grading said of lines of each file, and why; nothing if a file has changed since."""
-    errors, reasons = (standing.errors, standing.explanations) if standing.unchanged else ({}, {})
-    told = [" → ".join(filter(None, [errors.get(name), reasons.get(name)])) for name in errors | reasons]
+    errors, reasons = standing.errors, standing.explanations
+    names = [check.id for check in unmet(standing)] if standing.unchanged else []
+    told = [" → ".join(filter(None, [errors.get(name), reasons.get(name)])) for name in names]
     found = dict[Path, TrackedProblems]()
     for path in files:
         places = [(clean(text), line_named(text, path.name)) for text in told]
