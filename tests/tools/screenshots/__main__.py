@@ -1,6 +1,6 @@
 """Makes the README's pictures from real runs in the real app: python -m tests.tools.screenshots [FOLDER [SCENE…]]
 
-SCENE: compare, moons, digits, loop or home; all of them without any.
+SCENE: compare, moons, digits, loop or home; all of them without any. Of digits it makes the recording too.
 """
 
 import asyncio
@@ -21,15 +21,16 @@ from engine.launch.options import Options
 from engine.launch.start import detach
 from tests.helpers.readme_loop import BEFORE_README, readme_loop
 from tests.helpers.waiting import until
+from tests.tools.screenshots.recording import Tape
+from tests.tools.screenshots.recording import svg as recording_svg
 from tui.app import DescentApp
 from tui.screens.console.layer import Layer
 from tui.terminal import Terminal
 
 SIZE = (100, 30)
-BOARD = (120, 38)  # of a board with all of its panels
-DIGITS = (
-    "model.widths=[64,64,32,16]", "optimizer.lr=0.03", "train.epochs=400", "schedule.name=cosine", "train.threads=1",
-    "train.statistics_every=5",
+BOARD = (112, 36)  # of a board with all of its panels
+DIGITS = (  # units of a deeper net die at this rate
+    "model.widths=[64,64,32]", "optimizer.lr=0.2", "train.epochs=100", "train.threads=1", "train.statistics_every=5",
 )  # fmt: skip
 # Fonts are fetched from afar, where the reader's own do as well; lines are cut off where they end anyway.
 _NEEDLESS = re.compile(
@@ -40,14 +41,47 @@ _NEEDLESS = re.compile(
 Take = Callable[[Pilot[None], "RunFolder"], Awaitable[None]]
 
 
-async def digits(pilot: Pilot[None], run: RunFolder) -> None:
-    """Half of the training, with one turn of the dial."""
-    await until(pilot, lambda: steps(run) >= 5_000, "a part of the training")
-    await Run(run).set("lr_scale=0.5")
-    await until(pilot, lambda: steps(run) >= 9_000, "half of the training")
-    await Run(run).pause()
-    await pilot.pause(1)
-    save(pilot, "console")
+async def recording(pilot: Pilot[None], run: RunFolder) -> None:
+    """A run does not learn; its rate is lowered too late, and then, rewound to its start, in time."""
+    tape = Tape(pilot.app)
+
+    async def press(*keys: str, tells: tuple[str, str], state: str = "") -> None:
+        tape.tell(tells)
+        await pilot.pause(0.5)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.25)
+        if state:
+            await until(pilot, lambda: run.state() == state, state)
+        await pilot.pause(0.8)
+
+    async def train(to: int) -> None:
+        await until(pilot, lambda: steps(run) >= to, f"step {to}")
+
+    command = ("$ descent console digits-mlp", "--set optimizer.lr=0.2 …")
+    tape.tell(command)
+    async with tape.rolling():
+        await pilot.pause(1)
+    await train(1)  # PyTorch is being loaded: some seconds of the same
+    slower = ("minus",) * 4
+    async with tape.rolling():
+        await train(500)
+        await press("space", tells=("space", "pause"), state="paused")
+        await press(*slower, tells=("− − − −", "a quarter of the learning rate"))
+        await press("space", tells=("space", "resume: too late, its units are dead"), state="running")
+        await train(steps(run) + 350)
+        await press("space", tells=("space", "pause"), state="paused")
+        await press("r", tells=("r", "rewind to a checkpoint"))
+        await press("end", "enter", tells=("enter", "from the start again"))
+        await until(pilot, lambda: steps(run) == 0, "the start")
+        await press(*slower, tells=("− − − −", "a quarter of the rate, this time before it trains"))
+        await press("space", tells=("space", "resume"), state="running")
+        await train(700)
+        await press("space", tells=("space", "pause"), state="paused")
+        tape.poster = len(tape.frames) - 1
+        await pilot.pause(1.5)
+    svg = recording_svg(tape.frames, tape.seconds, tape.poster, "A run of digits-mlp is steered")
+    write("recording", svg)
 
 
 async def layers(pilot: Pilot[None], run: RunFolder) -> None:
@@ -103,8 +137,12 @@ def save(pilot: Pilot[None], name: str) -> None:
     svg = re.sub(r"terminal-\d+-", "", svg)
     svg = svg.replace('<g class="matrix">', '<g class="matrix" shape-rendering="crispEdges">')
     svg = re.sub(r'(="\d+\.\d)\d+', r"\1", svg)  # of places, not of what is written
+    write(name, svg)
+
+
+def write(name: str, svg: str) -> None:
     (FOLDER / f"{name}.svg").write_text(svg)
-    print(f"{name}.svg  {len(svg) / 1024:.0f} KB")
+    print(f"{name}.svg  {len(svg.encode()) / 1024:.0f} KB")
 
 
 async def compare(*runs: RunFolder) -> None:
@@ -130,6 +168,10 @@ def take_compare() -> None:
     asyncio.run(compare(*rates))
 
 
+def take_digits() -> None:
+    asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), recording, layers, size=BOARD))
+
+
 def take_moons() -> None:
     moons_run = detach("moons-mlp", ["train.epochs=100000", "train.threads=1"], Options("moons"))
     asyncio.run(show(moons_run, moons))
@@ -144,7 +186,7 @@ def take_loop() -> None:
 SCENES: dict[str, Callable[[], None]] = {
     "compare": take_compare,
     "moons": take_moons,
-    "digits": lambda: asyncio.run(show(detach("digits-mlp", DIGITS, Options("digits")), digits, layers, size=BOARD)),
+    "digits": take_digits,
     "loop": take_loop,
     "home": lambda: asyncio.run(home()),
 }
