@@ -181,7 +181,7 @@ def _as_json(
 def _print_table(table: "Table") -> None:
     from engine.training.data.table_roles import KINDS
 
-    roles = {"input": _("input"), "target": _("target"), "left out": _("left out")}
+    roles = {"input": _("input"), "target": _("target"), "left out": _("left out"), "refused": _("refused")}
     rows = [
         (
             shorten(column.name or "–", 40),
@@ -208,7 +208,7 @@ def _print_table(table: "Table") -> None:
 
 
 def _values(column: "ColumnFacts") -> str:
-    """Return what the cells of a column are, or why it is left out."""
+    """Return what the cells of a column are, or why it is left out or refused."""
     if column.reason:
         return column.reason
     if column.low is not None and column.high is not None:

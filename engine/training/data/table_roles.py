@@ -15,7 +15,6 @@ from engine.training.data.array_files import existing, likely, listed
 from engine.training.data.table_columns import (
     DATE_NUMBER,
     MISSING,
-    Column,
     are_dates,
     are_quarters,
     boolean_words,
@@ -35,7 +34,7 @@ _MOST_NAMED_CATEGORIES = 1000  # of a column that data.features or data.categori
 _FEW_CATEGORIES = 10  # of which each may well be one input, although they are numbers with a unit
 _ID = re.compile(r"(?i)(?:id|idx|index|identifier|number|num|no|nr)$")
 _LARGEST = float(np.finfo(np.float32).max)
-Role = Literal["input", "target", "left out"]
+Role = Literal["input", "target", "left out", "refused"]  # refused: it would be an input if its cells were mended
 KINDS = {
     "number": N_("number"),
     "boolean": N_("yes or no"),
@@ -50,7 +49,7 @@ class ColumnFacts:
     """What is known of one column, and what it is for.
 
     kind: one of KINDS. missing: how many cells. distinct: how many different words; None for numbers. reason: why it
-    is left out. low, high: of numbers. words: some of the words.
+    is left out or refused. low, high: of numbers. words: some of the words.
     """
 
     name: str
@@ -199,7 +198,8 @@ def _planned(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnFacts
             )
         return replace(facts, plan=InputColumn(name, "number"))
     elif facts.kind == "text":
-        refuse_mostly_numbers(table, name, _way_out())
+        if found := _strays(table, name):
+            return _refused(facts, table, *found)
         reason = _("texts, nearly all of them different")
     elif facts.kind == "date" and facts.plan is None:
         reason = _("dates of which the day and the month can't be told apart: write them as 2024-12-31")
@@ -211,8 +211,8 @@ def _planned(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnFacts
 def _as_category(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnFacts:
     categories = {text(name) for name in table.section.categories}
     distinct, rows = facts.distinct or 0, len(table.file) - facts.missing
-    if facts.name not in categories:
-        refuse_mostly_numbers(table, facts.name, _way_out())
+    if facts.name not in categories and (found := _strays(table, facts.name)):
+        return _refused(facts, table, *found)
     if is_named and distinct > _MOST_NAMED_CATEGORIES:
         raise DataError(
             _(
@@ -231,16 +231,35 @@ def _as_category(facts: ColumnFacts, table: Table, *, is_named: bool) -> ColumnF
     return replace(facts, plan=InputColumn(facts.name, "category"))
 
 
-def _way_out() -> str:
-    return _(
+def _refused(facts: ColumnFacts, table: Table, first: int, cell: str, count: int) -> ColumnFacts:
+    reason = ngettext(
+        "no number in {row}: {cell!r}",
+        "no numbers in {count} cells, first in {row}: {cell!r}",
+        count,
+        row=table.file.row(first),
+        cell=cell,
+    )
+    return replace(facts, kind="number", role="refused", reason=reason)
+
+
+def refuse_columns(table: Table) -> None:
+    """Raise DataError if there are columns that only mended cells make inputs."""
+    names = [column.name for column in table.columns if column.role == "refused"]
+    if not names:
+        return
+    way_out = _(
         "Name it in data.missing_words if it stands for a missing cell. Else mend it, or name the column in "
         "data.exclude, or in data.categories if these are names."
     )
+    if names[1:]:
+        others = _("There are such cells in other columns too: {names}.", names=listed(names[1:]))
+        way_out = f"{way_out} {others}"
+    refuse_mostly_numbers(table, names[0], way_out)
 
 
 def refuse_mostly_numbers(table: Table, name: str, way_out: str) -> None:
     """Raise DataError for a column of numbers of which some cells are none."""
-    found = table.file.stray(name) if table.file.is_text(name) else _stray(table.file.column(name))
+    found = _strays(table, name)
     if found is None:
         return
     first, cell, count = found
@@ -258,8 +277,11 @@ def refuse_mostly_numbers(table: Table, name: str, way_out: str) -> None:
     raise DataError(message)
 
 
-def _stray(column: Column) -> tuple[int, str, int] | None:
+def _strays(table: Table, name: str) -> tuple[int, str, int] | None:
     """Return the first row, the cell and the count of what is no number, if most words of the column are numbers."""
+    if table.file.is_text(name):
+        return table.file.stray(name)
+    column = table.file.column(name)
     if column.codes is None:
         return None
     by_sign = [[at for at, word in enumerate(column.words) if number(word, sign) is None] for sign in (".", ",")]
@@ -318,7 +340,8 @@ def _tell(table: Table) -> None:
     for reason, left in reasons.items():
         table.notes.append(_("left out: {columns} ({reason})", columns=listed(left), reason=reason))
     for column in table.columns:
-        words = table.file.words(column.name) if column.role != "left out" and column.kind == "number" else ()
+        is_used = column.role in ("input", "target")
+        words = table.file.words(column.name) if is_used and column.kind == "number" else ()
         cell = next((word for word in words if "," in word), None)
         if cell is not None:
             read_as = f"{number(cell, decimal_of(words)):.12g}"

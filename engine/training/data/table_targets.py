@@ -146,7 +146,17 @@ def _quantities(table: Table, name: str, rows: Rows) -> Array:
         if column is not None and column.numbers is not None:
             facts = next(facts for facts in table.columns if facts.name == name)
             check_finite(facts, table.file)
-            return column.numbers[rows]
+            values = column.numbers[rows]
+            if len(values) > 1 and (values == values[0]).all():
+                raise DataError(
+                    _(
+                        "{file}: column {name!r} is {value:g} in every row, so there is nothing to learn.",
+                        file=table.path,
+                        name=name,
+                        value=values[0],
+                    )
+                )
+            return values
         cell = whole.words[0][:40]
     else:
         cell = _("a text")

@@ -16,7 +16,7 @@ from engine.training.data.table_columns import Column
 from engine.training.data.table_encoding import InputColumn, TableEncoding, fit
 from engine.training.data.table_file import TableFile, open_table
 from engine.training.data.table_leaks import notes_on_leaks
-from engine.training.data.table_roles import Table, look, options
+from engine.training.data.table_roles import Table, look, options, refuse_columns
 from engine.training.data.table_targets import targets_of, whole_rows
 from engine.training.data.table_text import Options
 
@@ -30,6 +30,7 @@ def read(section: schema.CsvData) -> Samples:
     if not table.targets:
         names = listed(table.file.facts.names)
         raise DataError(_("data.target names no column; {file} has {names}.", file=table.path, names=names))
+    refuse_columns(table)
     if not table.inputs:
         raise DataError(_no_input(table))
     rows, left_out = whole_rows(table)

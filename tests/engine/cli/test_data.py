@@ -86,6 +86,20 @@ def test_a_table_that_needs_a_setting_is_shown_with_a_preset_that_has_it(look: L
     assert "[model]" not in stray, "no setting mends a stray word"
 
 
+def test_columns_that_only_mended_cells_make_inputs_are_all_shown(look: Look, tmp_path: Path) -> None:
+    """Told one at a time, each needed another try, and the page of the others was never seen."""
+    rows = [["1", "Ancient", "7", "solid"], ["2", "1766", "8", "gas"], ["[98]", "1895", "9", "gas"]]
+    text = "".join(",".join(row) + "\n" for row in [["mass", "year", "size", "state"], *rows])
+    (tmp_path / "elements.csv").write_text(text)
+    done = look("elements.csv", "--target", "state")
+    shown = {line.split()[0]: " ".join(line.split()[1:]) for line in done.out.splitlines() if line.split()}
+    assert shown["mass"] == "number refused no number in line 4: '[98]'", done
+    assert shown["year"] == "number refused no number in line 2: 'Ancient'"
+    assert shown["size"] == "number input 7 to 9"
+    assert "data.missing_words" in done.out
+    assert json.loads(look("elements.csv", "--target", "state", "--json").out.splitlines()[-1])["inputs"] == ["size"]
+
+
 def test_programs_read_the_same(table: Path, look: Look) -> None:
     """A script could not check a table before it starts a hundred runs."""
     drop = ["--set", 'data.missing="drop"']

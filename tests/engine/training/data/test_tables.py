@@ -116,6 +116,8 @@ def test_quotes(table):
         ("x,kind\n1,ä\n".encode("latin-1"), {"encoding": "utf-8"}, r"not text in utf-8 \(data.encoding\)"),
         ("x,kind\n1,0.5\n2,1\n", {"task": "classification"}, "not whole numbers"),
         ("x,kind\n1,a\n2,b\n", {"task": "regression"}, "'a' in column 'kind' is not a number"),
+        ("x,kind\n1,0.5\n2,0.5\n", {"task": "regression"}, "column 'kind' is 0.5 in every row"),
+        ("a,b,kind\n1,1,p\nx,2,q\n3,y,p\n", {}, "'x' in column 'a'.* such cells in other columns too: 'b'"),
         ("kind\n1\n2\n", {}, "no column except the target"),
         (ROWS, {"target": "kinds"}, r"no column 'kinds' \(data\.target\); it has 'age'.*Did you mean 'kind'"),
         (ROWS, {"features": ("aeg",)}, r"no column 'aeg' \(data\.features\).*Did you mean 'age'"),
