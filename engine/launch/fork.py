@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 _KEPT_EVENTS = ("epoch", "evaluation", "batch_size", "command", "member")  # kept of the past that both runs share
 _MARKS = ("replayed", "again")  # of commands: whoever goes on from them counts its own
-_OF_TRAINING = ("data.augment", "data.random_labels")  # settings that change neither the splits nor their evaluations
+_OF_TRAINING = (
+    "data.augment",
+    "data.random_labels",
+    "data.kept",
+)  # settings that change neither the splits nor their evaluations
 _MEASURED = (
     "threads",
     "statistics_every",

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from descent.common.errors import CannotGoOnError
 from descent.common.i18n import _
 from descent.loop import device as devices
+from engine.training.data.kept_inputs import KeptInputs
 from engine.training.user_code import is_out_of_memory
 
 MOST = 1024  # samples, enough to be fast; members share them
@@ -33,7 +34,7 @@ class AtOnce:
         self.halved = False  # whether memory ran out; the caller tells of it and resets it
 
     @torch.no_grad()
-    def settle(self, forward: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
+    def settle(self, forward: Callable[[Tensor], Tensor], inputs: KeptInputs) -> None:
         """Measure, once, how much memory a sample needs, if more than training has are to be taken at once.
 
         forward: one model in evaluation mode. inputs: (N, *features) of the split to evaluate.

@@ -220,7 +220,7 @@ def splits(preset: str, root: str, split: str, *, raw: bool) -> dict[str, torch.
     """
     data = _dataset(preset, root, raw=raw)
     found = {"train": data.train, "validation": data.validation, "test": data.test}[split]
-    return None if found is None else {"inputs": found.inputs, "targets": found.targets}
+    return None if found is None else {"inputs": found.inputs[:], "targets": found.targets}
 
 
 def facts(preset: str, root: str) -> dict[str, Any]:

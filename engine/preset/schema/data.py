@@ -36,6 +36,11 @@ class Data(Section):
     random_labels: Fraction = Field(
         0.0, description="Share of the training labels replaced by random ones (classification only)."
     )
+    kept: Literal["auto", "float", "bytes"] = Field(
+        "auto",
+        description="How images of 8 bits are kept in memory. bytes: a quarter of the memory, each batch becomes "
+        "numbers when it is taken; auto: bytes on a GPU, float on the CPU. The numbers are the same.",
+    )
     augment: Augment = Field(Augment(), description="Random changes of training images.")
 
 

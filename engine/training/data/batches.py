@@ -83,6 +83,7 @@ class Batches:
         self.epoch = 0  # epochs completed
         self.index = 0  # batches taken in the current epoch
         self._order: tuple[Tensor, ...] | None = None
+        self._full: Tensor | None = None
         self.resize(size)
 
     @property
@@ -92,12 +93,14 @@ class Batches:
 
     def resize(self, size: int | None) -> None:
         """Use batches of `size` samples from now on. Call it only at the beginning of an epoch."""
-        self.size, self._order = size, None
+        self.size, self._order, self._full = size, None, None
         self.per_epoch = steps_an_epoch(self.samples, size, self._leave_out_single)
 
     def next(self) -> Batch:
         if self.size is None:
-            inputs, targets = self._split
+            if self._full is None:  # of bytes: a full batch always has the same numbers
+                self._full = self._split.inputs[:]
+            inputs, targets = self._full, self._split.targets
         else:
             if self._order is None:
                 order = epoch_order(len(self._split.inputs), self._seed, self.epoch, self._split.inputs.device)

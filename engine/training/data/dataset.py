@@ -12,6 +12,7 @@ from torch import Tensor, bincount
 from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
 from engine.training.data import table_columns
+from engine.training.data.kept_inputs import KeptInputs
 from engine.training.data.table_columns import counted_row
 from engine.training.data.table_encoding import TableEncoding
 
@@ -24,10 +25,11 @@ UNEQUAL = 1.5  # times as many samples in the largest class as in the smallest; 
 class Split(NamedTuple):
     """The samples of one split, on the device.
 
-    inputs: (N, *features) float32. targets: (N,) int64 class labels, or (N, T) float32 for regression.
+    inputs: (N, *features) float32, or images of bytes that are read as float32. targets: (N,) int64 class labels, or
+    (N, T) float32 for regression.
     """
 
-    inputs: Tensor
+    inputs: KeptInputs
     targets: Tensor
 
 

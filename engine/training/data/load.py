@@ -10,9 +10,18 @@ import torch
 from descent.common.errors import CannotGoOnError, DataError, PresetError
 from descent.common.i18n import N_, _, ngettext
 from engine.preset import schema
-from engine.training.data import array_files, arrays, augment, image_folder, public_sets, splits, synthetic, tables
+from engine.training.data import (
+    array_files,
+    arrays,
+    augment,
+    image_folder,
+    preprocess,
+    public_sets,
+    splits,
+    synthetic,
+    tables,
+)
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples
-from engine.training.data.preprocess import assemble
 from engine.training.data.randomness import seed_all
 from engine.training.user_code import call_user_code
 
@@ -48,6 +57,25 @@ def check_settings(section: schema.Data, samples: Samples) -> None:
                 "{shape}, an image would have (channels, height, width). Leave it out.",
                 where=samples.where,
                 shape=tuple(samples.inputs.shape[1:]),
+            )
+        )
+
+    if section.kept == "bytes" and not preprocess.are_bytes(samples.inputs):
+        raise DataError(
+            _(
+                'data.kept = "bytes", but the inputs of {where} are not images of 8 bits: they have the type {type} '
+                "and {axes} axes. Leave it out.",
+                where=samples.where,
+                type=samples.inputs.dtype,
+                axes=len(samples.inputs.shape),
+            )
+        )
+    if section.kept == "bytes" and preprocess.adds_noise(section):
+        raise DataError(
+            _(
+                'data.kept = "bytes" can\'t be had with data.noise = {noise:g}, which makes other numbers of the '
+                "images: leave one of the two out.",
+                noise=section.noise,
             )
         )
 
@@ -149,7 +177,7 @@ def _check_labels(where: str, labels: Array, samples: Samples) -> None:
 
 
 def load(section: schema.AnyData, *, root: Path, device: torch.device, code: CodeLoader | None) -> Dataset:
-    """Return the data of a section, as float32 tensors on `device`. The same section gives the same tensors.
+    """Return the data of a section on `device`. The same section gives the same tensors.
 
     root: folder of downloaded data sets. code: returns the object that "file.py:name" names; None if code may not
     run. Raises DataMissingError if the data are missing, DataError if they can't be trained on, and CannotGoOnError
@@ -159,7 +187,7 @@ def load(section: schema.AnyData, *, root: Path, device: torch.device, code: Cod
         samples = read_samples(section, root, device, code)
         plan = splits.plan(section, samples)
         splits.check_training_classes(samples, plan.train)
-        return assemble(section, samples.fitted(plan.train), plan, name_of(section), device)
+        return preprocess.assemble(section, samples.fitted(plan.train), plan, name_of(section), device)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise CannotGoOnError(
             _(

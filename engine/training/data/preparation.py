@@ -20,7 +20,7 @@ from engine.training.data.array_files import likely, listed, not_regular
 from engine.training.data.arrays import as_array
 from engine.training.data.dataset import Array, Dataset, Task
 from engine.training.data.image_decoding import DAMAGED, DeepRange, WrongSizeError, decode, reason_of, shown_size
-from engine.training.data.preprocess import Scale
+from engine.training.data.kept_inputs import Scale, pixels
 from engine.training.data.table_columns import Column, counted_row
 from engine.training.data.table_encoding import InputColumn, TableEncoding
 
@@ -266,7 +266,7 @@ class Preparation:
         """Return inputs as in training, operation by operation: (N, *input_shape) -> float32."""
         inputs = torch.from_numpy(np.ascontiguousarray(array))
         if self.kind == "images":
-            inputs = inputs.float().div_(255) if array.dtype == np.uint8 and self.are_bytes else inputs.float()
+            inputs = pixels(inputs) if array.dtype == np.uint8 and self.are_bytes else inputs.float()
         else:
             inputs = inputs.double()
         if not bool(torch.isfinite(inputs).all()):

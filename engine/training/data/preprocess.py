@@ -1,17 +1,17 @@
 """A Dataset from samples and a plan of the splits: on the device, with noise, scaling, outliers and random labels."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from descent.loop.device import for_exact
+from descent.loop.device import for_exact, give_back_unused
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, ByColumn, Dataset, HeldOut, Inputs, Rows, Samples, Split
 from engine.training.data.fingerprint import fingerprint_of
+from engine.training.data.kept_inputs import ByteImages, KeptInputs, Scale, settled
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import Plan
 from engine.training.data.table_encoding import TableEncoding
@@ -19,31 +19,31 @@ from engine.training.data.table_encoding import TableEncoding
 _BLOCK = 2**23  # values that are float64 at once, 64 MB of them
 
 
-class Scale(NamedTuple):
-    mean: Tensor
-    std: Tensor
-
-
 def assemble(section: schema.Data, samples: Samples, plan: Plan, name: str, device: torch.device) -> Dataset:
     """Return the splits as tensors, each moved to the device once."""
-    noisy = bool(section.noise) and not isinstance(section, synthetic.Made)
+    noisy = adds_noise(section)
     if isinstance(samples.inputs, ByColumn) and not noisy:
+        train: KeptInputs
         train, scaling = _place_columns(samples.inputs, plan.train, device, section.scaling)
     else:
-        train = place(samples.inputs, plan.train, device, exact=section.scaling != "none" or noisy)
+        train = keep(section, samples.inputs, plan.train, device, exact=section.scaling != "none" or noisy)
         if noisy:
+            assert isinstance(train, Tensor)
             train = _add_noise(train, section)
         scaling = fit(train, section.scaling)
-        train = _finish(train, scaling).to(device)
+        train = settled(_finish(train, scaling), device)
+        give_back_unused()  # of bytes, the numbers to fit the scaling by
 
     def split(own: HeldOut | None, rows: Rows) -> Split | None:
         inputs, targets, rows = held_out(samples, own, rows)
         if len(rows) == 0:
             return None
+        placed: KeptInputs
         if isinstance(inputs, ByColumn):
             placed, _same = _place_columns(inputs, rows, device, scaling)
         else:
-            placed = _finish(place(inputs, rows, device, exact=scaling is not None or noisy), scaling).to(device)
+            placed = keep(section, inputs, rows, device, exact=scaling is not None or noisy)
+            placed = settled(_finish(placed, scaling), device)
         return Split(placed, targets_of(targets[rows], device))
 
     validation, test = split(samples.validation, plan.validation), split(samples.test, plan.test)
@@ -82,15 +82,25 @@ def _with_scaling(samples: Samples, scaling: Scale | None) -> TableEncoding | No
     return samples.encoding.with_scaling(scaling.mean.tolist(), scaling.std.tolist())
 
 
-def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> Tensor:
-    """Move the inputs of these rows to the device.
+def keep(section: schema.Data, inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> KeptInputs:
+    """Move the inputs of these rows to the device. exact: as in `place`.
 
-    Images are moved as bytes and become float32 in [0, 1] there. exact: keep other inputs as float64 if float32 can't
-    hold them, because a column of large, close numbers (years, time stamps) would lose its digits before the scaling.
-    They stay on the CPU for a device that has no float64.
+    Images are moved as bytes. They stay so where `data.kept` says that, or become float32 in [0, 1] there.
     """
-    if are_bytes(inputs):
-        return torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device).float().div_(255)
+    if not are_bytes(inputs):
+        return place(inputs, rows, device, exact=exact)
+    images = ByteImages(torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device))
+    if adds_noise(section) or section.kept == "float" or (section.kept == "auto" and device.type == "cpu"):
+        return images[:]
+    return images
+
+
+def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> Tensor:
+    """Move the inputs of these rows, numbers, to the device.
+
+    exact: keep them as float64 if float32 can't hold them, because a column of large, close numbers (years, time
+    stamps) would lose its digits before the scaling. They stay on the CPU for a device that has no float64.
+    """
     is_narrow = len(inputs.shape) == 4 or not exact or np.can_cast(inputs.dtype, np.float32)
     dtype = np.dtype(np.float32 if is_narrow else np.float64)
     if exact and len(inputs.shape) != 4:
@@ -139,6 +149,11 @@ def are_bytes(inputs: Inputs) -> bool:
     return inputs.dtype == np.uint8 and len(inputs.shape) == 4
 
 
+def adds_noise(section: schema.Data) -> bool:
+    """Return whether noise is added to inputs that were not made with it."""
+    return bool(section.noise) and not isinstance(section, synthetic.Made)
+
+
 def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     """Add noise, which is drawn on the host, so that every device trains on the same samples."""
     draws = stream(section.seed, Purpose.NOISE).standard_normal(tuple(inputs.shape))
@@ -146,14 +161,14 @@ def _add_noise(inputs: Tensor, section: schema.Data) -> Tensor:
     return inputs.add_(torch.from_numpy(draws).to(inputs.dtype).to(inputs.device), alpha=section.noise)
 
 
-def fit(train: Tensor, kind: str, unit: Tensor | None = None) -> Scale | None:
+def fit(train: KeptInputs, kind: str, unit: Tensor | None = None) -> Scale | None:
     """Return the scaling by the training inputs: for each channel of images, else for each feature, as float64.
 
     unit: what a constant feature is divided by, in the shape of the scaling; None for 1.
     """
     if kind == "none":
         return None
-    mean, std = _mean_and_std(train, kind)
+    mean, std = _mean_and_std(train[:], kind)
     return Scale(mean, torch.where(std == 0, torch.ones_like(std) if unit is None else unit.to(std), std))
 
 
@@ -182,12 +197,14 @@ def _scale(train: Tensor, axes: tuple[int, ...], kind: str) -> Scale:
     return Scale(mean[0], std[0])
 
 
-def _finish(inputs: Tensor, scaling: Scale | None) -> Tensor:
-    """Return the inputs scaled, as float32. They are overwritten. The arithmetic is that of the scaling's type."""
+def _finish(inputs: KeptInputs, scaling: Scale | None) -> KeptInputs:
+    """Return the inputs scaled. Numbers are overwritten. The arithmetic is that of the scaling's type."""
     if scaling is None:
-        return inputs.float()
+        return inputs
+    if isinstance(inputs, ByteImages):
+        return inputs.scaled(scaling)
     if inputs.dtype == scaling.mean.dtype:
-        return inputs.sub_(scaling.mean).div_(scaling.std).float()
+        return inputs.sub_(scaling.mean).div_(scaling.std)
     for part in torch.split(inputs, _block(tuple(inputs.shape[1:]))):
         part.copy_(part.to(scaling.mean.dtype).sub_(scaling.mean).div_(scaling.std))
     return inputs

@@ -105,7 +105,7 @@ class MemberBatches:
         if self._full is None and (self.size is not None or self._rows is not None):
             batch = self._gather()
         else:
-            batch = self._full or MemberBatch(*self._split, shared=True)
+            batch = self._full or MemberBatch(self._split.inputs[:], self._split.targets, shared=True)
         if self.size is None:
             self._full = batch  # a full batch is always the same
         self.index += 1

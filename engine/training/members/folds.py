@@ -13,12 +13,14 @@ from torch import Tensor
 
 from descent.common.errors import DataError, PresetError
 from descent.common.i18n import _
+from descent.loop.device import give_back_unused
 from engine.preset import schema
 from engine.training.data import synthetic
 from engine.training.data.dataset import Array, Dataset, Inputs, Samples, Split
 from engine.training.data.fingerprint import fingerprint_of, of_inputs
+from engine.training.data.kept_inputs import KeptInputs, Scale, scaled, settled, subset
 from engine.training.data.load import name_of, read_samples
-from engine.training.data.preprocess import Scale, are_bytes, fit, held_out, place, targets_of
+from engine.training.data.preprocess import are_bytes, fit, held_out, keep, targets_of
 from engine.training.data.randomness import Purpose, stream
 from engine.training.data.splits import plan
 from engine.training.packages import needed
@@ -126,10 +128,11 @@ class Folds:
         def split(samples: Split | None, rows: Tensor | None) -> Split | None:
             if samples is None:
                 return None
-            inputs, targets = samples if rows is None else Split(samples.inputs[rows], samples.targets[rows])
-            if self.scaling is not None:
-                inputs = (inputs - self.scaling.mean[member]) / self.scaling.std[member]
-            return Split(inputs, targets)
+            inputs, targets = samples
+            if rows is not None:
+                inputs, targets = subset(inputs, rows), targets[rows]
+            own = None if self.scaling is None else Scale(self.scaling.mean[member], self.scaling.std[member])
+            return Split(scaled(inputs, own), targets)
 
         train = split(pool.train, self.train[member])
         assert train is not None
@@ -141,23 +144,25 @@ class Folds:
         return replace(pool, train=train, validation=validation, test=split(pool.test, None), mean=mean, std=std)
 
 
-def scaling(inputs: Tensor, train: list[Rows], kind: str) -> tuple[Tensor, Scale | None, Scaling | None]:
-    """Return the inputs of all folds, float32, their common scaling, and that of each fold by its training part.
+def scaling(inputs: KeptInputs, train: list[Rows], kind: str) -> tuple[KeptInputs, Scale | None, Scaling | None]:
+    """Return the inputs of all folds as a split holds them, their common scaling, and that of each fold.
 
-    inputs: (N, *features), unscaled, float64 or, for images, float32. They are first scaled by statistics of all of
-    them. This keeps the digits of large, close numbers, which float32 would lose. No fold learns of another by it,
-    because each fold's own scaling undoes it. All folds share one copy of the inputs.
+    The scaling of a fold is by its training part. inputs: (N, *features), unscaled, float64 or, for images, float32
+    or bytes. They are first scaled by statistics of all of them. This keeps the digits of large, close numbers, which
+    float32 would lose. No fold learns of another by it, because each fold's own scaling undoes it. All folds share
+    one copy of the inputs.
     """
     if kind == "none":
-        return inputs.float(), None, None
+        return settled(inputs, inputs.device), None, None
     whole = fit(inputs, "standard")
     assert whole is not None
-    inputs = (inputs - whole.mean) / whole.std
+    inputs = scaled(inputs, whole)
+    numbers = inputs[:]
     # A feature that is constant in one fold keeps the unit of the data, as it would in a run on that fold alone.
-    own = [fit(inputs[torch.from_numpy(rows).to(inputs.device)], kind, 1 / whole.std) for rows in train]
+    own = [fit(numbers[torch.from_numpy(rows).to(numbers.device)], kind, 1 / whole.std) for rows in train]
     mean = torch.stack([of_one.mean for of_one in own if of_one is not None]).unsqueeze(1)
     std = torch.stack([of_one.std for of_one in own if of_one is not None]).unsqueeze(1)
-    return inputs.float(), whole, Scaling(mean.float(), std.float())
+    return settled(inputs, inputs.device), whole, Scaling(mean.float(), std.float())
 
 
 def load_pool(
@@ -191,15 +196,18 @@ def load_pool(
             )
         )
     inputs, whole, own = scaling(
-        place(samples.inputs, split.train, device, exact=True), [fold.train for fold in parts], section.scaling
+        keep(section, samples.inputs, split.train, device, exact=True),
+        [fold.train for fold in parts],
+        section.scaling,
     )
-    pool = Split(inputs.to(device), targets_of(samples.targets[split.train], device))
+    give_back_unused()  # of bytes, the numbers to fit the scaling by
+    pool = Split(settled(inputs, device), targets_of(samples.targets[split.train], device))
     own = None if own is None else Scaling(own.mean.to(device), own.std.to(device))
     test_inputs, test_targets, test_rows = held_out(samples, samples.test, split.test)
     test = None
     if len(test_rows):
         test = Split(
-            _scaled(place(test_inputs, test_rows, device, exact=True), whole).to(device),
+            settled(scaled(keep(section, test_inputs, test_rows, device, exact=True), whole), device),
             targets_of(test_targets[test_rows], device),
         )
     dataset = Dataset(
@@ -273,7 +281,3 @@ def _with_own_validation(samples: Samples) -> Samples:
 
 def _on(rows: Any, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(rows).to(device)
-
-
-def _scaled(inputs: torch.Tensor, whole: Scale | None) -> torch.Tensor:
-    return (inputs if whole is None else (inputs - whole.mean) / whole.std).float()

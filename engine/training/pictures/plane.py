@@ -108,8 +108,8 @@ def _ranges(look: Probe) -> list[tuple[float, float]]:
     """Return the range of each input over the training and validation samples, with a margin."""
     data = look.run.dataset
     splits = [data.train] if data.validation is None else [data.train, data.validation]
-    lows = torch.stack([split.inputs.amin(dim=0) for split in splits]).amin(dim=0)
-    highs = torch.stack([split.inputs.amax(dim=0) for split in splits]).amax(dim=0)
+    lows = torch.stack([split.inputs[:].amin(dim=0) for split in splits]).amin(dim=0)
+    highs = torch.stack([split.inputs[:].amax(dim=0) for split in splits]).amax(dim=0)
     low, high = host(look.original(torch.stack([lows, highs])))
     wide = np.where(high > low, high - low, 1.0)  # a constant feature needs a width too
     return list(zip((low - MARGIN * wide).tolist(), (high + MARGIN * wide).tolist(), strict=True))

@@ -18,6 +18,7 @@ from descent.loop.device import for_exact
 from descent.run.folder import RunFolder
 from engine.training import losses
 from engine.training.data import Split
+from engine.training.data.batches import Batch
 from engine.training.train_state import TrainState
 
 Arrays = dict[str, NDArray[Any]]
@@ -44,7 +45,7 @@ class Answers:
 
     split: str
     of: int
-    samples: Split
+    samples: Batch
     probabilities: Tensor
 
 
@@ -138,13 +139,13 @@ class Probe:
         return self.run.dataset.classes
 
 
-def few(split: Split, most: int) -> Split:
+def few(split: Split, most: int) -> Batch:
     """Return at most `most` samples, evenly spread. They are always the same, so that pictures can be compared."""
     count = len(split.inputs)
     if count <= most:
-        return split
+        return Batch(split.inputs[:], split.targets)
     rows = places_of(most, count, split.inputs.device)
-    return Split(split.inputs[rows], split.targets[rows])
+    return Batch(split.inputs[rows], split.targets[rows])
 
 
 def places_of(some: int, count: int, device: torch.device) -> Tensor:

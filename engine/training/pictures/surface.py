@@ -16,7 +16,7 @@ from descent.run.folder import RunFolder
 from descent.run.layout import PARAMETER
 from descent.run.metrics import Metrics
 from engine.training import losses, parameters
-from engine.training.data import Split
+from engine.training.data.batches import Batch
 from engine.training.members import batched, layout
 from engine.training.members import losses as member_losses
 from engine.training.pictures.probe import Arrays, Probe, few, words
@@ -42,8 +42,7 @@ def surface(look: Probe, options: dict[str, Any]) -> Arrays:
     path_source: "recorded" at every step, "checkpoints", or "the present, alone" for the current point only. now:
     (D,). minimum: (D,), the lowest place that L-BFGS finds from here, or empty if it finds none. names: (D,).
     """
-    split = few(look.run.dataset.train, options["samples"])
-    objective = Objective(look, split)
+    objective = Objective(look, few(look.run.dataset.train, options["samples"]))
     path = path_of(look, objective)
     lowest = lowest_place(look, objective)
     now = objective.now()
@@ -70,8 +69,8 @@ def surface(look: Probe, options: dict[str, Any]) -> Arrays:
 class Objective:
     """The loss that the run minimises, as a function of its D trained numbers."""
 
-    def __init__(self, look: Probe, split: Split) -> None:
-        self._look, self._split = look, split
+    def __init__(self, look: Probe, samples: Batch) -> None:
+        self._look, self._samples = look, samples
         self.parameters = {name: p for name, p in look.model.named_parameters() if p.requires_grad}
         self._penalised = {name for name, p in self.parameters.items() if p.ndim >= 2}
         self.names = parameters.names(look.model)
@@ -101,7 +100,7 @@ class Objective:
             state[name] = values[taken : taken + parameter.numel()].view(parameter.shape)
             taken += parameter.numel()
         run = self._look.run
-        loss = run.criterion(functional_call(self._look.model, state, (self._split.inputs,)), self._split.targets)
+        loss = run.criterion(functional_call(self._look.model, state, (self._samples.inputs,)), self._samples.targets)
         penalty = losses.penalty([state[name] for name in self._penalised], run.preset.loss)
         return loss if penalty is None else loss + penalty
 
@@ -117,7 +116,7 @@ class Objective:
         """
         outputs = self._outputs(places)
         if outputs is not None:
-            return self._of_members(outputs, self._split.targets, None) + self._penalties(places)
+            return self._of_members(outputs, self._samples.targets, None) + self._penalties(places)
         try:
             return vmap(self.at)(places)
         except (RuntimeError, ValueError):  # a user's model that reads the values of its tensors
@@ -125,7 +124,7 @@ class Objective:
 
     def _outputs(self, places: Tensor) -> Tensor | None:
         """Return the outputs at places, (n, D) -> (n, B, K), or None for a model without a batched form."""
-        count, inputs = len(places), self._split.inputs
+        count, inputs = len(places), self._samples.inputs
         if isinstance(self._look.model, Point):
             return places.unsqueeze(1).expand(count, len(inputs), 2)
         if self._chain is None:

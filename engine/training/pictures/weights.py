@@ -94,7 +94,8 @@ def gradients(look: Probe, options: dict[str, Any]) -> Arrays:
     mode.
     """
     run, model = look.run, look.model
-    inputs, targets = (tensor[: options["samples"]] for tensor in run.dataset.train)
+    train, count = run.dataset.train, options["samples"]
+    inputs, targets = train.inputs[:count], train.targets[:count]
     if len(inputs) < 2:
         model.eval()  # batch norm can't compute a variance from one sample
     else:

@@ -21,6 +21,7 @@ from engine.preset import find
 from engine.preset.loading import load_preset
 from engine.training import models, optimizers, parameters
 from engine.training.build import build
+from engine.training.data.kept_inputs import ByteImages
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
 from tests.helpers.fake_cuda import CUDA, Watch, fake_cuda
@@ -102,8 +103,9 @@ def no_compiler() -> None:
 def test_no_step_of_a_shipped_preset_waits(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = _stand_in(preset, tmp_path)
     with fake_cuda(monkeypatch) as watch:
-        _steps(watch, preset, *stand_in, folder=tmp_path)
+        run = _steps(watch, preset, *stand_in, folder=tmp_path)
     assert _waits(watch) == []
+    assert isinstance(run.dataset.train.inputs, ByteImages) == bool(stand_in)
 
 
 SETTINGS = {
