@@ -4,6 +4,7 @@ The CPU, CUDA, ROCm (which is "cuda" to PyTorch), and what else torch.accelerato
 """
 
 import hashlib
+import os
 import re
 from functools import cache
 from typing import Any, cast
@@ -71,6 +72,7 @@ def _refuse_missing(device: torch.device, wanted: str) -> None:
                 'train.device = "{device}": no such GPU here (GPUs that torch sees: none; `descent doctor` says why)',
                 device=wanted,
             )
+            + _hiding(device)
         )
     raise PresetError(
         _(
@@ -79,7 +81,17 @@ def _refuse_missing(device: torch.device, wanted: str) -> None:
             kind=device.type,
             last=count - 1,
         )
+        + _hiding(device)
     )
+
+
+def _hiding(device: torch.device) -> str:
+    """Say which variable shows some of the GPUs only, as a cluster sets it for each job, or nothing."""
+    for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        if device.type == "cuda" and variable in os.environ:
+            value = clean(shorten(os.environ[variable], 80))
+            return _('; {variable} = "{value}" shows these alone, numbered from 0', variable=variable, value=value)
+    return ""
 
 
 def _freest(kind: str) -> torch.device:

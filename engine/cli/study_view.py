@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import os
-import shlex
 import sys
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml
 from engine.study import folder as folders
-from engine.study.folder import Study
+from engine.study.folder import Study, continuing
 from engine.study.results import Outcome, Point, Spread, outcomes, points
 from engine.study.vary import label
 
@@ -74,7 +73,7 @@ def show_study(study: Study, *, metric: str | None, by: str | None) -> None:
         print()
         output_text(lines)
     if any(counts[state] for state in ("waiting", "stopped", "lost")) and worker_pid(study.folder) is None:
-        stdio.say(_("continue with: {command}", command=f"descent study run {shlex.quote(clean(study.name))}"))
+        stdio.say(_("continue with: {command}", command=continuing(study)))
 
 
 def output_text(lines: Any) -> None:

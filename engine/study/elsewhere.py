@@ -1,6 +1,5 @@
 """A study whose jobs another engine trains, such as SLURM: what is left is handed to it, and the board follows."""
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from descent.common.i18n import _, ngettext
 from descent.common.signals import Signals
 from descent.run.state import ALIVE
 from engine.study.board import StudyDisplay
-from engine.study.folder import Job, Study
+from engine.study.folder import Job, Study, continuing, note_engine
 from engine.study.jobs import Jobs, train
 from engine.study.results import Outcome, outcome, outcomes
 
@@ -34,7 +33,7 @@ class Task(NamedTuple):
 class Engine(Protocol):
     """An engine that trains the jobs of a study."""
 
-    name: str  # after --on
+    words: Sequence[str]  # of the command line: --on, and what else was chosen
     outlives: bool  # whether its jobs go on when this process ends
     longest: float  # seconds between looks at it, at most
 
@@ -55,6 +54,11 @@ class Engine(Protocol):
 
     def why_gone(self, study: Study, one: Outcome) -> str | None:
         """Say why the engine no longer has a job that left no word. None if it was stopped there."""
+
+
+def jobs_words(at_once: int | None) -> list[str]:
+    """Return the words of --jobs, for Engine.words."""
+    return [] if at_once is None else ["--jobs", str(at_once)]
 
 
 def run(study: Study, engine: Engine, *, as_json: bool, quiet: bool) -> int:
@@ -83,6 +87,7 @@ class _Jobs(Jobs):
 
     def begin(self) -> None:
         """Hand over what is neither over nor in the engine's hands. Raises DescentError if the engine refuses."""
+        note_engine(self._study, self._engine.words)
         tasks, found = self._engine.tasks(self._study), outcomes(self._study)
         wanted = []
         for one in found:
@@ -109,7 +114,7 @@ class _Jobs(Jobs):
                 _(
                     "{error}. No job was queued. The study is planned; continue with: {command}",
                     error=str(error).rstrip("."),
-                    command=f"descent study run {shlex.quote(self._study.name)} --on {self._engine.name}",
+                    command=continuing(self._study),
                 )
             ) from None
 

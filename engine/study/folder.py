@@ -2,6 +2,7 @@
 
 studies/NAME/
     study.json          the plan: what varies, and each job with the words of its command; written once
+    on.json             the options of `descent study run` that chose who trains the jobs; none if this machine does
     preset/PRESET.toml  the preset's text as it was when the study was planned
     code/HASH/FILE.py   the user's own code that it names
     runs/NAME-0007/     the jobs' runs, from which all results are read
@@ -13,6 +14,7 @@ A study is removed with all its runs, but never while it trains, and never with 
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -35,7 +37,7 @@ from engine.study.vary import Axis, grid, settings
 
 _VERSION = 1
 _LONGEST_CHOICE = 12
-_OWN = {"study.json", "preset", "code", "runs", "jobs", "worker.lock"}
+_OWN = {"study.json", "on.json", "preset", "code", "runs", "jobs", "worker.lock"}
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,27 @@ def _check_grid(plan: dict[str, Any], jobs: Sequence[Job]) -> None:
         found = (job.index, job.point, job.repeat, job.seed, job.values, list(job.settings[: len(chosen)]))
         if found != planned:
             raise ShapeError(_("jobs[{number}] is not the job that its values and repeats make", number=number))
+
+
+# --- who trains it ---
+
+
+def note_engine(study: Study, words: Sequence[str]) -> None:
+    """Keep the options that chose who trains the jobs, for the command that continues them. words: none for here."""
+    file = study.folder / "on.json"
+    if words:
+        write_atomically(file, json.dumps({"words": list(words)}).encode())
+    else:
+        file.unlink(missing_ok=True)
+
+
+def continuing(study: Study) -> str:
+    """Return the command that continues the study where its jobs were trained the last time."""
+    try:
+        words = read_object(study.folder / "on.json", Record({"words": ListOf(TEXT)}))["words"]
+    except (OSError, ShapeError):
+        words = []
+    return clean(shlex.join(["descent", "study", "run", study.name, *words]))
 
 
 # --- finding ---

@@ -24,7 +24,7 @@ from engine.launch import start
 from engine.launch.options import Options
 from engine.preset import consent
 from engine.study.board import StudyDisplay
-from engine.study.folder import Job, Study
+from engine.study.folder import Job, Study, note_engine
 from engine.study.jobs import Jobs, train
 from engine.study.results import Outcome, outcome, outcomes
 
@@ -119,6 +119,7 @@ class Queue(Jobs):
         self._theirs: list[Job] = []  # trained by a process of this machine that is no child of ours
 
     def begin(self) -> None:
+        note_engine(self._study, ())
         found = outcomes(self._study)
         self._sort_out(found)
         finished = sum(one.state == "finished" for one in found)

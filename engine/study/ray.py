@@ -15,7 +15,7 @@ from typing import Any
 from descent.common.errors import DescentError
 from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
-from engine.study.elsewhere import Engine, Task
+from engine.study.elsewhere import Engine, Task, jobs_words
 from engine.study.folder import Job, Study
 from engine.study.queue import VARIABLES, agreed, cores, how_ended
 from engine.study.results import Outcome
@@ -26,6 +26,7 @@ _STORE = 100 << 20  # bytes for the objects of a local Ray: those of a study are
 _LONGEST = 400  # characters of what Ray says
 _PATIENCE = 10.0  # seconds for an answer of the cluster
 _LOCAL = "local"
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 # Ray and what it starts read these. What Ray prints would stand among the lines of the board. When a local Ray ends,
 # its jobs save. Nobody has agreed to reports of its use.
 _ENVIRONMENT = {
@@ -48,7 +49,6 @@ class _Handed:
 class Ray(Engine):
     """Tasks of this process, with which they end."""
 
-    name = "ray"
     outlives = False
     longest = 1.0
 
@@ -78,6 +78,9 @@ class Ray(Engine):
             )
         self._ray = _imported()
         self._at_once, self._gpus, self._again = at_once, gpus, _AGAIN
+        self.words = ["--on", "ray", *jobs_words(at_once)]
+        self.words += [] if address is None else ["--address", address]
+        self.words += [] if gpus is None else ["--gpus", f"{gpus:g}"]
         self._agreed = ""  # code of the user's own that may run
         self._waiting: deque[Job] = deque()  # for a place among those at once
         self._handed: dict[int, _Handed] = {}  # by the job's index
@@ -106,6 +109,7 @@ class Ray(Engine):
 
     def submit(self, study: Study, jobs: Sequence[Job]) -> str:
         self._connect(jobs)
+        self._refuse_hidden(jobs)
         self._agreed = agreed(study)
         (study.folder / "jobs").mkdir(mode=0o700, exist_ok=True)
         self._waiting.extend(jobs)
@@ -155,15 +159,46 @@ class Ray(Engine):
         while self._waiting and (self._at_once is None or len(self._handed) < self._at_once):
             job = self._waiting.popleft()
             threads = job.threads or 1
-            gpus = 0.0 if job.device == "cpu" else self._gpus
-            if gpus is None:
-                gpus = 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
+            gpus = self._gpus_of(job)
             environment = dict.fromkeys(VARIABLES, str(threads))
             if self._gpus == 0:
-                environment["CUDA_VISIBLE_DEVICES"] = ""
+                environment |= dict.fromkeys(_VISIBLE, "")
             task = self._ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0, num_returns="streaming")(_train)
             stream = task.remote(str(study.process(job)), [self._agreed, *study.words(job, threads)], environment)
             self._handed[job.index] = _Handed(job, stream, {"CPU": threads, "GPU": gpus})
+
+    def _gpus_of(self, job: Job) -> float:
+        if job.device == "cpu":
+            return 0.0
+        if self._gpus is not None:
+            return self._gpus
+        return 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
+
+    def _refuse_hidden(self, jobs: Sequence[Job]) -> None:
+        """Raise DescentError for a job that names a GPU which it would not see.
+
+        Ray chooses the GPUs of a job, shows it no others, and the job counts these from 0.
+        """
+        for job in jobs:
+            kind, _colon, number = job.device.partition(":")
+            given = self._gpus_of(job)
+            if kind not in ("cuda", "xpu") or int(number or 0) < given:
+                continue
+            where = {"index": job.index, "device": job.device}
+            if given:
+                raise DescentError(
+                    _(
+                        'job {index}: train.device = "{device}", but Ray gives a job {gpus:g} GPU, shows it no '
+                        'other, and numbers what it shows from 0; "{kind}" is whichever Ray gives it',
+                        **where,
+                        gpus=given,
+                        kind=kind,
+                    )
+                )
+            reason = "--gpus 0" if self._gpus == 0 else _("the cluster has none")
+            raise DescentError(
+                _('job {index}: train.device = "{device}", but a job gets no GPU: {reason}', **where, reason=reason)
+            )
 
     def _ready(self) -> list[_Handed]:
         """Return the jobs of which there is news."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from descent.common.errors import DescentError
 from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
-from engine.study.elsewhere import Engine, Task
+from engine.study.elsewhere import Engine, Task, jobs_words
 from engine.study.folder import Job, Study
 from engine.study.results import Outcome
 
@@ -78,7 +78,6 @@ def _ranges(numbers: Sequence[int]) -> str:
 class Slurm(Engine):
     """The queue of the cluster. Its tasks go on when nobody looks at them."""
 
-    name = "slurm"
     outlives = True
     longest = 10.0
 
@@ -95,7 +94,8 @@ class Slurm(Engine):
                     commands=", ".join(missing),
                 )
             )
-        self._at_once, self._cpus, self._words = at_once, cpus, words
+        self._at_once, self._cpus, self._sbatch = at_once, cpus, words
+        self.words = ["--on", "slurm", *jobs_words(at_once), *(f"--sbatch={word}" for word in words)]
         self._ids: set[str] = set()
 
     def tasks(self, study: Study) -> dict[int, Task]:
@@ -106,7 +106,7 @@ class Slurm(Engine):
     def submit(self, study: Study, jobs: Sequence[Job]) -> str:
         (study.folder / "jobs").mkdir(mode=0o700, exist_ok=True)
         text = script(study, jobs, at_once=self._at_once, cpus=self._cpus)
-        batch = _ask(["sbatch", "--parsable", *self._words], text).strip().partition(";")[0]
+        batch = _ask(["sbatch", "--parsable", *self._sbatch], text).strip().partition(";")[0]
         self._ids.add(batch)
         return ngettext(
             "{count} queued as SLURM job {batch}", "{count:,} queued as SLURM job {batch}", len(jobs), batch=batch

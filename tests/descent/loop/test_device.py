@@ -46,6 +46,17 @@ def test_a_card_that_was_asked_for_is_not_replaced_in_silence() -> None:
         devices.choose("xpu")
 
 
+@pytest.mark.usefixtures("broken_gpu")
+def test_a_card_that_a_cluster_hides_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM and Ray number what they give a job from 0: the fourth card is there, and can't be had."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(PresetError, match=r'cuda:0\); CUDA_VISIBLE_DEVICES = "3" shows these alone, numbered from 0'):
+        devices.choose("cuda:3")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with pytest.raises(PresetError, match=r"cuda:0\)$"):
+        devices.choose("cuda:3")
+
+
 @pytest.mark.parametrize(
     ("error", "failed", "full"),
     [

@@ -1,6 +1,8 @@
 """What a study came to is read off its table and its curve, on any terminal."""
 
 import json
+import os
+import shlex
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from descent.run.result_metrics import METRICS
 from engine import cli
 from engine.cli import study_plot
 from engine.study import results
-from engine.study.folder import Study, load
+from engine.study.folder import Study, load, note_engine
 from engine.study.results import Point, Spread
 from engine.study.vary import Axis
 from tests.helpers.processes import Child
@@ -81,6 +83,31 @@ def test_a_job_that_could_not_begin_says_why(
     assert cli.main(["study", "show", "mine"]) == 0
     out = capsys.readouterr().out
     assert "mine-0000 (size=5 seed=0) failed: data.size = 5 is less than the 10 classes" in out
+
+
+def test_the_command_that_continues_a_study_names_who_has_trained_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever copies it would train the rest of a cluster's study on the login node."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["study", "plan", "digits-mlp", "--repeats", "2", "--id", "mine"]) == 0
+
+    def told() -> str:
+        assert cli.main(["study", "show", "mine"]) == 0
+        return capsys.readouterr().out.rpartition("continue with: ")[2].strip()
+
+    assert told() == "descent study run mine"
+    for name, text in (("sbatch", "echo too many jobs >&2; exit 1"), ("squeue", "true")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    words = ["--on", "slurm", "--jobs", "2", "--sbatch=--gpus=1", "--sbatch=--comment=a b"]
+    assert cli.main(["study", "run", "mine", *words]) == 2
+    continued = shlex.join(["descent", "study", "run", "mine", *words])
+    assert capsys.readouterr().err.strip().endswith(f"continue with: {continued}")
+    assert told() == continued
+    note_engine(load(tmp_path / "studies" / "mine"), ())  # as this machine's own queue does
+    assert told() == "descent study run mine"
 
 
 def points(*metrics: tuple[Any, float, float]) -> list[Point]:

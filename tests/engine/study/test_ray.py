@@ -189,7 +189,7 @@ class FakeRay:
         RayTaskError = type("RayTaskError", (RayError,), {"cause": FileNotFoundError(2, "No such file", "/jobs")})
 
     def __init__(self, *told: object) -> None:
-        self._told, self.started = told, 0
+        self._told, self.started, self.gpus = told, 0, 0.0
         self.shutdown = self.init = lambda **_options: None
         self.cloudpickle = SimpleNamespace(register_pickle_by_value=lambda _module: None)
 
@@ -212,7 +212,40 @@ class FakeRay:
         return [{"Alive": True, "Resources": {"CPU": 2.0}}]
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
+        return {"CPU": 2.0, "GPU": self.gpus}
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "there", "said"),
+    [
+        ("cuda:1", None, 4.0, 'train.device = "cuda:1", but Ray gives a job 1 GPU, .* "cuda" is whichever'),
+        ("cuda:2", 2.0, 4.0, 'train.device = "cuda:2", but Ray gives a job 2 GPU'),
+        ("xpu:1", 0.25, 4.0, 'Ray gives a job 0.25 GPU, .* "xpu" is whichever'),
+        ("cuda", 0.0, 4.0, 'train.device = "cuda", but a job gets no GPU: --gpus 0'),
+        ("cuda:0", None, 0.0, "but a job gets no GPU: the cluster has none"),
+        ("cuda:1", 2.0, 4.0, None),
+        ("cuda:0", 0.25, 4.0, None),
+        ("auto", 0.0, 4.0, None),
+        ("cpu", None, 4.0, None),
+    ],
+)
+def test_a_gpu_that_ray_would_not_show_to_a_job_is_refused_before_it_is_queued(
+    device: str, gpus: float | None, there: float, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All jobs of a study would fail one after another, or be thought to train on another GPU than they do."""
+    fake = FakeRay("gpu1", 0)
+    fake.gpus = there
+    monkeypatch.setattr(study_ray, "_imported", lambda: fake)
+    job = Job(0, "s-0000", 0, 0, 0, {}, (), None, device)
+    study = Study(tmp_path, "p.toml", (), (), 1, None, (job,))
+    engine = Ray(at_once=None, gpus=gpus, address=None)
+    if said is None:
+        engine.submit(study, [job])
+        assert fake.started == 1
+        return
+    with pytest.raises(DescentError, match=said):
+        engine.submit(study, [job])
+    assert fake.started == 0
 
 
 def _after(fake: FakeRay, folder: Path, monkeypatch: pytest.MonkeyPatch, address: str = "local") -> str | None:
