@@ -15,11 +15,11 @@ from descent.common.stdio import plain
 from descent.common.text import clean, shorten, unmarked
 from engine.cli import tables
 from engine.labs import flow, handin, library, progress
+from engine.labs.explanation import UNFILLED
 from engine.labs.flow import next_commands
 from engine.labs.format import HOMEWORK, TOPICS, Prediction, Solution
 from engine.labs.grader import Grader
 from engine.labs.library import BrokenLab, Lab, find_lab
-from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Progress
 from engine.labs.verdict import against
 

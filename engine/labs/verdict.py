@@ -41,7 +41,7 @@ class Result:
 
     value: a number, True or False, or None if it could not be found. threshold: a number, two for "between", None for
     "true". gave, wanted: the numbers whose distance the value is, if it is a distance. explanation: the mistake that
-    was recognised: id, text, line and code; see engine.labs.mistakes.
+    was recognised: id, text, line and code; see engine.labs.explanation.
     """
 
     id: str

@@ -1,8 +1,8 @@
 """What an editor knows of a learner's file: where it was left, where to begin, what is wrong with which line."""
 
-import ast
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,9 @@ from descent.common.files import write_atomically
 from descent.common.i18n import _
 from descent.common.paths import made_state_dir, state_dir
 from descent.common.text import clean
+from engine.labs.explanation import Failure, explain
 from engine.labs.messages import line_named
+from engine.labs.mistakes import MISTAKES
 
 KEPT = 200  # places of files, those that were left last
 _TO_FILL = re.compile(r"raise NotImplementedError|\bTODO\b")
@@ -162,10 +164,12 @@ def problems(file: Path) -> list[Problem]:
 
 def _of_code(file: Path, text: str) -> list[Problem]:
     try:
-        ast.parse(text)
+        with warnings.catch_warnings(action="ignore"):
+            compile(text, file.name, "exec", dont_inherit=True)
     except SyntaxError as error:
         said = _("{file}, line {line}: {error}", file=file.name, line=error.lineno, error=error.msg)
-        return [Problem(clean(said), error.lineno)]
+        why = explain(Failure(error=f"{type(error).__name__}: {error.msg}"), file.name, MISTAKES)
+        return [Problem(clean(" → ".join([said, *([why.text] if why is not None else [])])), error.lineno)]
     except (ValueError, RecursionError, MemoryError) as error:
         return [Problem(clean(f"{file.name}: {error or type(error).__name__}"))]
     return []

@@ -19,10 +19,10 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.schema import ShapeError
 from engine.labs import flow, grading, progress
+from engine.labs.explanation import UNFILLED
 from engine.labs.format import Check
 from engine.labs.grader import Grader, Tell
 from engine.labs.library import Lab, find_lab
-from engine.labs.mistakes import UNFILLED
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead, read_verdict

@@ -1,6 +1,7 @@
 """The results of a run's members: a tally over the plane, the spread of their scores, gradients by layer."""
 
 import math
+from collections import Counter
 
 import numpy as np
 from rich.cells import cell_len
@@ -36,7 +37,9 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
     needed = _("(at least {least} of the {split} samples correct)", least=least, split=samples_of(picture))
     if after + 1 + cell_len(needed) <= canvas.width:  # half of it would say nothing
         after = canvas.write(after, 0, f" {needed}", "quiet")
-    key = _("● solved  7 70–79% correct  × diverged")
+    signs = [_sign(float(share), bool(is_solved)) for share, is_solved in zip(accuracy, solved, strict=True)]
+    (digit, _many), *_others = Counter(sign for sign, _style in signs if sign.isdigit()).most_common(1) or [("7", 0)]
+    key = _("● solved  {digit} {digit}0–{digit}9% correct  × diverged", digit=digit)  # as an example of all digits
     top = 1
     if after + 2 + cell_len(key) <= canvas.width:
         canvas.right(canvas.width, 0, key, "quiet")
@@ -45,8 +48,7 @@ def tally(canvas: PictureCanvas, picture: Picture) -> None:
         top = 2
     rows = min(MOST_STRIP, -(-count // canvas.width), max(1, canvas.height // 4))
     for member in range(min(count, rows * canvas.width)):
-        sign, style = _sign(float(accuracy[member]), bool(solved[member]))
-        canvas.mark(member % canvas.width, top + member // canvas.width, sign, style)
+        canvas.mark(member % canvas.width, top + member // canvas.width, *signs[member])
     boundary(canvas, picture, top=top + 1 + rows)
 
 

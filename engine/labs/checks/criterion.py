@@ -11,10 +11,11 @@ import numpy as np
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from engine.labs.checks.names import OF_CODE, OF_MODELS, Scope, used
+from engine.labs.explanation import UNFILLED, Explanation, Failure, explain, source_of
 from engine.labs.format import Check, Prediction
 from engine.labs.graded_runs import CheckContext
 from engine.labs.messages import CheckError, line_named
-from engine.labs.mistakes import UNFILLED, Explanation, Failure, explain, source_of
+from engine.labs.mistakes import MISTAKES
 from engine.labs.sandbox.wire import Marked, described
 from engine.labs.submission import Part, Submission
 from engine.labs.verdict import Relation, Result
@@ -91,7 +92,7 @@ def _explained(
         diverged=_is_of_diverged(check, scope, material),
         seen={} if raised or not scope.called else material.learner.observe(*list(scope.called.items())[-1]),
     )
-    found = explain(failure, file)
+    found = explain(failure, file, MISTAKES)
     return None if found is None else found.as_json()
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from descent.common.i18n import use
-from engine.labs.mistakes import MISTAKES, Failure, explain, source_of
+from engine.labs.explanation import Failure, Mistake, explain, source_of
+from engine.labs.mistakes import MISTAKES
 from engine.labs.verdict import Verdict
 from tests.helpers.graded_lab import check_of, graded, make_lab, work_on
 
@@ -124,6 +125,7 @@ OF_FILES = {  # mistakes for which the whole file can't be read
     "indentation": "def f(x):\nreturn x\n",
     "bracket": "def f(x):\n    return (x\n",
     "colon": "def f(x)\n    return x\n",
+    "outside-function": "def f(x):\n    y = x\nreturn y\n",
 }
 UNSEEN = {"records-gradients", "diverged"}  # have tests of their own
 
@@ -233,24 +235,23 @@ def test_right_code_and_unknown_mistakes_get_no_explanation(tmp_path: Path) -> N
 def test_gradients_are_the_mistake_only_where_a_criterion_asks_for_them() -> None:
     """A wrong number would be put down to autograd, which does not change it."""
     seen = {"recording": {"line": 3, "code": "model(x)"}}
-    asked = explain(Failure(seen=seen, about='max(calls("net")[:, 2]) == 0'), "net.py")
+    asked = explain(Failure(seen=seen, about='max(calls("net")[:, 2]) == 0'), "net.py", MISTAKES)
     assert asked is not None
     assert asked.id == "records-gradients"
     assert asked.text.endswith('(net.py, line 3: "model(x)")')
-    assert explain(Failure(seen=seen, about='apart(learner("f"), 1)'), "net.py") is None
+    assert explain(Failure(seen=seen, about='apart(learner("f"), 1)'), "net.py", MISTAKES) is None
 
 
 def test_a_graded_run_that_diverged_says_so() -> None:
     """A learner who chose too large a rate would read that a value is not a number."""
-    found = explain(Failure(diverged=True), "net.py")
+    found = explain(Failure(diverged=True), "net.py", MISTAKES)
     assert found is not None
     assert found.id == "diverged"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[one.id for one in MISTAKES])
-def test_explanations_speak_korean_and_fill_their_fields(mistake: object) -> None:
+def test_explanations_speak_korean_and_fill_their_fields(mistake: Mistake) -> None:
     """A learner would read English, or {left} instead of a shape."""
-    assert isinstance(mistake, type(MISTAKES[0]))
     fields = set(re.findall(r"{(\w+)}", mistake.text))
     named = set(re.findall(r"\(\?P<(\w+)>", mistake.pattern + mistake.source))
     observed = {"broadcast": {"left", "right", "result"}, "infinite": {"name"}}.get(mistake.seen, set())

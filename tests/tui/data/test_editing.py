@@ -1,8 +1,13 @@
 """Problems of a text at their lines: else a sign would stand beside a line that is right."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from tui.data.editing import Problem, TrackedProblems
+from descent.common.i18n import _, use
+from engine.labs.mistakes import MISTAKES
+from tui.data.editing import Problem, TrackedProblems, problems
 
 TEXT = "a\nb\nwrong\nd\ne\n"
 
@@ -36,3 +41,21 @@ def test_what_is_undone_brings_a_problem_back() -> None:
         tracked.follow(text)
     assert [one.line for one in tracked.problems] == [3]
     assert not tracked.is_outdated
+
+
+@pytest.mark.parametrize(
+    ("mistake", "code", "line"),
+    [("colon", "def f(x)\n    return x\n", 1), ("outside-function", "def f(x):\n    y = x\nreturn y\n", 3)],
+)
+def test_a_file_that_is_not_python_is_explained_before_it_is_graded(
+    tmp_path: Path, mistake: str, code: str, line: int
+) -> None:
+    """A Korean beginner would read "expected ':'", and no more."""
+    file = tmp_path / "net.py"
+    file.write_text(code)
+    use("ko")
+    (problem,) = problems(file)
+    why = _(next(one.text for one in MISTAKES if one.id == mistake))
+    assert problem.line == line
+    assert problem.text.endswith(f"→ {why}")
+    assert re.search("[가-힣]", why)

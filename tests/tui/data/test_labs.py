@@ -12,8 +12,8 @@ from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
 from engine.labs import flow
+from engine.labs.explanation import UNFILLED
 from engine.labs.library import find_lab
-from engine.labs.mistakes import UNFILLED
 from engine.preset import code_copy
 from tests.helpers.lab_solutions import typed_guesses
 from tests.helpers.small_lab import make_lab

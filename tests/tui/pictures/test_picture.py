@@ -322,6 +322,10 @@ def test_a_tally_counts_and_has_a_sign_for_each_member() -> None:
     assert drawn[1].rstrip() == "● solved  7 70–79% correct  × diverged"  # no room for it beside the count
     assert drawn[2].rstrip() == "●7×●"
     assert drawn[3].startswith("height")
+    half = text(
+        "tally", 76, 16, Palette(shades=False), accuracy=[0.5, 0.5, 0.75, 1.0], solved=[False, False, False, True]
+    )
+    assert "5 50–59% correct" in half  # an example that can be seen
     many = text("tally", 76, 20, accuracy=[1.0] * 500, solved=[True] * 500)
     assert many.splitlines()[0].startswith("500 of 500 members solved it")
 
