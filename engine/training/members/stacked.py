@@ -20,7 +20,7 @@ from torch.func import functional_call, vmap
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from engine.training.members import batched, dropout, layout
+from engine.training.members import batched, dropout, half, layout
 
 Way = Literal["batched", "vmap", "loop"]
 Look = Callable[[nn.Module, Tensor], Tensor]  # (a module, its output for one member) -> scalar
@@ -102,7 +102,7 @@ class Members:
 
     def _vmap(self, shared: bool) -> Callable[..., Any]:
         def of_one(state: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, Seen]:
-            with _hooked(self.template, self._looks) as seen:
+            with _hooked(self.template, self._looks) as seen, half.as_autocast(inputs.device):
                 outputs = functional_call(self.template, state, (inputs,))
             return outputs, seen
 

@@ -151,20 +151,59 @@ def test_every_family_takes_the_path_that_is_its_quickest(name: str) -> None:
     torch.testing.assert_close(singles[0].state_dict(), before, rtol=0, atol=0)
 
 
-def test_half_precision_is_had_where_it_was_asked_for() -> None:
+@pytest.mark.parametrize("name", [name for name, found in FAMILIES.items() if found.way != "loop"])
+def test_half_precision_is_had_where_it_was_asked_for(name: str) -> None:
     """A run with train.precision = "bf16" would train in float32, and slower: autocast does not reach into vmap."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        sample = torch.rand(4, *FAMILIES["cnn"].shape)
-    singles = family("cnn", dtype=torch.float32)
-    choice = choose(singles, sample, torch.autocast("cpu", torch.bfloat16))
-    assert choice.path == "loop"
-    assert "float32" in choice.reason
+    _, shape, way, *_ = FAMILIES[name]
+    singles = family(name, dtype=torch.float32)
+    sample = torch.rand(8, *shape, generator=torch.Generator().manual_seed(0))
+    half = torch.autocast("cpu", torch.bfloat16)
+    assert choose(singles, sample, half, wanted=way).path == way
+    exact = _passed(Members(singles, shape, way), sample)
+    with half:
+        ours, theirs = (_passed(Members(singles, shape, path), sample) for path in (way, "loop"))  # type: ignore[arg-type]
+    assert [[values.dtype for values in of_one] for of_one in (exact, ours, theirs)] == [
+        [torch.float32] * 2,
+        *[[torch.bfloat16, torch.float32]] * 2,
+    ]
+    for right, got, other in zip(exact, ours, theirs, strict=True):  # outputs, then gradients
+        lost, of_others = (float((values - right).norm() / right.norm()) for values in (got, other))
+        assert 1e-4 < lost < 2 * of_others, (lost, of_others)
+
+
+def _passed(members: Members, sample: Tensor) -> tuple[Tensor, Tensor]:
+    """The outputs and the gradients of a pass."""
+    outputs = members(sample)
+    torch.autograd.backward(outputs.float().square().sum())
+    return outputs.detach(), members.gradients()
+
+
+class Partly(nn.Module):
+    """A model that computes its last layer in float32 itself, and returns half precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        seen.append(x.dtype)
+        with torch.autocast("cpu", enabled=False):
+            x = self.last(x.float())
+            seen.append(x.dtype)
+        return x.bfloat16()
+
+
+seen: list[torch.dtype] = []
+
+
+def test_a_model_that_turns_half_precision_off_computes_as_it_says() -> None:
+    """What its author keeps in float32, because it needs the digits, would lose them among members."""
+    models = [Partly() for _ in range(2)]
     with torch.autocast("cpu", torch.bfloat16):
-        assert Members(singles, FAMILIES["cnn"].shape, choice.path)(sample).dtype == torch.bfloat16
-    mlps = family("mlp", dtype=torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert Members(mlps, (6,), "batched")(torch.rand(4, 6)).dtype == torch.bfloat16
+        seen.clear()
+        Members(models, (4,), "vmap")(torch.rand(3, 4))
+    assert seen == [torch.bfloat16, torch.float32]
 
 
 def test_a_way_that_the_preset_asks_for_is_taken_or_refused() -> None:
