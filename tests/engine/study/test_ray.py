@@ -143,6 +143,41 @@ def test_a_lost_node_costs_no_job_and_two_share_a_gpu(
         cluster.shutdown()
 
 
+@with_ray
+@pytest.mark.long
+def test_each_job_sees_the_gpu_that_ray_gives_it_and_no_other(
+    shell: Studies, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All jobs would train on the first GPU of their machine, or one that names the second would fail there."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        words = ("--on", "ray", "--address", cluster.address)
+        board = shell.begin("run", *PLAN, "2", "--id", "both", *words)
+        runs = shell.runs("both", 2)
+        held.wait()
+        seen = [_environment(run).get("CUDA_VISIBLE_DEVICES") for run in _training(runs)]
+        held.release()
+        out, err = board.communicate()
+        assert board.returncode == 0, out + err
+        assert sorted(map(str, seen)) == ["0", "1"]
+        code, _out, err = shell("run", *PLAN, "2", "--id", "named", *words, "--set", "train.device=cuda:1")
+        assert code == 2
+        assert 'job 0: train.device = "cuda:1", but Ray gives a job 1 GPU' in err
+        assert f"continue with: descent study run named --on ray --address {cluster.address}" in err
+    finally:
+        cluster.shutdown()
+
+
+def _environment(run: RunFolder) -> dict[str, str]:
+    """Of the process that trains a run."""
+    text = Path(f"/proc/{worker_pid(run.path)}/environ").read_text()
+    return dict(line.partition("=")[::2] for line in text.split("\0") if line)
+
+
 def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study would be planned that nobody trains, with a traceback."""
     monkeypatch.setitem(sys.modules, "ray", None)

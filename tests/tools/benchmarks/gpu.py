@@ -254,15 +254,16 @@ def _timed(arms: dict[str, Callable[[], None]], device: torch.device, until: flo
 
 def _members(folder: Path, device: torch.device, until: float) -> Iterator[tuple[Figure, dict[str, Any]]]:
     """Ten repeats in one run over one, by each way of computing them."""
-    for preset in ("digits-mlp", "digits-cnn"):
-        one = partial(_one, _built(folder, device, preset), train_step)
-        ten = _built(folder, device, preset, "members.repeats=10")
+    for preset, *settings in (("digits-mlp",), ("digits-cnn",), ("digits-cnn", "train.precision=bf16")):
+        one = partial(_one, _built(folder, device, preset, *settings), train_step)
+        ten = _built(folder, device, preset, "members.repeats=10", *settings)
         times = _timed({"one": one, "ten": partial(_one, ten, train_step)}, device, until)
         way = getattr(getattr(ten, "stack", None), "path", "")
         value = f"{ratio(times, 'ten', 'one'):.2f} times one"
+        what = " ".join((preset, *settings))
         yield (
-            Figure(f"members, ten of {preset} ({way})", value),
-            {f"members, {preset}, {arm}": seconds for arm, seconds in times.items()},
+            Figure(f"members, ten of {what} ({way})", value),
+            {f"members, {what}, {arm}": seconds for arm, seconds in times.items()},
         )
         if time.monotonic() > until:
             return
