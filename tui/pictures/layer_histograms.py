@@ -13,8 +13,8 @@ from tui.data.histograms import Histograms
 from tui.pictures.live import FramedPicture
 from tui.pictures.over_time import KIND, MATRIX
 from tui.pictures.weights import KIND_WORDS, ONE_LAYER
+from tui.widgets.layer_charts import NO_ACTIVATION
 
-NO_ACTIVATION = N_("No activation follows this layer.")
 _OVER_TIME = {
     "weights": N_("weights over time"),
     "gradients": N_("gradients over time"),

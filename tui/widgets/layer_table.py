@@ -87,6 +87,9 @@ class LayerTable(Lines, can_focus=True):
             super().__init__()
             self.name = name
 
+    class Pointed(Message):
+        """The cursor is on another layer."""
+
     class MemberPicked(Message):
         """A candidate of a sweep was chosen: its first member is to be shown."""
 
@@ -155,20 +158,26 @@ class LayerTable(Lines, can_focus=True):
         found = {row.name: key(row) for row in self._rows}
         return sorted(self._rows, key=lambda row: (not row.non_finite, -_ranked(found[row.name])))
 
+    @property
+    def layer_name(self) -> str | None:
+        """The name of the layer under the cursor; None where there is none."""
+        rows = [] if self._candidates else self.sorted_rows()
+        return rows[min(self._cursor, len(rows) - 1)].name if rows else None
+
     # --- keys ---
 
     def action_move(self, by: int) -> None:
         self._cursor = max(0, min(self._count - 1, self._cursor + by))
         self.show_lines()
+        self.post_message(self.Pointed())
 
     def action_open(self) -> None:
         if self._candidates:
             chosen = self._candidates[min(self._cursor, self._count - 1)]
             self.post_message(self.MemberPicked(chosen.point.members[0]))
             return
-        rows = self.sorted_rows()
-        if rows:
-            self.post_message(self.Opened(rows[min(self._cursor, len(rows) - 1)].name))
+        if self.layer_name is not None:
+            self.post_message(self.Opened(self.layer_name))
 
     def action_sort(self) -> None:
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]

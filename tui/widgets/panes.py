@@ -10,11 +10,14 @@ from textual.widget import Widget
 
 from descent.common.i18n import N_, _
 from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import Panes
+from tui.widgets.layer_charts import LayerCharts
 from tui.widgets.layer_table import LayerTable
 from tui.widgets.machine_panel import MachinePanel
 from tui.widgets.run_log import RunLog
 
 if TYPE_CHECKING:
+    from tui.data.snapshot import Snapshot
     from tui.settings import Settings
 
 
@@ -117,6 +120,10 @@ class ConsolePanes(Vertical):
     ConsolePanes.-one .-alone {
         display: block !important; width: 1fr !important; height: 1fr !important; max-height: 100% !important;
     }
+    ConsolePanes.-one #lower.-detailed { layout: vertical !important; }
+    ConsolePanes.-one .-detailed #layers { height: auto !important; max-height: 50% !important; }
+    .-flat ConsolePanes LayerCharts { display: none; }
+    .-short ConsolePanes LayerCharts #weight_norm, .-short ConsolePanes LayerCharts #dead { display: none; }
     """
 
     def __init__(
@@ -273,6 +280,21 @@ class ConsolePanes(Vertical):
         self.query_one("#tables").set_class(not set(shown) & {*left, *right} and name is None, "-alone")
         if self._pictures is not None:
             self._pictures.set_class(name is not None, "-away")
+
+    def detail(self, layer: str | None, sources: Panes, now: "Snapshot") -> None:
+        """Show the charts of a layer below the table of layers, where that stands alone; None for no charts."""
+        below = self.query_one("#lower")
+        shown = next(iter(below.query(LayerCharts)), None)
+        below.set_class(layer is not None, "-detailed")
+        if layer is None:
+            if shown is not None:
+                shown.remove()
+        elif shown is None:
+            below.mount(LayerCharts(sources, layer))
+        else:
+            if shown.layer_name != layer:
+                shown.show(layer)
+            shown.draw(now)
 
     def has_picture(self, there: bool) -> None:
         """Take the room of the picture where the run has none."""

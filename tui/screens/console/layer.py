@@ -4,30 +4,20 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid
 
 from descent.common.i18n import N_, _
 from descent.common.numbers import percent, short_number
 from descent.run.folder import RunFolder
 from tui.data.histograms import Histograms
 from tui.data.snapshot import LayerRow, Snapshot
-from tui.pictures.layer_histograms import NO_ACTIVATION, LayerHistograms
+from tui.pictures.layer_histograms import LayerHistograms
 from tui.screens.console.base import SideScreen
-from tui.widgets.chart import Chart
-from tui.widgets.chart_drawing import NOT_YET
 from tui.widgets.chart_sources import Panes
 from tui.widgets.key_line import Hint, KeyLine
+from tui.widgets.layer_charts import LayerCharts, row_of
 from tui.widgets.layer_table import update_ratio
 from tui.widgets.lines import Line, Lines, Piece, cut, width_of
 from tui.widgets.top_line import TopLine
-
-# The title of each statistic's chart. The part after the colon gives way where there is no room.
-STATISTICS = {
-    "grad_norm": N_("gradient norm: near 0 is vanishing"),
-    "update_ratio": N_("update / weight: usually 0.001 a step"),
-    "weight_norm": N_("weight norm"),
-    "dead": N_("dead units: share that passes no gradient"),
-}
 
 
 class LayerLine(Lines):
@@ -80,12 +70,12 @@ class Layer(SideScreen):
     ]
     DEFAULT_CSS = """
     Layer {
-        Grid { grid-size: 2; height: 3fr; }
+        LayerCharts { height: 3fr; }
         LayerHistograms { height: 2fr; }
     }
-    Layer.-low LayerHistograms, Layer.-low.-turned Grid { display: none; }
+    Layer.-low LayerHistograms, Layer.-low.-turned LayerCharts { display: none; }
     Layer.-low.-turned LayerHistograms { display: block; }
-    Layer.-narrow Grid { grid-size: 1; }
+    Layer.-narrow LayerCharts { grid-size: 1; }
     """
 
     def __init__(self, folder: RunFolder, sources: Panes, now: Snapshot, name: str) -> None:
@@ -99,15 +89,12 @@ class Layer(SideScreen):
     def compose(self) -> ComposeResult:
         yield TopLine()
         yield LayerLine()
-        with Grid():
-            for statistic, title in STATISTICS.items():
-                logarithmic = statistic in ("grad_norm", "update_ratio")
-                yield Chart(_(title), smoothing=0.0, log_y=logarithmic, id=statistic)
+        yield LayerCharts(self._sources, self._layer)
         yield LayerHistograms()
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        self._choose(self._layer)
+        self.draw(self._now)
         self._show_keys()
         await self._histograms.look()
         await self._histograms.follow()
@@ -171,22 +158,16 @@ class Layer(SideScreen):
     def _choose(self, name: str) -> None:
         self._layer = name
         self._show_histograms()
-        self._sources.want([f"layer.{name}.{chart.id}" for chart in self.query(Chart)])
-        for chart in self.query(Chart):
-            chart.source = self._sources.column(f"layer.{name}.{chart.id}", chart)
+        self.query_one(LayerCharts).show(name)
         self.draw(self._now)
 
     def draw(self, now: Snapshot) -> None:
         self._now = now
         super().draw(now)
-        row = next((row for row in now.layers if row.name == self._layer), None)
-        has_none = row is not None and row.dead is None and row.grad_norm is not None
         for line in self.query(LayerLine):  # a snapshot may come before all parts are there, or while they leave
-            line.show(row)
-        for chart in self.query(Chart):
-            if chart.id == "dead":
-                chart.empty = NO_ACTIVATION if has_none else NOT_YET
-            chart.keep_up(now.step, (now.news, self._layer))
+            line.show(row_of(now, self._layer))
+        for charts in self.query(LayerCharts):
+            charts.draw(now)
         if self._histograms.is_due():
             self.run_worker(self._follow(), group="history")
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.message import Message
@@ -301,6 +302,14 @@ class Console(SteeredScreen):
         if self.panel is not None and name == "layers":
             self.panel.opened(name)
         self.set_focus(self.query_one(f"#{name}") if name is not None else None)
+        self._detail()
+
+    @on(LayerTable.Pointed)
+    def _detail(self) -> None:
+        """Show the charts of the layer under the cursor below the layers alone."""
+        if self.snapshot is not None:
+            layer = self.query_one(LayerTable).layer_name if self.console_panes.alone == "layers" else None
+            self.console_panes.detail(layer, self.panes, self.snapshot)
 
     def action_charts(self) -> None:
         """Choose the curves that are shown, among the usual ones and those of the user's own."""
@@ -481,6 +490,7 @@ class Console(SteeredScreen):
         if layers.on_screen != tuple(self.reader.trends):
             self.reader.trends = layers.on_screen
             self.reader.look_now()
+        self._detail()
         self.query_one(RunLog).show(now)
         if self._pictures is not None:
             self._pictures.draw(now)

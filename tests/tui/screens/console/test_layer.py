@@ -13,6 +13,8 @@ from tui.app import DescentApp
 from tui.pictures.layer_histograms import LayerHistograms
 from tui.screens.console.layer import Layer
 from tui.terminal import Terminal
+from tui.widgets.chart import Chart
+from tui.widgets.layer_charts import LayerCharts
 from tui.widgets.layer_table import LayerTable
 
 
@@ -66,3 +68,26 @@ async def test_a_run_without_recorded_histograms_shows_the_latest_at_once(tmp_pa
         await until(pilot, lambda: "No picture yet" in shown(pilot), "the latest")
         assert "over time" not in shown(pilot)
         assert "histograms" not in shown(pilot).splitlines()[-1]
+
+
+@pytest.mark.slow
+async def test_below_the_layers_alone_are_the_charts_of_the_one_under_the_cursor(tmp_path: Path) -> None:
+    """Three lines stood on an empty screen."""
+    app = DescentApp(run=record(tmp_path), terminal=Terminal(), runs_dir=tmp_path, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = app.screen
+        await until(pilot, lambda: "hidden1" in shown(pilot), "the layers")
+        await pilot.press("6")
+        charts = await until(pilot, lambda: next(iter(console.query(LayerCharts)), None), "its charts")
+        table = console.query_one(LayerTable)
+        first, second = (row.name for row in table.sorted_rows()[:2])
+        await until(pilot, lambda: all(chart.data.lines for chart in charts.query(Chart)), "curves")
+        assert charts.layer_name == first
+        assert table.region.bottom == charts.region.y
+        assert table.region.height == 3 + len(table.sorted_rows())
+        await pilot.press("down")
+        await until(pilot, lambda: charts.layer_name == second, "the next layer")
+        await pilot.press("left", "left")
+        await until(pilot, lambda: "◀ step 2," in shown(pilot), "the cursor of the time machine, in these charts")
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: not console.query(LayerCharts) and "1 loss" in shown(pilot), "all panels")
