@@ -41,6 +41,8 @@ from descent.run.verdict import verdict_on
 from descent.run.verdict import words as verdict_words
 from engine.cli import members_view, tables
 from engine.cli.report import best_words
+from engine.preset import listing
+from engine.preset.changes import Changes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +151,7 @@ def list_runs(
     word = containing.casefold()
     chosen = [(entry, row) for entry, row in listed if word in _sought(entry, row)]
     if as_json:
+        _tell_origins([entry for entry, row in chosen if "preset" in entry])
         grouped = [entry for entry, row in chosen if "study" in entry]
         own = {"runs": [entry for entry, row in chosen if "study" not in entry]}
         tables.print_json(own | ({"studies": grouped} if grouped else {}))
@@ -179,6 +182,16 @@ def list_runs(
     _say_failed_at_start([entry for entry in entries if entry.get("failed_at_start")])
     if any("study" in entry for entry in entries):
         print(_("show a study: descent study show STUDY; list the runs of studies too: descent runs --all"))
+
+
+def _tell_origins(entries: Sequence[dict[str, Any]]) -> None:
+    """Add to each run its script, or what was changed of its preset; None where the preset is not known here."""
+    changes = Changes()
+    changes.take(listing.files())
+    for entry in entries:
+        run = RunFolder(Path(entry["dir"]))
+        entry["script"] = changes.script(run)
+        entry["changed"] = json_safe(changes.of(run, str(entry["preset"] or "")))
 
 
 def _sought(entry: dict[str, Any], row: Sequence[str]) -> str:

@@ -106,6 +106,11 @@ def presets(containing: str = "") -> list[Entry]:
     )
 
 
+def files() -> dict[str, Path]:
+    """Return the files of all presets by name, broken ones too."""
+    return {name: path for name, (path, _origin) in _preset_files().items()}
+
+
 def _entry(name: str, path: Path, origin: str) -> Entry:
     from engine.preset.loading import load_preset
 

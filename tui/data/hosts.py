@@ -44,10 +44,16 @@ def host_of(text: str) -> Host:
 
 @dataclass(frozen=True)
 class HostRun:
-    """A run on a host. run: its folder is a path there."""
+    """A run on a host. run: its folder is a path there.
+
+    script: the file of a loop of one's own, "" if it came from none; None for a preset's run. changed: the settings
+    that differ from the preset, by dotted key.
+    """
 
     host: Host
     run: RunStatus
+    script: str | None = None
+    changed: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,8 @@ def _run(host: Host, entry: Mapping[str, Any]) -> HostRun:
             seconds=seconds,
             note=Note(clean(str(entry.get("note", ""))), bool(entry.get("pinned"))),
         ),
+        script=None if (script := entry.get("script")) is None else clean(str(script)),
+        changed=None if (changed := entry.get("changed")) is None else dict(changed),
     )
 
 

@@ -12,7 +12,7 @@ ENTRY = {
     "run": "night", "dir": "/home/me/runs/night", "state": "finished", "step": 800, "epoch": 20, "seconds": 12.5,
     "metrics": {"train_loss": 0.01, "val_loss": 0.1, "val_accuracy": 0.97, "test_loss": 0.2},
     "device": "cuda:0", "preset": "digits-mlp", "started": 1790000000.0,
-    "note": "wide #demo", "tags": ["demo"], "pinned": True,
+    "note": "wide #demo", "tags": ["demo"], "pinned": True, "script": None, "changed": {"optimizer.lr": 0.5},
 }  # fmt: skip
 
 
@@ -35,12 +35,18 @@ def test_a_host_has_a_command_of_its_own() -> None:
 
 
 def test_its_runs_are_listed_as_it_tells_of_them(ssh: Path) -> None:
+    of_script = {"preset": "digits", "script": "train.py", "changed": None}
+    mine = ENTRY | {"run": "mine", "dir": "/home/me/runs/mine"} | of_script
     damaged = {"run": "bad", "dir": "/home/me/runs/bad", "state": "damaged", "error": "events\x1b[2J.jsonl"}
-    ssh.write_text(f"#!/bin/sh\necho Welcome to gpu1\ncat <<'END'\n{json.dumps({'runs': [ENTRY, damaged]})}\nEND\n")
+    told = json.dumps({"runs": [ENTRY, mine, damaged]})
+    ssh.write_text(f"#!/bin/sh\necho Welcome to gpu1\ncat <<'END'\n{told}\nEND\n")
     answer = ask(Host("gpu1"))
     assert answer.problem == ""
     assert answer.runs is not None
-    night, bad = (there.run for there in answer.runs)
+    assert [(there.script, there.changed) for there in answer.runs] == [
+        (None, {"optimizer.lr": 0.5}), ("train.py", None), (None, None)
+    ]  # fmt: skip
+    night, _mine, bad = (there.run for there in answer.runs)
     assert (night.folder.id, night.state, night.step, night.preset) == ("night", "finished", 800, "digits-mlp")
     assert night.last("validation") == (0.1, 0.97)
     assert night.last("test") == (0.2, None)

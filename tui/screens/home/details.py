@@ -6,7 +6,7 @@ import socket
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,14 +205,9 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
     if run.problem:
         return [*lines, EMPTY, *labelled([(_("folder"), shown_path(run.folder.path))], width)]
     lines += [EMPTY, *labelled(_run_fields(run, now), width)]
-    script = changes.script(run)
-    about = [(_("script"), script)] if script else []
-    if run.preset and run.preset != run.name:
-        about.append((_("preset") if script is None else _("name"), run.preset))
-    about += trained(changes.stored(run))
-    changed = changes.of(run)
-    if changed:
-        about.append((_("changed"), ", ".join(f"{key} {show(value)}" for key, value in changed.items())))
+    about = _started_from(run, changes.script(run.folder))
+    about += trained(changes.stored(run.folder))
+    about += _changed(changes.of(run.folder, run.preset))
     if run.note.text:
         about.append((_("note"), run.note.text))
     lines += labelled(about, width)
@@ -244,13 +239,25 @@ def host_run_lines(there: HostRun, width: int, height: int, *, now: float) -> li
     state = Piece(f"{state_sign(run.state, None)} {state_words(run.state)}", state_style(run))
     problem = [(Piece(text, "trouble"),) for text in wrapped(run.problem, width)] if run.problem else []
     fields = [] if run.problem else _run_fields(run, now)
-    if run.preset and run.preset != run.name:
-        fields.append((_("preset"), run.preset))
+    fields += [*_started_from(run, there.script), *_changed(there.changed)]
     if run.note.text:
         fields.append((_("note"), run.note.text))
     fields.append((_("folder"), clean(str(run.folder.path))))
     lines = [head(title, "", width), (state, Piece(where, "quiet")), *problem, EMPTY, *labelled(fields, width)]
     return tight([*lines, EMPTY, command_line(command_of(there), width)], height)
+
+
+def _started_from(run: RunStatus, script: str | None) -> list[Field]:
+    """Return the script of a loop of one's own, and the preset or the script's own name, if the title lacks it."""
+    fields = [(_("script"), script)] if script else []
+    if run.preset and run.preset != run.name:
+        fields.append((_("preset") if script is None else _("name"), run.preset))
+    return fields
+
+
+def _changed(settings: Mapping[str, Any] | None) -> list[Field]:
+    words = ", ".join(f"{key} {show(value)}" for key, value in (settings or {}).items())
+    return [(_("changed"), clean(words))] if words else []
 
 
 def _curve(losses: Sequence[float], width: int, height: int) -> list[str]:

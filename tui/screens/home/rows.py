@@ -19,6 +19,7 @@ from tui.data.course import LabEntry, Labs
 from tui.data.hosts import HostRun, HostRuns
 from tui.data.runs import RunStatus
 from tui.data.search import fitting
+from tui.screens.home.changes import in_words
 from tui.widgets.lines import Line, Piece, fitted, width_of
 from tui.widgets.run_line import Look, heads, look_at, run_line
 
@@ -331,14 +332,16 @@ def line(item: Item, width: int, *, now: float, look: Look | None = None) -> Lin
     match item:
         case Heading():
             return _heading(item, width, look)
-        case RunStatus() | HostRun():
-            return run_line(item.run if isinstance(item, HostRun) else item, width, now=now, look=look)
+        case RunStatus():
+            return run_line(item, width, now=now, look=look)
+        case HostRun(run=run, changed=changed):
+            words = in_words(changed or {})
+            own = None if look is None else replace(look, changed=lambda run: words)  # its files are not here
+            return run_line(run, width, now=now, look=own)
         case Study():
             return _study(item, width, look)
-        case Entry():
-            return _preset(item, width)
-        case LabEntry():
-            return _lab(item, width)
+        case Entry() | LabEntry():
+            return _preset(item, width) if isinstance(item, Entry) else _lab(item, width)
         case _:
             text = f" {item.text}" if isinstance(item, Nothing | More) else ""
             if isinstance(item, Day):

@@ -182,7 +182,7 @@ class Home(Screen[None]):
         self._reading = False
         for details in self.query(Details):
             details.forget()
-            details.changes.take(message.presets)
+            details.changes.take({entry.name: entry.path for entry in message.presets if not entry.broken})
         for text in message.labs.said:
             if self._labs is None or text not in self._labs.said:
                 self.app.tell(text, trouble=True, seconds=15)

@@ -16,6 +16,7 @@ from tests.helpers.screens import NOW, console, looks_like, place, record, recor
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
 from tui.base import RunsChanged
+from tui.data.hosts import Host, HostRun
 from tui.data.runs import RunStatus, glances_of
 from tui.screens.help import actions_of
 from tui.screens.home import details, rows
@@ -313,7 +314,7 @@ def test_a_run_of_a_script_names_its_script_and_no_preset(place: Path, file: str
     """Its name would pass for a preset, and where there is a preset of that name, for a changed one."""
     path = record(place / "runs", "mine", "finished", overrides=["optimizer.lr=0.5"])
     changes = Changes()
-    changes.take(listing.presets())
+    changes.take(listing.files())
     (run,) = glances_of([RunFolder(path)])
     shown = [text_of_line(line).strip() for line in details.run_lines(run, changes, 80, 40, unicode=True, now=NOW)]
     assert "preset      digits-mlp" in shown
@@ -321,7 +322,7 @@ def test_a_run_of_a_script_names_its_script_and_no_preset(place: Path, file: str
     start = {"script": file, "file": file, "arguments": [], "command": ["python"], "folder": "/code"}
     (path / "loop.json").write_text(json.dumps(start))
     changes = Changes()
-    changes.take(listing.presets())
+    changes.take(listing.files())
     shown = [text_of_line(line).strip() for line in details.run_lines(run, changes, 80, 40, unicode=True, now=NOW)]
     assert label in shown
     assert not any(line.startswith(("preset", "changed")) for line in shown)
@@ -413,6 +414,28 @@ async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> 
         await until(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
     rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
     assert [text[: len(told)] for text in rung] == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("script", "changed", "in_row", "labels"),
+    [
+        (None, {"optimizer.lr": 0.5}, "lr 0.5", ["preset      digits-mlp", "changed     optimizer.lr 0.5"]),
+        ("train.py", None, "", ["script      train.py", "name        digits-mlp"]),
+    ],
+)
+def test_a_run_on_a_host_says_what_was_changed_or_its_script(
+    script: str | None, changed: dict[str, Any] | None, in_row: str, labels: list[str]
+) -> None:
+    """Its files are not here: nothing told it from the others, and a script's name passed for a preset."""
+    run = RunStatus(RunFolder(Path("/there/mine")), state="finished", preset="digits-mlp", changed=NOW - 60)
+    there = HostRun(Host("gpu1"), run, script, changed)
+    look = look_at([run], lambda run: "of this machine")
+    row = text_of_line(rows.line(there, 90, now=NOW, look=look))
+    assert in_row in row
+    assert "of this machine" not in row
+    shown = [text_of_line(line).strip() for line in details.host_run_lines(there, 80, 40, now=NOW)]
+    assert set(labels) <= set(shown)
+    assert script is None or not any(line.startswith("preset") for line in shown)
 
 
 def test_runs_that_are_seen_while_the_app_ends_do_it_no_harm(tmp_path: Path) -> None:
