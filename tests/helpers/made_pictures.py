@@ -62,6 +62,17 @@ def _confusion() -> dict[str, Any]:
     return {"counts": counts, "classes": ["cat", "dog", "고양이"], "split": "validation", "looked_at": 60, "of": 60}
 
 
+def examples() -> dict[str, Any]:
+    """Samples of three cells of the confusion matrix: two of cat → cat, two of 고양이 → cat, one of cat → 고양이."""
+    return {
+        "images": np.linspace(0, 255, 5 * 64).reshape(5, 1, 8, 8).astype(np.uint8),
+        "true": [2, 0, 0, 2, 0],
+        "predicted": [0, 2, 0, 0, 0],
+        "probability": [0.9, 0.75, 1.0, 0.6, 0.99],
+        "index": [3, 14, 15, 9, 26],
+    }
+
+
 def _mistakes() -> dict[str, Any]:
     ramp = np.linspace(0, 255, 64).reshape(8, 8).astype(np.uint8)
     return {

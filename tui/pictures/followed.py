@@ -15,7 +15,7 @@ from engine.pictures import Picture, followed, kept
 from engine.pictures.followed import Course
 from tui.pictures.canvas import PictureCanvas, cut
 from tui.pictures.over_time import heat
-from tui.pictures.weights import coloured, resized
+from tui.pictures.pixels import coloured, resized
 from tui.plot import axes
 
 KIND = "followed"  # of a picture made here of what a run has kept: no worker draws it

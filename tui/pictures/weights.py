@@ -14,8 +14,9 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean
 from engine.pictures import Picture
 from tui.pictures import colours
-from tui.pictures.canvas import RGB, PictureCanvas, Pixels, cut
+from tui.pictures.canvas import RGB, PictureCanvas, cut
 from tui.pictures.matrix import samples_of
+from tui.pictures.pixels import coloured, enlarged, resized
 from tui.widgets.lines import wrapped
 
 PANEL = 4  # rows of a layer, at least, where each has bars of several rows
@@ -195,7 +196,7 @@ def filters(canvas: PictureCanvas, picture: Picture) -> None:
             pixels = colours.diverging(weights[i].mean(axis=0), (red, green, blue))
         else:
             pixels = np.repeat(((weights[i].mean(axis=0) + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
-        canvas.image(x, y, _enlarged(pixels, tiles.height, tiles.width))
+        canvas.image(x, y, enlarged(pixels, tiles.height, tiles.width))
 
 
 def _scale(
@@ -300,37 +301,6 @@ def _places(
         (first + i, i % tiles.across * tiles.step, top + i // tiles.across * rows)
         for i in range(min(room, count - first))
     ]
-
-
-def coloured(image: NDArray[np.uint8]) -> Pixels:
-    """(C, h, w) -> (h, w, 3)"""
-    return np.repeat(image[0][..., None], 3, axis=2) if len(image) == 1 else image.transpose(1, 2, 0)
-
-
-def _enlarged(pixels: Pixels, height: int, width: int) -> Pixels:
-    """By whole pixels, without smoothing."""
-    rows = np.arange(height) * len(pixels) // height
-    columns = np.arange(width) * pixels.shape[1] // width
-    return pixels[rows][:, columns]
-
-
-def resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Each new pixel is the mean of those under it."""
-    if height >= len(pixels):
-        return _enlarged(pixels, height, width)
-    shrunk = _means(_means(pixels.astype(float), height).transpose(1, 0, 2), width).transpose(1, 0, 2)
-    return np.clip(np.rint(shrunk), 0, 255).astype(np.uint8)
-
-
-def _means(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Along the first axis, from the running sum between fractional places."""
-    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-    places = np.linspace(0, len(values), count + 1)
-    before = np.minimum(places.astype(int), len(values) - 1)
-    share = (places - before).reshape(-1, 1, 1)
-    at = total[before] * (1 - share) + total[before + 1] * share
-    means: NDArray[np.float64] = np.diff(at, axis=0) * count / len(values)
-    return means
 
 
 def _table(canvas: PictureCanvas, picture: Picture, names: list[str]) -> None:

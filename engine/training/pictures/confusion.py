@@ -10,6 +10,8 @@ from torch import Tensor
 from engine.training.pictures.probe import Answers, Arrays, Probe, host, places_of, words
 
 MOST_COLUMNS = 32  # shown of a table's misclassified rows
+MOST_VALUES = 1_000_000  # of all samples of cells: of images 1 MB
+FEWEST = 12  # samples of cells, however large they are
 
 
 def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
@@ -17,6 +19,8 @@ def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
 
     counts: (classes, classes) int64, with the true class by row and the predicted class by column. classes: names.
     split: its name. looked_at, of: how many samples were used, and how many the split has.
+
+    With the option examples: so many samples of each cell, as in `mistakes`.
     """
     count = len(look.classes())
     answers = look.answers(options["split"], options["samples"])
@@ -25,8 +29,26 @@ def confusion(look: Probe, options: dict[str, Any]) -> Arrays:
     return {
         "counts": host(counts),
         "classes": words(look.classes()),
+        **(_described(look, answers, _of_cells(answers, options["examples"])) if options["examples"] else {}),
         **_of(answers),
     }
+
+
+def _of_cells(answers: Answers, most: int) -> Tensor:
+    """Return rows of the answers, the `most` surest ones of each cell: one of each, mistakes first, then another.
+
+    As many as MOST_VALUES has room for. Of mistakes, the most frequent ones come first.
+    """
+    probability, said = (host(each) for each in answers.probabilities.max(dim=1))
+    true = host(answers.samples.targets)
+    _cells, cell, count = np.unique(np.stack([true, said]), axis=1, return_inverse=True, return_counts=True)
+    cell = cell.reshape(-1)
+    by_cell = np.lexsort((-probability, cell))
+    rank = np.empty(len(by_cell), dtype=np.int64)  # of each within its cell
+    rank[by_cell] = np.arange(len(by_cell)) - np.searchsorted(cell[by_cell], cell[by_cell])
+    order = np.lexsort((-probability, -count[cell], true == said, rank))
+    room = max(FEWEST, MOST_VALUES // max(1, answers.samples.inputs[0].numel()))
+    return torch.from_numpy(order[rank[order] < most][:room]).to(answers.samples.targets.device)
 
 
 def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
@@ -53,15 +75,24 @@ def mistakes(look: Probe, options: dict[str, Any]) -> Arrays:
         "followed_probabilities": host(answers.probabilities[followed]).astype(np.float16),
     }
     return {
-        **_samples(look, chosen.inputs[worst]),
+        **_described(look, answers, worst),
         **(arrays if options["follow"] else {}),
-        "index": host(places[worst]),
-        "true": host(chosen.targets[worst]),
-        "predicted": host(said[worst]),
-        "probability": host(probability[worst]),
         "mistakes": np.array(len(wrong)),
         "classes": classes,
         **_of(answers),
+    }
+
+
+def _described(look: Probe, answers: Answers, rows: Tensor) -> Arrays:
+    """Return these samples, and what the model says of each."""
+    chosen = answers.samples
+    probability, said = answers.probabilities[rows].max(dim=1)
+    return {
+        **_samples(look, chosen.inputs[rows]),
+        "index": host(places_of(len(chosen.targets), answers.of, chosen.targets.device)[rows]),
+        "true": host(chosen.targets[rows]),
+        "predicted": host(said),
+        "probability": host(probability),
     }
 
 

@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fit": {"resolution": 40, "samples": 300},
     "surface": {"resolution": 32, "samples": 300},
     "tally": {"resolution": 40, "samples": 300},
-    "confusion": {"samples": SAMPLES},
+    "confusion": {"samples": SAMPLES, "examples": 0},
     "mistakes": {"samples": SAMPLES, "most": 12},
 }
 FOLLOWED = 8_000  # class probabilities of a step that are kept: 16 KB, with 16 classes those of all samples

@@ -245,6 +245,30 @@ def test_the_confusion_matrix_is_scikit_learns(training: Build) -> None:
     assert str(found["split"]) == "validation"
 
 
+def test_the_samples_of_a_cell_are_its_surest_ones_and_each_cell_has_one_before_any_has_two(training: Build) -> None:
+    run = training("digits-mlp", steps=20)
+    found = make(run, "confusion", {"examples": 2})
+    split = run.dataset.validation
+    assert split is not None
+    run.model.eval()
+    with torch.no_grad():
+        probability, said = run.model(split.inputs).softmax(dim=1).max(dim=1)
+    cells = list(zip(found["true"].tolist(), found["predicted"].tolist(), strict=True))
+    there = {(row, column) for row, column in np.argwhere(found["counts"]).tolist()}
+    assert set(cells[: len(there)]) == there
+    frequent = [found["counts"][cell] for cell in cells if cell[0] != cell[1]]
+    firsts = frequent[: len({cell for cell in there if cell[0] != cell[1]})]
+    assert firsts == sorted(firsts, reverse=True)
+    for cell in there:
+        own = [at for at, one in enumerate(cells) if one == cell]
+        of_cell = probability[(split.targets == cell[0]) & (said == cell[1])].sort(descending=True).values
+        assert len(own) == min(2, found["counts"][cell])
+        assert found["probability"][own] == pytest.approx(of_cell[: len(own)].numpy(), abs=1e-6)
+    assert found["images"].shape == (len(cells), 1, 8, 8)
+    assert split.targets[found["index"]].tolist() == found["true"].tolist()
+    assert "images" not in make(run, "confusion", {"examples": 0})
+
+
 def test_the_worst_mistakes_are_the_surest_wrong_answers_and_their_images(training: Build) -> None:
     run = training("digits-mlp", 'data.scaling="standard"', steps=20)
     found = make(run, "mistakes", {"most": 5})

@@ -8,7 +8,8 @@ import pytest
 from engine.pictures import KINDS, Picture
 from tests.helpers import made_pictures
 from tests.helpers.contrast import ratio
-from tui.pictures import frame, weights
+from tui.pictures import frame
+from tui.pictures import pixels as pixels_of
 from tui.pictures.canvas import Palette, PictureCanvas, pack
 from tui.pictures.layer_histograms import of_layer
 from tui.pictures.picture import DRAW, draw, svg
@@ -159,7 +160,7 @@ def test_large_images_are_made_small_and_a_table_has_rows() -> None:
 
 def test_shrinking_an_image_keeps_its_mean() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
-    small = weights.resized(pixels, 12, 10)
+    small = pixels_of.resized(pixels, 12, 10)
     assert small.shape == (12, 10, 3)
     assert small.mean() == pytest.approx(pixels.mean(), abs=1)
 

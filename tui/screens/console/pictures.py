@@ -27,7 +27,7 @@ from engine import pictures
 from engine.pictures import KINDS, Kind, Picture, from_rows
 from engine.pictures.request import of_ended, picture_of
 from tui.data.snapshot import Snapshot
-from tui.pictures import followed
+from tui.pictures import examples, followed
 from tui.pictures.followed import Following
 from tui.pictures.kinds import Caption, CaptionLine, Kinds
 from tui.pictures.picture import PictureView, save
@@ -50,8 +50,8 @@ class Pictures(SideScreen):
         Binding("escape,q,i", "leave", N_("back to the console"), show=False, id="pictures.back"),
         Binding("up,k", "other(-1)", N_("previous kind"), show=False, id="pictures.before"),
         Binding("down,j", "other(1)", N_("next kind"), show=False, id="pictures.after"),
-        Binding("left", "beside(-1)", N_("previous kind, or earlier"), show=False, id="pictures.left"),
-        Binding("right", "beside(1)", N_("next kind, or later"), show=False, id="pictures.right"),
+        Binding("left", "beside(-1)", N_("previous kind or cell, or earlier"), show=False, id="pictures.left"),
+        Binding("right", "beside(1)", N_("next kind or cell, or later"), show=False, id="pictures.right"),
         Binding("v", "follow", N_("follow a mistake through training"), show=False, id="pictures.follow"),
         Binding("enter,r", "ask", N_("redraw"), show=False, id="pictures.ask"),
         Binding("a", "auto", N_("refresh every few seconds: on / off"), show=False, id="pictures.auto"),
@@ -223,6 +223,8 @@ class Pictures(SideScreen):
         if view.picture is not picture:
             if view.picture is None or picture is None or view.picture.kind != picture.kind:
                 view.first = 0
+            elif name == "confusion":
+                view.first = examples.again(view.picture, picture, view.first)
             view.picture = picture
             if picture is not None and self._opened is not None and name not in self._samples:
                 self._opened(name)
@@ -253,7 +255,9 @@ class Pictures(SideScreen):
         if name == "mistakes" and picture is not None:
             hints.append(Hint("v", _("all mistakes") if self._following is not None else _("follow one"), "follow"))
         if picture is not None and view.is_paged:
-            hints.append(Hint("[ ]", _("page"), "page(1)"))
+            is_matrix = name == "confusion"
+            hints += [Hint("← →", _("cell"), "beside(1)")] if is_matrix else []
+            hints.append(Hint("[ ]", _("sample") if is_matrix else _("page"), "page(1)"))
         if picture is not None:
             hints += [Hint("s", _("save SVG"), "save('svg')"), Hint("t", _("save text"), "save('txt')")]
         return [*hints, Hint("esc", _("back"), "leave"), Hint("?", _("help"), "app.help")]
@@ -365,6 +369,10 @@ class Pictures(SideScreen):
         if self._following is not None:
             self._following = self._following.moved(by)
             self._show()
+            return
+        view = self.query_one(PictureView)
+        if name == "confusion" and view.picture is not None and examples.examples_of(view.picture):
+            view.first = examples.beside(view.picture, view.first, by)
             return
         if name not in self._samples:
             self.action_other(by)

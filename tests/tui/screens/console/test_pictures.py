@@ -192,6 +192,26 @@ async def test_a_mistake_is_followed_through_training(tmp_path: Path) -> None:
         assert isinstance(app.screen, Pictures)
 
 
+async def test_a_cell_of_the_confusion_matrix_and_its_samples_are_chosen(tmp_path: Path) -> None:
+    """Which images were taken for which could not be seen."""
+    run = record(tmp_path / "runs")
+    app = App(terminal=Terminal(), runs_dir=tmp_path / "runs", read_only=True)
+    async with app.run_test(size=(110, 30)) as pilot:
+        given = made_pictures.examples()
+        pictures.write(run.path, "confusion", 2000, made_pictures.of("confusion", **given).arrays)
+        await app.push_screen(Pictures(run, "confusion"))
+        await until(pilot, lambda: "predicted cat (90%)" in text(app), "a sample of the most frequent mistake")
+        assert "← → cell" in text(app)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "predicted cat (60%)" in text(app), "its other sample")
+        await pilot.press("right")
+        await until(pilot, lambda: "predicted 고양이 (75%)" in text(app), "the next cell")
+        await pilot.press("left", "left")
+        await until(pilot, lambda: "true cat" in text(app) and "predicted cat (100%)" in text(app), "the last cell")
+        await pilot.press("down")
+        await until(pilot, lambda: "most confident mistakes" in text(app), "the next picture")
+
+
 async def test_a_run_that_has_kept_no_probabilities_says_so(tmp_path: Path) -> None:
     """A key that does nothing would look broken, for the runs of before."""
     run = record(tmp_path / "runs")
