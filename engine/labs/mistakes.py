@@ -56,6 +56,8 @@ def _has_diverged(failure: Failure) -> Mapping[str, Any] | None:
 
 _GRAD_IS_NONE = r"operand type\(s\) for .*'NoneType'|'NoneType' object .* attribute '"
 _NOT_A_TENSOR = r"AttributeError: '(?P<kind>(numpy\.)?(ndarray|float\w*|int\w*))' object .* attribute '(?P<name>%s)'"
+_ASKS = r"requires_grad=True|requires_grad_\(|\bmodel\b"  # for gradients
+_CUTS = r"detach\(|\.item\(|\.numpy\(|no_grad|\.data\b|\.tolist\(|torch\.tensor\("
 _OF_TENSORS = "backward|detach|requires_grad_?|grad|zero_|cpu|cuda|view|unsqueeze|numel|float|long"
 
 MISTAKES: tuple[Mistake, ...] = (
@@ -118,7 +120,7 @@ MISTAKES: tuple[Mistake, ...] = (
             " cut the graph on the way. Compute the loss from tensors that require gradients, without these"
         ),
         pattern=r"does not require grad and does not have a grad_fn",
-        source=r"detach\(|\.item\(|\.numpy\(|no_grad|\.data\b|\.tolist\(|torch\.tensor\(",
+        source=rf"(?m)\A(?=[\s\S]*(?:{_ASKS}))(?=[\s\S]*^(?!\s*return\b)[^\n]*(?:{_CUTS}))",
     ),
     Mistake(
         "no-requires-grad",
@@ -200,8 +202,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "truth-of-many",
         N_(
-            "This compares element by element, so the result is many truth values, and `if` needs one. Say which you "
-            "mean: .all() or .any()"
+            "This compares element by element, so the result is many truth values, and `if` needs one. To choose for "
+            "each element by itself, write np.where(condition, a, b) or torch.where; for all at once .all() or .any()"
         ),
         pattern=r"Boolean value of Tensor with more than one|truth value of an array with more than one",
     ),

@@ -44,7 +44,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         BOTH,
         "0",
     ),
-    "no-requires-grad": ("b = torch.zeros(())\n((b - y) ** 2).mean().backward()  # here", BOTH, "0"),
+    "no-requires-grad": (
+        "b = torch.tensor(0.0)\n((b - y) ** 2).mean().backward()  # here\nreturn b.item()",
+        BOTH,
+        "0",
+    ),
     "requires-grad-of-integers": ("b = torch.tensor(0, requires_grad=True)  # here", BOTH, "0"),
     "changed-before-backward": (
         "b = torch.zeros(3, requires_grad=True)\nc = b.exp()\nc += 1\nc.sum().backward()  # here",
