@@ -33,6 +33,7 @@ from engine.training.data.image_decoding import (
 )
 from engine.training.data.image_layout import Labelled, Listing, list_images
 from engine.training.data.memory import free_memory
+from engine.training.data.preprocess import stay_bytes
 
 _VERSION = 2  # of the decoding: raise it when other pixels come of the same files
 _CHUNK = 256  # images in a task; a small image decodes in 0.1 ms, less than a task costs
@@ -201,7 +202,10 @@ class Images:
         self._files = files
         self._first = first
         self._scale = section.image_size is not None
-        self._device = device
+        # Bytes of memory for each value: of float32, and of bytes, which are float32 too while a scaling is fitted.
+        kept = 4 if not stay_bytes(section, device) else 1 if section.scaling == "none" else 5
+        host = torch.device("cpu")  # where they are decoded as bytes
+        self._needed = {host: 1, device: kept} if device.type != "cpu" else {host: kept + 1}
         self._deep = deep
         width, height = size
         self.shape: tuple[int, ...] = (len(files), section.channels, height, width)
@@ -230,39 +234,32 @@ class Images:
         return f"{zlib.crc32(repr([self._files, sizes]).encode()):08x}"
 
     def _fits(self, count: int) -> bool:
-        """Return whether the images take at most half of the free memory.
-
-        They need one byte for each value on the host, and a float32 on the device.
-        """
+        """Return whether the images take at most half of the free memory, of the host and of the device."""
         values = count * int(np.prod(self.shape[1:]))
-        if self._device.type == "cpu":
-            return 5 * values <= free_memory(self._device) // 2
-        host = free_memory(torch.device("cpu")) // 2
-        return values <= host and 4 * values <= free_memory(self._device) // 2
+        return all(needed * values <= free_memory(device) // 2 for device, needed in self._needed.items())
 
     def _refuse_too_many(self, count: int) -> None:
-        if self._fits(count):
-            return
         channels, height, width = self.shape[1:]
-        values = channels * height * width
-        free = free_memory(self._device)
-        fitting = free // 2 // (5 * values)
-        side = int((free / 2 / (5 * channels * count)) ** 0.5)
-        raise DataError(
-            _(
-                "{file}: {count:,} images of {width} × {height} take {needed} of memory, but half of the free memory "
-                "on {device} is {half}. Set data.image_size to {side} or less, or data.size to {fitting} or fewer.",
-                file=self._listing.path,
-                count=count,
-                width=width,
-                height=height,
-                needed=memory(5 * values * count),
-                device=self._device,
-                half=memory(free // 2),
-                side=max(1, side),
-                fitting=max(1, fitting),
+        for device, each in self._needed.items():
+            one, half = each * channels * height * width, free_memory(device) // 2
+            if one * count <= half:
+                continue
+            raise DataError(
+                _(
+                    "{file}: {count:,} images of {width} × {height} take {needed} of memory, but half of the free "
+                    "memory on {device} is {half}. Set data.image_size to {side} or less, or data.size to {fitting} "
+                    "or fewer.",
+                    file=self._listing.path,
+                    count=count,
+                    width=width,
+                    height=height,
+                    needed=memory(one * count),
+                    device=device,
+                    half=memory(half),
+                    side=max(1, int((half / (each * channels * count)) ** 0.5)),
+                    fitting=max(1, half // one),
+                )
             )
-        )
 
     def _decode(self, files: list[str]) -> tuple[Array, Treatment]:
         """Decode the images, in the order of the files, in several threads (PIL releases the GIL).

@@ -90,9 +90,14 @@ def keep(section: schema.Data, inputs: Inputs, rows: Rows, device: torch.device,
     if not are_bytes(inputs):
         return place(inputs, rows, device, exact=exact)
     images = ByteImages(torch.from_numpy(np.ascontiguousarray(inputs[rows])).to(device))
-    if adds_noise(section) or section.kept == "float" or (section.kept == "auto" and device.type == "cpu"):
-        return images[:]
-    return images
+    return images if stay_bytes(section, device) else images[:]
+
+
+def stay_bytes(section: schema.Data, device: torch.device) -> bool:
+    """Return whether images of bytes stay bytes on the device."""
+    if adds_noise(section):
+        return False
+    return device.type != "cpu" if section.kept == "auto" else section.kept == "bytes"
 
 
 def place(inputs: Inputs, rows: Rows, device: torch.device, *, exact: bool) -> Tensor:

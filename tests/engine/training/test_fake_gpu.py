@@ -142,6 +142,27 @@ def test_augmentation_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert _waits(watch) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("data.scaling=standard",),
+        ("members.repeats=3",),
+        ("members.folds=3", "data.scaling=standard"),
+        ("train.batch_size=full",),
+        ("members.repeats=3", "train.batch_size=full"),
+    ],
+)
+def test_images_that_stay_bytes_do_not_wait(
+    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = _stand_in("mnist-mlp", tmp_path)
+    with fake_cuda(monkeypatch) as watch:
+        run = _steps(watch, "mnist-mlp", *stand_in, *settings, folder=tmp_path)
+    assert _waits(watch) == []
+    assert isinstance(run.dataset.train.inputs, ByteImages)
+
+
 def test_a_wait_is_seen_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the tests above could never fail."""
     with fake_cuda(monkeypatch) as watch:

@@ -4,6 +4,7 @@ import io
 import shutil
 import zipfile
 
+import numpy as np
 import platformdirs
 import pytest
 import torch
@@ -268,6 +269,25 @@ def test_memory(pack, read, monkeypatch):
         load(read, path)
     assert len(load(read, path, size=5).train.inputs) == 5
     assert len(load(read, path, image_size=3).train.inputs) == 8
+    assert len(load(read, path, kept="bytes").train.inputs) == 8
+    with pytest.raises(DataError, match=r"data\.size to 4 or fewer"):
+        load(read, path, kept="bytes", scaling="standard")  # they are numbers, too, while it is fitted
+
+
+@pytest.mark.parametrize(
+    ("of_host", "why"), [(1200, None), (864, r"free memory on cpu is .* data\.size to 6 or fewer")]
+)
+def test_memory_of_bytes_on_a_gpu(pack, of_host, why, monkeypatch):
+    """Images that fit as bytes would be refused, as if they were float32 there, or the host's memory run out."""
+    gpu = torch.device("meta")
+    images = images_module.read(schema.ImagesData(name="images", path=str(pack(plain()))), gpu).inputs
+    assert images.shape == (8, 3, 4, 6)  # 576 bytes
+    monkeypatch.setattr(images_module, "free_memory", lambda device: 1440 if device == gpu else of_host)
+    if why is None:
+        assert len(images[np.arange(8)]) == 8
+        return
+    with pytest.raises(DataError, match=why):
+        images[np.arange(8)]
 
 
 @pytest.mark.slow
