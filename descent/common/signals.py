@@ -34,6 +34,10 @@ class Signals:
             self.received = number
             self.on_first()
 
+    def forget(self) -> None:
+        """Take it that no signal has come yet."""
+        self.received, self._insisted = None, False
+
     def wanted(self) -> bool:
         return self.received is not None
 

@@ -29,6 +29,11 @@ def start_of(folder: RunFolder) -> dict[str, Any] | None:
     return read_stored(folder.path, LOOP_FILE, LOOP)
 
 
+def name_of(script: Path) -> str:
+    """Return what a run of a script is called: as the file, or as its folder where each has a file of that name."""
+    return script.resolve().parent.name if script.stem in ("main", "__main__") else script.stem
+
+
 def command_of(folder: RunFolder, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
     """Return the command line by which a run goes on, and what it needs in its environment. start: see start_of."""
     if start.get("script") is None:

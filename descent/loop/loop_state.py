@@ -74,6 +74,8 @@ class LoopState:
         self._model: nn.Module | None = None
         self._optimizers: list[torch.optim.Optimizer] = []
         self._others: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()  # they step, too, unwatched
+        self._named: weakref.WeakKeyDictionary[torch.optim.Optimizer, str]  # of further ones: what a loss is called
+        self._named = weakref.WeakKeyDictionary()
         self._of_main: set[str] = set()  # keys that were changed, before another optimizer was met
         self._device = torch.device("cpu")
         self._saved: State | None = None  # the checkpoint that the run goes on from
@@ -95,6 +97,11 @@ class LoopState:
     @property
     def is_over(self) -> bool:
         return self._over
+
+    @property
+    def is_stepping(self) -> bool:
+        """Whether steps are being made, so that one comes after which commands are followed."""
+        return self._began and not self._over and not self._through
 
     def __repr__(self) -> str:
         return f"<descent.Loop {self.id}: step {self._step:,}>"
@@ -240,7 +247,6 @@ class LoopState:
         if self.folder.facts():
             return
         assert self._model is not None
-        total, per_epoch = self._driver.total_steps(), self._driver.steps_per_epoch()
         facts = facts_of_process(self.name) | {
             "device": str(self._device),
             "device_name": devices.name(self._device),
@@ -251,10 +257,21 @@ class LoopState:
             "settings": self._edits.declared(),
             "actions": self._actions.names(),
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
-            **({} if total is None else {"total_steps": total}),
-            **({} if per_epoch is None else {"steps_per_epoch": per_epoch}),
+            **self._length(),
         }
         write_json(self.folder.path / "run.json", facts)
+
+    def _length(self) -> dict[str, int]:
+        """Return the steps of the loop and of an epoch, as far as they are known."""
+        known = {"total_steps": self._driver.total_steps(), "steps_per_epoch": self._driver.steps_per_epoch()}
+        return {name: steps for name, steps in known.items() if steps is not None}
+
+    def _correct_length(self) -> None:
+        """After the first step, whose turns are known only now, write how long the loop is, if that was not so."""
+        facts, length = self.folder.facts(), self._length()
+        if facts and self._driver.turns_a_step > 1 and facts | length != facts:
+            write_json(self.folder.path / "run.json", facts | length)
+            self._events.write("length", step=self._step, total_steps=self._driver.total_steps())
 
     def end(self, state: RunState, *, reason: str | None = None, receipt: Path | None = None) -> None:
         """Write what is left and release the run. Called again it does nothing."""

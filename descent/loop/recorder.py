@@ -61,7 +61,7 @@ class Recorder:
         self._pending: tuple[int, Seconds] | None = None  # rows being copied, their lr and time
         self._filled = 0
         self._first = step  # the step of the first row that is not on disk yet
-        self._next_copy = time.perf_counter() + INTERVAL
+        self._next_copy = 0.0  # the first row at once: the next one may be a minute away
 
     def _slots(self, column: int) -> list[Tensor]:
         return list(self._ring[:, :, column].unbind(0))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,7 @@ class Row:
     """The numbers of a step, until the body of the loop is through with it."""
 
     heard: list[Tensor] = field(default_factory=list)  # losses since the last update
+    of_other: list[Tensor] = field(default_factory=list)  # losses before the last update of another optimizer
     losses: list[Tensor] = field(default_factory=list)
     given_loss: Tensor | None = None
     accuracy: Tensor | None = None
@@ -58,7 +59,12 @@ class Row:
             return self.given_loss
         if not self.losses:
             return None
-        return self.losses[0] if len(self.losses) == 1 else torch.stack([x.to(device) for x in self.losses]).sum()
+        return total(self.losses, device)
+
+
+def total(losses: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Return the sum of the losses that went backward before an update. There must be one."""
+    return losses[0] if len(losses) == 1 else torch.stack([loss.to(device) for loss in losses]).sum()
 
 
 class StepRows:
@@ -113,7 +119,8 @@ class StepRows:
 
     def before_update(self, step: int) -> None:
         """The gradients of step `step` are final, the weights still old."""
-        self.row.losses, self.row.heard = self.row.heard, []
+        self.row.losses = self.row.heard or self.row.of_other  # of one loss, two optimizers may have made updates
+        self.row.heard, self.row.of_other = [], []
         self._measures = self._statistics is not None and self._is_measured(step)
         if self._measures and self._statistics is not None:
             began = time.perf_counter()
@@ -180,7 +187,7 @@ class StepRows:
         row = self.row
         if not row.is_made:
             return False
-        self.row = Row(heard=row.heard)
+        self.row = Row(heard=row.heard, of_other=row.of_other)
         recorder = self._recorder or self._open(step - 1, accuracy=row.accuracy is not None)
         loss = row.loss(self._device)
         if loss is None:

@@ -13,6 +13,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.stdio import complain
 from descent.loop import relay
+from descent.loop.folder import name_of
 from descent.run.folder import Claim, RunFolder
 
 KEEP = 3
@@ -22,6 +23,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
     """Run the script, and return its exit code."""
     relay.settle_at_exit()
     path = Path(script)
+    name = name_of(path)
     try:
         claim = Claim(RunFolder(Path(folder)))  # before PyTorch is loaded, which may take a minute
     except DescentError as error:
@@ -33,7 +35,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
     except BaseException as error:
         claim.events.state("failed", reason=f"{type(error).__name__}: {error}")
         raise
-    run = start.begin(claim, path.stem, keep=KEEP, statistics_every=None, launched=True)
+    run = start.begin(claim, name, keep=KEEP, statistics_every=None, launched=True)
     Watcher(run)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))
@@ -59,7 +61,11 @@ def main(folder: str, script: str, *arguments: str) -> int:
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     if not run.is_watching:
         run.warn(
-            _("{script}: no optimizer of PyTorch took a step in this process; nothing was recorded", script=script)
+            _(
+                "{script}: no optimizer of PyTorch took a step in this process; nothing was recorded. What a script "
+                "adds to the weights by itself is not seen, nor are processes that it starts",
+                script=script,
+            )
         )
         run.end("finished")
     return 0

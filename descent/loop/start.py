@@ -16,7 +16,7 @@ from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.loop import again, relay
-from descent.loop.folder import CONTINUED, make, start_of, start_of_process
+from descent.loop.folder import CONTINUED, make, name_of, start_of, start_of_process
 from descent.loop.follower import Follower
 from descent.loop.watched import Loop
 from descent.run import find
@@ -59,7 +59,7 @@ def init(
         return _current
     if _current is not None:
         _current.finish()
-    script = Path(sys.argv[0]).stem or "loop"
+    script = name_of(Path(sys.argv[0])) or "loop"
     if job.rank() > 0:
         return _follow(name or script)
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
@@ -135,6 +135,9 @@ def _signals() -> Signals | None:
     text = _("stopping after this step, with a checkpoint; once more stops at once, without saving")
 
     def tell() -> None:
+        if signals.received == signal.SIGINT and not (_current is not None and _current.is_stepping):
+            signals.forget()
+            raise KeyboardInterrupt  # as without Descent: no step may ever come
         os.write(2, f"descent: {text}\n".encode())
 
     signals.on_first = tell

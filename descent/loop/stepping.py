@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from descent.common.signals import Signals
 from descent.loop import again
 from descent.loop.commands import CommandHandler, promise_again
 from descent.loop.folder import start_of
-from descent.loop.hooks import BackwardLosses, trains
+from descent.loop.hooks import BackwardLosses, model_of, trains
 from descent.loop.project import changes
+from descent.loop.rows import total
 from descent.loop.steered import SteeredLoop
 from descent.loop.untrained import Untrained
 from descent.run.events import script_of, to_give_again
@@ -25,6 +27,7 @@ from descent.run.means import means_of_steps
 from descent.run.metrics import Metrics
 
 MOST_EPOCHS_SAID = 100  # of more epochs every n-th is in the log
+_MOST_KEPT = 8  # optimizers of an unchanged script
 _SURELY = 20  # steps of an optimizer; a GradScaler on a GPU skips the first ones, whose gradients overflow
 
 
@@ -189,10 +192,11 @@ class SteppedLoop(SteeredLoop):
         rate = self._rates.after_step(optimizer)
         row = self._rows.row
         if optimizer is not self._optimizers[0]:
-            row.heard = []  # the losses of another optimizer, such as a discriminator's
+            row.of_other, row.heard = row.heard, []  # of another optimizer, such as a discriminator's
             if len(self._optimizers) == 1 and optimizer not in self._others:
-                self._others.add(optimizer)
-                self._tell_of_others()
+                self._meet(optimizer)
+            if row.of_other and optimizer in self._named:
+                self._rows.give({self._named[optimizer]: total(row.of_other, self._device)})
             return
         self._rows.after_update(rate)
         self._step += 1
@@ -202,6 +206,23 @@ class SteppedLoop(SteeredLoop):
             self._write_facts()
         if not self._driver.kind:
             self._rows.watch_forward(self._step)
+
+    def _meet(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take note of another optimizer that steps in an unchanged script.
+
+        Those that are there from the beginning, such as a discriminator's, are in the checkpoints, too. Others may be
+        made anew for each step.
+        """
+        self._others.add(optimizer)
+        number = len(self._named) + 2
+        if self._step <= 1 and number <= _MOST_KEPT:
+            self._named[optimizer] = f"loss{number}"
+            try:
+                self._kept.add(f"model{number}", model_of(optimizer))
+                self._kept.add(f"optimizer{number}", optimizer)
+            except DescentError as error:
+                self.warn(str(error))
+        self._tell_of_others()
 
     def _hear(self, loss: Tensor) -> None:
         if not self._over and os.getpid() == self._pid:
@@ -219,6 +240,7 @@ class SteppedLoop(SteeredLoop):
             driver.step_made()
             self._rows.finish(self._step)
             if not self._told_exact:
+                self._correct_length()
                 self._tell_exact(sys._getframe(2))
             self._foresee()
         if driver.epoch_is_over and not first:
@@ -262,10 +284,19 @@ class SteppedLoop(SteeredLoop):
         if number is not None:
             receipt = self.save()
             self.end("stopped", receipt=receipt)
+            self._say_stopped(receipt)
             raise SystemExit(128 + number)
         if again.is_wanted():
             self.end("starting")
             raise SystemExit(0)
+
+    def _say_stopped(self, receipt: Path | None) -> None:
+        """Say on stderr where a run is that a signal has ended."""
+        if receipt is None:
+            text = _("stopped at step {step:,}", step=self._step)
+        else:
+            text = _("stopped at step {step:,}; saved: {file}", step=self._step, file=receipt)
+        print(f"descent: {text}", file=sys.stderr)
 
     def _wanted(self) -> bool:
         return self._signal() is not None

@@ -101,6 +101,7 @@ class Loop(SteppedLoop):
                 self._exit.callback(handle.remove)
         self.track(model=model, optimizer=optimizers[0])
         self.track(**{f"optimizer{n}": one for n, one in enumerate(optimizers[1:], 2)})
+        self._named.update({one: f"loss{n}" for n, one in enumerate(optimizers[1:], 2)})
         return self
 
     def watch_steps(self, model: nn.Module, optimizer: torch.optim.Optimizer, *, restores: bool = True) -> None:

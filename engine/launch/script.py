@@ -18,7 +18,7 @@ from descent.common.signals import Signals
 from descent.common.stdio import complain
 from descent.common.text import clean, show
 from descent.loop import relay
-from descent.loop.folder import command_of, make, refuse_several_processes, start_of
+from descent.loop.folder import command_of, make, name_of, refuse_several_processes, start_of
 from descent.loop.project import check_there, moved
 from descent.run import find
 from descent.run.events import SCRIPT, Events
@@ -76,7 +76,7 @@ def run(
             "command": [sys.executable, source, *arguments],
             "folder": str(Path.cwd()),
         }
-        folder = make(path.stem, options.run_id, options.runs_dir, begun)
+        folder = make(name_of(path), options.run_id, options.runs_dir, begun)
         is_new = True
     try:
         here = {"script": source, "arguments": arguments}

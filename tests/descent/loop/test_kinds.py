@@ -5,6 +5,8 @@ import signal
 import numpy as np
 import pytest
 
+from descent.loop import checkpoint
+from descent.run import scalars
 from descent.run.metrics import Metrics
 from tests.helpers.loops import Made, Script, same, send
 
@@ -154,6 +156,41 @@ def test_the_loss_of_a_row_is_that_of_the_main_optimizers_step(script: Made, tex
     assert np.allclose(Metrics(driven.run.path).column("loss"), losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_other_optimizer_has_its_losses_and_its_place_in_the_checkpoint(script: Made, *, watched: bool) -> None:
+    """Of a GAN one half would be seen and saved. Unchanged, the judge, which steps first, is the main one."""
+    told = GAN.replace("    loss_of(judged", "    first = loss_of(judged").replace(
+        "torch.zeros(8)])).backward()", "torch.zeros(8)]))\n    first.backward()"
+    )
+    told = told.replace("{loss.item()!r}", "{first.item()!r} {loss.item()!r}")
+    gan = script("both").start(told, *(() if watched else ("driven",)), watched=watched)
+    assert gan.end().code == 0, gan.err
+    lines = (gan.folder / "losses").read_text().split()
+    of_judge, of_maker = np.array([float(one) for one in lines]).reshape(-1, 2).T
+    main, other = (of_judge, of_maker) if watched else (of_maker, of_judge)
+    assert np.allclose(Metrics(gan.run.path).column("loss"), main, rtol=1e-6)
+    found = scalars.read(gan.run.path)["loss2"]
+    assert np.allclose(found.values, other[found.steps], rtol=1e-6)
+    assert len(found.steps) == 20
+    if watched:
+        steered, _rates = rates_of(script, (), ["lr_scale=1"])
+        saved = checkpoint.read(steered.run.checkpoint(steered.run.checkpoints()[-1]))["objects"]
+        assert sorted(saved) == ["model", "model2", "optimizer", "optimizer2"]
+        assert set(saved["model2"]) == {"weight", "bias"}
+
+
+def test_a_loss_of_which_two_optimizers_step_is_that_of_both(script: Made) -> None:
+    """The main one would have no loss where the other steps before it."""
+    shared = GAN.replace("    two.step()\n    one.zero_grad()\n", "    one.zero_grad()\n    two.zero_grad()\n")
+    shared = shared.replace("    one.step()\n", "    two.step()\n    one.step()\n")
+    driven = script("driven").start(shared, "driven").end()
+    assert driven.code == 0, driven.err
+    losses = [float(line) for line in (driven.folder / "losses").read_text().split()]
+    assert driven.run.last("warning") is None
+    assert len(Metrics(driven.run.path).column("loss")) == len(losses)
+    assert np.isfinite(Metrics(driven.run.path).column("loss")).all()
+
+
 def test_the_gradients_of_a_row_are_those_that_the_closure_found_first(script: Made) -> None:
     """They would be those of the step before, or none, wherever a closure calls backward()."""
     driven = script("driven").start(CLOSURE, "driven").end()
@@ -171,6 +208,7 @@ def test_the_loss_of_gathered_gradients_is_their_sum(script: Made) -> None:
     assert driven.code == 0, driven.err
     halves = np.array([float(line) for line in (driven.folder / "losses").read_text().split()])
     assert np.allclose(Metrics(driven.run.path).column("loss"), halves.reshape(-1, 2).sum(1), rtol=1e-5)
+    assert (driven.run.facts()["total_steps"], driven.run.facts()["steps_per_epoch"]) == (20, 5)
 
 
 ENDLESS = GAN.replace("(20)", "(10**6)").replace(

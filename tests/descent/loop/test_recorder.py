@@ -104,4 +104,4 @@ def test_the_rate_is_right_after_weeks_of_training(tmp_path: Path) -> None:
         for step in range(block * 100, block * 100 + 100):
             recorder.record(torch.tensor(0.5), torch.tensor(0.5), 0.1, began + (step + 1) * 1e-3)
         recorder.drain()
-    assert rates[1:] == pytest.approx([1000.0] * 19, rel=0.02)
+    assert rates[1:] == pytest.approx([1000.0] * 20, rel=0.02)  # the first row comes alone

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from descent.control import RefusedError
+from descent.loop.folder import name_of
 from descent.run.metrics import Metrics
 from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, held, same, send
+from tests.helpers.waiting import wait_for
 
 # The process kills itself in the middle of an epoch, three steps after it has saved.
 KILLED = DRIVEN.replace(
@@ -153,9 +155,30 @@ def test_a_script_that_trains_nothing_is_told_so(script: Made) -> None:
     """Somebody who names the wrong file would wait for curves that never come."""
     idle = script("idle").start("print('hello')\n", watched=True).end()
     assert idle.code == 0
-    said = "train.py: no optimizer of PyTorch took a step in this process; nothing was recorded"
+    said = (
+        "train.py: no optimizer of PyTorch took a step in this process; nothing was recorded. What a script adds to "
+        "the weights by itself is not seen, nor are processes that it starts"
+    )
     assert idle.err == f"descent: {said}\n"
     assert idle.run.last("warning")["message"] == said  # type: ignore[index]
+
+
+def test_ctrl_c_ends_a_script_that_makes_no_step(script: Made) -> None:
+    """It would be promised to stop after a step that never comes: weights changed by hand, data being prepared."""
+    idle = script("idle").start(
+        "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.01)\n", watched=True
+    )
+    wait_for(lambda: (idle.folder / "out").exists() and (idle.folder / "out").read_text(), "the script")
+    os.kill(idle.pid, signal.SIGINT)
+    assert idle.end().code == 130
+    assert idle.err.rstrip().endswith("KeyboardInterrupt")
+    assert idle.run.state() == "stopped"
+
+
+def test_a_script_that_is_called_main_is_listed_by_its_folder(tmp_path: Path) -> None:
+    """Every project has a main.py; a list of runs would not tell them apart."""
+    assert name_of(tmp_path / "vae" / "main.py") == "vae"
+    assert name_of(tmp_path / "vae" / "train_vae.py") == "train_vae"
 
 
 @pytest.mark.slow
@@ -242,6 +265,8 @@ def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     os.kill(run.pid, signal.SIGTERM)
     assert run.end().code == 128 + signal.SIGTERM
     assert run.run.checkpoints()[-1] == 5
+    assert run.err.endswith("/checkpoints/step-5.pt\n")
+    assert "descent: stopped at step 5; saved: " in run.err
     assert run.run.state() == "stopped"
     plain = script("plain").start(PLAIN).end().result()
     assert same(run.start(DRIVEN).end().result(), plain)
