@@ -202,8 +202,9 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "truth-of-many",
         N_(
-            "This compares element by element, so the result is many truth values, and an if needs one. To choose for "
-            "each element by itself, write np.where(condition, a, b) or torch.where; for all at once .all() or .any()"
+            "This compares element by element, so the result is many truth values, and an if needs one. To choose "
+            "for each element by itself, write np.where(condition, a, b) or torch.where; for all at once .all() or "
+            ".any()"
         ),
         pattern=r"Boolean value of Tensor with more than one|truth value of an array with more than one",
     ),
