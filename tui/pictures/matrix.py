@@ -71,6 +71,8 @@ def _cells(
     across = min(examples.LARGEST, width - least - GAP)
     is_beside = one is not None and across >= examples.LEAST[0]
     is_below = one is not None and not is_beside and height - 3 - count >= examples.LEAST[1]
+    if not is_beside and not is_below:
+        one = canvas.seen = None  # as on a board: there is nothing to choose
     width -= across + GAP if is_beside else 0
     height -= examples.LEAST[1] + 1 if is_below else 0
     room = width - left - (SUMMARY if least <= width else 0)

@@ -276,8 +276,8 @@ class ConsolePanes(Vertical):
         for column, panes in (("left", left), ("right", right)):
             is_empty = self._watch is not None and name is None and not picked and first not in panes
             self.query_one(f"#{column}").set_class(is_empty, "-second")  # it would take half of a small screen
-        # Where neither a chart nor a strip is wanted, the tables take the room.
-        self.query_one("#tables").set_class(not set(shown) & {*left, *right} and name is None, "-alone")
+        if name is None:  # where neither a chart nor a strip is wanted, the tables take the room
+            self.query_one("#tables").set_class(not set(shown) & {*left, *right}, "-alone")
         if self._pictures is not None:
             self._pictures.set_class(name is not None, "-away")
 

@@ -40,7 +40,8 @@ def look_at(runs: Sequence[RunStatus], changed: Callable[[RunStatus], str]) -> L
     names = [cell_len(_named(run)) for run in runs]
     curves: dict[str, list[float]] = {}
     for run in runs:
-        finite = [loss for loss in run.val_curve if math.isfinite(loss)]
+        # The losses of a broken model are so large that the others would all be one flat line.
+        finite = [loss for loss in run.val_curve if math.isfinite(loss)] if run.broken is None else []
         if finite:
             curves.setdefault(run.preset, []).extend((min(finite), max(finite)))
     scales = {preset: (min(losses), max(losses)) for preset, losses in curves.items()}

@@ -46,8 +46,9 @@ BENCHMARKS = {
     "metrics": Benchmark("rows", "metrics", "rows a second to the disk, and what a row costs"),
     "own-loop": Benchmark("own_loop", "own_loop", "a step of a watched script over one without, beside loggers"),
     "ranks": Benchmark("ranks", "ranks", "two processes on two cores that train one run, over one on one"),
-    "screen": Benchmark("screen", "screen", "what a console takes from a training, the bytes it sends, a key's way"),
-    "screen-long": Benchmark("screen", "long", "opening and drawing 1,000,000 steps of 42 columns"),
+    "screen": Benchmark(
+        "screen", "screen", "what a console takes from a training and sends, a key's way, 1,000,000 steps (3 minutes)"
+    ),
     "start": Benchmark(
         "start", "start", "from a command to its answer, to the first frame, to the first point, to a grade"
     ),

@@ -46,3 +46,19 @@ async def test_the_loss_has_room_on_a_screen_of_thirty_rows(width: int, kind: st
     async with app.run_test(size=(width, 25)) as pilot:  # without the rows above and below the panes
         await pilot.pause()
         assert app.query_one("#loss").region.height >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [("-narrow", "-short"), ("-normal", "-medium"), ("-wide", "-tall")])
+async def test_a_table_alone_has_all_of_the_room(kinds: tuple[str, str]) -> None:
+    """Fifteen rows of a log stood on an empty screen."""
+    app = Panes(None, *kinds)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for name in ("log", "layers", "loss", "machine"):
+            app.query_one(ConsolePanes).show_alone(name)
+            await pilot.pause()
+            region = app.query_one(f"#{name}").region
+            assert (region.width, region.height) == (120, 36), name
+        app.query_one(ConsolePanes).show_alone(None)
+        await pilot.pause()
+        assert app.query_one("#loss").region.height < 36

@@ -9,6 +9,7 @@ import pytest
 
 from descent.run import find
 from descent.run.folder import RunFolder
+from descent.run.health import Broken
 from descent.run.note import Note, read_note
 from engine.preset import listing
 from engine.preset.loading import load_preset
@@ -414,6 +415,16 @@ async def test_the_end_of_a_run_is_told(place: Path, notify: str, told: str) -> 
         await until(pilot, lambda: any("kqzt finished" in each.message for each in app._notifications), "the notice")
     rung = [text for text in written if text.startswith(("\x07", "\x1b]9"))]
     assert [text[: len(told)] for text in rung] == ([told] if told else [])
+
+
+def test_a_broken_model_does_not_flatten_the_curves_of_the_others(tmp_path: Path) -> None:
+    """Beside one run whose loss was a million all others of its preset had no shape."""
+    falling = tuple(1 / (step + 1) for step in range(8))
+    good = RunStatus(RunFolder(tmp_path / "good"), "finished", preset="digits-mlp", val_curve=falling)
+    bad = replace(good, folder=RunFolder(tmp_path / "bad"), val_curve=(1e6, 2e6), broken=Broken("collapsed", 0))
+    alone, beside = (look_at(runs, lambda run: "") for runs in ([good], [good, bad]))
+    assert beside.scales == alone.scales
+    assert run_line(good, 60, now=0.0, look=beside)[-1].text == run_line(good, 60, now=0.0, look=alone)[-1].text
 
 
 @pytest.mark.parametrize(
