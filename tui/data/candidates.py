@@ -12,8 +12,8 @@ from descent.run.follower import Follower
 from descent.run.result_metrics import metric_of
 from descent.run.sweep import SweepPoint
 from tui.data.evaluations import digest_of
+from tui.data.recent import mean_now
 
-RECENT = 50  # steps whose mean is the training loss of a candidate
 POINTS = 24  # of a curve of training losses
 COLOURS = 8  # that tell candidates apart
 
@@ -24,8 +24,8 @@ _by: weakref.WeakKeyDictionary[Follower, BestBy] = weakref.WeakKeyDictionary()
 class Standing:
     """One candidate.
 
-    number: its place among the candidates, from 1 on, which its sign and colour follow. train_loss: mean of its last
-    steps. val, val_std: of the latest evaluation, over its members. lost: members that have diverged.
+    number: its place among the candidates, from 1 on, which its sign and colour follow. train_loss: the mean over
+    its last epoch. val, val_std: of the latest evaluation, over its members. lost: members that have diverged.
     curve: its validation losses, else its training losses, oldest first.
     """
 
@@ -117,10 +117,8 @@ def standings(follower: Follower) -> list[Standing]:
 
 
 def train_loss(follower: Follower, point: SweepPoint) -> float | None:
-    """Return the mean training loss of a candidate's last steps."""
-    values = follower.series("loss", point.members).values(max(0, follower.step - RECENT), follower.step)
-    values = values[np.isfinite(values)]
-    return float(np.mean(values, dtype=np.float64)) if len(values) else None
+    """Return the training loss of a candidate as every part of the screen has it."""
+    return mean_now(follower, "loss", point.members)
 
 
 def _curve(follower: Follower, point: SweepPoint) -> tuple[float, ...]:

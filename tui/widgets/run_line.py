@@ -89,7 +89,8 @@ def _labels() -> int:
 
 def _columns(width: int, look: Look) -> tuple[int, int, int]:
     """Return the cells of the name, of what changed or how it ended, and of the curve."""
-    curve = 0 if width < 50 else _CURVE if width < 96 else 2 * _CURVE
+    least = max(_CURVE, cell_len(_("val loss")))  # its head
+    curve = 0 if width < 50 else least if width < 96 else 2 * _CURVE
     rest = width - 3 - 2 - _labels() - _NUMBER - (curve + 2 if curve else 0)
     name = max(8, min(look.name, rest - _STATUS))
     return name, max(0, rest - name), curve

@@ -18,6 +18,7 @@ from tests.helpers.live_console import shown
 from tests.helpers.recorded_run import PRESET
 from tests.helpers.waiting import until
 from tui.app import DescentApp
+from tui.data.candidates import standings
 from tui.data.log import Log
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import glances_of
@@ -42,8 +43,13 @@ def repeats(tmp_path: Path) -> RunFolder:
     return _recorded(tmp_path, "repeats", [{}, {}, {}])
 
 
-def _members_run(tmp_path: Path, name: str, values: list[dict[str, float]], lost: bool = False) -> RunFolder:
-    """100 steps of a member for each of the values. The last one went to infinity at step 31, if it is `lost`."""
+def _members_run(
+    tmp_path: Path, name: str, values: list[dict[str, float]], lost: bool = False, falls: bool = False
+) -> RunFolder:
+    """100 steps of a member for each of the values. The last one went to infinity at step 31, if it is `lost`.
+
+    falls: whether its losses become less by a hundredth of the first ones with each step.
+    """
     folder = create(tmp_path, name, PRESET, {})
     members = tuple({"member": m, "seed": m, "values": own} for m, own in enumerate(values))
     layout = Layout.of(accuracy=True, members=members, layers=({"name": "a", "kind": "linear"},))
@@ -60,6 +66,8 @@ def _members_run(tmp_path: Path, name: str, values: list[dict[str, float]], lost
     for column, made in (("loss", LOSSES), ("accuracy", (0.5, 0.7, 0.1)), ("lr", RATES), ("grad_norm", LOSSES)):
         rows[:, :, layout.columns.index(column)] = made
     rows[:, :, layout.columns.index("time")] = np.arange(100)[:, None] / 10
+    if falls:
+        rows[:, :, layout.columns.index("loss")] *= np.arange(1, 0, -0.01)[:, None]
     if lost:
         rows[20:31, 2, layout.columns.index("loss")] = 1e30
         rows[31:, 2, :3] = np.nan
@@ -142,6 +150,19 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_training_loss_of_a_candidate_is_that_of_its_last_epoch(tmp_path: Path) -> None:
+    """The same candidate had one number on the leaderboard and another one above it and in the results."""
+    folder = _members_run(tmp_path, "falls", [{"optimizer.lr": rate} for rate in RATES], falls=True)
+    facts = json.loads((folder.path / "run.json").read_text()) | {"steps_per_epoch": 20}
+    (folder.path / "run.json").write_text(json.dumps(facts))
+    Events(folder.path).state("finished")
+    follower = Follower(folder)
+    follower.look()
+    losses = {standing.point.name: standing.train_loss for standing in standings(follower)}
+    assert losses["lr 0.1"] == pytest.approx(LOSSES[0] * 0.105)  # the mean of 0.20, 0.19 … 0.01
+    assert losses["lr 0.2"] == pytest.approx(LOSSES[1] * 0.105)
+
+
 async def test_the_leaderboard_stands_for_the_layers_of_a_sweep(run: RunFolder) -> None:
     """Layers of the mean of dead and living nets are those of no net. Enter shows the layers of one."""
     app = DescentApp(run=run, runs_dir=run.path.parent)
