@@ -193,6 +193,8 @@ class LabPanel(Vertical):
         if found.settings == (panel.knobs.settings if panel.knobs is not None else ()):
             self._tell_end(panel.chosen)
             return
+        if self.check_worker is None:
+            self.tell("")  # what was said of the value before
         self._show_found(found)
         self.run_worker(self.look_again(), group="status", exclusive=True)
 

@@ -77,6 +77,10 @@ async def test_up_and_down_choose_and_left_and_right_turn(here: Path) -> None:
         await pilot.press("up", "left")
         await until(pilot, lambda: "◂ 0.005 ▸" in shown(pilot), "the first one")
         assert "lr = 0.005  # too slow" in file.read_text()
+        await pilot.press("down", *["right"] * 8)
+        await until(pilot, lambda: "no further" in shown(pilot), "the last value")
+        await pilot.press("left")
+        await until(pilot, lambda: "no further" not in shown(pilot), "what was said of the last value to go")
 
 
 @pytest.mark.slow
