@@ -49,6 +49,8 @@ class Observer(TorchFunctionMode):
             self._squashed[id(result)] = (_SOFTMAX[name], result)
         if given and id(given[0]) in self._squashed and self._squashed[id(given[0])][0] == name:
             self._note("softmax")
+        if name == "cross_entropy" and given and _are_probabilities(given[0]):
+            self._note("softmax")  # one that was written by hand
         if name in ("argmax", "max") and given and given[0].ndim == 2 and 0 in (*args[1:2], kwargs.get("dim", 1)):
             self._note("argmax")
         if isinstance(result, Tensor):
@@ -117,6 +119,14 @@ def _watched(observer: Observer) -> type[np.ndarray[Any, Any]]:
             return result
 
     return Watched
+
+
+def _are_probabilities(scores: Tensor) -> bool:
+    """Return whether each row adds up to 1, of numbers between 0 and 1: no model's logits do that by chance."""
+    if scores.ndim != 2 or not scores.is_floating_point():
+        return False
+    between = bool(((scores > 0) & (scores < 1)).all())
+    return between and bool(torch.isclose(scores.sum(1), scores.new_tensor(1.0), atol=1e-5).all())
 
 
 def _plain(value: Any) -> Any:
