@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from descent.common.errors import DescentError
 from descent.common.glyphs import bars
 from descent.common.i18n import N_, _, ngettext, pgettext
-from descent.common.numbers import ago, count, percent, setting, short_number, time_taken, trimmed
+from descent.common.numbers import ago, count, percent, setting, short_number, time_taken
 from descent.common.numbers import metric as number_text
 from descent.common.text import clean, show
 from descent.run.health import state_sign
@@ -223,8 +223,9 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
         blank = Piece(" " * LABEL)
         across = min(48, width - LABEL)
         drawn = _curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
-        first, last = (trimmed(loss, 3) for loss in (run.loss[0], run.loss[-1]))
-        low_high = _("train loss {first} → {last}", first=first, last=last)
+        # The curve is of a moment ago, the last loss the one above.
+        last = run.loss[-1] if run.last_loss is None else run.last_loss
+        low_high = _("train loss {first} → {last}", first=short_number(run.loss[0]), last=short_number(last))
         lines += [EMPTY] if rows > 1 else []
         lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
         lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
