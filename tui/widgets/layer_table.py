@@ -129,20 +129,21 @@ class LayerTable(Lines, can_focus=True):
         return len(self._candidates or self._rows)
 
     def _say_order(self) -> None:
-        if self._candidates:
-            self.border_subtitle = _("★ best so far · enter one member · n next member")
-            return
+        subtitle = _("★ best so far · enter one member · n next member") if self._candidates else self._settings()
+        if not getattr(getattr(self.app, "terminal", None), "unicode", True):
+            subtitle = ascii_cells(subtitle)
+        if self.border_subtitle != subtitle:
+            self.border_subtitle = subtitle
+
+    def _settings(self) -> str:
+        """Say how the rows are sorted, what their signs mean, and at which steps they are measured."""
         every = self._every
         cadence = [ngettext("every step", "every {count} steps", every)] if every else []
         sorted_by = [] if self.order == "model" else [_("sorted by {column}", column=_(self.order))]
         low, high = (scientific(ratio, 1) for ratio in USUAL_RATIO)
         is_judged = self.size.width >= ROOMY and any(row.judged for row in self._rows)
         signs = [_("● {low} to {high}", low=low, high=high)] if is_judged else []
-        subtitle = " · ".join((*sorted_by, *signs, *cadence))
-        if not getattr(getattr(self.app, "terminal", None), "unicode", True):
-            subtitle = ascii_cells(subtitle)
-        if self.border_subtitle != subtitle:
-            self.border_subtitle = subtitle
+        return " · ".join((*sorted_by, *signs, *cadence))
 
     @property
     def on_screen(self) -> tuple[str, ...]:

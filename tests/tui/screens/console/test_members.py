@@ -24,6 +24,7 @@ from tui.data.reader import SnapshotBuilder
 from tui.data.runs import glances_of
 from tui.plot import curves
 from tui.screens.console.screen import Console
+from tui.terminal import Terminal
 from tui.widgets.chart import Chart
 from tui.widgets.layer_table import LayerTable
 
@@ -173,6 +174,15 @@ async def test_the_leaderboard_stands_for_the_layers_of_a_sweep(run: RunFolder) 
         app.screen.query_one(LayerTable).focus()
         await pilot.press("enter")
         await until(pilot, lambda: "layers, member lr 0.2" in shown(pilot), "the layers of a member")
+
+
+@pytest.mark.slow
+async def test_a_leaderboard_without_unicode_is_ascii(run: RunFolder) -> None:
+    """A star and points stood in its border, on a terminal that has none."""
+    app = DescentApp(run=run, runs_dir=run.path.parent, terminal=Terminal(unicode=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "best so far" in shown(pilot), "the leaderboard")
+        await until(pilot, lambda: shown(pilot).isascii(), "plain characters alone")
 
 
 def test_the_others_have_another_mean_once_one_has_diverged(tmp_path: Path, repeats: RunFolder) -> None:
