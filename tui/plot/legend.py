@@ -86,6 +86,9 @@ def title(
         words = words if unicode else ascii_text(words)
         width = 2 + cell_len(sign) + cell_len(words)
         if used + width - (len(words) - len(words.rstrip())) > room:
+            brief, colon, _explanation = name.partition(": ")
+            if colon:  # a value says more
+                return title(brief, lines, room, values=values, smooth=smooth, unicode=unicode)
             is_whole &= line.marker != line.name
             continue
         pieces += [("  ", ""), (sign, line.style), (words, "")]

@@ -84,6 +84,14 @@ async def test_title_legend_and_settings_are_in_the_border() -> None:
         assert any("⠉" in row or "⢇" in row for row in rows)
 
 
+def test_a_value_comes_before_the_explanation_of_a_title() -> None:
+    """At 80 columns the chart of a layer's gradient norm explained itself and had no number."""
+    line = Line("grad_norm", np.arange(3.0), np.full(3, 0.5), np.full(3, 0.5), "train")
+    for room, told in ((50, "gradient norm: near 0 is vanishing  ━ 0.500"), (34, "gradient norm  ━ 0.500")):
+        pieces = legend.title("gradient norm: near 0 is vanishing", (line,), room, unicode=True)
+        assert "".join(text for text, _ in pieces) == told
+
+
 def test_the_run_before_is_named_beside_a_line_that_stands_alone() -> None:
     """Two values without names stood in a lab's chart of the accuracy, and nobody knew which was of which run."""
     values = np.array([50.0, 90.0])
