@@ -28,7 +28,7 @@ Step = Callable[[bool], None]  # one training step of the copy, with statistics 
 BUDGET_THREADS = 0.1  # seconds for a choice; twice as many where one step takes that long
 BUDGET_CADENCE = 0.2
 STATISTICS_SHARE = 0.02  # of a step's time at most
-POINTS = 60  # measurements that even a short run has
+POINTS = 40  # measurements that even a short run has
 POINTS_SECONDS = 1.0  # of the whole run, that they may cost beyond that share
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 

@@ -41,7 +41,7 @@ async def test_a_chosen_curve_is_shown_and_remembered(app: DescentApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         console = pilot.app.screen
         assert isinstance(console, Console)
-        await until(pilot, lambda: console.snapshot is not None and console.snapshot.layers, "the run")
+        await until(pilot, lambda: {"scalar:kl", "val:macro_f1"} <= {*console.panes.own_curves()}, "the run")
         await pilot.press("p")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChooseCharts), "the list of curves")
         listed = shown(pilot)
