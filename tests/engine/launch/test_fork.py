@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from engine.launch.options import Options
 from engine.pictures import kept
 from engine.preset.loading import load_preset
 from engine.training import worker  # noqa: F401 - imported once here, not in each child
+from engine.training.pictures import keeper
 from engine.training.reporter import MOST_LINES
-from tests.helpers.waiting import wait_for
+from tests.helpers.waiting import DEADLINE, wait_for
 from tests.helpers.workers import child, ends_with, start
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,14 @@ def fork(parent: RunFolder, at: int | None, run_id: str, *settings: str, code: i
 
 def replay(parent: RunFolder, run_id: str) -> int:
     return child(lambda: launch_start.replay(str(parent.path), Options(run_id, quiet=True)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures_at_once() -> Iterator[None]:
+    """Each run keeps a picture of its beginning and its end, however busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeper, "AT_ONCE", DEADLINE)
+        yield
 
 
 @pytest.fixture(scope="module")
