@@ -213,6 +213,7 @@ class AppendingWriter:
     def __init__(self, path: Path, *, new: bool = True) -> None:
         """new: raise FileExistsError if the file is there."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if new else 0), 0o600)
+        self._is_synced = False
         self._error: OSError | None = None
 
     def write(self, records: bytes) -> None:
@@ -220,6 +221,7 @@ class AppendingWriter:
         if self._error is not None:
             raise self._error
         data = memoryview(records)
+        self._is_synced = False
         try:
             while data:
                 data = data[os.write(self._file, data) :]
@@ -229,7 +231,9 @@ class AppendingWriter:
 
     def sync(self) -> None:
         """Wait until the records are on the disk."""
-        os.fsync(self._file)
+        if not self._is_synced:
+            os.fsync(self._file)
+            self._is_synced = True
 
     def close(self) -> None:
         os.close(self._file)

@@ -13,7 +13,7 @@ from descent.loop.layer_statistics import LayerStatistics
 from descent.run.histograms import HistogramWriter
 
 SHARE = 0.01  # of the training time that the records may take
-SECONDS = 0.05  # that they may take beyond that, so that a short run has some
+SECONDS = 0.02  # that they may take beyond that, so that a short run has some
 
 
 class HistogramRecorder:
@@ -30,12 +30,14 @@ class HistogramRecorder:
         self._every = max([fewest, *([there[-1] - there[-2]] if len(there) > 1 else [])])
         self._next = there[-1] + self._every if there else first
         self._began, self._spent = time.perf_counter(), 0.0
+        self._sampled = statistics.sampling_seconds  # before the first record
         self._under_way: list[tuple[int, Tensor, Any]] = []  # step, values, and an event: they have come
         self._ask(first)
 
     def _ask(self, step: int) -> None:
         allowed = SECONDS + SHARE * (time.perf_counter() - self._began)
-        self._statistics.sampling = step >= self._next and self._spent <= allowed
+        spent = self._spent + self._statistics.sampling_seconds - self._sampled
+        self._statistics.sampling = step >= self._next and spent <= allowed
 
     def note(self, step: int, samples: Tensor | None) -> None:
         """A measured step was made. Keep its samples if there are any, and ask for those of the next one if due."""

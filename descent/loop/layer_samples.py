@@ -4,6 +4,7 @@ NUMBERS of each are enough: their quantiles are off by a few hundredths of the s
 is drawn once, by a generator of its own, so that training stays as it would be. Of fewer numbers all are taken.
 """
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ class LayerSamples:
     """The samples of one measured step, on the device.
 
     watched: the modules whose outputs are a layer's activations, each with the index of the layer.
+    seconds: what all samples so far have cost the host.
     """
 
     def __init__(
@@ -32,12 +34,15 @@ class LayerSamples:
     ) -> None:
         """owners: the layer of each parameter, ascending."""
         self.watched = activations(model, layers)
+        self.seconds = 0.0
         self._layers = len(layers)
         device = parameters[0].device
         # One in each equal part of the numbers.
         shares = (np.arange(NUMBERS) + np.random.default_rng(0).random(NUMBERS)) / NUMBERS
         self._shares = to_device(torch.from_numpy(shares.astype(np.float32)), device)
-        self._owned = to_device(torch.tensor(sorted(set(owners))), device)
+        owned = sorted(set(owners))  # all layers, but those without a number that trains
+        self._owned = None if len(owned) == len(layers) else to_device(torch.tensor(owned), device)
+        self._places_in: dict[int, tuple[int, Tensor]] = {}  # by layer: how many numbers it puts out, which are taken
         places = _places(owners, [p.numel() for p in parameters], shares)
         self._places = [to_device(torch.from_numpy(at), device) for at in places]
         self._found: dict[str, Tensor] = {}  # (layers, NUMBERS) of each kind
@@ -45,19 +50,28 @@ class LayerSamples:
 
     def note(self, kind: str, tensors: Sequence[Tensor]) -> None:
         """Keep samples of a tensor for each parameter."""
-        taken = [tensor.reshape(-1)[at] for tensor, at in zip(tensors, self._places, strict=True)]
-        rows = self._none()
-        rows[self._owned] = torch.cat(taken).float().view(-1, NUMBERS)
+        began = time.perf_counter()
+        pairs = zip(tensors, self._places, strict=True)
+        rows = torch.cat([tensor.reshape(-1).index_select(0, at) for tensor, at in pairs]).float().view(-1, NUMBERS)
+        if self._owned is not None:
+            rows = self._none().index_copy_(0, self._owned, rows)
         self._found[kind] = rows
+        self.seconds += time.perf_counter() - began
 
     def note_activations(self, layer: int, output: object) -> None:
         """Keep samples of what a module of `watched` has put out. Of several passes the last one counts."""
+        began = time.perf_counter()
         if isinstance(output, tuple) and output:  # of a recurrent layer the outputs, not its states
             output = output[0]
         if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
             numbers = output.detach().reshape(-1)
-            at = (self._shares * len(numbers)).long().clamp(max=len(numbers) - 1)
-            self._outputs[layer] = numbers[at].float()
+            count = numbers.numel()
+            before, at = self._places_in.get(layer, (0, self._shares))
+            if before != count:
+                at = (self._shares * count).long().clamp(max=count - 1)
+                self._places_in[layer] = count, at
+            self._outputs[layer] = numbers.index_select(0, at).float()
+            self.seconds += time.perf_counter() - began
 
     def take(self) -> Tensor | None:
         """Return the samples that were kept, (KINDS, layers, NUMBERS), and forget them. None if there are none."""

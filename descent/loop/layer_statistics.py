@@ -44,8 +44,8 @@ class LayerStatistics:
                     owners.append(index)
         device = self.parameters[0].device
         self._per_layer = PerLayer(owners, len(layers), device)
-        sizes = torch.tensor([float(p.numel()) for p in self.parameters], device=device)
-        self._layer_size = self._per_layer(sizes)
+        self._sizes = torch.tensor([p.numel() for p in self.parameters], device=device)
+        self._layer_size = self._per_layer(self._sizes.float())
         self._activations = activation_owners(model, layers)
         self.sampling = self._keeps_samples = False
         self._samples = LayerSamples(model, layers, owners, self.parameters)
@@ -55,7 +55,7 @@ class LayerStatistics:
         if compiled:
             self._hook()
         self._old: list[Tensor] = []
-        self._measured: list[Tensor] = []
+        self._gradients: Tensor | None = None  # of each parameter: the norm squared, and the number of zeros
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -104,38 +104,42 @@ class LayerStatistics:
         self._old = [p.detach().clone() for p in self.parameters]
 
     def note_gradients(self) -> None:
-        """Measure the norms of the gradients, and the share of gradients that are 0."""
+        """Measure the norms of the gradients, and how many of them are 0."""
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
         if self._keeps_samples:
             self._samples.note("gradients", gradients)
-        norms = torch.stack(torch._foreach_norm(gradients)).float()
-        zeros = torch.stack([(g == 0).sum() for g in gradients]).float()
-        grad_norm = self._per_layer(norms.square()).sqrt()
-        zero_share = self._per_layer(zeros) / self._layer_size
-        self._measured = [grad_norm, zero_share]
+        others = torch.stack([torch.count_nonzero(g) for g in gradients])  # three times as fast as counting zeros
+        self._gradients = torch.stack([_squares(gradients), (self._sizes - others).float()])
 
     def row(self) -> Tensor:
         """Return (layers, len(LAYER_STATISTICS)) float32. `dead` is NaN for layers that no activation follows."""
-        grad_norm, zero_share = self._measured
+        assert self._gradients is not None
         weights = [p.detach() for p in self.parameters]
         if self._keeps_samples:
             self._samples.note("weights", self._old)
-        weight_norm = self._norm(weights)
         # Measured from the update itself, because Adam's updates can't be told from the gradient.
-        update_norm = self._norm(list(torch._foreach_sub(weights, self._old)))
+        torch._foreach_sub_(self._old, weights)
+        of_parameters = torch.stack([*self._gradients, _squares(weights), _squares(self._old)])
+        grads, zeros, squares, updates = self._per_layer(of_parameters)
+        grad_norm, weight_norm, update_norm = torch.stack([grads, squares, updates]).sqrt()
         dead = torch.full_like(grad_norm, float("nan"))
         for layer, shares in self._dead.items():
-            dead[layer] = torch.stack(shares).mean()
+            dead[layer] = shares[0] if len(shares) == 1 else torch.stack(shares).mean()
         statistics = {
             "grad_norm": grad_norm,
             "weight_norm": weight_norm,
             "update_ratio": update_norm / weight_norm.clamp(min=1e-12),
-            "zero_grads": zero_share,
+            "zero_grads": zeros / self._layer_size,
             "dead": dead,
-            "non_finite": (~torch.isfinite(grad_norm)).float(),
+            "non_finite": (~(grad_norm < float("inf"))).float(),  # also where it is NaN; isfinite takes twice the time
         }
-        self._old, self._measured = [], []
+        self._old, self._gradients = [], None
         return torch.stack([statistics[name] for name in LAYER_STATISTICS], dim=1)
+
+    @property
+    def sampling_seconds(self) -> float:
+        """What the samples have cost the host so far, but for `samples` itself."""
+        return self._samples.seconds
 
     def samples(self) -> Tensor | None:
         """Return samples of the numbers of the measured step, (KINDS, layers, NUMBERS) float32.
@@ -144,8 +148,10 @@ class LayerStatistics:
         """
         return self._samples.take()
 
-    def _norm(self, tensors: list[Tensor]) -> Tensor:
-        return self._per_layer(torch.stack(torch._foreach_norm(tensors)).float().square()).sqrt()
+
+def _squares(tensors: list[Tensor]) -> Tensor:
+    """Return the squared norm of each tensor, (tensors,) float32."""
+    return torch.stack(torch._foreach_norm(tensors)).float().square()
 
 
 class PerLayer:
@@ -191,7 +197,7 @@ def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
     if isinstance(activation, nn.Tanh):
         return (output.abs() > 1 - 2 * SATURATED).float().mean()
     over = [axis for axis in range(output.ndim) if axis != 1]
-    return (output.abs().amax(dim=over) == 0).float().mean()
+    return (output.amax(dim=over) == 0).float().mean()
 
 
 def activation_owners(model: nn.Module, layers: list[tuple[str, nn.Module]]) -> list[tuple[nn.Module, int]]:

@@ -68,12 +68,18 @@ def generations(run: Path) -> list[tuple[int, int, Path]]:
 
     Raises DamagedError if one of them is a folder or a pipe.
     """
-    found = []
-    for file in (run / "metrics").glob("*-*.f32"):
-        generation, _dash, start = file.stem.partition("-")
-        if generation.isdecimal() and start.isdecimal():
+    folder, found = run / "metrics", []
+    try:
+        names = os.listdir(folder)  # a tenth of the time that Path.glob takes, and this is asked for often
+    except OSError:
+        return []
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        generation, _dash, start = stem.partition("-")
+        if ending == ".f32" and generation.isdecimal() and start.isdecimal():
+            file = folder / name
             if not file.is_file() and os.path.lexists(file):
-                raise damaged_file(run, f"metrics/{file.name}", _("it is no regular file"))
+                raise damaged_file(run, f"metrics/{name}", _("it is no regular file"))
             found.append((int(generation), int(start), file))
     return sorted(found)
 

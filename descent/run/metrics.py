@@ -114,10 +114,15 @@ class Metrics:
         """
         if self.layout is None:
             return np.empty((0, 1, 0), np.float32)
+        files = generations(self.run)
+        return self._rows(files, first, None if last is None else min(last, steps_in(files, self.layout)))
+
+    def _rows(self, files: Sequence[tuple[int, int, Path]], first: int, end: int | None) -> Rows:
+        """Return `rows` of the files that `generations` lists. end: None for all that are there when it is read."""
+        assert self.layout is not None
         shape = (len(self.layout.members), len(self.layout.columns))
         pieces: list[Rows] = []
-        end = None if last is None else min(last, len(self))  # the first step that a later generation has voided
-        for _generation, start, file in reversed(generations(self.run)):
+        for _generation, start, file in reversed(files):
             begin = max(start, first)
             if end is not None and begin >= end:
                 continue
@@ -126,7 +131,7 @@ class Metrics:
                 lost = np.full((end - begin - len(rows), *shape), np.nan, np.float32)
                 rows = np.concatenate([rows, lost])
             pieces.append(rows)
-            end = begin
+            end = begin  # it has voided the earlier generations from here on
         if not pieces:
             return np.empty((0, *shape), np.float32)
         return np.concatenate(pieces[::-1])
@@ -145,9 +150,11 @@ class Metrics:
         if self.layout is None:
             return
         at_once = max(1, _PIECE // self.layout.row_bytes)
-        last = len(self) if last is None else min(last, len(self))
+        files = generations(self.run)
+        there = steps_in(files, self.layout)
+        last = there if last is None else min(last, there)
         for begin in range(first, last, at_once):
-            yield self.rows(begin, min(begin + at_once, last))
+            yield self._rows(files, begin, min(begin + at_once, last))
 
     def columns(self, names: Sequence[str], member: int = 0) -> Rows:
         """Return (steps, names) float32 of one member. Raises KeyError if the run has no such column."""

@@ -28,7 +28,7 @@ def without_collections() -> Iterator[None]:
 def settle() -> None:
     """Let the garbage collector look at what is made from now on alone: the objects made so far stay until the end.
 
-    A collection of them would stop the console for a tenth of a second.
+    A collection of them would stop the console, or the training, for a tenth of a second.
     """
     gc.freeze()
     gc.enable()
@@ -43,6 +43,7 @@ def worker() -> ModuleType:
         raise CannotGoOnError(
             _("PyTorch can't be loaded: {error}; `descent doctor` says more", error=error)
         ) from None
+    settle()
     return worker_
 
 

@@ -151,7 +151,7 @@ def probabilities(outputs: Tensor, section: schema.AnyLoss) -> Tensor:
 
 def correct(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the share of right predictions, a scalar on the device."""
-    return (predictions(outputs) == targets).count_nonzero() / len(targets)
+    return (predictions(outputs) == targets).count_nonzero() / targets.shape[0]  # `len` of a tensor takes 2 µs
 
 
 def _check(section: schema.AnyLoss, task: Task, num_classes: int, has_task: bool) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from descent.common.i18n import _
@@ -137,15 +138,23 @@ class Reporter:
         names = each[0] if each else {}
         return {f"val_{name}": _mean([own[name] for own in each]) for name in names}
 
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return self._folder.facts()
+
+    @cached_property
+    def _stored(self) -> Metrics:
+        return Metrics(self._folder.path)
+
     def _mean_losses(self) -> list[float | None]:
         """Return each member's mean loss of the epoch so far; None for one that has diverged or has none."""
-        run, facts = self._run, self._folder.facts()
+        run, facts = self._run, self._facts
         steps = run.batches.index
         if steps == 0:  # the epoch is over; the batch size of the next one may already be in force
             epochs = epochs_before(run.step, self._changes, facts)
             steps = epochs.per_epoch if epochs is not None else run.batches.per_epoch
         first = max(0, run.step - steps)
-        means = means_of_steps(Metrics(self._folder.path), "loss", first, run.step, self._changes, facts)
+        means = means_of_steps(self._stored, "loss", first, run.step, self._changes, facts)
         lost = [member for member, why in run.ended().items() if why == "diverged"]
         return [None if member in lost else mean for member, mean in enumerate(means)]
 

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
 
     @property
     def samples(self) -> int:
-        return len(self.targets)
+        return self.targets.shape[0]  # `len` of a tensor takes 2 µs more
 
     def parts(self, count: int, fewest: int = 1) -> "list[Batch]":
         """Return at most `count` parts of nearly equal size, with `fewest` samples at least."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from descent.loop import histograms as recording
+from descent.loop import layer_samples
 from descent.loop.histograms import HistogramRecorder
 from descent.loop.layer_samples import quantiles
 from descent.loop.layer_statistics import LayerStatistics
@@ -111,7 +112,15 @@ def test_layers_of_every_kind_have_numbers_where_there_are_some(kind: str) -> No
 def test_records_are_few_and_cost_no_more_than_their_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of a million steps would fill the disk, and a fast one would become slower."""
     now = 0.0
+    sampling = 0.0
+
+    def tick() -> float:
+        nonlocal now
+        now += sampling
+        return now
+
     monkeypatch.setattr(recording, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(layer_samples, "time", SimpleNamespace(perf_counter=tick))
     model = nn.Sequential(nn.Linear(3, 2))
 
     statistics, cost = LayerStatistics(model, layers(model)), 0.0
@@ -138,8 +147,10 @@ def test_records_are_few_and_cost_no_more_than_their_share(tmp_path: Path, monke
     assert train(tmp_path / "known", 600, 600) == list(range(0, 600, 3))
     unknown = train(tmp_path / "unknown", 600, None)
     assert 128 <= len(unknown) <= 256
-    cost = 0.02
-    assert 3 <= len(train(tmp_path / "dear", 100, 100)) < 6  # 0.05 s, and 1% of what has passed
+    cost = 0.008
+    assert len(train(tmp_path / "dear", 100, 100)) == 3  # 0.02 s, and 1% of 0.1 s
+    cost, sampling = 0.0, 0.003
+    assert len(train(tmp_path / "dear samples", 100, 100)) == 3
 
 
 @pytest.mark.slow
