@@ -68,7 +68,7 @@ def error_of_script(error: Exception) -> DescentError:
 @contextmanager
 def undone_by_an_error(kept: Kept, model: nn.Module, device: torch.device) -> Iterator[None]:
     """Have a function called. Raises DescentError if it fails; all that is tracked is then as it was before."""
-    states, randomness = copied(kept.states()), copied(kept.randomness(device))
+    states, randomness = copied(kept.states()), kept.randomness(device)
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield

@@ -32,13 +32,14 @@ _SHARE = 20  # times as long as the last write took, so that a large model spend
 
 
 def random_state(device: torch.device) -> State:
-    """Return the state of every random generator that a training step may draw from."""
+    """Return the state of every random generator that a training step may draw from, in memory of its own."""
+    version, internal, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
     return {
         "torch": torch.get_rng_state(),
         "cuda": None,
         **({} if device.type == "cpu" else {device.type: devices.random_state(device)}),
-        "python": list(_as_lists(random.getstate())),
+        "python": [version, list(internal), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
     }
 
@@ -54,10 +55,6 @@ def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None
         devices.set_random_state(own, device)
     else:
         devices.seed_from(state["torch"], device)  # of a checkpoint from another device
-
-
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def copied(value: Any) -> Any:
@@ -185,12 +182,11 @@ class CheckpointManager:
         self._best_of = {e["step"]: e["best"] for e in told if e["event"] == "checkpoint"}
         # A checkpoint that a person asked for is never removed here.
         self._wanted = {e["step"] for e in told if e["event"] == "command" and e["command"] == "checkpoint"}
-        self._last_write = time.monotonic()
-        self._took = 0.0  # seconds, by the last write
+        self._rested_at = time.monotonic() + REST
 
     def rested(self) -> bool:
-        """Return whether enough time has passed since the last write: REST seconds, or `share` times what it took."""
-        return time.monotonic() - self._last_write >= max(REST, self._share * self._took)
+        """Return whether REST seconds have passed since the last write, and `share` times what it took."""
+        return time.monotonic() >= self._rested_at
 
     def save(self, state: State, *, wanted: bool = False) -> Path:
         """Write `state` now. Raises CannotGoOnError if it can't be written.
@@ -283,8 +279,8 @@ class CheckpointManager:
         self._steps = sorted({*self._steps, state["step"]})
         self._best_of[state["step"]] = state["best"]["step"]
         self._remove_old()
-        self._last_write = time.monotonic()
-        self._took = self._last_write - began
+        now = time.monotonic()
+        self._rested_at = now + max(REST, self._share * (now - began))
         return path
 
     def _remove_old(self) -> None:

@@ -8,7 +8,6 @@ import torch
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.loop import checkpoint
 from descent.loop.checkpoint import State
 from descent.loop.kept import Kept
 
@@ -76,9 +75,9 @@ class Driver:
         if callable(set_epoch):
             set_epoch(self.epoch)
         if not self.batch or self.begun is None:
-            self.begun = checkpoint.copied(kept.randomness(device))
+            self.begun = kept.randomness(device)
             return iter(loader)
-        now = checkpoint.copied(kept.randomness(device))
+        now = kept.randomness(device)
         kept.restore_randomness(self.begun, device)
         source = iter(loader)
         for _batch in range(self.batch):

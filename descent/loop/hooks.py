@@ -45,7 +45,7 @@ class BackwardLosses:
             if isinstance(tensor, Tensor) and tensor.numel() == 1:
                 is_scaled = self._scaled is not None and self._scaled[0]() is tensor
                 loss = self._scaled[1] if self._scaled is not None and is_scaled else tensor
-                self._heard(loss.detach().reshape(()))
+                self._heard(loss.detach() if loss.ndim == 0 else loss.detach().reshape(()))
 
     def end(self) -> None:
         torch.autograd.backward = self._backward

@@ -84,7 +84,7 @@ class Kept:
         restore(name, self.objects[name], states, step)
 
     def randomness(self, device: torch.device) -> State:
-        """Return the states of the global generators, and of those that are tracked."""
+        """Return the states of the global generators, and of those that are tracked, in memory of their own."""
         own = {name: state_of(thing) for name, thing in self.objects.items() if isinstance(thing, Generator)}
         return {"global": random_state(device), "own": own}
 

@@ -131,7 +131,7 @@ class LayerStatistics:
             "update_ratio": update_norm / weight_norm.clamp(min=1e-12),
             "zero_grads": zeros / self._layer_size,
             "dead": dead,
-            "non_finite": (~(grad_norm < float("inf"))).float(),  # also where it is NaN; isfinite takes twice the time
+            "non_finite": (~(grad_norm < float("inf"))).float(),  # or NaN; isfinite takes twice as long
         }
         self._old, self._gradients = [], None
         return torch.stack([statistics[name] for name in LAYER_STATISTICS], dim=1)

@@ -4,6 +4,7 @@ Each step writes one row of a ring buffer on the device. About ten times a secon
 asynchronous copy, and the rows of the copy before are appended to the metrics.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,9 +44,13 @@ class Recorder:
         names = layout.columns
         self._width = len(names)
         self._ring = torch.full((CAPACITY, self._members, self._width), float("nan"), device=device)
+        self.has_accuracy = "accuracy" in names
+        self._loss_at, self._accuracy_at = names.index("loss"), names.index("accuracy") if self.has_accuracy else -1
         # A view for each slot, made once: indexing a tensor costs more than the copy itself.
-        self._losses = self._slots(names.index("loss"))
-        self._accuracies = self._slots(names.index("accuracy")) if "accuracy" in names else []
+        self._losses = self._slots(self._loss_at)
+        self._accuracies = self._slots(self._accuracy_at) if self.has_accuracy else []
+        # The same memory, of one model on the CPU: a number is set there in a third of the time.
+        self._numbers = self._ring[:, 0].numpy() if device.type == "cpu" and self._members == 1 else None
         first = names.index("grad_norm")
         self._norms = self._ring[:, :, first : first + 2]
         last = first + 2 + len(layout.layers) * len(LAYER_STATISTICS)
@@ -55,7 +60,7 @@ class Recorder:
             self._parameters = list(self._ring[:, :, last:].unbind(0))
         self._lr, self._time = names.index("lr"), names.index("time")
         self._rates = self._slots(self._lr)
-        self._host = np.empty((CAPACITY, 2), np.float64)  # lr and time
+        self._host: list[tuple[float, float]] = []  # lr and time of each row since the last copy
         self._staging = devices.host_buffer(self._ring)
         self._copied: Any = None  # an event: the copy is over
         self._pending: tuple[int, Seconds] | None = None  # rows being copied, their lr and time
@@ -75,13 +80,24 @@ class Recorder:
         if isinstance(lr, Tensor):
             self._rates[slot].copy_(lr)
             lr = float("nan")  # the rates stay on the device
-        self._losses[slot].copy_(loss)
-        if accuracy is not None:
+        if not self._is_set(slot, self._loss_at, loss):
+            self._losses[slot].copy_(loss)
+        if accuracy is not None and not self._is_set(slot, self._accuracy_at, accuracy):
             self._accuracies[slot].copy_(accuracy)
-        self._host[slot] = lr, seconds
+        self._host.append((lr, seconds))
         self._filled = slot + 1
         if self._filled == CAPACITY or time.perf_counter() >= self._next_copy:
             self.drain()
+
+    def _is_set(self, slot: int, column: int, value: Tensor) -> bool:
+        """Set a number in memory, if that is possible and gives the same number. Returns whether it did."""
+        if self._numbers is None or value.dtype != torch.float32:
+            return False
+        number = value.item()
+        if math.isnan(number):  # there are several, see not_given
+            return False
+        self._numbers[slot, column] = number
+        return True
 
     def parameters(self, values: Tensor) -> None:
         """Keep the trained numbers after the step about to be recorded, if they have columns. (P,) or (M, P)."""
@@ -107,7 +123,8 @@ class Recorder:
             # In the same stream, so the copy reads the rows before they are wiped.
             self._ring[:count].fill_(float("nan"))
             self._copied = devices.mark(self._device)
-            self._pending = count, self._host[:count].copy()
+            self._pending = count, np.array(self._host, np.float64)
+            self._host = []
         self._next_copy = time.perf_counter() + INTERVAL
         if self._device.type == "cpu":
             self._arrive()  # the copy is done already

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
 from descent.run.not_given import NOT_GIVEN, is_given
 
-MEASURED_FIRST = 4  # steps with statistics, to know what they cost
-STATISTICS_SHARE = 0.02  # of a step's time at most
+MEASURED_FIRST = 4  # steps with statistics, to know what they cost; as many without follow
+STATISTICS_SHARE = 0.01  # of a step's time, by the first ones; later ones are rare, out of the caches, and cost twice
 NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """The numbers of a step, until the body of the loop is through with it."""
 
@@ -85,10 +86,11 @@ class StepRows:
         self._device = torch.device("cpu")
         self._layers: list[tuple[str, nn.Module]] = []
         self._statistics: LayerStatistics | None = None
-        self._watching = ExitStack()
+        self._watching, self._is_watching = ExitStack(), False
         self._measures = False
         self._sees_gradients = False  # whether those that come now are of the update under way
-        self._costs: list[tuple[float, float]] = []  # of the first steps: what statistics cost, and the rest
+        self._costs: list[float] = []  # of the first steps: what statistics cost by themselves
+        self._took: list[float] = []  # and seconds from update to update, with statistics and then without
         self._ended_at: float | None = None
         self._layout: Layout | None = None
         self._recorder: Recorder | None = None
@@ -153,12 +155,17 @@ class StepRows:
 
     def watch_forward(self, step: int) -> None:
         """Look at the activations of the forward passes from now on, if step `step` is measured."""
-        self._watching.close()
+        if self._is_watching:
+            self._is_watching = False
+            self._watching.close()
         if self._statistics is not None and self._is_measured(step):
+            self._is_watching = True
             self._watching.enter_context(self._statistics.watch())
 
     def _is_measured(self, step: int) -> bool:
-        return self.every is None or step % self.every == 0 or (self.is_chosen and step <= MEASURED_FIRST)
+        if self.every is None:
+            return len(self._costs) < MEASURED_FIRST
+        return step % self.every == 0 or (self.is_chosen and step <= MEASURED_FIRST)
 
     def choose_cadence(self) -> bool:
         """After the first steps, choose how often statistics are taken. What a run has chosen it keeps.
@@ -169,11 +176,14 @@ class StepRows:
         self._ended_at = now
         if self.every is not None or before is None:
             return False
-        self._costs.append((self.row.cost, max(1e-9, now - before - self.row.cost)))
+        self._took.append(now - before)
         if len(self._costs) < MEASURED_FIRST:
+            self._costs.append(self.row.cost)
+        if len(self._took) < 2 * MEASURED_FIRST:
             return False
-        cost, rest = (sorted(values)[len(values) // 2] for values in zip(*self._costs, strict=True))
-        wanted = math.ceil(cost / (STATISTICS_SHARE * rest))
+        measured, plain = (median(took) for took in (self._took[:MEASURED_FIRST], self._took[MEASURED_FIRST:]))
+        cost = max(median(self._costs), measured - plain)
+        wanted = math.ceil(cost / (STATISTICS_SHARE * max(1e-9, plain)))
         self.every = next((n for n in NICE if n >= wanted), NICE[-1])
         return True
 
@@ -203,8 +213,7 @@ class StepRows:
                 self._histograms.note(step - 1, row.samples)
         if row.scalars:
             self._scalars.take(step - 1, row.scalars)
-        assert self._layout is not None
-        recorder.record(loss, row.accuracy if "accuracy" in self._layout.columns else None, row.rate, row.seconds)
+        recorder.record(loss, row.accuracy if recorder.has_accuracy else None, row.rate, row.seconds)
         return True
 
     def end(self, step: int) -> None:

@@ -40,6 +40,7 @@ class SteppedLoop(SteeredLoop):
         super().__init__(claim, name, keep=keep, statistics_every=statistics_every, signals=signals)
         self._server.start()
         self._losses = BackwardLosses(self._hear, self._rows.see_gradients)
+        self._stored = Metrics(self.folder.path)
 
     # --- it begins ---
 
@@ -311,8 +312,9 @@ class SteppedLoop(SteeredLoop):
         if epochs is not None and done % math.ceil(epochs / MOST_EPOCHS_SAID) and done != epochs:
             return
         self.drain()
-        stored = Metrics(self.folder.path)
-        first = max(0, self._step - (self._driver.steps_per_epoch() or 1))
+        if self._stored.layout is None:  # before the first row
+            self._stored = Metrics(self.folder.path)
+        stored, first = self._stored, max(0, self._step - (self._driver.steps_per_epoch() or 1))
         mean = means_of_steps(stored, "loss", first, self._step, (), {})[0] if stored.layout is not None else None
         self._events.write("epoch", step=self._step, epoch=done, train_loss=mean)
 

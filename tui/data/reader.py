@@ -288,13 +288,15 @@ class SnapshotBuilder:
         if "time" not in columns or follower.step < 2:
             return None
         times = follower.series("time")
-        last = len(times) - 1
-        count = 64
+        end, count = len(times), 64
         while True:
-            window = times.values(max(0, last + 1 - count), last + 1)
+            begin = max(0, end - count)
+            window = times.values(begin, end)
+            if len(window) < 2:
+                return None
             took = float(window[-1]) - float(window[0])
             enough = max(PACE_SECONDS, PACE_STAMPS * float(np.spacing(window[-1])))
-            if took >= enough or len(window) <= last + 1 - count or count > last:
+            if took >= enough or begin == 0 or len(window) < end - begin:  # all that can be read
                 return (len(window) - 1) / took if took > 0 else None
             count *= 4
 

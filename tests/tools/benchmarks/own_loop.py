@@ -1,5 +1,6 @@
 """What watching a training loop of one's own costs, beside loggers that are told the same numbers at every step."""
 
+import gc
 import importlib.util
 import os
 import statistics
@@ -58,6 +59,7 @@ def own_loop(folder: Path) -> Result:
 def _seconds(train: Callable[[Size, Path], tuple[float, nn.Module]], size: Size, folder: Path) -> float:
     def arm() -> tuple[float, Weights]:
         torch.set_num_threads(1)
+        gc.freeze()  # else one arm or another pays once for all that the benchmark itself has imported
         os.chdir(tempfile.mkdtemp(dir=folder))
         with silent():
             seconds, model = train(size, folder)
@@ -109,15 +111,15 @@ def _watched(size: Size, folder: Path) -> tuple[float, nn.Module]:
 
     model, optimizer, batches = _batches(size)
     run = descent.init("bench", runs_dir=folder / "runs").watch(model, optimizer)
-    began = 0.0
-    for turn, (inputs, targets) in enumerate(run.batches(batches, epochs=size.steps // len(batches) + 1)):
-        if turn == len(batches):  # in the first epoch the run has chosen its cadence
-            began = time.perf_counter()
+    turns: list[float] = []  # when each began; behind the last one comes the checkpoint of the end
+    for inputs, targets in run.batches(batches, epochs=size.steps // len(batches) + 1):
+        turns.append(time.perf_counter())
         loss = nn.functional.cross_entropy(model(inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return time.perf_counter() - began, model
+    timed = turns[len(batches) :]  # in the first epoch the run has chosen its cadence
+    return (timed[-1] - timed[0]) / (len(timed) - 1) * size.steps, model
 
 
 def _loggers() -> dict[str, Callable[[Size, Path], tuple[float, nn.Module]]]:

@@ -4,9 +4,12 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from descent.run.follower import Follower
+from descent.run.layout import Layout
+from descent.run.metrics import Metrics, MetricsWriter
 from tests.helpers.recorded_run import STEPS, record
 from tests.helpers.waiting import DEADLINE
 from tui.data.reader import Reader, SnapshotBuilder
@@ -60,6 +63,24 @@ def test_the_rate_that_a_loop_has_foreseen_is_the_planned_one(tmp_path: Path) ->
     follower.look()
     builder.take()
     assert builder.plan is None
+
+
+@pytest.mark.parametrize("hours", [0, 1, 300])
+def test_the_speed_is_that_of_three_seconds_however_long_the_run_has_trained(hours: int, tmp_path: Path) -> None:
+    """Float32 holds the times of a long run in eighths of a second: 64 steps would take none, or one of them."""
+    run = record(tmp_path)
+    layout = Layout.load(run.path)
+    assert layout is not None
+    rows = np.repeat(Metrics(run.path).rows(0, 1), 20_000, axis=0)
+    steps = np.arange(len(rows))
+    took = steps // 160 * 0.1 + steps % 160 * 0.0001  # 1,600 steps a second, in bursts
+    rows[:, 0, layout.columns.index("time")] = hours * 3600 + took
+    writer = MetricsWriter(run.path, 0)
+    writer.append(rows)
+    writer.close()
+    follower = Follower(run)
+    follower.look()
+    assert SnapshotBuilder(follower).take().speed == pytest.approx(1600, rel=0.04)
 
 
 def test_what_charts_show_at_once() -> None:
