@@ -126,7 +126,7 @@ def read(section: schema.ImagesData, device: torch.device) -> Samples:
         classes=listing.classes,
         validation=split("validation", listing.validation) if listing.validation else None,
         test=split("test", listing.test) if listing.test else None,
-        notes=(_class_note(listing), *_split_notes(section, listing), *listing.notes),
+        notes=(_class_note(listing), *_split_notes(section, listing), *_size_note(section), *listing.notes),
         row=lambda i: listing.train[i].file,
         read_notes=read_notes,
         read_range=lambda: next((images.treatment.range for images in made if images.treatment.range), None),
@@ -175,6 +175,18 @@ def _split_notes(section: schema.ImagesData, listing: Listing) -> list[str]:
             )
         )
     return notes
+
+
+def _size_note(section: schema.ImagesData) -> list[str]:
+    """Return a note where the number of training images may have been meant as their size in pixels."""
+    if section.size is None or section.image_size is not None:
+        return []
+    return [
+        _(
+            "data.size = {size} is the number of training images; their size in pixels is data.image_size",
+            size=section.size,
+        )
+    ]
 
 
 class Images:

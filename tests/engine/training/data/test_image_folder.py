@@ -127,6 +127,14 @@ def test_grey_and_size(pack, read):
     assert data.input_shape == (1, 3, 3)
 
 
+def test_a_size_that_may_have_been_meant_in_pixels(pack, read):
+    """A folder of thousands would train on 32 images, without a word."""
+    path = pack(plain(8))
+    assert any("data.image_size" in note for note in load(read, path, size=4).notes)
+    assert not any("data.image_size" in note for note in load(read, path, size=4, image_size=8).notes)
+    assert not any("data.image_size" in note for note in load(read, path).notes)
+
+
 def test_treatment_is_said(pack, read):
     """A person would not know what was done to the images, or know it in the first run only."""
     files = {**plain(), "dog/1.png": picture((0, 0, 0, 0), (9, 9), mode="RGBA"), "dog/2.png": picture(9, (12, 4))}
