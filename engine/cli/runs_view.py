@@ -13,7 +13,7 @@ from descent.common.files import json_safe
 from descent.common.glyphs import sparkline
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.mean import mean_of_finite
-from descent.common.numbers import NONE, ago, metric, number, percent, time_taken
+from descent.common.numbers import NONE, ago, metric, number, percent, rate, time_taken
 from descent.common.text import clean, shorten, show, why_damaged
 from descent.loop.folder import start_of
 from descent.run import comparison, find, samples
@@ -509,7 +509,7 @@ def _facts(result: RunResult, facts: dict[str, Any], total_steps: int | None) ->
         device += ", " + ngettext("{count:,} process", "{count:,} processes", processes)
     spent = time_taken(result.seconds)
     if result.seconds:
-        spent += ", " + _("{rate:,.0f} step/s", rate=result.step / result.seconds)
+        spent += ", " + _("{rate} step/s", rate=rate(result.step / result.seconds))
     step = f"{result.step:,}"
     if total_steps is not None:
         step = _("{step:,} of {total:,}", step=result.step, total=total_steps)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -22,6 +23,7 @@ from descent.common.errors import DescentError, ExitCode
 from descent.loop.folder import make
 from descent.run.events import Events
 from descent.run.folder import RunFolder
+from descent.run.metrics import Metrics, MetricsWriter
 from engine import cli
 from tests.helpers.held_run import Held
 from tests.helpers.processes import Child, Done
@@ -43,6 +45,20 @@ def copied(finished: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.Monk
         return Path(shutil.copytree(finished[1] / "runs" / "whole", tmp_path / "runs" / run_id))
 
     return copy
+
+
+def test_the_speed_of_slow_steps_is_not_none(copied: Callable[..., Path], capsys: Capture) -> None:
+    """Steps of ten seconds would read "0 step/s"."""
+    run = copied("slow")
+    stored = Metrics(run)
+    assert stored.layout is not None
+    rows = stored.rows()
+    rows[:, :, stored.layout.columns.index("time")] = 10.0 * np.arange(1, 1 + len(rows))[:, None]
+    writer = MetricsWriter(run, 0)
+    writer.append(rows)
+    writer.close()
+    assert cli.main(["show", str(run)]) == 0
+    assert ", 0.100 step/s" in capsys.readouterr().out
 
 
 def on_terminal(descent: Descent, words: list[str], columns: int, typed: str = "") -> list[str]:
