@@ -40,7 +40,8 @@ class LayerSamples:
         # One in each equal part of the numbers.
         shares = (np.arange(NUMBERS) + np.random.default_rng(0).random(NUMBERS)) / NUMBERS
         self._shares = to_device(torch.from_numpy(shares.astype(np.float32)), device)
-        owned = sorted(set(owners))  # all layers, but those without a number that trains
+        # All layers, but those without a number that trains.
+        owned = sorted({owner for owner, p in zip(owners, parameters, strict=True) if p.numel()})
         self._owned = None if len(owned) == len(layers) else to_device(torch.tensor(owned), device)
         self._places_in: dict[int, tuple[int, Tensor]] = {}  # by layer: how many numbers it puts out, which are taken
         places = _places(owners, [p.numel() for p in parameters], shares)
@@ -60,18 +61,23 @@ class LayerSamples:
 
     def note_activations(self, layer: int, output: object) -> None:
         """Keep samples of what a module of `watched` has put out. Of several passes the last one counts."""
+        if torch.compiler.is_compiling():  # which can't read the clock, and compiles anew for what a dict has got
+            numbers = _numbers(output)
+            if numbers is not None:
+                self._outputs[layer] = numbers.index_select(0, self._places_of(numbers)).float()
+            return
         began = time.perf_counter()
-        if isinstance(output, tuple) and output:  # of a recurrent layer the outputs, not its states
-            output = output[0]
-        if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-            numbers = output.detach().reshape(-1)
-            count = numbers.numel()
+        numbers = _numbers(output)
+        if numbers is not None:
             before, at = self._places_in.get(layer, (0, self._shares))
-            if before != count:
-                at = (self._shares * count).long().clamp(max=count - 1)
-                self._places_in[layer] = count, at
+            if before != len(numbers):
+                at = self._places_of(numbers)
+                self._places_in[layer] = len(numbers), at
             self._outputs[layer] = numbers.index_select(0, at).float()
             self.seconds += time.perf_counter() - began
+
+    def _places_of(self, numbers: Tensor) -> Tensor:
+        return (self._shares * len(numbers)).long().clamp(max=len(numbers) - 1)
 
     def take(self) -> Tensor | None:
         """Return the samples that were kept, (KINDS, layers, NUMBERS), and forget them. None if there are none."""
@@ -134,3 +140,12 @@ def activations(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> li
 
 def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.MultiheadAttention)
+
+
+def _numbers(output: object) -> Tensor | None:
+    """Return all numbers of a module's output in a row; None where it has none."""
+    if isinstance(output, tuple) and output:  # of a recurrent layer the outputs, not its states
+        output = output[0]
+    if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
+        return output.detach().reshape(-1)
+    return None

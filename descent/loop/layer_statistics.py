@@ -87,7 +87,7 @@ class LayerStatistics:
         return handles
 
     def _note(self, layer: int, module: nn.Module, output: Tensor) -> None:
-        if self._watching:
+        if self._watching and output.numel():  # an expert may have got no sample
             self._dead.setdefault(layer, []).append(dead_share(module, output.detach()))
 
     def _sample(self, layer: int, output: object) -> None:
@@ -105,7 +105,7 @@ class LayerStatistics:
 
     def note_gradients(self) -> None:
         """Measure the norms of the gradients, and how many of them are 0."""
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        gradients = [_gradient(p) for p in self.parameters]
         if self._keeps_samples:
             self._samples.note("gradients", gradients)
         others = torch.stack([torch.count_nonzero(g) for g in gradients])  # three times as fast as counting zeros
@@ -149,6 +149,12 @@ class LayerStatistics:
         return self._samples.take()
 
 
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    return parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad  # an embedding's may be
+
+
 def _squares(tensors: list[Tensor]) -> Tensor:
     """Return the squared norm of each tensor, (tensors,) float32."""
     return torch.stack(torch._foreach_norm(tensors)).float().square()
@@ -190,12 +196,14 @@ def dead_share(activation: nn.Module, output: Tensor) -> Tensor:
     """Return the share of units that pass no gradient, a scalar on the device.
 
     For ReLU these are units (or channels) that are 0 for the whole batch. For sigmoid and tanh they are saturated
-    outputs. output: (B, units, *positions).
+    outputs. output: (B, units, *positions), or (units,) of one sample.
     """
     if isinstance(activation, nn.Sigmoid):
         return ((output < SATURATED) | (output > 1 - SATURATED)).float().mean()
     if isinstance(activation, nn.Tanh):
         return (output.abs() > 1 - 2 * SATURATED).float().mean()
+    if output.ndim < 2:  # of one sample
+        return (output == 0).float().mean()
     over = [axis for axis in range(output.ndim) if axis != 1]
     return (output.amax(dim=over) == 0).float().mean()
 

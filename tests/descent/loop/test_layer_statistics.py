@@ -97,3 +97,67 @@ def test_a_gpu_adds_up_a_layers_parameters_as_the_cpu_does() -> None:
     torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
     assert got[1].isnan().tolist() == [False, False, True, False, False]
     torch.testing.assert_close(per_layer.in_order(values[0]), expected[0], rtol=0, atol=0)
+
+
+class _Words(nn.Module):
+    """What few models have: sparse gradients, a layer without a number, and an expert that gets no sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(5, 3, sparse=True)
+        self.nothing = nn.Embedding(0, 3)
+        self.expert = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.words(x)
+        return self.out(found) + self.expert(found[:0]).sum()
+
+
+def _statistics(model: nn.Module) -> LayerStatistics:
+    return LayerStatistics(
+        model, [(name, m) for name, m in model.named_modules() if list(m.parameters(recurse=False))]
+    )
+
+
+def test_what_few_models_have_is_measured_too_and_ends_no_training() -> None:
+    """A script that trains well alone would end in a traceback of Descent's."""
+    model = _Words()
+    statistics = _statistics(model)
+    statistics.sampling = True
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with statistics.watch():
+        model(torch.tensor([1, 1, 4])).square().sum().backward()
+    statistics.before_update()
+    optimizer.step()
+    row = dict(zip(LAYER_STATISTICS, statistics.row().T, strict=True))
+    gradient = model.words.weight.grad
+    assert gradient is not None
+    assert gradient.is_sparse
+    assert row["grad_norm"][0] == pytest.approx(gradient.to_dense().norm().item(), rel=1e-5)
+    assert row["zero_grads"][0] == pytest.approx(3 / 5)
+    assert torch.isnan(row["dead"]).all()
+    samples = statistics.samples()
+    assert samples is not None
+    assert samples[0].isnan().any(dim=1).tolist() == [False, True, False, False]
+
+
+def test_dead_units_of_a_single_sample_are_counted() -> None:
+    assert dead_share(nn.ReLU(), torch.tensor([0.0, 1.0, 0.0, 2.0])) == 0.5
+
+
+def test_a_compiled_model_stays_one_graph() -> None:
+    """A look at the clock in a hook would break it into pieces, each with a start of its own."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    statistics = LayerStatistics(model, [("0", model[0]), ("2", model[2])], compiled=True)
+    statistics.sampling = True
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    inputs = torch.randn(8, 3)
+    compiled(inputs)
+    with statistics.watch():
+        compiled(inputs).sum().backward()
+    statistics.before_update()
+    assert statistics.row().isfinite().any()
+    samples = statistics.samples()
+    assert samples is not None
+    assert samples.isfinite().all()
